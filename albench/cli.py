@@ -1,0 +1,183 @@
+"""The command line: parse, call, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from albench import __version__
+from albench.errors import AlbenchError, ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+
+app = typer.Typer(
+    help="Which slices should be labeled next? A benchmark of active learning for 3D medical images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Menu(str, Enum):
+    """What can be listed."""
+
+    strategies = "strategies"
+    datasets = "datasets"
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    """Which slices should be labeled next? A benchmark of active learning for 3D medical images."""
+    if show:
+        print(f"albench {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    strategy: Annotated[str, typer.Option(help="A name (albench list strategies), FILE.py:Class or module:Class.")],
+    dataset: Annotated[str, typer.Option(help="A name (albench list datasets), FILE.py:Class or module:Class.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and queries.")] = 0,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data; short for --set data.root=...")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, such as training.epochs=30. Can be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU. All cores if not given.")] = None,
+    keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
+) -> None:
+    """Run one strategy on one dataset with one seed. The same command again continues it."""
+    console = _console()
+    with console.status("starting"):
+        from albench.display import LineDisplay, LiveDisplay, curve
+        from albench.loop import Execution
+        from albench.loop import run as run_loop
+        from albench.resolve import parse_settings, resolve
+        from albench.store import read_records, run_folder
+
+    settings = parse_settings(assignments or [])
+    if data_root is not None:
+        settings["data.root"] = str(data_root)
+    execution = Execution(_device(device, threads), keep_weights)
+    with _preparation(console) as progress:
+        resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=progress)
+    config = resolved.config
+    folder = run_folder(out, config)
+    before = len(read_records(folder))
+    display = (LiveDisplay if console.is_terminal else LineDisplay)(console, config.protocol.rounds)
+    if before:
+        console.print(f"{before} rounds are done already", highlight=False)
+    with display:
+        store = run_loop(config, resolved.strategy, resolved.prepared, out, execution, display)
+    if len(store.records) == before:
+        console.print("this run is finished; nothing to do", highlight=False)
+    console.print(curve(store.records, f"{config.strategy.name} on {config.title}, seed {seed}"))
+    console.print(f"records: {folder}", highlight=False, soft_wrap=True)
+
+
+@app.command("list")
+def list_menu(menu: Annotated[Menu, typer.Argument(help="strategies or datasets.")]) -> None:
+    """List what can be named, with a broken plugin's reason."""
+    from rich.table import Table
+
+    from albench import registry
+    from albench.catalog import summary
+
+    table = Table("name", "what it does")
+    for entry in registry.menu(registry.STRATEGIES if menu is Menu.strategies else registry.DATASETS):
+        table.add_row(entry.name, summary(entry))
+    _console().print(table)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A strategy or a dataset.")]) -> None:
+    """Say what a strategy or a dataset does, its source and its parameters."""
+    from rich.markup import escape
+
+    from albench.catalog import describe
+
+    _console().print(escape(describe(name)), highlight=False)
+
+
+@app.command()
+def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = Path("runs")) -> None:
+    """List runs: how far they are, and their last Dice."""
+    from rich.table import Table
+
+    from albench.status import run_states
+
+    if not out.is_dir():
+        raise ConfigError(f"runs must be in an existing folder, '{out}' is not one: give the --out of your runs")
+    table = Table("dataset", "strategy", "seed", "round", "state", "labeled", "slice Dice", "volume Dice")
+    for state in run_states(out):
+        table.add_row(*state.cells())
+    _console().print(table)
+
+
+def main() -> None:
+    """Entry point: an error that a user can mend is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except AlbenchError as error:
+        print(f"albench: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("albench: stopped; the same command continues after the last finished round", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
+@contextmanager
+def _preparation(console: Console) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar for preparing data, that shows only when there is something to prepare."""
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = None
+
+        def progress(done: int, total: int, subject: str) -> None:
+            nonlocal task
+            if task is None:
+                task = bar.add_task("preparing the data, once", total=total)
+                if not console.is_terminal:
+                    console.print(f"preparing {total} subjects, once", highlight=False)
+            bar.update(task, completed=done)
+
+        yield progress
+
+
+def _device(name: str, threads: int | None) -> torch.device:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got '{name}'") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got '{name}'")
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"--device must be there, got '{name}' and this machine has {count} CUDA devices: use cpu")
+    return device

@@ -1,0 +1,58 @@
+"""Evaluation: predict every slice of a labeled set and score it subject by subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from albench.data import LabeledStack, SliceStack
+from albench.learner import Learner
+from albench.metrics import SubjectScores, score_subject, summarize
+from albench.pool import Ids, Mask
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a set was segmented.
+
+    Attributes:
+        subjects: metrics by subject.
+        shown: {slice id: (h, w) predicted mask} of each subject's slices with the largest and the smallest foreground.
+    """
+
+    subjects: dict[str, SubjectScores]
+    shown: dict[int, Mask]
+
+    def summary(self) -> dict[str, float | None]:
+        """Metrics of the whole set."""
+        return summarize(list(self.subjects.values()))
+
+
+def evaluate(learner: Learner, labeled: LabeledStack) -> Evaluation:
+    """Segment every slice, foreground where the probability is at least 0.5, and compare with the truth."""
+    slices = labeled.slices
+    subjects, shown = {}, {}
+    for index, name in enumerate(slices.subjects):
+        ids = slices.of(index)
+        prediction, truth = _predicted(learner, slices, ids), labeled.masks(ids)
+        height, width = slices.valid[ids[0]]
+        inside = np.s_[:, :height, :width]
+        subjects[name] = score_subject(prediction[inside], truth[inside], slices.spacing[index])
+        for row in _extremes(truth):
+            shown[int(ids[row])] = prediction[row]
+    return Evaluation(subjects, shown)
+
+
+def _predicted(learner: Learner, slices: SliceStack, ids: Ids) -> Mask:
+    """(n, H, W) masks, nothing in the padding."""
+    parts = [((probs >= 0.5) & (valid > 0)).cpu().numpy() for _, probs, valid in learner.predict(slices, ids)]
+    return np.concatenate(parts).astype(np.uint8)
+
+
+def _extremes(truth: Mask) -> set[int]:
+    """Rows of the largest and the smallest foreground; none if all are empty."""
+    area = truth.sum((1, 2), dtype=np.int64)
+    if not area.any():
+        return set()
+    return {int(area.argmax()), int(np.where(area > 0, area, area.max() + 1).argmin())}

@@ -1,0 +1,186 @@
+"""The loop: fit, evaluate, query, buy; round after round, and from where it was when it is started again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol as Interface
+
+import torch
+from torch import nn
+
+from albench.cache import Prepared
+from albench.config import RunConfig
+from albench.cost import Clock, environment
+from albench.data import split_subjects
+from albench.errors import StrategyError
+from albench.evaluation import Evaluation, evaluate
+from albench.learner import Learner, Weights
+from albench.networks import Task
+from albench.pool import Mask, Oracle, Pool, anchors, foreground_share
+from albench.store import Record, RunStore
+from albench.strategy import Query, Round, Strategy, check_query
+from albench.streams import Streams
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is computed and kept; not part of its identity.
+
+    Attributes:
+        device: where to compute.
+        keep_weights: keep every round's weights, not only the last.
+    """
+
+    device: torch.device
+    keep_weights: bool = False
+
+
+class Display(Interface):
+    """What is told while a run goes on."""
+
+    def phase(self, round_index: int, name: str) -> None:
+        """A round has come to `fit`, `evaluate` or `query`."""
+
+    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
+        """An epoch of a training is over."""
+
+    def round(self, record: Record) -> None:
+        """A round is finished and stored."""
+
+
+def run(
+    config: RunConfig,
+    strategy: Strategy,
+    prepared: Prepared,
+    out: Path,
+    execution: Execution,
+    display: Display,
+) -> RunStore:
+    """Run a strategy to the end, or continue it after its last finished round.
+
+    Returns:
+        The store, with all records.
+
+    Raises:
+        StrategyError: the strategy broke a rule.
+        StoreError: the run cannot be written.
+    """
+    with RunStore.open(out, config) as store, _naming(strategy):
+        store.tidy(keep_weights=execution.keep_weights)
+        if not store.finished:
+            bench = _Bench(config, strategy, prepared, execution, display)
+            pool, pseudo, weights = bench.begin(store)
+        while not store.finished:
+            clock = Clock(execution.device)
+            ctx = bench.round(len(store.records), pool, pseudo, weights)
+            with clock.phase("fit"), bench.phase(ctx, "fit"):
+                strategy.fit(ctx)
+            steps_of_fit = len(ctx.learner.log)
+            with clock.phase("evaluate"), bench.phase(ctx, "evaluate"):
+                test, val = evaluate(ctx.learner, bench.test), evaluate(ctx.learner, bench.val)
+            with clock.phase("query"), bench.phase(ctx, "query"):
+                query = strategy.query(ctx) if ctx.budget else Query.nothing()
+                check_query(query, pool, ctx.budget)
+            record = bench.record(ctx, test, val, steps_of_fit) | {"cost": clock.cost()}
+            bought = bench.oracle.sell(query.ids, ctx.budget)
+            pseudo = {i: mask for i, mask in query.pseudo.items() if i not in bought}
+            weights = ctx.learner.weights()
+            store.append(record, query, pseudo, pool, weights, test.shown, keep_weights=execution.keep_weights)
+            pool = pool.with_masks(bought)
+            display.round(record)
+    return store
+
+
+class _Bench:
+    """What stays the same in all rounds of a run."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        strategy: Strategy,
+        prepared: Prepared,
+        execution: Execution,
+        display: Display,
+    ) -> None:
+        self.config, self.strategy, self.execution, self.display = config, strategy, execution, display
+        self.streams = Streams(config.seed, config.title)
+        self.split = split_subjects(prepared.subjects, config.protocol.split, config.protocol.split_seed)
+        self.val = prepared.labeled_stack(self.split.val)
+        self.test = prepared.labeled_stack(self.split.test)
+        train = prepared.labeled_stack(self.split.train)
+        self.slices, self.oracle = train.slices, Oracle(train)
+        self.network = self._network()
+        self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+
+    def begin(self, store: RunStore) -> tuple[Pool, Mapping[int, Mask], Weights | None]:
+        """The pool, the pseudo-labels and the weights at the end of the last finished round."""
+        pool = Pool(self.slices)
+        initial = self.strategy.initial(anchors(self.slices, self.config.protocol.interval), pool)
+        store.begin(self.split, initial, pool, environment(self.execution.device))
+        state = store.resume(initial)
+        for ids in state.purchases:
+            pool = pool.with_masks(self.oracle.sell(ids, len(ids)))
+        return pool, state.pseudo, state.weights
+
+    def round(self, index: int, pool: Pool, pseudo: Mapping[int, Mask], previous: Weights | None) -> Round:
+        """What the strategy is given: a learner at its starting weights, and no budget in the last round."""
+        protocol, training = self.config.protocol, self.config.training
+        start = previous if protocol.warm_start else None
+        self.network.load_state_dict(start or self._initial_weights)
+        learner = Learner(
+            self.network,
+            self.slices,
+            self.val,
+            training,
+            self.streams,
+            round_index=index,
+            lr=training.lr_incremental if start else training.lr,
+            device=self.execution.device,
+            on_epoch=self.display.epoch,
+        )
+        budget = min(protocol.budget, len(pool.unlabeled)) if index < protocol.rounds else 0
+        return Round(index, budget, pool, learner, pseudo, previous, self.streams.numpy("query", index))
+
+    @contextmanager
+    def phase(self, ctx: Round, name: str) -> Iterator[None]:
+        """Tell the display, and seed torch's generators for what the strategy draws itself."""
+        self.display.phase(ctx.index, name)
+        with self.streams.torch(name, ctx.index):
+            yield
+
+    def record(self, ctx: Round, test: Evaluation, val: Evaluation, fits: int) -> Record:
+        """What was measured in a round; of the trainings in the log, the first `fits` belong to `fit`."""
+        labeled, total = len(ctx.pool.labeled), len(self.slices)
+        return {
+            "round": ctx.index,
+            "labeled": labeled,
+            "unlabeled": total - labeled,
+            "share": labeled / total,
+            "pseudo": {
+                "count": len(ctx.pseudo),
+                "foreground_share": foreground_share(ctx.pseudo.values()),
+                "dice": self.oracle.pseudo_dice(ctx.pseudo),
+            },
+            "test": test.summary(),
+            "val": val.summary(),
+            "subjects": {name: scores.metrics() for name, scores in test.subjects.items()},
+            "fit": [asdict(fit) for fit in ctx.learner.log[:fits]],
+            "query": [asdict(fit) for fit in ctx.learner.log[fits:]],
+        }
+
+    def _network(self) -> nn.Module:
+        channels, height, width = self.slices.shape
+        with self.streams.torch("weights"):
+            return self.strategy.network(Task(channels, (height, width), self.config.network))
+
+
+@contextmanager
+def _naming(strategy: Strategy) -> Iterator[None]:
+    """Say in every refusal which strategy is refused."""
+    try:
+        yield
+    except StrategyError as error:
+        raise StrategyError(f"strategy '{strategy.name}': {error}") from error

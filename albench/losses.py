@@ -1,0 +1,37 @@
+"""Losses on logits, as functions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+def focal(
+    logits: Tensor,
+    target: Tensor,
+    valid: Tensor,
+    *,
+    alpha: float = 0.6,
+    gamma: float = 2.0,
+    alpha_mode: Literal["scalar", "balanced"] = "scalar",
+) -> Tensor:
+    """Focal loss, averaged over the valid pixels of the batch.
+
+    `FL = a (1 - p_t)^g BCE` with `p_t = exp(-BCE)`, Lin et al., ICCV 2017, Eq. 5. As in the code of STAR, `scalar`
+    gives all pixels the factor alpha; `balanced` is the paper's: alpha for foreground, 1 - alpha for background.
+
+    Args:
+        logits: (b, 1, h, w).
+        target: (b, 1, h, w) in [0, 1].
+        valid: (b, 1, h, w), 1 on pixels that count and 0 on padding.
+    """
+    logits = logits.float()
+    bce = binary_cross_entropy_with_logits(logits, target, reduction="none")
+    weight: Tensor | float = alpha
+    if alpha_mode == "balanced":
+        weight = alpha * target + (1 - alpha) * (1 - target)
+    loss = weight * (1 - torch.exp(-bce)) ** gamma * bce
+    return (loss * valid).sum() / valid.sum()

@@ -1,0 +1,199 @@
+"""The segmenter that all strategies share: a residual encoder, dropout and a refinement decoder.
+
+The architecture is that of STAR's supervised path (Ma et al., MICCAI 2025), whose decoder comes from space-time
+memory networks (Oh et al., ICCV 2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu
+
+from albench.config import Network
+from albench.errors import ConfigError
+
+_BACKBONES: dict[str, tuple[type[ResNetBlock] | type[ResNetBottleneck], list[int]]] = {
+    "resnet18": (ResNetBlock, [2, 2, 2, 2]),
+    "resnet34": (ResNetBlock, [3, 4, 6, 3]),
+    "resnet50": (ResNetBottleneck, [3, 4, 6, 3]),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network has to fit.
+
+    Attributes:
+        channels: of an image.
+        size: height and width of a slice.
+        network: the options of the shared segmenter.
+    """
+
+    channels: int
+    size: tuple[int, int]
+    network: Network
+
+
+class Features(NamedTuple):
+    """What the encoder sees; fractions are of the image with the default stem, k channels with width 1.
+
+    Attributes:
+        r4: (b, 1024, h/16, w/16) for resnet50, 256 channels for resnet18 and 34.
+        r3: (b, 512, h/8, w/8), 128 channels.
+        r2: (b, 256, h/4, w/4), 64 channels.
+    """
+
+    r4: Tensor
+    r3: Tensor
+    r2: Tensor
+
+
+class Segmenter(nn.Module):
+    """The shared segmentation network: `decode(encode(x))`.
+
+    A network of a strategy must map (b, c, h, w) images to (b, 1, h, w) logits; that is all the loop asks for.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        options = task.network
+        self.encoder = Encoder(task.channels, options)
+        if options.weights:
+            self.encoder.load_torchvision(Path(options.weights), options.backbone)
+        self.dropout = nn.Dropout(options.dropout)
+        self.decoder = Decoder(self.encoder.channels, options.decoder_width, options.upsample)
+
+    def encode(self, images: Tensor) -> Features:
+        """(b, c, h, w) images to features."""
+        return self.encoder(images)
+
+    def decode(self, features: Features) -> Tensor:
+        """Features to (b, 1, h', w') logits at the resolution of r2, after dropout on r4."""
+        return self.decoder(features._replace(r4=self.dropout(features.r4)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b, c, h, w) images to (b, 1, h, w) logits."""
+        logits = self.decode(self.encode(images))
+        return self.decoder.resize(logits, images.shape[-2:])
+
+
+class Encoder(nn.Module):
+    """The first three stages of MONAI's 2D ResNet."""
+
+    def __init__(self, channels: int, options: Network) -> None:
+        super().__init__()
+        block, layers = _BACKBONES[options.backbone]
+        planes = [max(1, round(width * options.width)) for width in (64, 128, 256, 512)]
+        backbone = ResNet(
+            block,
+            layers,
+            planes,
+            spatial_dims=2,
+            n_input_channels=channels,
+            conv1_t_stride=min(options.stem_stride, 2),
+            no_max_pool=options.stem_stride < 4,
+            feed_forward=False,
+            bias_downsample=False,
+        )
+        self.conv1, self.bn1 = backbone.conv1, backbone.bn1
+        self.pool = nn.Identity() if options.stem_stride < 4 else backbone.maxpool
+        self.layer1, self.layer2, self.layer3 = backbone.layer1, backbone.layer2, backbone.layer3
+        self.channels = tuple(block.expansion * width for width in planes[:3])
+
+    def forward(self, images: Tensor) -> Features:
+        """(b, c, h, w) images to features."""
+        return self.stages(self.conv1(images))
+
+    def stages(self, stem: Tensor) -> Features:
+        """Everything after the first convolution, whose (b, 64, h/2, w/2) output is `stem`."""
+        r2 = self.layer1(self.pool(relu(self.bn1(stem))))
+        r3 = self.layer2(r2)
+        return Features(self.layer3(r3), r3, r2)
+
+    def load_torchvision(self, path: Path, backbone: str) -> None:
+        """Start from a torchvision ResNet checkpoint; the filters of its three colors are summed.
+
+        With c channels each gets the sum divided by c, so that equal channels act as one gray image.
+
+        Raises:
+            ConfigError: the file is missing, is no checkpoint, or is of another backbone or width.
+        """
+        rule = f"network.weights must be a torchvision {backbone} checkpoint of width 1"
+        if not path.is_file():
+            raise ConfigError(f"{rule}, '{path}' does not exist: name an existing file or leave it out")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a file that is not a checkpoint
+            raise ConfigError(f"{rule}, '{path}' cannot be read as one: download it again") from error
+        own = self.state_dict()
+        missing = [key for key in own if key not in state]
+        if missing:
+            raise ConfigError(f"{rule}, '{path}' lacks '{missing[0]}': name the checkpoint of {backbone}")
+        state = {key: state[key] for key in own}
+        channels = own["conv1.weight"].shape[1]
+        state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True).repeat(1, channels, 1, 1) / channels
+        for key, value in own.items():
+            if value.shape != state[key].shape:
+                raise ConfigError(
+                    f"{rule}, '{key}' has shape {tuple(state[key].shape)} in '{path}', {tuple(value.shape)} is needed"
+                )
+        self.load_state_dict(state)
+
+
+class Decoder(nn.Module):
+    """From features at three scales to logits: two refinements, each a skip connection and residual blocks."""
+
+    def __init__(self, channels: tuple[int, ...], width: int, upsample: str) -> None:
+        super().__init__()
+        c2, c3, c4 = channels
+        self.upsample = upsample
+        self.entry = nn.Conv2d(c4, width, 3, padding=1)
+        self.block = ResidualBlock(width)
+        self.refine3 = Refine(c3, width)
+        self.refine2 = Refine(c2, width)
+        self.predict = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, features: Features) -> Tensor:
+        """Features to (b, 1, h', w') logits at the resolution of r2."""
+        m4 = self.block(self.entry(features.r4))
+        m3 = self.refine3(features.r3, self.resize(m4, features.r3.shape[-2:]))
+        m2 = self.refine2(features.r2, self.resize(m3, features.r2.shape[-2:]))
+        return self.predict(relu(m2))
+
+    def resize(self, maps: Tensor, size: torch.Size) -> Tensor:
+        """Interpolate (b, k, h, w) maps to a new height and width."""
+        corners = False if self.upsample == "bilinear" else None
+        return interpolate(maps, size, mode=self.upsample, align_corners=corners)
+
+
+class Refine(nn.Module):
+    """`block(block(conv(skip)) + coarse)`, where coarse has been brought to the size of skip."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, 3, padding=1)
+        self.skip_block = ResidualBlock(width)
+        self.block = ResidualBlock(width)
+
+    def forward(self, skip: Tensor, coarse: Tensor) -> Tensor:
+        """(b, channels, h, w) and (b, width, h, w) to (b, width, h, w)."""
+        return self.block(self.skip_block(self.conv(skip)) + coarse)
+
+
+class ResidualBlock(nn.Module):
+    """`x + conv(relu(conv(relu(x))))` without normalization."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, width, h, w) to the same shape."""
+        return x + self.conv2(relu(self.conv1(relu(x))))

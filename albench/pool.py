@@ -1,0 +1,110 @@
+"""The pool, which is what a strategy may see, and the oracle, which is what it may buy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albench.data import LabeledStack, SliceStack
+from albench.errors import StrategyError
+
+Ids = NDArray[np.int64]
+Mask = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All training slices, with the masks of those that were bought and of no others.
+
+    Attributes:
+        slices: images, subjects and positions; the id of a slice is its row.
+    """
+
+    slices: SliceStack
+    _bought: Mapping[int, Mask] = field(default_factory=dict)
+
+    @property
+    def labeled(self) -> Ids:
+        """Ids of the slices whose mask was bought, ascending."""
+        return np.array(sorted(self._bought), dtype=np.int64)
+
+    @property
+    def unlabeled(self) -> Ids:
+        """Ids of all other slices, ascending."""
+        return np.setdiff1d(np.arange(len(self.slices)), self.labeled)
+
+    def mask(self, slice_id: int) -> Mask:
+        """(h, w) mask of a bought slice.
+
+        Raises:
+            StrategyError: the slice was not bought.
+        """
+        if slice_id not in self._bought:
+            raise StrategyError(
+                f"only masks of bought slices can be read, {self.slices.label(slice_id)} is unlabeled: "
+                "return its id from query() to buy it"
+            )
+        return self._bought[slice_id]
+
+    def with_masks(self, masks: Mapping[int, Mask]) -> Pool:
+        """A pool in which these slices are labeled too."""
+        return replace(self, _bought={**self._bought, **masks})
+
+
+class Oracle:
+    """Holds the truth of the pool and sells it by the slice. The only place where the budget is charged."""
+
+    def __init__(self, truth: LabeledStack) -> None:
+        self._truth = truth
+        self.sales: list[tuple[int, ...]] = []
+
+    def sell(self, ids: Sequence[int] | Ids, budget: int) -> dict[int, Mask]:
+        """The masks of `ids`, in one sale of at most `budget` slices.
+
+        Raises:
+            StrategyError: an id does not exist, is asked for twice or was sold before, or there are too many.
+        """
+        wanted = [int(i) for i in ids]
+        if len(wanted) > budget:
+            raise StrategyError(f"a query must have at most {budget} slices, got {len(wanted)}: return fewer ids")
+        sold = {i for sale in self.sales for i in sale}
+        total = len(self._truth.slices)
+        for position, slice_id in enumerate(wanted):
+            if not 0 <= slice_id < total:
+                raise StrategyError(f"a query must name slices of the pool, 0 to {total - 1}, got {slice_id}")
+            if slice_id in wanted[:position]:
+                raise StrategyError(
+                    f"a query must name each slice once, {self._truth.slices.label(slice_id)} is there twice"
+                )
+            if slice_id in sold:
+                raise StrategyError(
+                    f"a query must name unlabeled slices, {self._truth.slices.label(slice_id)} was bought before: "
+                    "choose from pool.unlabeled"
+                )
+        self.sales.append(tuple(wanted))
+        masks = self._truth.masks(np.array(wanted, dtype=np.int64))
+        masks.flags.writeable = False
+        return dict(zip(wanted, masks, strict=True))
+
+    def pseudo_dice(self, pseudo: Mapping[int, Mask]) -> float | None:
+        """Mean slice Dice of pseudo-labels against the hidden truth: a diagnostic that no strategy sees."""
+        from albench.metrics import dice
+
+        if not pseudo:
+            return None
+        truth = self._truth.masks(np.array(sorted(pseudo), dtype=np.int64))
+        return float(np.mean([dice(pseudo[i], mask) for i, mask in zip(sorted(pseudo), truth, strict=True)]))
+
+
+def anchors(slices: SliceStack, interval: int) -> Ids:
+    """Ids of every `interval`-th slice of every subject, from its first: 0, j, 2j, ... (STAR, Sec. 2)."""
+    return np.flatnonzero(slices.position % interval == 0)
+
+
+def foreground_share(masks: Iterable[Mask]) -> float | None:
+    """Share of foreground pixels over all masks; None without masks."""
+    shares = [float(mask.mean()) for mask in masks]
+    return float(np.mean(shares)) if shares else None

@@ -1,0 +1,169 @@
+"""From names to classes: strategies and datasets are found in their folder, in entry points, or by path."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from albench.errors import ConfigError
+
+STRATEGIES = "albench.strategies"
+DATASETS = "albench.datasets"
+_KINDS = {STRATEGIES: "strategy", DATASETS: "dataset"}
+
+
+class Choosable(Protocol):
+    """What can be on a menu: a subclass of `Strategy` or `Dataset`."""
+
+    group: ClassVar[str]
+    name: ClassVar[str]
+
+
+T = TypeVar("T", bound=type[Choosable])
+_registered: dict[str, dict[str, type[Choosable]]] = {STRATEGIES: {}, DATASETS: {}}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the menu: a name with its class, or with the reason why it cannot be used."""
+
+    name: str
+    cls: type[Choosable] | None
+    problem: str = ""
+
+
+def register(name: str) -> Callable[[T], T]:
+    """Class decorator: make a strategy or a dataset known under `name`.
+
+    The class says by its attribute `group` on which menu it belongs; `Strategy` and `Dataset` set it.
+    """
+
+    def add(cls: T) -> T:
+        known = _registered[cls.group].get(name)
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ConfigError(
+                f"a {_KINDS[cls.group]} name must be unique, '{name}' is taken by "
+                f"{known.__module__}.{known.__qualname__}: choose another name"
+            )
+        cls.name = name
+        _registered[cls.group][name] = cls
+        return cls
+
+    return add
+
+
+def find(group: str, spec: str) -> type[Any]:
+    """The class that `spec` names: a registered name, `path/to/file.py:Class` or `package.module:Class`.
+
+    Raises:
+        ConfigError: nothing of that name exists, or it exists and cannot be imported.
+    """
+    if ":" in spec:
+        return _from_path(group, spec)
+    _import_quietly(f"{group}.{spec.replace('-', '_')}")
+    if spec in _registered[group]:
+        return _registered[group][spec]
+    entries = {entry.name: entry for entry in menu(group)}
+    kind = _KINDS[group]
+    if spec not in entries:
+        near = difflib.get_close_matches(spec, entries, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(sorted(entries))}"
+        raise ConfigError(f"{kind} must be a known name or FILE.py:Class, got '{spec}': {hint}")
+    cls = entries[spec].cls
+    if cls is None:
+        raise ConfigError(f"{kind} '{spec}' cannot be loaded: {entries[spec].problem}")
+    return cls
+
+
+def menu(group: str) -> list[Entry]:
+    """Everything that can be named, sorted by name. A broken plugin is listed with its reason."""
+    entries: dict[str, Entry] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(group).__path__):
+        if not module.name.startswith("_"):
+            problem = _import_quietly(f"{group}.{module.name}")
+            if problem:
+                name = module.name.replace("_", "-")
+                entries[name] = Entry(name, None, problem)
+    for point in importlib.metadata.entry_points(group=group):
+        try:
+            cls = point.load()
+            _check_class(group, cls, point.value)
+            if _registered[group].get(point.name) is not cls:
+                register(point.name)(cls)
+        except Exception as error:  # whatever a plugin does wrong must not break the others
+            entries[point.name] = Entry(point.name, None, f"{type(error).__name__}: {error}")
+    for name, cls in _registered[group].items():
+        entries[name] = Entry(name, cls)
+    return [entries[name] for name in sorted(entries)]
+
+
+def source_digest(cls: type) -> str | None:
+    """A hash of the file that defines a plugin; None for the classes that come with albench.
+
+    It is part of a run's identity: results of an edited plugin never mix with those of its older self.
+    """
+    if cls.__module__.startswith("albench."):
+        return None
+    path = sys.modules[cls.__module__].__file__
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
+
+
+def _from_path(group: str, spec: str) -> type[Choosable]:
+    where, _, class_name = spec.rpartition(":")
+    try:
+        module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"'{where}' cannot be imported: {type(error).__name__}: {error}") from error
+    cls = getattr(module, class_name, None)
+    if cls is None:
+        raise ConfigError(f"'{where}' must define the class named after the colon, it has no '{class_name}'")
+    _check_class(group, cls, spec)
+    if "name" not in vars(cls):
+        cls.name = class_name.lower()
+    return cls
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"a plugin file must exist, '{path}' does not: check the path before the colon")
+    name = f"albench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
+    if name not in sys.modules:
+        module_spec = importlib.util.spec_from_file_location(name, path)
+        assert module_spec is not None
+        assert module_spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(module_spec)
+        try:
+            module_spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def _check_class(group: str, cls: object, spec: str) -> None:
+    if not isinstance(cls, type) or getattr(cls, "group", None) != group:
+        base = {STRATEGIES: "albench.strategy.Strategy", DATASETS: "albench.data.Dataset"}[group]
+        raise ConfigError(f"'{spec}' must be a subclass of {base}, got {cls!r}")
+
+
+def _import_quietly(module: str) -> str:
+    """Import a module of the folder; the reason if it exists and fails."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        return "" if error.name == module else f"it needs the missing module '{error.name}'"
+    except Exception as error:  # a broken file must not hide the others
+        return f"{type(error).__name__}: {error}"
+    return ""

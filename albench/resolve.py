@@ -1,0 +1,109 @@
+"""From what a user asks for to a run with every default written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from albench.cache import Prepared, Progress, prepare
+from albench.config import Choice, Network, Protocol, RunConfig, Training, build, options_of
+from albench.data import Dataset
+from albench.errors import ConfigError
+from albench.registry import DATASETS, STRATEGIES, find, source_digest
+from albench.strategy import Strategy
+
+SECTIONS = ("strategy", "data", "protocol", "training", "network")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A run that is ready to start."""
+
+    config: RunConfig
+    strategy: Strategy
+    prepared: Prepared
+
+
+def resolve(
+    strategy: str,
+    dataset: str,
+    *,
+    seed: int = 0,
+    settings: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+) -> Resolved:
+    """Check all settings, prepare the data and write every default out.
+
+    What the user sets comes before what suits the dataset (`Dataset.defaults`), and that before albench's defaults.
+
+    Args:
+        strategy: a name, `FILE.py:Class` or `module:Class`.
+        dataset: likewise.
+        settings: values by dotted name, such as {"training.epochs": 30}.
+
+    Raises:
+        ConfigError: a name, option or value is wrong.
+        DataError: the data cannot be used.
+    """
+    user = _by_section(settings or {})
+    strategy_object: Strategy = build(find(STRATEGIES, strategy), user["strategy"], "strategy")
+    dataset_class: type[Dataset] = find(DATASETS, dataset)
+    for section, cls in (("protocol", Protocol), ("training", Training), ("network", Network)):
+        build(cls, user[section], section)  # a typing error should not wait for the data
+    data = build(dataset_class, user["data"], "data")
+    suited = _by_section(data.defaults())
+    sections = {name: suited[name] | user[name] for name in SECTIONS}
+    prepared = prepare(data, progress)
+    options = options_of(data)
+    config = RunConfig(
+        strategy=_choice(strategy_object, strategy, options_of(strategy_object)),
+        dataset=_choice(data, dataset, {k: v for k, v in options.items() if k not in data.locations}),
+        title=data.title,
+        locations={k: v for k, v in options.items() if k in data.locations},
+        data_key=prepared.key,
+        seed=seed,
+        protocol=build(Protocol, sections["protocol"], "protocol"),
+        training=build(Training, sections["training"], "training"),
+        network=build(Network, sections["network"], "network"),
+    )
+    return Resolved(config, strategy_object, prepared)
+
+
+def parse_settings(assignments: Sequence[str]) -> dict[str, object]:
+    """`["training.epochs=30", ...]` to {"training.epochs": 30, ...}; values are read as YAML."""
+    settings: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or "." not in name:
+            raise ConfigError(f"--set must look like training.epochs=30, got '{assignment}'")
+        try:
+            settings[name.strip()] = _number(yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {name} must have a YAML value such as 30 or [96,128], got '{value}'") from error
+    return settings
+
+
+def _number(value: object) -> object:
+    """YAML reads 1e-4 as text; a user means a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _by_section(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    sections: dict[str, dict[str, object]] = {name: {} for name in SECTIONS}
+    for name, value in settings.items():
+        section, _, key = name.partition(".")
+        if section not in sections:
+            raise ConfigError(f"a setting must begin with one of {', '.join(SECTIONS)}, got '{name}'")
+        sections[section][key] = value
+    return sections
+
+
+def _choice(chosen: Strategy | Dataset, spec: str, options: dict[str, object]) -> Choice:
+    return Choice(chosen.name, spec, source_digest(type(chosen)), options)

@@ -1,0 +1,69 @@
+"""How far the runs of a folder are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from albench.store import find_runs, is_finished, is_running, read_config, read_records
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run.
+
+    Attributes:
+        done: finished rounds.
+        rounds: rounds in all.
+        labeled: share of the pool that is labeled in the last finished round.
+        dice_slice: of the last finished round.
+        dice_volume: of the last finished round.
+    """
+
+    dataset: str
+    strategy: str
+    seed: int
+    state: Literal["finished", "running", "interrupted"]
+    done: int
+    rounds: int
+    labeled: float | None
+    dice_slice: float | None
+    dice_volume: float | None
+
+    def cells(self) -> list[str]:
+        """The values as text, for a table."""
+        shown = [f"{value:.3f}" if value is not None else "-" for value in (self.dice_slice, self.dice_volume)]
+        share = "-" if self.labeled is None else f"{self.labeled:.1%}"
+        return [
+            self.dataset,
+            self.strategy,
+            str(self.seed),
+            f"{self.done}/{self.rounds}",
+            self.state,
+            share,
+            *shown,
+        ]
+
+
+def run_states(out: Path) -> list[RunState]:
+    """The state of every run at or below `out`."""
+    return [_state(folder) for folder in find_runs(out)]
+
+
+def _state(folder: Path) -> RunState:
+    config, records = read_config(folder), read_records(folder)
+    assert config is not None  # find_runs looks for it
+    last = records[-1] if records else None
+    finished = is_finished(records, config["protocol"]["rounds"])
+    return RunState(
+        dataset=config["title"],
+        strategy=config["strategy"]["name"],
+        seed=config["seed"],
+        state="finished" if finished else "running" if is_running(folder) else "interrupted",
+        done=len(records),
+        rounds=len(records) if finished else config["protocol"]["rounds"] + 1,
+        labeled=last["share"] if last else None,
+        dice_slice=last["test"]["dice_slice"] if last else None,
+        dice_volume=last["test"]["dice_volume"] if last else None,
+    )

@@ -1,0 +1,171 @@
+"""The page to read first: what a strategy is, what it is given in a round, and what it answers.
+
+A strategy is a frozen dataclass. Its fields are its hyper-parameters, its methods are its hooks; only `query` is
+required. It keeps nothing between rounds: what survives a round comes back in `Round`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from albench.acquisition import highest, mean_over_valid
+from albench.errors import StrategyError
+from albench.learner import Batch, Learner, Weights
+from albench.networks import Segmenter, Task
+from albench.pool import Ids, Mask, Pool
+from albench.registry import STRATEGIES, register
+
+__all__ = ["Ids", "Mask", "Pool", "Query", "Round", "Scores", "Strategy", "Task", "check_query", "register"]
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a strategy is given.
+
+    Attributes:
+        index: the round, from 0.
+        budget: how many slices to ask for.
+        pool: all training slices, with the masks bought so far.
+        learner: trains and predicts; the network is in the state that `fit` left.
+        pseudo: {id: (h, w) mask} from the last query, without what was bought since.
+        previous: weights at the end of the last round; None in round 0.
+        rng: the random stream of this round's query.
+    """
+
+    index: int
+    budget: int
+    pool: Pool
+    learner: Learner
+    pseudo: Mapping[int, Mask]
+    previous: Weights | None
+    rng: np.random.Generator
+
+    def examples(self) -> dict[int, Mask]:
+        """{id: (h, w) mask} of the bought and the pseudo-labeled slices."""
+        return {int(i): self.pool.mask(int(i)) for i in self.pool.labeled} | dict(self.pseudo)
+
+    def score(self, pixel_score: Callable[[Tensor], Tensor]) -> Scores:
+        """One score per unlabeled slice, in the order of `pool.unlabeled`: the mean over its valid pixels.
+
+        Args:
+            pixel_score: (b, h, w) float32 foreground probabilities to (b, h, w) scores.
+        """
+        parts = [
+            mean_over_valid(pixel_score(probs), valid).double().cpu().numpy()
+            for _, probs, valid in self.learner.predict(self.pool.slices, self.pool.unlabeled)
+        ]
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a strategy answers.
+
+    Attributes:
+        ids: exactly `budget` distinct unlabeled ids, most wanted first.
+        pseudo: {unlabeled id: (h, w) mask of 0 and 1} to train on in the next round, instead of the last ones.
+        scores: one finite score per unlabeled slice, in the order of `pool.unlabeled`; None without scores.
+        notes: numbers worth keeping with the round.
+    """
+
+    ids: Ids
+    pseudo: Mapping[int, Mask] = field(default_factory=dict)
+    scores: Scores | None = None
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def nothing(cls) -> Query:
+        """The answer of the last round, when nothing is bought any more."""
+        return cls(np.array([], dtype=np.int64))
+
+    @classmethod
+    def highest(cls, scores: Scores, ctx: Round) -> Query:
+        """Ask for the slices with the highest scores; among equals the lower id comes first."""
+        _check_scores(scores, ctx.pool)
+        return cls(highest(scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
+
+    @classmethod
+    def lowest(cls, scores: Scores, ctx: Round) -> Query:
+        """Ask for the slices with the lowest scores; among equals the lower id comes first."""
+        _check_scores(scores, ctx.pool)
+        return cls(highest(-scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
+
+
+@dataclass(frozen=True)
+class Strategy(ABC):
+    """A way to spend a labeling budget."""
+
+    group: ClassVar[str] = STRATEGIES
+    name: ClassVar[str]
+
+    def initial(self, anchors: Ids, pool: Pool) -> Ids:
+        """Slices to label before round 0. Strategies share the anchors; only a reference differs."""
+        return anchors
+
+    def network(self, task: Task) -> nn.Module:
+        """The network to train, with logits (b, 1, h, w) for images (b, c, h, w)."""
+        return Segmenter(task)
+
+    def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Tensor], epoch: int) -> Tensor:
+        """The loss of a batch, by default the supervised one; `unlabeled` gives (b, c, h, w) images of the pool."""
+        return batch.supervised(model(batch.images))
+
+    def fit(self, ctx: Round) -> None:
+        """Train the learner; the test metrics of the round are those of the network afterwards."""
+        ctx.learner.fit(ctx.examples(), self.loss)
+
+    @abstractmethod
+    def query(self, ctx: Round) -> Query:
+        """Choose the next slices. Called after the evaluation, while there is something left to buy."""
+
+
+def check_query(query: Query, pool: Pool, budget: int) -> None:
+    """Refuse an answer that breaks the rules.
+
+    Raises:
+        StrategyError: which rule, and with which slice.
+    """
+    ids = [int(i) for i in query.ids]
+    if len(ids) != budget:
+        raise StrategyError(f"a query must have exactly {budget} slices, got {len(ids)}: return `budget` ids")
+    unlabeled = set(pool.unlabeled.tolist())
+    _check_ids(ids, unlabeled, "a query", pool)
+    if len(set(ids)) < len(ids):
+        twice = next(i for i in ids if ids.count(i) > 1)
+        raise StrategyError(f"a query must name each slice once, {pool.slices.label(twice)} is there twice")
+    if query.scores is not None:
+        _check_scores(query.scores, pool)
+    _check_ids(list(query.pseudo), unlabeled, "pseudo-labels", pool)
+    shape = pool.slices.shape[1:]
+    for slice_id, mask in query.pseudo.items():
+        if mask.shape != shape or mask.dtype != np.uint8 or mask.max(initial=0) > 1:
+            raise StrategyError(
+                f"a pseudo-label must be a uint8 mask of 0 and 1 of shape {shape}, got {mask.dtype} {mask.shape} "
+                f"with maximum {mask.max(initial=0)} for {pool.slices.label(slice_id)}"
+            )
+
+
+def _check_ids(ids: list[int], unlabeled: set[int], what: str, pool: Pool) -> None:
+    for slice_id in ids:
+        if not 0 <= slice_id < len(pool.slices):
+            raise StrategyError(f"{what} must name slices of the pool, 0 to {len(pool.slices) - 1}, got {slice_id}")
+        if slice_id not in unlabeled:
+            raise StrategyError(f"{what} must name unlabeled slices, {pool.slices.label(slice_id)} was bought before")
+
+
+def _check_scores(scores: Scores, pool: Pool) -> None:
+    unlabeled = pool.unlabeled
+    if scores.shape != unlabeled.shape:
+        raise StrategyError(f"scores must be one per unlabeled slice, {unlabeled.shape}, got {scores.shape}")
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        raise StrategyError(f"scores must be finite, {pool.slices.label(unlabeled[bad[0]])} got {scores[bad[0]]}")

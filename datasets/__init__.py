@@ -1,0 +1,1 @@
+"""The datasets: one file per source of images. A file dropped in here is found without any other change."""

@@ -1,0 +1,120 @@
+"""A generated set: volumes with one smooth organ among look-alikes, made from a seed in seconds, no download.
+
+The organ's cross-section turns, bends and changes shape from slice to slice; its size and contrast differ between
+subjects. Look-alikes have the same brightness but no dark core. A bias field, texture, blur and noise cover all, and
+some slices at both ends hold nothing. It is made to be learned slowly, so that labels keep paying off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from albench.data import Dataset, Volume, register
+
+Field = NDArray[np.float64]
+
+_SPACING = (3.0, 1.5, 1.5)
+
+
+@register("phantom")
+@dataclass(frozen=True, kw_only=True)
+class Phantom(Dataset):
+    """Generated volumes.
+
+    Attributes:
+        count: number of subjects.
+        depth: slices of a subject, give or take a quarter.
+        side: height and width in pixels.
+        seed: seed of the volumes; not the seed of a run.
+        noise: standard deviation of the noise, in units of the organ's mean contrast.
+        lookalikes: largest number of look-alikes in a subject; the smallest is half of it.
+    """
+
+    count: int = 24
+    depth: int = 32
+    side: int = 64
+    seed: int = 0
+    noise: float = 0.35
+    lookalikes: int = 8
+
+    def subjects(self) -> Sequence[str]:
+        """phantom-000, phantom-001, ..."""
+        return [f"phantom-{index:03d}" for index in range(self.count)]
+
+    def load(self, subject: str) -> Volume:
+        """Generate one subject."""
+        rng = np.random.default_rng([self.seed, int(subject.removeprefix("phantom-"))])
+        depth = int(rng.integers(3 * self.depth // 4, 5 * self.depth // 4 + 1))
+        shape = (depth, self.side, self.side)
+        z, y, x = np.meshgrid(*[np.linspace(-1, 1, side) for side in shape], indexing="ij")
+        body = _smooth_step(1 - np.hypot(x / rng.uniform(0.8, 0.95), y / rng.uniform(0.7, 0.9)), 0.03)
+        inside, core = _organ(x, y, z, rng)
+        contrast = rng.uniform(0.6, 1.4)
+        tissue = body * (1 + 0.25 * _texture(shape, rng))
+        tissue += contrast * (_smooth_step(inside, 0.08) - 0.8 * _smooth_step(core, 0.08))
+        for _ in range(rng.integers((self.lookalikes + 1) // 2, self.lookalikes + 1)):
+            tissue += contrast * _lookalike(x, y, z, inside, rng)
+        blurred = gaussian_filter(tissue, (0.3, 0.7, 0.7)) * _bias(x, y, z, rng)
+        image = rng.uniform(50, 500) * (blurred + self.noise * rng.standard_normal(shape))
+        return Volume(image[None].astype(np.float32), (inside > 0).astype(np.uint8), _SPACING)
+
+    def defaults(self) -> Mapping[str, object]:
+        """A network and a budget for a laptop."""
+        return {
+            "protocol.budget": 16,
+            "protocol.rounds": 5,
+            "network.backbone": "resnet18",
+            "network.width": 0.25,
+            "network.decoder_width": 32,
+            "network.stem_stride": 2,
+            "training.batch_size": 16,
+            "training.lr": 1e-3,
+            "training.lr_incremental": 3e-4,
+            "training.epochs": 20,
+        }
+
+
+def _organ(x: Field, y: Field, z: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+    """Two functions that are positive inside the organ and inside its core."""
+    start, end = rng.uniform(-0.85, -0.55), rng.uniform(0.55, 0.85)
+    t = (2 * z - start - end) / (end - start)  # -1 to 1 along the organ
+    profile = np.sqrt(np.clip(1 - t**2, 0, None)) * (1 + 0.25 * np.sin(3 * t + rng.uniform(0, 2 * np.pi)))
+    radius = rng.uniform(0.2, 0.36) * profile
+    phase = rng.uniform(0, 2 * np.pi, 5)
+    dx = x - (rng.uniform(-0.25, 0.05) + 0.15 * np.sin(2 * t + phase[0]))
+    dy = y - (rng.uniform(-0.15, 0.15) + 0.15 * np.sin(2 * t + phase[1]))
+    angle, distance = np.arctan2(dy, dx), np.hypot(dx, dy)
+    waves = [rng.uniform(0.08, 0.2) * np.cos(k * angle + phase[k] + 2.0 * t) for k in (2, 3, 4)]
+    edge = radius * (1 + np.sum(waves, axis=0))
+    return np.where(radius > 0, edge - distance, -1.0), np.where(radius > 0, 0.45 * edge - distance, -1.0)
+
+
+def _lookalike(x: Field, y: Field, z: Field, organ: Field, rng: np.random.Generator) -> Field:
+    """An ellipsoid as bright as the organ, without a core, that keeps clear of it."""
+    center, angle = rng.uniform(-0.6, 0.6, 3), rng.uniform(0, np.pi)
+    dx, dy = x - center[0], y - center[1]
+    u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+    size = rng.uniform(0.1, 0.22, 2)
+    distance = np.sqrt((u / size[0]) ** 2 + (v / size[1]) ** 2 + ((z - center[2]) / rng.uniform(0.2, 0.6)) ** 2)
+    return _smooth_step((1 - distance) * size.min(), 0.08) * _smooth_step(-organ - 0.03, 0.03)
+
+
+def _bias(x: Field, y: Field, z: Field, rng: np.random.Generator) -> Field:
+    a = rng.uniform(-0.3, 0.3, 6)
+    return np.exp(a[0] * x + a[1] * y + a[2] * z + a[3] * x * y + a[4] * x**2 + a[5] * y**2)
+
+
+def _texture(shape: tuple[int, ...], rng: np.random.Generator) -> Field:
+    """Smooth noise of unit standard deviation."""
+    smooth = gaussian_filter(rng.standard_normal(shape), (1, 3, 3))
+    return smooth / smooth.std()
+
+
+def _smooth_step(signed: Field, width: float) -> Field:
+    """0 outside, 1 inside, over `width` around the edge."""
+    return np.clip(signed / width + 0.5, 0, 1)

@@ -1,0 +1,1 @@
+"""The query strategies: one file per method. A file dropped in here is found without any other change."""

@@ -1,0 +1,26 @@
+"""Entropy [1]: ask for the slices whose predicted masks have the highest entropy.
+
+A slice's score is the mean binary entropy of its valid pixels.
+
+Differences from the paper: [1] sums over a sequence's tokens (total token entropy) or averages (token entropy); the
+mean is used, so that slices of different size compare. STAR's code drops the (1-p) ln(1-p) term; it is kept here.
+
+[1] Settles and Craven. An Analysis of Active Learning Strategies for Sequence Labeling Tasks. EMNLP 2008.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from albench.acquisition import binary_entropy
+from albench.strategy import Query, Round, Strategy, register
+
+
+@register("entropy")
+@dataclass(frozen=True)
+class Entropy(Strategy):
+    """Highest mean pixel entropy."""
+
+    def query(self, ctx: Round) -> Query:
+        """Ask for the most uncertain slices."""
+        return Query.highest(ctx.score(binary_entropy), ctx)
