@@ -35,7 +35,8 @@ class LineDisplay:
 
     def time_left(self, record: Record) -> str:
         """Time left, from the mean time of the rounds done here."""
-        left = (self._rounds - int(record["round"])) * (time.monotonic() - self._start) / self._done
+        last = record["round"] == self._rounds or record["unlabeled"] == 0
+        left = 0 if last else (self._rounds - record["round"]) * (time.monotonic() - self._start) / self._done
         return "done" if left == 0 else f"{_duration(left)} left"
 
     def __enter__(self) -> LineDisplay:

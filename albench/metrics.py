@@ -8,6 +8,7 @@ valid area, from probabilities of at least 0.5.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -65,9 +66,11 @@ def hd95(prediction: Mask, truth: Mask, spacing: Sequence[float]) -> float:
     if not prediction.any() or not truth.any():
         return float(np.linalg.norm(np.array(truth.shape) * np.array(spacing)))
     pair = torch.from_numpy(np.stack([prediction, truth]))[:, None, None]
-    distance = compute_hausdorff_distance(
-        pair[0], pair[1], include_background=True, percentile=95, spacing=list(spacing)
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 warns of a call of its own
+        distance = compute_hausdorff_distance(
+            pair[0], pair[1], include_background=True, percentile=95, spacing=list(spacing)
+        )
     return float(distance)
 
 

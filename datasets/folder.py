@@ -82,13 +82,21 @@ class Folder(Dataset):
     def defaults(self) -> Mapping[str, object]:
         """A budget of 2 % of the training slices, at least 10; a small network with a fine grid for small slices."""
         depths, *sides = np.array(self._shapes).T
-        settings: dict[str, object] = {"protocol.budget": max(10, round(0.014 * depths.sum()))}
-        return settings | (_FOR_SMALL_SLICES if max(side.max() for side in sides) <= _SMALL else {})
+        budget = {"protocol.budget": max(10, round(0.014 * depths.sum()))}
+        small = max(side.max() for side in sides) <= _SMALL
+        return budget | _FOR_SMALL_SLICES if small else budget
 
     def _binary(self, labels: NDArray[np.float32], path: Path) -> NDArray[np.uint8]:
         whole = np.rint(labels)
         if not np.isfinite(labels).all() or np.abs(labels - whole).max() > 1e-3:
             raise DataError(f"a mask must hold whole numbers, '{path}' does not: save labels, not probabilities")
+        found = {int(value) for value in np.unique(whole)}
+        undeclared = found - {0} - self._declared
+        if self._declared and undeclared and self.labels is None:
+            raise DataError(
+                f"a mask must hold labels that dataset.json declares, '{path}' holds {min(undeclared)} too: "
+                "say which labels are foreground with data.labels"
+            )
         return (whole > 0 if self.labels is None else np.isin(whole, self.labels)).astype(np.uint8)
 
     def _oriented(
@@ -111,6 +119,15 @@ class Folder(Dataset):
         return _find_pairs(Path(self.root))
 
     @cached_property
+    def _declared(self) -> set[int]:
+        """The labels that dataset.json declares; empty if it does not."""
+        path = Path(self.root) / "dataset.json"
+        try:
+            return {int(label) for label in json.loads(path.read_text())["labels"]} if path.exists() else set()
+        except (ValueError, KeyError, TypeError):
+            return set()
+
+    @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
         """Depth, height and width of every subject, from the headers."""
         shapes = []
@@ -121,7 +138,7 @@ class Folder(Dataset):
         return shapes
 
 
-_FOR_SMALL_SLICES: Mapping[str, object] = {
+_FOR_SMALL_SLICES: dict[str, object] = {
     "network.backbone": "resnet18",
     "network.width": 0.5,
     "network.decoder_width": 32,

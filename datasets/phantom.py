@@ -39,7 +39,7 @@ class Phantom(Dataset):
     depth: int = 32
     side: int = 64
     seed: int = 0
-    noise: float = 0.35
+    noise: float = 0.3
     lookalikes: int = 8
 
     def subjects(self) -> Sequence[str]:
@@ -73,8 +73,8 @@ class Phantom(Dataset):
             "network.decoder_width": 32,
             "network.stem_stride": 2,
             "training.batch_size": 16,
-            "training.lr": 1e-3,
-            "training.lr_incremental": 3e-4,
+            "training.lr": 2e-3,
+            "training.lr_incremental": 1e-3,
             "training.epochs": 20,
         }
 

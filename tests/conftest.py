@@ -1,0 +1,143 @@
+"""Small data, a private cache, and runs that take a second."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from albench.cache import Prepared, prepare
+from albench.learner import Learner
+from albench.loop import Execution, run
+from albench.networks import Segmenter, Task
+from albench.pool import Oracle, Pool, anchors
+from albench.resolve import resolve
+from albench.store import Record, RunStore
+from albench.strategy import Round
+from albench.streams import Streams
+
+torch.set_num_threads(1)
+
+TINY = {
+    "data.count": 6,
+    "data.depth": 8,
+    "data.side": 32,
+    "protocol.interval": 4,
+    "protocol.budget": 3,
+    "protocol.rounds": 2,
+    "protocol.split": [4, 1, 1],
+    "network.width": 0.125,
+    "network.decoder_width": 4,
+    "training.epochs": 2,
+    "training.batch_size": 8,
+}
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def phase(self, round_index: int, name: str) -> None: ...
+
+    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None: ...
+
+    def round(self, record: Record) -> None: ...
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of prepared data that no other session shares."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["ALBENCH_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path) -> Callable[..., RunStore]:
+    """Run a strategy on a tiny phantom, in this process."""
+
+    def start(
+        strategy: str, settings: Mapping[str, object] | None = None, *, seed: int = 0, out: str = "runs"
+    ) -> RunStore:
+        resolved = resolve(strategy, "phantom", seed=seed, settings=TINY | dict(settings or {}))
+        execution = Execution(torch.device("cpu"))
+        return run(resolved.config, resolved.strategy, resolved.prepared, tmp_path / out, execution, Silent())
+
+    return start
+
+
+@pytest.fixture
+def tiny() -> Prepared:
+    """The prepared tiny phantom."""
+    from albench.registry import DATASETS, find
+
+    return prepare(find(DATASETS, "phantom")(count=6, depth=8, side=32))
+
+
+@pytest.fixture
+def make_round(tiny: Prepared) -> Callable[..., Round]:
+    """A round on the tiny phantom with an untrained network; the first slices of each subject are labeled."""
+
+    def make(budget: int = 3, interval: int = 4, labeled: int | None = None) -> Round:
+        train, val = tiny.labeled_stack(tiny.subjects[:4]), tiny.labeled_stack(tiny.subjects[4:5])
+        config = resolve("random", "phantom", settings=TINY).config
+        streams = Streams(0, "phantom")
+        oracle = Oracle(train)
+        bought = anchors(train.slices, interval) if labeled is None else np.arange(labeled)
+        pool = Pool(train.slices).with_masks(oracle.sell(bought, len(bought)))
+        with streams.torch("weights"):
+            network = Segmenter(Task(1, (32, 32), config.network))
+        learner = Learner(
+            network, train.slices, val, config.training, streams, round_index=0, lr=1e-3, device=torch.device("cpu")
+        )
+        return Round(0, budget, pool, learner, {}, None, streams.numpy("query"))
+
+    return make
+
+
+@pytest.fixture
+def albench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call the command line in a fresh process, in a folder of its own."""
+
+    def call(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).parent / "albench"), *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return call
+
+
+def tiny_arguments(*more: str) -> list[str]:
+    """TINY as arguments of the command line."""
+    settings = [f"{name}={str(value).replace(' ', '')}" for name, value in TINY.items()]
+    return [*(part for setting in settings for part in ("--set", setting)), "--threads", "1", *more]
+
+
+@pytest.fixture
+def decathlon(tmp_path: Path) -> Path:
+    """A folder of six small NIfTI volumes in the layout of the Decathlon, without dataset.json."""
+    root = tmp_path / "Task99_Blob"
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        shape = (20 + index, 24, 8)
+        mask = np.zeros(shape, dtype=np.uint8)
+        mask[5:12, 6:15, 2:6] = 1 + index % 2
+        image = (rng.normal(100, 10, shape) + 40 * (mask > 0)).astype(np.float32)
+        write_pair(root, f"blob_{index}", image, mask)
+    return root
+
+
+def write_pair(
+    root: Path, name: str, image: np.ndarray, mask: np.ndarray, affine: np.ndarray | None = None
+) -> tuple[Path, Path]:
+    """Write an image and its mask as .nii.gz."""
+    paths = root / "imagesTr" / f"{name}.nii.gz", root / "labelsTr" / f"{name}.nii.gz"
+    for path, values in zip(paths, (image, mask), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0]) if affine is None else affine), path)
+    return paths

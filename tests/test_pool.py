@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from albench.errors import StrategyError
+from albench.pool import Oracle, Pool, anchors, foreground_share
+
+
+@pytest.fixture
+def oracle(tiny):
+    return Oracle(tiny.labeled_stack(tiny.subjects[:4]))
+
+
+@pytest.fixture
+def pool(tiny):
+    return Pool(tiny.stack(tiny.subjects[:4]))
+
+
+@pytest.mark.parametrize(("depth", "count"), [(155, 16), (100, 10), (101, 11), (8, 1), (1, 1)])
+def test_anchors_are_every_tenth_slice_of_each_subject(tiny, depth, count):
+    from dataclasses import replace
+
+    position = np.concatenate([np.arange(depth), np.arange(depth)])
+    chosen = anchors(replace(tiny.stack(tiny.subjects[:1]), position=position), 10)
+    assert len(chosen) == 2 * count
+    assert position[chosen].tolist() == 2 * list(range(0, depth, 10))
+
+
+def test_a_bought_mask_is_the_truth_and_can_be_read(oracle, pool, tiny):
+    masks = oracle.sell([4, 0], 2)
+    pool = pool.with_masks(masks)
+    truth = tiny.labeled_stack(tiny.subjects[:4]).masks(np.array([0, 4]))
+    np.testing.assert_array_equal(pool.mask(0), truth[0])
+    np.testing.assert_array_equal(pool.mask(4), truth[1])
+    assert pool.labeled.tolist() == [0, 4]
+    assert len(pool.unlabeled) == len(pool.slices) - 2
+    assert not set(pool.labeled) & set(pool.unlabeled)
+
+
+def test_a_mask_that_was_not_bought_cannot_be_read(oracle, pool):
+    pool = pool.with_masks(oracle.sell([1], 1))
+    with pytest.raises(
+        StrategyError, match=r"only masks of bought slices can be read, slice 2 \(subject phantom-000, "
+    ):
+        pool.mask(2)
+
+
+def test_a_bought_mask_cannot_be_changed(oracle):
+    with pytest.raises(ValueError, match="read-only"):
+        oracle.sell([1], 1)[1][0, 0] = 1
+
+
+def test_the_oracle_refuses_in_one_sentence_and_sells_nothing(oracle):
+    oracle.sell([3], 1)
+    for ids, budget, sentence in [
+        ([1, 2, 4], 2, "at most 2 slices, got 3"),
+        ([1, 1], 2, "each slice once, slice 1 .* is there twice"),
+        ([3], 1, "must name unlabeled slices, slice 3 .* was bought before"),
+        ([999], 1, "must name slices of the pool, 0 to .*, got 999"),
+        ([-1], 1, "must name slices of the pool, 0 to .*, got -1"),
+    ]:
+        with pytest.raises(StrategyError, match=sentence):
+            oracle.sell(ids, budget)
+    assert oracle.sales == [(3,)]
+
+
+def test_pseudo_dice_compares_with_the_hidden_truth(oracle, tiny):
+    truth = tiny.labeled_stack(tiny.subjects[:4]).masks(np.arange(10))
+    assert oracle.pseudo_dice({i: truth[i] for i in range(10)}) == 1
+    assert oracle.pseudo_dice({}) is None
+    wrong = {i: 1 - truth[i] for i in range(10)}
+    assert oracle.pseudo_dice(wrong) == pytest.approx(0, abs=1e-5)
+
+
+def test_foreground_share_is_the_share_of_pixels():
+    empty, half = np.zeros((2, 2), np.uint8), np.array([[1, 1], [0, 0]], np.uint8)
+    assert foreground_share([empty, half]) == 0.25
+    assert foreground_share([]) is None
