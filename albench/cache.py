@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from albench.config import options_of
-from albench.data import GRID, Dataset, LabeledStack, SliceStack, Volume, check_volume
+from albench.data import GRID, Dataset, LabeledStack, SliceStack, Volume, check_volume, pack_masks
 from albench.errors import DataError
 from albench.files import locked, refusing_disk_errors, replacing, write_json
 from albench.registry import source_digest
@@ -70,7 +70,10 @@ class Prepared:
 
     def labeled_stack(self, subjects: Sequence[str]) -> LabeledStack:
         """The slices of the named subjects together with their masks."""
-        return LabeledStack(self.stack(subjects), self.masks)
+        stack = self.stack(subjects)
+        return LabeledStack(
+            stack, np.concatenate([pack_masks(self.masks[stack.rows[stack.of(i)]]) for i in range(len(subjects))])
+        )
 
 
 def cache_folder() -> Path:

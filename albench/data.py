@@ -119,17 +119,30 @@ class SliceStack:
 class LabeledStack:
     """A stack together with its truth, for validation and test; never for the pool.
 
+    It holds a copy of these subjects' masks and of no others, so that whoever has the validation set has no way to
+    the truth of the pool.
+
     Attributes:
         slices: the images.
-        truth: (N, H, W) uint8, the masks of the whole prepared set, memory-mapped and read-only.
+        packed: (n, H, ceil(W / 8)) uint8, the masks, eight pixels a byte.
     """
 
     slices: SliceStack
-    truth: NDArray[np.uint8]
+    packed: NDArray[np.uint8]
 
     def masks(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(n, H, W) masks of the given slices."""
-        return self.truth[self.slices.rows[ids]]
+        return unpack_masks(self.packed[ids], self.slices.shape[-1])
+
+
+def pack_masks(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(..., W) masks of 0 and 1 to (..., ceil(W / 8)): eight pixels a byte."""
+    return np.packbits(masks, axis=-1)
+
+
+def unpack_masks(packed: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """The reverse of `pack_masks` for masks of this width."""
+    return np.unpackbits(packed, axis=-1, count=width)
 
 
 @dataclass(frozen=True)

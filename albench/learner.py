@@ -7,22 +7,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple, TypeVar
 from typing import Protocol as Interface
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from albench.augment import augment
 from albench.config import Training
 from albench.data import LabeledStack, SliceStack
 from albench.errors import StrategyError
 from albench.losses import focal
+from albench.networks import Segmenter
 from albench.pool import Ids, Mask
 from albench.streams import Streams
 
 Weights = Mapping[str, Tensor]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,23 @@ class Batch:
         return self.criterion(logits, self.masks, self.valid)
 
 
+class Images(NamedTuple):
+    """Slices without their masks.
+
+    Attributes:
+        images: (b, c, h, w) float32.
+        valid: (b, 1, h, w) float32, 1 on pixels that count, 0 on padding.
+    """
+
+    images: Tensor
+    valid: Tensor
+
+
 class Loss(Interface):
     """What `Learner.fit` minimizes: `Strategy.loss`."""
 
-    def __call__(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Tensor], epoch: int) -> Tensor:
-        """The loss of one batch; `unlabeled` gives (b, c, h, w) images of the whole pool; epochs count from 1."""
+    def __call__(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
+        """The loss of one batch; `unlabeled` gives batches of the whole pool; epochs count from 1."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +75,14 @@ class Fit:
     """What one training did.
 
     Attributes:
+        purpose: what was trained.
         epochs: passes made.
         best_epoch: the pass whose weights were kept, from 1.
         steps: optimizer steps.
         val_loss: validation loss of the kept weights.
     """
 
+    purpose: str
     epochs: int
     best_epoch: int
     steps: int
@@ -79,7 +98,7 @@ class Learner:
     Args:
         network: maps (b, c, h, w) images to (b, 1, h, w) logits.
         slices: the training slices; ids are rows of it.
-        validation: slices with truth that decide when to stop.
+        validation: other subjects' slices with their truth, which decides when to stop.
         training: epochs, rates and the loss's constants.
         streams: random streams of the run.
         round_index: the round, from 0.
@@ -103,13 +122,13 @@ class Learner:
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.slices = slices
+        self.validation = validation
         self.training = training
+        self.lr = lr
         self.device = device
         self.log: list[Fit] = []
-        self._validation = validation
         self._streams = streams
         self._round = round_index
-        self._lr = lr
         self._on_epoch = on_epoch
         self._criterion = partial(
             focal,
@@ -118,61 +137,88 @@ class Learner:
             alpha_mode=training.focal_alpha_mode,
         )
 
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of all trainings of this round."""
-        return sum(fit.steps for fit in self.log)
-
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's weights and running statistics, on the CPU."""
         return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
 
     def fit(self, examples: Mapping[int, Mask], loss: Loss) -> Fit:
-        """Train on labeled slices until the validation loss stops falling; keep the best weights.
-
-        Adam with default betas; batches in an order that depends on the ids, the seed and the round only.
+        """Train on labeled slices until the supervised loss on the validation slices stops falling.
 
         Args:
             examples: {slice id: (h, w) mask}.
-            loss: what to minimize; early stopping always watches the supervised loss on the validation slices.
+            loss: what to minimize.
 
         Raises:
             StrategyError: there is nothing to train on, or the loss is not finite.
         """
-        if not examples:
-            raise StrategyError("training needs at least one labeled slice, got none: label slices before round 0")
         ids = np.array(sorted(examples), dtype=np.int64)
-        masks = np.stack([examples[int(i)] for i in ids])
-        order = self._streams.numpy("batches", self._round)
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self._lr)
+        masks = np.stack([examples[int(i)] for i in ids]) if len(ids) else np.empty(0, dtype=np.uint8)
         unlabeled = self._unlabeled_batches()
+
+        def step(rows: Ids, epoch: int) -> Tensor:
+            batch = self.batch(self.slices, ids[rows], masks[rows], augmented=self.training.augment)
+            return loss(self.network, batch, unlabeled, epoch)
+
+        return self.optimize(step, len(ids), self.validation_loss, purpose="training", lr=self.lr)
+
+    def optimize(
+        self,
+        step: Callable[[Ids, int], Tensor],
+        count: int,
+        validation_loss: Callable[[], float],
+        *,
+        purpose: str,
+        lr: float,
+    ) -> Fit:
+        """Minimize a loss until the validation loss stops falling; keep the weights at which it was lowest.
+
+        Adam with default betas. Batches come in an order that depends on the seed, the purpose and the round only.
+
+        Args:
+            step: the loss of a batch, from its rows (b,) in [0, count) and the epoch, from 1.
+            count: number of training examples.
+            validation_loss: called after every epoch; leaves the network as it is.
+            purpose: names the random streams.
+            lr: Adam's learning rate.
+
+        Raises:
+            StrategyError: there is nothing to train on, or the loss is not finite.
+        """
+        if count == 0:
+            raise StrategyError("training needs at least one labeled slice, got none: label slices before round 0")
+        order = self._streams.numpy(f"order of {purpose}", self._round)
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=lr)
         best, best_loss, best_epoch, steps = self.weights(), math.inf, 0, 0
-        with self._streams.torch("training", self._round):
+        with self._streams.torch(purpose, self._round):
             for epoch in range(1, self.training.epochs + 1):
                 self.network.train()
                 total = 0.0
-                for rows in _chunks(order.permutation(len(ids)), self.training.batch_size):
-                    batch = self._batch(self.slices, ids[rows], masks[rows], augmented=self.training.augment)
-                    with self._autocast():
-                        value = loss(self.network, batch, unlabeled, epoch)
+                for rows in _chunks(order.permutation(count), self.training.batch_size):
+                    with self.autocast():
+                        value = step(rows, epoch)
                     if not torch.isfinite(value):
                         raise StrategyError(
-                            f"the training loss must be finite, it is {float(value)} in epoch {epoch}: lower "
-                            "training.lr"
+                            f"the loss of {purpose} must be finite, it is {float(value)} in epoch {epoch}: lower the "
+                            f"learning rate, now {lr}"
                         )
                     optimizer.zero_grad(set_to_none=True)
                     value.backward()
                     optimizer.step()
                     steps += 1
                     total += float(value.detach()) * len(rows)
-                val_loss = self.validation_loss()
-                self._on_epoch(epoch, self.training.epochs, total / len(ids), val_loss)
+                val_loss = validation_loss()
+                self._on_epoch(epoch, self.training.epochs, total / count, val_loss)
                 if val_loss < best_loss:
                     best, best_loss, best_epoch = self.weights(), val_loss, epoch
                 elif epoch - best_epoch >= self.training.patience:
                     break
+        if best_epoch == 0:
+            raise StrategyError(
+                f"the validation loss of {purpose} must be finite at least once, it never was in {epoch} epochs: lower "
+                f"the learning rate, now {lr}"
+            )
         self.network.load_state_dict(best)
-        self.log.append(Fit(epoch, best_epoch, steps, best_loss))
+        self.log.append(Fit(purpose, epoch, best_epoch, steps, best_loss))
         return self.log[-1]
 
     def predict(self, slices: SliceStack, ids: Ids) -> Iterator[tuple[Ids, Tensor, Tensor]]:
@@ -181,52 +227,121 @@ class Learner:
         Yields:
             ids (b,), probabilities (b, h, w) float32 and valid pixels (b, h, w) float32, on the device.
         """
-        with evaluating(self.network), torch.inference_mode():
-            for chunk in _chunks(ids, self.training.batch_size):
-                images, valid = self._images(slices, chunk)
-                with self._autocast():
-                    logits = self.network(images)
-                yield chunk, torch.sigmoid(logits.float())[:, 0], valid[:, 0]
+
+        def forward(batch: Images) -> tuple[Tensor, Tensor]:
+            return torch.sigmoid(self.network(batch.images).float())[:, 0], batch.valid[:, 0]
+
+        for chunk, (probs, valid) in self._stream(slices, ids, forward):
+            yield chunk, probs, valid
+
+    def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[tuple[Ids, Tensor, Tensor]]:
+        """Foreground probabilities under dropout: one mask per slice and pass, all other modules in evaluation mode.
+
+        The encoder, which has no dropout, runs once per slice. Draws come from torch's global generator.
+
+        Yields:
+            ids (b,), probabilities (passes, b, h, w) float32 and valid pixels (b, h, w) float32, on the device.
+
+        Raises:
+            StrategyError: the network has no dropout, or is no Segmenter.
+        """
+        network = self._segmenter("dropout samples")
+        dropouts = [module for module in network.modules() if isinstance(module, nn.Dropout) and module.p > 0]
+        if not dropouts:
+            raise StrategyError(
+                "dropout samples need a network with dropout, network.dropout is 0: use --set network.dropout=0.5"
+            )
+
+        def forward(batch: Images) -> tuple[Tensor, Tensor]:
+            features = network.encode(batch.images)
+            for dropout in dropouts:
+                dropout.train()
+            logits = [network.decode(features, batch.images.shape[-2:])[:, 0].float() for _ in range(passes)]
+            return torch.sigmoid(torch.stack(logits)), batch.valid[:, 0]
+
+        for chunk, (probs, valid) in self._stream(slices, ids, forward):
+            yield chunk, probs, valid
+
+    def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Iterator[tuple[Ids, Tensor]]:
+        """Bottleneck features of slices.
+
+        Args:
+            pool: average over the valid area; otherwise flatten.
+
+        Yields:
+            ids (b,) and (b, d) float32 features, on the device; d is the channels of r4, times its area if flattened.
+
+        Raises:
+            StrategyError: the network is no Segmenter.
+        """
+        network = self._segmenter("embeddings")
+
+        def forward(batch: Images) -> Tensor:
+            features = network.encode(batch.images).r4.float()
+            if not pool:
+                return features.flatten(1)
+            share = interpolate(batch.valid, features.shape[-2:], mode="area")
+            return (features * share).sum((2, 3)) / share.sum((2, 3))
+
+        return self._stream(slices, ids, forward)
 
     def validation_loss(self) -> float:
         """The supervised loss over all validation slices, in evaluation mode and without augmentation."""
-        slices = self._validation.slices
+        slices = self.validation.slices
         total = 0.0
         with evaluating(self.network), torch.no_grad():
             for ids in _chunks(np.arange(len(slices)), self.training.batch_size):
-                batch = self._batch(slices, ids, self._validation.masks(ids))
-                with self._autocast():
+                batch = self.batch(slices, ids, self.validation.masks(ids))
+                with self.autocast():
                     logits = self.network(batch.images)
                 total += float(batch.supervised(logits)) * len(ids)
         return total / len(slices)
 
-    def _batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
+    def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
+        """Slices and their (b, h, w) masks on the device, augmented on demand."""
         images, valid = self._images(slices, ids)
         targets = torch.from_numpy(masks).to(self.device)[:, None].float()
         if augmented:
             images, targets, valid = augment(images, targets, valid)
         return Batch(images, targets, valid, self._criterion)
 
-    def _images(self, slices: SliceStack, ids: Ids) -> tuple[Tensor, Tensor]:
-        """(b, c, h, w) images and (b, 1, h, w) valid pixels on the device."""
+    def autocast(self) -> torch.autocast:
+        """bfloat16 where the device is fast at it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def _stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Images], T]) -> Iterator[tuple[Ids, T]]:
+        """Apply `forward` batch by batch, in evaluation mode and without gradients; between batches neither holds."""
+        for chunk in _chunks(ids, self.training.batch_size):
+            with evaluating(self.network), torch.no_grad(), self.autocast():
+                result = forward(self._images(slices, chunk))
+            yield chunk, result
+
+    def _segmenter(self, what: str) -> Segmenter:
+        if not isinstance(self.network, Segmenter):
+            raise StrategyError(
+                f"{what} need a network that is an albench.networks.Segmenter, got {type(self.network).__name__}: "
+                "derive the strategy's network from it"
+            )
+        return self.network
+
+    def _images(self, slices: SliceStack, ids: Ids) -> Images:
         images = torch.from_numpy(slices.images[slices.rows[ids]]).to(self.device).float()
         images = images.contiguous(memory_format=torch.channels_last)
         height, width = images.shape[-2:]
         valid = torch.from_numpy(slices.valid[ids]).to(self.device)
         inside_y = torch.arange(height, device=self.device) < valid[:, :1]
         inside_x = torch.arange(width, device=self.device) < valid[:, 1:]
-        return images, (inside_y[:, None, :, None] & inside_x[:, None, None, :]).float()
+        return Images(images, (inside_y[:, None, :, None] & inside_x[:, None, None, :]).float())
 
-    def _unlabeled_batches(self) -> Iterator[Tensor]:
+    def _unlabeled_batches(self) -> Iterator[Images]:
         """An endless shuffled stream over all training slices, augmented as in training and read when pulled."""
         order = self._streams.numpy("unlabeled", self._round)
         while True:
             for rows in _chunks(order.permutation(len(self.slices)), self.training.batch_size):
                 images, valid = self._images(self.slices, rows)
-                yield augment(images, valid, valid)[0] if self.training.augment else images
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+                if self.training.augment:
+                    images, _, valid = augment(images, valid, valid)
+                yield Images(images, valid)
 
 
 @contextmanager

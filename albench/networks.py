@@ -55,9 +55,10 @@ class Features(NamedTuple):
 
 
 class Segmenter(nn.Module):
-    """The shared segmentation network: `decode(encode(x))`.
+    """The shared segmentation network: `decode(encode(x))`, with dropout in `decode` only.
 
-    A network of a strategy must map (b, c, h, w) images to (b, 1, h, w) logits; that is all the loop asks for.
+    A network of a strategy must map (b, c, h, w) images to (b, 1, h, w) logits; that is all the loop asks for. Dropout
+    samples and embeddings (`Learner.predict_mc`, `Learner.embed`) need a Segmenter or a subclass.
     """
 
     def __init__(self, task: Task) -> None:
@@ -73,14 +74,14 @@ class Segmenter(nn.Module):
         """(b, c, h, w) images to features."""
         return self.encoder(images)
 
-    def decode(self, features: Features) -> Tensor:
-        """Features to (b, 1, h', w') logits at the resolution of r2, after dropout on r4."""
-        return self.decoder(features._replace(r4=self.dropout(features.r4)))
+    def decode(self, features: Features, size: torch.Size) -> Tensor:
+        """Features to (b, 1, h, w) logits of the given height and width, after dropout on r4."""
+        logits = self.decoder(features._replace(r4=self.dropout(features.r4)))
+        return self.decoder.resize(logits, size)
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, c, h, w) images to (b, 1, h, w) logits."""
-        logits = self.decode(self.encode(images))
-        return self.decoder.resize(logits, images.shape[-2:])
+        return self.decode(self.encode(images), images.shape[-2:])
 
 
 class Encoder(nn.Module):

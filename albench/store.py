@@ -21,7 +21,7 @@ import numpy as np
 
 import albench
 from albench.config import RunConfig
-from albench.data import Split
+from albench.data import Split, pack_masks, unpack_masks
 from albench.errors import StoreError
 from albench.files import locked, refusing_disk_errors, replacing, write_json
 
@@ -273,7 +273,7 @@ def load_runs(out: Path) -> pd.DataFrame:
 def read_masks(path: Path) -> dict[int, Mask]:
     """{id: (h, w) mask} from a round's pseudo.npz or showcase.npz."""
     with np.load(path) as stored:
-        masks = np.unpackbits(stored["masks"], axis=-1, count=int(stored["width"]))
+        masks = unpack_masks(stored["masks"], int(stored["width"]))
         return dict(zip(stored["ids"].tolist(), masks, strict=True))
 
 
@@ -282,8 +282,7 @@ def _write_masks(path: Path, masks: Mapping[int, Mask]) -> None:
     ids = sorted(masks)
     stacked = np.stack([masks[i] for i in ids]) if ids else np.zeros((0, 0, 0), dtype=np.uint8)
     with replacing(path) as file:
-        packed = np.packbits(stacked, axis=-1)
-        np.savez_compressed(file, ids=np.array(ids, dtype=np.int64), masks=packed, width=stacked.shape[-1])
+        np.savez_compressed(file, ids=np.array(ids, dtype=np.int64), masks=pack_masks(stacked), width=stacked.shape[-1])
 
 
 def _scores(record: Record) -> Iterator[tuple[str, str, float | None]]:

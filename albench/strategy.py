@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from albench.acquisition import highest, mean_over_valid
 from albench.errors import StrategyError
-from albench.learner import Batch, Learner, Weights
+from albench.learner import Batch, Images, Learner, Weights
 from albench.networks import Segmenter, Task
 from albench.pool import Ids, Mask, Pool
 from albench.registry import STRATEGIES, register
@@ -115,8 +115,8 @@ class Strategy(ABC):
         """The network to train, with logits (b, 1, h, w) for images (b, c, h, w)."""
         return Segmenter(task)
 
-    def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Tensor], epoch: int) -> Tensor:
-        """The loss of a batch, by default the supervised one; `unlabeled` gives (b, c, h, w) images of the pool."""
+    def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
+        """The loss of a batch, by default the supervised one; `unlabeled` gives batches of the pool."""
         return batch.supervised(model(batch.images))
 
     def fit(self, ctx: Round) -> None:

@@ -61,8 +61,10 @@ class Folder(Dataset):
         return sorted(self._pairs)
 
     def inputs(self) -> Sequence[Path]:
-        """All images and masks."""
-        return [path for subject in self.subjects() for path in self._pairs[subject]]
+        """All images and masks, and dataset.json."""
+        paths = [path for subject in self.subjects() for path in self._pairs[subject]]
+        listing = Path(self.root) / "dataset.json"
+        return [*paths, listing] if listing.exists() else paths
 
     def load(self, subject: str) -> Volume:
         """Read one image and its mask."""

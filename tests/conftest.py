@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from samples import TINY, Silent, write_pair
 
 from albench.cache import Prepared, prepare
 from albench.learner import Learner
@@ -19,35 +19,11 @@ from albench.loop import Execution, run
 from albench.networks import Segmenter, Task
 from albench.pool import Oracle, Pool, anchors
 from albench.resolve import resolve
-from albench.store import Record, RunStore
+from albench.store import RunStore
 from albench.strategy import Round
 from albench.streams import Streams
 
 torch.set_num_threads(1)
-
-TINY = {
-    "data.count": 6,
-    "data.depth": 8,
-    "data.side": 32,
-    "protocol.interval": 4,
-    "protocol.budget": 3,
-    "protocol.rounds": 2,
-    "protocol.split": [4, 1, 1],
-    "network.width": 0.125,
-    "network.decoder_width": 4,
-    "training.epochs": 2,
-    "training.batch_size": 8,
-}
-
-
-class Silent:
-    """A display that shows nothing."""
-
-    def phase(self, round_index: int, name: str) -> None: ...
-
-    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None: ...
-
-    def round(self, record: Record) -> None: ...
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -112,12 +88,6 @@ def albench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return call
 
 
-def tiny_arguments(*more: str) -> list[str]:
-    """TINY as arguments of the command line."""
-    settings = [f"{name}={str(value).replace(' ', '')}" for name, value in TINY.items()]
-    return [*(part for setting in settings for part in ("--set", setting)), "--threads", "1", *more]
-
-
 @pytest.fixture
 def decathlon(tmp_path: Path) -> Path:
     """A folder of six small NIfTI volumes in the layout of the Decathlon, without dataset.json."""
@@ -130,14 +100,3 @@ def decathlon(tmp_path: Path) -> Path:
         image = (rng.normal(100, 10, shape) + 40 * (mask > 0)).astype(np.float32)
         write_pair(root, f"blob_{index}", image, mask)
     return root
-
-
-def write_pair(
-    root: Path, name: str, image: np.ndarray, mask: np.ndarray, affine: np.ndarray | None = None
-) -> tuple[Path, Path]:
-    """Write an image and its mask as .nii.gz."""
-    paths = root / "imagesTr" / f"{name}.nii.gz", root / "labelsTr" / f"{name}.nii.gz"
-    for path, values in zip(paths, (image, mask), strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0]) if affine is None else affine), path)
-    return paths

@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -235,4 +234,4 @@ def test_the_meta_file_names_the_options(tmp_path):
     prepare(Boxes(size=(32, 32)))
     (meta,) = cache_folder().glob("boxes-*/meta.json")
     assert json.loads(meta.read_text())["options"]["size"] == [32, 32]
-    assert os.path.getsize(meta.parent / "masks.npy") > 9 * 32 * 32
+    assert (meta.parent / "masks.npy").stat().st_size > 9 * 32 * 32

@@ -5,7 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import write_pair
+from samples import write_pair
 
 from albench.cache import prepare
 from albench.errors import DataError

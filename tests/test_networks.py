@@ -42,9 +42,11 @@ def test_logits_have_the_size_of_the_image(backbone, stem_stride, upsample):
 def test_dropout_acts_on_the_bottleneck_in_training_only():
     network = segmenter(backbone="resnet18", width=0.25, decoder_width=8)
     features = network.eval().encode(torch.randn(2, 1, 64, 64))
-    assert torch.equal(network.decode(features), network.decode(features))
+    assert torch.equal(network.decode(features, torch.Size((64, 64))), network.decode(features, torch.Size((64, 64))))
     network.dropout.train()
-    assert not torch.equal(network.decode(features), network.decode(features))
+    assert not torch.equal(
+        network.decode(features, torch.Size((64, 64))), network.decode(features, torch.Size((64, 64)))
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -76,7 +78,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read as one: download it again"):
         segmenter(backbone="resnet18", weights=str(path))
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
-    with pytest.raises(ConfigError, match="lacks 'bn1.weight': name the checkpoint of resnet18"):
+    with pytest.raises(ConfigError, match=r"lacks 'bn1.weight': name the checkpoint of resnet18"):
         segmenter(backbone="resnet18", weights=str(path))
     torch.save(segmenter(3, backbone="resnet18", width=0.5).encoder.state_dict(), path)
     with pytest.raises(ConfigError, match=r"'conv1.weight' has shape \(32, 1, 7, 7\)"):

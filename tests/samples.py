@@ -1,0 +1,56 @@
+"""Small data and runs that take a second, for all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from albench.store import Record
+
+TINY: dict[str, object] = {
+    "data.count": 6,
+    "data.depth": 8,
+    "data.side": 32,
+    "protocol.interval": 4,
+    "protocol.budget": 3,
+    "protocol.rounds": 2,
+    "protocol.split": [4, 1, 1],
+    "network.width": 0.125,
+    "network.decoder_width": 4,
+    "training.epochs": 2,
+    "training.batch_size": 8,
+}
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def phase(self, round_index: int, name: str) -> None: ...
+
+    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None: ...
+
+    def round(self, record: Record) -> None: ...
+
+
+def tiny_arguments(*more: str) -> list[str]:
+    """TINY as arguments of the command line."""
+    settings = [f"{name}={str(value).replace(' ', '')}" for name, value in TINY.items()]
+    return [*(part for setting in settings for part in ("--set", setting)), "--threads", "1", *more]
+
+
+def write_pair(
+    root: Path, name: str, image: np.ndarray, mask: np.ndarray, affine: np.ndarray | None = None
+) -> tuple[Path, Path]:
+    """Write an image and its mask as .nii.gz."""
+    paths = root / "imagesTr" / f"{name}.nii.gz", root / "labelsTr" / f"{name}.nii.gz"
+    for path, values in zip(paths, (image, mask), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0]) if affine is None else affine), path)
+    return paths
+
+
+def without_times(record: Record) -> Record:
+    """A record without what may differ between two equal runs."""
+    return {key: value for key, value in record.items() if key != "cost"}
