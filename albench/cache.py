@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from albench.config import options_of
-from albench.data import GRID, Dataset, LabeledStack, SliceStack, Volume, check_volume, pack_masks
+from albench.data import GRID, Dataset, LabeledStack, SliceStack, Volume, check_volume
 from albench.errors import DataError
 from albench.files import locked, refusing_disk_errors, replacing, write_json
+from albench.masks import PackedMasks
 from albench.registry import source_digest
 
 FORMAT = 1
@@ -71,9 +72,8 @@ class Prepared:
     def labeled_stack(self, subjects: Sequence[str]) -> LabeledStack:
         """The slices of the named subjects together with their masks."""
         stack = self.stack(subjects)
-        return LabeledStack(
-            stack, np.concatenate([pack_masks(self.masks[stack.rows[stack.of(i)]]) for i in range(len(subjects))])
-        )
+        by_subject = (stack.of(index) for index in range(len(subjects)))
+        return LabeledStack(stack, PackedMasks.collect((ids, self.masks[stack.rows[ids]]) for ids in by_subject))
 
 
 def cache_folder() -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.errors import ConfigError, DataError
+from albench.masks import PackedMasks
 from albench.registry import DATASETS, register
 
 __all__ = ["Dataset", "LabeledStack", "SliceStack", "Split", "Volume", "register"]
@@ -124,25 +125,15 @@ class LabeledStack:
 
     Attributes:
         slices: the images.
-        packed: (n, H, ceil(W / 8)) uint8, the masks, eight pixels a byte.
+        truth: {id: (H, W) mask} of every slice.
     """
 
     slices: SliceStack
-    packed: NDArray[np.uint8]
+    truth: PackedMasks
 
     def masks(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(n, H, W) masks of the given slices."""
-        return unpack_masks(self.packed[ids], self.slices.shape[-1])
-
-
-def pack_masks(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(..., W) masks of 0 and 1 to (..., ceil(W / 8)): eight pixels a byte."""
-    return np.packbits(masks, axis=-1)
-
-
-def unpack_masks(packed: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """The reverse of `pack_masks` for masks of this width."""
-    return np.unpackbits(packed, axis=-1, count=width)
+        return self.truth.stack(ids)
 
 
 @dataclass(frozen=True)

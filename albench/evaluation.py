@@ -8,8 +8,8 @@ import numpy as np
 
 from albench.data import LabeledStack, SliceStack
 from albench.learner import Learner
+from albench.masks import Ids, Mask
 from albench.metrics import SubjectScores, score_subject, summarize
-from albench.pool import Ids, Mask
 
 
 @dataclass(frozen=True)

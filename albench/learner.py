@@ -21,8 +21,8 @@ from albench.config import Training
 from albench.data import LabeledStack, SliceStack
 from albench.errors import StrategyError
 from albench.losses import focal
+from albench.masks import Ids, Mask
 from albench.networks import Segmenter
-from albench.pool import Ids, Mask
 from albench.streams import Streams
 
 Weights = Mapping[str, Tensor]

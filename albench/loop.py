@@ -18,8 +18,9 @@ from albench.data import split_subjects
 from albench.errors import StrategyError
 from albench.evaluation import Evaluation, evaluate
 from albench.learner import Learner, Weights
+from albench.masks import Mask
 from albench.networks import Task
-from albench.pool import Mask, Oracle, Pool, anchors, foreground_share
+from albench.pool import Oracle, Pool, anchors
 from albench.store import Record, RunStore
 from albench.strategy import Query, Round, Strategy, check_query
 from albench.streams import Streams
@@ -78,13 +79,13 @@ def run(
             ctx = bench.round(len(store.records), pool, pseudo, weights)
             with clock.phase("fit"), bench.phase(ctx, "fit"):
                 strategy.fit(ctx)
-            steps_of_fit = len(ctx.learner.log)
+            trainings = len(ctx.learner.log)
             with clock.phase("evaluate"), bench.phase(ctx, "evaluate"):
                 test, val = evaluate(ctx.learner, bench.test), evaluate(ctx.learner, bench.val)
             with clock.phase("query"), bench.phase(ctx, "query"):
                 query = strategy.query(ctx) if ctx.budget else Query.nothing()
                 check_query(query, pool, ctx.budget)
-            record = bench.record(ctx, test, val, steps_of_fit) | {"cost": clock.cost()}
+            record = bench.record(ctx, query, test, val, trainings) | {"cost": clock.cost()}
             bought = bench.oracle.sell(query.ids, ctx.budget)
             pseudo = {i: mask for i, mask in query.pseudo.items() if i not in bought}
             weights = ctx.learner.weights()
@@ -151,7 +152,7 @@ class _Bench:
         with self.streams.torch(name, ctx.index):
             yield
 
-    def record(self, ctx: Round, test: Evaluation, val: Evaluation, fits: int) -> Record:
+    def record(self, ctx: Round, query: Query, test: Evaluation, val: Evaluation, fits: int) -> Record:
         """What was measured in a round; of the trainings in the log, the first `fits` belong to `fit`."""
         labeled, total = len(ctx.pool.labeled), len(self.slices)
         return {
@@ -159,11 +160,8 @@ class _Bench:
             "labeled": labeled,
             "unlabeled": total - labeled,
             "share": labeled / total,
-            "pseudo": {
-                "count": len(ctx.pseudo),
-                "foreground_share": foreground_share(ctx.pseudo.values()),
-                "dice": self.oracle.pseudo_dice(ctx.pseudo),
-            },
+            "pseudo": self.oracle.grade(ctx.pseudo),
+            "predictions": {name: self.oracle.grade(masks) for name, masks in query.predictions.items()},
             "test": test.summary(),
             "val": val.summary(),
             "subjects": {name: scores.metrics() for name, scores in test.subjects.items()},

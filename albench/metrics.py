@@ -17,9 +17,9 @@ import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from numpy.typing import NDArray
 
-_EPSILON = 1e-5
+from albench.masks import Mask
 
-Mask = NDArray[np.uint8]
+_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)

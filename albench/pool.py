@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from albench.data import LabeledStack, SliceStack
 from albench.errors import StrategyError
-
-Ids = NDArray[np.int64]
-Mask = NDArray[np.uint8]
+from albench.masks import Ids, Mask, foreground_share
+from albench.metrics import dice
 
 
 @dataclass(frozen=True)
@@ -89,14 +87,24 @@ class Oracle:
         masks.flags.writeable = False
         return dict(zip(wanted, masks, strict=True))
 
-    def pseudo_dice(self, pseudo: Mapping[int, Mask]) -> float | None:
-        """Mean slice Dice of pseudo-labels against the hidden truth: a diagnostic that no strategy sees."""
-        from albench.metrics import dice
+    def grade(self, masks: Mapping[int, Mask]) -> dict[str, float | None]:
+        """How good masks of unlabeled slices are: a diagnostic that no strategy sees.
 
-        if not pseudo:
-            return None
-        truth = self._truth.masks(np.array(sorted(pseudo), dtype=np.int64))
-        return float(np.mean([dice(pseudo[i], mask) for i, mask in zip(sorted(pseudo), truth, strict=True)]))
+        Returns:
+            Number of masks, their foreground share, and their mean slice Dice against the hidden truth over all of
+            them and over those with foreground in the truth; None is a mean over nothing.
+        """
+        scores, foreground = [], []
+        for slice_id, mask in masks.items():
+            truth = self._truth.truth[slice_id]
+            scores.append(dice(mask, truth))
+            foreground.append(bool(truth.any()))
+        return {
+            "count": len(masks),
+            "foreground_share": foreground_share(masks.values()),
+            "dice": _mean(scores),
+            "dice_foreground": _mean([score for score, real in zip(scores, foreground, strict=True) if real]),
+        }
 
 
 def anchors(slices: SliceStack, interval: int) -> Ids:
@@ -104,7 +112,5 @@ def anchors(slices: SliceStack, interval: int) -> Ids:
     return np.flatnonzero(slices.position % interval == 0)
 
 
-def foreground_share(masks: Iterable[Mask]) -> float | None:
-    """Share of foreground pixels over all masks; None without masks."""
-    shares = [float(mask.mean()) for mask in masks]
-    return float(np.mean(shares)) if shares else None
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None

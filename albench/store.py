@@ -21,15 +21,16 @@ import numpy as np
 
 import albench
 from albench.config import RunConfig
-from albench.data import Split, pack_masks, unpack_masks
+from albench.data import Split
 from albench.errors import StoreError
 from albench.files import locked, refusing_disk_errors, replacing, write_json
+from albench.masks import Ids, Mask, PackedMasks
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from albench.pool import Ids, Mask, Pool
+    from albench.pool import Pool
     from albench.strategy import Query
 
 FORMAT = 1
@@ -48,7 +49,7 @@ class Resumed:
     """
 
     purchases: list[list[int]]
-    pseudo: dict[int, Mask]
+    pseudo: Mapping[int, Mask]
     weights: dict[str, Tensor] | None
 
 
@@ -145,6 +146,9 @@ class RunStore:
         write_json(folder / "query.json", asked | {"scores": scores, "notes": dict(query.notes)})
         _write_masks(folder / "pseudo.npz", pseudo)
         _write_masks(folder / "showcase.npz", shown)
+        if query.arrays:
+            with replacing(folder / "arrays.npz") as file:
+                np.savez_compressed(file, allow_pickle=False, **query.arrays)
         with replacing(folder / "weights.pt") as file:
             torch.save(dict(weights), file)
         self.records = [*self.records, record]
@@ -270,19 +274,18 @@ def load_runs(out: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype({"value": float})
 
 
-def read_masks(path: Path) -> dict[int, Mask]:
+def read_masks(path: Path) -> PackedMasks:
     """{id: (h, w) mask} from a round's pseudo.npz or showcase.npz."""
     with np.load(path) as stored:
-        masks = unpack_masks(stored["masks"], int(stored["width"]))
-        return dict(zip(stored["ids"].tolist(), masks, strict=True))
+        return PackedMasks(stored["ids"], stored["masks"], int(stored["width"]))
 
 
 def _write_masks(path: Path, masks: Mapping[int, Mask]) -> None:
-    """Store masks by ascending id, eight pixels a byte."""
-    ids = sorted(masks)
-    stacked = np.stack([masks[i] for i in ids]) if ids else np.zeros((0, 0, 0), dtype=np.uint8)
+    ids = np.array(sorted(masks), dtype=np.int64)
+    stacked = np.stack([masks[i] for i in ids.tolist()]) if len(ids) else np.zeros((0, 0, 0), dtype=np.uint8)
+    packed = PackedMasks.of(ids, stacked)
     with replacing(path) as file:
-        np.savez_compressed(file, ids=np.array(ids, dtype=np.int64), masks=pack_masks(stacked), width=stacked.shape[-1])
+        np.savez_compressed(file, ids=packed.ids, masks=packed.packed, width=packed.width)
 
 
 def _scores(record: Record) -> Iterator[tuple[str, str, float | None]]:

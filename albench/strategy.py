@@ -9,22 +9,38 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
-from albench.acquisition import highest, mean_over_valid
+from albench.acquisition import Aggregation, Scores, aggregate, highest, mean_over_valid
 from albench.errors import StrategyError
 from albench.learner import Batch, Images, Learner, Weights
+from albench.masks import Ids, Mask
 from albench.networks import Segmenter, Task
-from albench.pool import Ids, Mask, Pool
+from albench.pool import Pool
 from albench.registry import STRATEGIES, register
 
-__all__ = ["Ids", "Mask", "Pool", "Query", "Round", "Scores", "Strategy", "Task", "check_query", "register"]
+__all__ = [
+    "Ids",
+    "Mask",
+    "PixelScoring",
+    "Pool",
+    "Query",
+    "Round",
+    "Scores",
+    "Strategy",
+    "Task",
+    "check_query",
+    "register",
+]
 
-Scores = NDArray[np.float64]
+Kind = Literal["uncertainty", "diversity", "hybrid", "semi-supervised", "baseline", "other"]
+PixelScore = Callable[[Tensor], Tensor]
+Aggregate = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,17 +69,24 @@ class Round:
         """{id: (h, w) mask} of the bought and the pseudo-labeled slices."""
         return {int(i): self.pool.mask(int(i)) for i in self.pool.labeled} | dict(self.pseudo)
 
-    def score(self, pixel_score: Callable[[Tensor], Tensor]) -> Scores:
-        """One score per unlabeled slice, in the order of `pool.unlabeled`: the mean over its valid pixels.
+    def score(self, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid) -> Scores:
+        """One score per unlabeled slice, in the order of `pool.unlabeled`; by default the mean over its valid pixels.
 
         Args:
             pixel_score: (b, h, w) float32 foreground probabilities to (b, h, w) scores.
+            aggregate: (b, h, w) scores and (b, h, w) valid pixels to (b,).
         """
-        parts = [
-            mean_over_valid(pixel_score(probs), valid).double().cpu().numpy()
-            for _, probs, valid in self.learner.predict(self.pool.slices, self.pool.unlabeled)
-        ]
-        return np.concatenate(parts)
+        predictions = self.learner.predict(self.pool.slices, self.pool.unlabeled)
+        return _scores(predictions, pixel_score, aggregate)
+
+    def score_mc(self, passes: int, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid) -> Scores:
+        """The same from dropout samples: `pixel_score` is given (passes, b, h, w) probabilities.
+
+        Raises:
+            StrategyError: the network has no dropout.
+        """
+        predictions = self.learner.predict_mc(self.pool.slices, self.pool.unlabeled, passes)
+        return _scores(predictions, pixel_score, aggregate)
 
 
 @dataclass(frozen=True)
@@ -75,12 +98,17 @@ class Query:
         pseudo: {unlabeled id: (h, w) mask of 0 and 1} to train on in the next round, instead of the last ones.
         scores: one finite score per unlabeled slice, in the order of `pool.unlabeled`; None without scores.
         notes: numbers worth keeping with the round.
+        predictions: {name: {unlabeled id: (h, w) mask}}, whose Dice against the hidden truth the loop records. Nobody
+            trains on them and no strategy sees the result.
+        arrays: {name: array} to keep with the round, for figures.
     """
 
     ids: Ids
     pseudo: Mapping[int, Mask] = field(default_factory=dict)
     scores: Scores | None = None
     notes: Mapping[str, float] = field(default_factory=dict)
+    predictions: Mapping[str, Mapping[int, Mask]] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls) -> Query:
@@ -102,10 +130,17 @@ class Query:
 
 @dataclass(frozen=True)
 class Strategy(ABC):
-    """A way to spend a labeling budget."""
+    """A way to spend a labeling budget.
+
+    `kind`, `needs` and `paper` are for the menu: what drives the choice, what it asks of training or network, and who
+    proposed it.
+    """
 
     group: ClassVar[str] = STRATEGIES
     name: ClassVar[str]
+    kind: ClassVar[Kind] = "other"
+    needs: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
 
     def initial(self, anchors: Ids, pool: Pool) -> Ids:
         """Slices to label before round 0. Strategies share the anchors; only a reference differs."""
@@ -128,6 +163,23 @@ class Strategy(ABC):
         """Choose the next slices. Called after the evaluation, while there is something left to buy."""
 
 
+@dataclass(frozen=True)
+class PixelScoring(Strategy):
+    """A strategy that scores a slice by its pixels.
+
+    Attributes:
+        aggregation: from pixels to a slice: `mean` or `sum` over the valid area, or the mean of the `top` pixels.
+        top: share of the valid pixels that aggregation `top` takes, those with the highest scores.
+    """
+
+    aggregation: Aggregation = "mean"
+    top: Annotated[float, Field(gt=0, le=1)] = 0.01
+
+    def aggregate(self, values: Tensor, valid: Tensor) -> Tensor:
+        """(b,) scores of slices from (b, h, w) scores of pixels."""
+        return aggregate(values, valid, self.aggregation, self.top)
+
+
 def check_query(query: Query, pool: Pool, budget: int) -> None:
     """Refuse an answer that breaks the rules.
 
@@ -145,6 +197,8 @@ def check_query(query: Query, pool: Pool, budget: int) -> None:
     if query.scores is not None:
         _check_scores(query.scores, pool)
     _check_ids(list(query.pseudo), unlabeled, "pseudo-labels", pool)
+    for masks in query.predictions.values():
+        _check_ids(list(masks), unlabeled, "predictions", pool)
     shape = pool.slices.shape[1:]
     for slice_id, mask in query.pseudo.items():
         if mask.shape != shape or mask.dtype != np.uint8 or mask.max(initial=0) > 1:
@@ -152,6 +206,11 @@ def check_query(query: Query, pool: Pool, budget: int) -> None:
                 f"a pseudo-label must be a uint8 mask of 0 and 1 of shape {shape}, got {mask.dtype} {mask.shape} "
                 f"with maximum {mask.max(initial=0)} for {pool.slices.label(slice_id)}"
             )
+
+
+def _scores(predictions: Iterator[tuple[Ids, Tensor, Tensor]], pixel_score: PixelScore, aggregate: Aggregate) -> Scores:
+    parts = [aggregate(pixel_score(probs), valid).double().cpu().numpy() for _, probs, valid in predictions]
+    return np.concatenate(parts)
 
 
 def _check_ids(ids: list[int], unlabeled: set[int], what: str, pool: Pool) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from albench.errors import StrategyError
-from albench.pool import Oracle, Pool, anchors, foreground_share
+from albench.pool import Oracle, Pool, anchors
 
 
 @pytest.fixture
@@ -63,15 +63,12 @@ def test_the_oracle_refuses_in_one_sentence_and_sells_nothing(oracle):
     assert oracle.sales == [(3,)]
 
 
-def test_pseudo_dice_compares_with_the_hidden_truth(oracle, tiny):
-    truth = tiny.labeled_stack(tiny.subjects[:4]).masks(np.arange(10))
-    assert oracle.pseudo_dice({i: truth[i] for i in range(10)}) == 1
-    assert oracle.pseudo_dice({}) is None
-    wrong = {i: 1 - truth[i] for i in range(10)}
-    assert oracle.pseudo_dice(wrong) == pytest.approx(0, abs=1e-5)
-
-
-def test_foreground_share_is_the_share_of_pixels():
-    empty, half = np.zeros((2, 2), np.uint8), np.array([[1, 1], [0, 0]], np.uint8)
-    assert foreground_share([empty, half]) == 0.25
-    assert foreground_share([]) is None
+def test_masks_are_graded_against_the_hidden_truth(oracle, tiny):
+    labeled = tiny.labeled_stack(tiny.subjects[:4])
+    truth = labeled.masks(np.arange(len(labeled.slices)))
+    perfect = oracle.grade(dict(enumerate(truth)))
+    assert perfect == {"count": len(truth), "foreground_share": truth.mean(), "dice": 1, "dice_foreground": 1}
+    empty = oracle.grade({i: np.zeros_like(mask) for i, mask in enumerate(truth)})
+    assert empty["dice"] == pytest.approx(np.mean([not mask.any() for mask in truth]), abs=1e-6)
+    assert empty["dice_foreground"] == pytest.approx(0, abs=1e-5)
+    assert oracle.grade({}) == {"count": 0, "foreground_share": None, "dice": None, "dice_foreground": None}

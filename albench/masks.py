@@ -1,0 +1,67 @@
+"""Binary masks in memory: eight pixels a byte, unpacked when looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+Mask = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedMasks(Mapping[int, Mask]):
+    """{slice id: (h, w) mask of 0 and 1}.
+
+    Attributes:
+        ids: (n,) ascending.
+        packed: (n, h, ceil(w / 8)) uint8.
+        width: w.
+    """
+
+    ids: Ids
+    packed: NDArray[np.uint8]
+    width: int
+
+    @classmethod
+    def of(cls, ids: Ids, masks: NDArray[np.uint8]) -> PackedMasks:
+        """Pack (n, h, w) masks of ascending ids."""
+        return cls(ids, np.packbits(masks, axis=-1), masks.shape[-1])
+
+    @classmethod
+    def collect(cls, parts: Iterable[tuple[Ids, NDArray[np.uint8]]]) -> PackedMasks:
+        """Pack a stream of ids (b,) and masks (b, h, w), by ascending id."""
+        packed = [cls.of(ids, masks) for ids, masks in parts]
+        ids = np.concatenate([part.ids for part in packed])
+        order = np.argsort(ids)
+        return cls(ids[order], np.concatenate([part.packed for part in packed])[order], packed[0].width)
+
+    def stack(self, ids: Ids) -> NDArray[np.uint8]:
+        """(n, h, w) masks of these ids, which must be there."""
+        return np.unpackbits(self.packed[np.searchsorted(self.ids, ids)], axis=-1, count=self.width)
+
+    def only(self, ids: Iterable[int]) -> PackedMasks:
+        """The masks of these ids alone."""
+        chosen = np.array(sorted(ids), dtype=np.int64)
+        return PackedMasks(chosen, self.packed[np.searchsorted(self.ids, chosen)], self.width)
+
+    def __getitem__(self, slice_id: int) -> Mask:
+        row = int(np.searchsorted(self.ids, slice_id))
+        if row == len(self.ids) or self.ids[row] != slice_id:
+            raise KeyError(slice_id)
+        return np.unpackbits(self.packed[row], axis=-1, count=self.width)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.ids.tolist())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def foreground_share(masks: Iterable[Mask]) -> float | None:
+    """Share of foreground pixels over all masks; None without masks."""
+    shares = [float(mask.mean()) for mask in masks]
+    return float(np.mean(shares)) if shares else None
