@@ -1,0 +1,108 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from albench.errors import StoreError
+from albench.files import locked, refusing_disk_errors, replacing, write_json
+
+_HOLD = """
+import sys, time
+from pathlib import Path
+from albench.files import locked
+with locked(Path(sys.argv[1]), wait=False) as got:
+    print(got, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
+    path = tmp_path / "new" / "value.txt"
+    for content in (b"first", b"second"):
+        with replacing(path) as file:
+            file.write(content)
+            assert not path.exists() or path.read_bytes() == b"first"
+        assert path.read_bytes() == content
+    assert [p.name for p in path.parent.iterdir()] == ["value.txt"]
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
+def test_a_file_is_as_it_was_when_the_block_fails(tmp_path, error):
+    path = tmp_path / "value.txt"
+    path.write_bytes(b"old")
+
+    def fail(file):
+        file.write(b"half of the n")
+        file.flush()
+        raise error
+
+    with pytest.raises(error), replacing(path) as file:
+        fail(file)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_with_nan_is_not_written(tmp_path):
+    path = tmp_path / "value.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "value.txt", tmp_path / "file" / "deeper" / "value.txt"):
+        with pytest.raises(StoreError, match=r"must be writable, the system says '.*': choose another folder"):
+            write_json(path, 1)
+        with pytest.raises(StoreError, match="must be writable"), locked(path, wait=False):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        (errno.ENOSPC, "the disk must have room for '/x', it is full: free some space and run the same command again"),
+        (errno.EDQUOT, "the disk must have room for '/x'"),
+        (errno.EACCES, "'/x' must be writable, the system says 'Permission denied': choose another folder"),
+        (errno.EROFS, "'/x' must be writable, the system says 'Read-only file system'"),
+    ],
+)
+def test_the_complaints_of_a_disk_become_one_sentence(code, sentence):
+    with pytest.raises(StoreError, match=sentence), refusing_disk_errors(Path("/x")):
+        raise OSError(code, os.strerror(code))
+
+
+def test_other_errors_pass_through(tmp_path):
+    with pytest.raises(InterruptedError), refusing_disk_errors(tmp_path):
+        raise OSError(errno.EINTR, "x")
+
+
+def test_a_lock_has_one_holder_and_is_released_when_it_is_killed(tmp_path):
+    path = tmp_path / "deep" / ".lock"
+    holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        with locked(path, wait=False) as got:
+            assert not got
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait(timeout=30)
+    with locked(path, wait=False) as got:
+        assert got
+
+
+def test_a_lock_is_released_after_the_block_and_after_an_error(tmp_path):
+    path = tmp_path / ".lock"
+    with pytest.raises(ZeroDivisionError), locked(path, wait=False):
+        _ = 1 / 0
+    with locked(path, wait=True) as got, locked(path, wait=False) as second:
+        assert got
+        assert not second
