@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -159,10 +159,24 @@ def build(cls: type[T], options: Mapping[str, object], prefix: str) -> T:
             hint = f"did you mean '{prefix}.{near[0]}'?" if near else f"choose one of {known}"
             raise ConfigError(f"an option must be known, got '{prefix}.{key}': {hint}")
     try:
-        return TypeAdapter(cls).validate_python(dict(options))
+        made = TypeAdapter(cls).validate_python(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join([prefix, *(str(part) for part in first["loc"] if isinstance(part, str | int))])
+        path = [prefix, *(str(part) for part in first["loc"])]
+        where, option = ".".join(path), ".".join(path[:2])
         rule = first["msg"].replace("Input should be", "must be").replace("Field required", "must be given")
         rule = rule[0].lower() + rule[1:]
-        raise ConfigError(f"{where} {rule}, got {first['input']!r}: set it with --set {where}=VALUE") from error
+        raise ConfigError(f"{where} {rule}, got {first['input']!r}: set it with --set {option}=VALUE") from error
+    _check_finite(made, fields, prefix)
+    return made
+
+
+def _check_finite(made: object, fields: Iterable[str], prefix: str) -> None:
+    """A run is written as JSON, which knows neither NaN nor infinity."""
+    for name in fields:
+        value = getattr(made, name)
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError:
+            option = f"{prefix}.{name}"
+            raise ConfigError(f"{option} must be finite, got {value}: set it with --set {option}=VALUE") from None

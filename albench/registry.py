@@ -49,6 +49,7 @@ def register(name: str) -> Callable[[T], T]:
     """
 
     def add(cls: T) -> T:
+        _check_complete(cls)
         known = _registered[cls.group].get(name)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigError(
@@ -71,7 +72,7 @@ def find(group: str, spec: str) -> type[Any]:
     if ":" in spec:
         return _from_path(group, spec)
     _import_quietly(f"{group}.{spec.replace('-', '_')}")
-    if spec in _registered[group]:
+    if spec in _usable(group):
         return _registered[group][spec]
     entries = {entry.name: entry for entry in menu(group)}
     kind = _KINDS[group]
@@ -102,7 +103,7 @@ def menu(group: str) -> list[Entry]:
                 register(point.name)(cls)
         except Exception as error:  # whatever a plugin does wrong must not break the others
             entries[point.name] = Entry(point.name, None, f"{type(error).__name__}: {error}")
-    for name, cls in _registered[group].items():
+    for name, cls in _usable(group).items():
         entries[name] = Entry(name, cls)
     return [entries[name] for name in sorted(entries)]
 
@@ -116,6 +117,11 @@ def source_digest(cls: type) -> str | None:
         return None
     path = sys.modules[cls.__module__].__file__
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
+
+
+def _usable(group: str) -> dict[str, type[Choosable]]:
+    """What was registered, without the classes of a file whose import failed further down."""
+    return {name: cls for name, cls in _registered[group].items() if cls.__module__ in sys.modules}
 
 
 def _from_path(group: str, spec: str) -> type[Choosable]:
@@ -156,6 +162,13 @@ def _check_class(group: str, cls: object, spec: str) -> None:
     if not isinstance(cls, type) or getattr(cls, "group", None) != group:
         base = {STRATEGIES: "albench.strategy.Strategy", DATASETS: "albench.data.Dataset"}[group]
         raise ConfigError(f"'{spec}' must be a subclass of {base}, got {cls!r}")
+    _check_complete(cls)
+
+
+def _check_complete(cls: type) -> None:
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise ConfigError(f"a plugin must define every abstract method, '{cls.__name__}' lacks {', '.join(missing)}")
 
 
 def _import_quietly(module: str) -> str:

@@ -47,6 +47,8 @@ def resolve(
         ConfigError: a name, option or value is wrong.
         DataError: the data cannot be used.
     """
+    if seed < 0:
+        raise ConfigError(f"a seed must be at least 0, got {seed}: choose another")
     user = _by_section(settings or {})
     strategy_object: Strategy = build(find(STRATEGIES, strategy), user["strategy"], "strategy")
     dataset_class: type[Dataset] = find(DATASETS, dataset)

@@ -149,8 +149,10 @@ class RunStore:
         if query.arrays:
             with replacing(folder / "arrays.npz") as file:
                 np.savez_compressed(file, allow_pickle=False, **query.arrays)
+        content = io.BytesIO()  # torch hides the error of a full disk
+        torch.save(dict(weights), content)
         with replacing(folder / "weights.pt") as file:
-            torch.save(dict(weights), file)
+            file.write(content.getbuffer())
         self.records = [*self.records, record]
         with replacing(self.folder / "rounds.jsonl") as file:
             file.write("".join(json.dumps(r, allow_nan=False) + "\n" for r in self.records).encode())
