@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import sys
+from typing import Any
 
 from albench.errors import AlbenchError
-from albench.registry import DATASETS, STRATEGIES, Entry, find
+from albench.registry import DATASETS, STRATEGIES, Entry, find, menu
 
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data"}
 
@@ -23,17 +25,12 @@ def describe(name: str) -> str:
     Raises:
         ConfigError: nothing has that name.
     """
-    try:
-        cls = find(STRATEGIES, name)
-    except AlbenchError as unknown:
-        try:
-            cls = find(DATASETS, name)
-        except AlbenchError:
-            raise unknown from None
+    cls = _find(name)
     lines = [name, "", _source_text(cls), "", "Options:"]
     for field in dataclasses.fields(cls):
         default = "required" if field.default is dataclasses.MISSING else f"default {field.default!r}"
-        lines.append(f"  {_PREFIX[cls.group]}.{field.name}  ({field.type}, {default})")
+        kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
+        lines.append(f"  {_PREFIX[cls.group]}.{field.name}  ({kind}, {default})")
     if not dataclasses.fields(cls):
         lines.append("  none")
     attributes = [inspect.cleandoc(c.__doc__ or "") for c in reversed(cls.__mro__) if dataclasses.is_dataclass(c)]
@@ -41,6 +38,17 @@ def describe(name: str) -> str:
     if any(meanings):
         lines += ["", "Meaning:", *(meaning for meaning in meanings if meaning)]
     return "\n".join(lines)
+
+
+def _find(name: str) -> type[Any]:
+    if ":" in name:
+        try:
+            return find(STRATEGIES, name)
+        except AlbenchError:
+            return find(DATASETS, name)
+    groups = {entry.name: group for group in (STRATEGIES, DATASETS) for entry in menu(group)}
+    near = difflib.get_close_matches(name, groups, n=1, cutoff=0.5)
+    return find(groups[near[0]] if near else STRATEGIES, name)
 
 
 def _source_text(cls: type) -> str:

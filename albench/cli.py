@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from albench import __version__
 from albench.errors import AlbenchError, ConfigError
@@ -18,7 +19,23 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
+
+class _Commands(TyperGroup):
+    """Says in one sentence what a user can mend, and that a run was stopped."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer vendors its base class
+        try:
+            return super().invoke(ctx)
+        except AlbenchError as error:
+            print(f"albench: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            print("albench: stopped; the same command continues after the last finished round", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Which slices should be labeled next? A benchmark of active learning for 3D medical images.",
     no_args_is_help=True,
     add_completion=False,
@@ -128,14 +145,7 @@ def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = P
 
 def main() -> None:
     """Entry point: an error that a user can mend is one sentence on standard error and exit code 2."""
-    try:
-        app()
-    except AlbenchError as error:
-        print(f"albench: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("albench: stopped; the same command continues after the last finished round", file=sys.stderr)
-        raise SystemExit(130) from None
+    app()
 
 
 def _console() -> Console:
