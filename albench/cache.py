@@ -22,7 +22,7 @@ from torch.nn.functional import interpolate
 
 from albench.config import options_of
 from albench.data import GRID, Dataset, LabeledStack, SliceStack, Volume, check_volume
-from albench.errors import DataError
+from albench.errors import ConfigError, DataError
 from albench.files import locked, refusing_disk_errors, replacing, write_json
 from albench.masks import PackedMasks
 from albench.registry import source_digest
@@ -89,9 +89,15 @@ def prepare(dataset: Dataset, progress: Progress | None = None) -> Prepared:
     """Open the prepared set, building it first if it is not there. Safe when several processes call it at once.
 
     Raises:
+        ConfigError: the working size does not fit the network's grid.
         DataError: a file of the dataset cannot be used.
         StoreError: the cache cannot be written.
     """
+    if dataset.size and any(side < GRID or side % GRID for side in dataset.size):
+        raise ConfigError(
+            f"data.size must be two multiples of {GRID}, got {list(dataset.size)}: write for example "
+            "--set data.size=[96,128]"
+        )
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
     if not (folder / "meta.json").exists():
@@ -143,6 +149,8 @@ def _file_digests(paths: Sequence[Path]) -> list[tuple[str, str]]:
 
 def _build(dataset: Dataset, folder: Path, progress: Progress) -> None:
     subjects = list(dataset.subjects())
+    if not subjects:
+        raise DataError(f"dataset '{dataset.title}' must have subjects, it has none: check where its images lie")
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     with refusing_disk_errors(partial):

@@ -155,8 +155,9 @@ def build(cls: type[T], options: Mapping[str, object], prefix: str) -> T:
     for key in options:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
-            known = ", ".join(f"{prefix}.{name}" for name in fields) or f"{prefix} has no options"
-            hint = f"did you mean '{prefix}.{near[0]}'?" if near else f"choose one of {known}"
+            known = ", ".join(f"{prefix}.{name}" for name in fields)
+            remedy = f"choose one of {known}" if known else "it has no options, leave it out"
+            hint = f"did you mean '{prefix}.{near[0]}'?" if near else remedy
             raise ConfigError(f"an option must be known, got '{prefix}.{key}': {hint}")
     try:
         made = TypeAdapter(cls).validate_python(dict(options))

@@ -166,8 +166,10 @@ class RunStore:
             self._after(keep_weights=keep_weights)
 
     def _after(self, *, keep_weights: bool) -> None:
-        with replacing(self.folder / "scores.csv") as file:
-            file.write(_scores_csv(self.records).encode())
+        path, scores = self.folder / "scores.csv", _scores_csv(self.records).encode()
+        if not path.exists() or path.read_bytes() != scores:
+            with replacing(path) as file:
+                file.write(scores)
         if not keep_weights:
             for index in range(len(self.records) - 1):
                 (self._round(index) / "weights.pt").unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from scipy.ndimage import gaussian_filter
 
 from albench.data import Dataset, Volume, register
@@ -35,12 +36,12 @@ class Phantom(Dataset):
         lookalikes: largest number of look-alikes in a subject; the smallest is half of it.
     """
 
-    count: int = 24
-    depth: int = 32
-    side: int = 64
-    seed: int = 0
-    noise: float = 0.3
-    lookalikes: int = 8
+    count: PositiveInt = 24
+    depth: PositiveInt = 32
+    side: PositiveInt = 64
+    seed: NonNegativeInt = 0
+    noise: NonNegativeFloat = 0.3
+    lookalikes: NonNegativeInt = 8
 
     def subjects(self) -> Sequence[str]:
         """phantom-000, phantom-001, ..."""
