@@ -99,18 +99,20 @@ class RunStore:
             write_json(self.folder / "split.json", dataclasses.asdict(split) | {"initial": named})
 
     def resume(self, initial: Ids) -> Resumed:
-        """The state at the end of the last finished round."""
+        """The state at the end of the last finished round. Raises StoreError if a file of a round is damaged."""
         purchases = [[int(i) for i in initial]]
         if not self.records:
             return Resumed(purchases, {}, None)
         for index in range(len(self.records)):
-            query = json.loads((self._round(index) / "query.json").read_text())
-            purchases.append(query["ids"])
+            with _undamaged(self._round(index) / "query.json") as path:
+                purchases.append(json.loads(path.read_text())["ids"])
         last = self._round(len(self.records) - 1)
         import torch
 
-        weights = torch.load(last / "weights.pt", weights_only=True)
-        return Resumed(purchases, read_masks(last / "pseudo.npz"), weights)
+        with _undamaged(last / "weights.pt") as path:
+            weights = torch.load(path, weights_only=True)
+        with _undamaged(last / "pseudo.npz") as path:
+            return Resumed(purchases, read_masks(path), weights)
 
     def append(
         self,
@@ -223,8 +225,8 @@ def read_records(folder: Path) -> list[Record]:
     with refusing_disk_errors(path):
         lines = path.read_text().splitlines()
     try:
-        return [json.loads(line) for line in lines]
-    except ValueError as error:
+        return [dict(json.loads(line)) for line in lines]
+    except (ValueError, TypeError) as error:
         raise StoreError(f"'{path}' must hold one JSON record per line, it is damaged: remove the run") from error
 
 
@@ -282,6 +284,15 @@ def read_masks(path: Path) -> PackedMasks:
     """{id: (h, w) mask} from a round's pseudo.npz or showcase.npz."""
     with np.load(path) as stored:
         return PackedMasks(stored["ids"], stored["masks"], int(stored["width"]))
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[Path]:
+    """One sentence for a file of a round that cannot be read, for which every library has errors of its own."""
+    try:
+        yield path
+    except Exception as error:
+        raise StoreError(f"'{path}' must be of a finished round, it is missing or damaged: remove the run") from error
 
 
 def _write_masks(path: Path, masks: Mapping[int, Mask]) -> None:
