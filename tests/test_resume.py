@@ -1,0 +1,102 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from samples import tiny_arguments, without_times
+
+FRAGILE = Path(__file__).with_name("fragile.py")
+KILLS = [  # in this order: each process goes on from where the last one was killed
+    ("prepare", "rename masks.npy 1"),
+    ("begin", "half split.json 1"),
+    ("fit", "batch 1"),
+    ("write", "half query.json 1"),
+    ("write", "rename rounds.jsonl 1"),
+    ("write", "open scores.csv 1"),
+    ("fit", "batch 3"),
+    ("query", "score 2"),
+    ("write", "half weights.pt 1"),
+    ("write", "half rounds.jsonl 1"),
+    ("write", "remove weights.pt 2"),  # the first is that of the half-written round, before it is done again
+    ("query", "query 1"),
+]
+
+
+def begin(folder, moment="never"):
+    """Start the run in a process of its own."""
+    command = [str(Path(sys.executable).parent / "albench"), "run", "--strategy", f"{FRAGILE}:Fragile"]
+    return subprocess.Popen(
+        [*command, "--dataset", "phantom", *tiny_arguments("--set", "protocol.rounds=3")],
+        cwd=folder,
+        env=os.environ | {"FRAGILE": moment, "ALBENCH_CACHE": str(folder / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def results(folder):
+    """What a run has to say, without what may differ: bytes by file name, and the records."""
+    (run,) = folder.glob("runs/phantom/fragile/*")
+    names = ["config.json", "split.json", "scores.csv"]
+    files = [*(run / name for name in names), *(run / "rounds").rglob("*.json"), *(run / "rounds").rglob("*.npz")]
+    records = [without_times(json.loads(line)) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    kept = {str(path.relative_to(run)): path.read_bytes() for path in files}
+    return kept, records, sorted(str(path.relative_to(run)) for path in run.rglob("*"))
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    start = time.monotonic()
+    end(begin(folder))
+    return results(folder), time.monotonic() - start
+
+
+def finished_rounds(folder):
+    return [json.loads(line) for path in folder.rglob("rounds.jsonl") for line in path.read_text().splitlines()]
+
+
+def test_a_run_that_is_killed_again_and_again_gives_what_an_uninterrupted_run_gives(uninterrupted, tmp_path):
+    expected, _ = uninterrupted
+    rounds = []
+    for _, moment in KILLS:
+        process = begin(tmp_path, moment)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode in (-signal.SIGKILL, -signal.SIGXFSZ), f"{moment}: {process.returncode} {err}"
+        if moment.startswith("half"):
+            (half,) = tmp_path.rglob(f".{moment.split()[1]}.{process.pid}.tmp")
+            assert half.stat().st_size == 20
+        done = [without_times(record) for record in finished_rounds(tmp_path)]
+        assert done == expected[1][: len(done)], moment
+        rounds.append(len(done))
+    assert rounds == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2]
+    assert Counter(phase for phase, _ in KILLS) >= Counter(fit=1, query=1, write=1)
+    assert "2 rounds are done already" in end(begin(tmp_path))
+    assert results(tmp_path) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(10))
+def test_a_run_that_is_killed_at_a_random_moment_gives_what_an_uninterrupted_run_gives(
+    uninterrupted, tmp_path, attempt
+):
+    expected, duration = uninterrupted
+    process = begin(tmp_path)
+    time.sleep(random.Random(attempt).uniform(0.2, 0.95) * duration)
+    process.kill()
+    process.communicate()
+    end(begin(tmp_path))
+    assert results(tmp_path) == expected
