@@ -20,7 +20,7 @@ def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
 
     Args:
         images: (b, c, h, w).
-        masks: (b, 1, h, w).
+        masks: (b, m, h, w).
         valid: (b, 1, h, w), 1 where a pixel counts.
 
     Returns:
@@ -43,7 +43,7 @@ def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
     grid = affine_grid(matrices, list(images.shape), align_corners=False)
     turned = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     labels = grid_sample(torch.cat([masks, valid], 1), grid, mode="nearest", align_corners=False)
-    return turned, labels[:, :1], labels[:, 1:]
+    return turned, labels[:, :-1], labels[:, -1:]
 
 
 def _matrices(angles: Tensor, flip_x: Tensor, flip_y: Tensor, size: torch.Size) -> Tensor:

@@ -6,7 +6,10 @@ import dataclasses
 import difflib
 import inspect
 import sys
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from rich.markup import escape
 
 from albench.errors import AlbenchError
 from albench.registry import DATASETS, STRATEGIES, Entry, find, menu
@@ -14,9 +17,19 @@ from albench.registry import DATASETS, STRATEGIES, Entry, find, menu
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data"}
 
 
-def summary(entry: Entry) -> str:
-    """One line: what it does, or why it is broken."""
-    return f"broken: {entry.problem}" if entry.cls is None else _source_text(entry.cls).splitlines()[0]
+COLUMNS = {STRATEGIES: ("name", "kind", "needs", "paper"), DATASETS: ("name", "what it is")}
+
+
+def row(group: str, entry: Entry) -> tuple[str, ...]:
+    """The cells of an entry on the menu. A broken plugin shows its reason in place of what it would be."""
+    cells: tuple[str, ...]
+    if entry.cls is None:
+        cells = ("broken", entry.problem, "") if group == STRATEGIES else (f"broken: {entry.problem}",)
+    elif group == STRATEGIES:
+        cells = tuple(str(getattr(entry.cls, column)) for column in COLUMNS[group][1:])
+    else:
+        cells = (_source_text(entry.cls).splitlines()[0],)
+    return (entry.name, *(escape(cell) for cell in cells))
 
 
 def describe(name: str) -> str:
@@ -27,10 +40,10 @@ def describe(name: str) -> str:
     """
     cls = _find(name)
     lines = [name, "", _source_text(cls), "", "Options:"]
+    hints = get_type_hints(cls, include_extras=True)
     for field in dataclasses.fields(cls):
         default = "required" if field.default is dataclasses.MISSING else f"default {field.default!r}"
-        kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
-        lines.append(f"  {_PREFIX[cls.group]}.{field.name}  ({kind}, {default})")
+        lines.append(f"  {_PREFIX[cls.group]}.{field.name}  ({_in_words(hints[field.name])}, {default})")
     if not dataclasses.fields(cls):
         lines.append("  none")
     attributes = [inspect.cleandoc(c.__doc__ or "") for c in reversed(cls.__mro__) if dataclasses.is_dataclass(c)]
@@ -49,6 +62,31 @@ def _find(name: str) -> type[Any]:
     groups = {entry.name: group for group in (STRATEGIES, DATASETS) for entry in menu(group)}
     near = difflib.get_close_matches(name, groups, n=1, cutoff=0.5)
     return find(groups[near[0]] if near else STRATEGIES, name)
+
+
+def _in_words(hint: object) -> str:
+    """A type as a user would say it: `integer, at least 2`, `mean | sum`."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        rules = [rule for extra in parts[1:] for rule in getattr(extra, "metadata", [extra])]
+        limits = [
+            f", {words} {getattr(rule, name)}"
+            for rule in rules
+            for name, words in _LIMITS.items()
+            if hasattr(rule, name)
+        ]
+        return _in_words(parts[0]) + "".join(limits)
+    if origin is Literal:
+        return " | ".join(str(part) for part in parts)
+    if origin in (Union, UnionType):
+        return " or ".join(_in_words(part) for part in parts)
+    if origin is tuple:
+        return f"list of {_in_words(parts[0])}"
+    return _WORDS.get(hint, str(hint))
+
+
+_WORDS: dict[object, str] = {int: "integer", float: "number", str: "text", bool: "true | false", type(None): "none"}
+_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def _source_text(cls: type) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
+    from albench.testing import Check
+
 
 class _Commands(TyperGroup):
     """Says in one sentence what a user can mend, and that a run was stopped."""
@@ -48,6 +50,13 @@ class Menu(str, Enum):
 
     strategies = "strategies"
     datasets = "datasets"
+
+
+class Plugin(str, Enum):
+    """What can be begun."""
+
+    strategy = "strategy"
+    dataset = "dataset"
 
 
 @app.callback(invoke_without_command=True)
@@ -110,12 +119,52 @@ def list_menu(menu: Annotated[Menu, typer.Argument(help="strategies or datasets.
     from rich.table import Table
 
     from albench import registry
-    from albench.catalog import summary
+    from albench.catalog import COLUMNS, row
 
-    table = Table("name", "what it does")
-    for entry in registry.menu(registry.STRATEGIES if menu is Menu.strategies else registry.DATASETS):
-        table.add_row(entry.name, summary(entry))
+    group = registry.STRATEGIES if menu is Menu.strategies else registry.DATASETS
+    table = Table(*COLUMNS[group])
+    for entry in registry.menu(group):
+        table.add_row(*row(group, entry))
     _console().print(table)
+
+
+@app.command("check-strategy")
+def check_strategy(
+    strategy: Annotated[str, typer.Argument(help="A name, FILE.py:Class or module:Class.")],
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: strategy.passes=5.")] = None,
+) -> None:
+    """Hold a strategy to the rules of the benchmark. Exit code 1 if it breaks one."""
+    from albench.resolve import make_strategy, parse_settings
+    from albench.testing import check_strategy
+
+    _report_checks(check_strategy(make_strategy(strategy, parse_settings(assignments or [])), _say))
+
+
+@app.command("check-dataset")
+def check_dataset(
+    dataset: Annotated[str, typer.Argument(help="A name, FILE.py:Class or module:Class.")],
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: data.root=FOLDER.")] = None,
+) -> None:
+    """Hold a dataset to the rules of the benchmark. Exit code 1 if it breaks one."""
+    from albench.resolve import make_dataset, parse_settings
+    from albench.testing import check_dataset
+
+    _report_checks(check_dataset(make_dataset(dataset, parse_settings(assignments or [])), _say))
+
+
+@app.command()
+def new(
+    kind: Annotated[Plugin, typer.Argument(help="strategy or dataset.")],
+    name: Annotated[str, typer.Argument(help="Its name, such as my-idea.")],
+    folder: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+) -> None:
+    """Write a small installable package with a strategy or a dataset, its test and a README."""
+    from albench.scaffold import new_package
+
+    console = _console()
+    for path in new_package(kind.value, name, folder):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    console.print(f"next: pip install --editable {folder / name}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -146,6 +195,17 @@ def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = P
 def main() -> None:
     """Entry point: an error that a user can mend is one sentence on standard error and exit code 2."""
     app()
+
+
+def _say(check: Check) -> None:
+    print(f"ok      {check.rule}" if check.passed else f"FAILED  {check.rule}: {check.problem}", flush=True)
+
+
+def _report_checks(checks: list[Check]) -> None:
+    failed = sum(not check.passed for check in checks)
+    print(f"{len(checks) - failed} of {len(checks)} checks passed")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _console() -> Console:

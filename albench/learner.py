@@ -120,7 +120,9 @@ class Learner:
         device: torch.device,
         on_epoch: EpochReport = lambda epoch, epochs, loss, val_loss: None,
     ) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # torch 2.13 with several threads corrupts memory in the backward pass of narrow channels-last networks on a CPU
+        self._memory = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.network = network.to(device).to(memory_format=self._memory)  # type: ignore[call-overload]
         self.slices = slices
         self.validation = validation
         self.training = training
@@ -198,7 +200,7 @@ class Learner:
                         value = step(rows, epoch)
                     if not torch.isfinite(value):
                         raise StrategyError(
-                            f"the loss of {purpose} must be finite, it is {float(value)} in epoch {epoch}: lower the "
+                            f"the loss of {purpose} must be finite, it is {value.item()} in epoch {epoch}: lower the "
                             f"learning rate, now {lr}"
                         )
                     optimizer.zero_grad(set_to_none=True)
@@ -231,7 +233,7 @@ class Learner:
         def forward(batch: Images) -> tuple[Tensor, Tensor]:
             return torch.sigmoid(self.network(batch.images).float())[:, 0], batch.valid[:, 0]
 
-        for chunk, (probs, valid) in self._stream(slices, ids, forward):
+        for chunk, (probs, valid) in self.stream(slices, ids, forward):
             yield chunk, probs, valid
 
     def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[tuple[Ids, Tensor, Tensor]]:
@@ -259,7 +261,7 @@ class Learner:
             logits = [network.decode(features, batch.images.shape[-2:])[:, 0].float() for _ in range(passes)]
             return torch.sigmoid(torch.stack(logits)), batch.valid[:, 0]
 
-        for chunk, (probs, valid) in self._stream(slices, ids, forward):
+        for chunk, (probs, valid) in self.stream(slices, ids, forward):
             yield chunk, probs, valid
 
     def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Iterator[tuple[Ids, Tensor]]:
@@ -283,19 +285,32 @@ class Learner:
             share = interpolate(batch.valid, features.shape[-2:], mode="area")
             return (features * share).sum((2, 3)) / share.sum((2, 3))
 
-        return self._stream(slices, ids, forward)
+        return self.stream(slices, ids, forward)
+
+    def stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Images], T]) -> Iterator[tuple[Ids, T]]:
+        """Apply `forward` to slices batch by batch, in evaluation mode and without gradients.
+
+        Yields:
+            ids (b,) and what `forward` made of their batch.
+        """
+        for chunk in _chunks(ids, self.training.batch_size):
+            with evaluating(self.network), torch.no_grad(), self.autocast():
+                result = forward(self._images(slices, chunk))
+            yield chunk, result
 
     def validation_loss(self) -> float:
-        """The supervised loss over all validation slices, in evaluation mode and without augmentation."""
+        """The supervised loss over all valid pixels of the validation slices, without augmentation."""
         slices = self.validation.slices
-        total = 0.0
+        total = pixels = 0.0
         with evaluating(self.network), torch.no_grad():
             for ids in _chunks(np.arange(len(slices)), self.training.batch_size):
                 batch = self.batch(slices, ids, self.validation.masks(ids))
                 with self.autocast():
                     logits = self.network(batch.images)
-                total += float(batch.supervised(logits)) * len(ids)
-        return total / len(slices)
+                valid = float(batch.valid.sum())
+                total += float(batch.supervised(logits)) * valid
+                pixels += valid
+        return total / pixels
 
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented on demand."""
@@ -309,13 +324,6 @@ class Learner:
         """bfloat16 where the device is fast at it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
-    def _stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Images], T]) -> Iterator[tuple[Ids, T]]:
-        """Apply `forward` batch by batch, in evaluation mode and without gradients; between batches neither holds."""
-        for chunk in _chunks(ids, self.training.batch_size):
-            with evaluating(self.network), torch.no_grad(), self.autocast():
-                result = forward(self._images(slices, chunk))
-            yield chunk, result
-
     def _segmenter(self, what: str) -> Segmenter:
         if not isinstance(self.network, Segmenter):
             raise StrategyError(
@@ -326,7 +334,7 @@ class Learner:
 
     def _images(self, slices: SliceStack, ids: Ids) -> Images:
         images = torch.from_numpy(slices.images[slices.rows[ids]]).to(self.device).float()
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=self._memory)
         height, width = images.shape[-2:]
         valid = torch.from_numpy(slices.valid[ids]).to(self.device)
         inside_y = torch.arange(height, device=self.device) < valid[:, :1]
@@ -345,10 +353,11 @@ class Learner:
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put the network in evaluation mode for a block, and every module back in the mode it was in."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Put networks or layers in evaluation mode for a block, and every module back in the mode it was in."""
+    modes = {module: module.training for network in networks for module in network.modules()}
+    for network in networks:
+        network.eval()
     try:
         yield
     finally:

@@ -143,7 +143,8 @@ class _Bench:
             on_epoch=self.display.epoch,
         )
         budget = min(protocol.budget, len(pool.unlabeled)) if index < protocol.rounds else 0
-        return Round(index, budget, pool, learner, pseudo, previous, self.streams.numpy("query", index))
+        rng = self.streams.numpy("query", index)
+        return Round(index, budget, pool, learner, pseudo, previous, rng, protocol.interval)
 
     @contextmanager
     def phase(self, ctx: Round, name: str) -> Iterator[None]:

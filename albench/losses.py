@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -35,3 +36,11 @@ def focal(
         weight = alpha * target + (1 - alpha) * (1 - target)
     loss = weight * (1 - torch.exp(-bce)) ** gamma * bce
     return (loss * valid).sum() / valid.sum()
+
+
+def ramp_up(epoch: int, length: int) -> float:
+    """`exp(-5 (1 - min(e, E) / E)^2)`: the growing weight of an unsupervised loss, e^-5 at epoch 0, 1 from `length` on.
+
+    Laine and Aila, ICLR 2017.
+    """
+    return math.exp(-5 * (1 - min(epoch, length) / length) ** 2)

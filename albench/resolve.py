@@ -49,13 +49,13 @@ def resolve(
     """
     if seed < 0:
         raise ConfigError(f"a seed must be at least 0, got {seed}: choose another")
-    user = _by_section(settings or {})
-    strategy_object: Strategy = build(find(STRATEGIES, strategy), user["strategy"], "strategy")
-    dataset_class: type[Dataset] = find(DATASETS, dataset)
+    settings = settings or {}
+    user = by_section(settings)
+    strategy_object = make_strategy(strategy, settings)
     for section, cls in (("protocol", Protocol), ("training", Training), ("network", Network)):
         build(cls, user[section], section)  # a typing error should not wait for the data
-    data = build(dataset_class, user["data"], "data")
-    suited = _by_section(data.defaults())
+    data = make_dataset(dataset, settings)
+    suited = by_section(data.defaults())
     sections = {name: suited[name] | user[name] for name in SECTIONS}
     prepared = prepare(data, progress)
     options = options_of(data)
@@ -71,6 +71,16 @@ def resolve(
         network=build(Network, sections["network"], "network"),
     )
     return Resolved(config, strategy_object, prepared)
+
+
+def make_strategy(spec: str, settings: Mapping[str, object]) -> Strategy:
+    """A strategy from its name or place and the settings `strategy.*`. Raises ConfigError."""
+    return build(find(STRATEGIES, spec), by_section(settings)["strategy"], "strategy")
+
+
+def make_dataset(spec: str, settings: Mapping[str, object]) -> Dataset:
+    """A dataset from its name or place and the settings `data.*`. Raises ConfigError."""
+    return build(find(DATASETS, spec), by_section(settings)["data"], "data")
 
 
 def parse_settings(assignments: Sequence[str]) -> dict[str, object]:
@@ -97,7 +107,8 @@ def _number(value: object) -> object:
     return value
 
 
-def _by_section(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
+def by_section(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """`{"training.epochs": 30}` to `{"training": {"epochs": 30}, ...}`, every section there. Raises ConfigError."""
     sections: dict[str, dict[str, object]] = {name: {} for name in SECTIONS}
     for name, value in settings.items():
         section, _, key = name.partition(".")

@@ -36,6 +36,7 @@ __all__ = [
     "Task",
     "check_query",
     "register",
+    "score_slices",
 ]
 
 Kind = Literal["uncertainty", "diversity", "hybrid", "semi-supervised", "baseline", "other"]
@@ -55,6 +56,7 @@ class Round:
         pseudo: {id: (h, w) mask} from the last query, without what was bought since.
         previous: weights at the end of the last round; None in round 0.
         rng: the random stream of this round's query.
+        interval: distance of the slices of a subject that were labeled before round 0.
     """
 
     index: int
@@ -64,6 +66,7 @@ class Round:
     pseudo: Mapping[int, Mask]
     previous: Weights | None
     rng: np.random.Generator
+    interval: int
 
     def examples(self) -> dict[int, Mask]:
         """{id: (h, w) mask} of the bought and the pseudo-labeled slices."""
@@ -77,7 +80,7 @@ class Round:
             aggregate: (b, h, w) scores and (b, h, w) valid pixels to (b,).
         """
         predictions = self.learner.predict(self.pool.slices, self.pool.unlabeled)
-        return _scores(predictions, pixel_score, aggregate)
+        return score_slices(predictions, pixel_score, aggregate)
 
     def score_mc(self, passes: int, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid) -> Scores:
         """The same from dropout samples: `pixel_score` is given (passes, b, h, w) probabilities.
@@ -86,7 +89,7 @@ class Round:
             StrategyError: the network has no dropout.
         """
         predictions = self.learner.predict_mc(self.pool.slices, self.pool.unlabeled, passes)
-        return _scores(predictions, pixel_score, aggregate)
+        return score_slices(predictions, pixel_score, aggregate)
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,10 @@ def check_query(query: Query, pool: Pool, budget: int) -> None:
             )
 
 
-def _scores(predictions: Iterator[tuple[Ids, Tensor, Tensor]], pixel_score: PixelScore, aggregate: Aggregate) -> Scores:
+def score_slices(
+    predictions: Iterator[tuple[Ids, Tensor, Tensor]], pixel_score: PixelScore, aggregate: Aggregate
+) -> Scores:
+    """One score per slice, from a stream of ids (b,), probabilities (b, h, w) and valid pixels (b, h, w)."""
     parts = [aggregate(pixel_score(probs), valid).double().cpu().numpy() for _, probs, valid in predictions]
     return np.concatenate(parts)
 

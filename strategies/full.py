@@ -17,10 +17,12 @@ from albench.strategy import Ids, Pool, Query, Round, Strategy, register
 class Full(Strategy):
     """All labels at once."""
 
+    kind = "baseline"
+
     def initial(self, anchors: Ids, pool: Pool) -> Ids:
         """Every slice of the pool."""
         return np.arange(len(pool.slices))
 
     def query(self, ctx: Round) -> Query:
-        """The first slices by id; only asked when it is given a pool that is not fully labeled."""
-        return Query(ctx.pool.unlabeled[: ctx.budget])
+        """A random choice; a run never asks, since nothing is left to buy."""
+        return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))

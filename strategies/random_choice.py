@@ -12,6 +12,8 @@ from albench.strategy import Query, Round, Strategy, register
 class Random(Strategy):
     """Uniform choice without replacement, from the round's own random stream."""
 
+    kind = "baseline"
+
     def query(self, ctx: Round) -> Query:
         """Draw `budget` slices."""
         return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))

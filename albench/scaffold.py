@@ -1,0 +1,54 @@
+"""`albench new`: the start of a plugin package, from the templates."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Literal
+
+import albench
+from albench.errors import ConfigError
+from albench.registry import DATASETS, STRATEGIES, menu
+
+Kind = Literal["strategy", "dataset"]
+
+_GROUPS = {"strategy": STRATEGIES, "dataset": DATASETS}
+
+
+def new_package(kind: Kind, name: str, parent: Path) -> list[Path]:
+    """Write a small installable package with a strategy or a dataset, its test and a README.
+
+    Args:
+        name: what `--strategy` or `--dataset` will be given; also the name of the folder.
+        parent: where the folder is made.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ConfigError: the name is malformed or taken, or the folder exists.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise ConfigError(f"a name must be lower-case words joined by hyphens, got '{name}': try 'my-idea'")
+    if name in [entry.name for entry in menu(_GROUPS[kind])]:
+        raise ConfigError(f"a {kind} name must be unique, '{name}' is taken: choose another name")
+    folder = parent / name
+    if folder.exists():
+        raise ConfigError(f"'{folder}' must not exist yet, it does: choose another name or folder")
+    words = name.split("-")
+    values = {
+        "name": name,
+        "module": "_".join(words),
+        "cls": "".join(word.capitalize() for word in words),
+        "title": " ".join(words).capitalize(),
+        "albench": albench.__version__,
+    }
+    written = []
+    for template in sorted((files("albench") / "templates" / kind).iterdir(), key=lambda path: path.name):
+        path = folder / template.name.removesuffix(".txt").replace("__module__", values["module"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(Template(template.read_text()).substitute(values))
+        written.append(path)
+    return written
