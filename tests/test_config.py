@@ -118,7 +118,7 @@ def test_a_missing_option_and_a_class_without_options_are_one_sentence_too():
 
     with pytest.raises(ConfigError, match=r"data.root must be given, got \{\}: set it with --set data.root=VALUE"):
         build(Rooted, {}, "data")
-    with pytest.raises(ConfigError, match=r"got 'strategy.top': choose one of strategy has no options"):
+    with pytest.raises(ConfigError, match=r"got 'strategy.top': it has no options, leave it out"):
         build(Bare, {"top": 1}, "strategy")
 
 

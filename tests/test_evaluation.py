@@ -5,7 +5,7 @@ from torch import nn
 
 from albench.cache import Prepared
 from albench.config import Training
-from albench.evaluation import evaluate
+from albench.evaluation import Evaluation, evaluate
 from albench.learner import Learner
 from albench.metrics import hd95
 from albench.streams import Streams
@@ -26,6 +26,19 @@ def brute_force_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     return (2 * both + 1e-5) / (sum(p for p, _ in pairs) + sum(t for _, t in pairs) + 1e-5)
 
 
+def evaluate_subjects(images: np.ndarray, masks: np.ndarray) -> Evaluation:
+    """The first five slices are of subject a, the rest of subject b; in batches of 2."""
+    counts, valid = np.array([5, len(masks) - 5]), np.array([[HEIGHT, WIDTH], [32, 32]])
+    spacing = np.array([[3.0, 1.0, 2.0], [2.0, 1.0, 1.0]])
+    labeled = Prepared("key", images, masks, ("a", "b"), counts, valid, spacing).labeled_stack(("a", "b"))
+    training, device = Training(batch_size=2), torch.device("cpu")
+    network = Intensity()
+    learner = Learner(
+        network, labeled.slices, labeled, training, Streams(0, "x"), round_index=0, lr=1e-3, device=device
+    )
+    return evaluate(learner, labeled)
+
+
 @pytest.fixture
 def evaluated():
     """Two subjects of 5 and 3 slices: images, truth, and their evaluation in batches of 2."""
@@ -39,20 +52,7 @@ def evaluated():
     masks[6, :10, :10] = 1
     images[1], images[4] = -1, -1
     images[4, 0, 30, 30] = 1  # in the padding, where nothing counts
-    counts, valid = np.array([5, 3]), np.array([[HEIGHT, WIDTH], [32, 32]])
-    spacing = np.array([[3.0, 1.0, 2.0], [2.0, 1.0, 1.0]])
-    labeled = Prepared("key", images, masks, ("a", "b"), counts, valid, spacing).labeled_stack(("a", "b"))
-    learner = Learner(
-        Intensity(),
-        labeled.slices,
-        labeled,
-        Training(batch_size=2),
-        Streams(0, "x"),
-        round_index=0,
-        lr=1e-3,
-        device=torch.device("cpu"),
-    )
-    return images[:, 0] >= 0, masks, evaluate(learner, labeled)
+    return images[:, 0] >= 0, masks, evaluate_subjects(images, masks)
 
 
 def test_metrics_of_a_padded_subject_equal_brute_force_on_its_own_pixels(evaluated):
@@ -68,6 +68,14 @@ def test_metrics_of_a_padded_subject_equal_brute_force_on_its_own_pixels(evaluat
     assert scores.blank_false_positive == 0
     assert scores.hd95 == pytest.approx(hd95(prediction, truth, (3.0, 1.0, 2.0)))
     assert by_slice[1] == by_slice[4] == 1
+
+
+def test_the_distance_of_a_missed_organ_is_the_diagonal_without_the_padding():
+    masks = np.zeros((8, 32, 32), np.uint8)
+    masks[:, 4:9, 4:9] = 1
+    evaluation = evaluate_subjects(np.full((8, 1, 32, 32), -1, np.float16), masks)
+    assert evaluation.subjects["a"].hd95 == pytest.approx(np.linalg.norm([5 * 3, HEIGHT * 1, WIDTH * 2]))
+    assert evaluation.subjects["b"].hd95 == pytest.approx(np.linalg.norm([3 * 2, 32, 32]))
 
 
 def test_a_probability_of_one_half_is_foreground(evaluated):

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -97,6 +99,16 @@ def test_a_lock_has_one_holder_and_is_released_when_it_is_killed(tmp_path):
         holder.wait(timeout=30)
     with locked(path, wait=False) as got:
         assert got
+
+
+def test_a_lock_is_waited_for(tmp_path):
+    with ExitStack() as holder:
+        assert holder.enter_context(locked(tmp_path / ".lock", wait=False))
+        released = Timer(0.2, holder.close)
+        released.start()
+        with locked(tmp_path / ".lock", wait=True) as got:
+            assert got
+            assert released.finished.is_set()
 
 
 def test_a_lock_is_released_after_the_block_and_after_an_error(tmp_path):

@@ -258,6 +258,22 @@ def test_batch_order_depends_on_ids_seed_and_round_only():
     assert first[:3] != first[3:]
 
 
+def test_what_a_loss_draws_depends_on_seed_and_round():
+    def drawn(**streams: int) -> list[float]:
+        draws = []
+
+        def loss(model, batch, unlabeled, epoch):
+            draws.append(float(torch.rand(())))
+            return supervised(model, batch, unlabeled, epoch)
+
+        make_learner(augment=False, options=replace(OPTIONS, dropout=0), **streams).fit(examples(), loss)
+        return draws
+
+    assert drawn() == drawn()
+    assert not set(drawn()) & set(drawn(round_index=1))
+    assert not set(drawn()) & set(drawn(seed=1))
+
+
 def test_the_first_step_is_adams_with_the_learners_rate():
     learner = make_learner(options=replace(OPTIONS, dropout=0), epochs=1, batch_size=7, augment=False, lr=0.01)
     learner.lr = 0.003
