@@ -1,0 +1,89 @@
+"""The slices of a subject after encoding: what attention, similarity and decoder work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from albench.strategies._star_network import KeyValues, StarNetwork, valid_positions
+from torch import Tensor
+
+from albench.learner import Images, Learner
+from albench.masks import Ids, Mask
+from albench.networks import Features
+
+
+class Encoded(NamedTuple):
+    """n slices.
+
+    Attributes:
+        features: (n, ., ., .) each.
+        kv: (n, p, .) keys and values.
+        valid: (n, 1, h, w), 1 on pixels that count.
+    """
+
+    features: Features
+    kv: KeyValues
+    valid: Tensor
+
+    def take(self, rows: Ids) -> Encoded:
+        """Some of the slices, in the given order."""
+        features = Features(*(maps[rows] for maps in self.features))
+        return Encoded(features, KeyValues(*(part[rows] for part in self.kv)), self.valid[rows])
+
+
+def encode_unlabeled(network: StarNetwork, learner: Learner, ids: Ids) -> Encoded:
+    """Slices by Enc_U, each once."""
+
+    def encode(batch: Images) -> Encoded:
+        features = network.encode(batch.images)
+        return Encoded(features, network.query_head(features.r4), batch.valid)  # Eq. 1, left
+
+    return _together(encoded for _, encoded in learner.stream(learner.slices, ids, encode))
+
+
+def encode_labeled(network: StarNetwork, learner: Learner, masks: Mapping[int, Mask], *, with_masks: bool) -> Encoded:
+    """Slices and their masks by Enc_L, each once, in the order of `masks`; by Enc_U if not `with_masks`.
+
+    Call it in evaluation mode.
+    """
+
+    def encode(ids: Ids) -> Encoded:
+        batch = learner.batch(learner.slices, ids, np.stack([masks[i] for i in ids.tolist()]))
+        features = network.labeled_encoder(batch.images, batch.masks) if with_masks else network.encode(batch.images)
+        return Encoded(features, network.memory_head(features.r4), batch.valid)  # Eq. 1, right
+
+    return _together(encode(ids) for ids in chunks(np.array(list(masks), dtype=np.int64), learner.training.batch_size))
+
+
+def side_by_side(labeled: Encoded, members: Sequence[Ids]) -> tuple[KeyValues, Tensor]:
+    """The memories of b slices as one batch.
+
+    Args:
+        labeled: the labeled slices of the subject.
+        members: for each of the b slices the rows of its memory.
+
+    Returns:
+        (b, m, .) keys and values, where m is the number of positions of the largest memory, and (b, m) bool, false
+        in padded slices and where a smaller memory has ended.
+    """
+    longest = max(len(rows) for rows in members)
+    index = np.array([np.pad(rows, (0, longest - len(rows))) for rows in members])
+    present = np.arange(longest) < np.array([len(rows) for rows in members])[:, None]
+    positions = valid_positions(labeled.valid, labeled.features.r4).flatten(1)[index]  # (b, n, p)
+    valid = positions & torch.from_numpy(present).to(positions.device)[:, :, None]
+    return KeyValues(*(part[index].flatten(1, 2) for part in labeled.kv)), valid.flatten(1)
+
+
+def chunks(rows: Ids, size: int) -> Iterator[Ids]:
+    """Consecutive parts of at most `size` rows."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _together(parts: Iterator[Encoded]) -> Encoded:
+    features, kvs, valid = zip(*parts, strict=True)
+    joined = (tuple(map(torch.cat, zip(*group, strict=True))) for group in (features, kvs))
+    return Encoded(Features(*next(joined)), KeyValues(*next(joined)), torch.cat(valid))

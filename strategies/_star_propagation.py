@@ -1,0 +1,211 @@
+"""Propagation of labels through all groups of a pool (STAR, Secs. 2.1 and 2.2), without gradients.
+
+Subject by subject, so that memory is bounded by the deepest one: every slice is encoded once, however many groups it
+lies in, and attention and decoder take the slices of all groups of the subject in full batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from albench.strategies._star_encoded import Encoded, chunks, encode_labeled, encode_unlabeled, side_by_side
+from albench.strategies._star_network import StarNetwork, attention_map
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from albench.acquisition import Scores, mean_over_valid
+from albench.learner import Learner, evaluating
+from albench.masks import Ids, Mask, PackedMasks
+from albench.networks import Features
+
+Aggregation = Literal["attention", "self", "none"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a pool is propagated.
+
+    Attributes:
+        aggregation: predict by `attention` over the labeled slices of the group, by the slice `self`, or `none`.
+        describe: (b, d) vectors of slices from their features and valid pixels; dot products are similarities.
+        entropy: of (b, h, w) probabilities.
+    """
+
+    aggregation: Aggregation
+    describe: Callable[[Features, Tensor], Tensor]
+    entropy: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Where a slice looked, for figures.
+
+    Attributes:
+        slice_id: the unlabeled slice.
+        memory: (n,) ids of the labeled slices of its group.
+        weights: (n, h, w) attention, averaged over the positions that are foreground in the slice; sums to 1.
+        area: foreground pixels of the slice.
+    """
+
+    slice_id: int
+    memory: Ids
+    weights: NDArray[np.float32]
+    area: int
+
+
+class Propagation(NamedTuple):
+    """What is known about unlabeled slices; arrays have one element per slice, in the order of `ids`.
+
+    Attributes:
+        ids: ascending.
+        similarity: to the labeled slices of their groups, Eq. 4; -1 for slices that share no group with one.
+        entropy: mean over valid pixels; NaN with aggregation `none`.
+        masks: predicted foreground; empty with aggregation `none`.
+        attention: of the slice with the largest foreground of each subject, a few of the largest.
+    """
+
+    ids: Ids
+    similarity: Scores
+    entropy: Scores
+    masks: PackedMasks
+    attention: list[Attention]
+
+
+def propagate(
+    network: StarNetwork,
+    learner: Learner,
+    ids: Ids,
+    memory: Mapping[int, Mask],
+    groups: Sequence[Sequence[Ids]],
+    rules: Rules,
+    *,
+    shown: int = 2,
+) -> Propagation:
+    """Similarity, predictions and their entropy, averaged over the groups that a slice lies in.
+
+    Args:
+        network: the learner's.
+        learner: knows slices, device and batch size.
+        ids: the slices to segment, ascending, at least one.
+        memory: {id: (h, w) mask} of the labeled slices.
+        groups: of each subject the ids in each of its groups.
+        rules: how.
+        shown: number of subjects whose attention is kept.
+    """
+    subject = learner.slices.subject
+    parts: list[Propagation] = []
+    for index, own_groups in enumerate(groups):
+        own = ids[subject[ids] == index]
+        if len(own):
+            own_memory = {i: memory[i] for i in sorted(memory) if subject[i] == index}
+            with evaluating(network), torch.no_grad(), learner.autocast():
+                parts.append(_propagate_subject(network, learner, own, own_memory, own_groups, rules))
+    attention = sorted((a for part in parts for a in part.attention), key=lambda a: (-a.area, a.slice_id))
+    return Propagation(
+        ids,
+        np.concatenate([part.similarity for part in parts]),
+        np.concatenate([part.entropy for part in parts]),
+        PackedMasks(ids, np.concatenate([part.masks.packed for part in parts]), parts[0].masks.width),
+        attention[:shown],
+    )
+
+
+def _propagate_subject(
+    network: StarNetwork,
+    learner: Learner,
+    ids: Ids,
+    memory: Mapping[int, Mask],
+    groups: Sequence[Ids],
+    rules: Rules,
+) -> Propagation:
+    attends = rules.aggregation == "attention"
+    unlabeled = encode_unlabeled(network, learner, ids)
+    labeled = encode_labeled(network, learner, memory, with_masks=attends) if memory else unlabeled.take(ids[:0])
+    links = _links(groups, ids, np.array(list(memory), dtype=np.int64))
+    subject = _Subject(network, learner.training.batch_size, unlabeled, labeled, links)
+    similarity = subject.similarity(rules.describe)
+    if rules.aggregation == "none":
+        empty = np.zeros((len(ids), *learner.slices.shape[1:]), dtype=np.uint8)
+        return Propagation(ids, similarity, np.full(len(ids), np.nan), PackedMasks.of(ids, empty), [])
+    probs = subject.probabilities(attends=attends)
+    inside = unlabeled.valid[:, 0]
+    entropy = mean_over_valid(rules.entropy(probs), inside).double().cpu().numpy()
+    foreground = (probs >= 0.5) & (inside > 0)
+    masks = PackedMasks.of(ids, foreground.cpu().numpy().astype(np.uint8))
+    attention = subject.attention(foreground, ids, np.array(list(memory))) if attends and links else []
+    return Propagation(ids, similarity, entropy, masks, attention)
+
+
+class _Link(NamedTuple):
+    """A group, as rows of the subject's slices to segment and rows of its labeled slices; neither is empty."""
+
+    rows: Ids
+    members: Ids
+
+
+def _links(groups: Sequence[Ids], unlabeled: Ids, labeled: Ids) -> list[_Link]:
+    links = [_Link(*(np.flatnonzero(np.isin(ids, group)) for ids in (unlabeled, labeled))) for group in groups]
+    return [link for link in links if len(link.rows) and len(link.members)]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A subject whose slices have been encoded."""
+
+    network: StarNetwork
+    batch_size: int
+    unlabeled: Encoded
+    labeled: Encoded
+    links: Sequence[_Link]
+
+    def similarity(self, describe: Callable[[Features, Tensor], Tensor]) -> Scores:
+        """(u,) Eq. 4, averaged over the groups of a slice; -1 for slices in none."""
+        total, count = np.zeros(len(self.unlabeled.valid)), np.zeros(len(self.unlabeled.valid))
+        for rows, members in self.links:
+            ours, theirs = self.unlabeled.take(rows), self.labeled.take(members)
+            cosines = describe(ours.features, ours.valid) @ describe(theirs.features, theirs.valid).T
+            total[rows] += cosines.double().mean(1).cpu().numpy()  # Eq. 4
+            count[rows] += 1
+        return np.where(count > 0, total / np.maximum(count, 1), -1.0)
+
+    def probabilities(self, *, attends: bool) -> Tensor:
+        """(u, h, w) of foreground, averaged over the groups of a slice; by itself if it does not attend or has none."""
+        total = torch.zeros_like(self.unlabeled.valid[:, 0])
+        count = np.zeros(len(total), dtype=np.int64)
+        for rows, features in self._decodable(attends):
+            probs = torch.sigmoid(self.network.decode(features, total.shape[-2:]).float())[:, 0]
+            total.index_add_(0, torch.from_numpy(rows).to(total.device), probs)
+            np.add.at(count, rows, 1)
+        return total / torch.from_numpy(count).to(total)[:, None, None]
+
+    def attention(self, foreground: Tensor, ids: Ids, memory: Ids) -> list[Attention]:
+        """Where the slice with the largest (u, h, w) foreground looked; nothing if all are empty."""
+        linked = np.unique(np.concatenate([link.rows for link in self.links]))
+        areas = foreground[linked].sum((1, 2)).cpu().numpy()
+        row = linked[areas.argmax()]
+        if not areas.max():
+            return []
+        members = next(link.members for link in self.links if row in link.rows)
+        kv, valid = side_by_side(self.labeled, [members])
+        weights = attention_map(self.unlabeled.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
+        size = self.unlabeled.features.r4.shape[-2:]
+        share = interpolate(foreground[[row]][None].float(), size, mode="area").flatten()
+        looked = (share @ weights / share.sum()).reshape(len(members), *size).cpu().numpy()
+        return [Attention(int(ids[row]), memory[members], looked, int(areas.max()))]
+
+    def _decodable(self, attends: bool) -> Iterator[tuple[Ids, Features]]:
+        """Batches of rows and what the decoder makes masks of: a row for each of its groups, or alone."""
+        grouped = [(row, group) for group, link in enumerate(self.links) for row in link.rows.tolist()]
+        pairs = np.array(sorted(grouped) if attends else [], dtype=np.int64).reshape(-1, 2)
+        for chunk in chunks(pairs, self.batch_size):
+            rows, groups = chunk.T
+            here = self.unlabeled.take(rows)
+            memory, valid = side_by_side(self.labeled, [self.links[group].members for group in groups])
+            yield rows, self.network.aggregate(here.features, here.kv, memory, valid)
+        for rows in chunks(np.setdiff1d(np.arange(len(self.unlabeled.valid)), pairs[:, 0]), self.batch_size):
+            yield rows, self.unlabeled.take(rows).features
