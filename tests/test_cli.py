@@ -126,9 +126,9 @@ def test_show_tells_what_a_strategy_does_its_options_and_its_source(call):
 def test_show_tells_options_of_a_dataset_with_type_default_and_meaning(call):
     code, out, err = call("show", "phantom")
     assert (code, err) == (0, "")
-    assert "data.count  (PositiveInt, default 24)" in out
+    assert "data.count  (integer, above 0, default 24)" in out
     assert "count: number of subjects." in out
-    assert "data.root  (str, required)" in call("show", "folder")[1]
+    assert "data.root  (text, required)" in call("show", "folder")[1]
 
 
 def test_show_tells_of_a_plugin_file(call, tmp_path):
@@ -136,7 +136,7 @@ def test_show_tells_of_a_plugin_file(call, tmp_path):
     code, out, _ = call("show", "mine.py:Mine")
     assert code == 0
     assert "Asks in its own way." in out
-    assert "strategy.power  (float, default 0.5)" in out
+    assert "strategy.power  (number, default 0.5)" in out
 
 
 @pytest.mark.parametrize(("name", "nearest"), [("entropi", "entropy"), ("fantom", "phantom"), ("fold", "folder")])
