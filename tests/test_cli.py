@@ -312,7 +312,7 @@ class Mine(Strategy):
         ("Query(ctx.pool.unlabeled)", "a query must have exactly 3 slices, got 25"),
         ("Query(ctx.pool.labeled[:3])", "a query must name unlabeled slices, slice"),
         ("Query.highest(np.full(25, np.nan), ctx)", "scores must be finite, slice"),
-        ("Query(ids, pseudo={int(ids[0]): np.zeros((3, 3), np.uint8)})", "a pseudo-label must be a uint8 mask of"),
+        ("Query(ids, pseudo={int(ids[0]): np.zeros((3, 3), np.uint8)})", "pseudo-labels must be uint8 masks of"),
         (
             "Query(np.array([ctx.pool.mask(int(i)).sum() for i in ids]))",
             "only masks of bought slices can be read, slice",
