@@ -161,7 +161,9 @@ class Learner:
             batch = self.batch(self.slices, ids[rows], masks[rows], augmented=self.training.augment)
             return loss(self.network, batch, unlabeled, epoch)
 
-        return self.optimize(step, len(ids), self.validation_loss, purpose="training", lr=self.lr)
+        return self.optimize(
+            step, len(ids), self.validation_loss, purpose="training", lr=self.lr, patience=self.training.patience
+        )
 
     def optimize(
         self,
@@ -171,6 +173,7 @@ class Learner:
         *,
         purpose: str,
         lr: float,
+        patience: int,
     ) -> Fit:
         """Minimize a loss until the validation loss stops falling; keep the weights at which it was lowest.
 
@@ -182,6 +185,7 @@ class Learner:
             validation_loss: called after every epoch; leaves the network as it is.
             purpose: names the random streams.
             lr: Adam's learning rate.
+            patience: stop after this many epochs without a lower validation loss.
 
         Raises:
             StrategyError: there is nothing to train on, or the loss is not finite.
@@ -212,7 +216,7 @@ class Learner:
                 self._on_epoch(epoch, self.training.epochs, total / count, val_loss)
                 if val_loss < best_loss:
                     best, best_loss, best_epoch = self.weights(), val_loss, epoch
-                elif epoch - best_epoch >= self.training.patience:
+                elif epoch - best_epoch >= patience:
                     break
         if best_epoch == 0:
             raise StrategyError(

@@ -21,8 +21,9 @@ from albench.learner import Learner, Weights
 from albench.masks import Mask
 from albench.networks import Task
 from albench.pool import Oracle, Pool, anchors
+from albench.query import Query, check_query
 from albench.store import Record, RunStore
-from albench.strategy import Query, Round, Strategy, check_query
+from albench.strategy import Round, Strategy
 from albench.streams import Streams
 
 
@@ -69,10 +70,11 @@ def run(
         StrategyError: the strategy broke a rule.
         StoreError: the run cannot be written.
     """
+    with _naming(strategy):
+        bench = _Bench(config, strategy, prepared, execution, display)
     with RunStore.open(out, config) as store, _naming(strategy):
         store.tidy(keep_weights=execution.keep_weights)
         if not store.finished:
-            bench = _Bench(config, strategy, prepared, execution, display)
             pool, pseudo, weights = bench.begin(store)
         while not store.finished:
             clock = Clock(execution.device)

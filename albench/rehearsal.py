@@ -18,7 +18,8 @@ from albench.learner import Learner, Weights
 from albench.masks import Ids
 from albench.networks import Task
 from albench.pool import Oracle, Pool
-from albench.strategy import Query, Round, Strategy, check_query
+from albench.query import Query, check_query
+from albench.strategy import Round, Strategy
 from albench.streams import Streams
 
 TRAINING = Training(epochs=1, batch_size=8, lr=1e-3, lr_incremental=1e-3)
@@ -115,9 +116,11 @@ def scene() -> Prepared:
         masks.append(np.pad(mask, pad))
         counts.append(depth)
         valid.append((rows, columns))
+    stacked = np.concatenate(images)[:, None].astype(np.float16)
+    stacked.flags.writeable = False  # as a memory map is
     return Prepared(
         key="contract",
-        images=np.concatenate(images)[:, None].astype(np.float16),
+        images=stacked,
         masks=np.concatenate(masks).astype(np.uint8),
         subjects=tuple("abcdefg"),
         counts=np.array(counts),

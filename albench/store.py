@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from albench.pool import Pool
-    from albench.strategy import Query
+    from albench.query import Query
 
 FORMAT = 1
 
@@ -145,7 +145,8 @@ class RunStore:
             unlabeled = pool.unlabeled.tolist()
             scores = {str(i): float(s) for i, s in zip(unlabeled, query.scores, strict=True)}
         asked = {"ids": [int(i) for i in query.ids], "slices": [_name_slice(pool, int(i)) for i in query.ids]}
-        write_json(folder / "query.json", asked | {"scores": scores, "notes": dict(query.notes)})
+        notes = {name: float(value) for name, value in query.notes.items()}
+        write_json(folder / "query.json", asked | {"scores": scores, "notes": notes})
         _write_masks(folder / "pseudo.npz", pseudo)
         _write_masks(folder / "showcase.npz", shown)
         if query.arrays:

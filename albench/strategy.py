@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from albench.acquisition import Aggregation, Scores, aggregate, highest, mean_over_valid
-from albench.errors import StrategyError
+from albench.acquisition import Aggregation, Scores, aggregate, mean_over_valid
 from albench.learner import Batch, Images, Learner, Weights
 from albench.masks import Ids, Mask
 from albench.networks import Segmenter, Task
 from albench.pool import Pool
+from albench.query import Query
 from albench.registry import STRATEGIES, register
 
 __all__ = [
@@ -34,7 +33,6 @@ __all__ = [
     "Scores",
     "Strategy",
     "Task",
-    "check_query",
     "register",
     "score_slices",
 ]
@@ -93,45 +91,6 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Query:
-    """What a strategy answers.
-
-    Attributes:
-        ids: exactly `budget` distinct unlabeled ids, most wanted first.
-        pseudo: {unlabeled id: (h, w) mask of 0 and 1} to train on in the next round, instead of the last ones.
-        scores: one finite score per unlabeled slice, in the order of `pool.unlabeled`; None without scores.
-        notes: numbers worth keeping with the round.
-        predictions: {name: {unlabeled id: (h, w) mask}}, whose Dice against the hidden truth the loop records. Nobody
-            trains on them and no strategy sees the result.
-        arrays: {name: array} to keep with the round, for figures.
-    """
-
-    ids: Ids
-    pseudo: Mapping[int, Mask] = field(default_factory=dict)
-    scores: Scores | None = None
-    notes: Mapping[str, float] = field(default_factory=dict)
-    predictions: Mapping[str, Mapping[int, Mask]] = field(default_factory=dict)
-    arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
-
-    @classmethod
-    def nothing(cls) -> Query:
-        """The answer of the last round, when nothing is bought any more."""
-        return cls(np.array([], dtype=np.int64))
-
-    @classmethod
-    def highest(cls, scores: Scores, ctx: Round) -> Query:
-        """Ask for the slices with the highest scores; among equals the lower id comes first."""
-        _check_scores(scores, ctx.pool)
-        return cls(highest(scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
-
-    @classmethod
-    def lowest(cls, scores: Scores, ctx: Round) -> Query:
-        """Ask for the slices with the lowest scores; among equals the lower id comes first."""
-        _check_scores(scores, ctx.pool)
-        return cls(highest(-scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
-
-
-@dataclass(frozen=True)
 class Strategy(ABC):
     """A way to spend a labeling budget.
 
@@ -183,54 +142,9 @@ class PixelScoring(Strategy):
         return aggregate(values, valid, self.aggregation, self.top)
 
 
-def check_query(query: Query, pool: Pool, budget: int) -> None:
-    """Refuse an answer that breaks the rules.
-
-    Raises:
-        StrategyError: which rule, and with which slice.
-    """
-    ids = [int(i) for i in query.ids]
-    if len(ids) != budget:
-        raise StrategyError(f"a query must have exactly {budget} slices, got {len(ids)}: return `budget` ids")
-    unlabeled = set(pool.unlabeled.tolist())
-    _check_ids(ids, unlabeled, "a query", pool)
-    if len(set(ids)) < len(ids):
-        twice = next(i for i in ids if ids.count(i) > 1)
-        raise StrategyError(f"a query must name each slice once, {pool.slices.label(twice)} is there twice")
-    if query.scores is not None:
-        _check_scores(query.scores, pool)
-    _check_ids(list(query.pseudo), unlabeled, "pseudo-labels", pool)
-    for masks in query.predictions.values():
-        _check_ids(list(masks), unlabeled, "predictions", pool)
-    shape = pool.slices.shape[1:]
-    for slice_id, mask in query.pseudo.items():
-        if mask.shape != shape or mask.dtype != np.uint8 or mask.max(initial=0) > 1:
-            raise StrategyError(
-                f"a pseudo-label must be a uint8 mask of 0 and 1 of shape {shape}, got {mask.dtype} {mask.shape} "
-                f"with maximum {mask.max(initial=0)} for {pool.slices.label(slice_id)}"
-            )
-
-
 def score_slices(
     predictions: Iterator[tuple[Ids, Tensor, Tensor]], pixel_score: PixelScore, aggregate: Aggregate
 ) -> Scores:
     """One score per slice, from a stream of ids (b,), probabilities (b, h, w) and valid pixels (b, h, w)."""
     parts = [aggregate(pixel_score(probs), valid).double().cpu().numpy() for _, probs, valid in predictions]
     return np.concatenate(parts)
-
-
-def _check_ids(ids: list[int], unlabeled: set[int], what: str, pool: Pool) -> None:
-    for slice_id in ids:
-        if not 0 <= slice_id < len(pool.slices):
-            raise StrategyError(f"{what} must name slices of the pool, 0 to {len(pool.slices) - 1}, got {slice_id}")
-        if slice_id not in unlabeled:
-            raise StrategyError(f"{what} must name unlabeled slices, {pool.slices.label(slice_id)} was bought before")
-
-
-def _check_scores(scores: Scores, pool: Pool) -> None:
-    unlabeled = pool.unlabeled
-    if scores.shape != unlabeled.shape:
-        raise StrategyError(f"scores must be one per unlabeled slice, {unlabeled.shape}, got {scores.shape}")
-    bad = np.flatnonzero(~np.isfinite(scores))
-    if len(bad):
-        raise StrategyError(f"scores must be finite, {pool.slices.label(unlabeled[bad[0]])} got {scores[bad[0]]}")

@@ -1,9 +1,29 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
+from sklearn.metrics import mutual_info_score
+from sklearn.metrics.pairwise import cosine_similarity
 
-from albench.acquisition import binary_entropy, highest, margin, mean_over_valid
+from albench.acquisition import (
+    aggregate,
+    bald,
+    binary_entropy,
+    cosine,
+    highest,
+    k_center,
+    margin,
+    mean_over_valid,
+    min_max,
+    mutual_information,
+    quantize,
+    representative,
+    weighted_jsd,
+)
 
 
 def test_entropy_of_one_half_is_ln_2_and_of_certainty_is_0():
@@ -27,12 +47,169 @@ def test_mean_margin_ranks_as_mean_least_confidence():
     assert torch.equal(margin(probs).mean((1, 2)).argsort(), confidence.argsort())
 
 
+def test_two_samples_at_02_and_08_have_the_known_entropy_information_and_variance():
+    probs = torch.tensor([0.2, 0.8], dtype=torch.float64)[:, None]
+    assert binary_entropy(probs.mean(0)).item() == pytest.approx(0.6931, abs=1e-4)
+    assert bald(probs).item() == pytest.approx(0.1927, abs=1e-4)
+    assert probs.var(0, correction=0).item() == pytest.approx(0.09)
+
+
+def test_bald_is_0_when_samples_agree_and_never_negative():
+    probs = torch.rand(1, 50, dtype=torch.float32).repeat(7, 1)
+    assert bald(probs).abs().max() < 1e-6
+    assert bald(torch.rand(5, 1000)).min() >= 0
+
+
+def test_half_of_eight_views_at_001_and_half_at_099_have_the_known_divergence():
+    probs = torch.tensor([0.01, 0.99] * 4, dtype=torch.float64)[:, None]
+    assert weighted_jsd(probs, 0.5).item() == pytest.approx(0.3186, abs=1e-4)
+    assert weighted_jsd(probs, 0.75).item() == pytest.approx(0.5059, abs=1e-4)
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0.5, 0.0), (0.75, 0.3466), (0.25, -0.3466)])
+def test_eight_views_at_one_half_have_the_known_divergence(alpha, expected):
+    assert weighted_jsd(torch.full((8, 1), 0.5), alpha).item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_weighted_divergence_splits_into_disagreement_and_entropy():
+    probs = torch.rand(8, 40, dtype=torch.float64)
+    mean = binary_entropy(probs.mean(0))
+    for alpha in (0.25, 0.5, 0.75):
+        expected = (1 - alpha) * (mean - binary_entropy(probs).mean(0)) + (2 * alpha - 1) * mean
+        torch.testing.assert_close(weighted_jsd(probs, alpha), expected)
+
+
 def test_mean_over_valid_ignores_padding():
     values = torch.tensor([[[1.0, 100.0], [3.0, 100.0]]])
     valid = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
     assert mean_over_valid(values, valid).tolist() == [2.0]
 
 
+@given(st.integers(0, 1000), st.sampled_from(["mean", "sum", "top"]), st.sampled_from([0.001, 0.1, 0.37, 1.0]))
+@settings(deadline=None)
+def test_aggregation_equals_a_loop_over_slices(seed, how, top):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(4, 6, 7))
+    sizes = rng.integers(1, 7, (4, 2))
+    valid = np.zeros_like(values)
+    expected = []
+    for row, (height, width) in enumerate(sizes):
+        valid[row, :height, :width] = 1
+        inside = np.sort(values[row, :height, :width].ravel())[::-1]
+        taken = inside[: int(np.ceil(np.float32(len(inside)) * np.float32(top)))] if how == "top" else inside
+        expected.append(taken.sum() if how == "sum" else taken.mean())
+    found = aggregate(torch.from_numpy(values), torch.from_numpy(valid).float(), how, top)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-9)
+
+
 def test_highest_breaks_ties_by_the_lower_id():
     ids = np.array([7, 3, 9, 1])
     assert highest(np.array([1.0, 1.0, 2.0, 1.0]), ids, 3).tolist() == [9, 1, 3]
+
+
+def test_k_center_on_a_line_takes_the_far_end_then_the_middle():
+    points = torch.tensor([[1.0], [2.0], [10.0]])
+    assert k_center(points, torch.tensor([[0.0]]), 2).tolist() == [2, 1]
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_the_radius_of_k_center_is_at_most_twice_the_smallest_possible(seed):
+    rng = np.random.default_rng(seed)
+    points, fixed = rng.random((9, 2)), rng.random((2, 2))
+
+    def radius(rows: tuple[int, ...]) -> float:
+        centers = np.concatenate([fixed, points[list(rows)]])
+        return np.linalg.norm(points[:, None] - centers, axis=2).min(1).max()
+
+    best = min(radius(rows) for rows in combinations(range(9), 3))
+    found = k_center(torch.from_numpy(points), torch.from_numpy(fixed), 3)
+    assert radius(tuple(found.tolist())) <= 2 * best + 1e-12
+
+
+def test_k_center_picks_what_scikit_activeml_picks():
+    from skactiveml.pool import CoreSet
+
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(300, 64)).astype(np.float32)
+    labels = np.full(300, np.nan)
+    labels[:20] = 0
+    expected = CoreSet(random_state=0).query(embeddings, labels, batch_size=25)
+    features = torch.from_numpy(embeddings)
+    assert (k_center(features[20:], features[:20], 25) + 20).tolist() == expected.tolist()
+
+
+def test_k_center_never_takes_a_copy_of_a_labeled_slice_before_others():
+    rng = np.random.default_rng(1)
+    blank = np.full((1, 1024), 300.0, np.float32)  # far from the origin: |a|^2 + |b|^2 - 2ab loses its digits
+    others = rng.normal(size=(10, 1024)).astype(np.float32) * 0.01 + blank
+    candidates = torch.from_numpy(np.concatenate([np.repeat(blank, 5, 0), others]))
+    chosen = k_center(candidates, torch.from_numpy(blank), 15).tolist()
+    assert sorted(chosen[:10]) == list(range(5, 15))
+    assert sorted(chosen) == list(range(15))
+
+
+def test_among_equally_far_candidates_k_center_takes_the_first():
+    assert k_center(torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([[0.0]]), 1).tolist() == [0]
+
+
+def test_cosine_equals_scikit_learn_without_negative_values_and_is_0_for_blank_images():
+    rng = np.random.default_rng(2)
+    first, second = rng.normal(size=(5, 30)), rng.normal(size=(7, 30))
+    first[2] = 0
+    expected = np.maximum(cosine_similarity(first, second), 0)
+    np.testing.assert_allclose(cosine(torch.from_numpy(first), torch.from_numpy(second)).numpy(), expected, atol=1e-12)
+
+
+@given(st.integers(0, 1000), st.integers(2, 30))
+@settings(max_examples=25, deadline=None)
+def test_mutual_information_equals_histogram2d_and_scikit_learn(seed, bins):
+    rng = np.random.default_rng(seed)
+    first, second = rng.normal(size=(2, 400)), rng.normal(size=(3, 400)) ** 3
+    second[0] += first[0]
+    found = mutual_information(
+        quantize(torch.from_numpy(first), bins), quantize(torch.from_numpy(second), bins), bins
+    ).numpy()
+    for i, one in enumerate(first):
+        for j, two in enumerate(second):
+            joint = np.histogram2d(one, two, bins=bins)[0]
+            p = joint / joint.sum()
+            outer = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
+            seen = p > 0
+            assert found[i, j] == pytest.approx((p[seen] * np.log(p[seen] / outer[seen])).sum(), abs=1e-6)
+            assert found[i, j] == pytest.approx(mutual_info_score(None, None, contingency=joint), abs=1e-6)
+
+
+def test_mutual_information_of_a_uniform_image_with_itself_is_the_log_of_its_levels_and_0_with_a_constant():
+    uniform = torch.arange(400.0)[None] % 20
+    constant = torch.full((1, 400), 3.0)
+    levels = quantize(torch.cat([uniform, constant]), 20)
+    information = mutual_information(levels, levels, 20)
+    assert information[0, 0].item() == pytest.approx(np.log(20), abs=1e-9)
+    assert information[0, 1].item() == information[1, 1].item() == 0
+
+
+def test_min_max_of_equal_values_is_0():
+    assert min_max(torch.tensor([2.0, 4.0, 3.0])).tolist() == [0.0, 1.0, 0.5]
+    assert min_max(torch.full((3,), 7.0)).tolist() == [0.0, 0.0, 0.0]
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_representative_equals_a_plain_greedy_loop(seed):
+    rng = np.random.default_rng(seed)
+    density, redundancy = rng.random((6, 9)), rng.random((6, 4))
+    chosen: list[int] = []
+    for _ in range(4):
+        rest = [c for c in range(6) if c not in chosen]
+        reach = np.array([density[[*chosen, c]].max(0).sum() for c in rest])
+        overlap = np.array([redundancy[[*chosen, c]].max(0).sum() for c in rest])
+        scaled = [(v - v.min()) / (v.max() - v.min()) if v.max() > v.min() else v * 0 for v in (reach, overlap)]
+        chosen.append(rest[int(np.argmax(scaled[0] - 0.5 * scaled[1]))])
+    found = representative(torch.from_numpy(density), torch.from_numpy(redundancy), 4, 0.5)
+    assert found.tolist() == chosen
+
+
+def test_a_copy_of_a_chosen_candidate_adds_no_density():
+    density = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.5]])
+    assert representative(density, torch.zeros(3, 1), 2, 0.5).tolist() == [0, 2]

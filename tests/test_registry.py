@@ -139,7 +139,7 @@ def test_a_module_on_the_path_is_a_plugin(tmp_path, monkeypatch):
         ("{tmp}/none.py:First", "a plugin file must exist, '.*none.py' does not: check the path before the colon"),
         ("{tmp}:First", "cannot be imported: "),
         ("{tmp}/mine.py:Second", "'.*mine.py' must define the class named after the colon, it has no 'Second'"),
-        ("{tmp}/mine.py:Query", "must be a subclass of albench.strategy.Strategy, got <class 'albench.strategy.Query'"),
+        ("{tmp}/mine.py:Query", "must be a subclass of albench.strategy.Strategy, got <class 'albench.query.Query'"),
         ("{tmp}/mine.py:register", "must be a subclass of albench.strategy.Strategy, got <function register"),
         ("{tmp}/mine.py:Strategy", "a plugin must define every abstract method, 'Strategy' lacks query"),
         ("albench.datasets.phantom:Phantom", "must be a subclass of albench.strategy.Strategy, got <class 'albench.da"),
