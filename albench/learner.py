@@ -161,9 +161,7 @@ class Learner:
             batch = self.batch(self.slices, ids[rows], masks[rows], augmented=self.training.augment)
             return loss(self.network, batch, unlabeled, epoch)
 
-        return self.optimize(
-            step, len(ids), self.validation_loss, purpose="training", lr=self.lr, patience=self.training.patience
-        )
+        return self.optimize(step, len(ids), self.validation_loss, purpose="training", lr=self.lr)
 
     def optimize(
         self,
@@ -173,7 +171,7 @@ class Learner:
         *,
         purpose: str,
         lr: float,
-        patience: int,
+        patience: int | None = None,
     ) -> Fit:
         """Minimize a loss until the validation loss stops falling; keep the weights at which it was lowest.
 
@@ -185,13 +183,14 @@ class Learner:
             validation_loss: called after every epoch; leaves the network as it is.
             purpose: names the random streams.
             lr: Adam's learning rate.
-            patience: stop after this many epochs without a lower validation loss.
+            patience: stop after this many epochs without a lower validation loss; None takes that of the training.
 
         Raises:
             StrategyError: there is nothing to train on, or the loss is not finite.
         """
         if count == 0:
             raise StrategyError("training needs at least one labeled slice, got none: label slices before round 0")
+        patience = patience or self.training.patience
         order = self._streams.numpy(f"order of {purpose}", self._round)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=lr)
         best, best_loss, best_epoch, steps = self.weights(), math.inf, 0, 0

@@ -22,16 +22,25 @@ class Encoded(NamedTuple):
         features: (n, ., ., .) each.
         kv: (n, p, .) keys and values.
         valid: (n, 1, h, w), 1 on pixels that count.
+        inside: (n, p) bool, which positions count.
     """
 
     features: Features
     kv: KeyValues
     valid: Tensor
+    inside: Tensor
 
-    def take(self, rows: Ids) -> Encoded:
-        """Some of the slices, in the given order."""
-        features = Features(*(maps[rows] for maps in self.features))
-        return Encoded(features, KeyValues(*(part[rows] for part in self.kv)), self.valid[rows])
+
+def take(part: Tensor, rows: Ids) -> Tensor:
+    """Some elements of the first dimension, in the given order; without a copy if they are consecutive."""
+    if np.array_equal(rows, np.arange(len(rows)) + rows[:1]):
+        return part[rows[0] : rows[-1] + 1]
+    return part[rows]
+
+
+def take_features(features: Features, rows: Ids) -> Features:
+    """Some slices' features."""
+    return Features(*(take(maps, rows) for maps in features))
 
 
 def encode_unlabeled(network: StarNetwork, learner: Learner, ids: Ids) -> Encoded:
@@ -39,7 +48,7 @@ def encode_unlabeled(network: StarNetwork, learner: Learner, ids: Ids) -> Encode
 
     def encode(batch: Images) -> Encoded:
         features = network.encode(batch.images)
-        return Encoded(features, network.query_head(features.r4), batch.valid)  # Eq. 1, left
+        return _encoded(features, network.query_head(features.r4), batch.valid)  # Eq. 1, left
 
     return _together(encoded for _, encoded in learner.stream(learner.slices, ids, encode))
 
@@ -52,8 +61,13 @@ def encode_labeled(network: StarNetwork, learner: Learner, masks: Mapping[int, M
 
     def encode(ids: Ids) -> Encoded:
         batch = learner.batch(learner.slices, ids, np.stack([masks[i] for i in ids.tolist()]))
-        features = network.labeled_encoder(batch.images, batch.masks) if with_masks else network.encode(batch.images)
-        return Encoded(features, network.memory_head(features.r4), batch.valid)  # Eq. 1, right
+        with learner.autocast():
+            if with_masks:
+                features = network.labeled_encoder(batch.images, batch.masks)  # Enc_L
+            else:
+                features = network.encode(batch.images)  # Enc_U
+            kv = network.memory_head(features.r4)  # Eq. 1, right
+        return _encoded(features, kv, batch.valid)
 
     return _together(encode(ids) for ids in chunks(np.array(list(masks), dtype=np.int64), learner.training.batch_size))
 
@@ -72,8 +86,7 @@ def side_by_side(labeled: Encoded, members: Sequence[Ids]) -> tuple[KeyValues, T
     longest = max(len(rows) for rows in members)
     index = np.array([np.pad(rows, (0, longest - len(rows))) for rows in members])
     present = np.arange(longest) < np.array([len(rows) for rows in members])[:, None]
-    positions = valid_positions(labeled.valid, labeled.features.r4).flatten(1)[index]  # (b, n, p)
-    valid = positions & torch.from_numpy(present).to(positions.device)[:, :, None]
+    valid = labeled.inside[index] & torch.from_numpy(present).to(labeled.inside.device)[:, :, None]
     return KeyValues(*(part[index].flatten(1, 2) for part in labeled.kv)), valid.flatten(1)
 
 
@@ -83,7 +96,11 @@ def chunks(rows: Ids, size: int) -> Iterator[Ids]:
         yield rows[start : start + size]
 
 
+def _encoded(features: Features, kv: KeyValues, valid: Tensor) -> Encoded:
+    return Encoded(features, kv, valid, valid_positions(valid, features.r4).flatten(1))
+
+
 def _together(parts: Iterator[Encoded]) -> Encoded:
-    features, kvs, valid = zip(*parts, strict=True)
+    features, kvs, valid, inside = zip(*parts, strict=True)
     joined = (tuple(map(torch.cat, zip(*group, strict=True))) for group in (features, kvs))
-    return Encoded(Features(*next(joined)), KeyValues(*next(joined)), torch.cat(valid))
+    return Encoded(Features(*next(joined)), KeyValues(*next(joined)), torch.cat(valid), torch.cat(inside))

@@ -9,8 +9,8 @@ from albench.strategies._star_propagation import Attention
 from numpy.typing import NDArray
 
 from albench.acquisition import Scores
-from albench.data import SliceStack
 from albench.masks import Mask, PackedMasks
+from albench.pool import Pool
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -22,7 +22,7 @@ def histogram(similarity: Scores, bins: int = 20) -> Arrays:
 
 
 def attention_arrays(
-    shown: Sequence[Attention], predicted: PackedMasks, memory: Mapping[int, Mask], slices: SliceStack
+    shown: Sequence[Attention], predicted: PackedMasks, memory: Mapping[int, Mask], pool: Pool
 ) -> Arrays:
     """Everything to draw a slice and what it looked at, without the data set.
 
@@ -31,6 +31,7 @@ def attention_arrays(
     channel, `attention_i_masks` (n + 1, h, w) uint8, predicted and labeled, and `attention_i_weights` (n, h', w').
     """
     arrays: Arrays = {}
+    slices = pool.slices
     for index, attention in enumerate(shown):
         ids = np.array([attention.slice_id, *attention.memory])
         height, width = slices.valid[ids[0]]

@@ -57,19 +57,6 @@ class StarNetwork(Segmenter):
         """Copy Enc_U to Enc_L, running statistics included; the stems of mask and background keep their weights."""
         self.labeled_encoder.encoder.load_state_dict(self.encoder.state_dict())
 
-    def aggregate(self, features: Features, query: KeyValues, memory: KeyValues, valid: Tensor) -> Features:
-        """Features for the decoder, whose r4 is made of what the memory tells and of the slice's own values.
-
-        Args:
-            features: of b slices.
-            query: their keys and values.
-            memory: (b, m, D/8) keys and (b, m, D/2) values of m = n p positions of each slice's memory.
-            valid: (b, m) bool, false at positions that do not count.
-        """
-        read = attend(query.keys, memory.keys, memory.values, valid)  # Eq. 2
-        aggregated = torch.cat([read, query.values], 2)  # Eq. 3
-        return features._replace(r4=aggregated.transpose(1, 2).unflatten(2, features.r4.shape[-2:]))
-
     def propagate(self, images: Tensor, memory_images: Tensor, memory_masks: Tensor, memory_valid: Tensor) -> Tensor:
         """Segment slices with the help of one labeled slice each, as in training.
 
@@ -85,8 +72,8 @@ class StarNetwork(Segmenter):
         features = self.encode(images)
         labeled = self.labeled_encoder(memory_images, memory_masks)
         valid = valid_positions(memory_valid, labeled.r4).flatten(1)
-        aggregated = self.aggregate(features, self.query_head(features.r4), self.memory_head(labeled.r4), valid)
-        return self.decode(aggregated, images.shape[-2:])
+        read = aggregate(self.query_head(features.r4), self.memory_head(labeled.r4), valid, labeled.r4.shape[-2:])
+        return self.decode(features._replace(r4=read), images.shape[-2:])
 
 
 class LabeledEncoder(nn.Module):
@@ -116,6 +103,22 @@ class KeyValueHead(nn.Module):
     def forward(self, r4: Tensor) -> KeyValues:
         """(b, D, h, w) to keys and values, Eq. 1."""
         return KeyValues(self.key(r4).flatten(2).transpose(1, 2), self.value(r4).flatten(2).transpose(1, 2))
+
+
+def aggregate(query: KeyValues, memory: KeyValues, valid: Tensor, size: torch.Size) -> Tensor:
+    """What the decoder is given in the place of r4: what the memory tells, and the slice's own values.
+
+    Args:
+        query: (b, p, .) keys and values of the slices to segment.
+        memory: (b, m, .) keys and values of m = n p positions of each slice's memory.
+        valid: (b, m) bool, false at positions that do not count.
+        size: h and w.
+
+    Returns:
+        (b, D, h, w)
+    """
+    read = attend(query.keys, memory.keys, memory.values, valid)  # Eq. 2
+    return torch.cat([read, query.values], 2).transpose(1, 2).unflatten(2, size)  # Eq. 3
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor) -> Tensor:

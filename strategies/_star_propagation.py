@@ -12,8 +12,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from albench.strategies._star_encoded import Encoded, chunks, encode_labeled, encode_unlabeled, side_by_side
-from albench.strategies._star_network import StarNetwork, attention_map
+from albench.strategies._star_encoded import (
+    Encoded,
+    chunks,
+    encode_labeled,
+    encode_unlabeled,
+    side_by_side,
+    take,
+    take_features,
+)
+from albench.strategies._star_network import KeyValues, StarNetwork, aggregate, attention_map
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -103,7 +111,7 @@ def propagate(
         own = ids[subject[ids] == index]
         if len(own):
             own_memory = {i: memory[i] for i in sorted(memory) if subject[i] == index}
-            with evaluating(network), torch.no_grad(), learner.autocast():
+            with evaluating(network), torch.no_grad():
                 parts.append(_propagate_subject(network, learner, own, own_memory, own_groups, rules))
     attention = sorted((a for part in parts for a in part.attention), key=lambda a: (-a.area, a.slice_id))
     return Propagation(
@@ -125,9 +133,9 @@ def _propagate_subject(
 ) -> Propagation:
     attends = rules.aggregation == "attention"
     unlabeled = encode_unlabeled(network, learner, ids)
-    labeled = encode_labeled(network, learner, memory, with_masks=attends) if memory else unlabeled.take(ids[:0])
     links = _links(groups, ids, np.array(list(memory), dtype=np.int64))
-    subject = _Subject(network, learner.training.batch_size, unlabeled, labeled, links)
+    labeled = encode_labeled(network, learner, memory, with_masks=attends) if links else unlabeled
+    subject = _Subject(network, learner, unlabeled, labeled, links)
     similarity = subject.similarity(rules.describe)
     if rules.aggregation == "none":
         empty = np.zeros((len(ids), *learner.slices.shape[1:]), dtype=np.uint8)
@@ -158,7 +166,7 @@ class _Subject:
     """A subject whose slices have been encoded."""
 
     network: StarNetwork
-    batch_size: int
+    learner: Learner
     unlabeled: Encoded
     labeled: Encoded
     links: Sequence[_Link]
@@ -167,8 +175,11 @@ class _Subject:
         """(u,) Eq. 4, averaged over the groups of a slice; -1 for slices in none."""
         total, count = np.zeros(len(self.unlabeled.valid)), np.zeros(len(self.unlabeled.valid))
         for rows, members in self.links:
-            ours, theirs = self.unlabeled.take(rows), self.labeled.take(members)
-            cosines = describe(ours.features, ours.valid) @ describe(theirs.features, theirs.valid).T
+            ours, theirs = (
+                describe(take_features(slices.features, which), take(slices.valid, which))
+                for slices, which in ((self.unlabeled, rows), (self.labeled, members))
+            )
+            cosines = ours @ theirs.T
             total[rows] += cosines.double().mean(1).cpu().numpy()  # Eq. 4
             count[rows] += 1
         return np.where(count > 0, total / np.maximum(count, 1), -1.0)
@@ -178,7 +189,9 @@ class _Subject:
         total = torch.zeros_like(self.unlabeled.valid[:, 0])
         count = np.zeros(len(total), dtype=np.int64)
         for rows, features in self._decodable(attends):
-            probs = torch.sigmoid(self.network.decode(features, total.shape[-2:]).float())[:, 0]
+            with self.learner.autocast():
+                logits = self.network.decode(features, total.shape[-2:])
+            probs = torch.sigmoid(logits.float())[:, 0]
             total.index_add_(0, torch.from_numpy(rows).to(total.device), probs)
             np.add.at(count, rows, 1)
         return total / torch.from_numpy(count).to(total)[:, None, None]
@@ -200,12 +213,15 @@ class _Subject:
 
     def _decodable(self, attends: bool) -> Iterator[tuple[Ids, Features]]:
         """Batches of rows and what the decoder makes masks of: a row for each of its groups, or alone."""
+        features, size = self.unlabeled.features, self.learner.training.batch_size
         grouped = [(row, group) for group, link in enumerate(self.links) for row in link.rows.tolist()]
         pairs = np.array(sorted(grouped) if attends else [], dtype=np.int64).reshape(-1, 2)
-        for chunk in chunks(pairs, self.batch_size):
+        for chunk in chunks(pairs, size):
             rows, groups = chunk.T
-            here = self.unlabeled.take(rows)
             memory, valid = side_by_side(self.labeled, [self.links[group].members for group in groups])
-            yield rows, self.network.aggregate(here.features, here.kv, memory, valid)
-        for rows in chunks(np.setdiff1d(np.arange(len(self.unlabeled.valid)), pairs[:, 0]), self.batch_size):
-            yield rows, self.unlabeled.take(rows).features
+            query = KeyValues(*(take(part, rows) for part in self.unlabeled.kv))
+            r4 = aggregate(query, memory, valid, features.r4.shape[-2:])
+            yield rows, Features(r4, take(features.r3, rows), take(features.r2, rows))
+        alone = np.setdiff1d(np.arange(len(features.r4)), pairs[:, 0])
+        for rows in chunks(alone, size):
+            yield rows, take_features(features, rows)

@@ -9,17 +9,14 @@ from typing import Literal
 import numpy as np
 import torch
 from albench.strategies._star_network import StarNetwork
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from albench.augment import augment
-from albench.data import SliceStack
-from albench.learner import Learner, evaluating
+from albench.learner import Batch, Learner, evaluating
 from albench.losses import focal
 from albench.masks import Ids
 
 PairLoss = Literal["bce", "focal"]
-Masks = Callable[[Ids], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -27,23 +24,35 @@ class Pairs:
     """Slices to learn from.
 
     Attributes:
-        slices: where the images are.
-        masks: gives (n, h, w) masks of ids.
         ids: (n, 2): the slice that is remembered with its mask, and the slice to segment.
+        batch: labeled slices from their ids.
     """
 
-    slices: SliceStack
-    masks: Masks
     ids: Ids
+    batch: Callable[[Ids], Batch]
 
 
 def train_propagation(
-    network: StarNetwork, learner: Learner, train: Pairs, val: Pairs, *, lr: float, loss: PairLoss, freeze_norm: bool
+    network: StarNetwork,
+    learner: Learner,
+    train: Pairs,
+    val: Pairs,
+    *,
+    lr: float,
+    patience: int,
+    loss: PairLoss,
+    freeze_norm: bool,
 ) -> None:
     """Start Enc_L from Enc_U, then train all parts until the loss on the validation pairs stops falling.
 
     Args:
         network: the learner's.
+        learner: optimizes it.
+        train: pairs to learn from.
+        val: pairs of other subjects.
+        lr: Adam's learning rate.
+        patience: epochs without a lower validation loss.
+        loss: of the predicted slice.
         freeze_norm: use and keep the batch normalization's running statistics.
     """
     network.share_encoder()
@@ -51,25 +60,23 @@ def train_propagation(
 
     def step(rows: Ids, epoch: int) -> Tensor:
         with evaluating(*norms):
-            return _loss(network, learner, train, rows, loss, augmented=learner.training.augment)[0]
+            return _loss(network, train, rows, loss, augmented=learner.training.augment)[0]
 
     def validation_loss() -> float:
         total = pixels = 0.0
         with evaluating(network), torch.no_grad(), learner.autocast():
             for start in range(0, len(val.ids), learner.training.batch_size):
                 rows = np.arange(start, min(start + learner.training.batch_size, len(val.ids)))
-                value, valid = _loss(network, learner, val, rows, loss, augmented=False)
+                value, valid = _loss(network, val, rows, loss, augmented=False)
                 total, pixels = total + float(value) * valid, pixels + valid
         return total / pixels
 
-    learner.optimize(step, len(train.ids), validation_loss, purpose="propagation", lr=lr)
+    learner.optimize(step, len(train.ids), validation_loss, purpose="propagation", lr=lr, patience=patience)
 
 
-def _loss(
-    network: StarNetwork, learner: Learner, pairs: Pairs, rows: Ids, loss: PairLoss, *, augmented: bool
-) -> tuple[Tensor, float]:
+def _loss(network: StarNetwork, pairs: Pairs, rows: Ids, loss: PairLoss, *, augmented: bool) -> tuple[Tensor, float]:
     """The propagation loss of a batch of pairs, averaged over valid pixels, and the number of these."""
-    memory, query = (learner.batch(pairs.slices, ids, pairs.masks(ids)) for ids in pairs.ids[rows].T)
+    memory, query = (pairs.batch(ids) for ids in pairs.ids[rows].T)
     images, masks = torch.cat([memory.images, query.images], 1), torch.cat([memory.masks, query.masks], 1)
     valid = query.valid
     if augmented:

@@ -9,7 +9,8 @@ similar to those are asked for, and the predictions with the lowest entropy are 
 Presets: `paper` is [1], with the repairs below; `reference` is the authors' code [2], which differs in
 
     grouping=sliding, similarity=multiscale, selection=global, pseudo_as_memory=true, refill=false, entropy=half,
-    pairs=forward, val_pair_stride=1, batch_norm=frozen, propagation_lr=5e-5
+    pairs=forward, val_pair_stride=1, batch_norm=frozen, propagation_lr=5e-5,
+    propagation_patience=5
 
 and needs `--set training.lr_incremental=1e-4 --set network.upsample=nearest` beside. An option that is given comes
 before its preset.
@@ -28,6 +29,8 @@ Differences from the paper:
 - The propagation loss, which [1] does not name, is binary cross-entropy as in [2] (`propagation_loss`).
 - Learning rates: [1] gives 1e-4 for supervised and 1e-5 for incremental training. Both stages use the former in
   round 0 and the latter in later rounds (`propagation_lr=1e-5` for the second stage in all rounds).
+- The second stage stops after twice the epochs without progress, 10 for the 5 of [1] (`propagation_patience=5`): with
+  few pairs its validation loss rises and falls while attention is learned.
 - A slice in several groups gets the mean of its predictions, as in [2].
 - A queried slice is no pseudo-label, and the next one takes its place (`refill`).
 - The bottleneck has dropout, like that of every other strategy here.
@@ -58,8 +61,9 @@ from albench.strategies._star_training import PairLoss, Pairs, train_propagation
 from pydantic import Field
 
 from albench.acquisition import Scores, binary_entropy
-from albench.data import SliceStack
+from albench.learner import Batch
 from albench.masks import Ids, Mask, PackedMasks
+from albench.pool import Pool
 from albench.strategy import Query, Round, Strategy, Task, register
 
 _PRESET: Any = None  # in the place of a default that the preset decides
@@ -77,6 +81,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "val_pair_stride": None,
         "batch_norm": "train",
         "propagation_lr": None,
+        "propagation_patience": None,
     },
     "reference": {
         "grouping": "sliding",
@@ -89,6 +94,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "val_pair_stride": 1,
         "batch_norm": "frozen",
         "propagation_lr": 5e-5,
+        "propagation_patience": 5,
     },
 }
 
@@ -126,6 +132,8 @@ class Star(Strategy):
         val_pair_stride: distance of validation pairs; None takes the interval of the initial labels.
         batch_norm: whether normalization is in `train` mode or `frozen` in the second stage.
         propagation_lr: learning rate of the second stage; None takes that of the first stage in the same round.
+        propagation_patience: epochs without a lower validation loss before the second stage stops; None takes twice
+            those of the first stage.
     """
 
     kind: ClassVar = "semi-supervised"
@@ -149,6 +157,7 @@ class Star(Strategy):
     val_pair_stride: Annotated[int, Field(ge=1)] | None = None
     batch_norm: Literal["train", "frozen"] = _PRESET
     propagation_lr: Annotated[float, Field(gt=0)] | None = None
+    propagation_patience: Annotated[int, Field(ge=1)] | None = None
 
     def __post_init__(self) -> None:
         for name, value in PRESETS[self.preset].items():
@@ -166,8 +175,7 @@ class Star(Strategy):
         network = ctx.learner.network
         assert isinstance(network, StarNetwork)
         memory, candidates = self._memory(ctx)
-        slices = ctx.pool.slices
-        groups = self._groups(slices, memory, ctx.interval)
+        groups = self._groups(ctx.pool, memory, ctx.interval)
         aggregation, plain, pairs = self.aggregation, None, np.empty((0, 2), dtype=np.int64)
         if aggregation == "attention":
             plain = _plain_predictions(ctx, candidates)
@@ -183,7 +191,7 @@ class Star(Strategy):
             scores=_all_scores(ctx, found),
             notes={"pairs": len(pairs), "groups": sum(map(len, groups))},
             predictions=self._predictions(found, plain, pseudo),
-            arrays=histogram(found.similarity) | attention_arrays(found.attention, found.masks, memory, slices),
+            arrays=histogram(found.similarity) | attention_arrays(found.attention, found.masks, memory, ctx.pool),
         )
 
     def _memory(self, ctx: Round) -> tuple[dict[int, Mask], Ids]:
@@ -195,11 +203,11 @@ class Star(Strategy):
             return memory | dict(ctx.pseudo), rest
         return memory, unlabeled
 
-    def _groups(self, slices: SliceStack, memory: Mapping[int, Mask], interval: int) -> list[list[Ids]]:
+    def _groups(self, pool: Pool, memory: Mapping[int, Mask], interval: int) -> list[list[Ids]]:
         """Of each subject the ids in each of its groups."""
         groups = []
-        for subject in range(len(slices.subjects)):
-            ids = slices.of(subject)
+        for subject in range(len(pool.slices.subjects)):
+            ids = pool.slices.of(subject)
             if self.grouping == "fixed":
                 found = fixed_groups(len(ids), interval)
             else:
@@ -209,16 +217,21 @@ class Star(Strategy):
 
     def _second_stage(self, ctx: Round, network: StarNetwork, memory: Mapping[int, Mask]) -> Ids:
         """Train on pairs of closest labeled slices; the pairs. Without any there is nothing to train on."""
-        slices, val = ctx.pool.slices, ctx.learner.validation
+        learner, slices, val = ctx.learner, ctx.pool.slices, ctx.learner.validation
         pairs = neighbors(np.array(sorted(memory), dtype=np.int64), slices.subject, self.pairs)
+
+        def labeled(ids: Ids) -> Batch:
+            return learner.batch(slices, ids, np.stack([memory[i] for i in ids.tolist()]))
+
         if len(pairs):
-            stride = self.val_pair_stride or ctx.interval
+            val_pairs = apart(val.slices.subject, self.val_pair_stride or ctx.interval, self.pairs)
             train_propagation(
                 network,
-                ctx.learner,
-                Pairs(slices, lambda ids: np.stack([memory[i] for i in ids.tolist()]), pairs),
-                Pairs(val.slices, val.masks, apart(val.slices.subject, stride, self.pairs)),
-                lr=self.propagation_lr or ctx.learner.lr,
+                learner,
+                Pairs(pairs, labeled),
+                Pairs(val_pairs, lambda ids: learner.batch(val.slices, ids, val.masks(ids))),
+                lr=self.propagation_lr or learner.lr,
+                patience=self.propagation_patience or 2 * learner.training.patience,
                 loss=self.propagation_loss,
                 freeze_norm=self.batch_norm == "frozen",
             )

@@ -65,12 +65,12 @@ def bought(ctx):
 
 
 def groups_of(strategy, ctx):
-    return strategy._groups(ctx.pool.slices, bought(ctx), ctx.interval)
+    return strategy._groups(ctx.pool, bought(ctx), ctx.interval)
 
 
 def run_propagation(ctx, strategy=PAPER, ids=None, memory=None, **options):
     memory = bought(ctx) if memory is None else memory
-    groups = strategy._groups(ctx.pool.slices, memory, ctx.interval)
+    groups = strategy._groups(ctx.pool, memory, ctx.interval)
     ids = ctx.pool.unlabeled if ids is None else ids
     return propagate(ctx.learner.network, ctx.learner, ids, memory, groups, rules(**options))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from albench.strategies._star_network import StarNetwork, attend, attention_map, valid_positions
+from albench.strategies._star_network import StarNetwork, aggregate, attend, attention_map, valid_positions
 from albench.strategies._star_similarity import flat, multiscale, positional
 
 from albench.augment import augment
@@ -129,7 +129,7 @@ def test_what_is_read_comes_before_the_slices_own_values():
     features = net.encode(torch.randn(2, 1, 64, 64))
     query, known = net.query_head(features.r4), net.memory_head(features.r4)
     valid = torch.ones(2, 16, dtype=torch.bool)
-    r4 = net.aggregate(features, query, known, valid).r4
+    r4 = aggregate(query, known, valid, features.r4.shape[-2:])
     depth = r4.shape[1]
     assert r4.shape == features.r4.shape
     torch.testing.assert_close(r4[:, depth // 2 :], net.query_head.value(features.r4))
