@@ -386,6 +386,14 @@ def test_stratified_gives_every_subject_its_share(make_round):
         assert chisquare(np.unique(drawn, return_counts=True)[1]).pvalue > 1e-4
 
 
+def test_a_subject_with_little_left_gives_that_and_the_others_their_equal_share(make_round):
+    first = make_round().pool.slices.of(0)
+    ctx = make_round(budget=7, labeled=len(first) - 1)
+    for _ in range(20):
+        ids = make("stratified").query(ctx).ids
+        assert np.bincount(ctx.pool.slices.subject[ids], minlength=4).tolist() == [1, 2, 2, 2]
+
+
 def test_random_foreground_draws_among_slices_with_a_predicted_foreground(make_round):
     ctx = make_round()
     with torch.no_grad():
