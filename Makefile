@@ -4,7 +4,7 @@ BIN := .venv/bin
 .PHONY: demo test test-slow lint types install
 
 demo: install  ## Run the main job on generated data.
-	$(BIN)/albench run --strategy entropy --dataset phantom
+	$(BIN)/albench run --strategy star --dataset phantom
 
 test: install  ## The default tests.
 	$(BIN)/pytest -n auto
