@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from albench.strategies._star_network import KeyValues, StarNetwork, valid_positions
 from torch import Tensor
 
 from albench.learner import Images, Learner
 from albench.masks import Ids, Mask
 from albench.networks import Features
+from albench.strategies._star_network import KeyValues, StarNetwork, valid_positions
 
 
 class Encoded(NamedTuple):

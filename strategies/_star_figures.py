@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from albench.strategies._star_propagation import Attention
 from numpy.typing import NDArray
 
 from albench.acquisition import Scores
 from albench.masks import Mask, PackedMasks
 from albench.pool import Pool
+from albench.strategies._star_propagation import Attention
 
 Arrays = dict[str, NDArray[np.generic]]
 

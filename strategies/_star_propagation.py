@@ -12,6 +12,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from albench.acquisition import Scores, mean_over_valid
+from albench.learner import Learner, evaluating
+from albench.masks import Ids, Mask, PackedMasks
+from albench.networks import Features
 from albench.strategies._star_encoded import (
     Encoded,
     chunks,
@@ -22,14 +30,6 @@ from albench.strategies._star_encoded import (
     take_features,
 )
 from albench.strategies._star_network import KeyValues, StarNetwork, aggregate, attention_map
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import interpolate
-
-from albench.acquisition import Scores, mean_over_valid
-from albench.learner import Learner, evaluating
-from albench.masks import Ids, Mask, PackedMasks
-from albench.networks import Features
 
 Aggregation = Literal["attention", "self", "none"]
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from albench.strategies._star_network import valid_positions
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from albench.networks import Features
+from albench.strategies._star_network import valid_positions
 
 Similarity = Literal["flat", "positional", "multiscale"]
 

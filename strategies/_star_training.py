@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from albench.strategies._star_network import StarNetwork
 from torch import Tensor, nn
 
 from albench.augment import augment
 from albench.learner import Batch, Learner, evaluating
 from albench.losses import focal
 from albench.masks import Ids
+from albench.strategies._star_network import StarNetwork
 
 PairLoss = Literal["bce", "focal"]
 

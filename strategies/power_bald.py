@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from albench.strategies.bald import BALD
 from pydantic import Field
 
+from albench.strategies.bald import BALD
 from albench.strategy import Query, Round, register
 
 

@@ -52,18 +52,18 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from albench.strategies._star_figures import attention_arrays, histogram
-from albench.strategies._star_groups import Direction, apart, fixed_groups, neighbors, turns, windows
-from albench.strategies._star_network import StarNetwork
-from albench.strategies._star_propagation import Aggregation, Propagation, Rules, propagate
-from albench.strategies._star_similarity import SIMILARITIES, Similarity
-from albench.strategies._star_training import PairLoss, Pairs, train_propagation
 from pydantic import Field
 
 from albench.acquisition import Scores, binary_entropy
 from albench.learner import Batch
 from albench.masks import Ids, Mask, PackedMasks
 from albench.pool import Pool
+from albench.strategies._star_figures import attention_arrays, histogram
+from albench.strategies._star_groups import Direction, apart, fixed_groups, neighbors, turns, windows
+from albench.strategies._star_network import StarNetwork
+from albench.strategies._star_propagation import Aggregation, Propagation, Rules, propagate
+from albench.strategies._star_similarity import SIMILARITIES, Similarity
+from albench.strategies._star_training import PairLoss, Pairs, train_propagation
 from albench.strategy import Query, Round, Strategy, Task, register
 
 _PRESET: Any = None  # in the place of a default that the preset decides

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from albench.strategies.entropy import Entropy
-from albench.strategies.random_choice import Random
 
 from albench.registry import STRATEGIES, menu
+from albench.strategies.entropy import Entropy
+from albench.strategies.random_choice import Random
 from albench.strategy import Query, Round, Strategy
 from albench.testing import check_dataset, check_strategy
 

@@ -14,10 +14,9 @@ def test_a_new_package_is_complete_and_its_code_is_clean(tmp_path, kind):
     written = new_package(kind, "my-idea", tmp_path)
     assert {path.name for path in written} == {"README.md", "pyproject.toml", "my_idea.py", "test_my_idea.py"}
     assert "$" not in "".join(path.read_text() for path in written)
-    ruff = [Path(sys.executable).parent / "ruff"]
-    config = Path(__file__).parents[1] / "pyproject.toml"
-    for command in (["check"], ["format", "--check"]):
-        full = [*ruff, *command, "--config", config]
+    ruff = Path(sys.executable).parent / "ruff"
+    for command in (["check", "--isolated", "--select", "E,F,I"], ["format", "--isolated", "--check"]):
+        full = [ruff, *command, "--config", "line-length=120"]
         result = subprocess.run(full, cwd=tmp_path / "my-idea", capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout
 

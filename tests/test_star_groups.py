@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from albench.strategies._star_groups import apart, fixed_groups, neighbors, turns, windows
 
 

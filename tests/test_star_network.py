@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from albench.strategies._star_network import StarNetwork, aggregate, attend, attention_map, valid_positions
-from albench.strategies._star_similarity import flat, multiscale, positional
 
 from albench.augment import augment
 from albench.config import Network
 from albench.errors import ConfigError
 from albench.networks import Features, Segmenter, Task
+from albench.strategies._star_network import StarNetwork, aggregate, attend, attention_map, valid_positions
+from albench.strategies._star_similarity import flat, multiscale, positional
 
 
 def network(

@@ -5,10 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from albench.strategies.bald import BALD
-from albench.strategies.power_bald import PowerBALD
-from albench.strategies.strided import bisect
-from albench.strategies.taal import TAAL, VIEWS, turn, turn_back
 from scipy.stats import chisquare
 from torch import nn
 
@@ -16,6 +12,10 @@ from albench.errors import StrategyError
 from albench.learner import Images
 from albench.losses import ramp_up
 from albench.registry import STRATEGIES, find
+from albench.strategies.bald import BALD
+from albench.strategies.power_bald import PowerBALD
+from albench.strategies.strided import bisect
+from albench.strategies.taal import TAAL, VIEWS, turn, turn_back
 
 
 def make(name: str, **options: object):
