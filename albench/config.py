@@ -115,6 +115,7 @@ class RunConfig:
     Attributes:
         locations: options of the dataset that say where its files lie; they are not part of the digest.
         data_key: hash of the prepared data.
+        weights_key: hash of the file that `network.weights` names; its path is not part of the digest.
     """
 
     strategy: Choice
@@ -126,12 +127,14 @@ class RunConfig:
     protocol: Protocol
     training: Training
     network: Network
+    weights_key: str | None = None
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any setting differs."""
         settings = dataclasses.asdict(self)
         for ignored in ("locations", "title"):
             del settings[ignored]
+        del settings["network"]["weights"]
         for choice in (settings["strategy"], settings["dataset"]):
             del choice["spec"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

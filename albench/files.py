@@ -6,10 +6,11 @@ import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from albench.errors import StoreError
 
@@ -73,9 +74,29 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+        yield _lock(file, wait=wait)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock. The file may be missing or read-only."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _lock(file: IO[Any], *, wait: bool) -> bool:
+    """Try for half a second if not to wait: `is_locked` holds a lock for a moment."""
+    if wait:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return True
+    for _ in range(5):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.1)
+    return False

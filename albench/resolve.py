@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
@@ -59,6 +61,7 @@ def resolve(
     sections = {name: suited[name] | user[name] for name in SECTIONS}
     prepared = prepare(data, progress)
     options = options_of(data)
+    network = build(Network, sections["network"], "network")
     config = RunConfig(
         strategy=_choice(strategy_object, strategy, options_of(strategy_object)),
         dataset=_choice(data, dataset, {k: v for k, v in options.items() if k not in data.locations}),
@@ -68,7 +71,8 @@ def resolve(
         seed=seed,
         protocol=build(Protocol, sections["protocol"], "protocol"),
         training=build(Training, sections["training"], "training"),
-        network=build(Network, sections["network"], "network"),
+        network=network,
+        weights_key=_file_key(network.weights),
     )
     return Resolved(config, strategy_object, prepared)
 
@@ -105,6 +109,13 @@ def _number(value: object) -> object:
         except ValueError:
             return value
     return value
+
+
+def _file_key(path: str | None) -> str | None:
+    """A hash of a file's content; None if there is none, which the network complains about."""
+    if path is None or not Path(path).is_file():
+        return None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def by_section(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:

@@ -23,7 +23,7 @@ import albench
 from albench.config import RunConfig
 from albench.data import Split
 from albench.errors import StoreError
-from albench.files import locked, refusing_disk_errors, replacing, write_json
+from albench.files import is_locked, locked, refusing_disk_errors, replacing, write_json
 from albench.masks import Ids, Mask, PackedMasks
 
 if TYPE_CHECKING:
@@ -238,10 +238,7 @@ def is_finished(records: list[Record], rounds: int) -> bool:
 
 def is_running(folder: Path) -> bool:
     """Whether some process writes the run now."""
-    if not (folder / ".lock").exists():
-        return False
-    with locked(folder / ".lock", wait=False) as got:
-        return not got
+    return is_locked(folder / ".lock")
 
 
 def load_runs(out: Path) -> pd.DataFrame:

@@ -48,6 +48,8 @@ def variants() -> dict[str, RunConfig]:
         for field in dataclasses.fields(cls):
             new = build(cls, {field.name: changed(getattr(old, field.name))}, section)
             found[f"{section}.{field.name}"] = replace(start, **{section: new})
+    del found["network.weights"]  # they count by content
+    found["weights_key"] = replace(start, weights_key="0123")
     found["seed"] = replace(start, seed=1)
     found["data_key"] = replace(start, data_key="abd")
     for part in ("strategy", "dataset"):
@@ -216,3 +218,18 @@ def test_the_written_settings_are_enough_to_make_the_run_again(strategy):
     }
     resolved = resolve(written["strategy"]["spec"], written["dataset"]["spec"], seed=written["seed"], settings=settings)
     assert resolved.config == made
+
+
+def test_the_digest_knows_initial_weights_by_content_not_by_path(tmp_path):
+    first, second = tmp_path / "first.pth", tmp_path / "second.pth"
+    first.write_bytes(b"weights")
+    second.write_bytes(b"weights")
+
+    def digest(path) -> str:
+        return resolve("random", "phantom", settings=TINY | {"network.weights": str(path)}).config.digest()
+
+    before = digest(first)
+    assert digest(second) == before
+    assert resolve("random", "phantom", settings=TINY).config.digest() != before
+    second.write_bytes(b"others")
+    assert digest(second) != before

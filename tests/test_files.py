@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from threading import Timer
 import pytest
 
 from albench.errors import StoreError
-from albench.files import locked, refusing_disk_errors, replacing, write_json
+from albench.files import is_locked, locked, refusing_disk_errors, replacing, write_json
 
 _HOLD = """
 import sys, time
@@ -118,3 +119,24 @@ def test_a_lock_is_released_after_the_block_and_after_an_error(tmp_path):
     with locked(path, wait=True) as got, locked(path, wait=False) as second:
         assert got
         assert not second
+
+
+def test_looking_at_a_lock_neither_takes_it_nor_needs_it(tmp_path):
+    path = tmp_path / ".lock"
+    assert not is_locked(path)
+    assert not path.exists()
+    with locked(path, wait=False) as got:
+        assert got
+        assert is_locked(path)
+    path.chmod(0o444)
+    assert not is_locked(path)
+
+
+def test_a_lock_is_got_although_someone_looks_at_it_for_a_moment(tmp_path):
+    path = tmp_path / ".lock"
+    path.touch()
+    with path.open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        Timer(0.15, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        with locked(path, wait=False) as got:
+            assert got
