@@ -1,4 +1,4 @@
-"""The slices of a subject after encoding: what attention, similarity and decoder work on."""
+"""Slices after encoding: what attention, similarity and decoder work on."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def side_by_side(labeled: Encoded, members: Sequence[Ids]) -> tuple[KeyValues, T
     """The memories of b slices as one batch.
 
     Args:
-        labeled: the labeled slices of the subject.
+        labeled: the labeled slices of the block.
         members: for each of the b slices the rows of its memory.
 
     Returns:

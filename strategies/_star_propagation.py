@@ -1,7 +1,7 @@
 """Propagation of labels through all groups of a pool (STAR, Secs. 2.1 and 2.2), without gradients.
 
-Subject by subject, so that memory is bounded by the deepest one: every slice is encoded once, however many groups it
-lies in, and attention and decoder take the slices of all groups of the subject in full batches.
+A few subjects at a time, so that memory is bounded and batches are full: every slice is encoded once, however many
+groups it lies in, and attention and decoder take the slices of all groups together.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ def propagate(
     """
     subject = learner.slices.subject
     parts: list[Propagation] = []
-    for index, own_groups in enumerate(groups):
-        own = ids[subject[ids] == index]
-        if len(own):
-            own_memory = {i: memory[i] for i in sorted(memory) if subject[i] == index}
-            with evaluating(network), torch.no_grad():
-                parts.append(_propagate_subject(network, learner, own, own_memory, own_groups, rules))
+    for block in _blocks(np.bincount(subject[ids], minlength=len(groups)), _BATCHES * learner.training.batch_size):
+        own = ids[np.isin(subject[ids], block)]
+        own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
+        own_groups = [group for index in block for group in groups[index]]
+        with evaluating(network), torch.no_grad():
+            parts.append(_propagate_block(network, learner, own, own_memory, own_groups, rules))
     attention = sorted((a for part in parts for a in part.attention), key=lambda a: (-a.area, a.slice_id))
     return Propagation(
         ids,
@@ -123,7 +123,22 @@ def propagate(
     )
 
 
-def _propagate_subject(
+_BATCHES = 8  # of slices that are held encoded at once, if one subject does not have more
+
+
+def _blocks(slices: NDArray[np.int64], enough: int) -> Iterator[list[int]]:
+    """Consecutive subjects with something to segment, together until they have `enough` slices or are the last."""
+    block: list[int] = []
+    for index in np.flatnonzero(slices).tolist():
+        block.append(index)
+        if slices[block].sum() >= enough:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _propagate_block(
     network: StarNetwork,
     learner: Learner,
     ids: Ids,
@@ -135,22 +150,22 @@ def _propagate_subject(
     unlabeled = encode_unlabeled(network, learner, ids)
     links = _links(groups, ids, np.array(list(memory), dtype=np.int64))
     labeled = encode_labeled(network, learner, memory, with_masks=attends) if links else unlabeled
-    subject = _Subject(network, learner, unlabeled, labeled, links)
-    similarity = subject.similarity(rules.describe)
+    block = _Block(network, learner, unlabeled, labeled, links)
+    similarity = block.similarity(rules.describe)
     if rules.aggregation == "none":
         empty = np.zeros((len(ids), *learner.slices.shape[1:]), dtype=np.uint8)
         return Propagation(ids, similarity, np.full(len(ids), np.nan), PackedMasks.of(ids, empty), [])
-    probs = subject.probabilities(attends=attends)
+    probs = block.probabilities(attends=attends)
     inside = unlabeled.valid[:, 0]
     entropy = mean_over_valid(rules.entropy(probs), inside).double().cpu().numpy()
     foreground = (probs >= 0.5) & (inside > 0)
     masks = PackedMasks.of(ids, foreground.cpu().numpy().astype(np.uint8))
-    attention = subject.attention(foreground, ids, np.array(list(memory))) if attends and links else []
+    attention = block.attention(foreground, ids, np.array(list(memory))) if attends and links else []
     return Propagation(ids, similarity, entropy, masks, attention)
 
 
 class _Link(NamedTuple):
-    """A group, as rows of the subject's slices to segment and rows of its labeled slices; neither is empty."""
+    """A group, as rows of the block's slices to segment and rows of its labeled slices; neither is empty."""
 
     rows: Ids
     members: Ids
@@ -162,8 +177,8 @@ def _links(groups: Sequence[Ids], unlabeled: Ids, labeled: Ids) -> list[_Link]:
 
 
 @dataclass(frozen=True)
-class _Subject:
-    """A subject whose slices have been encoded."""
+class _Block:
+    """Subjects whose slices have been encoded."""
 
     network: StarNetwork
     learner: Learner
@@ -197,19 +212,22 @@ class _Subject:
         return total / torch.from_numpy(count).to(total)[:, None, None]
 
     def attention(self, foreground: Tensor, ids: Ids, memory: Ids) -> list[Attention]:
-        """Where the slice with the largest (u, h, w) foreground looked; nothing if all are empty."""
+        """Where the slice with the largest (u, h, w) foreground of each subject looked, if that is not empty."""
         linked = np.unique(np.concatenate([link.rows for link in self.links]))
-        areas = foreground[linked].sum((1, 2)).cpu().numpy()
-        row = linked[areas.argmax()]
-        if not areas.max():
-            return []
+        areas = np.zeros(len(ids), dtype=np.int64)
+        areas[linked] = foreground[linked].sum((1, 2)).cpu().numpy()
+        subject = self.learner.slices.subject[ids]
+        largest = [rows[areas[rows].argmax()] for rows in (np.flatnonzero(subject == i) for i in np.unique(subject))]
+        return [self._looked(row, foreground[row], ids, memory) for row in largest if areas[row]]
+
+    def _looked(self, row: int, foreground: Tensor, ids: Ids, memory: Ids) -> Attention:
         members = next(link.members for link in self.links if row in link.rows)
         kv, valid = side_by_side(self.labeled, [members])
         weights = attention_map(self.unlabeled.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
         size = self.unlabeled.features.r4.shape[-2:]
-        share = interpolate(foreground[[row]][None].float(), size, mode="area").flatten()
+        share = interpolate(foreground[None, None].float(), size, mode="area").flatten()
         looked = (share @ weights / share.sum()).reshape(len(members), *size).cpu().numpy()
-        return [Attention(int(ids[row]), memory[members], looked, int(areas.max()))]
+        return Attention(int(ids[row]), memory[members], looked, int(foreground.sum()))
 
     def _decodable(self, attends: bool) -> Iterator[tuple[Ids, Features]]:
         """Batches of rows and what the decoder makes masks of: a row for each of its groups, or alone."""

@@ -47,7 +47,7 @@ def star_round(make_round):
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(module.weight, 0.5, 2)
                 torch.nn.init.uniform_(module.bias, -1, 1)
-        ctx.learner.network = net.to(memory_format=torch.channels_last)
+        ctx.learner.network = net
         if padding:
             sizes = np.array([[32, 32], [20, 32], [32, 12], [24, 24]])
             slices = replace(ctx.pool.slices, valid=sizes[ctx.pool.slices.subject])
@@ -70,11 +70,11 @@ def groups_of(strategy, ctx):
     return strategy._groups(ctx.pool, bought(ctx), ctx.interval)
 
 
-def run_propagation(ctx, strategy=PAPER, ids=None, memory=None, **options):
+def run_propagation(ctx, strategy=PAPER, ids=None, memory=None, shown=2, **options):
     memory = bought(ctx) if memory is None else memory
     groups = strategy._groups(ctx.pool, memory, ctx.interval)
     ids = ctx.pool.unlabeled if ids is None else ids
-    return propagate(ctx.learner.network, ctx.learner, ids, memory, groups, rules(**options))
+    return propagate(ctx.learner.network, ctx.learner, ids, memory, groups, rules(**options), shown=shown)
 
 
 def slice_by_slice(ctx, groups, similarity):
@@ -458,12 +458,26 @@ def test_the_truth_is_the_same_after_a_run(tiny_run, tiny):
     assert tiny.labeled_stack(tiny.subjects).truth.packed.tobytes() == before
 
 
+@pytest.mark.parametrize("padding", [False, True])
+def test_the_size_of_a_block_changes_nothing(star_round, monkeypatch, padding):
+    ctx = star_round(padding=padding)
+    monkeypatch.setattr(propagation, "_BATCHES", 0)
+    one_by_one = run_propagation(ctx, shown=3)
+    monkeypatch.setattr(propagation, "_BATCHES", 100)
+    together = run_propagation(ctx, shown=3)
+    np.testing.assert_allclose(together.similarity, one_by_one.similarity, atol=1e-5)
+    np.testing.assert_allclose(together.entropy, one_by_one.entropy, atol=1e-5)
+    assert (together.masks.packed != one_by_one.masks.packed).mean() < 0.01
+    assert [a.slice_id for a in together.attention] == [a.slice_id for a in one_by_one.attention]
+
+
 class StopError(Exception):
     pass
 
 
 @pytest.mark.parametrize("moment", ["second stage", "propagation"])
 def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny_run, tmp_path, monkeypatch, moment):
+    monkeypatch.setattr(propagation, "_BATCHES", 0)  # every subject is a block
     expected = records(tiny_run("star"))
     calls = []
 
@@ -477,7 +491,7 @@ def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny
             if moment == "second stage" and self.now == (1, "query") and epoch == 2:
                 raise StopError
 
-    original = propagation._propagate_subject
+    original = propagation._propagate_block
 
     def stopping(*args):
         calls.append(args)
@@ -485,7 +499,7 @@ def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny
             raise StopError
         return original(*args)
 
-    monkeypatch.setattr(propagation, "_propagate_subject", stopping)
+    monkeypatch.setattr(propagation, "_propagate_block", stopping)
     resolved = resolve("star", "phantom", settings=TINY)
     arguments = resolved.config, resolved.strategy, resolved.prepared, tmp_path / "stopped"
     with pytest.raises(StopError):
@@ -525,7 +539,7 @@ def test_a_run_killed_in_the_second_stage_and_in_propagation_gives_the_same_reco
 
     assert start("whole", ("training", "_loss", "0")) == 0
     assert start("killed", ("training", "_loss", "3")) == -signal.SIGKILL
-    assert start("killed", ("propagation", "_propagate_subject", "6")) == -signal.SIGKILL
+    assert start("killed", ("propagation", "_propagate_block", "2")) == -signal.SIGKILL
     assert len(stored("killed")) == 1
     assert start("killed", ("training", "_loss", "0")) == 0
     assert stored("killed") == stored("whole")
