@@ -5,12 +5,14 @@ Pixels first (how uncertain is a prediction), then slices (from pixels to one sc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from albench.masks import Ids
 
@@ -49,6 +51,11 @@ def weighted_jsd(probs: Tensor, alpha: float) -> Tensor:
         probs: (n, ...) foreground probabilities; the result has the other dimensions.
     """
     return alpha * binary_entropy(probs.mean(0)) - (1 - alpha) * binary_entropy(probs).mean(0)
+
+
+def foreground(probs: Tensor, valid: Tensor) -> NDArray[np.uint8]:
+    """(b, h, w) masks: probability at least 0.5, nothing in the padding."""
+    return ((probs >= 0.5) & (valid > 0)).cpu().numpy().astype(np.uint8)
 
 
 def mean_over_valid(values: Tensor, valid: Tensor) -> Tensor:
@@ -136,14 +143,8 @@ def mutual_information(first: Tensor, second: Tensor, bins: int) -> Tensor:
         first: (n, p) uint8 bins of n images with p pixels each (see `quantize`).
         second: (m, p) uint8 bins of m images.
     """
-    pixels = first.shape[1]
-    rows = []
-    for image in first:
-        joint = _joint_histograms(image, second, bins).double() / pixels  # (m, bins, bins)
-        expected = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
-        ratio = torch.where(joint > 0, joint / expected.clamp_min(torch.finfo(torch.float64).tiny), 1.0)
-        rows.append((joint * ratio.log()).sum((1, 2)).clamp_min(0))
-    return torch.stack(rows)
+    histograms = _histograms_by_product if first.is_cuda else _histograms_by_count
+    return torch.stack([_information(joint) for joint in histograms(first, second, bins)])
 
 
 def min_max(values: Tensor) -> Tensor:
@@ -186,12 +187,25 @@ def representative(density: Tensor, redundancy: Tensor, count: int, weight: floa
 _BLOCK = 1024  # rows of a product held at once
 
 
-def _joint_histograms(image: Tensor, others: Tensor, bins: int) -> Tensor:
-    """(m, bins, bins) counts of the bins of one (p,) image against those of (m, p) others."""
-    count, cells = len(others), bins * bins
-    if others.is_cuda:  # matrix products are faster there, and exact: counts are small integers
-        one_hot = torch.nn.functional.one_hot(image.long(), bins).to(torch.float16)  # (p, bins)
-        other_hot = torch.nn.functional.one_hot(others.long(), bins).to(torch.float16)  # (m, p, bins)
-        return torch.matmul(one_hot.T, other_hot).float()
-    code = others.long() + image.long() * bins + (torch.arange(count) * cells)[:, None]
-    return torch.bincount(code.flatten(), minlength=count * cells).view(count, bins, bins)
+def _histograms_by_count(first: Tensor, second: Tensor, bins: int) -> Iterator[Tensor]:
+    """For each of (n, p) images the (m, bins, bins) joint histograms with (m, p) others, by counting integers."""
+    count, cells = len(second), bins * bins
+    codes = second.long() + (torch.arange(count, device=second.device) * cells)[:, None]
+    for image in first:
+        joint = torch.bincount((codes + image.long() * bins).flatten(), minlength=count * cells)
+        yield joint.view(count, bins, bins)
+
+
+def _histograms_by_product(first: Tensor, second: Tensor, bins: int) -> Iterator[Tensor]:
+    """The same as products of indicator matrices, which a GPU is faster at; exact, since float32 counts to 2^24."""
+    others = one_hot(second.long(), bins).float()
+    for image in first:
+        yield one_hot(image.long(), bins).float().T @ others
+
+
+def _information(joint: Tensor) -> Tensor:
+    """(m,) mutual information in nats from (m, bins, bins) counts."""
+    probs = joint.double() / joint[0].sum()
+    expected = probs.sum(2, keepdim=True) * probs.sum(1, keepdim=True)
+    ratio = torch.where(probs > 0, probs / expected.clamp_min(torch.finfo(torch.float64).tiny), 1.0)
+    return (probs * ratio.log()).sum((1, 2)).clamp_min(0)

@@ -41,8 +41,10 @@ def describe(name: str) -> str:
     cls = _find(name)
     lines = [name, "", _source_text(cls), "", "Options:"]
     hints = get_type_hints(cls, include_extras=True)
+    required = [field for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+    defaults = {} if required else vars(cls())  # of an object, where a preset has been filled in
     for field in dataclasses.fields(cls):
-        default = "required" if field.default is dataclasses.MISSING else f"default {field.default!r}"
+        default = "required" if field in required else f"default {defaults.get(field.name, field.default)!r}"
         lines.append(f"  {_PREFIX[cls.group]}.{field.name}  ({_in_words(hints[field.name])}, {default})")
     if not dataclasses.fields(cls):
         lines.append("  none")

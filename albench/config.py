@@ -113,6 +113,7 @@ class RunConfig:
     """Everything that decides a run's records, apart from the machine.
 
     Attributes:
+        title: the name under which results are filed; random draws depend on it.
         locations: options of the dataset that say where its files lie; they are not part of the digest.
         data_key: hash of the prepared data.
         weights_key: hash of the file that `network.weights` names; its path is not part of the digest.
@@ -132,8 +133,7 @@ class RunConfig:
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any setting differs."""
         settings = dataclasses.asdict(self)
-        for ignored in ("locations", "title"):
-            del settings[ignored]
+        del settings["locations"]
         del settings["network"]["weights"]
         for choice in (settings["strategy"], settings["dataset"]):
             del choice["spec"]

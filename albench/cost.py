@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
@@ -49,6 +51,18 @@ class Clock:
         }
 
 
+def _commit() -> str | None:
+    """The commit of albench's checkout; None if it is installed from elsewhere or git is missing."""
+    folder = Path(albench.__file__).parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def hardware(device: torch.device) -> dict[str, object]:
     """Name of the device, and threads of the CPU."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
@@ -56,9 +70,10 @@ def hardware(device: torch.device) -> dict[str, object]:
 
 
 def environment(device: torch.device) -> dict[str, object]:
-    """Versions, hardware and command line of this process."""
+    """Versions, commit, hardware and command line of this process."""
     return {
         "albench": albench.__version__,
+        "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
         "platform": platform.platform(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from albench.acquisition import foreground
 from albench.data import LabeledStack, SliceStack
 from albench.learner import Learner
 from albench.masks import Ids, Mask
@@ -46,8 +47,7 @@ def evaluate(learner: Learner, labeled: LabeledStack) -> Evaluation:
 
 def _predicted(learner: Learner, slices: SliceStack, ids: Ids) -> Mask:
     """(n, H, W) masks, nothing in the padding."""
-    parts = [((probs >= 0.5) & (valid > 0)).cpu().numpy() for _, probs, valid in learner.predict(slices, ids)]
-    return np.concatenate(parts).astype(np.uint8)
+    return np.concatenate([foreground(probs, valid) for _, probs, valid in learner.predict(slices, ids)])
 
 
 def _extremes(truth: Mask) -> set[int]:

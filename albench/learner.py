@@ -198,7 +198,7 @@ class Learner:
             for epoch in range(1, self.training.epochs + 1):
                 self.network.train()
                 total = 0.0
-                for rows in _chunks(order.permutation(count), self.training.batch_size):
+                for rows in chunks(order.permutation(count), self.training.batch_size):
                     with self.autocast():
                         value = step(rows, epoch)
                     if not torch.isfinite(value):
@@ -296,7 +296,7 @@ class Learner:
         Yields:
             ids (b,) and what `forward` made of their batch.
         """
-        for chunk in _chunks(ids, self.training.batch_size):
+        for chunk in chunks(ids, self.training.batch_size):
             with evaluating(self.network), torch.no_grad(), self.autocast():
                 result = forward(self._images(slices, chunk))
             yield chunk, result
@@ -306,7 +306,7 @@ class Learner:
         slices = self.validation.slices
         total = pixels = 0.0
         with evaluating(self.network), torch.no_grad():
-            for ids in _chunks(np.arange(len(slices)), self.training.batch_size):
+            for ids in chunks(np.arange(len(slices)), self.training.batch_size):
                 batch = self.batch(slices, ids, self.validation.masks(ids))
                 with self.autocast():
                     logits = self.network(batch.images)
@@ -348,7 +348,7 @@ class Learner:
         """An endless shuffled stream over all training slices, augmented as in training and read when pulled."""
         order = self._streams.numpy("unlabeled", self._round)
         while True:
-            for rows in _chunks(order.permutation(len(self.slices)), self.training.batch_size):
+            for rows in chunks(order.permutation(len(self.slices)), self.training.batch_size):
                 images, valid = self._images(self.slices, rows)
                 if self.training.augment:
                     images, _, valid = augment(images, valid, valid)
@@ -368,6 +368,7 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _chunks(ids: Ids, size: int) -> Iterator[Ids]:
+def chunks(ids: Ids, size: int) -> Iterator[Ids]:
+    """Consecutive parts of at most `size`."""
     for start in range(0, len(ids), size):
         yield ids[start : start + size]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol as Interface
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -164,6 +165,7 @@ class _Bench:
             "unlabeled": total - labeled,
             "share": labeled / total,
             "pseudo": self.oracle.grade(ctx.pseudo),
+            "notes": {name: np.asarray(value).tolist() for name, value in query.notes.items()},
             "predictions": {name: self.oracle.grade(masks) for name, masks in query.predictions.items()},
             "test": test.summary(),
             "val": val.summary(),

@@ -34,8 +34,8 @@ def focal(
     weight: Tensor | float = alpha
     if alpha_mode == "balanced":
         weight = alpha * target + (1 - alpha) * (1 - target)
-    loss = weight * (1 - torch.exp(-bce)) ** gamma * bce
-    return (loss * valid).sum() / valid.sum()
+    wrong = (1 - torch.exp(-bce)).clamp_min(1e-12)  # at 0 an exponent below 1 has no finite gradient
+    return (weight * wrong**gamma * bce * valid).sum() / valid.sum().clamp_min(1)
 
 
 def ramp_up(epoch: int, length: int) -> float:

@@ -59,9 +59,3 @@ class PackedMasks(Mapping[int, Mask]):
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-def foreground_share(masks: Iterable[Mask]) -> float | None:
-    """Share of foreground pixels over all masks; None without masks."""
-    shares = [float(mask.mean()) for mask in masks]
-    return float(np.mean(shares)) if shares else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from albench.data import LabeledStack, SliceStack
 from albench.errors import StrategyError
-from albench.masks import Ids, Mask, foreground_share
+from albench.masks import Ids, Mask
 from albench.metrics import dice
 
 
@@ -91,17 +91,19 @@ class Oracle:
         """How good masks of unlabeled slices are: a diagnostic that no strategy sees.
 
         Returns:
-            Number of masks, their foreground share, and their mean slice Dice against the hidden truth over all of
-            them and over those with foreground in the truth; None is a mean over nothing.
+            Number of masks, their mean share of foreground in the valid area, and their mean slice Dice against the
+            hidden truth over all of them and over those with foreground in the truth; None is a mean over nothing.
         """
-        scores, foreground = [], []
+        scores, foreground, shares = [], [], []
         for slice_id, mask in masks.items():
             truth = self._truth.truth[slice_id]
             scores.append(dice(mask, truth))
             foreground.append(bool(truth.any()))
+            height, width = self._truth.slices.valid[slice_id]
+            shares.append(float(mask[:height, :width].mean()))
         return {
             "count": len(masks),
-            "foreground_share": foreground_share(masks.values()),
+            "foreground_share": _mean(shares),
             "dice": _mean(scores),
             "dice_foreground": _mean([score for score, real in zip(scores, foreground, strict=True) if real]),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ class Query:
         ids: exactly `budget` distinct unlabeled ids, most wanted first.
         pseudo: {unlabeled id: (h, w) mask of 0 and 1} to train on in the next round, instead of the last ones.
         scores: one finite score per unlabeled slice, in the order of `pool.unlabeled`; None without scores.
-        notes: numbers worth keeping with the round.
+        notes: {name: number or list of numbers} to keep in the round's record.
         predictions: {name: {unlabeled id: (h, w) mask}}, whose Dice against the hidden truth the loop records. Nobody
             trains on them and no strategy sees the result.
         arrays: {name: array} to keep with the round, for figures.
@@ -35,7 +35,7 @@ class Query:
     ids: Ids
     pseudo: Mapping[int, Mask] = field(default_factory=dict)
     scores: Scores | None = None
-    notes: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     predictions: Mapping[str, Mapping[int, Mask]] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ def check_query(query: Query, pool: Pool, budget: int) -> None:
     for masks in query.predictions.values():
         _check_masks(masks, unlabeled, "predictions", pool)
     for name, value in query.notes.items():
-        if not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        if np.asarray(value).dtype.kind not in "biuf" or not np.isfinite(value).all():
             raise StrategyError(f"notes must be finite numbers, '{name}' is {value}: leave it out")
 
 

@@ -15,7 +15,7 @@ from albench.cache import Prepared
 from albench.config import Network, Protocol, Training
 from albench.data import LabeledStack
 from albench.learner import Learner, Weights
-from albench.masks import Ids
+from albench.masks import Ids, Mask
 from albench.networks import Task
 from albench.pool import Oracle, Pool
 from albench.query import Query, check_query
@@ -37,13 +37,17 @@ class Rehearsal:
         prepared: the scene.
         labeled: its training slices with their truth.
         weights: what `fit` left.
+        pseudo: {(subject, position): mask} of its first answer, which later contexts give back.
     """
 
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy
         self.prepared = scene()
         self.labeled = self.prepared.labeled_stack(TRAIN)
+        self.pseudo: dict[tuple[str, int], Mask] = {}
         self.weights = self._fitted()
+        first = self.ask()
+        self.pseudo = dict(zip(self.named(list(first.pseudo)), first.pseudo.values(), strict=True))
 
     def ask(
         self,
@@ -65,7 +69,7 @@ class Rehearsal:
         check_query(query, ctx.pool, ctx.budget)
         return query
 
-    def named(self, ids: Ids, subjects: Sequence[str] = TRAIN) -> list[tuple[str, int]]:
+    def named(self, ids: Ids | list[int], subjects: Sequence[str] = TRAIN) -> list[tuple[str, int]]:
         """Slices by subject and position, which do not depend on the order of the pool."""
         slices = self.prepared.stack(subjects)
         return [(slices.subjects[slices.subject[i]], int(slices.position[i])) for i in ids]
@@ -89,7 +93,10 @@ class Rehearsal:
             network, slices, validation, TRAINING, streams, round_index=index, lr=1e-3, device=torch.device("cpu")
         )
         rng = streams.numpy("query", index)
-        return Round(index, budget, pool, learner, {}, None, rng, PROTOCOL.interval)
+        names = self.named(pool.unlabeled, slices.subjects)
+        pseudo = {int(i): self.pseudo[n] for i, n in zip(pool.unlabeled, names, strict=True) if n in self.pseudo}
+        previous = self.weights if index else None
+        return Round(index, budget, pool, learner, pseudo, previous, rng, PROTOCOL.interval)
 
 
 @contextmanager

@@ -145,8 +145,7 @@ class RunStore:
             unlabeled = pool.unlabeled.tolist()
             scores = {str(i): float(s) for i, s in zip(unlabeled, query.scores, strict=True)}
         asked = {"ids": [int(i) for i in query.ids], "slices": [_name_slice(pool, int(i)) for i in query.ids]}
-        notes = {name: float(value) for name, value in query.notes.items()}
-        write_json(folder / "query.json", asked | {"scores": scores, "notes": notes})
+        write_json(folder / "query.json", asked | {"scores": scores})
         _write_masks(folder / "pseudo.npz", pseudo)
         _write_masks(folder / "showcase.npz", shown)
         if query.arrays:

@@ -74,7 +74,6 @@ def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda 
 
     def begin() -> None:
         stages.append(Rehearsal(strategy))
-        stages[0].ask()
 
     first = _outcome(rule, begin)
     report(first)

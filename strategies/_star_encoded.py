@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from albench.learner import Images, Learner
+from albench.learner import Images, Learner, chunks
 from albench.masks import Ids, Mask
 from albench.networks import Features
 from albench.strategies._star_network import KeyValues, StarNetwork, valid_positions
@@ -88,12 +88,6 @@ def side_by_side(labeled: Encoded, members: Sequence[Ids]) -> tuple[KeyValues, T
     present = np.arange(longest) < np.array([len(rows) for rows in members])[:, None]
     valid = labeled.inside[index] & torch.from_numpy(present).to(labeled.inside.device)[:, :, None]
     return KeyValues(*(part[index].flatten(1, 2) for part in labeled.kv)), valid.flatten(1)
-
-
-def chunks(rows: Ids, size: int) -> Iterator[Ids]:
-    """Consecutive parts of at most `size` rows."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
 
 
 def _encoded(features: Features, kv: KeyValues, valid: Tensor) -> Encoded:

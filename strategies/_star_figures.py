@@ -15,10 +15,10 @@ from albench.strategies._star_propagation import Attention
 Arrays = dict[str, NDArray[np.generic]]
 
 
-def histogram(similarity: Scores, bins: int = 20) -> Arrays:
+def histogram(similarity: Scores, bins: int = 20) -> dict[str, list[float]]:
     """`similarity_counts` (bins,) and `similarity_edges` (bins + 1,)."""
     counts, edges = np.histogram(similarity, bins)
-    return {"similarity_counts": counts, "similarity_edges": edges}
+    return {"similarity_counts": counts.tolist(), "similarity_edges": edges.tolist()}
 
 
 def attention_arrays(

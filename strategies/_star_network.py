@@ -35,7 +35,8 @@ class StarNetwork(Segmenter):
     Args:
         share_kv: one key/value head for both encoders, as in Eq. 1, instead of one for each.
         identity: start with value heads that pass features on: the first half of the channels is read from memory,
-            the second is the slice's own. So the decoder finds every feature where the first stage put it.
+            the second is the slice's own. So the decoder finds every feature where the first stage put it. One head
+            cannot do both, so a shared one starts at random.
     """
 
     def __init__(self, task: Task, *, share_kv: bool, identity: bool) -> None:
@@ -49,7 +50,7 @@ class StarNetwork(Segmenter):
         self.labeled_encoder = LabeledEncoder(task)
         self.query_head = KeyValueHead(depth)
         self.memory_head = self.query_head if share_kv else KeyValueHead(depth)
-        if identity:
+        if identity and not share_kv:
             _pass_on(self.memory_head.value, 0)
             _pass_on(self.query_head.value, depth // 2)
 

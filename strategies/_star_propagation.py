@@ -17,12 +17,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from albench.acquisition import Scores, mean_over_valid
-from albench.learner import Learner, evaluating
+from albench.learner import Learner, chunks, evaluating
 from albench.masks import Ids, Mask, PackedMasks
 from albench.networks import Features
 from albench.strategies._star_encoded import (
     Encoded,
-    chunks,
     encode_labeled,
     encode_unlabeled,
     side_by_side,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from albench.augment import augment
-from albench.learner import Batch, Learner, evaluating
+from albench.learner import Batch, Learner, chunks, evaluating
 from albench.losses import focal
 from albench.masks import Ids
 from albench.strategies._star_network import StarNetwork
@@ -65,8 +65,7 @@ def train_propagation(
     def validation_loss() -> float:
         total = pixels = 0.0
         with evaluating(network), torch.no_grad(), learner.autocast():
-            for start in range(0, len(val.ids), learner.training.batch_size):
-                rows = np.arange(start, min(start + learner.training.batch_size, len(val.ids)))
+            for rows in chunks(np.arange(len(val.ids)), learner.training.batch_size):
                 value, valid = _loss(network, val, rows, loss, augmented=False)
                 total, pixels = total + float(value) * valid, pixels + valid
         return total / pixels

@@ -17,6 +17,7 @@ lower extremities. IJCARS 2024.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -28,6 +29,7 @@ from torch.nn.functional import interpolate
 
 from albench.acquisition import cosine, highest, mutual_information, quantize, representative
 from albench.errors import StrategyError
+from albench.learner import chunks
 from albench.strategy import Ids, Pool, Query, Round, Strategy, register
 
 _BATCH = 1024  # slices whose images are held at once
@@ -79,9 +81,9 @@ class BAL(Strategy):
         counted = valid * (values >= self.threshold)
         return (values * counted).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1)
 
-    def _parts(self, pool: Pool, ids: Ids, ctx: Round) -> list[Tensor]:
-        starts = range(0, len(ids), _BATCH)
-        return [self._images(pool, ids[start : start + _BATCH]).to(ctx.learner.device) for start in starts]
+    def _parts(self, pool: Pool, ids: Ids, ctx: Round) -> Iterator[Tensor]:
+        for part in chunks(ids, _BATCH):
+            yield self._images(pool, part).to(ctx.learner.device)
 
     def _images(self, pool: Pool, ids: Ids) -> Tensor:
         """(n, c p) float32 intensities of slices, their valid area brought to one size."""

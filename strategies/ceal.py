@@ -23,9 +23,9 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from albench.acquisition import binary_entropy, highest, margin, mean_over_valid
-from albench.masks import PackedMasks, foreground_share
-from albench.strategy import Ids, Mask, PixelScoring, Query, Round, Scores, register
+from albench.acquisition import binary_entropy, foreground, highest, margin, mean_over_valid
+from albench.masks import PackedMasks
+from albench.strategy import Ids, Mask, PixelScoring, Query, Round, register
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class CEAL(PixelScoring):
     decay: Annotated[float, Field(ge=0)] = 0.0033
     exclude_empty: bool = False
 
-    @abstractmethod
     def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
         """Ids (b,), probabilities (b, h, w) and valid pixels (b, h, w) of the unlabeled slices."""
+        return ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
 
     @abstractmethod
     def uncertainty(self, probs: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class CEAL(PixelScoring):
             for ids, probs, valid in self.predictions(ctx):
                 scores.append(self.aggregate(self.uncertainty(probs), valid).double().cpu().numpy())
                 entropies.append(mean_over_valid(binary_entropy(probs), valid).double().cpu().numpy())
-                yield ids, ((probs >= 0.5) & (valid > 0)).cpu().numpy().astype(np.uint8)
+                yield ids, foreground(probs, valid)
 
         predicted = PackedMasks.collect(masks())
         query = Query.highest(np.concatenate(scores), ctx)
@@ -76,10 +76,8 @@ class CEAL(PixelScoring):
             order = np.concatenate(entropies)
             eligible = eligible & (order < self.threshold_at(ctx.index))
         count = ctx.budget if self.pseudo is None else self.pseudo
-        certain = predicted.only(_lowest(order[eligible], unlabeled[eligible], count).tolist())
-        share = foreground_share(certain.values())
-        notes = {} if share is None else {"pseudo_foreground_share": share}
-        return Query(query.ids, pseudo=certain, scores=query.scores, notes=notes)
+        certain = highest(-order[eligible], unlabeled[eligible], count)
+        return Query(query.ids, pseudo=predicted.only(certain.tolist()), scores=query.scores)
 
     def threshold_at(self, round_index: int) -> float:
         """Mean entropy in nats below which a slice is certain."""
@@ -91,10 +89,6 @@ class CEAL(PixelScoring):
 class CEALMargin(CEAL):
     """CEAL by the margin of the two classes."""
 
-    def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
-        """One prediction per slice."""
-        return ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
-
     def uncertainty(self, probs: Tensor) -> Tensor:
         """1 - |2p - 1|."""
         return 1 - margin(probs)
@@ -104,10 +98,6 @@ class CEALMargin(CEAL):
 @dataclass(frozen=True)
 class CEALEntropy(CEAL):
     """CEAL by entropy."""
-
-    def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
-        """One prediction per slice."""
-        return ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
 
     def uncertainty(self, probs: Tensor) -> Tensor:
         """Binary entropy."""
@@ -131,7 +121,3 @@ class CEALMCDropout(CEALEntropy):
         """The mean over dropout samples."""
         for ids, probs, valid in ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, self.passes):
             yield ids, probs.mean(0), valid
-
-
-def _lowest(values: Scores, ids: Ids, count: int) -> Ids:
-    return highest(-values, ids, count)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from albench.acquisition import k_center
+from albench.errors import StrategyError
 from albench.strategy import Query, Round, Strategy, register
 
 
@@ -42,5 +43,7 @@ class KCenter(Strategy):
         everything = np.arange(len(pool.slices))
         parts = ctx.learner.embed(pool.slices, everything, pool=self.embedding == "pooled")
         features = torch.cat([part for _, part in parts])
+        if not torch.isfinite(features).all():
+            raise StrategyError("embeddings must be finite, some are not: lower training.lr")
         rows = k_center(features[pool.unlabeled], features[pool.labeled], ctx.budget)
         return Query(pool.unlabeled[rows.numpy()])

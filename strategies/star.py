@@ -9,11 +9,12 @@ similar to those are asked for, and the predictions with the lowest entropy are 
 Presets: `paper` is [1], with the repairs below; `reference` is the authors' code [2], which differs in
 
     grouping=sliding, similarity=multiscale, selection=global, pseudo_as_memory=true, refill=false, entropy=half,
-    pairs=forward, val_pair_stride=1, batch_norm=frozen, propagation_lr=5e-5,
+    pairs=forward, val_pair_stride=1, batch_norm=frozen, value_init=random, propagation_lr=5e-5,
     propagation_patience=5
 
-and needs `--set training.lr_incremental=1e-4 --set network.upsample=nearest` beside. An option that is given comes
-before its preset.
+and needs `--set training.lr_incremental=1e-4 --set network.upsample=nearest --set network.dropout=0` beside. An option
+that is given comes before its preset; `null` counts as not given. Of [2], normalization frozen in the first stage too,
+separate augmentation of the slices of a pair and a loss divided by the batch size again are not reproduced.
 
 Differences from the paper:
 - Pairs in both directions. [1] does not say; in [2] the lower slice always helps the upper one, but groups have labels
@@ -39,6 +40,8 @@ Differences from the paper:
   as the identity instead (`value_init=random` for the other).
 - Padding is neither attended to nor compared.
 - While no subject has two labeled slices there are no pairs, and slices are segmented without attention.
+- Without attention there is no trained encoder of labeled slices; Eq. 4 then compares features of the other encoder,
+  which does not see the mask.
 
 [1] Ma et al. Spatial Aggregation for Semi-supervised Active Learning in 3D Medical Image Segmentation. MICCAI 2025.
 [2] github.com/HelenMa9998/STAR
@@ -54,7 +57,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from albench.acquisition import Scores, binary_entropy
+from albench.acquisition import Scores, binary_entropy, foreground
+from albench.errors import StrategyError
 from albench.learner import Batch
 from albench.masks import Ids, Mask, PackedMasks
 from albench.pool import Pool
@@ -80,6 +84,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "pairs": "both",
         "val_pair_stride": None,
         "batch_norm": "train",
+        "value_init": "identity",
         "propagation_lr": None,
         "propagation_patience": None,
     },
@@ -93,6 +98,7 @@ PRESETS: Mapping[str, Mapping[str, object]] = {
         "pairs": "forward",
         "val_pair_stride": 1,
         "batch_norm": "frozen",
+        "value_init": "random",
         "propagation_lr": 5e-5,
         "propagation_patience": 5,
     },
@@ -125,7 +131,8 @@ class Star(Strategy):
         similarity: cosine of bottlenecks as one vector (`flat`), averaged over positions (`positional`), or averaged
             over positions of three layers (`multiscale`).
         selection: the lowest similarities of all (`global`), or of those that the groups name (`group-first`).
-        pseudo_as_memory: treat pseudo-labeled slices as labeled ones in pairs and groups, and do not ask for them.
+        pseudo_as_memory: treat pseudo-labeled slices as labeled ones in pairs and groups, and do not ask for them,
+            while enough others are left to ask for.
         refill: choose pseudo-labels after the slices to ask for are gone; false drops those that are asked for.
         entropy: of both classes (`binary`), or only the term of the foreground (`half`).
         pairs: whether a pair's slices help each other (`both`) or only the lower one the upper one (`forward`).
@@ -145,7 +152,7 @@ class Star(Strategy):
     query_rule: Literal["similarity", "random"] = "similarity"
     pseudo_count: Annotated[int, Field(ge=0)] | None = None
     share_kv: bool = False
-    value_init: Literal["identity", "random"] = "identity"
+    value_init: Literal["identity", "random"] = _PRESET
     propagation_loss: PairLoss = "bce"
     grouping: Literal["fixed", "sliding"] = _PRESET
     similarity: Similarity = _PRESET
@@ -171,7 +178,7 @@ class Star(Strategy):
     def query(self, ctx: Round) -> Query:
         """Train the second stage, propagate, and choose; `fit` was the first stage."""
         if self.aggregation == "none" and self.query_rule == "random":
-            return Query(_random(ctx))
+            return Query(_random(ctx, ctx.pool.unlabeled))
         network = ctx.learner.network
         assert isinstance(network, StarNetwork)
         memory, candidates = self._memory(ctx)
@@ -183,15 +190,19 @@ class Star(Strategy):
             aggregation = "attention" if len(pairs) else "self"
         rules = Rules(aggregation, SIMILARITIES[self.similarity], _ENTROPIES[self.entropy])
         found = propagate(network, ctx.learner, candidates, memory, groups, rules)
-        asked = _random(ctx) if self.query_rule == "random" else self._least_similar(found, groups, ctx.budget)
+        if aggregation != "none" and not np.isfinite(found.entropy).all():
+            raise StrategyError("predictions must be finite, some are not: lower strategy.propagation_lr")
+        asked = (
+            _random(ctx, candidates) if self.query_rule == "random" else self._least_similar(found, groups, ctx.budget)
+        )
         pseudo = self._most_certain(found, asked, ctx.budget) if aggregation != "none" else []
         return Query(
             asked,
             found.masks.only(pseudo),
             scores=_all_scores(ctx, found),
-            notes={"pairs": len(pairs), "groups": sum(map(len, groups))},
+            notes={"pairs": len(pairs), "groups": sum(map(len, groups))} | histogram(found.similarity),
             predictions=self._predictions(found, plain, pseudo),
-            arrays=histogram(found.similarity) | attention_arrays(found.attention, found.masks, memory, ctx.pool),
+            arrays=attention_arrays(found.attention, found.masks, memory, ctx.pool),
         )
 
     def _memory(self, ctx: Round) -> tuple[dict[int, Mask], Ids]:
@@ -269,16 +280,14 @@ class Star(Strategy):
         }
 
 
-def _random(ctx: Round) -> Ids:
-    return ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False)
+def _random(ctx: Round, ids: Ids) -> Ids:
+    return ctx.rng.choice(ids, size=ctx.budget, replace=False)
 
 
 def _plain_predictions(ctx: Round, ids: Ids) -> PackedMasks:
     """What the network of the first stage makes of each slice alone."""
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
-    return PackedMasks.collect(
-        (chunk, ((probs >= 0.5) & (valid > 0)).cpu().numpy().astype(np.uint8)) for chunk, probs, valid in predicted
-    )
+    return PackedMasks.collect((chunk, foreground(probs, valid)) for chunk, probs, valid in predicted)
 
 
 def _all_scores(ctx: Round, found: Propagation) -> Scores:

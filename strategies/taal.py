@@ -70,7 +70,7 @@ class TAAL(PixelScoring):
         with torch.no_grad(), self._batch_norm(model):
             copies = [_seen_as(model, extra.images, self._draw(), self.noise) for _ in range(self.views)]
         divergence = weighted_jsd(torch.stack([torch.sigmoid(logits.float()), *copies]), self.alpha_train)
-        consistency = (divergence * extra.valid).sum() / extra.valid.sum()
+        consistency = (divergence * extra.valid).sum() / extra.valid.sum().clamp_min(1)
         return batch.supervised(labeled_logits) + ramp_up(epoch, self.ramp) * self.weight * consistency
 
     def query(self, ctx: Round) -> Query:

@@ -10,6 +10,8 @@ from sklearn.metrics import mutual_info_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from albench.acquisition import (
+    _histograms_by_count,
+    _histograms_by_product,
     aggregate,
     bald,
     binary_entropy,
@@ -159,6 +161,22 @@ def test_cosine_equals_scikit_learn_without_negative_values_and_is_0_for_blank_i
     first[2] = 0
     expected = np.maximum(cosine_similarity(first, second), 0)
     np.testing.assert_allclose(cosine(torch.from_numpy(first), torch.from_numpy(second)).numpy(), expected, atol=1e-12)
+
+
+@given(st.integers(0, 1000), st.integers(2, 30))
+@settings(max_examples=25, deadline=None)
+def test_both_ways_to_count_joint_histograms_are_exact(seed, bins):
+    rng = np.random.default_rng(seed)
+    first, second = (torch.from_numpy(rng.integers(0, bins, (n, 5000)).astype(np.uint8)) for n in (2, 3))
+    first[0] = second[0] = 1  # one cell holds more counts than half precision can tell apart
+    for one, *both in zip(
+        first, _histograms_by_count(first, second, bins), _histograms_by_product(first, second, bins), strict=True
+    ):
+        for other, by_count, by_product in zip(second, *both, strict=True):
+            edges = np.arange(bins + 1) - 0.5
+            expected = np.histogram2d(one.numpy(), other.numpy(), bins=(edges, edges))[0]
+            np.testing.assert_array_equal(by_count.numpy(), expected)
+            np.testing.assert_array_equal(by_product.numpy(), expected)
 
 
 @given(st.integers(0, 1000), st.integers(2, 30))

@@ -51,6 +51,7 @@ def variants() -> dict[str, RunConfig]:
     del found["network.weights"]  # they count by content
     found["weights_key"] = replace(start, weights_key="0123")
     found["seed"] = replace(start, seed=1)
+    found["title"] = replace(start, title="elsewhere")
     found["data_key"] = replace(start, data_key="abd")
     for part in ("strategy", "dataset"):
         choice = getattr(start, part)
@@ -68,7 +69,7 @@ def test_the_digest_differs_with_every_setting_that_matters():
 
 def test_the_digest_is_the_same_wherever_the_data_and_the_code_lie():
     start = config()
-    moved = replace(start, locations={"root": "/elsewhere"}, title="elsewhere")
+    moved = replace(start, locations={"root": "/elsewhere"})
     respelled = replace(moved, strategy=replace(start.strategy, spec="albench.strategies.random_choice:Random"))
     assert moved.digest() == respelled.digest() == start.digest()
     assert len(start.digest()) == 8

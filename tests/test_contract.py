@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from samples import TINY, Silent
 
+from albench.loop import Execution, run
 from albench.registry import STRATEGIES, menu
+from albench.resolve import resolve
 from albench.strategies.entropy import Entropy
 from albench.strategies.random_choice import Random
 from albench.strategy import Query, Round, Strategy
@@ -188,10 +191,24 @@ def test_a_strategy_that_gets_at_hidden_masks_is_found_out(monkeypatch):
     assert "its answer changed with masks" in problems["does not depend on masks that it has not bought"]
 
 
-def test_nothing_that_a_strategy_is_given_holds_a_mask_it_has_not_bought(make_round, tiny):
-    """Walk every object that can be reached from the context."""
-    ctx = make_round()
-    truth = tiny.labeled_stack(tiny.subjects[:4])
+GIVEN: list[Round] = []
+
+
+@dataclass(frozen=True)
+class Keeps(Strategy):
+    name = "keeps"
+
+    def query(self, ctx: Round) -> Query:
+        GIVEN.append(ctx)
+        return first(ctx)
+
+
+def test_nothing_that_a_strategy_is_given_holds_a_mask_it_has_not_bought(tmp_path, tiny):
+    """Walk every object that can be reached from the context that a run gives."""
+    resolved = resolve("random", "phantom", settings=TINY)
+    run(resolved.config, Keeps(), resolved.prepared, tmp_path, Execution(torch.device("cpu")), Silent())
+    ctx = GIVEN[-1]
+    truth = tiny.labeled_stack(ctx.pool.slices.subjects)
     hidden = [truth.masks(np.array([i]))[0] for i in ctx.pool.unlabeled]
     hidden = [mask for mask in hidden if mask.any()]
     patterns = {mask.tobytes() for mask in hidden} | {np.packbits(mask, axis=-1).tobytes() for mask in hidden}
@@ -214,8 +231,10 @@ def test_nothing_that_a_strategy_is_given_holds_a_mask_it_has_not_bought(make_ro
             stack += [*value.keys(), *value.values()]
         elif isinstance(value, list | tuple | set):
             stack += list(value)
-        elif hasattr(value, "__dict__"):
-            stack += list(vars(value).values())
+        else:
+            stack += [getattr(value, name, None) for name in ("__self__", "func", "args", "keywords")]
+            stack += [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+            stack += list(getattr(value, "__dict__", {}).values())
     assert arrays > 5
     assert len(hidden) > 5
 

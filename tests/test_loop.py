@@ -16,6 +16,7 @@ from albench import loop
 from albench.errors import StrategyError
 from albench.learner import Weights
 from albench.loop import Execution
+from albench.pool import Oracle
 from albench.registry import STRATEGIES, menu
 from albench.resolve import resolve
 from albench.store import RunStore, read_masks, read_records
@@ -338,3 +339,29 @@ def test_no_strategy_is_named_in_the_core():
 
 def test_the_loop_fits_on_one_screen():
     assert len(inspect.getsource(loop.run).splitlines()) <= 60
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("star", {}), ("star", {"strategy.preset": "reference"}), ("ceal-entropy", {}), ("ceal-margin", {})],
+)
+def test_the_oracles_masks_are_the_same_after_a_run_with_pseudo_labels(tiny_run, monkeypatch, name, settings):
+    oracles = []
+    original = Oracle.__init__
+
+    def keeping(self, truth):
+        original(self, truth)
+        oracles.append((truth.truth.packed, truth.truth.packed.tobytes()))
+
+    monkeypatch.setattr(Oracle, "__init__", keeping)
+    store = tiny_run(name, settings)
+    assert any(record["pseudo"]["count"] for record in store.records)
+    (oracle,) = oracles
+    assert oracle[0].tobytes() == oracle[1]
+
+
+def test_what_a_strategy_notes_is_in_the_record(tiny_run):
+    notes = tiny_run("star").records[0]["notes"]
+    assert notes["groups"] > 0
+    assert len(notes["similarity_counts"]) == len(notes["similarity_edges"]) - 1 == 20
+    assert sum(notes["similarity_counts"]) == tiny_run("star").records[0]["unlabeled"]

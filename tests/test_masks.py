@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albench.masks import PackedMasks, foreground_share
+from albench.masks import PackedMasks
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 40))
@@ -29,9 +29,3 @@ def test_a_stream_of_masks_is_sorted_by_id():
     assert list(some) == [1, 4]
     with pytest.raises(KeyError):
         some[2]
-
-
-def test_foreground_share_is_the_share_of_pixels():
-    empty, half = np.zeros((2, 2), np.uint8), np.array([[1, 1], [0, 0]], np.uint8)
-    assert foreground_share([empty, half]) == 0.25
-    assert foreground_share([]) is None

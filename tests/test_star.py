@@ -445,19 +445,6 @@ def test_round_0_is_that_of_every_other_strategy_and_the_second_stage_is_recorde
     assert star[1]["pseudo"]["count"] == 3
 
 
-def test_a_round_keeps_the_histogram_and_what_was_looked_at(tiny_run):
-    store = tiny_run("star")
-    with np.load(store.folder / "rounds" / "00" / "arrays.npz") as arrays:
-        assert arrays["similarity_counts"].sum() == store.records[0]["unlabeled"]
-        assert len(arrays["similarity_edges"]) == len(arrays["similarity_counts"]) + 1
-
-
-def test_the_truth_is_the_same_after_a_run(tiny_run, tiny):
-    before = tiny.labeled_stack(tiny.subjects).truth.packed.tobytes()
-    tiny_run("star", {"strategy.preset": "reference"})
-    assert tiny.labeled_stack(tiny.subjects).truth.packed.tobytes() == before
-
-
 @pytest.mark.parametrize("padding", [False, True])
 def test_the_size_of_a_block_changes_nothing(star_round, monkeypatch, padding):
     ctx = star_round(padding=padding)

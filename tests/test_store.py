@@ -149,7 +149,7 @@ def test_a_round_without_pseudo_labels_is_one_too(open_store, pool):
         assert json.loads((store.folder / "rounds" / "00" / "query.json").read_text())["scores"] is None
 
 
-def test_the_query_is_written_with_names_scores_and_notes(open_store, pool, folder):
+def test_the_query_is_written_with_names_and_scores(open_store, pool, folder):
     write_round(open_store, pool)
     query = json.loads((folder / "rounds" / "00" / "query.json").read_text())
     assert query["ids"] == pool.unlabeled[[3, 1]].tolist()
@@ -158,7 +158,6 @@ def test_the_query_is_written_with_names_scores_and_notes(open_store, pool, fold
     assert query["slices"] == expected
     scores = np.linspace(0, 1, len(pool.unlabeled)) / 3
     assert {int(i): s for i, s in query["scores"].items()} == dict(zip(pool.unlabeled.tolist(), scores, strict=True))
-    assert query["notes"] == {"threshold": 0.1 + 0.2}
     assert list(read_masks(folder / "rounds" / "00" / "showcase.npz")) == [4]
 
 
