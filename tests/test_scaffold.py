@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_a_new_package_passes_its_own_test(tmp_path, kind):
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path / "my-idea",
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -69,7 +71,8 @@ def test_new_packages_are_installed_in_a_fresh_environment_and_run(tmp_path, alb
 
     def call(*arguments: str) -> str:
         command = [python, "-c", "from albench.cli import main; main()", *arguments]
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         return result.stdout
 
