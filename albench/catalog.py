@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from rich.markup import escape
 
+from albench.config import Network, Protocol, Training
 from albench.errors import AlbenchError
 from albench.registry import DATASETS, STRATEGIES, Entry, find, menu
 
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data"}
+SETTINGS: dict[str, type[Any]] = {"protocol": Protocol, "training": Training, "network": Network}
 
 
 COLUMNS = {STRATEGIES: ("name", "kind", "needs", "paper"), DATASETS: ("name", "what it is")}
@@ -33,25 +35,31 @@ def row(group: str, entry: Entry) -> tuple[str, ...]:
 
 
 def describe(name: str) -> str:
-    """The page of a strategy or a dataset: what it does, its source, its options with their defaults.
+    """The page of a strategy, a dataset or a section of settings: what it is, its source, its options with defaults.
 
     Raises:
         ConfigError: nothing has that name.
     """
-    cls = _find(name)
-    lines = [name, "", _source_text(cls), "", "Options:"]
+    if name in SETTINGS:
+        cls, prefix, text = SETTINGS[name], name, ""
+    else:
+        cls = _find(name)
+        prefix, text = _PREFIX[cls.group], _source_text(cls)
     hints = get_type_hints(cls, include_extras=True)
     required = [field for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
     defaults = {} if required else vars(cls())  # of an object, where a preset has been filled in
+    lines = [name, "", text or inspect.cleandoc(cls.__doc__ or "").splitlines()[0], "", "Options:"]
     for field in dataclasses.fields(cls):
         default = "required" if field in required else f"default {defaults.get(field.name, field.default)!r}"
-        lines.append(f"  {_PREFIX[cls.group]}.{field.name}  ({_in_words(hints[field.name])}, {default})")
+        lines.append(f"  {prefix}.{field.name}  ({_in_words(hints[field.name])}, {default})")
     if not dataclasses.fields(cls):
         lines.append("  none")
     attributes = [inspect.cleandoc(c.__doc__ or "") for c in reversed(cls.__mro__) if dataclasses.is_dataclass(c)]
     meanings = [doc.partition("Attributes:\n")[2].rstrip() for doc in attributes]
     if any(meanings):
         lines += ["", "Meaning:", *(meaning for meaning in meanings if meaning)]
+    if name in SETTINGS:
+        lines += ["", "A dataset may bring defaults of its own, which come before these; --set comes before both."]
     return "\n".join(lines)
 
 

@@ -81,11 +81,15 @@ def run(
     ] = None,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU. All cores if not given.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads of the CPU. All cores if not given.")
+    ] = None,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command again continues it."""
     console = _console()
+    from rich.markup import escape
+
     with console.status("starting"):
         from albench.display import LineDisplay, LiveDisplay, curve
         from albench.loop import Execution
@@ -109,8 +113,8 @@ def run(
         store = run_loop(config, resolved.strategy, resolved.prepared, out, execution, display)
     if len(store.records) == before:
         console.print("this run is finished; nothing to do", highlight=False)
-    console.print(curve(store.records, f"{config.strategy.name} on {config.title}, seed {seed}"))
-    console.print(f"records: {folder}", highlight=False, soft_wrap=True)
+    console.print(curve(store.records, escape(f"{config.strategy.name} on {config.title}, seed {seed}")))
+    console.print(f"records: {escape(str(folder))}", highlight=False, soft_wrap=True)
 
 
 @app.command("list")
@@ -168,8 +172,8 @@ def new(
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A strategy or a dataset.")]) -> None:
-    """Say what a strategy or a dataset does, its source and its parameters."""
+def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, or protocol, training or network.")]) -> None:
+    """Say what a strategy or a dataset does, its source and its options, or what protocol, training and network set."""
     from rich.markup import escape
 
     from albench.catalog import describe
@@ -180,15 +184,14 @@ def show(name: Annotated[str, typer.Argument(help="A strategy or a dataset.")]) 
 @app.command()
 def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = Path("runs")) -> None:
     """List runs: how far they are, and their last Dice."""
+    from rich.markup import escape
     from rich.table import Table
 
     from albench.status import run_states
 
-    if not out.is_dir():
-        raise ConfigError(f"runs must be in an existing folder, '{out}' is not one: give the --out of your runs")
-    table = Table("dataset", "strategy", "seed", "round", "state", "labeled", "slice Dice", "volume Dice")
+    table = Table("dataset", "strategy", "run", "rounds", "state", "labeled", "slice Dice", "volume Dice")
     for state in run_states(out):
-        table.add_row(*state.cells())
+        table.add_row(*map(escape, state.cells()))
     _console().print(table)
 
 

@@ -169,6 +169,7 @@ def build(cls: type[T], options: Mapping[str, object], prefix: str) -> T:
         path = [prefix, *(str(part) for part in first["loc"])]
         where, option = ".".join(path), ".".join(path[:2])
         rule = first["msg"].replace("Input should be", "must be").replace("Field required", "must be given")
+        rule = rule.replace("must be a valid tuple", "must be a list such as [1,2]")
         rule = rule[0].lower() + rule[1:]
         raise ConfigError(f"{where} {rule}, got {first['input']!r}: set it with --set {option}=VALUE") from error
     _check_finite(made, fields, prefix)

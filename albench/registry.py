@@ -50,6 +50,8 @@ def register(name: str) -> Callable[[T], T]:
 
     def add(cls: T) -> T:
         _check_complete(cls)
+        if not cls.__module__.startswith(f"{cls.group}."):
+            _import_folder(cls.group)  # so that a plugin cannot take the name of what comes with albench
         known = _registered[cls.group].get(name)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigError(
@@ -89,12 +91,10 @@ def find(group: str, spec: str) -> type[Any]:
 def menu(group: str) -> list[Entry]:
     """Everything that can be named, sorted by name. A broken plugin is listed with its reason."""
     entries: dict[str, Entry] = {}
-    for module in pkgutil.iter_modules(importlib.import_module(group).__path__):
-        if not module.name.startswith("_"):
-            problem = _import_quietly(f"{group}.{module.name}")
-            if problem:
-                name = module.name.replace("_", "-")
-                entries[name] = Entry(name, None, problem)
+    for module, problem in _import_folder(group).items():
+        if problem:
+            name = module.replace("_", "-")
+            entries[name] = Entry(name, None, problem)
     for point in importlib.metadata.entry_points(group=group):
         try:
             cls = point.load()
@@ -169,6 +169,12 @@ def _check_complete(cls: type) -> None:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         raise ConfigError(f"a plugin must define every abstract method, '{cls.__name__}' lacks {', '.join(missing)}")
+
+
+def _import_folder(group: str) -> dict[str, str]:
+    """Import every module of the folder; its name, and the reason if it fails."""
+    modules = [module.name for module in pkgutil.iter_modules(importlib.import_module(group).__path__)]
+    return {name: _import_quietly(f"{group}.{name}") for name in modules if not name.startswith("_")}
 
 
 def _import_quietly(module: str) -> str:

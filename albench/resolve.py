@@ -11,7 +11,7 @@ import yaml
 
 from albench.cache import Prepared, Progress, prepare
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build, options_of
-from albench.data import Dataset
+from albench.data import Dataset, split_subjects
 from albench.errors import ConfigError
 from albench.registry import DATASETS, STRATEGIES, find, source_digest
 from albench.strategy import Strategy
@@ -59,6 +59,8 @@ def resolve(
     data = make_dataset(dataset, settings)
     suited = by_section(data.defaults())
     sections = {name: suited[name] | user[name] for name in SECTIONS}
+    protocol = build(Protocol, sections["protocol"], "protocol")
+    split_subjects(data.subjects(), protocol.split, protocol.split_seed)  # refuses before the data are prepared
     prepared = prepare(data, progress)
     options = options_of(data)
     network = build(Network, sections["network"], "network")
@@ -69,7 +71,7 @@ def resolve(
         locations={k: v for k, v in options.items() if k in data.locations},
         data_key=prepared.key,
         seed=seed,
-        protocol=build(Protocol, sections["protocol"], "protocol"),
+        protocol=protocol,
         training=build(Training, sections["training"], "training"),
         network=network,
         weights_key=_file_key(network.weights),
@@ -93,7 +95,10 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, object]:
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or "." not in name:
-            raise ConfigError(f"--set must look like training.epochs=30, got '{assignment}'")
+            raise ConfigError(
+                f"--set must name a section and an option, such as training.epochs=30, got '{assignment}': begin with "
+                f"one of {', '.join(SECTIONS)}"
+            )
         try:
             settings[name.strip()] = _number(yaml.safe_load(value))
         except yaml.YAMLError as error:
@@ -102,7 +107,9 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, object]:
 
 
 def _number(value: object) -> object:
-    """YAML reads 1e-4 as text; a user means a number."""
+    """YAML reads 1e-4 and none as text; a user means a number and nothing."""
+    if value in ("none", "None"):
+        return None
     if isinstance(value, str):
         try:
             return float(value)

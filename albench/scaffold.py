@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Literal
@@ -34,6 +35,8 @@ def new_package(kind: Kind, name: str, parent: Path) -> list[Path]:
         raise ConfigError(f"a name must be lower-case words joined by hyphens, got '{name}': try 'my-idea'")
     if name in [entry.name for entry in menu(_GROUPS[kind])]:
         raise ConfigError(f"a {kind} name must be unique, '{name}' is taken: choose another name")
+    if find_spec(name.replace("-", "_")) is not None:
+        raise ConfigError(f"a name must not be that of an installed package, '{name}' is: choose another name")
     folder = parent / name
     if folder.exists():
         raise ConfigError(f"'{folder}' must not exist yet, it does: choose another name or folder")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from albench.errors import StoreError
 from albench.store import find_runs, is_finished, is_running, read_config, read_records
 
 
@@ -14,6 +15,7 @@ class RunState:
     """One run.
 
     Attributes:
+        run: name of its folder.
         done: finished rounds.
         rounds: rounds in all.
         labeled: share of the pool that is labeled in the last finished round.
@@ -23,8 +25,8 @@ class RunState:
 
     dataset: str
     strategy: str
-    seed: int
-    state: Literal["finished", "running", "interrupted"]
+    run: str
+    state: Literal["finished", "running", "interrupted", "damaged"]
     done: int
     rounds: int
     labeled: float | None
@@ -38,7 +40,7 @@ class RunState:
         return [
             self.dataset,
             self.strategy,
-            str(self.seed),
+            self.run,
             f"{self.done}/{self.rounds}",
             self.state,
             share,
@@ -52,14 +54,17 @@ def run_states(out: Path) -> list[RunState]:
 
 
 def _state(folder: Path) -> RunState:
-    config, records = read_config(folder), read_records(folder)
-    assert config is not None  # find_runs looks for it
+    try:
+        config, records = read_config(folder), read_records(folder)
+        assert config is not None  # find_runs looks for it
+    except StoreError:
+        return RunState(folder.parent.parent.name, folder.parent.name, folder.name, "damaged", 0, 0, None, None, None)
     last = records[-1] if records else None
     finished = is_finished(records, config["protocol"]["rounds"])
     return RunState(
         dataset=config["title"],
         strategy=config["strategy"]["name"],
-        seed=config["seed"],
+        run=folder.name,
         state="finished" if finished else "running" if is_running(folder) else "interrupted",
         done=len(records),
         rounds=len(records) if finished else config["protocol"]["rounds"] + 1,

@@ -191,7 +191,9 @@ def config_as_dict(config: RunConfig) -> dict[str, object]:
 
 
 def find_runs(out: Path) -> list[Path]:
-    """Folders of all runs at or below `out`, sorted."""
+    """Folders of all runs at or below `out`, sorted. Raises StoreError if it is no folder."""
+    if not out.is_dir():
+        raise StoreError(f"runs must be in an existing folder, '{out}' is not one: give the --out of your runs")
     return sorted(path.parent for path in out.rglob("config.json"))
 
 
@@ -240,7 +242,7 @@ def is_running(folder: Path) -> bool:
     return is_locked(folder / ".lock")
 
 
-def load_runs(out: Path) -> pd.DataFrame:
+def load_runs(out: Path | str) -> pd.DataFrame:
     """The records of all runs at or below `out`: one row per run, round, subject and metric.
 
     Columns: dataset, strategy, seed, run, round, labeled, share, subject, metric, value. The subject of a metric of
@@ -249,7 +251,7 @@ def load_runs(out: Path) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for folder in find_runs(out):
+    for folder in find_runs(Path(out)):
         config = read_config(folder)
         assert config is not None
         run = {

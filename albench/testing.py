@@ -12,6 +12,7 @@ import hashlib
 import pickle
 import random
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,7 +107,8 @@ def _outcome(rule: str, check: Callable[[], str | None]) -> Check:
     except AlbenchError as error:
         return Check(rule, str(error))
     except Exception as error:  # whatever a plugin does wrong is an outcome
-        return Check(rule, f"it raised {type(error).__name__}: {error}")
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return Check(rule, f"it raised {type(error).__name__}: {error} ({where.filename}:{where.lineno})")
 
 
 def _deterministic(stage: Rehearsal) -> str | None:

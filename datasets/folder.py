@@ -82,7 +82,10 @@ class Folder(Dataset):
         return Volume(values[None], self._binary(labels, mask_path), spacing)
 
     def defaults(self) -> Mapping[str, object]:
-        """A budget of 2 % of the training slices, at least 10; a small network with a fine grid for small slices."""
+        """A budget and, for small slices, a small network with a fine grid.
+
+        The budget is 2 % of the slices that the default split trains on, at least 10.
+        """
         depths, *sides = np.array(self._shapes).T
         budget = {"protocol.budget": max(10, round(0.014 * depths.sum()))}
         small = max(side.max() for side in sides) <= _SMALL

@@ -6,6 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 from samples import TINY
 
+from albench.catalog import describe
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build, options_of
 from albench.errors import ConfigError
 from albench.resolve import parse_settings, resolve
@@ -102,7 +103,11 @@ def test_the_digest_is_the_same_in_another_order_of_options():
         ("protocol", {"rounds": -1}, "protocol.rounds must be greater than or equal to 0, got -1: set it with"),
         ("protocol", {"split": [1, 2, -1]}, r"protocol.split.2 .* 0, got -1: set it with --set protocol.split=VALUE$"),
         ("protocol", {"split": [1, 2]}, r"protocol.split.2 must be given, got \[1, 2\]: set it with --set protocol.sp"),
-        ("protocol", {"split": 3}, "protocol.split must be a valid tuple, got 3: set it with --set protocol.split="),
+        (
+            "protocol",
+            {"split": 3},
+            r"protocol.split must be a list such as \[1,2\], got 3: set it with --set protocol.split=",
+        ),
     ],
 )
 def test_a_wrong_option_is_one_sentence_with_its_name_its_value_and_the_remedy(section, options, sentence):
@@ -161,7 +166,10 @@ def test_assignments_are_read_as_yaml():
 
 @pytest.mark.parametrize("assignment", ["training.epochs", "epochs=3", "=3", "training.epochs 30"])
 def test_an_assignment_without_section_or_equals_sign_is_refused(assignment):
-    with pytest.raises(ConfigError, match=f"--set must look like training.epochs=30, got '{assignment}'"):
+    with pytest.raises(
+        ConfigError,
+        match=f"--set must name a section and an option, such as training.epochs=30, got '{assignment}': begin",
+    ):
         parse_settings([assignment])
 
 
@@ -234,3 +242,15 @@ def test_the_digest_knows_initial_weights_by_content_not_by_path(tmp_path):
     assert resolve("random", "phantom", settings=TINY).config.digest() != before
     second.write_bytes(b"others")
     assert digest(second) != before
+
+
+def test_none_is_nothing():
+    assert parse_settings(["data.labels=none", "data.window=null"]) == {"data.labels": None, "data.window": None}
+
+
+@pytest.mark.parametrize("section", ["protocol", "training", "network"])
+def test_settings_have_a_page_with_every_option(section):
+    page = describe(section)
+    for field in dataclasses.fields(SECTIONS[section]):
+        assert f"  {section}.{field.name}  (" in page
+        assert f"{field.name}: " in page

@@ -254,14 +254,26 @@ def test_the_digest_of_a_plugin_follows_its_file_and_decides_the_run(tmp_path):
     path = write_plugin(tmp_path / "mine.py")
     spec = f"{path}:First"
     first = source_digest(find(STRATEGIES, spec))
-    config = resolve(spec, "phantom", settings={"data.count": 3, "data.depth": 4, "data.side": 16}).config
+    config = resolve(spec, "phantom", settings={"data.count": 7, "data.depth": 4, "data.side": 16}).config
     assert config.strategy.code == first
     write_plugin(path, more="# edited")
     assert source_digest(find(STRATEGIES, spec)) != first
-    edited = resolve(spec, "phantom", settings={"data.count": 3, "data.depth": 4, "data.side": 16}).config
+    edited = resolve(spec, "phantom", settings={"data.count": 7, "data.depth": 4, "data.side": 16}).config
     assert edited.digest() != config.digest()
 
 
 def test_the_classes_of_albench_need_no_digest():
     assert source_digest(find(STRATEGIES, "entropy")) is None
     assert source_digest(find(DATASETS, "phantom")) is None
+
+
+def test_a_plugin_cannot_take_the_name_of_what_comes_with_albench(tmp_path):
+    path = tmp_path / "impostor.py"
+    path.write_text(
+        "from dataclasses import dataclass\n"
+        "from albench.strategy import Query, Strategy, register\n"
+        "@register('strided')\n@dataclass(frozen=True)\nclass Impostor(Strategy):\n"
+        "    def query(self, ctx):\n        return Query(ctx.pool.unlabeled[: ctx.budget])\n"
+    )
+    with pytest.raises(ConfigError, match=r"a strategy name must be unique, 'strided' is taken by albench.strategies"):
+        find(STRATEGIES, f"{path}:Impostor")

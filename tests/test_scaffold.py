@@ -27,6 +27,7 @@ def test_a_new_package_is_complete_and_its_code_is_clean(tmp_path, kind):
     [
         ("My Idea", "a name must be lower-case words joined by hyphens, got 'My Idea': try 'my-idea'"),
         ("entropy", "a strategy name must be unique, 'entropy' is taken: choose another name"),
+        ("torch", "a name must not be that of an installed package, 'torch' is: choose another name"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused(tmp_path, name, sentence):

@@ -15,6 +15,7 @@ import albench
 from albench.data import Split
 from albench.errors import StoreError
 from albench.resolve import resolve
+from albench.status import run_states
 from albench.store import (
     RunStore,
     config_as_dict,
@@ -331,7 +332,7 @@ def test_scores_csv_holds_what_the_records_hold(open_store, pool, folder):
 
 
 def test_runs_are_found_at_any_depth(open_store, pool, tmp_path, folder):
-    assert find_runs(tmp_path / "runs") == []
+    assert find_runs(tmp_path) == []
     write_round(open_store, pool)
     assert find_runs(tmp_path) == find_runs(folder) == [folder]
     assert read_config(folder) is not None
@@ -383,3 +384,20 @@ def test_a_run_can_be_moved(open_store, pool, tmp_path, folder):
     pd.testing.assert_frame_equal(
         load_runs(tmp_path / "elsewhere").drop(columns="run"), load_runs(folder).drop(columns="run")
     )
+
+
+def test_runs_are_loaded_from_a_path_or_its_name_and_a_missing_folder_is_one_sentence(open_store, pool, tmp_path):
+    write_round(open_store, pool)
+    assert len(load_runs(str(tmp_path))) == len(load_runs(tmp_path)) > 0
+    with pytest.raises(StoreError, match=r"runs must be in an existing folder, '.*nowhere' is not one: give the --out"):
+        load_runs(tmp_path / "nowhere")
+
+
+def test_a_damaged_run_hides_no_other(open_store, pool, folder, tmp_path):
+    write_round(open_store, pool)
+    damaged = folder.with_name("seed-9-damaged")
+    damaged.mkdir()
+    (damaged / "config.json").write_text("{")
+    states = {state.run: state.state for state in run_states(tmp_path)}
+    assert states["seed-9-damaged"] == "damaged"
+    assert len(states) == 2
