@@ -1,35 +1,31 @@
 """The prepared set: every volume read once, normalized, scaled, padded and stored as memory-mapped arrays.
 
+`albench.preparation` builds it, under a temporary name by one process at a time, and renames it when it is complete.
 The folder's name is a hash of the dataset's options and of the content of its files, so a changed file or option
-gives a new one. It is built under a temporary name by one process at a time and renamed when it is complete.
+gives a new one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate
 
 from albench.config import options_of
-from albench.data import GRID, Dataset, LabeledStack, SliceStack, Volume, check_volume
-from albench.errors import ConfigError, DataError
-from albench.files import locked, refusing_disk_errors, replacing, write_json
+from albench.data import GRID, Dataset, LabeledStack, SliceStack
+from albench.errors import ConfigError
+from albench.files import locked, write_json
 from albench.masks import PackedMasks
+from albench.places import cache_folder
+from albench.preparation import FORMAT, Progress, build_set
 from albench.registry import source_digest
 
-FORMAT = 1
-
-Progress = Callable[[int, int, str], None]
+__all__ = ["Prepared", "Progress", "cache_folder", "content_key", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,8 @@ class Prepared:
         counts: (s,) slices of each subject.
         valid: (s, 2) height and width that are not padding.
         spacing: (s, 3) millimeters along z, y, x on the working grid.
+        persons: (s,) whose volume each subject is; the split keeps a person's volumes together.
+        intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it was not recorded.
     """
 
     key: str
@@ -53,6 +51,8 @@ class Prepared:
     counts: NDArray[np.int64]
     valid: NDArray[np.int64]
     spacing: NDArray[np.float64]
+    persons: tuple[str, ...]
+    intensity: NDArray[np.float64] | None = None
 
     def stack(self, subjects: Sequence[str]) -> SliceStack:
         """The slices of the named subjects."""
@@ -76,17 +76,12 @@ class Prepared:
         return LabeledStack(stack, PackedMasks.collect((ids, self.masks[stack.rows[ids]]) for ids in by_subject))
 
 
-def cache_folder() -> Path:
-    """`$ALBENCH_CACHE`, or the platform's folder for caches."""
-    if "ALBENCH_CACHE" in os.environ:
-        return Path(os.environ["ALBENCH_CACHE"])
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "albench"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "albench"
-
-
-def prepare(dataset: Dataset, progress: Progress | None = None) -> Prepared:
+def prepare(dataset: Dataset, progress: Progress | None = None, workers: int = 1) -> Prepared:
     """Open the prepared set, building it first if it is not there. Safe when several processes call it at once.
+
+    Args:
+        workers: processes that read volumes; a script that asks for more than one must be importable, its own work
+            under `if __name__ == "__main__":`.
 
     Raises:
         ConfigError: the working size does not fit the network's grid.
@@ -103,7 +98,7 @@ def prepare(dataset: Dataset, progress: Progress | None = None) -> Prepared:
     if not (folder / "meta.json").exists():
         with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
             if not (folder / "meta.json").exists():
-                _build(dataset, folder, progress or (lambda done, total, subject: None))
+                build_set(dataset, folder, progress or (lambda done, total, subject: None), workers)
     meta = json.loads((folder / "meta.json").read_text())
     return Prepared(
         key=key,
@@ -113,6 +108,8 @@ def prepare(dataset: Dataset, progress: Progress | None = None) -> Prepared:
         counts=np.array(meta["counts"]),
         valid=np.array(meta["valid"]),
         spacing=np.array(meta["spacing"]),
+        persons=tuple(meta["persons"]),
+        intensity=np.array(meta["intensity"]),
     )
 
 
@@ -140,101 +137,16 @@ def _file_digests(paths: Sequence[Path]) -> list[tuple[str, str]]:
         name = str(path.resolve())
         known = memo.get(name)
         if known is None or known[:2] != [stat.st_size, stat.st_mtime_ns]:
-            known = [stat.st_size, stat.st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()]
+            known = [stat.st_size, stat.st_mtime_ns, _sha256(path)]
         digests[name] = known
     if digests != memo:
         write_json(memo_path, digests)
     return [(path.name, digests[str(path.resolve())][2]) for path in paths]
 
 
-def _build(dataset: Dataset, folder: Path, progress: Progress) -> None:
-    subjects = list(dataset.subjects())
-    if not subjects:
-        raise DataError(f"dataset '{dataset.title}' must have subjects, it has none: check where its images lie")
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    with refusing_disk_errors(partial):
-        (partial / "subjects").mkdir(parents=True)
-    counts, valid, spacing, foreground = [], [], [], 0
-    for done, subject in enumerate(subjects):
-        progress(done, len(subjects), subject)
-        volume = dataset.load(subject)
-        check_volume(volume, subject)
-        volume = fit_to(_standardized(volume, dataset.window), dataset.size)
-        _, depth, height, width = volume.image.shape
-        counts.append(depth)
-        valid.append((height, width))
-        spacing.append(volume.spacing)
-        foreground += int(volume.mask.sum())
-        with replacing(partial / "subjects" / f"{done}.npz") as file:
-            np.savez(file, image=volume.image.astype(np.float16), mask=volume.mask)
-    if foreground == 0:
-        raise DataError(
-            f"dataset '{dataset.title}' must have foreground in at least one mask, all {len(subjects)} masks are "
-            "empty: check the labels asked for"
-        )
-    _join(partial, len(subjects), np.array(valid), dataset.size)
-    meta = {"subjects": subjects, "counts": counts, "valid": valid, "spacing": spacing}
-    write_json(partial / "meta.json", meta | {"options": options_of(dataset), "format": FORMAT})
-    shutil.rmtree(partial / "subjects")
-    partial.rename(folder)
-    progress(len(subjects), len(subjects), "")
-
-
-def _join(partial: Path, subjects: int, valid: NDArray[np.int64], size: tuple[int, int] | None) -> None:
-    """Write all slices, padded to one shape, into two files. Plain writes: a full disk is an error, not a crash."""
-    # A memory map would end in SIGBUS when the disk is full.
-    height, width = size or [-(-int(side) // GRID) * GRID for side in valid.max(0)]
-    volumes = [np.load(partial / "subjects" / f"{i}.npz") for i in range(subjects)]
-    total = sum(len(volume["mask"]) for volume in volumes)
-    channels = volumes[0]["image"].shape[0]
-    with replacing(partial / "images.npy") as images, replacing(partial / "masks.npy") as masks:
-        for file, dtype, shape in (
-            (images, np.float16, (total, channels, height, width)),
-            (masks, np.uint8, (total, height, width)),
-        ):
-            header = {
-                "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-                "fortran_order": False,
-                "shape": shape,
-            }
-            np.lib.format.write_array_header_1_0(file, header)
-        for volume in volumes:
-            image, mask = volume["image"].swapaxes(0, 1), volume["mask"]
-            pad = ((0, 0), (0, height - mask.shape[1]), (0, width - mask.shape[2]))
-            padded = np.pad(image, (pad[0], (0, 0), *pad[1:]), constant_values=image.min())
-            images.write(padded.tobytes())
-            masks.write(np.pad(mask, pad).tobytes())
-
-
-def _standardized(volume: Volume, window: tuple[float, float] | None) -> Volume:
-    """Clip each channel, then give it mean 0 and standard deviation 1 (a constant one becomes 0)."""
-    channels = []
-    for channel in volume.image:
-        low, high = window or np.percentile(channel, (0.5, 99.5))
-        clipped = np.clip(channel, low, high).astype(np.float64)
-        spread = clipped.std()
-        channels.append((clipped - clipped.mean()) / (spread if spread > 0 else 1.0))
-    return Volume(np.stack(channels).astype(np.float32), volume.mask, volume.spacing)
-
-
-def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
-    """Scale slices in their plane to the largest that fits `size`, square pixels in millimeters.
-
-    Images are interpolated linearly (with an anti-aliasing filter when they shrink); a mask pixel is foreground
-    where the interpolated mask reaches one half. The spacing follows. Slices that fit already are left alone.
-    """
-    if size is None:
-        return volume
-    height, width = volume.mask.shape[1:]
-    dz, dy, dx = volume.spacing
-    scale = min(size[0] / (height * dy), size[1] / (width * dx))
-    new = tuple(
-        max(1, min(limit, round(extent * scale))) for limit, extent in zip(size, (height * dy, width * dx), strict=True)
-    )
-    if new == (height, width):
-        return volume
-    both = np.concatenate([volume.image, volume.mask[None].astype(np.float32)]).swapaxes(0, 1)
-    scaled = interpolate(torch.from_numpy(both), new, mode="bilinear", antialias=True).numpy().swapaxes(0, 1)
-    spacing = (dz, dy * height / new[0], dx * width / new[1])
-    return Volume(scaled[:-1], (scaled[-1] >= 0.5).astype(np.uint8), spacing)
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -13,9 +13,20 @@ from numpy.typing import NDArray
 
 from albench.errors import ConfigError, DataError
 from albench.masks import PackedMasks
+from albench.places import downloads_folder
 from albench.registry import DATASETS, register
 
-__all__ = ["Dataset", "LabeledStack", "SliceStack", "Split", "Volume", "register"]
+__all__ = [
+    "Archive",
+    "Dataset",
+    "LabeledStack",
+    "Problem",
+    "SliceStack",
+    "Split",
+    "Volume",
+    "downloads_folder",
+    "register",
+]
 
 GRID = 16  # the encoder halves the image four times
 
@@ -33,6 +44,36 @@ class Volume:
     image: NDArray[np.float32]
     mask: NDArray[np.uint8]
     spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A public file that a dataset is unpacked from.
+
+    Attributes:
+        url: where it is fetched.
+        md5: what its content must hash to.
+        path: where it is put.
+    """
+
+    url: str
+    md5: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one file of a dataset.
+
+    Attributes:
+        file: the file, or the folder if a file is missing.
+        sentence: the rule, the value and the remedy.
+        serious: the dataset is refused because of it; otherwise it is only worth a look.
+    """
+
+    file: str
+    sentence: str
+    serious: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +107,10 @@ class Dataset(ABC):
     def load(self, subject: str) -> Volume:
         """Read one subject. Raises DataError naming the file, the rule and the remedy."""
 
+    def person(self, subject: str) -> str:
+        """Whose volume it is. Volumes of one person stay in one part of the split; by default there is one each."""
+        return subject
+
     def inputs(self) -> Sequence[Path]:
         """The files whose content decides what `load` returns; empty for generated data."""
         return ()
@@ -73,6 +118,26 @@ class Dataset(ABC):
     def defaults(self) -> Mapping[str, object]:
         """Settings that suit these data, such as {"protocol.budget": 50}; the user's own come after them."""
         return {}
+
+    def archive(self) -> Archive | None:
+        """What `albench data prepare --download` fetches; None when the data are there already.
+
+        Raises:
+            DataError: there is no public archive.
+        """
+        raise DataError(f"a dataset must have a public archive to be downloaded, '{self.name}' has none: leave it out")
+
+    def notes(self) -> Sequence[str]:
+        """What a user should know about the set as it was found, such as volumes that are left out."""
+        return ()
+
+    def problems(self) -> Iterator[Problem]:
+        """Everything that is wrong with the files, not only the first. By default what `load` complains about."""
+        for subject in self.subjects():
+            try:
+                check_volume(self.load(subject), subject)
+            except DataError as error:
+                yield Problem(subject, str(error))
 
 
 @dataclass(frozen=True)
@@ -145,6 +210,25 @@ class Split:
     test: tuple[str, ...]
 
 
+def split_volumes(
+    subjects: Sequence[str], persons: Sequence[str], parts: tuple[float, float, float], seed: int
+) -> Split:
+    """Deal out volumes so that those of one person stay together; `parts` are shares or numbers of persons.
+
+    Args:
+        persons: (s,) whose volume each subject is.
+
+    Raises:
+        ConfigError: as `split_subjects`.
+    """
+    dealt = split_subjects(sorted(set(persons)), parts, seed)
+    volumes = sorted(zip(subjects, persons, strict=True))
+    train, val, test = (
+        tuple(subject for subject, person in volumes if person in part) for part in (dealt.train, dealt.val, dealt.test)
+    )
+    return Split(train, val, test)
+
+
 def split_subjects(subjects: Sequence[str], parts: tuple[float, float, float], seed: int) -> Split:
     """Sort, shuffle with `seed`, and deal out subjects for training, validation and test.
 
@@ -200,7 +284,7 @@ def check_volume(volume: Volume, subject: str) -> None:
             f"subject '{subject}' must have finite intensities, {bad} voxels are NaN or infinite: repair or leave "
             "out the volume"
         )
-    if not np.isin(mask, (0, 1)).all():
+    if (mask > 1).any():
         raise DataError(f"subject '{subject}' must have a mask of 0 and 1, got values up to {mask.max()}")
     if min(volume.spacing) <= 0 or not np.isfinite(volume.spacing).all():
         raise DataError(f"subject '{subject}' must have a positive voxel spacing, got {volume.spacing} mm")

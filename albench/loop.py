@@ -15,7 +15,7 @@ from torch import nn
 from albench.cache import Prepared
 from albench.config import RunConfig
 from albench.cost import Clock, environment
-from albench.data import split_subjects
+from albench.data import split_volumes
 from albench.errors import StrategyError
 from albench.evaluation import Evaluation, evaluate
 from albench.learner import Learner, Weights
@@ -111,7 +111,8 @@ class _Bench:
     ) -> None:
         self.config, self.strategy, self.execution, self.display = config, strategy, execution, display
         self.streams = Streams(config.seed, config.title)
-        self.split = split_subjects(prepared.subjects, config.protocol.split, config.protocol.split_seed)
+        protocol = config.protocol
+        self.split = split_volumes(prepared.subjects, prepared.persons, protocol.split, protocol.split_seed)
         self.val = prepared.labeled_stack(self.split.val)
         self.test = prepared.labeled_stack(self.split.test)
         train = prepared.labeled_stack(self.split.train)

@@ -19,6 +19,7 @@ from albench.errors import ConfigError
 
 STRATEGIES = "albench.strategies"
 DATASETS = "albench.datasets"
+_PLUGIN = "albench_plugin_"  # begins the names of modules that were read from a file
 _KINDS = {STRATEGIES: "strategy", DATASETS: "dataset"}
 
 
@@ -88,6 +89,12 @@ def find(group: str, spec: str) -> type[Any]:
     return cls
 
 
+def address(cls: type) -> str:
+    """Where another process finds the class: what `find` takes."""
+    where = sys.modules[cls.__module__].__file__ if cls.__module__.startswith(_PLUGIN) else cls.__module__
+    return f"{where}:{cls.__qualname__}"
+
+
 def menu(group: str) -> list[Entry]:
     """Everything that can be named, sorted by name. A broken plugin is listed with its reason."""
     entries: dict[str, Entry] = {}
@@ -144,7 +151,7 @@ def _from_path(group: str, spec: str) -> type[Choosable]:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ConfigError(f"a plugin file must exist, '{path}' does not: check the path before the colon")
-    name = f"albench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
+    name = f"{_PLUGIN}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
     if name not in sys.modules:
         module_spec = importlib.util.spec_from_file_location(name, path)
         assert module_spec is not None

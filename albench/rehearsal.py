@@ -133,4 +133,5 @@ def scene() -> Prepared:
         counts=np.array(counts),
         valid=np.array(valid),
         spacing=np.ones((7, 3)),
+        persons=tuple("abcdefg"),
     )

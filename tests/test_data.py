@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albench.cache import cache_folder, content_key, fit_to, prepare
+from albench.cache import cache_folder, content_key, prepare
 from albench.data import Dataset, Volume, split_subjects
 from albench.errors import ConfigError, DataError
 from albench.registry import DATASETS, find
+from albench.standardize import fit_to
 
 
 @dataclass(frozen=True, kw_only=True)

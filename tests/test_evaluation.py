@@ -30,7 +30,7 @@ def evaluate_subjects(images: np.ndarray, masks: np.ndarray) -> Evaluation:
     """The first five slices are of subject a, the rest of subject b; in batches of 2."""
     counts, valid = np.array([5, len(masks) - 5]), np.array([[HEIGHT, WIDTH], [32, 32]])
     spacing = np.array([[3.0, 1.0, 2.0], [2.0, 1.0, 1.0]])
-    labeled = Prepared("key", images, masks, ("a", "b"), counts, valid, spacing).labeled_stack(("a", "b"))
+    labeled = Prepared("key", images, masks, ("a", "b"), counts, valid, spacing, ("a", "b")).labeled_stack(("a", "b"))
     training, device = Training(batch_size=2), torch.device("cpu")
     network = Intensity()
     learner = Learner(
@@ -117,6 +117,7 @@ def test_nothing_is_shown_of_a_subject_without_foreground(tiny, make_round):
         np.array([len(labeled.slices)]),
         np.array([[32, 32]]),
         np.ones((1, 3)),
+        ("a",),
     ).labeled_stack(("a",))
     evaluation = evaluate(make_round().learner, empty)
     assert evaluation.shown == {}

@@ -27,7 +27,7 @@ def padded() -> LabeledStack:
     masks = np.zeros((7, 32, 48), np.uint8)
     for row, (height, width) in enumerate(np.repeat(valid, counts, axis=0)):
         masks[row, :height, :width] = rng.random((height, width)) > 0.6
-    prepared = Prepared("key", images, masks, ("a", "b"), counts, valid, np.ones((2, 3)))
+    prepared = Prepared("key", images, masks, ("a", "b"), counts, valid, np.ones((2, 3)), ("a", "b"))
     return prepared.labeled_stack(("a", "b"))
 
 
