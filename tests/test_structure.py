@@ -28,7 +28,7 @@ MAY_IMPORT = {
         "masks",
         "errors",
     },
-    "albench.datasets": {"data", "errors"},
+    "albench.datasets": {"data", "errors", "masks", "registry"},
     "albench.benchmarks": {"config", "loop", "store", "registry", "resolve", "errors"},
     "albench.reports": {"store", "errors"},
 }

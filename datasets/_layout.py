@@ -1,0 +1,189 @@
+"""Which image belongs to which mask in a folder: by dataset.json, by nnU-Net's names, or by equal names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from albench.data import Problem
+from albench.datasets._nifti import SUFFIXES, Files, not_nifti, stem
+from albench.errors import DataError
+
+FOLDERS = (("imagesTr", "labelsTr"), ("images", "masks"))
+_OTHER_FORMATS = (".mha", ".mhd", ".nrrd", ".nhdr", ".dcm", ".img", ".hdr", ".mgz", ".mgh", ".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What was found.
+
+    Attributes:
+        volumes: files by subject, sorted by name.
+        persons: whose volume it is, where a listing says so.
+        declared: labels that the masks may hold; empty if nothing is declared.
+        modalities: channels of an image, as declared.
+        unlabeled: images of an official test set without labels.
+        options: options of the dataset that a listing sets.
+        listings: the files that decided, beside the images.
+        problems: what is wrong with the folder.
+    """
+
+    volumes: Mapping[str, Files]
+    persons: Mapping[str, str] = field(default_factory=dict)
+    declared: frozenset[int] = frozenset()
+    modalities: int = 1
+    unlabeled: int = 0
+    options: Mapping[str, object] = field(default_factory=dict)
+    listings: tuple[Path, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def checked(self) -> Layout:
+        """The layout itself. Raises DataError with the first serious problem."""
+        for problem in self.problems:
+            if problem.serious:
+                raise DataError(problem.sentence)
+        return self
+
+
+def read_folder(root: Path) -> Layout:
+    """Pair the images and masks of a folder. Raises DataError if it does not exist."""
+    if not root.is_dir():
+        raise DataError(f"data.root must be an existing folder, '{root}' is not: set it with --data-root")
+    problems: list[Problem] = []
+    images_name, masks_name = next((names for names in FOLDERS if (root / names[0]).is_dir()), FOLDERS[0])
+    images, masks = (_by_stem(root / name, problems) for name in (images_name, masks_name))
+    listing = root / "dataset.json"
+    content = _content(listing, problems)
+    volumes: dict[str, Files]
+    if "training" in content:
+        volumes = {stem(files.images[0]): files for files in _listed(root, content["training"], problems)}
+        known = {path.name for files in volumes.values() for path in files.images}
+        problems += [
+            Problem(str(path), f"'{path}' should be listed in dataset.json, it is not: it is left out", False)
+            for path in images.values()
+            if path.name not in known
+        ]
+    else:
+        volumes = _by_name(images, masks, masks_name, problems)
+    if not images and not volumes:
+        pairs = " or ".join(f"{image}/ with {mask}/" for image, mask in FOLDERS)
+        sentence = f"'{root}' must hold images in imagesTr/ and masks in labelsTr/, found none: check the path"
+        problems.insert(0, Problem(str(root), f"{sentence} ({pairs})"))
+    test = content.get("test", [])
+    return Layout(
+        volumes=dict(sorted(volumes.items())),
+        declared=_declared(content),
+        modalities=_modalities(content),
+        unlabeled=len(test) if isinstance(test, list) else 0,
+        listings=(listing,) if listing.exists() else (),
+        problems=tuple(problems),
+    )
+
+
+def missing(files: Files, wanted_by: str) -> list[Problem]:
+    """A problem for every file that a listing names and that does not exist."""
+    return [
+        Problem(str(path), f"'{path}' must exist, {wanted_by} lists it: add the file or remove the line")
+        for path in (*files.images, files.mask)
+        if not path.is_file()
+    ]
+
+
+def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        if path.name.endswith(SUFFIXES):
+            if stem(path) in found:
+                sentence = (
+                    f"a volume must be there once, '{path}' is there as '{found[stem(path)].name}' too: remove one"
+                )
+                problems.append(Problem(str(path), sentence))
+            found[stem(path)] = path
+        elif path.suffix.lower() in _OTHER_FORMATS:
+            problems.append(Problem(str(path), not_nifti(path)))
+    return found
+
+
+def _by_name(
+    images: Mapping[str, Path], masks: Mapping[str, Path], masks_name: str, problems: list[Problem]
+) -> dict[str, Files]:
+    """Pair equal names; in nnU-Net's way, `case_0000` and `case_0001` are the channels of `case`."""
+    volumes: dict[str, Files] = {}
+    for name, path in images.items():
+        numbered = re.fullmatch(r"(.+)_\d{4}", name)
+        case = name if name in masks or not numbered else numbered[1]
+        if case in masks:
+            before = volumes[case].images if case in volumes else ()
+            volumes[case] = Files((*before, path), masks[case])
+        else:
+            problems.append(_no_mask(path, masks_name))
+    problems += [
+        Problem(str(path), f"a mask should have an image, '{path}' has none: it is left out", False)
+        for case, path in masks.items()
+        if case not in volumes
+    ]
+    return volumes
+
+
+def _no_mask(image: Path, folder: str) -> Problem:
+    sentence = f"every image must have a mask, '{image}' has none in {folder}/: add it or remove the image"
+    return Problem(str(image), sentence)
+
+
+def _listed(root: Path, entries: object, problems: list[Problem]) -> list[Files]:
+    try:
+        listed = [Files((root / entry["image"],), root / entry["label"]) for entry in entries]  # type: ignore[attr-defined]
+    except (KeyError, TypeError):
+        problems.append(_bad_listing(root / "dataset.json"))
+        return []
+    for files in listed:
+        image, mask = files.images[0], files.mask
+        if image.is_file() and not mask.is_file():
+            problems.append(_no_mask(image, mask.parent.name))
+        else:
+            problems += missing(files, "dataset.json")
+    return [files for files in listed if files.images[0].is_file() and files.mask.is_file()]
+
+
+def _content(listing: Path, problems: list[Problem]) -> dict[str, object]:
+    if not listing.exists():
+        return {}
+    try:
+        content = json.loads(listing.read_text())
+        if isinstance(content, dict) and ("training" in content or "file_ending" in content):
+            return content
+    except ValueError:
+        pass
+    problems.append(_bad_listing(listing))
+    return {}
+
+
+def _bad_listing(listing: Path) -> Problem:
+    return Problem(
+        str(listing),
+        f'\'{listing}\' must list its subjects under "training", each with "image" and "label": mend or remove it',
+    )
+
+
+def _modalities(content: Mapping[str, object]) -> int:
+    """Channels that the Decathlon's dataset.json declares; nnU-Net's are files of their own."""
+    names = content.get("modality")
+    return max(1, len(names)) if isinstance(names, dict) else 1
+
+
+def _declared(content: Mapping[str, object]) -> frozenset[int]:
+    """Labels are keys in the Decathlon's dataset.json and values in nnU-Net's."""
+    labels = content.get("labels")
+    if not isinstance(labels, dict):
+        return frozenset()
+    for values in (labels, labels.values()):
+        try:
+            return frozenset(int(value) for value in values)
+        except (ValueError, TypeError):
+            continue
+    return frozenset()
