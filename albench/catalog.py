@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from albench.config import Network, Protocol, Training
 from albench.errors import AlbenchError
-from albench.registry import DATASETS, STRATEGIES, Entry, find, menu
+from albench.registry import DATASETS, STRATEGIES, Entry, find, has_siblings, menu
 
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data"}
 SETTINGS: dict[str, type[Any]] = {"protocol": Protocol, "training": Training, "network": Network}
@@ -100,5 +100,9 @@ _LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def _source_text(cls: type) -> str:
-    """The docstring of the module, or of a class that is not alone in its module's sentence."""
-    return inspect.cleandoc(sys.modules[cls.__module__].__doc__ or cls.__doc__ or cls.__name__)
+    """The docstring of the module; after that of the class, if the module has others to choose."""
+    module = inspect.cleandoc(sys.modules[cls.__module__].__doc__ or "")
+    own = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[0].rstrip()
+    if module and not has_siblings(cls):
+        return module
+    return "\n\n".join(text for text in (own, module) if text) or cls.__name__

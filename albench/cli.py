@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from albench import __version__
+from albench.cli_data import data
 from albench.errors import AlbenchError, ConfigError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data)
 
 
 class Menu(str, Enum):

@@ -125,7 +125,9 @@ class Dataset(ABC):
         Raises:
             DataError: there is no public archive.
         """
-        raise DataError(f"a dataset must have a public archive to be downloaded, '{self.name}' has none: leave it out")
+        raise DataError(
+            f"a dataset must have a public archive to be downloaded, '{self.name}' has none: leave --download out"
+        )
 
     def notes(self) -> Sequence[str]:
         """What a user should know about the set as it was found, such as volumes that are left out."""

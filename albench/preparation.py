@@ -62,6 +62,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
         "valid": [fact.shape[2:] for fact in facts],
         "spacing": [fact.spacing for fact in facts],
         "intensity": [fact.intensity for fact in facts],
+        "title": dataset.title,
         "options": options_of(dataset),
         "format": FORMAT,
     }

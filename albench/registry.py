@@ -126,6 +126,11 @@ def source_digest(cls: type) -> str | None:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
 
 
+def has_siblings(cls: type[Choosable]) -> bool:
+    """Whether other names come from the module of this class."""
+    return sum(other.__module__ == cls.__module__ for other in _registered[cls.group].values()) > 1
+
+
 def _usable(group: str) -> dict[str, type[Choosable]]:
     """What was registered, without the classes of a file whose import failed further down."""
     return {name: cls for name, cls in _registered[group].items() if cls.__module__ in sys.modules}

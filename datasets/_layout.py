@@ -40,6 +40,10 @@ class Layout:
     listings: tuple[Path, ...] = ()
     problems: tuple[Problem, ...] = ()
 
+    def all_channels(self) -> tuple[int, ...] | None:
+        """What to read of an image: all that is declared, or None for images without channels."""
+        return tuple(range(self.modalities)) if self.modalities > 1 else None
+
     def checked(self) -> Layout:
         """The layout itself. Raises DataError with the first serious problem."""
         for problem in self.problems:

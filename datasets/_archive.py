@@ -1,0 +1,70 @@
+"""Where a task of the Decathlon lies: its unpacked folder, or its archive, which is unpacked beside itself once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+from albench.data import Archive
+from albench.errors import DataError, StoreError
+
+
+def public_archive(task: str, folder: Path) -> Archive:
+    """The archive of MONAI's copy of the Decathlon, to be put into `folder`."""
+    from monai.apps.datasets import DecathlonDataset  # takes seconds
+
+    return Archive(DecathlonDataset.resource[task], DecathlonDataset.md5[task], folder / f"{task}.tar")
+
+
+def located(task: str, root: Path) -> Path | None:
+    """The folder of the task or its .tar: `root` itself or something in it; None if neither is there."""
+    for folder in (root, root / task):
+        if (folder / "imagesTr").is_dir():
+            return folder
+    for archive in (root, root / f"{task}.tar"):
+        if archive.suffix == ".tar" and archive.is_file():
+            return archive
+    return None
+
+
+def unpacked(archive: Path, task: str) -> Path:
+    """The folder that the archive holds, unpacked beside it. Safe when killed, and when two processes do it at once.
+
+    Raises:
+        DataError: the archive is damaged or holds something else.
+        StoreError: there is no room or no right to write.
+    """
+    folder = archive.parent / task
+    if folder.is_dir():
+        return folder
+    partial = archive.parent / f".{task}.{os.getpid()}.partial"
+    try:
+        _extract(archive, partial)
+        if not (partial / task / "imagesTr").is_dir():
+            raise DataError(f"'{archive}' must hold {task}/imagesTr, it does not: fetch the archive of {task}")
+        try:
+            (partial / task).rename(folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster
+                raise
+    except OSError as error:
+        raise StoreError(
+            f"'{archive.parent}' must have room for the unpacked archive, the system says '{error.strerror}': unpack "
+            "it elsewhere and say where with --data-root"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _extract(archive: Path, target: Path) -> None:
+    from monai.apps.utils import extractall  # refuses links and paths that lead out of the folder
+
+    try:
+        extractall(archive, target, has_base=False)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise DataError(
+            f"'{archive}' must be a whole .tar archive, it cannot be unpacked ({error}): fetch it again"
+        ) from error

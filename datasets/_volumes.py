@@ -1,0 +1,84 @@
+"""What all datasets of NIfTI files share: from a layout of files and a way of reading to subjects and volumes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from albench.data import Dataset, Problem, Volume
+from albench.datasets._layout import Layout
+from albench.datasets._nifti import Axis, Reading, inspect, load
+
+FOR_SMALL_SLICES: dict[str, object] = {
+    "network.backbone": "resnet18",
+    "network.width": 0.5,
+    "network.decoder_width": 32,
+    "network.stem_stride": 2,
+    "training.batch_size": 16,
+    "training.lr": 1e-3,
+    "training.lr_incremental": 3e-4,
+    "training.epochs": 40,
+    "protocol.rounds": 6,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NiftiVolumes(Dataset):
+    """Volumes in NIfTI files.
+
+    Volumes are turned to the nearest orientation with x to the left, y to the back and z up, then cut along `axis`.
+
+    Attributes:
+        axis: how slices lie: across x (sagittal), y (coronal) or z (axial).
+        mask_grid: `own` asks for masks on the grid of their images; `image` trusts the array and ignores the mask's
+            header.
+    """
+
+    locations: ClassVar[tuple[str, ...]] = ("root",)
+
+    axis: Axis = "axial"
+    mask_grid: Literal["own", "image"] = "own"
+
+    @abstractmethod
+    def _find(self) -> Layout:
+        """Which files there are."""
+
+    @abstractmethod
+    def _reading(self) -> Reading:
+        """How they become volumes."""
+
+    def subjects(self) -> Sequence[str]:
+        """Names of the volumes, sorted."""
+        return sorted(self._layout.checked().volumes)
+
+    def person(self, subject: str) -> str:
+        """Whose volume it is, where the names or a list say so."""
+        return self._layout.persons.get(subject, subject)
+
+    def inputs(self) -> Sequence[Path]:
+        """All images and masks, and the file that lists them."""
+        volumes = self._layout.checked().volumes
+        files = [path for subject in self.subjects() for path in (*volumes[subject].images, volumes[subject].mask)]
+        return [*files, *self._layout.listings]
+
+    def load(self, subject: str) -> Volume:
+        """Read the image and the mask of one subject."""
+        return load(self._layout.checked().volumes[subject], self._reading())
+
+    def notes(self) -> Sequence[str]:
+        """How many images without labels are left out."""
+        count = self._layout.unlabeled
+        return [f"{count} images of the official test set have no labels and are left out"] if count else []
+
+    def problems(self) -> Iterator[Problem]:
+        """Everything that is wrong with the folder and its files."""
+        yield from self._layout.problems
+        yield from inspect(self._layout.volumes, self._reading())
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return self._find()

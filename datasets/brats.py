@@ -1,0 +1,160 @@
+"""Gliomas in MRI: the training data of BraTS [1] 2019, 2020, 2021 or 2023, which need a registration.
+
+One folder per subject, anywhere under `data.root`:
+
+    HGG/BraTS19_X_1/BraTS19_X_1_flair.nii.gz, _t1, _t1ce, _t2, _seg             2019, with LGG/ beside HGG/
+    BraTS20_Training_001/BraTS20_Training_001_flair.nii.gz, ...                 2020, grades in name_mapping.csv
+    BraTS2021_00000/BraTS2021_00000_flair.nii.gz, ...                           2021
+    BraTS-GLI-00000-000/BraTS-GLI-00000-000-t2f.nii.gz, -t1n, -t1c, -t2w, -seg  2023
+
+Defaults are the STAR paper's [2]: FLAIR of the 76 low-grade gliomas of 2019, 240 x 240 pixels, 50, 14 and 12 subjects,
+every 10th slice first, then 100 per round, batches of 32.
+
+Differences from the paper: its text says that the target is the tumor core, but its code makes foreground of every
+label, which is the whole tumor; here `whole-tumor` is the default and `tumor-core` an option. Its code normalizes by
+mean and standard deviation over all voxels of all training volumes, background included; here each volume is clipped to
+its 0.5th and 99.5th percentiles and gets mean 0 and standard deviation 1, background included, because MRI has no unit
+that volumes share and the prepared data should not depend on the split.
+
+[1] Baid et al. The RSNA-ASNR-MICCAI BraTS 2021 benchmark on brain tumor segmentation. arXiv:2107.02314, 2021.
+[2] Ma et al. STAR. MICCAI 2025.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from albench.data import Archive, Problem, downloads_folder, register
+from albench.datasets._layout import Layout
+from albench.datasets._nifti import SUFFIXES, Files, Reading
+from albench.datasets._volumes import NiftiVolumes
+from albench.errors import DataError
+
+Scan = Literal["flair", "t1", "t1ce", "t2"]
+
+_ENDINGS: Mapping[Scan, tuple[str, ...]] = {
+    "flair": ("_flair", "-t2f"),
+    "t1": ("_t1", "-t1n"),
+    "t1ce": ("_t1ce", "-t1c"),
+    "t2": ("_t2", "-t2w"),
+}
+_MASK = ("_seg", "-seg")
+# 1 necrosis, 2 edema, 4 enhancing tumor until 2021, 3 enhancing tumor since 2023
+_LABELS = {"whole-tumor": (1, 2, 3, 4), "tumor-core": (1, 3, 4), "enhancing": (3, 4)}
+
+
+@register("brats")
+@dataclass(frozen=True, kw_only=True)
+class Brats(NiftiVolumes):
+    """Gliomas in MRI: BraTS 2019, 2020, 2021 or 2023, with the protocol of the STAR paper.
+
+    Attributes:
+        root: a folder with the folders of the subjects, at any depth; None looks for BraTS where downloads are put.
+        sequences: the MRI sequences that are the channels.
+        target: what is foreground.
+        grade: which gliomas; the years 2021 and 2023 do not tell, so that only `any` works there.
+    """
+
+    root: str | None = None
+    sequences: tuple[Scan, ...] = ("flair",)
+    target: Literal["whole-tumor", "tumor-core", "enhancing"] = "whole-tumor"
+    grade: Literal["LGG", "HGG", "any"] = "LGG"
+    size: tuple[int, int] | None = (240, 240)
+
+    def defaults(self) -> Mapping[str, object]:
+        """The STAR paper's protocol."""
+        return {
+            "protocol.interval": 10,
+            "protocol.budget": 100,
+            "protocol.split": [50, 14, 12],
+            "training.batch_size": 32,
+            "network.backbone": "resnet50",
+        }
+
+    def archive(self) -> Archive | None:
+        """None if the data are there; nobody may pass them on."""
+        if self._root.is_dir():
+            return None
+        raise DataError(_registration(self._root))
+
+    @property
+    def _root(self) -> Path:
+        return downloads_folder() / "BraTS" if self.root is None else Path(self.root)
+
+    def _find(self) -> Layout:
+        folders = _subject_folders(self._root) if self._root.is_dir() else {}
+        if not folders:
+            raise DataError(_registration(self._root))
+        if self.grade != "any":
+            grades = _grades(self._root, folders)
+            folders = {name: folder for name, folder in folders.items() if grades.get(name) == self.grade}
+            if not folders:
+                raise DataError(
+                    f"data.grade must be told by folders LGG and HGG or by name_mapping.csv, '{self._root}' has no "
+                    f"{self.grade} subject: use data.grade=any, and protocol.split=[0.7,0.15,0.15] to use all of them"
+                )
+        volumes: dict[str, Files] = {}
+        problems: list[Problem] = []
+        for name, folder in folders.items():
+            try:
+                images = tuple(_file(folder, name, _ENDINGS[sequence]) for sequence in self.sequences)
+                volumes[name] = Files(images, _mask(folder, name))
+            except DataError as error:
+                problems.append(Problem(str(folder), str(error)))
+        persons = {name: _person(name) for name in volumes}
+        return Layout(volumes=volumes, persons=persons, problems=tuple(problems))
+
+    def _reading(self) -> Reading:
+        return Reading(axis=self.axis, labels=_LABELS[self.target], same_grid=self.mask_grid == "own")
+
+
+def _registration(root: Path) -> str:
+    return (
+        f"BraTS must be asked for by yourself, '{root}' does not hold it: register at https://www.synapse.org/brats "
+        "and say with --data-root where the training data are, one folder per subject with files such as "
+        "BraTS19_X_1_flair.nii.gz and BraTS19_X_1_seg.nii.gz, or BraTS-GLI-00000-000-t2f.nii.gz and "
+        "BraTS-GLI-00000-000-seg.nii.gz"
+    )
+
+
+def _subject_folders(root: Path) -> dict[str, Path]:
+    """Every folder called BraTS... with NIfTI files named after it, by name."""
+    names = sorted(path for path in root.rglob("BraTS*") if path.is_dir() and not path.name.startswith("."))
+    return {path.name: path for path in names if any(path.glob(f"{path.name}[_-]*.nii*"))}
+
+
+def _file(folder: Path, name: str, endings: tuple[str, ...]) -> Path:
+    for ending in endings:
+        for suffix in SUFFIXES:
+            path = folder / f"{name}{ending}{suffix}"
+            if path.is_file():
+                return path
+    wanted = " or ".join(f"{name}{ending}.nii.gz" for ending in endings)
+    raise DataError(f"'{folder}' must hold {wanted}, it does not: fetch the subject again or remove its folder")
+
+
+def _mask(folder: Path, name: str) -> Path:
+    """The file _seg; one subject of 2020 has the mask of another name, which holds `Segm`."""
+    others = sorted(path for path in folder.glob("*Segm*") if path.name.endswith(SUFFIXES))
+    return others[0] if len(others) == 1 else _file(folder, name, _MASK)
+
+
+def _grades(root: Path, folders: Mapping[str, Path]) -> dict[str, str]:
+    """LGG or HGG, from the folder above a subject or from name_mapping.csv."""
+    grades = {name: folder.parent.name for name, folder in folders.items() if folder.parent.name in ("LGG", "HGG")}
+    for table in sorted(root.rglob("name_mapping.csv")):
+        with table.open(newline="") as file:
+            for row in csv.DictReader(file):
+                grades |= {value: row["Grade"] for value in row.values() if value in folders and row.get("Grade")}
+    return grades
+
+
+def _person(name: str) -> str:
+    """Names of 2019 and 2023 end in the number of the visit."""
+    visit = re.fullmatch(r"(BraTS19_.+)_\d+|(BraTS-[A-Za-z]+-\d+)-\d+", name)
+    return (visit[1] or visit[2]) if visit else name

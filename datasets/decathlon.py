@@ -1,0 +1,151 @@
+"""The ten tasks of the Medical Segmentation Decathlon [1], by the names of their organs.
+
+`albench data prepare NAME --download` fetches MONAI's copy. The official test images have no labels and are left out;
+the labeled ones are split into training, validation and test. Where a task has several labels, `data.labels` chooses
+the target.
+
+Spleen follows the STAR paper [2]: every 10th slice first, then 50 per round, batches of 16, ResNet-50, 512 x 512
+pixels, 28, 6 and 7 volumes. The other tasks buy about 2 % of the training slices per round.
+
+Differences from the paper: it does not say which window it clips to; [-57, 164] HU is that of MONAI's spleen tutorial.
+It does not say over what it normalizes; here each volume gets mean 0 and standard deviation 1 after clipping, so that
+the prepared data do not depend on the split. The windows of the other CT tasks are common choices for the organ.
+
+[1] Antonelli et al. The Medical Segmentation Decathlon. Nature Communications 13:4128, 2022.
+[2] Ma et al. STAR. MICCAI 2025.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from albench.data import register
+from albench.datasets._decathlon import Decathlon, Task
+from albench.datasets._volumes import FOR_SMALL_SLICES
+
+_ABDOMEN = (-175.0, 250.0)  # HU
+
+
+def _settings(budget: int, batch: int) -> dict[str, object]:
+    return {"protocol.interval": 10, "protocol.budget": budget, "training.batch_size": batch}
+
+
+@register("brain-tumor")
+@dataclass(frozen=True, kw_only=True)
+class BrainTumor(Decathlon):
+    """Decathlon, whole brain tumor in MRI: 484 volumes of FLAIR, T1, T1 with contrast, T2.
+
+    Labels are 1 edema, 2 non-enhancing tumor, 3 enhancing tumor.
+    """
+
+    task: ClassVar[Task] = Task("Task01_BrainTumour", _settings(1000, 32))
+    labels: tuple[int, ...] = (1, 2, 3)
+    size: tuple[int, int] | None = (240, 240)
+
+
+@register("heart")
+@dataclass(frozen=True, kw_only=True)
+class Heart(Decathlon):
+    """Decathlon, left atrium in MRI: 20 volumes."""
+
+    task: ClassVar[Task] = Task("Task02_Heart", _settings(30, 16))
+    size: tuple[int, int] | None = (320, 320)
+
+
+@register("liver")
+@dataclass(frozen=True, kw_only=True)
+class Liver(Decathlon):
+    """Decathlon, liver with its tumors in CT: 131 volumes.
+
+    Labels are 1 liver, 2 tumor.
+    """
+
+    task: ClassVar[Task] = Task("Task03_Liver", _settings(800, 16))
+    labels: tuple[int, ...] = (1, 2)
+    size: tuple[int, int] | None = (512, 512)
+    window: tuple[float, float] | None = _ABDOMEN
+
+
+@register("hippocampus")
+@dataclass(frozen=True, kw_only=True)
+class Hippocampus(Decathlon):
+    """Decathlon, hippocampus in MRI: 260 small volumes.
+
+    Labels are 1 anterior, 2 posterior.
+    """
+
+    task: ClassVar[Task] = Task("Task04_Hippocampus", FOR_SMALL_SLICES | {"protocol.budget": 130})
+    labels: tuple[int, ...] = (1, 2)
+
+
+@register("prostate")
+@dataclass(frozen=True, kw_only=True)
+class Prostate(Decathlon):
+    """Decathlon, whole prostate in MRI: 32 volumes of T2 and ADC.
+
+    Labels are 1 peripheral zone, 2 transition zone.
+    """
+
+    task: ClassVar[Task] = Task("Task05_Prostate", _settings(10, 16))
+    labels: tuple[int, ...] = (1, 2)
+    size: tuple[int, int] | None = (320, 320)
+
+
+@register("lung")
+@dataclass(frozen=True, kw_only=True)
+class Lung(Decathlon):
+    """Decathlon, lung tumors in CT: 63 volumes."""
+
+    task: ClassVar[Task] = Task("Task06_Lung", _settings(250, 16))
+    size: tuple[int, int] | None = (512, 512)
+    window: tuple[float, float] | None = (-1000.0, 400.0)
+
+
+@register("pancreas")
+@dataclass(frozen=True, kw_only=True)
+class Pancreas(Decathlon):
+    """Decathlon, pancreas with its tumors in CT: 281 volumes.
+
+    Labels are 1 pancreas, 2 tumor.
+    """
+
+    task: ClassVar[Task] = Task("Task07_Pancreas", _settings(360, 16))
+    labels: tuple[int, ...] = (1, 2)
+    size: tuple[int, int] | None = (512, 512)
+    window: tuple[float, float] | None = _ABDOMEN
+
+
+@register("hepatic-vessel")
+@dataclass(frozen=True, kw_only=True)
+class HepaticVessel(Decathlon):
+    """Decathlon, vessels of the liver in CT: 303 volumes.
+
+    Labels are 1 vessel, 2 tumor.
+    """
+
+    task: ClassVar[Task] = Task("Task08_HepaticVessel", _settings(290, 16))
+    size: tuple[int, int] | None = (512, 512)
+    window: tuple[float, float] | None = _ABDOMEN
+
+
+@register("spleen")
+@dataclass(frozen=True, kw_only=True)
+class Spleen(Decathlon):
+    """Decathlon, spleen in CT: 41 volumes, with the protocol of the STAR paper."""
+
+    task: ClassVar[Task] = Task(
+        "Task09_Spleen", _settings(50, 16) | {"protocol.split": [28, 6, 7], "network.backbone": "resnet50"}
+    )
+    size: tuple[int, int] | None = (512, 512)
+    window: tuple[float, float] | None = (-57.0, 164.0)
+
+
+@register("colon")
+@dataclass(frozen=True, kw_only=True)
+class Colon(Decathlon):
+    """Decathlon, colon cancer in CT: 126 volumes."""
+
+    task: ClassVar[Task] = Task("Task10_Colon", _settings(190, 16))
+    size: tuple[int, int] | None = (512, 512)
+    window: tuple[float, float] | None = _ABDOMEN
