@@ -40,7 +40,7 @@ def prepare_data(
         from albench.download import fetch
 
         with _bar(console, f"fetching {archive.url}", in_bytes=True) as show:
-            fetch(archive, lambda done, total: show(done, total))
+            fetch(archive, show)
     prepared = _prepared(dataset, console, workers)
     total, channels, height, width = prepared.images.shape
     size = f"{height} x {width}" + (f" with {channels} channels" if channels > 1 else "")

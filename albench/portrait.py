@@ -20,10 +20,9 @@ def numbers(prepared: Prepared) -> Mapping[str, str]:
     foreground = [prepared.masks[rows].mean((1, 2)) for rows in _rows(prepared)]
     shares = np.concatenate(foreground)
     areas = np.repeat(prepared.valid.prod(1), prepared.counts) / (height * width)
-    persons = len(set(prepared.persons))
+    volumes, persons = len(prepared.subjects), len(set(prepared.persons))
     facts = {
-        "subjects": f"{len(prepared.subjects)}"
-        + (f" of {persons} persons" if persons < len(prepared.subjects) else ""),
+        "subjects": f"{volumes}" if persons == volumes else f"{persons}, with {volumes} volumes",
         "slices": f"{total}, {_range(prepared.counts)} per subject",
         "pixels": f"{height} x {width}, {channels} channel" + ("s" if channels > 1 else ""),
         "slices with foreground": f"{(shares > 0).mean():.1%}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tarfile
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from albench.data import Archive
 from albench.errors import DataError, StoreError
+
+_END = 1024  # zeros, at the end of every tar archive
 
 
 def public_archive(task: str, folder: Path) -> Archive:
@@ -62,7 +65,12 @@ def unpacked(archive: Path, task: str) -> Path:
 def _extract(archive: Path, target: Path) -> None:
     from monai.apps.utils import extractall  # refuses links and paths that lead out of the folder
 
+    logging.getLogger("monai.apps").setLevel(logging.WARNING)
     try:
+        with archive.open("rb") as file:
+            file.seek(-_END, os.SEEK_END)
+            if any(file.read()):  # tarfile takes one that was cut between two members for whole
+                raise tarfile.ReadError("it ends early")
         extractall(archive, target, has_base=False)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise DataError(

@@ -24,6 +24,14 @@ TINY: dict[str, object] = {
 }
 
 
+TINY_TRAINING = {name: value for name, value in TINY.items() if not name.startswith("data.")} | {
+    "network.backbone": "resnet18",
+    "training.batch_size": 8,
+    "protocol.rounds": 1,
+    "training.epochs": 1,
+}
+
+
 class Silent:
     """A display that shows nothing."""
 
@@ -54,3 +62,20 @@ def write_pair(
 def without_times(record: Record) -> Record:
     """A record without what may differ between two equal runs."""
     return {key: value for key, value in record.items() if key != "cost"}
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    """Call the command line in this process; gives exit code and all that it says, in one line."""
+    from typer.testing import CliRunner
+
+    from albench.cli import app
+
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    return result.exit_code, " ".join(result.output.split())
+
+
+def tiny_training_arguments(**others: object) -> list[str]:
+    """A run of two trainings on any data, as arguments of the command line; `data__size` sets data.size."""
+    settings = TINY_TRAINING | {name.replace("__", "."): value for name, value in others.items()}
+    arguments = [f"{name}={str(value).replace(' ', '')}" for name, value in settings.items()]
+    return [*(part for argument in arguments for part in ("--set", argument)), "--threads", "1"]

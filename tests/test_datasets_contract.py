@@ -1,4 +1,4 @@
-"""What every dataset must do that needs no options; the others have tests of their own."""
+"""What every dataset must do that needs no files; the others have tests of their own."""
 
 import dataclasses
 
@@ -9,13 +9,7 @@ from albench.data import Dataset, check_volume
 from albench.registry import DATASETS, find, menu
 from albench.resolve import resolve
 
-
-def _needs_no_options(cls: type) -> bool:
-    defaults = (field.default is dataclasses.MISSING for field in dataclasses.fields(cls))
-    return not any(defaults)
-
-
-_NAMES = [entry.name for entry in menu(DATASETS) if entry.cls is not None and _needs_no_options(entry.cls)]
+_NAMES = [entry.name for entry in menu(DATASETS) if entry.cls is not None and not entry.cls.locations]
 
 
 @pytest.fixture(params=_NAMES)
