@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from albench.registry import STRATEGIES, find, menu
+from albench.registry import DATASETS, STRATEGIES, find, menu
 from albench.testing import check_strategy
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +37,13 @@ def test_the_readme_lists_every_strategy_and_no_other():
     assert named == {entry.name for entry in ours}
 
 
+def test_the_readme_lists_every_dataset_and_no_other():
+    table = (ROOT / "README.md").read_text().partition("| name | what it is |")[2].partition("[More on data]")[0]
+    named = {name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`([a-z-]+)`", row)}
+    ours = [entry for entry in menu(DATASETS) if entry.cls and entry.cls.__module__.startswith("albench.datasets.")]
+    assert named == {entry.name for entry in ours}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_of_a_document_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
@@ -52,5 +59,7 @@ def test_commands_and_options_of_a_document_exist(document):
     commands = get_command(app).commands
     for line in re.findall(r"^    (?:\.venv/bin/)?albench (.*)$", document.read_text(), re.MULTILINE):
         words = line.split()
-        known = {option for parameter in commands[words[0]].params for option in parameter.opts}
+        command = commands[words[0]]
+        command = getattr(command, "commands", {}).get(words[1], command)
+        known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
