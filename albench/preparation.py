@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -95,9 +96,10 @@ def prepare_subject(dataset: Dataset, subject: str, base: Path) -> None:
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
     volume = fit_to(standardized(volume, dataset.window), dataset.size)
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
-    for suffix, values in (("image", image), ("mask", volume.mask)):
+    for suffix, values in (("image", image), ("mask", np.ascontiguousarray(volume.mask))):
         with replacing(base.with_suffix(f".{suffix}.npy")) as file:
-            np.save(file, values)
+            _write_header(file, values.dtype, values.shape)
+            file.write(values.data)  # numpy's own writing of a full disk is an error without a number
     facts = SubjectFacts(list(image.shape), list(volume.spacing), intensity, int(volume.mask.sum(dtype=np.int64)))
     write_json(_facts_path(base), asdict(facts))
 
@@ -180,10 +182,14 @@ def _join(partial: Path, bases: Sequence[Path], facts: Sequence[SubjectFacts], s
         ("mask", np.uint8, (total, height, width)),
     ):
         with replacing(partial / f"{name}s.npy") as file:
-            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
+            _write_header(file, np.dtype(dtype), shape)
             for base in bases:
                 part = np.load(base.with_suffix(f".{name}.npy"), mmap_mode="r")
                 pad = [(0, 0)] * (part.ndim - 2) + [(0, height - part.shape[-2]), (0, width - part.shape[-1])]
                 padded = np.pad(part, pad, constant_values=part.min()) if np.any(pad) else part
                 file.write(padded.data)
+
+
+def _write_header(file: BinaryIO, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
