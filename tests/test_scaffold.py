@@ -67,7 +67,7 @@ def test_new_packages_are_installed_in_a_fresh_environment_and_run(tmp_path, alb
         [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
     ).stdout.strip()
     (Path(there) / "parent.pth").write_text(f"import site; site.addsitedir({str(here)!r})\n")
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps"]
     subprocess.run([*install, tmp_path / "my-idea", tmp_path / "my-set"], check=True)
 
     def call(*arguments: str) -> str:
