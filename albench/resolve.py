@@ -11,7 +11,7 @@ import yaml
 
 from albench.cache import Prepared, Progress, prepare
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build, options_of
-from albench.data import Dataset, split_subjects
+from albench.data import Dataset, split_volumes
 from albench.errors import ConfigError
 from albench.registry import DATASETS, STRATEGIES, find, source_digest
 from albench.strategy import Strategy
@@ -60,7 +60,9 @@ def resolve(
     suited = by_section(data.defaults())
     sections = {name: suited[name] | user[name] for name in SECTIONS}
     protocol = build(Protocol, sections["protocol"], "protocol")
-    split_subjects(data.subjects(), protocol.split, protocol.split_seed)  # refuses before the data are prepared
+    subjects = data.subjects()
+    persons = [data.person(subject) for subject in subjects]
+    split_volumes(subjects, persons, protocol.split, protocol.split_seed)  # refuses before the data are prepared
     prepared = prepare(data, progress)
     options = options_of(data)
     network = build(Network, sections["network"], "network")

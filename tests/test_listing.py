@@ -7,9 +7,9 @@ from samples import write_pair
 
 from albench.cache import prepare
 from albench.data import split_volumes
-from albench.errors import DataError
+from albench.errors import ConfigError, DataError
 from albench.registry import DATASETS, find
-from albench.resolve import make_dataset
+from albench.resolve import make_dataset, resolve
 
 HEADER = "image,mask,subject"
 
@@ -55,6 +55,15 @@ def test_a_run_splits_by_subject(decathlon, tmp_path):
     parts = json.loads(path.read_text())
     assert all({name[0] for name in parts[part]} and len(parts[part]) == 2 for part in ("train", "val", "test"))
     assert all(len({name[0] for name in parts[part]}) == 1 for part in ("train", "val", "test"))
+
+
+def test_a_split_of_too_few_persons_is_refused_before_the_data_are_prepared(decathlon):
+    listing = csv(decathlon, HEADER, *rows(decathlon, "aaabbb"))
+    settings = {"data.root": str(listing), "protocol.split": [1, 1, 1]}
+    seen = []
+    with pytest.raises(ConfigError, match=r"at least one of the 2 subjects, \[1.0, 1.0, 1.0\] gives \[1, 1, 1\]"):
+        resolve("random", "folder", settings=settings, progress=lambda *call: seen.append(call))
+    assert seen == []
 
 
 def test_without_subjects_every_volume_is_its_own(decathlon):
