@@ -14,10 +14,9 @@ from typer.core import TyperGroup
 
 from albench import __version__
 from albench.cli_data import data
-from albench.errors import AlbenchError, ConfigError
+from albench.errors import AlbenchError
 
 if TYPE_CHECKING:
-    import torch
     from rich.console import Console
 
     from albench.testing import Check
@@ -87,12 +86,14 @@ def run(
         int | None, typer.Option(min=1, max=1024, help="Threads of the CPU. All cores if not given.")
     ] = None,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
+    share: Annotated[bool, typer.Option(help="Take round 0 from another run in --out that trains it alike.")] = True,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command again continues it."""
     console = _console()
     from rich.markup import escape
 
     with console.status("starting"):
+        from albench.device import choose_device
         from albench.display import LineDisplay, LiveDisplay, curve
         from albench.loop import Execution
         from albench.loop import run as run_loop
@@ -102,7 +103,7 @@ def run(
     settings = parse_settings(assignments or [])
     if data_root is not None:
         settings["data.root"] = str(data_root)
-    execution = Execution(_device(device, threads), keep_weights)
+    execution = Execution(choose_device(device, threads), keep_weights, share)
     with _preparation(console) as progress:
         resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=progress)
     config = resolved.config
@@ -237,22 +238,3 @@ def _preparation(console: Console) -> Iterator[Callable[[int, int, str], None]]:
             bar.update(task, completed=done)
 
         yield progress
-
-
-def _device(name: str, threads: int | None) -> torch.device:
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got '{name}'") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got '{name}'")
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"--device must be there, got '{name}' and this machine has {count} CUDA devices: use cpu")
-    return device

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import json
 import os
 import time
@@ -47,6 +48,16 @@ def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON, atomically."""
     with replacing(path) as file:
         file.write((json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_tensors(path: Path, value: object) -> None:
+    """Write tensors, and plain values that hold them, as torch does, atomically."""
+    import torch
+
+    content = io.BytesIO()  # torch hides the error of a full disk
+    torch.save(value, content)
+    with replacing(path) as file:
+        file.write(content.getbuffer())
 
 
 @contextmanager

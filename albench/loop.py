@@ -23,6 +23,8 @@ from albench.masks import Mask
 from albench.networks import Task
 from albench.pool import Oracle, Pool, anchors
 from albench.query import Query, check_query
+from albench.round_zero import FOLDER as SHARED
+from albench.round_zero import fit_round_zero
 from albench.store import Record, RunStore
 from albench.strategy import Round, Strategy
 from albench.streams import Streams
@@ -35,10 +37,12 @@ class Execution:
     Attributes:
         device: where to compute.
         keep_weights: keep every round's weights, not only the last.
+        share: take round 0 from another run in the same folder that trains it alike (see `round_zero`).
     """
 
     device: torch.device
     keep_weights: bool = False
+    share: bool = True
 
 
 class Display(Interface):
@@ -81,14 +85,15 @@ def run(
             clock = Clock(execution.device)
             ctx = bench.round(len(store.records), pool, pseudo, weights)
             with clock.phase("fit"), bench.phase(ctx, "fit"):
-                strategy.fit(ctx)
+                shared = bench.fit(ctx, out)
             trainings = len(ctx.learner.log)
             with clock.phase("evaluate"), bench.phase(ctx, "evaluate"):
                 test, val = evaluate(ctx.learner, bench.test), evaluate(ctx.learner, bench.val)
             with clock.phase("query"), bench.phase(ctx, "query"):
                 query = strategy.query(ctx) if ctx.budget else Query.nothing()
                 check_query(query, pool, ctx.budget)
-            record = bench.record(ctx, query, test, val, trainings) | {"cost": clock.cost()}
+            steps = sum(fit.steps for fit in ctx.learner.log[trainings if shared else 0 :])
+            record = bench.record(ctx, query, test, val, trainings) | {"cost": clock.cost() | {"steps": steps}}
             bought = bench.oracle.sell(query.ids, ctx.budget)
             pseudo = {i: mask for i, mask in query.pseudo.items() if i not in bought}
             weights = ctx.learner.weights()
@@ -149,6 +154,13 @@ class _Bench:
         budget = min(protocol.budget, len(pool.unlabeled)) if index < protocol.rounds else 0
         rng = self.streams.numpy("query", index)
         return Round(index, budget, pool, learner, pseudo, previous, rng, protocol.interval)
+
+    def fit(self, ctx: Round, out: Path) -> bool:
+        """Train; gives whether another run's training was taken instead."""
+        if ctx.index == 0 and self.execution.share:
+            return fit_round_zero(self.strategy, ctx, self.config, out / SHARED)
+        self.strategy.fit(ctx)
+        return False
 
     @contextmanager
     def phase(self, ctx: Round, name: str) -> Iterator[None]:

@@ -23,7 +23,7 @@ import albench
 from albench.config import RunConfig
 from albench.data import Split
 from albench.errors import StoreError
-from albench.files import is_locked, locked, refusing_disk_errors, replacing, write_json
+from albench.files import is_locked, locked, refusing_disk_errors, replacing, write_json, write_tensors
 from albench.masks import Ids, Mask, PackedMasks
 
 if TYPE_CHECKING:
@@ -136,8 +136,6 @@ class RunStore:
             shown: {test slice id: (h, w) predicted mask}, for figures.
             keep_weights: keep the weights of older rounds too.
         """
-        import torch
-
         folder = self._round(len(self.records))
         shutil.rmtree(folder, ignore_errors=True)
         scores = None
@@ -151,10 +149,7 @@ class RunStore:
         if query.arrays:
             with replacing(folder / "arrays.npz") as file:
                 np.savez_compressed(file, allow_pickle=False, **query.arrays)
-        content = io.BytesIO()  # torch hides the error of a full disk
-        torch.save(dict(weights), content)
-        with replacing(folder / "weights.pt") as file:
-            file.write(content.getbuffer())
+        write_tensors(folder / "weights.pt", dict(weights))
         self.records = [*self.records, record]
         with replacing(self.folder / "rounds.jsonl") as file:
             file.write("".join(json.dumps(r, allow_nan=False) + "\n" for r in self.records).encode())
