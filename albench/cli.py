@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from albench import __version__
+from albench.cli_bench import bench
 from albench.cli_data import data
 from albench.errors import AlbenchError
 
@@ -44,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data)
+app.command()(bench)
 
 
 class Menu(str, Enum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -12,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
-from albench.errors import ConfigError
+from albench.errors import ConfigError, suggestion
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -145,11 +144,14 @@ def options_of(choice: object) -> dict[str, object]:
     return json.loads(json.dumps({f.name: getattr(choice, f.name) for f in dataclasses.fields(choice)}))  # type: ignore[arg-type]
 
 
-def build(cls: type[T], options: Mapping[str, object], prefix: str) -> T:
+def build(
+    cls: type[T], options: Mapping[str, object], prefix: str, remedy: str = "set it with --set {option}=VALUE"
+) -> T:
     """Make a settings object from options, with every mistake answered in one sentence.
 
     Args:
         prefix: what the user writes before the dot, such as `training`.
+        remedy: what to do about a wrong value; `{option}` stands for the option's full name.
 
     Raises:
         ConfigError: an option is unknown or its value does not fit.
@@ -157,10 +159,7 @@ def build(cls: type[T], options: Mapping[str, object], prefix: str) -> T:
     fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in options:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            known = ", ".join(f"{prefix}.{name}" for name in fields)
-            remedy = f"choose one of {known}" if known else "it has no options, leave it out"
-            hint = f"did you mean '{prefix}.{near[0]}'?" if near else remedy
+            hint = suggestion(key, fields, f"{prefix}.") if fields else "it has no options, leave it out"
             raise ConfigError(f"an option must be known, got '{prefix}.{key}': {hint}")
     try:
         made = TypeAdapter(cls).validate_python(dict(options))
@@ -168,15 +167,16 @@ def build(cls: type[T], options: Mapping[str, object], prefix: str) -> T:
         first = error.errors()[0]
         path = [prefix, *(str(part) for part in first["loc"])]
         where, option = ".".join(path), ".".join(path[:2])
+        cure = remedy.format(option=option)
         rule = first["msg"].replace("Input should be", "must be").replace("Field required", "must be given")
         rule = rule.replace("must be a valid tuple", "must be a list such as [1,2]")
         rule = rule[0].lower() + rule[1:]
-        raise ConfigError(f"{where} {rule}, got {first['input']!r}: set it with --set {option}=VALUE") from error
-    _check_finite(made, fields, prefix)
+        raise ConfigError(f"{where} {rule}, got {first['input']!r}: {cure}") from error
+    _check_finite(made, fields, prefix, remedy)
     return made
 
 
-def _check_finite(made: object, fields: Iterable[str], prefix: str) -> None:
+def _check_finite(made: object, fields: Iterable[str], prefix: str, remedy: str) -> None:
     """A run is written as JSON, which knows neither NaN nor infinity."""
     for name in fields:
         value = getattr(made, name)
@@ -184,4 +184,4 @@ def _check_finite(made: object, fields: Iterable[str], prefix: str) -> None:
             json.dumps(value, allow_nan=False)
         except ValueError:
             option = f"{prefix}.{name}"
-            raise ConfigError(f"{option} must be finite, got {value}: set it with --set {option}=VALUE") from None
+            raise ConfigError(f"{option} must be finite, got {value}: {remedy.format(option=option)}") from None

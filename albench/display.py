@@ -37,7 +37,7 @@ class LineDisplay:
         """Time left, from the mean time of the rounds done here."""
         last = record["round"] == self._rounds or record["unlabeled"] == 0
         left = 0 if last else (self._rounds - record["round"]) * (time.monotonic() - self._start) / self._done
-        return "done" if left == 0 else f"{_duration(left)} left"
+        return "done" if left == 0 else f"{duration(left)} left"
 
     def __enter__(self) -> LineDisplay:
         return self
@@ -72,7 +72,7 @@ class LiveDisplay(LineDisplay):
         self._left = self.time_left(record)
 
     def _panel(self) -> Text:
-        return Text(f"{self._now}  {_duration(time.monotonic() - self._start)} so far  {self._left}", style="cyan")
+        return Text(f"{self._now}  {duration(time.monotonic() - self._start)} so far  {self._left}", style="cyan")
 
     def __enter__(self) -> LiveDisplay:
         self._live.start()
@@ -125,7 +125,8 @@ def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as a short text, such as 1h05m or 3m20s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

@@ -1,5 +1,24 @@
 """Errors that a user can mend: one sentence with the rule, the value and the remedy. The command line exits with 2."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def suggestion(word: str, known: Iterable[str], prefix: str = "", *, cutoff: float = 0.6) -> str:
+    """The remedy for an unknown name: the nearest known one, or all of them.
+
+    Args:
+        prefix: what the user writes before a known name.
+        cutoff: how alike the nearest must be, from 0 to 1.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=cutoff)
+    if near:
+        return f"did you mean '{prefix}{near[0]}'?"
+    return f"choose one of {', '.join(f'{prefix}{name}' for name in names)}"
+
 
 class AlbenchError(Exception):
     """Something outside albench is wrong; the message says what, and what to do about it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.metadata
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from albench.errors import ConfigError
+from albench.errors import ConfigError, suggestion
 
 STRATEGIES = "albench.strategies"
 DATASETS = "albench.datasets"
@@ -80,8 +79,7 @@ def find(group: str, spec: str) -> type[Any]:
     entries = {entry.name: entry for entry in menu(group)}
     kind = _KINDS[group]
     if spec not in entries:
-        near = difflib.get_close_matches(spec, entries, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(sorted(entries))}"
+        hint = suggestion(spec, sorted(entries), cutoff=0.5)
         raise ConfigError(f"{kind} must be a known name or FILE.py:Class, got '{spec}': {hint}")
     cls = entries[spec].cls
     if cls is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from albench.errors import StoreError
-from albench.store import find_runs, is_finished, is_running, read_config, read_records
+from albench.store import find_runs, is_finished, is_running, read_config, read_failure, read_records
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class RunState:
     dataset: str
     strategy: str
     run: str
-    state: Literal["finished", "running", "interrupted", "damaged"]
+    state: Literal["finished", "running", "failed", "interrupted", "damaged"]
     done: int
     rounds: int
     labeled: float | None
@@ -55,7 +55,7 @@ def run_states(out: Path) -> list[RunState]:
 
 def _state(folder: Path) -> RunState:
     try:
-        config, records = read_config(folder), read_records(folder)
+        config, records, failure = read_config(folder), read_records(folder), read_failure(folder)
         assert config is not None  # find_runs looks for it
     except StoreError:
         return RunState(folder.parent.parent.name, folder.parent.name, folder.name, "damaged", 0, 0, None, None, None)
@@ -65,10 +65,18 @@ def _state(folder: Path) -> RunState:
         dataset=config["title"],
         strategy=config["strategy"]["name"],
         run=folder.name,
-        state="finished" if finished else "running" if is_running(folder) else "interrupted",
+        state=_name(finished=finished, running=is_running(folder), failed=failure is not None),
         done=len(records),
         rounds=len(records) if finished else config["protocol"]["rounds"] + 1,
         labeled=last["share"] if last else None,
         dice_slice=last["test"]["dice_slice"] if last else None,
         dice_volume=last["test"]["dice_volume"] if last else None,
     )
+
+
+def _name(*, finished: bool, running: bool, failed: bool) -> Literal["finished", "running", "failed", "interrupted"]:
+    if finished:
+        return "finished"
+    if running:
+        return "running"
+    return "failed" if failed else "interrupted"

@@ -35,7 +35,26 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+FAILURE = "failure.json"
+
 Record = dict[str, Any]  # JSON
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run cannot go on.
+
+    Attributes:
+        error: one sentence.
+        round: the round in which it happened.
+        attempts: how often the round was tried.
+        trace: where in the code.
+    """
+
+    error: str
+    round: int
+    attempts: int
+    trace: str
 
 
 @dataclass(frozen=True)
@@ -153,6 +172,7 @@ class RunStore:
         self.records = [*self.records, record]
         with replacing(self.folder / "rounds.jsonl") as file:
             file.write("".join(json.dumps(r, allow_nan=False) + "\n" for r in self.records).encode())
+        (self.folder / FAILURE).unlink(missing_ok=True)
         self._after(keep_weights=keep_weights)
 
     def tidy(self, *, keep_weights: bool) -> None:
@@ -230,6 +250,23 @@ def read_records(folder: Path) -> list[Record]:
 def is_finished(records: list[Record], rounds: int) -> bool:
     """Whether all rounds are done, or nothing is left to buy."""
     return bool(records) and (len(records) == rounds + 1 or records[-1]["unlabeled"] == 0)
+
+
+def read_failure(folder: Path) -> Failure | None:
+    """Why the run could not go on when it was last tried; None if it could."""
+    try:
+        return Failure(**json.loads((folder / FAILURE).read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"'{folder / FAILURE}' must tell why a run failed, it is damaged: remove it") from error
+
+
+def write_failure(folder: Path, error: str, trace: str) -> None:
+    """Write down why the run cannot go on. The next finished round takes the note away."""
+    before = read_failure(folder)
+    failure = Failure(error, len(read_records(folder)), before.attempts + 1 if before else 1, trace)
+    write_json(folder / FAILURE, dataclasses.asdict(failure))
 
 
 def is_running(folder: Path) -> bool:

@@ -38,6 +38,8 @@ class CEAL(PixelScoring):
         threshold: mean entropy in nats below which a slice is certain, in round 0.
         decay: what the threshold loses per round.
         exclude_empty: only slices with a predicted foreground become pseudo-labels.
+        query_rule: ask for the slices with the highest `uncertainty`, or at `random`, which tells the gain of the
+            pseudo-labels from that of the query.
     """
 
     kind = "semi-supervised"
@@ -48,6 +50,7 @@ class CEAL(PixelScoring):
     threshold: Annotated[float, Field(ge=0)] = 0.05
     decay: Annotated[float, Field(ge=0)] = 0.0033
     exclude_empty: bool = False
+    query_rule: Literal["uncertainty", "random"] = "uncertainty"
 
     def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
         """Ids (b,), probabilities (b, h, w) and valid pixels (b, h, w) of the unlabeled slices."""
@@ -68,8 +71,10 @@ class CEAL(PixelScoring):
                 yield ids, foreground(probs, valid)
 
         predicted = PackedMasks.collect(masks())
-        query = Query.highest(np.concatenate(scores), ctx)
-        unlabeled, asked = ctx.pool.unlabeled, np.isin(ctx.pool.unlabeled, query.ids)
+        query, unlabeled = Query.highest(np.concatenate(scores), ctx), ctx.pool.unlabeled
+        if self.query_rule == "random":
+            query = Query(ctx.rng.choice(unlabeled, size=ctx.budget, replace=False), scores=query.scores)
+        asked = np.isin(unlabeled, query.ids)
         eligible = ~asked & (predicted.packed.any((1, 2)) if self.exclude_empty else True)
         order = np.concatenate(scores)
         if self.mode == "threshold":

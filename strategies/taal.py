@@ -43,10 +43,12 @@ class TAAL(PixelScoring):
         alpha_train: weight of the mean prediction's entropy in the loss; 0.5 asks for agreement, more for certainty.
         alpha_query: the same in the score.
         views: augmented copies of an unlabeled slice in a training step.
-        weight: of the unlabeled loss, when fully grown.
+        weight: of the unlabeled loss, when fully grown; 0 trains as strategies without unlabeled slices do.
         ramp: epochs until it is.
         noise: standard deviation of the noise added to a copy, in units of the normalized image.
         batch_norm: mode of BatchNorm for the copies.
+        query_rule: ask for the slices with the highest `disagreement`, or at `random`, which tells the gain of the
+            training from that of the query.
     """
 
     kind = "semi-supervised"
@@ -60,9 +62,12 @@ class TAAL(PixelScoring):
     ramp: Annotated[int, Field(ge=1)] = 10
     noise: Annotated[float, Field(ge=0)] = 0.01
     batch_norm: Literal["eval", "train"] = "eval"
+    query_rule: Literal["disagreement", "random"] = "disagreement"
 
     def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
         """Supervised loss plus `ramp * weight * JSD`; the gradient flows through the clean prediction only."""
+        if self.weight == 0:
+            return super().loss(model, batch, unlabeled, epoch)
         extra = next(unlabeled)
         labeled_logits, logits = model(torch.cat([batch.images, extra.images])).split(
             [len(batch.images), len(extra.images)]
@@ -75,6 +80,8 @@ class TAAL(PixelScoring):
 
     def query(self, ctx: Round) -> Query:
         """Ask for the slices whose eight views disagree most."""
+        if self.query_rule == "random":
+            return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))
         network = ctx.learner.network
 
         def forward(batch: Images) -> tuple[Tensor, Tensor]:

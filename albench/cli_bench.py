@@ -1,0 +1,165 @@
+"""The command `albench bench`: suites of runs, on one machine or many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from albench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from albench.benchmarks.plan import PlannedRun
+    from albench.benchmarks.storage import Storage
+
+_WHAT = "Another suite"
+_HOW = "Where and how"
+
+
+class Logger(str, Enum):
+    """Where Ray Tune can send the rounds beside."""
+
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+    wandb = "wandb"
+
+
+def bench(
+    suite: Annotated[str | None, typer.Argument(help="A suite, or a YAML file. Lists them if left out.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what is left and what it takes, and leave.")] = False,
+    storage: Annotated[str, typer.Option(help="Where runs are kept: a folder, or a URI: s3://bucket/runs.")] = "runs",
+    only: Annotated[list[str] | None, typer.Option(help="Run this label only. Can be repeated.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting for all runs: training.epochs=30.", rich_help_panel=_WHAT),
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the data; short for --set data.root=...", rich_help_panel=_WHAT)
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Other seeds: how many, or a list: 0,3,7.", rich_help_panel=_WHAT)
+    ] = None,
+    cpus_per_run: Annotated[int, typer.Option(min=1, help="Cores, and threads, of a run.", rich_help_panel=_HOW)] = 1,
+    gpus_per_run: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of a run; 0.5 shares one. 1 if any.", rich_help_panel=_HOW)
+    ] = None,
+    max_parallel: Annotated[
+        int | None,
+        typer.Option("--max-parallel", "--jobs", min=1, help="Runs at once. All that fit.", rich_help_panel=_HOW),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.", rich_help_panel=_HOW)
+    ] = None,
+    use_ray: Annotated[
+        bool, typer.Option("--ray/--no-ray", help="On Ray, or one run after the other.", rich_help_panel=_HOW)
+    ] = True,
+    device: Annotated[str, typer.Option(help="Without Ray: auto, cpu or cuda:1.", rich_help_panel=_HOW)] = "auto",
+    retries: Annotated[int, typer.Option(min=0, help="Times to try a failed run again.", rich_help_panel=_HOW)] = 2,
+    keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.", rich_help_panel=_HOW)] = False,
+    share: Annotated[
+        bool, typer.Option(help="Train round 0 once for all that train it alike.", rich_help_panel=_HOW)
+    ] = True,
+    log: Annotated[
+        list[Logger] | None, typer.Option(help="Send rounds there too. Can be repeated.", rich_help_panel=_HOW)
+    ] = None,
+) -> None:
+    """Run a suite: strategies x seeds. The same command again does what is left."""
+    from albench.cli import _console, _preparation
+
+    console = _console()
+    with console.status("starting"):
+        from albench.benchmarks.board import Board
+        from albench.benchmarks.in_process import compute_here
+        from albench.benchmarks.plan import choose, plan_runs, write_manifest
+        from albench.benchmarks.storage import Place, open_storage
+        from albench.benchmarks.suite import load_suite
+        from albench.device import choose_device
+        from albench.loop import Execution
+        from albench.resolve import parse_settings
+    if suite is None:
+        _print_suites(console)
+        return
+    settings = parse_settings(assignments or [])
+    if data_root is not None:
+        settings["data.root"] = str(data_root)
+    listed = load_suite(suite, settings=settings, seeds=_seeds(seeds))
+    with _preparation(console) as progress:
+        runs = plan_runs(listed, progress)
+    place = Place(storage if "://" in storage else str(Path(storage).absolute()), listed.name)
+    kept = open_storage(place)
+    for run in runs:
+        kept.fetch(run.folder)
+    chosen = choose(runs, only)
+    left = [run for run in chosen if run.state(kept.local) != "finished"]
+    console.print(f"{listed.name}: {len(chosen)} runs, {len(chosen) - len(left)} are finished already", highlight=False)
+    if plan:
+        return
+    write_manifest(listed, runs, kept)
+    if left and use_ray:
+        from albench.benchmarks.schedule import Options, compute, connected
+
+        with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
+            at_once = min(max_parallel or cluster.slots, cluster.slots, len(left))
+            console.print(f"{at_once} at once on Ray{cluster.dashboard}", highlight=False)
+            loggers = [logger.value for logger in log or []]
+            with Board(console, left, kept, at_once) as board:
+                compute(left, place, Options(resources, at_once, retries, keep_weights, share, loggers), board)
+    elif left:
+        if (max_parallel or 1) > 1:
+            raise ConfigError(f"--no-ray does one run at a time, got --jobs {max_parallel}: leave one of them out")
+        execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
+        with Board(console, left, kept, 1) as board:
+            compute_here(left, kept, execution, board, retries=retries)
+    _print_summary(console, chosen, kept)
+
+
+def _print_suites(console: Console) -> None:
+    from rich.table import Table
+
+    from albench.benchmarks.suite import load_suite, suite_names
+
+    table = Table("suite", "what it is for", "dataset", "runs")
+    for name in suite_names():
+        suite = load_suite(name)
+        table.add_row(name, suite.about, suite.runs[0].dataset, str(len(suite.runs)))
+    console.print(table)
+
+
+def _print_summary(console: Console, runs: Sequence[PlannedRun], kept: Storage) -> None:
+    """Say what became of the runs. Exit code 1 if one failed, 130 if the rest was stopped."""
+    from albench.store import read_failure
+
+    states = {run.folder: run.state(kept.local) for run in runs}
+    count = Counter(states.values())
+    lines = [f"{count['finished']} of {len(runs)} runs are finished, {count['failed']} failed"]
+    for run in runs:
+        failure = read_failure(kept.local / run.folder) if states[run.folder] == "failed" else None
+        if failure is not None:
+            lines.append(f"FAILED {run.name}, round {failure.round}, {failure.attempts} times: {failure.error}")
+    if count["finished"]:
+        lines.append(f"next: albench report {kept.local}")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if count["begun"] or count["new"]:
+        raise KeyboardInterrupt
+    if count["failed"]:
+        raise typer.Exit(1)
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    """`5` is 0 to 4, `0,3,7` are those."""
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [-1]
+    if min(numbers) < 0 or numbers == [0]:
+        raise ConfigError(f"--seeds must be a number of seeds or a list such as 0,3,7, got '{text}': give --seeds 5")
+    return list(range(numbers[0])) if len(numbers) == 1 else numbers

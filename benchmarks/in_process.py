@@ -1,0 +1,34 @@
+"""A suite in this process, one run after the other, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from albench.benchmarks.board import Board
+from albench.benchmarks.plan import PlannedRun
+from albench.benchmarks.storage import Storage
+from albench.benchmarks.trial import run_trial
+from albench.loop import Execution
+from albench.store import read_failure
+
+
+def compute_here(
+    runs: Sequence[PlannedRun], storage: Storage, execution: Execution, board: Board, *, retries: int
+) -> None:
+    """Do the runs; one that fails is tried again, then left, and the others go on.
+
+    Args:
+        retries: how often a failed run is tried again.
+    """
+    for run in runs:
+        for attempt in range(retries + 1):
+            board.start(run)
+            try:
+                run_trial(run, storage, execution, lambda record, run=run: board.round(run, record))
+            except Exception:
+                failure = read_failure(storage.local / run.folder)
+                error = failure.error if failure else "unknown"
+                (board.again if attempt < retries else board.fail)(run, error)
+            else:
+                board.finish(run)
+                break

@@ -1,0 +1,128 @@
+"""What a suite comes to: the folder of every run and how far it is, and the manifest that reports read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import albench
+from albench.benchmarks.storage import Storage
+from albench.benchmarks.suite import RunSpec, Suite
+from albench.cache import Progress
+from albench.errors import ConfigError, suggestion
+from albench.files import write_json
+from albench.registry import DATASETS, find
+from albench.resolve import Resolved, resolve
+from albench.store import is_finished, read_failure, read_records, run_folder
+
+MANIFEST = "suite.json"
+FORMAT = 1
+
+State = Literal["finished", "failed", "begun", "new"]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run with its place.
+
+    Attributes:
+        folder: of the run, below the suite's.
+        rounds: trainings in all, if nothing ends the run sooner.
+    """
+
+    spec: RunSpec
+    title: str
+    folder: str
+    rounds: int
+
+    @property
+    def name(self) -> str:
+        """How the run is called on the screen."""
+        group = f"{self.spec.group}, " if self.spec.group else ""
+        return f"{group}{self.spec.label}, seed {self.spec.seed}"
+
+    def done(self, root: Path) -> int:
+        """Finished rounds."""
+        return len(read_records(root / self.folder))
+
+    def state(self, root: Path) -> State:
+        """How far it is. What failed may have finished rounds and is begun again by the next call."""
+        records = read_records(root / self.folder)
+        if is_finished(records, self.rounds - 1):
+            return "finished"
+        if read_failure(root / self.folder) is not None:
+            return "failed"
+        return "begun" if records else "new"
+
+
+def plan_runs(suite: Suite, progress: Progress | None = None) -> list[PlannedRun]:
+    """Check every run of a suite, prepare its data and name its folder.
+
+    Raises:
+        ConfigError: a setting is wrong, or two runs are the same.
+        DataError: the data cannot be used.
+    """
+    planned: dict[str, PlannedRun] = {}
+    for spec in suite.runs:
+        movable = _absolute(spec)
+        config = resolve_run(movable, progress).config
+        folder = run_folder(Path(), config).as_posix()
+        if folder in planned:
+            raise ConfigError(
+                f"{suite.name}: two runs must differ in a setting, '{planned[folder].name}' and '{spec.label}' do not: "
+                "remove one of them"
+            )
+        planned[folder] = PlannedRun(movable, config.title, folder, config.protocol.rounds + 1)
+    return list(planned.values())
+
+
+def choose(runs: Sequence[PlannedRun], labels: Sequence[str] | None) -> list[PlannedRun]:
+    """The runs with one of these labels; all if there are none. Raises ConfigError for an unknown label."""
+    known = {run.spec.label for run in runs}
+    for label in labels or []:
+        if label not in known:
+            hint = suggestion(label, sorted(known))
+            raise ConfigError(f"--only must name a label of the suite, got '{label}': {hint}")
+    return [run for run in runs if not labels or run.spec.label in labels]
+
+
+def resolve_run(spec: RunSpec, progress: Progress | None = None) -> Resolved:
+    """A run that is ready to start. Raises ConfigError, DataError."""
+    return resolve(spec.strategy, spec.dataset, seed=spec.seed, settings=spec.settings, progress=progress)
+
+
+def write_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -> None:
+    """Write which runs belong to the suite, and how tables name and group them. Raises StoreError."""
+    listed = [
+        {
+            "label": run.spec.label,
+            "group": run.spec.group or run.title,
+            "strategy": run.spec.strategy,
+            "dataset": run.title,
+            "seed": run.spec.seed,
+            "folder": run.folder,
+        }
+        for run in runs
+    ]
+    head = {"format": FORMAT, "name": suite.name, "digest": suite.digest(), "albench": albench.__version__}
+    write_json(storage.local / MANIFEST, head | {"about": suite.about, "runs": listed})
+    storage.send(MANIFEST)
+
+
+def _absolute(spec: RunSpec) -> RunSpec:
+    """The same run with paths that mean the same in every working folder."""
+    locations = {f"data.{name}" for name in find(DATASETS, spec.dataset).locations} | {"network.weights"}
+    settings = {
+        name: str(Path(value).absolute()) if name in locations and isinstance(value, str) else value
+        for name, value in spec.settings.items()
+    }
+    return replace(
+        spec, strategy=_absolute_plugin(spec.strategy), dataset=_absolute_plugin(spec.dataset), settings=settings
+    )
+
+
+def _absolute_plugin(spec: str) -> str:
+    file, colon, name = spec.rpartition(":")
+    return f"{Path(file).absolute()}{colon}{name}" if file.endswith(".py") else spec

@@ -1,0 +1,222 @@
+"""A suite on Ray Tune: one trial per run, on one machine or many. The only file that imports ray.
+
+albench owns resume: a trial continues its run from the last finished round, on whichever node it lands, and Ray only
+decides where and when. What Ray itself writes goes to the folder `.ray` of the suite.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its table does not heed `verbose`
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+
+import ray
+from ray import tune
+from ray.exceptions import RayTaskError
+
+from albench.benchmarks.board import Board
+from albench.benchmarks.plan import PlannedRun
+from albench.benchmarks.storage import Place, open_storage
+from albench.benchmarks.trial import run_trial
+from albench.device import choose_device
+from albench.errors import ConfigError
+from albench.loop import Execution
+from albench.store import Record, read_failure, write_failure
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
+
+EXPERIMENT = ".ray"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run takes.
+
+    Attributes:
+        cpus: cores of a run, and its threads.
+        gpus: of a run; a fraction shares a GPU.
+    """
+
+    cpus: int
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What is there to compute on.
+
+    Attributes:
+        dashboard: where Ray's dashboard is, in words; empty if it is not installed.
+        slots: runs that fit at once.
+    """
+
+    dashboard: str
+    slots: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """How runs are computed.
+
+    Attributes:
+        resources: of a run.
+        parallel: runs at once, at most.
+        retries: how often a failed run is tried again.
+        keep_weights: keep every round's weights.
+        share: train round 0 once for all strategies that train it alike.
+        loggers: names of Tune's loggers that get the rounds too.
+    """
+
+    resources: Resources
+    parallel: int
+    retries: int
+    keep_weights: bool
+    share: bool
+    loggers: Sequence[str]
+
+
+@contextmanager
+def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tuple[Cluster, Resources]]:
+    """Start Ray on this machine, or join the cluster at `address`.
+
+    Args:
+        cpus: cores of a run.
+        gpus: of a run; None takes one if there are any.
+
+    Raises:
+        ConfigError: there is no cluster at that address, or no node has what a run takes.
+    """
+    try:
+        context = ray.init(
+            address or os.environ.get("RAY_ADDRESS", "local"),
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            configure_logging=True,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"--address must be that of a running Ray cluster, '{address}' does not answer: start one with 'ray start "
+            "--head', or leave --address out"
+        ) from error
+    try:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        taken = Resources(cpus, gpus if gpus is not None else float(any(node.get("GPU", 0) for node in nodes)))
+        slots = sum(_fitting(node, taken) for node in nodes)
+        if not slots:
+            most = {name: max(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+            raise ConfigError(
+                f"a run must fit on one node, it asks for {cpus} CPUs and {taken.gpus:g} GPUs and the largest node has "
+                f"{most['CPU']:g} and {most['GPU']:g}: lower --cpus-per-run or --gpus-per-run"
+            )
+        url = context.dashboard_url
+        yield Cluster(f", dashboard at http://{url}" if url else "", slots), taken
+    finally:
+        ray.shutdown()
+
+
+def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: Board) -> None:
+    """Do the runs; one that fails is tried again, then left, and the others go on.
+
+    Raises:
+        ConfigError: a logger is not installed.
+    """
+    by_folder, resources = {run.folder: run for run in runs}, options.resources
+
+    def trial(config: Mapping[str, str]) -> None:
+        device = choose_device("cuda" if resources.gpus else "cpu", resources.cpus)
+        storage = open_storage(place)
+        run_trial(by_folder[config["folder"]], storage, Execution(device, options.keep_weights, options.share), _tell)
+
+    tuner = tune.Tuner(
+        tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
+        param_space={"folder": tune.grid_search(list(by_folder))},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=options.parallel,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=EXPERIMENT,
+            storage_path=place.uri,
+            failure_config=tune.FailureConfig(max_failures=options.retries),
+            callbacks=[_Watch(board, by_folder, place), *map(_logger, options.loggers)],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+def _logger(name: str) -> tune.Callback:
+    """One of Tune's loggers, from its own package."""
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+    from ray.air.integrations.wandb import WandbLoggerCallback
+    from ray.tune.logger import TBXLoggerCallback
+
+    try:
+        return {"tensorboard": TBXLoggerCallback, "mlflow": MLflowLoggerCallback, "wandb": WandbLoggerCallback}[name]()
+    except (ImportError, RuntimeError) as error:
+        raise ConfigError(f"--log {name} needs a package that is missing: pip install 'albench[{name}]'") from error
+
+
+def _tell(record: Record) -> None:
+    tune.report({name: record[name] for name in ("round", "labeled", "unlabeled", "share", "test", "val")})
+
+
+def _name(trial: Trial) -> str:
+    return trial.config["folder"].replace("/", "_")
+
+
+def _fitting(node: Mapping[str, float], taken: Resources) -> int:
+    by_cpu = int(node.get("CPU", 0) // taken.cpus)
+    return min(by_cpu, int(node.get("GPU", 0) / taken.gpus + 1e-6)) if taken.gpus else by_cpu
+
+
+class _Watch(tune.Callback):
+    """Passes on to the board what Tune says about trials."""
+
+    def __init__(self, board: Board, runs: Mapping[str, PlannedRun], place: Place) -> None:
+        self._board, self._runs, self._storage = board, runs, open_storage(place)
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        self._board.start(self._run(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: Record, **info: object
+    ) -> None:
+        self._board.round(self._run(trial), result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        self._board.finish(self._run(trial))
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        self._board.again(self._run(trial), self._reason(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
+        self._board.fail(self._run(trial), self._reason(trial))
+
+    def __getstate__(self) -> dict[str, object]:
+        """Nothing: Tune writes its callbacks to disk, to resume them itself, and a screen cannot be written."""
+        return {}
+
+    def _run(self, trial: Trial) -> PlannedRun:
+        return self._runs[trial.config["folder"]]
+
+    def _reason(self, trial: Trial) -> str:
+        """Why a trial stopped. A process that was killed could not write it down."""
+        folder = trial.config["folder"]
+        self._storage.fetch(folder)
+        failure = read_failure(self._storage.local / folder)
+        if failure is None or not isinstance(trial.get_error(), RayTaskError):
+            write_failure(self._storage.local / folder, "the process or the node of the run died", "")
+            self._storage.send(folder)
+        failure = read_failure(self._storage.local / folder)
+        return failure.error if failure else ""

@@ -1,0 +1,190 @@
+"""Where the runs of a suite are kept: a folder that every node sees, or a remote store and a copy on each node.
+
+Runs are always written to a local folder. Where that is the storage itself there is nothing to do; otherwise a run is
+fetched before it goes on and its new files are sent after every round, the records last, because they decide what is
+finished.
+"""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from albench.errors import StoreError
+from albench.places import cache_folder
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+_RECORDS = "rounds.jsonl"
+
+
+class Storage(ABC):
+    """The folder of a suite.
+
+    Attributes:
+        local: where runs are written on this machine.
+    """
+
+    local: Path
+
+    @abstractmethod
+    def fetch(self, part: str) -> None:
+        """Bring a folder below `local` up to date."""
+
+    @abstractmethod
+    def send(self, part: str) -> None:
+        """Keep what is new in a folder below `local`."""
+
+
+class Folder(Storage):
+    """A folder that every node sees: a disk of this machine, or NFS."""
+
+    def __init__(self, local: Path) -> None:
+        self.local = local
+
+    def fetch(self, part: str) -> None:
+        """It is there."""
+
+    def send(self, part: str) -> None:
+        """It is kept."""
+
+
+class Remote(Storage):
+    """A store such as S3, of which every node has a working copy.
+
+    Args:
+        files: the file system.
+        root: folder of the suite in it.
+        local: the working copy.
+    """
+
+    def __init__(self, files: FileSystem, root: str, local: Path) -> None:
+        self._files, self._root, self.local = files, root.rstrip("/"), local
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def fetch(self, part: str) -> None:
+        """Copy what is missing here. A run is replaced whole if more of its rounds are finished there."""
+        with _one_sentence(self._root):
+            there = self._list(part)
+            records = f"{part}/{_RECORDS}"
+            if records in there:
+                if self._lines(records) <= _lines(self.local / records):
+                    return
+                shutil.rmtree(self.local / part, ignore_errors=True)
+            for name in sorted(there, key=lambda name: name == records):
+                if not (self.local / name).exists():
+                    self._copy_here(name)
+
+    def send(self, part: str) -> None:
+        """Copy what changed here, and remove there what was removed here."""
+        with _one_sentence(self._root):
+            here = {path.relative_to(self.local).as_posix(): path for path in _files_of(self.local / part)}
+            for name, path in sorted(here.items(), key=lambda item: item[0].endswith(_RECORDS)):
+                if self._known.get(name) != _stamp(path):
+                    self._copy_there(name, path)
+            for name in [known for known in self._known if known.startswith(f"{part}/") and known not in here]:
+                self._files.delete_file(f"{self._root}/{name}")
+                del self._known[name]
+
+    def _list(self, part: str) -> list[str]:
+        from pyarrow.fs import FileSelector, FileType
+
+        selector = FileSelector(f"{self._root}/{part}", recursive=True, allow_not_found=True)
+        found = [info.path for info in self._files.get_file_info(selector) if info.type is FileType.File]
+        return [path.removeprefix(f"{self._root}/") for path in found]
+
+    def _lines(self, name: str) -> int:
+        with self._files.open_input_stream(f"{self._root}/{name}") as stream:
+            return int(stream.read().count(b"\n"))
+
+    def _copy_here(self, name: str) -> None:
+        from albench.files import replacing
+
+        path = self.local / name
+        with self._files.open_input_stream(f"{self._root}/{name}") as stream, replacing(path) as file:
+            shutil.copyfileobj(stream, file)
+        self._known[name] = _stamp(path)
+
+    def _copy_there(self, name: str, path: Path) -> None:
+        stamp = _stamp(path)
+        self._files.create_dir(f"{self._root}/{name}".rpartition("/")[0], recursive=True)
+        with path.open("rb") as file, self._files.open_output_stream(f"{self._root}/{name}") as stream:
+            shutil.copyfileobj(file, stream)
+        self._known[name] = stamp
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a suite is kept. Every node opens it for itself.
+
+    Attributes:
+        where: an absolute folder, or a URI that pyarrow or fsspec knows, such as s3://bucket/runs.
+        suite: name of the suite.
+        working: where the working copy of a remote store is kept; None takes the cache folder of the node.
+    """
+
+    where: str
+    suite: str
+    working: Path | None = None
+
+    @property
+    def uri(self) -> str:
+        """The suite's own folder."""
+        return f"{self.where.rstrip('/')}/{self.suite}"
+
+
+def open_storage(place: Place) -> Storage:
+    """The storage of a suite. Raises StoreError if its URI is of no known kind."""
+    if "://" not in place.where:
+        return Folder(Path(place.uri))
+    files, root = _file_system(place.where)
+    return Remote(files, f"{root}/{place.suite}", (place.working or cache_folder() / "suites") / place.suite)
+
+
+def _file_system(where: str) -> tuple[FileSystem, str]:
+    from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+
+    try:
+        return FileSystem.from_uri(where)
+    except Exception as unknown_to_pyarrow:  # pyarrow raises its own and operating system errors
+        try:
+            import fsspec
+
+            files, root = fsspec.core.url_to_fs(where)
+        except Exception as error:  # every file system of fsspec has errors of its own
+            raise StoreError(
+                f"--storage must be a folder or a URI that pyarrow or fsspec knows, got '{where}': {unknown_to_pyarrow}"
+            ) from error
+        return PyFileSystem(FSSpecHandler(files)), root
+
+
+@contextmanager
+def _one_sentence(root: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"the storage '{root}' must be reachable and writable, it is not: {error}; finished rounds are kept here, "
+            "run the same command again"
+        ) from error
+
+
+def _files_of(folder: Path) -> Iterator[Path]:
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_file() and not path.name.endswith((".lock", ".tmp")):
+            yield path
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0

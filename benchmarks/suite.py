@@ -1,0 +1,216 @@
+"""A suite: a YAML file that lists strategies, seeds and settings, and the runs that it stands for.
+
+    about: What the suite is for.
+    dataset: phantom
+    seeds: 5                                        # or a list, such as [0, 1, 7]
+    settings: {protocol: {rounds: 3}}               # for all runs
+    strategies:
+      - random                                      # a name, FILE.py:Class or module:Class
+      - {strategy: star, label: random query, settings: {strategy: {query_rule: random}}}
+    variants:                                       # optional: the whole list again, with other settings
+      - {group: half budget, settings: {protocol: {budget: 8}}}
+
+Runs of one group are compared with one another: they differ in strategy and seed only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import yaml
+from pydantic import Field
+
+from albench.config import Network, Protocol, Training, build
+from albench.errors import ConfigError, suggestion
+from albench.registry import DATASETS, STRATEGIES, find
+
+SUITES = Path(__file__).parent / "suites"
+_FIX = "correct '{option}' in the file"
+_SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
+
+Sections = Mapping[str, Mapping[str, object]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run of a suite.
+
+    Attributes:
+        label: how tables name the method; unique within a group.
+        group: what it is compared in.
+        settings: values by dotted name, as `albench.resolve.resolve` takes them.
+    """
+
+    label: str
+    group: str
+    strategy: str
+    dataset: str
+    seed: int
+    settings: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A list of runs with a name."""
+
+    name: str
+    about: str
+    runs: Sequence[RunSpec]
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits that differ when the list of runs differs."""
+        listed = [[r.label, r.group, r.strategy, r.dataset, r.seed, dict(r.settings)] for r in self.runs]
+        return hashlib.sha256(json.dumps(listed, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class _File:
+    about: str
+    dataset: str
+    strategies: list[object]
+    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = 5
+    settings: dict[str, object] | None = None
+    variants: list[object] | None = None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    strategy: str
+    label: str | None = None
+    settings: dict[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class _Variant:
+    group: str
+    settings: dict[str, object] | None = None
+
+
+def load_suite(
+    spec: str,
+    *,
+    settings: Mapping[str, object] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Suite:
+    """Read a suite by its name or the path of its file.
+
+    Args:
+        settings: values by dotted name that come before those of the file.
+        seeds: instead of those of the file.
+
+    Raises:
+        ConfigError: the suite is unknown, or something in it is wrong; the message names its dotted path.
+    """
+    path = _find(spec)
+    file = build(_File, _read(path), path.stem, _FIX)
+    entries = [_entry(value, f"{path.stem}.strategies[{i}]") for i, value in enumerate(file.strategies)]
+    if not entries:
+        raise ConfigError(f"{path.stem}.strategies must list at least one strategy, it is empty: add a name")
+    variants = [
+        build(_Variant, _mapping(value, f"{path.stem}.variants[{i}]"), f"{path.stem}.variants[{i}]", _FIX)
+        for i, value in enumerate(file.variants or [None])
+        if value is not None
+    ] or [_Variant("")]
+    dataset = _known(DATASETS, file.dataset, f"{path.stem}.dataset")
+    common = _sections(file.settings, f"{path.stem}.settings", dataset=dataset)
+    chosen = seeds or (list(range(file.seeds)) if isinstance(file.seeds, int) else file.seeds)
+    runs = []
+    for (v, variant), (e, entry) in itertools.product(enumerate(variants), enumerate(entries)):
+        cls = _known(STRATEGIES, entry.strategy, f"{path.stem}.strategies[{e}].strategy")
+        own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", dataset=dataset, strategy=cls)
+        varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", dataset=dataset)
+        label, merged = entry.label or entry.strategy, common | varied | own | dict(settings or {})
+        runs += [RunSpec(label, variant.group, entry.strategy, file.dataset, seed, merged) for seed in chosen]
+    _refuse_twins(runs, path.stem)
+    return Suite(path.stem, file.about, runs)
+
+
+def suite_names() -> list[str]:
+    """The suites that come with albench."""
+    return sorted(path.stem for path in SUITES.glob("*.yaml"))
+
+
+def _find(spec: str) -> Path:
+    if spec in suite_names():
+        return SUITES / f"{spec}.yaml"
+    path = Path(spec)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path
+    hint = suggestion(spec, suite_names())
+    raise ConfigError(f"a suite must be a known name or an existing YAML file, got '{spec}': {hint}")
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    try:
+        content = yaml.load(path.read_text(), _Strict)  # _Strict is a SafeLoader
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"a suite must be a readable text file, '{path}' is not: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"a suite must be valid YAML, '{path}' is not: {error}") from error
+    return _mapping(content, path.stem)
+
+
+class _Strict(yaml.SafeLoader):
+    """Refuses a key that is there twice; YAML would take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        """A mapping whose keys differ."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key '{key}' is there twice in line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+def _mapping(value: object, path: str) -> dict[str, object]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f"{path} must be a mapping from names to values, got {value!r}: write 'name: value' lines")
+    return value
+
+
+def _entry(value: object, path: str) -> _Entry:
+    return _Entry(value) if isinstance(value, str) else build(_Entry, _mapping(value, path), path, _FIX)
+
+
+def _known(group: str, spec: str, path: str) -> type:
+    try:
+        return find(group, spec)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _sections(
+    settings: Mapping[str, object] | None, path: str, *, dataset: type, strategy: type | None = None
+) -> dict[str, object]:
+    """`{"protocol": {"rounds": 3}}` to `{"protocol.rounds": 3}`, every name and value checked."""
+    classes: dict[str, type] = {"data": dataset, **_SECTIONS} | ({"strategy": strategy} if strategy else {})
+    flat: dict[str, object] = {}
+    for section, values in (settings or {}).items():
+        if section not in classes:
+            hint = suggestion(section, classes, f"{path}.")
+            raise ConfigError(f"a section of settings must be known, got '{path}.{section}': {hint}")
+        options = _mapping(values, f"{path}.{section}")
+        if section != "data":  # a dataset may need options, such as its folder, that the suite leaves to the user
+            build(classes[section], options, f"{path}.{section}", _FIX)
+        flat |= {f"{section}.{name}": value for name, value in options.items()}
+    return flat
+
+
+def _refuse_twins(runs: Sequence[RunSpec], name: str) -> None:
+    seen = set()
+    for run in runs:
+        key = (run.group, run.label, run.seed)
+        if key in seen:
+            where = f" in group '{run.group}'" if run.group else ""
+            raise ConfigError(
+                f"{name}: a label must be there once, '{run.label}' with seed {run.seed} is there twice{where}: give "
+                "one of them another label, or list each seed once"
+            )
+        seen.add(key)

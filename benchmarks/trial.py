@@ -1,0 +1,70 @@
+"""One run of a suite, wherever it is computed."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from albench.benchmarks.plan import PlannedRun, resolve_run
+from albench.benchmarks.storage import Storage
+from albench.errors import AlbenchError, DataError
+from albench.loop import Execution, run
+from albench.round_zero import FOLDER as SHARED
+from albench.store import Record, run_folder, write_failure
+
+
+@dataclass(frozen=True)
+class _Reporter:
+    """A display that passes finished rounds on, after they are kept."""
+
+    keep: Callable[[], None]
+    tell: Callable[[Record], None]
+
+    def phase(self, round_index: int, name: str) -> None:
+        """Nothing to say before the round is over."""
+
+    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
+        """Nothing to say before the round is over."""
+
+    def round(self, record: Record) -> None:
+        """Keep the round, then tell."""
+        self.keep()
+        self.tell(record)
+
+
+def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, tell: Callable[[Record], None]) -> None:
+    """Do a run, or continue it after its last finished round. An error is written down beside the run.
+
+    Args:
+        tell: called with every finished round.
+
+    Raises:
+        AlbenchError: what the run raises.
+    """
+
+    def keep() -> None:
+        storage.send(SHARED)
+        storage.send(planned.folder)
+
+    folder = storage.local / planned.folder
+    storage.fetch(planned.folder)
+    storage.fetch(SHARED)
+    try:
+        resolved = resolve_run(planned.spec)
+        if run_folder(storage.local, resolved.config) != folder:
+            raise DataError(
+                f"the data and the code must be the same on every node, those of '{planned.name}' differ here: copy "
+                "the data and install the same version"
+            )
+        run(resolved.config, resolved.strategy, resolved.prepared, storage.local, execution, _Reporter(keep, tell))
+    except Exception as error:
+        write_failure(folder, _sentence(error), traceback.format_exc())
+        storage.send(planned.folder)
+        raise
+
+
+def _sentence(error: Exception) -> str:
+    """What a user reads: an error of albench says all itself, of another the kind matters too."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, AlbenchError) else f"{type(error).__name__}: {text}".removesuffix(": ")
