@@ -42,6 +42,9 @@ def bench(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data; short for --set data.root=...", rich_help_panel=_WHAT)
     ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Another dataset (albench list datasets).", rich_help_panel=_WHAT)
+    ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Other seeds: how many, or a list: 0,3,7.", rich_help_panel=_WHAT)
     ] = None,
@@ -88,7 +91,7 @@ def bench(
     settings = parse_settings(assignments or [])
     if data_root is not None:
         settings["data.root"] = str(data_root)
-    listed = load_suite(suite, settings=settings, seeds=_seeds(seeds))
+    listed = load_suite(suite, settings=settings, seeds=_seeds(seeds), dataset=dataset)
     with _preparation(console) as progress:
         runs = plan_runs(listed, progress)
     place = Place(storage if "://" in storage else str(Path(storage).absolute()), listed.name)

@@ -98,12 +98,14 @@ def load_suite(
     *,
     settings: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
+    dataset: str | None = None,
 ) -> Suite:
     """Read a suite by its name or the path of its file.
 
     Args:
         settings: values by dotted name that come before those of the file.
         seeds: instead of those of the file.
+        dataset: likewise.
 
     Raises:
         ConfigError: the suite is unknown, or something in it is wrong; the message names its dotted path.
@@ -118,16 +120,18 @@ def load_suite(
         for i, value in enumerate(file.variants or [None])
         if value is not None
     ] or [_Variant("")]
-    dataset = _known(DATASETS, file.dataset, f"{path.stem}.dataset")
-    common = _sections(file.settings, f"{path.stem}.settings", dataset=dataset)
+    place = "--dataset" if dataset else f"{path.stem}.dataset"
+    dataset = dataset or file.dataset
+    data = _known(DATASETS, dataset, place)
+    common = _sections(file.settings, f"{path.stem}.settings", data)
     chosen = seeds or (list(range(file.seeds)) if isinstance(file.seeds, int) else file.seeds)
     runs = []
     for (v, variant), (e, entry) in itertools.product(enumerate(variants), enumerate(entries)):
         cls = _known(STRATEGIES, entry.strategy, f"{path.stem}.strategies[{e}].strategy")
-        own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", dataset=dataset, strategy=cls)
-        varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", dataset=dataset)
+        own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", data, cls)
+        varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", data)
         label, merged = entry.label or entry.strategy, common | varied | own | dict(settings or {})
-        runs += [RunSpec(label, variant.group, entry.strategy, file.dataset, seed, merged) for seed in chosen]
+        runs += [RunSpec(label, variant.group, entry.strategy, dataset, seed, merged) for seed in chosen]
     _refuse_twins(runs, path.stem)
     return Suite(path.stem, file.about, runs)
 
@@ -187,7 +191,7 @@ def _known(group: str, spec: str, path: str) -> type:
 
 
 def _sections(
-    settings: Mapping[str, object] | None, path: str, *, dataset: type, strategy: type | None = None
+    settings: Mapping[str, object] | None, path: str, dataset: type, strategy: type | None = None
 ) -> dict[str, object]:
     """`{"protocol": {"rounds": 3}}` to `{"protocol.rounds": 3}`, every name and value checked."""
     classes: dict[str, type] = {"data": dataset, **_SECTIONS} | ({"strategy": strategy} if strategy else {})
