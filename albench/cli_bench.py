@@ -15,8 +15,10 @@ from albench.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from albench.benchmarks.estimate import Estimate
     from albench.benchmarks.plan import PlannedRun
     from albench.benchmarks.storage import Storage
+    from albench.loop import Execution
 
 _WHAT = "Another suite"
 _HOW = "Where and how"
@@ -102,6 +104,8 @@ def bench(
     left = [run for run in chosen if run.state(kept.local) != "finished"]
     console.print(f"{listed.name}: {len(chosen)} runs, {len(chosen) - len(left)} are finished already", highlight=False)
     if plan:
+        execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
+        _print_plan(console, left, kept, execution, max_parallel)
         return
     write_manifest(listed, runs, kept)
     if left and use_ray:
@@ -132,6 +136,52 @@ def _print_suites(console: Console) -> None:
         suite = load_suite(name)
         table.add_row(name, suite.about, suite.runs[0].dataset, str(len(suite.runs)))
     console.print(table)
+
+
+def _print_plan(
+    console: Console, runs: Sequence[PlannedRun], kept: Storage, execution: Execution, at_once: int | None
+) -> None:
+    """List what is left with what it takes, found by a timed probe on this machine."""
+    from datetime import datetime, timedelta
+
+    import torch
+    from rich.table import Table
+
+    from albench.benchmarks.estimate import Estimate, estimate
+    from albench.cost import hardware
+    from albench.device import places
+
+    with console.status("probing") as status:
+        found = estimate(runs, kept.local, execution, lambda name: status.update(f"probing {name}"))
+    table = Table("strategy", "runs", "begun", "rounds left", "time", "disk")
+    for label, taken in found.items():
+        own = [run for run in runs if run.spec.label == label]
+        done = [run.done(kept.local) for run in own]
+        left = sum(run.rounds for run in own) - sum(done)
+        table.add_row(label, str(len(own)), str(sum(map(bool, done))), str(left), _time(taken), _gigabytes(taken.disk))
+    console.print(table)
+    total = sum(found.values(), Estimate((0, 0), 0))
+    where = hardware(execution.device)
+    at_once = min(at_once or places(execution.device, torch.get_num_threads()), max(1, len(runs)))
+    ends = [datetime.now() + timedelta(seconds=seconds / at_once) for seconds in total.seconds]
+    first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
+    console.print(
+        f"{len(runs)} runs: {_time(total)} on {where['device']} with {where['threads']} threads a run, "
+        f"{_gigabytes(total.disk)}; {at_once} at once end between {first} and {last}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _time(taken: Estimate) -> str:
+    from albench.display import duration
+
+    fewest, most = (duration(s) if s < 3600 else f"{s / 3600:.1f} hours" for s in taken.seconds)
+    return fewest if fewest == most else f"{fewest} to {most}"
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _print_summary(console: Console, runs: Sequence[PlannedRun], kept: Storage) -> None:

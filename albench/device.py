@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from albench.errors import ConfigError
@@ -30,3 +32,11 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(f"--device must be there, got '{name}' and this machine has {count} CUDA devices: use cpu")
     return device
+
+
+def places(device: torch.device, cpus: int) -> int:
+    """How many runs fit on this machine at once, each with its own GPU or with `cpus` cores."""
+    if device.type == "cuda":
+        return torch.cuda.device_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // cpus)

@@ -11,8 +11,11 @@ import albench
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.cache import Progress
+from albench.config import Protocol
+from albench.data import split_volumes
 from albench.errors import ConfigError, suggestion
 from albench.files import write_json
+from albench.pool import Pool, anchors
 from albench.registry import DATASETS, find
 from albench.resolve import Resolved, resolve
 from albench.store import is_finished, read_failure, read_records, run_folder
@@ -29,7 +32,7 @@ class PlannedRun:
 
     Attributes:
         folder: of the run, below the suite's.
-        rounds: trainings in all, if nothing ends the run sooner.
+        rounds: trainings in all.
     """
 
     spec: RunSpec
@@ -57,6 +60,29 @@ class PlannedRun:
         return "begun" if records else "new"
 
 
+@dataclass(frozen=True)
+class Amounts:
+    """Slices of the parts of a run, and what is labeled before round 0."""
+
+    train: int
+    val: int
+    test: int
+    initial: int
+
+    @classmethod
+    def of(cls, resolved: Resolved) -> Amounts:
+        """The amounts of a run."""
+        protocol, prepared = resolved.config.protocol, resolved.prepared
+        split = split_volumes(prepared.subjects, prepared.persons, protocol.split, protocol.split_seed)
+        train, val, test = (prepared.stack(part) for part in (split.train, split.val, split.test))
+        initial = resolved.strategy.initial(anchors(train, protocol.interval), Pool(train))
+        return cls(len(train), len(val), len(test), len(initial))
+
+    def trainings(self, protocol: Protocol) -> int:
+        """Rounds of a run: until the last purchase that the protocol allows, or that is possible."""
+        return min(protocol.rounds, -(-(self.train - self.initial) // protocol.budget)) + 1
+
+
 def plan_runs(suite: Suite, progress: Progress | None = None) -> list[PlannedRun]:
     """Check every run of a suite, prepare its data and name its folder.
 
@@ -67,14 +93,15 @@ def plan_runs(suite: Suite, progress: Progress | None = None) -> list[PlannedRun
     planned: dict[str, PlannedRun] = {}
     for spec in suite.runs:
         movable = _absolute(spec)
-        config = resolve_run(movable, progress).config
+        resolved = resolve_run(movable, progress)
+        config = resolved.config
         folder = run_folder(Path(), config).as_posix()
         if folder in planned:
             raise ConfigError(
                 f"{suite.name}: two runs must differ in a setting, '{planned[folder].name}' and '{spec.label}' do not: "
                 "remove one of them"
             )
-        planned[folder] = PlannedRun(movable, config.title, folder, config.protocol.rounds + 1)
+        planned[folder] = PlannedRun(movable, config.title, folder, Amounts.of(resolved).trainings(config.protocol))
     return list(planned.values())
 
 

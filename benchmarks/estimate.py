@@ -1,0 +1,179 @@
+"""What is left of a suite takes: hours, disk and the time of day it ends, from a timed probe of every strategy.
+
+The probe is two rounds of two epochs on two subjects of the real data with the real network. What it took per slice is
+carried over to the run: an epoch grows with the labeled slices and a third of the validation slices (they are not
+differentiated), the evaluation with the validation and test slices, a query with the unlabeled ones. How many epochs a
+training makes is not known before: the estimate is a range from `patience + 1` to `epochs`, or, where runs of the suite
+have finished rounds, their mean.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from albench.benchmarks.plan import Amounts, PlannedRun, resolve_run
+from albench.config import Training
+from albench.loop import Execution, run
+from albench.store import Record, read_records
+
+_SUBJECTS, _EPOCHS = 2, 2
+_FORWARD = 1 / 3  # of a training step
+_SMALL: Mapping[str, object] = {  # leaves the network and the slices as they are
+    "protocol.split": [_SUBJECTS, 1, 1],
+    "protocol.rounds": 1,
+    "training.epochs": _EPOCHS,
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What some runs take.
+
+    Attributes:
+        seconds: fewest and most, of all runs one after the other on this machine.
+        disk: bytes.
+    """
+
+    seconds: tuple[float, float]
+    disk: float
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """What both take, one after the other."""
+        (a, b), (c, d) = self.seconds, other.seconds
+        return Estimate((a + c, b + d), self.disk + other.disk)
+
+
+@dataclass
+class _Stopwatch:
+    """A display that writes down how long phases and epochs take."""
+
+    epochs: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    records: list[Record] = field(default_factory=list)
+    _phase: str = ""
+    _since: float = 0.0
+
+    def phase(self, round_index: int, name: str) -> None:
+        """A phase begins."""
+        self._phase, self._since = name, time.perf_counter()
+
+    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
+        """An epoch ends."""
+        now = time.perf_counter()
+        self.epochs[self._phase].append(now - self._since)
+        self._since = now
+
+    def round(self, record: Record) -> None:
+        """A round ends."""
+        self.records.append(record)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Seconds of a strategy's parts.
+
+    Attributes:
+        fit: of an epoch of `fit`, per training slice.
+        evaluate: per slice.
+        query: of a query without its training, per unlabeled slice.
+        training: of an epoch of a query's training, per training slice.
+        weights: bytes of the weights.
+        masks: bytes of a round's other files, per slice of the pool.
+    """
+
+    fit: float
+    evaluate: float
+    query: float
+    training: float
+    weights: int
+    masks: float
+
+
+def probe(planned: PlannedRun, execution: Execution) -> Probe:
+    """Time a small piece of a run. Raises AlbenchError, as the run itself would."""
+    resolved = resolve_run(replace(planned.spec, settings={**planned.spec.settings, **_SMALL}))
+    amounts, watch = Amounts.of(resolved), _Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        alone = replace(execution, share=False)
+        store = run(resolved.config, resolved.strategy, resolved.prepared, Path(folder), alone, watch)
+        files = {path: path.stat().st_size for path in store.folder.rglob("*") if path.is_file()}
+    weights = sum(size for path, size in files.items() if path.name == "weights.pt")
+    first, last = watch.records[0], watch.records[-1]
+    trained = amounts.initial + _FORWARD * amounts.val  # in round 0, whose last epoch is taken
+    querying = first["cost"]["seconds"]["query"] - sum(watch.epochs["query"])
+    return Probe(
+        fit=watch.epochs["fit"][_EPOCHS - 1] / trained,
+        evaluate=last["cost"]["seconds"]["evaluate"] / (amounts.val + amounts.test),
+        query=querying / max(1, first["unlabeled"]),
+        training=watch.epochs["query"][_EPOCHS - 1] / trained if watch.epochs["query"] else 0.0,
+        weights=weights,
+        masks=(sum(files.values()) - weights) / len(watch.records) / amounts.train,
+    )
+
+
+def estimate(
+    runs: Sequence[PlannedRun], root: Path, execution: Execution, tell: Callable[[str], None]
+) -> Mapping[str, Estimate]:
+    """What is left of the runs takes, by label.
+
+    Args:
+        root: the suite's folder.
+        tell: called with the name of every run that is probed.
+    """
+    probes: dict[tuple[str, str], Probe] = {}
+    totals: dict[str, Estimate] = {}
+    for planned in runs:
+        if planned.state(root) == "finished":
+            continue
+        label = planned.spec.label
+        if (planned.spec.group, label) not in probes:
+            tell(planned.name)
+            probes[planned.spec.group, label] = probe(planned, execution)
+        resolved = resolve_run(planned.spec)
+        alike = [other for other in runs if (other.spec.group, other.spec.label) == (planned.spec.group, label)]
+        fewest, most = _epochs(alike, root) or _bounds(resolved.config.training)
+        budget, timed = resolved.config.protocol.budget, probes[planned.spec.group, label]
+        cost = _Cost(Amounts.of(resolved), timed, budget, planned.rounds, planned.done(root))
+        own = Estimate((cost.seconds(fewest), cost.seconds(most)), cost.disk(keep_weights=execution.keep_weights))
+        totals[label] = totals.get(label, Estimate((0, 0), 0)) + own
+    return totals
+
+
+def _epochs(runs: Sequence[PlannedRun], root: Path) -> tuple[float, float] | None:
+    """Mean epochs of the trainings that are done; None without any."""
+    records = [record for planned in runs for record in read_records(root / planned.folder)]
+    epochs = [fit["epochs"] for record in records for fit in record["fit"]]
+    return (sum(epochs) / len(epochs),) * 2 if epochs else None
+
+
+def _bounds(training: Training) -> tuple[float, float]:
+    return min(training.patience + 1, training.epochs), training.epochs
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """What is left of one run takes."""
+
+    amounts: Amounts
+    probe: Probe
+    budget: int
+    rounds: int
+    done: int
+
+    def seconds(self, epochs: float) -> float:
+        amounts, total = self.amounts, 0.0
+        for index in range(self.done, self.rounds):
+            labeled = min(amounts.train, amounts.initial + index * self.budget)
+            trained = labeled + _FORWARD * amounts.val
+            total += epochs * self.probe.fit * trained + self.probe.evaluate * (amounts.val + amounts.test)
+            if index < self.rounds - 1:
+                total += self.probe.query * (amounts.train - labeled) + epochs * self.probe.training * trained
+        return total
+
+    def disk(self, *, keep_weights: bool) -> float:
+        kept = self.rounds if keep_weights else 1
+        return self.probe.weights * kept + self.rounds * self.probe.masks * self.amounts.train
