@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -101,13 +100,14 @@ def bench(
     for run in runs:
         kept.fetch(run.folder)
     chosen = choose(runs, only)
-    left = [run for run in chosen if run.state(kept.local) != "finished"]
+    left = [run for run in chosen if not run.finished(kept.local)]
     console.print(f"{listed.name}: {len(chosen)} runs, {len(chosen) - len(left)} are finished already", highlight=False)
     if plan:
         execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
         _print_plan(console, left, kept, execution, max_parallel)
         return
     write_manifest(listed, runs, kept)
+    failures: dict[str, str] = {}
     if left and use_ray:
         from albench.benchmarks.schedule import Options, compute, connected
 
@@ -117,13 +117,17 @@ def bench(
             loggers = [logger.value for logger in log or []]
             with Board(console, left, kept, at_once) as board:
                 compute(left, place, Options(resources, at_once, retries, keep_weights, share, loggers), board)
+                failures = board.failures
     elif left:
         if (max_parallel or 1) > 1:
             raise ConfigError(f"--no-ray does one run at a time, got --jobs {max_parallel}: leave one of them out")
         execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
         with Board(console, left, kept, 1) as board:
             compute_here(left, kept, execution, board, retries=retries)
-    _print_summary(console, chosen, kept)
+            failures = board.failures
+    for run in left:
+        kept.fetch(run.folder)
+    _print_summary(console, chosen, kept, failures)
 
 
 def _print_suites(console: Console) -> None:
@@ -184,24 +188,20 @@ def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def _print_summary(console: Console, runs: Sequence[PlannedRun], kept: Storage) -> None:
+def _print_summary(console: Console, runs: Sequence[PlannedRun], kept: Storage, failures: Mapping[str, str]) -> None:
     """Say what became of the runs. Exit code 1 if one failed, 130 if the rest was stopped."""
-    from albench.store import read_failure
-
-    states = {run.folder: run.state(kept.local) for run in runs}
-    count = Counter(states.values())
-    lines = [f"{count['finished']} of {len(runs)} runs are finished, {count['failed']} failed"]
+    finished = sum(run.finished(kept.local) for run in runs)
+    lines = [f"{finished} of {len(runs)} runs are finished, {len(failures)} failed"]
     for run in runs:
-        failure = read_failure(kept.local / run.folder) if states[run.folder] == "failed" else None
-        if failure is not None:
-            lines.append(f"FAILED {run.name}, round {failure.round}, {failure.attempts} times: {failure.error}")
-    if count["finished"]:
+        if run.folder in failures:
+            lines.append(f"FAILED {run.name}, round {run.done(kept.local)}: {failures[run.folder]}")
+    if finished:
         lines.append(f"next: albench report {kept.local}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if count["begun"] or count["new"]:
+    if finished + len(failures) < len(runs):
         raise KeyboardInterrupt
-    if count["failed"]:
+    if failures:
         raise typer.Exit(1)
 
 

@@ -254,12 +254,13 @@ def is_finished(records: list[Record], rounds: int) -> bool:
 
 def read_failure(folder: Path) -> Failure | None:
     """Why the run could not go on when it was last tried; None if it could."""
-    try:
-        return Failure(**json.loads((folder / FAILURE).read_text()))
-    except FileNotFoundError:
+    path = folder / FAILURE
+    if not path.exists():
         return None
+    try:
+        return Failure(**json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
-        raise StoreError(f"'{folder / FAILURE}' must tell why a run failed, it is damaged: remove it") from error
+        raise StoreError(f"'{path}' must tell why a run failed, it is damaged: remove it") from error
 
 
 def write_failure(folder: Path, error: str, trace: str) -> None:

@@ -40,12 +40,16 @@ class Board:
         runs: what is to be computed.
         storage: where they are kept.
         parallel: how many are computed at once.
+
+    Attributes:
+        failures: {folder: error} of the runs that were given up.
     """
 
     def __init__(self, console: Console, runs: Sequence[PlannedRun], storage: Storage, parallel: int) -> None:
         self._console, self._parallel = console, parallel
         self._lines: dict[str, _Line] = {}
-        self._total, self._finished, self._failed = len(runs), 0, 0
+        self._total, self._finished = len(runs), 0
+        self.failures: dict[str, str] = {}
         self._rounds_left = {run.name: run.rounds - run.done(storage.local) for run in runs}
         self._times: list[float] = []
         self._live = Live(console=console, refresh_per_second=2, transient=True, get_renderable=self._panel)
@@ -76,7 +80,7 @@ class Board:
 
     def fail(self, run: PlannedRun, error: str) -> None:
         """A run was given up."""
-        self._failed += 1
+        self.failures[run.folder] = error
         self._remove(run)
         self._say(run, f"FAILED: {error}")
 
@@ -85,7 +89,7 @@ class Board:
         self._rounds_left.pop(run.name, None)
 
     def _say(self, run: PlannedRun, what: str) -> None:
-        count = f"[{self._finished + self._failed}/{self._total}]"
+        count = f"[{self._finished + len(self.failures)}/{self._total}]"
         self._console.print(f"{count} {run.name}: {what}", markup=False, highlight=False, soft_wrap=True)
 
     def _all_left(self) -> str:
@@ -105,7 +109,9 @@ class Board:
                 *("-" if test.get(name) is None else f"{test[name]:.3f}" for name in ("dice_slice", "dice_volume")),
                 "?" if left is None else duration(left),
             )
-        counts = f"{self._finished} of {self._total} runs finished, {self._failed} failed, {self._all_left()} left"
+        counts = (
+            f"{self._finished} of {self._total} runs finished, {len(self.failures)} failed, {self._all_left()} left"
+        )
         return Group(table, counts)
 
     def __enter__(self) -> Board:

@@ -127,7 +127,7 @@ def estimate(
     probes: dict[tuple[str, str], Probe] = {}
     totals: dict[str, Estimate] = {}
     for planned in runs:
-        if planned.state(root) == "finished":
+        if planned.finished(root):
             continue
         label = planned.spec.label
         if (planned.spec.group, label) not in probes:

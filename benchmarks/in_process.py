@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from albench.benchmarks.board import Board
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import Storage
-from albench.benchmarks.trial import run_trial
+from albench.benchmarks.trial import run_trial, sentence
 from albench.loop import Execution
-from albench.store import read_failure
 
 
 def compute_here(
@@ -25,10 +24,8 @@ def compute_here(
             board.start(run)
             try:
                 run_trial(run, storage, execution, lambda record, run=run: board.round(run, record))
-            except Exception:
-                failure = read_failure(storage.local / run.folder)
-                error = failure.error if failure else "unknown"
-                (board.again if attempt < retries else board.fail)(run, error)
+            except Exception as error:
+                (board.again if attempt < retries else board.fail)(run, sentence(error))
             else:
                 board.finish(run)
                 break

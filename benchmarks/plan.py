@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import albench
 from albench.benchmarks.storage import Storage
@@ -18,12 +17,10 @@ from albench.files import write_json
 from albench.pool import Pool, anchors
 from albench.registry import DATASETS, find
 from albench.resolve import Resolved, resolve
-from albench.store import is_finished, read_failure, read_records, run_folder
+from albench.store import is_finished, read_records, run_folder
 
 MANIFEST = "suite.json"
 FORMAT = 1
-
-State = Literal["finished", "failed", "begun", "new"]
 
 
 @dataclass(frozen=True)
@@ -50,14 +47,9 @@ class PlannedRun:
         """Finished rounds."""
         return len(read_records(root / self.folder))
 
-    def state(self, root: Path) -> State:
-        """How far it is. What failed may have finished rounds and is begun again by the next call."""
-        records = read_records(root / self.folder)
-        if is_finished(records, self.rounds - 1):
-            return "finished"
-        if read_failure(root / self.folder) is not None:
-            return "failed"
-        return "begun" if records else "new"
+    def finished(self, root: Path) -> bool:
+        """Whether all rounds are done."""
+        return is_finished(read_records(root / self.folder), self.rounds - 1)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
@@ -24,11 +27,11 @@ from ray.exceptions import RayTaskError
 from albench.benchmarks.board import Board
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import Place, open_storage
-from albench.benchmarks.trial import run_trial
+from albench.benchmarks.trial import run_trial, sentence
 from albench.device import choose_device
 from albench.errors import ConfigError
 from albench.loop import Execution
-from albench.store import Record, read_failure, write_failure
+from albench.store import Record
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -95,13 +98,13 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
         ConfigError: there is no cluster at that address, or no node has what a run takes.
     """
     try:
+        _reach(address)
         context = ray.init(
             address or os.environ.get("RAY_ADDRESS", "local"),
             logging_level=logging.ERROR,
             log_to_driver=False,
-            configure_logging=True,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"--address must be that of a running Ray cluster, '{address}' does not answer: start one with 'ray start "
             "--head', or leave --address out"
@@ -135,6 +138,7 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: B
         storage = open_storage(place)
         run_trial(by_folder[config["folder"]], storage, Execution(device, options.keep_weights, options.share), _tell)
 
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the board tells of errors, failure.json has the traces
     tuner = tune.Tuner(
         tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
         param_space={"folder": tune.grid_search(list(by_folder))},
@@ -148,11 +152,18 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: B
             name=EXPERIMENT,
             storage_path=place.uri,
             failure_config=tune.FailureConfig(max_failures=options.retries),
-            callbacks=[_Watch(board, by_folder, place), *map(_logger, options.loggers)],
+            callbacks=[_Watch(board, by_folder), *map(_logger, options.loggers)],
             verbose=0,
         ),
     )
     tuner.fit()
+
+
+def _reach(address: str | None) -> None:
+    """Raise OSError if nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition("//")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _logger(name: str) -> tune.Callback:
@@ -183,8 +194,8 @@ def _fitting(node: Mapping[str, float], taken: Resources) -> int:
 class _Watch(tune.Callback):
     """Passes on to the board what Tune says about trials."""
 
-    def __init__(self, board: Board, runs: Mapping[str, PlannedRun], place: Place) -> None:
-        self._board, self._runs, self._storage = board, runs, open_storage(place)
+    def __init__(self, board: Board, runs: Mapping[str, PlannedRun]) -> None:
+        self._board, self._runs = board, runs
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         self._board.start(self._run(trial))
@@ -211,12 +222,9 @@ class _Watch(tune.Callback):
         return self._runs[trial.config["folder"]]
 
     def _reason(self, trial: Trial) -> str:
-        """Why a trial stopped. A process that was killed could not write it down."""
-        folder = trial.config["folder"]
-        self._storage.fetch(folder)
-        failure = read_failure(self._storage.local / folder)
-        if failure is None or not isinstance(trial.get_error(), RayTaskError):
-            write_failure(self._storage.local / folder, "the process or the node of the run died", "")
-            self._storage.send(folder)
-        failure = read_failure(self._storage.local / folder)
-        return failure.error if failure else ""
+        """Why a trial stopped."""
+        path = trial.pickled_error_file
+        error = pickle.loads(Path(path).read_bytes()) if path else None
+        if not isinstance(error, RayTaskError):
+            return "the process or the node of the run died"
+        return sentence(error.cause if isinstance(error.cause, Exception) else error)

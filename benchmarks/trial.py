@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from albench.benchmarks.plan import PlannedRun, resolve_run
 from albench.benchmarks.storage import Storage
-from albench.errors import AlbenchError, DataError
+from albench.errors import AlbenchError, DataError, StoreError
 from albench.loop import Execution, run
 from albench.round_zero import FOLDER as SHARED
 from albench.store import Record, run_folder, write_failure
@@ -59,12 +60,13 @@ def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, tell:
             )
         run(resolved.config, resolved.strategy, resolved.prepared, storage.local, execution, _Reporter(keep, tell))
     except Exception as error:
-        write_failure(folder, _sentence(error), traceback.format_exc())
-        storage.send(planned.folder)
+        with suppress(StoreError):  # it may be what failed
+            write_failure(folder, sentence(error), traceback.format_exc())
+            storage.send(planned.folder)
         raise
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """What a user reads: an error of albench says all itself, of another the kind matters too."""
     text = " ".join(str(error).split())
     return text if isinstance(error, AlbenchError) else f"{type(error).__name__}: {text}".removesuffix(": ")
