@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from albench import __version__
 from albench.cli_bench import bench
 from albench.cli_data import data
+from albench.cli_tune import tune
 from albench.errors import AlbenchError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(data)
 app.command()(bench)
+app.command()(tune)
 
 
 class Menu(str, Enum):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import albench
+from albench import __version__
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.cache import Progress
@@ -125,7 +125,7 @@ def write_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -
         }
         for run in runs
     ]
-    head = {"format": FORMAT, "name": suite.name, "digest": suite.digest(), "albench": albench.__version__}
+    head = {"format": FORMAT, "name": suite.name, "digest": suite.digest(), "albench": __version__}
     write_json(storage.local / MANIFEST, head | {"about": suite.about, "runs": listed})
     storage.send(MANIFEST)
 

@@ -106,8 +106,8 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"--address must be that of a running Ray cluster, '{address}' does not answer: start one with 'ray start "
-            "--head', or leave --address out"
+            f"--address must be that of a running Ray cluster that lets you in, '{address}' does not: start one with "
+            "'ray start --head', set RAY_AUTH_MODE as on its nodes (docs/cluster.md), or leave --address out"
         ) from error
     try:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -138,7 +138,7 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: B
         storage = open_storage(place)
         run_trial(by_folder[config["folder"]], storage, Execution(device, options.keep_weights, options.share), _tell)
 
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the board tells of errors, failure.json has the traces
+    be_quiet()
     tuner = tune.Tuner(
         tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
         param_space={"folder": tune.grid_search(list(by_folder))},
@@ -176,6 +176,11 @@ def _logger(name: str) -> tune.Callback:
         return {"tensorboard": TBXLoggerCallback, "mlflow": MLflowLoggerCallback, "wandb": WandbLoggerCallback}[name]()
     except (ImportError, RuntimeError) as error:
         raise ConfigError(f"--log {name} needs a package that is missing: pip install 'albench[{name}]'") from error
+
+
+def be_quiet() -> None:
+    """Errors of trials are told in one sentence; their traces are kept beside the runs."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
 def _tell(record: Record) -> None:

@@ -16,11 +16,10 @@ from albench.store import Record, run_folder, write_failure
 
 
 @dataclass(frozen=True)
-class _Reporter:
-    """A display that passes finished rounds on, after they are kept."""
+class Reporter:
+    """A display that shows nothing and passes finished rounds on."""
 
-    keep: Callable[[], None]
-    tell: Callable[[Record], None]
+    tell: Callable[[Record], None] = lambda record: None
 
     def phase(self, round_index: int, name: str) -> None:
         """Nothing to say before the round is over."""
@@ -29,8 +28,7 @@ class _Reporter:
         """Nothing to say before the round is over."""
 
     def round(self, record: Record) -> None:
-        """Keep the round, then tell."""
-        self.keep()
+        """Pass it on."""
         self.tell(record)
 
 
@@ -44,9 +42,10 @@ def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, tell:
         AlbenchError: what the run raises.
     """
 
-    def keep() -> None:
+    def keep(record: Record) -> None:
         storage.send(SHARED)
         storage.send(planned.folder)
+        tell(record)
 
     folder = storage.local / planned.folder
     storage.fetch(planned.folder)
@@ -58,7 +57,7 @@ def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, tell:
                 f"the data and the code must be the same on every node, those of '{planned.name}' differ here: copy "
                 "the data and install the same version"
             )
-        run(resolved.config, resolved.strategy, resolved.prepared, storage.local, execution, _Reporter(keep, tell))
+        run(resolved.config, resolved.strategy, resolved.prepared, storage.local, execution, Reporter(keep))
     except Exception as error:
         with suppress(StoreError):  # it may be what failed
             write_failure(folder, sentence(error), traceback.format_exc())
