@@ -152,7 +152,7 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: B
             name=EXPERIMENT,
             storage_path=place.uri,
             failure_config=tune.FailureConfig(max_failures=options.retries),
-            callbacks=[_Watch(board, by_folder), *map(_logger, options.loggers)],
+            callbacks=[_Watch(board, by_folder), *(_logger(name, place.suite) for name in options.loggers)],
             verbose=0,
         ),
     )
@@ -166,14 +166,16 @@ def _reach(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _logger(name: str) -> tune.Callback:
+def _logger(name: str, suite: str) -> tune.Callback:
     """One of Tune's loggers, from its own package."""
     from ray.air.integrations.mlflow import MLflowLoggerCallback
     from ray.air.integrations.wandb import WandbLoggerCallback
     from ray.tune.logger import TBXLoggerCallback
 
     try:
-        return {"tensorboard": TBXLoggerCallback, "mlflow": MLflowLoggerCallback, "wandb": WandbLoggerCallback}[name]()
+        if name == "mlflow":
+            return MLflowLoggerCallback(experiment_name=f"albench {suite}")
+        return WandbLoggerCallback(project="albench", group=suite) if name == "wandb" else TBXLoggerCallback()
     except (ImportError, RuntimeError) as error:
         raise ConfigError(f"--log {name} needs a package that is missing: pip install 'albench[{name}]'") from error
 
