@@ -177,7 +177,7 @@ def _logger(name: str, suite: str) -> tune.Callback:
             return MLflowLoggerCallback(experiment_name=f"albench {suite}")
         return WandbLoggerCallback(project="albench", group=suite) if name == "wandb" else TBXLoggerCallback()
     except (ImportError, RuntimeError) as error:
-        raise ConfigError(f"--log {name} needs a package that is missing: pip install 'albench[{name}]'") from error
+        raise ConfigError(f"--log {name} needs its package, '{error}': pip install 'albench[{name}]'") from error
 
 
 def be_quiet() -> None:

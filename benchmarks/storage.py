@@ -7,9 +7,10 @@ finished.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,13 +70,16 @@ class Remote(Storage):
         self._known: dict[str, tuple[int, int]] = {}
 
     def fetch(self, part: str) -> None:
-        """Copy what is missing here. A run is replaced whole if more of its rounds are finished there."""
+        """Copy what is missing here. Of a run that is here and there, the copy with more finished rounds is taken."""
         with _one_sentence(self._root):
             there = self._list(part)
             records = f"{part}/{_RECORDS}"
-            if records in there:
-                if self._lines(records) <= _lines(self.local / records):
-                    return
+            ahead = self._lines(records, there) - _lines(self.local / records)
+            if ahead < 0:
+                self.send(part)
+            if records in there and ahead <= 0:
+                return
+            if ahead > 0:
                 shutil.rmtree(self.local / part, ignore_errors=True)
             for name in sorted(there, key=lambda name: name == records):
                 if not (self.local / name).exists():
@@ -99,7 +103,9 @@ class Remote(Storage):
         found = [info.path for info in self._files.get_file_info(selector) if info.type is FileType.File]
         return [path.removeprefix(f"{self._root}/") for path in found]
 
-    def _lines(self, name: str) -> int:
+    def _lines(self, name: str, there: Sequence[str]) -> int:
+        if name not in there:
+            return 0
         with self._files.open_input_stream(f"{self._root}/{name}") as stream:
             return int(stream.read().count(b"\n"))
 
@@ -144,7 +150,8 @@ def open_storage(place: Place) -> Storage:
     if "://" not in place.where:
         return Folder(Path(place.uri))
     files, root = _file_system(place.where)
-    return Remote(files, f"{root}/{place.suite}", (place.working or cache_folder() / "suites") / place.suite)
+    copy = place.working or cache_folder() / "suites" / hashlib.sha256(place.where.encode()).hexdigest()[:8]
+    return Remote(files, f"{root}/{place.suite}", copy / place.suite)
 
 
 def _file_system(where: str) -> tuple[FileSystem, str]:

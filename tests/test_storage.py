@@ -67,6 +67,8 @@ def test_a_node_that_is_behind_takes_the_whole_run_and_one_that_is_ahead_keeps_i
     write(two.local, f"{RUN}/rounds.jsonl", "a\nb\n")
     two.fetch(RUN)
     assert (two.local / RUN / "rounds.jsonl").read_text() == "a\nb\n"
+    one.fetch(RUN)
+    assert (one.local / RUN / "rounds.jsonl").read_text() == "a\nb\n"
 
 
 def test_only_what_changed_is_sent_and_what_was_removed_is_removed(node, monkeypatch):
