@@ -45,6 +45,13 @@ def evaluate(learner: Learner, labeled: LabeledStack) -> Evaluation:
     return Evaluation(subjects, shown)
 
 
+def showcase(labeled: LabeledStack) -> Ids:
+    """Ids of the slices whose predictions are shown: of each subject the largest and the smallest foreground."""
+    slices = labeled.slices
+    subjects = [slices.of(index) for index in range(len(slices.subjects))]
+    return np.array(sorted(int(ids[row]) for ids in subjects for row in _extremes(labeled.masks(ids))), dtype=np.int64)
+
+
 def _predicted(learner: Learner, slices: SliceStack, ids: Ids) -> Mask:
     """(n, H, W) masks, nothing in the padding."""
     return np.concatenate([foreground(probs, valid) for _, probs, valid in learner.predict(slices, ids)])

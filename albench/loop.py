@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol as Interface
 
@@ -17,10 +17,11 @@ from albench.config import RunConfig
 from albench.cost import Clock, environment
 from albench.data import split_volumes
 from albench.errors import StrategyError
-from albench.evaluation import Evaluation, evaluate
+from albench.evaluation import Evaluation, evaluate, showcase
 from albench.learner import Learner, Weights
 from albench.masks import Mask
 from albench.networks import Task
+from albench.pictures import Arrays, pictures
 from albench.pool import Oracle, Pool, anchors
 from albench.query import Query, check_query
 from albench.round_zero import FOLDER as SHARED
@@ -95,6 +96,7 @@ def run(
             steps = sum(fit.steps for fit in ctx.learner.log[trainings if shared else 0 :])
             record = bench.record(ctx, query, test, val, trainings) | {"cost": clock.cost() | {"steps": steps}}
             bought = bench.oracle.sell(query.ids, ctx.budget)
+            query = replace(query, arrays={**query.arrays, **_asked(pool, bought)})
             pseudo = {i: mask for i, mask in query.pseudo.items() if i not in bought}
             weights = ctx.learner.weights()
             store.append(record, query, pseudo, pool, weights, test.shown, keep_weights=execution.keep_weights)
@@ -129,7 +131,11 @@ class _Bench:
         """The pool, the pseudo-labels and the weights at the end of the last finished round."""
         pool = Pool(self.slices)
         initial = self.strategy.initial(anchors(self.slices, self.config.protocol.interval), pool)
-        store.begin(self.split, initial, pool, environment(self.execution.device))
+        store.begin(
+            self.split, initial, pool, environment(self.execution.device) | {"strategy_kind": self.strategy.kind}
+        )
+        shown = showcase(self.test)
+        store.illustrate(pictures(self.test.slices, shown, self.test.masks(shown)))
         state = store.resume(initial)
         for ids in state.purchases:
             pool = pool.with_masks(self.oracle.sell(ids, len(ids)))
@@ -177,6 +183,7 @@ class _Bench:
             "labeled": labeled,
             "unlabeled": total - labeled,
             "share": labeled / total,
+            "effort": self.oracle.effort(),
             "pseudo": self.oracle.grade(ctx.pseudo),
             "notes": {name: np.asarray(value).tolist() for name, value in query.notes.items()},
             "predictions": {name: self.oracle.grade(masks) for name, masks in query.predictions.items()},
@@ -191,6 +198,15 @@ class _Bench:
         channels, height, width = self.slices.shape
         with self.streams.torch("weights"):
             return self.strategy.network(Task(channels, (height, width), self.config.network))
+
+
+def _asked(pool: Pool, bought: Mapping[int, Mask]) -> Arrays:
+    """Pictures of the most wanted slices, for figures."""
+    ids = list(bought)[:6]
+    if not ids:
+        return {}
+    shown = pictures(pool.slices, ids, np.stack([bought[i] for i in ids]), longest=160)
+    return {f"asked_{name}": values for name, values in shown.items()}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from albench.data import LabeledStack, SliceStack
+from albench.effort import Effort, effort, total
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.metrics import dice
@@ -58,6 +59,7 @@ class Oracle:
     def __init__(self, truth: LabeledStack) -> None:
         self._truth = truth
         self.sales: list[tuple[int, ...]] = []
+        self._efforts: dict[int, Effort] = {}
 
     def sell(self, ids: Sequence[int] | Ids, budget: int) -> dict[int, Mask]:
         """The masks of `ids`, in one sale of at most `budget` slices.
@@ -85,7 +87,12 @@ class Oracle:
         self.sales.append(tuple(wanted))
         masks = self._truth.masks(np.array(wanted, dtype=np.int64))
         masks.flags.writeable = False
+        self._efforts |= {i: effort(mask) for i, mask in zip(wanted, masks, strict=True)}
         return dict(zip(wanted, masks, strict=True))
+
+    def effort(self) -> dict[str, float]:
+        """What all labels sold so far cost an annotator (see `albench.effort.total`); no strategy sees it."""
+        return total(self._efforts.values(), (int(self._truth.slices.subject[i]) for i in self._efforts))
 
     def grade(self, masks: Mapping[int, Mask]) -> dict[str, float | None]:
         """How good masks of unlabeled slices are: a diagnostic that no strategy sees.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import albench
 from albench.config import RunConfig
@@ -115,7 +116,12 @@ class RunStore:
         write_json(self.folder / "environment.json", dict(environment))
         if not (self.folder / "split.json").exists():
             named = [_name_slice(pool, int(i)) for i in initial]
-            write_json(self.folder / "split.json", dataclasses.asdict(split) | {"initial": named})
+            depths = {name: len(pool.slices.of(index)) for index, name in enumerate(pool.slices.subjects)}
+            write_json(self.folder / "split.json", dataclasses.asdict(split) | {"slices": depths, "initial": named})
+
+    def illustrate(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Keep the test slices whose predictions are shown, with their truth (see `albench.pictures`)."""
+        _write_arrays(self.folder / "showcase.npz", arrays)
 
     def resume(self, initial: Ids) -> Resumed:
         """The state at the end of the last finished round. Raises StoreError if a file of a round is damaged."""
@@ -166,8 +172,7 @@ class RunStore:
         _write_masks(folder / "pseudo.npz", pseudo)
         _write_masks(folder / "showcase.npz", shown)
         if query.arrays:
-            with replacing(folder / "arrays.npz") as file:
-                np.savez_compressed(file, allow_pickle=False, **query.arrays)
+            _write_arrays(folder / "arrays.npz", query.arrays)
         write_tensors(folder / "weights.pt", dict(weights))
         self.records = [*self.records, record]
         with replacing(self.folder / "rounds.jsonl") as file:
@@ -333,6 +338,11 @@ def _write_masks(path: Path, masks: Mapping[int, Mask]) -> None:
     packed = PackedMasks.of(ids, stacked)
     with replacing(path) as file:
         np.savez_compressed(file, ids=packed.ids, masks=packed.packed, width=packed.width)
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    with replacing(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _scores(record: Record) -> Iterator[tuple[str, str, float | None]]:
