@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from albench import __version__
 from albench.cli_bench import bench
 from albench.cli_data import data
+from albench.cli_report import report
 from albench.cli_tune import tune
 from albench.errors import AlbenchError
 
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.add_typer(data)
 app.command()(bench)
 app.command()(tune)
+app.command()(report)
 
 
 class Menu(str, Enum):

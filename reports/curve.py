@@ -1,0 +1,61 @@
+"""One method's learning curves: a metric over the labeled share, one row per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albench.reports.metric import Metric
+from albench.reports.runs import Run
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Curves of one method within one group.
+
+    Attributes:
+        seeds: (n,) ascending.
+        labeled: (r,) labeled slices in every round; a mean where seeds differ.
+        share: (r,) of the pool.
+        values: (n, r) of the metric, NaN where it does not exist.
+    """
+
+    seeds: tuple[int, ...]
+    labeled: Values
+    share: Values
+    values: Values
+
+    @property
+    def mean(self) -> Values:
+        """(r,) mean over seeds; NaN where a seed has no value."""
+        return self.values.mean(0)
+
+    @property
+    def sd(self) -> Values:
+        """(r,) standard deviation over seeds with n - 1 in the denominator; NaN with one seed."""
+        return spread(self.values)
+
+
+def curve_of(runs: Sequence[Run], metric: Metric) -> Curve:
+    """The curve of runs of one method, over the rounds that all of them have."""
+    runs = sorted(runs, key=lambda run: run.seed)
+    rounds = min(len(run.records) for run in runs)
+    records = [run.records[:rounds] for run in runs]
+    return Curve(
+        seeds=tuple(run.seed for run in runs),
+        labeled=np.array([[record["labeled"] for record in own] for own in records], dtype=float).mean(0),
+        share=np.array([[record["share"] for record in own] for own in records], dtype=float).mean(0),
+        values=np.array([[metric.of(record) for record in own] for own in records], dtype=float),
+    )
+
+
+def spread(values: Values) -> Values:
+    """Standard deviation along the first axis with n - 1 in the denominator; NaN for a single value."""
+    if len(values) < 2:
+        return np.full(values.shape[1:], np.nan)
+    return values.std(0, ddof=1)

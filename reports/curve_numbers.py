@@ -1,0 +1,61 @@
+"""One method's learning curve in numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from albench.reports.efficiency import area, at_share, best_per_seed, best_round, reached, summary
+from albench.reports.group import Group
+from albench.reports.published import SHARES
+
+REGIMES = ("early", "middle", "late")
+"""Thirds of the range of labeled shares."""
+
+
+def numbers(group: Group, label: str, margin: float) -> dict[str, float]:
+    """The numbers of a method's curve, by name; docs/reading-the-report.md says what each is.
+
+    Args:
+        group: what the method is compared within.
+        label: the method.
+        margin: how far below the reference is almost there.
+    """
+    curve, higher = group.curves[label], group.metric.higher
+    row: dict[str, float] = {"seeds": len(curve.seeds)}
+    for share in SHARES:
+        index, name = at_share(curve, share), f"at_{share * 100:.0f}"
+        row[name] = np.nan if index is None else float(curve.mean[index])
+        row[f"{name}_sd"] = np.nan if index is None else float(curve.sd[index])
+        row[f"{name}_share"] = np.nan if index is None else float(curve.share[index])
+    best = best_round(curve, higher=higher)
+    row["max"] = np.nan if best is None else float(curve.mean[best])
+    row["max_sd"] = np.nan if best is None else float(curve.sd[best])
+    row["max_share"] = np.nan if best is None else float(curve.share[best])
+    row["mean_of_max"], row["mean_of_max_sd"] = summary(best_per_seed(curve, higher=higher))
+    row["reference"], row["reference_sd"] = group.supervised
+    found = reached(curve, row["reference"], margin, higher=higher)
+    row["reach"], row["reach_sustained"], row["reach_near"] = found.mean, found.sustained, found.near
+    reaching = np.flatnonzero(curve.share == found.mean)
+    row["reach_labeled"] = float(curve.labeled[reaching[0]]) if len(reaching) else found.mean
+    row["reach_median"], row["reach_low"], row["reach_high"] = found.median, found.low, found.high
+    row["reach_seeds"] = found.seeds
+    row["aubc"], row["aubc_sd"] = _area(group, label)
+    for regime, (low, high) in _regimes(group).items():
+        row[f"aubc_{regime}"], row[f"aubc_{regime}_sd"] = summary(area(curve.share, curve.values, low, high))
+    row["final"], row["final_sd"] = summary(curve.values[:, -1])
+    row["final_share"] = float(curve.share[-1])
+    return row
+
+
+def _area(group: Group, label: str) -> tuple[float, float]:
+    if not group.areas:
+        return float("nan"), float("nan")
+    return summary(np.array(list(group.areas[label].values())))
+
+
+def _regimes(group: Group) -> dict[str, tuple[float, float]]:
+    if group.range is None or group.range[0] == group.range[1]:
+        return {}
+    low, high = group.range
+    edges = np.linspace(low, high, 4)
+    return {regime: (float(edges[i]), float(edges[i + 1])) for i, regime in enumerate(REGIMES)}

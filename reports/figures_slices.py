@@ -1,0 +1,143 @@
+"""Slices: segmentations of methods side by side (Fig. 2 of the STAR paper), and what was asked for first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from albench.reports.efficiency import at_share
+from albench.reports.facts import provenance
+from albench.reports.group import Group
+from albench.reports.imaging import Arrays, Image, Window, load_arrays, outline, show_gray, shown_slice
+from albench.reports.look import PREDICTION, TRUTH, Drawing, new_figure, subplots
+from albench.reports.study import Study
+from albench.reports.table import slug
+from albench.store import read_masks
+
+_SHARE = 0.20  # at which segmentations are shown, where the paper shows most of its own
+_METHODS = 5
+
+
+def segmentations(study: Study, group: Group) -> Drawing | None:
+    """Fig. 2: a large and a small object, the truth, and the five best methods; None without pictures.
+
+    Large is the largest slice of the test subject in which it has the median size among all subjects, small is the
+    smallest slice likewise, so nobody chooses what looks well.
+    """
+    best = _best(study, group)
+    runs = {label: min(group.methods[label], key=lambda run: run.seed) for label in best}
+    stored = {label: load_arrays(run.folder / "showcase.npz") for label, run in runs.items()}
+    if not stored or any(arrays is None for arrays in stored.values()):
+        return None
+    pictures = next(arrays for arrays in stored.values() if arrays is not None)
+    rounds = {label: at_share(group.curves[label], _SHARE) for label in best}
+    indices = {label: len(run.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()}
+    rows = _large_and_small(pictures)
+    if not rows:
+        return None
+    figure = new_figure(2.75 if len(rows) > 1 else 1.5)
+    for axes, (size, row) in zip(subplots(figure, len(rows), 2 + len(best)), rows.items(), strict=True):
+        slice_id = int(pictures["ids"][row])
+        shown = shown_slice(pictures, row)
+        height, width = shown.image.shape
+        predicted = {
+            label: read_masks(run.folder / "rounds" / f"{indices[label]:02d}" / "showcase.npz")[slice_id]
+            for label, run in runs.items()
+        }
+        inside = {label: mask[:height, :width] for label, mask in predicted.items()}
+        window = _window([shown.truth, *inside.values()])
+        show_gray(axes[0], shown.image, shown.aspect)
+        top, bottom, left, right = window
+        box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color="white", linewidth=0.7)
+        axes[0].add_patch(box)
+        axes[0].set_ylabel(f"{size}\n{shown.subject}, slice {shown.position}", fontsize=6)
+        show_gray(axes[1], shown.image, shown.aspect, window)
+        outline(axes[1], shown.truth, TRUTH)
+        for ax, mask in zip(axes[2:], inside.values(), strict=True):
+            show_gray(ax, shown.image, shown.aspect, window)
+            outline(ax, shown.truth, TRUTH)
+            outline(ax, mask, PREDICTION)
+            ax.set_xlabel(f"Dice {_dice(mask, shown.truth):.2f}", fontsize=6)
+        if row == next(iter(rows.values())):
+            for ax, title in zip(axes, ("slice", "truth", *best), strict=True):
+                ax.set_title(title, fontsize=7)
+    shares = sorted({f"{group.curves[label].share[index]:.1%}" for label, index in indices.items()})
+    caption = (
+        f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
+        f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
+        f"{len(best)} methods with the best AUBC. Large: the largest slice of the test subject in which it has the "
+        "median size among all subjects; small: the smallest slice with foreground, likewise. White: the part that is "
+        "shown beside. Dice is that of the slice.",
+        *provenance(study, group),
+    )
+    title = f"Segmentations on {group.name}"
+    return Drawing(f"segmentations-{slug(group.name)}", title, caption, figure)
+
+
+def gallery(study: Study, group: Group) -> Drawing | None:
+    """The most wanted slices of every method in its first query; None without pictures."""
+    found = {}
+    for label, runs in group.methods.items():
+        run = min(runs, key=lambda one: one.seed)
+        arrays = load_arrays(run.folder / "rounds" / "00" / "arrays.npz")
+        if arrays is not None and "asked_ids" in arrays:
+            found[label] = {name.removeprefix("asked_"): values for name, values in arrays.items()}
+    if not found:
+        return None
+    columns = max(len(arrays["ids"]) for arrays in found.values())
+    figure = new_figure(0.3 + 1.18 * len(found))
+    for axes, (label, arrays) in zip(subplots(figure, len(found), columns), found.items(), strict=True):
+        for index, ax in enumerate(axes):
+            if index >= len(arrays["ids"]):
+                ax.set_axis_off()
+                continue
+            shown = shown_slice(arrays, index)
+            show_gray(ax, shown.image, shown.aspect)
+            outline(ax, shown.truth, TRUTH)
+            ax.set_title(f"{shown.subject}, {shown.position}", fontsize=5, pad=2)
+        axes[0].set_ylabel(label, fontsize=7)
+    caption = (
+        "The slices that each method asked for first after round 0, most wanted first, by the run with the lowest "
+        "seed; with subject and position, and the bought label in blue.",
+        *provenance(study, group),
+    )
+    return Drawing(f"queries-{slug(group.name)}", f"First queries on {group.name}", caption, figure)
+
+
+def _best(study: Study, group: Group) -> list[str]:
+    means = {label: study.metric.sign * np.mean(list(own.values())) for label, own in group.areas.items()}
+    ranked = sorted((label for label in means if not np.isnan(means[label])), key=lambda label: -means[label])
+    return ranked[:_METHODS][::-1]
+
+
+def _large_and_small(pictures: Arrays) -> dict[str, int]:
+    """{`large`: row, `small`: row}: each subject's largest and smallest slice, and of these the one of median area."""
+    areas = pictures["masks"].sum((1, 2), dtype=np.int64)
+    subjects = pictures["subjects"]
+    found = {}
+    for size, sign in (("large", 1), ("small", -1)):
+        rows = [
+            max(np.flatnonzero(subjects == name), key=lambda row: sign * areas[row]) for name in np.unique(subjects)
+        ]
+        if rows:
+            found[size] = int(sorted(rows, key=lambda row: areas[row])[(len(rows) - 1) // 2])
+    return found if found.get("large") != found.get("small") else {"large": found["large"]} if found else {}
+
+
+def _window(masks: Sequence[Image]) -> Window:
+    """Top, bottom, left and right of a square around all masks with as much room again, at least 1/4 of the image."""
+    together = np.any(np.stack(masks), axis=0)
+    height, width = together.shape
+    rows, columns = np.flatnonzero(together.any(1)), np.flatnonzero(together.any(0))
+    extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    side = int(min(max(2 * extent, max(height, width) // 4), height, width))
+    top = int(np.clip((rows[0] + rows[-1] + 1 - side) // 2, 0, height - side))
+    left = int(np.clip((columns[0] + columns[-1] + 1 - side) // 2, 0, width - side))
+    return top, top + side, left, left + side
+
+
+def _dice(one: Image, other: Image) -> float:
+    """Of two masks, one of which is not empty."""
+    return 2 * float(np.logical_and(one, other).sum()) / float(one.sum(dtype=int) + other.sum(dtype=int))

@@ -1,0 +1,76 @@
+"""The metrics that can be reported: what they are called, their unit, and which way is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from albench.errors import ConfigError
+from albench.store import Record
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of the records.
+
+    Attributes:
+        name: as in scores.csv; `val_...` is taken on the validation subjects.
+        title: as in a caption.
+        unit: of the values; empty for shares.
+        higher: whether a higher value is better.
+        decimals: printed.
+        margin: how far below the reference still counts as almost there.
+        part: whose subjects it is taken on.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    higher: bool = True
+    decimals: int = 3
+    margin: float = 0.01
+    part: str = "test"
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis, with its unit."""
+        where = "" if self.part == "test" else " on validation subjects"
+        return f"{self.title}{where}" + (f" [{self.unit}]" if self.unit else "")
+
+    @property
+    def sign(self) -> int:
+        """1 if higher is better, else -1."""
+        return 1 if self.higher else -1
+
+    def of(self, record: Record) -> float:
+        """The value of a round; NaN if it does not exist."""
+        value = record["test" if self.part == "test" else "val"].get(self.name.removeprefix("val_"))
+        return float("nan") if value is None else float(value)
+
+    def text(self, value: float) -> str:
+        """The value as printed in tables."""
+        return f"{value:.{self.decimals}f}"
+
+
+_METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("dice_slice", "slice Dice"),
+        Metric("dice_foreground", "Dice of slices with foreground"),
+        Metric("dice_volume", "volume Dice"),
+        Metric("hd95", "95th percentile Hausdorff distance", "mm", higher=False, decimals=2, margin=1.0),
+        Metric("blank_false_positive", "share of empty slices with a prediction", higher=False),
+    )
+}
+
+
+def find_metric(name: str) -> Metric:
+    """The metric of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    known = _METRICS.get(name.removeprefix("val_"))
+    if known is None:
+        raise ConfigError(f"--metric must be one of {', '.join(_METRICS)}, or one with val_ before it, got '{name}'")
+    return replace(known, name=name, part="validation") if name.startswith("val_") else known

@@ -1,0 +1,109 @@
+"""Writing a report: numbers, tables, figures and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from albench.errors import ConfigError, StoreError
+from albench.reports.study import Study
+from albench.reports.table import Table
+from albench.reports.tables_costs import cost_table
+from albench.reports.tables_efficiency import efficiency_table
+from albench.reports.tables_paper import ablation_table, main_table
+from albench.reports.tables_printed import paper_protocol, printed_table1, printed_table2
+from albench.reports.tables_tests import difference_table, rank_table
+from albench.reports.writers import as_csv, as_latex, as_latex_document, as_markdown
+
+Format = Literal["latex", "markdown", "csv", "html", "all"]
+FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv", "html", "all")
+
+
+def write(study: Study, out: Path, wanted: Format = "all") -> list[Path]:
+    """Write the report of a study.
+
+    Args:
+        study: see `albench.reports.load`.
+        out: its folder, made if needed; files of the same name are replaced.
+        wanted: `all`, or one format of the tables; `html` is the page with its figures.
+
+    Returns:
+        The files to look at first.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    if wanted not in FORMATS:
+        raise ConfigError(f"--format must be one of {', '.join(FORMATS)}, got '{wanted}'")
+    tables = list(all_tables(study))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return list(_write(study, tables, out, wanted))
+    except OSError as error:
+        raise StoreError(
+            f"a report must be written to a folder, the system says '{error.strerror}' of '{error.filename}': choose "
+            "another --out"
+        ) from error
+
+
+def all_tables(study: Study) -> Iterator[Table]:
+    """Every table of a study."""
+    for group in study.groups:
+        ablation = ablation_table(study, group)
+        if ablation is None or len(ablation.rows) < len(group.methods):
+            yield main_table(study, group)
+        if ablation is not None:
+            yield ablation
+        yield efficiency_table(study, group)
+        for kind in ("baseline", "best rival"):
+            differences = difference_table(study, group, kind)
+            if differences is not None:
+                yield differences
+        yield cost_table(study, group)
+    ranks = rank_table(study)
+    if ranks is not None:
+        yield ranks
+    printed = {protocol.title for group in study.groups if (protocol := paper_protocol(study, group))}
+    for title in sorted(printed):
+        yield printed_table1(title)
+    if "BraTS" in printed:
+        yield printed_table2()
+
+
+def _write(study: Study, tables: list[Table], out: Path, wanted: Format) -> Iterator[Path]:
+    if wanted in ("latex", "all"):
+        folder = _made(out / "latex")
+        for table in tables:
+            (folder / f"{table.name}.tex").write_text(as_latex(table))
+        yield _written(folder / "tables.tex", as_latex_document(study.collection.name, tables))
+    if wanted in ("markdown", "all"):
+        yield _written(out / "tables.md", "\n".join(map(as_markdown, tables)))
+    if wanted in ("csv", "all"):
+        folder = _made(out / "csv")
+        for table in tables:
+            (folder / f"{table.name}.csv").write_text(as_csv(table))
+        numbers = {
+            "curves": study.curves(),
+            "efficiency": study.efficiency(),
+            "differences": study.differences(),
+            "ranks": study.ranks(),
+            "costs": study.costs(),
+        }
+        for name, frame in numbers.items():
+            frame.to_csv(folder / f"numbers-{name}.csv", index=False)
+        yield folder
+    if wanted in ("html", "all"):
+        from albench.reports.page import write_page
+
+        yield write_page(study, tables, out)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path

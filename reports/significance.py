@@ -1,0 +1,145 @@
+"""How sure a difference is: paired tests over seeds, corrected for their number, wins and ranks.
+
+Seeds share initial weights, initial labels and batches, so two methods are compared seed by seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from albench.reports.curve import Curve, Values
+
+_MOST_SEEDS = 16  # 65,536 ways to flip signs
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The difference of two methods over their common seeds.
+
+    Attributes:
+        seeds: common seeds.
+        difference: mean; NaN without a common seed.
+        low: lower end of the 95 % t interval; NaN with one seed.
+        high: upper end.
+        t: p-value of the paired t test; NaN with one seed, or if all differences are equal.
+        flip: p-value of the sign-flip permutation test; NaN with one seed.
+        least: the smallest p-value that this permutation test can give with as many seeds.
+    """
+
+    seeds: int
+    difference: float
+    low: float
+    high: float
+    t: float
+    flip: float
+    least: float
+
+
+def paired(differences: Values) -> Paired:
+    """Test whether (n,) paired differences are centered at 0, two-sided."""
+    n = len(differences)
+    missing = float("nan")
+    mean = float(differences.mean()) if n else missing
+    if n < 2 or np.isnan(mean):
+        return Paired(n, mean, missing, missing, missing, missing, missing)
+    low = high = t = missing
+    if np.ptp(differences) > 1e-12 * max(1.0, abs(mean)):
+        result = stats.ttest_1samp(differences, 0.0)
+        low, high = map(float, result.confidence_interval(0.95))
+        t = float(result.pvalue)
+    return Paired(n, mean, low, high, t, sign_flip(differences), 2 / 2**n)
+
+
+def sign_flip(differences: Values) -> float:
+    """Exact two-sided p-value of the sign-flip test of (n,) differences; NaN for more than 16.
+
+    The share of all 2 ** n ways to give the differences signs with a sum at least as far from 0. It assumes only that
+    without an effect every difference could as well have had the other sign.
+    """
+    n = len(differences)
+    if n > _MOST_SEEDS:
+        return float("nan")
+    sums = np.array(list(itertools.product((1.0, -1.0), repeat=n))) @ differences
+    found = abs(differences.sum())
+    return float((np.abs(sums) >= found - 1e-12 * max(1.0, found)).mean())
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction over a family of tests [1]; NaN stays NaN and is no member.
+
+    [1] Holm. A simple sequentially rejective multiple test procedure. Scand J Statist 6, 1979.
+    """
+    tested = [index for index, p in enumerate(p_values) if not np.isnan(p)]
+    corrected = [float("nan")] * len(p_values)
+    highest = 0.0
+    for done, index in enumerate(sorted(tested, key=lambda index: p_values[index])):
+        highest = max(highest, min(1.0, (len(tested) - done) * p_values[index]))
+        corrected[index] = highest
+    return corrected
+
+
+def wins(one: Curve, other: Curve, *, higher: bool) -> float:
+    """Share of pairs of seed and round after round 0 in which `one` is better, ties counted half; NaN without a pair.
+
+    Rounds are paired where both have as many labels. In round 0 strategies share labels and weights.
+    """
+    seeds = sorted(set(one.seeds) & set(other.seeds))
+    rounds = [r for r in range(1, min(len(one.share), len(other.share))) if one.labeled[r] == other.labeled[r]]
+    if not seeds or not rounds:
+        return float("nan")
+    first = one.values[np.ix_([one.seeds.index(seed) for seed in seeds], rounds)]
+    second = other.values[np.ix_([other.seeds.index(seed) for seed in seeds], rounds)]
+    if np.isnan(first).any() or np.isnan(second).any():
+        return float("nan")
+    ahead = first > second if higher else first < second
+    return float((ahead + 0.5 * (first == second)).mean())
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Mean ranks of methods over seeds, 1 for the best.
+
+    Attributes:
+        seeds: those that every method has.
+        mean: by method.
+        low: the lowest mean rank when any one seed is left out; NaN with one seed.
+        high: the highest.
+        first: the methods with the best mean rank, over all seeds and whenever one is left out.
+    """
+
+    seeds: tuple[int, ...]
+    mean: Mapping[str, float]
+    low: Mapping[str, float]
+    high: Mapping[str, float]
+    first: frozenset[str]
+
+
+def ranks(scores: Mapping[str, Mapping[int, float]], *, higher: bool) -> Ranks | None:
+    """Rank methods seed by seed, equals sharing the mean of their ranks; None if no seed is common to all.
+
+    Args:
+        scores: {method: {seed: value}}.
+    """
+    methods = list(scores)
+    seeds = sorted(set.intersection(*(set(own) for own in scores.values()))) if methods else []
+    table = np.array([[scores[method][seed] for seed in seeds] for method in methods])
+    if not seeds or np.isnan(table).any():
+        return None
+    ranked = stats.rankdata(-table if higher else table, axis=0)
+    samples = [ranked.mean(1)]
+    if len(seeds) > 1:
+        samples += [np.delete(ranked, left_out, axis=1).mean(1) for left_out in range(len(seeds))]
+    first = {method for sample in samples for method, rank in zip(methods, sample, strict=True) if rank == sample.min()}
+    without = np.array(samples[1:]) if len(seeds) > 1 else np.full((1, len(methods)), np.nan)
+    return Ranks(
+        tuple(seeds),
+        dict(zip(methods, samples[0].tolist(), strict=True)),
+        dict(zip(methods, without.min(0).tolist(), strict=True)),
+        dict(zip(methods, without.max(0).tolist(), strict=True)),
+        frozenset(first),
+    )

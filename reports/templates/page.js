@@ -1,0 +1,28 @@
+// Sort a table by the column whose title is clicked. Numbers sort as such; what is empty or never reached comes last.
+document.querySelectorAll("table.sortable").forEach((table) => {
+  const heads = [...table.tHead.rows[0].cells];
+  const rows = [...table.tBodies[0].rows];
+  // A printed row belongs to the row above it and moves with it.
+  const blocks = [];
+  rows.forEach((row) => (row.classList.contains("printed") ? blocks[blocks.length - 1].push(row) : blocks.push([row])));
+  heads.forEach((head, column) => {
+    head.querySelector("button").addEventListener("click", () => {
+      const ascending = head.getAttribute("aria-sort") === "descending" || !head.hasAttribute("aria-sort");
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      const key = (block) => {
+        const cell = block[0].cells[column];
+        return cell.dataset.value === "" ? cell.textContent.trim() : Number(cell.dataset.value);
+      };
+      const numeric = blocks.some((block) => typeof key(block) === "number");
+      const last = (value) => numeric && (typeof value !== "number" || value > 1e98);
+      blocks.sort((one, other) => {
+        const [a, b] = [key(one), key(other)];
+        if (last(a) || last(b)) return last(a) - last(b);
+        const order = numeric ? a - b : String(a).localeCompare(String(b));
+        return ascending ? order : -order;
+      });
+      blocks.flat().forEach((row) => table.tBodies[0].append(row));
+    });
+  });
+});
