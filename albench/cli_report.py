@@ -16,7 +16,9 @@ def report(
         str,
         typer.Option(help="dice_slice, dice_foreground, dice_volume, hd95, or one with val_ before it."),
     ] = "dice_slice",
-    baseline: Annotated[str, typer.Option(help="The method that the others are compared with.")] = "random",
+    baseline: Annotated[
+        str | None, typer.Option(help="The method that the others are compared with, random if not given.")
+    ] = None,
     margin: Annotated[
         float | None,
         typer.Option(help="How far below the reference is almost there. 0.01, or 1 mm, if not given."),

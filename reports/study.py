@@ -141,7 +141,7 @@ def load(
     folder: Path | str,
     *,
     metric: str = "dice_slice",
-    baseline: str = "random",
+    baseline: str | None = None,
     margin: float | None = None,
     compare: Path | str | None = None,
 ) -> Study:
@@ -150,7 +150,7 @@ def load(
     Args:
         folder: of a suite, or with runs anywhere below.
         metric: see `albench.reports.metric`.
-        baseline: label of the method that the others are compared with.
+        baseline: label of the method that the others are compared with; None takes `random`.
         margin: how far below the reference still counts as almost there; None takes 0.01, or 1 mm.
         compare: another such folder, whose runs stand beside these where their protocol is the same.
 
@@ -168,9 +168,9 @@ def load(
     if not groups:
         raise StoreError(_nothing(folder, collection))
     labels = list(dict.fromkeys(label for group in groups for label in group.methods))
-    if baseline not in labels and baseline != "random":
+    if baseline not in (None, *labels):
         raise ConfigError(f"--baseline must be one of {', '.join(labels)}, got '{baseline}'")
-    return Study(folder, collection, chosen, baseline, chosen.margin if margin is None else margin, groups)
+    return Study(folder, collection, chosen, baseline or "random", chosen.margin if margin is None else margin, groups)
 
 
 def _nothing(folder: Path, collection: Collection) -> str:

@@ -61,5 +61,5 @@ def test_commands_and_options_of_a_document_exist(document):
         words = line.split()
         command = commands[words[0]]
         command = getattr(command, "commands", {}).get(words[1], command)
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known, line
