@@ -23,6 +23,7 @@ class Collection:
         runs: those that are finished.
         problems: the others.
         order: labels in the order of the suite; empty without one.
+        about: what the suite says of itself.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Collection:
     runs: list[Run]
     problems: list[Problem]
     order: tuple[str, ...] = ()
+    about: str = ""
 
     def without(self, problems: Iterable[tuple[Run, Problem]]) -> Collection:
         """The collection with some runs moved to the problems."""
@@ -51,7 +53,7 @@ def collect(folder: Path) -> Collection:
         planned = [(folder / run["folder"], run["label"], run["group"], run["seed"]) for run in plan["runs"]]
         runs, problems = _read_all(planned)
         order = tuple(dict.fromkeys(label for _, label, _, _ in planned))
-        return Collection(plan["name"], plan["digest"], runs, problems, order)
+        return Collection(plan["name"], plan["digest"], runs, problems, order, str(plan.get("about", "")))
     unnamed = [(path, path.parent.name, path.parent.parent.name, _seed_of(path)) for path in found]
     runs, problems = _read_all(unnamed)
     return Collection(folder.resolve().name, None, list(_named(runs)), problems)

@@ -19,6 +19,7 @@ from albench.reports.group import Group, groups_of, only_comparable
 from albench.reports.metric import Metric, find_metric
 from albench.reports.runs import REFERENCE
 from albench.reports.significance import ranks, wins
+from albench.reports.table import slug
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,23 @@ def load(
     if not groups:
         raise StoreError(_nothing(folder, collection))
     labels = list(dict.fromkeys(label for group in groups for label in group.methods))
+    _check_names([group.name for group in groups])
+    _check_names(labels)
     if baseline not in (None, *labels):
         raise ConfigError(f"--baseline must be one of {', '.join(labels)}, got '{baseline}'")
     return Study(folder, collection, chosen, baseline or "random", chosen.margin if margin is None else margin, groups)
+
+
+def _check_names(names: list[str]) -> None:
+    """Files are named by groups and methods, and one must not take another's place."""
+    known: dict[str, str] = {}
+    for name in names:
+        if slug(name) in known:
+            raise ConfigError(
+                f"names of groups and of methods must differ in letters or digits, '{known[slug(name)]}' and '{name}' "
+                "do not: rename one in the suite"
+            )
+        known[slug(name)] = name
 
 
 def _nothing(folder: Path, collection: Collection) -> str:

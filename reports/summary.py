@@ -58,6 +58,9 @@ def _lead(study: Study, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
     if row is None or row["seeds"] == 0:
         behind = f"{second} has {metric.text(numbers.loc[second, 'aubc'])}"
         return f"{first} has the best mean, {area}; {behind}.", "They share no seed, so this may be chance."
+    if row["gain"] <= 0:
+        common = f"over the {int(row['seeds'])} seeds that it shares with {second} it is not ahead"
+        return f"{first} has the best mean, {area}, but {common}.", _certainty(study, group, row)
     unit = f" {metric.unit}" if metric.unit else ""
     interval = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"
     lead = f"{first} leads with {area}, ahead of {second} by {row['gain']:.4f}{unit}{interval}."

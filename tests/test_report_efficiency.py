@@ -72,6 +72,11 @@ def test_the_columns_take_the_nearest_round_and_tell_its_true_share(tmp_path):
     assert math.isnan(row["at_30_share"])
 
 
+def test_a_share_more_than_half_a_step_beyond_the_rounds_is_not_there():
+    steps = curve([0.1, 0.2, 0.3], start=20, step=4)  # 20, 24, 28 %
+    assert [at_share(steps, share) for share in (0.17, 0.18, 0.30, 0.31)] == [None, 0, 2, None]
+
+
 def test_of_two_rounds_equally_near_the_earlier_counts():
     assert at_share(curve([0.1, 0.2, 0.3], start=10, step=10), 0.15) == 0
     assert at_share(curve([0.1], start=10), 0.15) is None

@@ -138,6 +138,16 @@ def test_the_summary_of_one_seed_or_one_method_promises_nothing(tmp_path):
     assert "They share no seed, so this may be chance." in sentences(tmp_path / "apart")
 
 
+def test_a_lead_that_only_other_seeds_make_is_not_called_one(tmp_path):
+    for seed, (one, other) in enumerate([(0.6, 0.5), (0.6, 0.58)]):
+        write_run(tmp_path, "random", seed, [0.5, one])
+        write_run(tmp_path, "star", seed, [0.5, other])
+    write_run(tmp_path, "star", 2, [0.5, 0.9])
+    said = sentences(tmp_path)
+    assert "star has the best mean, an AUBC of 0.580, but over the 2 seeds that it shares with random it is" in said
+    assert "it is not ahead." in said
+
+
 def test_a_reference_that_is_reached_and_lost_is_said_to_be_lost(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.9, 0.6])
     write_run(tmp_path, "full", 0, [0.8], rounds=2)

@@ -215,6 +215,16 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, finished):
     assert "a report must be written to a folder" in said
 
 
+def test_names_whose_files_would_take_each_others_place_are_refused(tmp_path):
+    runs = [
+        (label, "made", write_run(tmp_path, "star", 0, [0.5, 0.6], folder=f"{index}/seed-0-1"))
+        for index, label in enumerate(["row 1", "row-1"])
+    ]
+    write_plan(tmp_path, runs)
+    with pytest.raises(ConfigError, match="must differ in letters or digits, 'row 1' and 'row-1' do not"):
+        load(tmp_path)
+
+
 def test_a_report_without_the_baseline_still_compares_with_the_best(tmp_path):
     write_run(tmp_path, "star", 0, [0.5, 0.6])
     write_run(tmp_path, "entropy", 0, [0.5, 0.7])
