@@ -33,7 +33,7 @@ def fetch(archive: Archive, received: Received, pause: float = 2.0) -> Path:
         StoreError: the folder cannot be written.
     """
     path, part = archive.path, archive.path.with_name(f"{archive.path.name}.part")
-    with locked(path.with_name(f"{path.name}.lock"), wait=True):
+    with locked(path.with_name(f"{path.name}.lock"), wait=True, leave=False):
         if not path.exists():
             _receive(archive.url, part, received, pause)
             _check(archive, part)

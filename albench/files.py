@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -79,13 +79,26 @@ def refusing_disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold an exclusive lock that the kernel drops when the process dies. Yields whether it was got."""
-    with refusing_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
-        yield _lock(file, wait=wait)
+def locked(path: Path, *, wait: bool, leave: bool = True) -> Iterator[bool]:
+    """Hold an exclusive lock that the kernel drops when the process dies. Yields whether it was got.
+
+    Args:
+        leave: keep the file afterwards; otherwise whoever had the lock removes it.
+    """
+    with ExitStack() as held:
+        while True:
+            with refusing_disk_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = held.enter_context(path.open("a"))
+            got = _lock(file, wait=wait)
+            if not got or _is_at(file, path):
+                break
+            file.close()  # its last holder has removed it: nobody else would see this lock
+        try:
+            yield got
+        finally:
+            if got and not leave:
+                path.unlink(missing_ok=True)
 
 
 def is_locked(path: Path) -> bool:
@@ -98,6 +111,14 @@ def is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def _is_at(file: IO[Any], path: Path) -> bool:
+    """Whether an open file is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: IO[Any], *, wait: bool) -> bool:

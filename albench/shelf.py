@@ -50,8 +50,8 @@ def prepared_sets() -> Iterator[PreparedSet]:
 
 def remove(prepared: PreparedSet) -> bool:
     """Delete a set; runs that have it open keep what they see. False if it is being prepared right now."""
-    # The lock's file stays: whoever waits for it would otherwise hold a lock that nobody else sees.
-    with locked(prepared.folder.with_name(f"{prepared.folder.name.removesuffix('.partial')}.lock"), wait=False) as free:
+    lock = prepared.folder.with_name(f"{prepared.folder.name.removesuffix('.partial')}.lock")
+    with locked(lock, wait=False, leave=False) as free:
         if free:
             with refusing_disk_errors(prepared.folder):
                 shutil.rmtree(prepared.folder)

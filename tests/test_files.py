@@ -121,6 +121,27 @@ def test_a_lock_is_released_after_the_block_and_after_an_error(tmp_path):
         assert not second
 
 
+def test_a_lock_can_be_removed_by_its_holder_also_after_an_error(tmp_path):
+    path = tmp_path / ".lock"
+    with locked(path, wait=True, leave=False), locked(path, wait=False, leave=False) as second:
+        assert not second
+        assert path.exists()
+    assert not path.exists()
+    with pytest.raises(ZeroDivisionError), locked(path, wait=True, leave=False):
+        _ = 1 / 0
+    assert not path.exists()
+
+
+def test_who_waits_for_a_lock_that_is_removed_gets_one_that_all_others_see(tmp_path):
+    path = tmp_path / ".lock"
+    with ExitStack() as holder, ExitStack() as waiter:
+        holder.enter_context(locked(path, wait=True, leave=False))
+        Timer(0.2, holder.close).start()
+        assert waiter.enter_context(locked(path, wait=True, leave=False))
+        with locked(path, wait=False) as third:
+            assert not third
+
+
 def test_looking_at_a_lock_neither_takes_it_nor_needs_it(tmp_path):
     path = tmp_path / ".lock"
     assert not is_locked(path)
