@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.config import options_of
+from albench.crew import usual_workers
 from albench.data import GRID, Dataset, LabeledStack, SliceStack
 from albench.errors import ConfigError
 from albench.files import locked, write_json
@@ -76,15 +77,15 @@ class Prepared:
         return LabeledStack(stack, PackedMasks.collect((ids, self.masks[stack.rows[ids]]) for ids in by_subject))
 
 
-def prepare(dataset: Dataset, progress: Progress | None = None, workers: int = 1) -> Prepared:
+def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:
     """Open the prepared set, building it first if it is not there. Safe when several processes call it at once.
 
     Args:
-        workers: processes that read volumes; a script that asks for more than one must be importable, its own work
-            under `if __name__ == "__main__":`.
+        workers: processes that read volumes, None for as many as suit the data and the machine; a script that asks
+            for more than one must be importable, its own work under `if __name__ == "__main__":`.
 
     Raises:
-        ConfigError: the working size does not fit the network's grid.
+        ConfigError: the working size does not fit the network's grid, or the window is none.
         DataError: a file of the dataset cannot be used.
         StoreError: the cache cannot be written.
     """
@@ -93,12 +94,18 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int = 1
             f"data.size must be two multiples of {GRID}, got {list(dataset.size)}: write for example "
             "--set data.size=[96,128]"
         )
+    if dataset.window and not dataset.window[0] < dataset.window[1]:
+        raise ConfigError(
+            f"data.window must be two numbers, the lower first, got {list(dataset.window)}: write for example "
+            "--set data.window=[-57,164]"
+        )
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
     if not (folder / "meta.json").exists():
-        with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
+        with locked(folder.with_name(f"{folder.name}.lock"), wait=True, leave=False):
             if not (folder / "meta.json").exists():
-                build_set(dataset, folder, progress or (lambda done, total, subject: None), workers)
+                show = progress or (lambda done, total, subject: None)
+                build_set(dataset, folder, show, usual_workers(dataset) if workers is None else workers)
     meta = json.loads((folder / "meta.json").read_text())
     return Prepared(
         key=key,

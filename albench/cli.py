@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -103,6 +101,7 @@ def run(
         from albench.display import LineDisplay, LiveDisplay, curve
         from albench.loop import Execution
         from albench.loop import run as run_loop
+        from albench.progress import bar
         from albench.resolve import parse_settings, resolve
         from albench.store import read_records, run_folder
 
@@ -110,8 +109,8 @@ def run(
     if data_root is not None:
         settings["data.root"] = str(data_root)
     execution = Execution(choose_device(device, threads), keep_weights, share)
-    with _preparation(console) as progress:
-        resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=progress)
+    with bar(console, "preparing the data, once") as show:
+        resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None)
     config = resolved.config
     folder = run_folder(out, config)
     before = len(read_records(folder))
@@ -221,26 +220,6 @@ def _report_checks(checks: list[Check]) -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from albench.progress import terminal
 
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
-
-
-@contextmanager
-def _preparation(console: Console) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar for preparing data, that shows only when there is something to prepare."""
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = None
-
-        def progress(done: int, total: int, subject: str) -> None:
-            nonlocal task
-            if task is None:
-                task = bar.add_task("preparing the data, once", total=total)
-                if not console.is_terminal:
-                    console.print(f"preparing {total} subjects, once", highlight=False)
-            bar.update(task, completed=done)
-
-        yield progress
+    return terminal()

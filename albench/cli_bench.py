@@ -74,9 +74,9 @@ def bench(
     ] = None,
 ) -> None:
     """Run a suite: strategies x seeds. The same command again does what is left."""
-    from albench.cli import _console, _preparation
+    from albench.progress import bar, terminal
 
-    console = _console()
+    console = terminal()
     with console.status("starting"):
         from albench.benchmarks.board import Board
         from albench.benchmarks.in_process import compute_here
@@ -93,8 +93,8 @@ def bench(
     if data_root is not None:
         settings["data.root"] = str(data_root)
     listed = load_suite(suite, settings=settings, seeds=_seeds(seeds), dataset=dataset)
-    with _preparation(console) as progress:
-        runs = plan_runs(listed, progress)
+    with bar(console, "preparing the data, once") as show:
+        runs = plan_runs(listed, show, workers=None)
     place = Place(storage if "://" in storage else str(Path(storage).absolute()), listed.name)
     kept = open_storage(place)
     for run in runs:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +19,7 @@ data = typer.Typer(name="data", help="Prepare data, look at them, check them.", 
 _Name = Annotated[str, typer.Argument(help="A name (albench data list), FILE.py:Class or module:Class.")]
 _Root = Annotated[Path | None, typer.Option(help="Where the data are; short for --set data.root=...")]
 _Settings = Annotated[list[str] | None, typer.Option("--set", help="An option: data.labels=[1]. Can be repeated.")]
-_Workers = Annotated[int | None, typer.Option(min=1, help="Processes that read volumes. All cores if not given.")]
+_Workers = Annotated[int | None, typer.Option(min=1, help="Processes that read volumes. As many as suit if not given.")]
 
 
 @data.command("prepare")
@@ -38,8 +36,9 @@ def prepare_data(
     archive = dataset.archive() if download else None
     if archive is not None:
         from albench.download import fetch
+        from albench.progress import bar
 
-        with _bar(console, f"fetching {archive.url}", in_bytes=True) as show:
+        with bar(console, f"fetching {archive.url}", in_bytes=True) as show:
             fetch(archive, show)
     prepared = _prepared(dataset, console, workers)
     total, channels, height, width = prepared.images.shape
@@ -160,14 +159,10 @@ def _dataset(name: str, root: Path | None, assignments: list[str] | None) -> Dat
 
 def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepared:
     from albench.cache import prepare
+    from albench.progress import bar
 
-    with _bar(console, "preparing, once") as show:
-        return prepare(dataset, lambda done, total, subject: show(done, total), workers or _cores())
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with bar(console, "preparing the data, once") as show:
+        return prepare(dataset, show, workers)
 
 
 def _print_notes(dataset: Dataset, console: Console) -> None:
@@ -175,33 +170,11 @@ def _print_notes(dataset: Dataset, console: Console) -> None:
         console.print(note, highlight=False)
 
 
-@contextmanager
-def _bar(console: Console, words: str, *, in_bytes: bool = False) -> Iterator[Callable[[int, int | None], None]]:
-    """A progress bar that shows only when there is something to do; a line where nobody looks at a terminal."""
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    amount = DownloadColumn() if in_bytes else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = None
-
-        def show(done: int, total: int | None) -> None:
-            nonlocal task
-            if task is None:
-                task = bar.add_task(words, total=total)
-                if not console.is_terminal:
-                    console.print(words, highlight=False, soft_wrap=True)
-            bar.update(task, completed=done, total=total)
-
-        yield show
-
-
 def _in_words(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from albench.progress import terminal
 
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return terminal()

@@ -5,28 +5,23 @@ A subject that is done is kept when preparing is interrupted. A worker holds one
 
 from __future__ import annotations
 
+import io
 import json
-import multiprocessing
 import os
-import pickle
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from albench.config import options_of
+from albench.crew import Crew
 from albench.data import GRID, Dataset, check_volume
-from albench.errors import DataError
+from albench.errors import DataError, StoreError
 from albench.files import refusing_disk_errors, replacing, write_json
-from albench.registry import DATASETS, address, find
 from albench.standardize import fit_to, standardized
 
 FORMAT = 2
@@ -51,11 +46,12 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
     todo = [(subject, base) for subject, base in zip(subjects, bases, strict=True) if not _facts_path(base).exists()]
     before = len(subjects) - len(todo)
     progress(before, len(subjects), "")
-    for done, subject in enumerate(_prepared(dataset, todo, workers), before + 1):
-        progress(done, len(subjects), subject)
-    facts = [SubjectFacts(**json.loads(_facts_path(base).read_text())) for base in bases]
-    _check_together(dataset, subjects, facts)
-    _join(partial, bases, facts, dataset.size)
+    with Crew(dataset, workers) as crew:
+        for done, (subject, _) in enumerate(crew.each(prepare_subject, todo), before + 1):
+            progress(done, len(subjects), subject)
+        facts = [SubjectFacts(**json.loads(_facts_path(base).read_text())) for base in bases]
+        _check_together(dataset, subjects, facts)
+        _join(partial, bases, facts, dataset.size, crew)
     meta = {
         "subjects": subjects,
         "persons": [dataset.person(subject) for subject in subjects],
@@ -92,12 +88,19 @@ class SubjectFacts:
 def prepare_subject(dataset: Dataset, subject: str, base: Path) -> None:
     """Read, check, standardize and scale one subject, and write it: slices first, images as float16."""
     volume = dataset.load(subject)
-    check_volume(volume, subject)
+    check_volume(volume, subject, dataset.window)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
-    volume = fit_to(standardized(volume, dataset.window), dataset.size)
+    volume = standardized(volume, dataset.window)
+    if not all(channel.any() for channel in volume.image):
+        raise DataError(
+            f"subject '{subject}' must have contrast between its 0.5th and 99.5th percentiles, they are equal: set "
+            "data.window, for example to its whole range"
+        )
+    volume = fit_to(volume, dataset.size)
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
-    for suffix, values in (("image", image), ("mask", np.ascontiguousarray(volume.mask))):
-        with replacing(base.with_suffix(f".{suffix}.npy")) as file:
+    parts: tuple[NDArray[Any], ...] = (image, np.ascontiguousarray(volume.mask))
+    for path, values in zip(_parts(base), parts, strict=True):
+        with replacing(path) as file:
             _write_header(file, values.dtype, values.shape)
             file.write(values.data)  # numpy's own writing of a full disk is an error without a number
     facts = SubjectFacts(list(image.shape), list(volume.spacing), intensity, int(volume.mask.sum(dtype=np.int64)))
@@ -106,54 +109,6 @@ def prepare_subject(dataset: Dataset, subject: str, base: Path) -> None:
 
 def _facts_path(base: Path) -> Path:
     return base.with_suffix(".json")
-
-
-def _prepared(dataset: Dataset, todo: list[tuple[str, Path]], workers: int) -> Iterator[str]:
-    """Prepare what is left to do; yields each subject when it is done."""
-    if workers == 1 or len(todo) < 2:
-        for subject, base in todo:
-            prepare_subject(dataset, subject, base)
-            yield subject
-        return
-    # Fresh processes: a fork of one that has used torch's threads may hang.
-    context = multiprocessing.get_context("spawn")
-    arguments = (address(type(dataset)), pickle.dumps(dataset))
-    with ProcessPoolExecutor(min(workers, len(todo)), context, _begin_worker, arguments) as pool:
-        tasks = {pool.submit(_work, subject, base): subject for subject, base in todo}
-        try:
-            for task in as_completed(tasks):
-                task.result()
-                yield tasks[task]
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a worker must have the memory of a few volumes, the system ended one: use fewer with --workers"
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-_worker: list[Dataset] = []  # the dataset that this worker process reads
-
-
-def _begin_worker(place: str, pickled: bytes) -> None:
-    """Get ready: one thread, deaf to Ctrl-C (the parent tells when to stop), and gone when the parent is."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    find(DATASETS, place)  # imports a plugin's file, which unpickling cannot
-    _worker[:] = [pickle.loads(pickled)]
-
-
-def _work(subject: str, base: Path) -> None:
-    prepare_subject(_worker[0], subject, base)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _check_together(dataset: Dataset, subjects: Sequence[str], facts: Sequence[SubjectFacts]) -> None:
@@ -171,23 +126,89 @@ def _check_together(dataset: Dataset, subjects: Sequence[str], facts: Sequence[S
             )
 
 
-def _join(partial: Path, bases: Sequence[Path], facts: Sequence[SubjectFacts], size: tuple[int, int] | None) -> None:
-    """Write all slices, padded to one shape, into two files. Plain writes: a full disk is an error, not a crash."""
-    # A memory map would end in SIGBUS when the disk is full.
+@dataclass(frozen=True)
+class _Stack:
+    """An array on disk that several processes fill in pieces.
+
+    Attributes:
+        path: a .npy file.
+        dtype: numpy's name.
+        shape: slices first.
+    """
+
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def _header(self) -> bytes:
+        buffer = io.BytesIO()
+        _write_header(buffer, np.dtype(self.dtype), self.shape)
+        return buffer.getvalue()
+
+    def _offset(self, row: int) -> int:
+        return len(self._header) + row * int(np.prod(self.shape[1:])) * np.dtype(self.dtype).itemsize
+
+    def begun(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists() and self.path.stat().st_size == self._offset(self.shape[0])
+
+    def begin(self) -> None:
+        """Make the file, without its content."""
+        with replacing(self.path) as file:
+            file.write(self._header)
+            file.truncate(self._offset(self.shape[0]))
+
+    def write(self, row: int, values: NDArray[np.generic], fill: float) -> None:
+        """Write slices from `row` on, padded at the bottom and right with `fill`, down to the disk."""
+        # Plain writes: with a memory map a full disk would be SIGBUS, not an error.
+        short = [full - has for full, has in zip(self.shape[-2:], values.shape[-2:], strict=True)]
+        pad = [(0, 0)] * (values.ndim - 2) + [(0, number) for number in short]
+        padded = np.pad(values, pad, constant_values=fill) if any(short) else values
+        with refusing_disk_errors(self.path), self.path.open("r+b") as file:
+            file.seek(self._offset(row))
+            file.write(padded.data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _join(
+    partial: Path, bases: Sequence[Path], facts: Sequence[SubjectFacts], size: tuple[int, int] | None, crew: Crew
+) -> None:
+    """Move all slices, padded to one shape, into two files. Interrupted, it goes on with those not yet moved."""
     sides = np.array([fact.shape[2:] for fact in facts]).max(0)
-    height, width = size or [-(-int(side) // GRID) * GRID for side in sides]
+    height, width = size or (-(-int(side) // GRID) * GRID for side in sides)
     total, channels = sum(fact.shape[0] for fact in facts), facts[0].shape[1]
-    for name, dtype, shape in (
-        ("image", np.float16, (total, channels, height, width)),
-        ("mask", np.uint8, (total, height, width)),
-    ):
-        with replacing(partial / f"{name}s.npy") as file:
-            _write_header(file, np.dtype(dtype), shape)
-            for base in bases:
-                part = np.load(base.with_suffix(f".{name}.npy"), mmap_mode="r")
-                pad = [(0, 0)] * (part.ndim - 2) + [(0, height - part.shape[-2]), (0, width - part.shape[-1])]
-                padded = np.pad(part, pad, constant_values=part.min()) if np.any(pad) else part
-                file.write(padded.data)
+    images = _Stack(partial / "images.npy", "float16", (total, channels, height, width))
+    masks = _Stack(partial / "masks.npy", "uint8", (total, height, width))
+    left = [[part.exists() for part in _parts(base)] for base in bases]
+    for stack, there in zip((images, masks), zip(*left, strict=True), strict=True):
+        if not stack.begun():
+            if not all(there):
+                raise StoreError(
+                    f"'{partial}' must be as albench left it, files are gone: remove it with albench data clean"
+                )
+            stack.begin()
+    starts = np.cumsum([0, *(fact.shape[0] for fact in facts)]).tolist()
+    for _ in crew.each(_move, [(base, start, images, masks) for base, start in zip(bases, starts, strict=False)]):
+        pass
+
+
+def _move(dataset: Dataset, base: Path, row: int, images: _Stack, masks: _Stack) -> None:
+    """Put one subject's slices where they belong; what is moved already is gone."""
+    image, mask = _parts(base)
+    if image.exists():
+        values = np.load(image, mmap_mode="r")
+        images.write(row, values, fill=float(values.min()))
+        image.unlink()
+    if mask.exists():
+        masks.write(row, np.load(mask, mmap_mode="r"), fill=0)
+        mask.unlink()
+
+
+def _parts(base: Path) -> tuple[Path, Path]:
+    """The files of one subject: image and mask."""
+    return base.with_suffix(".image.npy"), base.with_suffix(".mask.npy")
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:

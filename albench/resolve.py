@@ -35,6 +35,7 @@ def resolve(
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
     progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> Resolved:
     """Check all settings, prepare the data and write every default out.
 
@@ -44,6 +45,7 @@ def resolve(
         strategy: a name, `FILE.py:Class` or `module:Class`.
         dataset: likewise.
         settings: values by dotted name, such as {"training.epochs": 30}.
+        workers: as `albench.cache.prepare`.
 
     Raises:
         ConfigError: a name, option or value is wrong.
@@ -63,7 +65,7 @@ def resolve(
     subjects = data.subjects()
     persons = [data.person(subject) for subject in subjects]
     split_volumes(subjects, persons, protocol.split, protocol.split_seed)  # refuses before the data are prepared
-    prepared = prepare(data, progress)
+    prepared = prepare(data, progress, workers)
     options = options_of(data)
     network = build(Network, sections["network"], "network")
     config = RunConfig(

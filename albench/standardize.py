@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from albench.data import Volume
 
@@ -42,7 +40,10 @@ def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
     )
     if new == (height, width):
         return volume
+    import torch  # takes seconds, in every worker
+
     both = np.concatenate([volume.image, volume.mask[None].astype(np.float32)]).swapaxes(0, 1)
+    interpolate = torch.nn.functional.interpolate
     scaled = interpolate(torch.from_numpy(both), new, mode="bilinear", antialias=True).numpy().swapaxes(0, 1)
     spacing = (dz, dy * height / new[0], dx * width / new[1])
     return Volume(scaled[:-1], (scaled[-1] >= 0.5).astype(np.uint8), spacing)

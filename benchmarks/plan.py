@@ -75,8 +75,11 @@ class Amounts:
         return min(protocol.rounds, -(-(self.train - self.initial) // protocol.budget)) + 1
 
 
-def plan_runs(suite: Suite, progress: Progress | None = None) -> list[PlannedRun]:
+def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | None = 1) -> list[PlannedRun]:
     """Check every run of a suite, prepare its data and name its folder.
+
+    Args:
+        workers: as `albench.cache.prepare`.
 
     Raises:
         ConfigError: a setting is wrong, or two runs are the same.
@@ -85,7 +88,7 @@ def plan_runs(suite: Suite, progress: Progress | None = None) -> list[PlannedRun
     planned: dict[str, PlannedRun] = {}
     for spec in suite.runs:
         movable = _absolute(spec)
-        resolved = resolve_run(movable, progress)
+        resolved = resolve_run(movable, progress, workers)
         config = resolved.config
         folder = run_folder(Path(), config).as_posix()
         if folder in planned:
@@ -107,9 +110,11 @@ def choose(runs: Sequence[PlannedRun], labels: Sequence[str] | None) -> list[Pla
     return [run for run in runs if not labels or run.spec.label in labels]
 
 
-def resolve_run(spec: RunSpec, progress: Progress | None = None) -> Resolved:
+def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | None = 1) -> Resolved:
     """A run that is ready to start. Raises ConfigError, DataError."""
-    return resolve(spec.strategy, spec.dataset, seed=spec.seed, settings=spec.settings, progress=progress)
+    return resolve(
+        spec.strategy, spec.dataset, seed=spec.seed, settings=spec.settings, progress=progress, workers=workers
+    )
 
 
 def write_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -> None:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 from albench.cache import cache_folder, prepare
+from albench.crew import Crew, usual_workers
 from albench.data import Dataset, Volume, split_volumes
-from albench.errors import DataError
+from albench.errors import DataError, StoreError
 from albench.registry import DATASETS, find
+from albench.resolve import resolve
 
 PLUGIN = '''
 import os, time
@@ -138,6 +141,113 @@ def test_two_processes_with_workers_read_every_volume_once(tmp_path, start):
     both = [start(seconds=0.1, workers=2), start(seconds=0.1, workers=2)]
     assert result(both[0]) == result(both[1])
     assert sorted(subject for _, subject in read(tmp_path)) == [f"s{i}" for i in range(6)]
+
+
+def test_interrupted_while_joining_it_moves_only_what_is_left(tmp_path, monkeypatch, start):
+    from albench.preparation import _Stack
+
+    data = find(DATASETS, f"{tmp_path / 'slow.py'}:Slow")(notes=str(tmp_path / "notes"))
+    prepare(data)
+    (folder,) = cache_folder().glob("slow-*/")
+    whole = arrays(folder)
+    shutil.rmtree(folder)
+    written, write = [], _Stack.write
+
+    def at_most(number):
+        def counted(stack, row, values, fill):
+            if len(written) == number:
+                raise KeyboardInterrupt
+            written.append(row)
+            write(stack, row, values, fill)
+
+        return counted
+
+    monkeypatch.setattr(_Stack, "write", at_most(5))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(data)
+    assert len(list(cache_folder().glob("*.partial/subjects/*.npy"))) == 12 - 5
+    before = len(read(tmp_path))
+    monkeypatch.setattr(_Stack, "write", at_most(12))
+    prepare(data)
+    assert len(written) == 12
+    assert len(read(tmp_path)) == before
+    assert arrays(folder) == whole
+
+
+def test_a_preparation_that_lost_files_is_one_sentence(monkeypatch):
+    from albench.preparation import _Stack
+
+    def fail(*arguments, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Stack, "write", fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(Pairs())
+    (partial,) = cache_folder().glob("*.partial")
+    (partial / "images.npy").unlink()
+    (partial / "subjects" / "3.image.npy").unlink()
+    with pytest.raises(StoreError, match="must be as albench left it, files are gone: remove it with albench data cl"):
+        prepare(Pairs())
+
+
+def test_padding_is_never_foreground():
+    prepared = prepare(Full())
+    assert prepared.masks.shape == (5, 32, 32)
+    assert prepared.masks.sum() == 2 * 16 * 16 + 3 * 20 * 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Full(Dataset):
+    """Two volumes of different size that are foreground everywhere."""
+
+    name = "full-masks"
+
+    def subjects(self):
+        return ["a", "b"]
+
+    def load(self, subject):
+        shape = (2, 16, 16) if subject == "a" else (3, 20, 24)
+        image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+        return Volume(image, np.ones(shape, np.uint8), (1.0, 1.0, 1.0))
+
+
+def test_as_many_workers_as_cores_and_memory_allow_unless_the_files_are_small(decathlon, monkeypatch):
+    small = find(DATASETS, "folder")(root=str(decathlon))
+    assert usual_workers(small) == 1
+    assert usual_workers(Pairs()) == 1
+    monkeypatch.setattr("albench.crew._LITTLE", 1000)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(5)), raising=False)
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 23}.get)  # 32 GiB
+    assert usual_workers(small) == 5
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3 << 20}.get)
+    assert usual_workers(small) == 3
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 18}.get)
+    assert usual_workers(small) == 1
+
+
+def test_a_run_shares_out_the_reading_too(decathlon, monkeypatch):
+    hired = []
+
+    class Counted(Crew):
+        def __init__(self, dataset, workers):
+            hired.append(workers)
+            super().__init__(dataset, workers)
+
+    monkeypatch.setattr("albench.preparation.Crew", Counted)
+    monkeypatch.setattr("albench.cache.usual_workers", lambda dataset: 2)
+    resolve("random", "folder", settings={"data.root": str(decathlon)}, workers=None)
+    assert hired == [2]
+    from samples import invoke, tiny_training_arguments
+
+    arguments = ("--data-root", decathlon, "--out", decathlon / "runs", *tiny_training_arguments(data__size=[32, 32]))
+    code, said = invoke("run", "--strategy", "random", "--dataset", "folder", *arguments)
+    assert (code, hired) == (0, [2, 2]), said
+
+
+def test_a_worker_does_not_wait_for_torch():
+    code = "import sys, albench.preparation, albench.datasets.brats; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 
 @dataclass(frozen=True, kw_only=True)
