@@ -137,7 +137,7 @@ class Dataset(ABC):
         """Everything that is wrong with the files, not only the first. By default what `load` complains about."""
         for subject in self.subjects():
             try:
-                check_volume(self.load(subject), subject)
+                check_volume(self.load(subject), subject, self.window)
             except DataError as error:
                 yield Problem(subject, str(error))
 
@@ -267,8 +267,8 @@ def split_subjects(subjects: Sequence[str], parts: tuple[float, float, float], s
     )
 
 
-def check_volume(volume: Volume, subject: str) -> None:
-    """Refuse a volume that cannot be benchmarked. Raises DataError."""
+def check_volume(volume: Volume, subject: str, window: tuple[float, float] | None = None) -> None:
+    """Refuse a volume that cannot be benchmarked, with the window it will be clipped to. Raises DataError."""
     image, mask = volume.image, volume.mask
     if image.ndim != 4 or mask.ndim != 3 or 0 in image.shape:
         raise DataError(
@@ -280,12 +280,24 @@ def check_volume(volume: Volume, subject: str) -> None:
             f"subject '{subject}' must have a mask of its image's shape, got {mask.shape} for {image.shape[1:]}: "
             "resample the mask on the image's grid"
         )
-    bad = int(image.size - np.isfinite(image).sum())
-    if bad:
+    ranges = [(float(channel.min()), float(channel.max())) for channel in image]
+    if not np.isfinite(ranges).all():
+        bad = int(image.size - np.isfinite(image).sum())
         raise DataError(
             f"subject '{subject}' must have finite intensities, {bad} voxels are NaN or infinite: repair or leave "
             "out the volume"
         )
+    for low, high in ranges:
+        if low == high:
+            raise DataError(
+                f"subject '{subject}' must have contrast, {low:g} is the intensity of all its voxels: repair or leave "
+                "out the volume"
+            )
+        if window and (high <= window[0] or low >= window[1]):
+            raise DataError(
+                f"subject '{subject}' must have intensities within data.window {list(window)}, it has {low:g} to "
+                f"{high:g}: choose a window that they lie in"
+            )
     if (mask > 1).any():
         raise DataError(f"subject '{subject}' must have a mask of 0 and 1, got values up to {mask.max()}")
     if min(volume.spacing) <= 0 or not np.isfinite(volume.spacing).all():

@@ -127,7 +127,7 @@ def _by_name(
         else:
             problems.append(_no_mask(path, masks_name))
     problems += [
-        Problem(str(path), f"a mask should have an image, '{path}' has none: it is left out", False)
+        Problem(str(path), f"every mask must have an image, '{path}' has none: add it or remove the mask")
         for case, path in masks.items()
         if case not in volumes
     ]

@@ -95,7 +95,7 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing), problems
 
 
-def inspect(volumes: Mapping[str, Files], reading: Reading) -> Iterator[Problem]:
+def inspect(volumes: Mapping[str, Files], reading: Reading, window: tuple[float, float] | None) -> Iterator[Problem]:
     """Everything that is wrong with any volume, and what only looks wrong. One volume is in memory at a time."""
     seen: dict[str, str] = {}
     counts: dict[int, str] = {}
@@ -106,11 +106,9 @@ def inspect(volumes: Mapping[str, Files], reading: Reading) -> Iterator[Problem]
             continue
         image = str(files.images[0])
         try:
-            check_volume(volume, name)
+            check_volume(volume, name, window)
         except DataError as error:
             yield Problem(image, str(error))
-        if any(channel.min() == channel.max() for channel in volume.image):
-            yield Problem(image, "an image should have contrast, all its voxels are equal: check the file", False)
         if not problems and not volume.mask.any():
             yield Problem(str(files.mask), "a mask should have foreground, it has none: check its labels", False)
         content = hashlib.sha256(volume.image.tobytes()).hexdigest()

@@ -70,14 +70,15 @@ class NiftiVolumes(Dataset):
         return load(self._layout.checked().volumes[subject], self._reading())
 
     def notes(self) -> Sequence[str]:
-        """How many images without labels are left out."""
-        count = self._layout.unlabeled
-        return [f"{count} images of the official test set have no labels and are left out"] if count else []
+        """What is left out: images of a test set without labels, and files that no list names."""
+        unlabeled, ignored = self._layout.unlabeled, len(self._layout.problems)
+        notes = [f"{unlabeled} images of the official test set have no labels and are left out"] if unlabeled else []
+        return [*notes, f"{ignored} files are left out: albench data check names them"] if ignored else notes
 
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong with the folder and its files."""
         yield from self._layout.problems
-        yield from inspect(self._layout.volumes, self._reading())
+        yield from inspect(self._layout.volumes, self._reading(), self.window)
 
     @cached_property
     def _layout(self) -> Layout:

@@ -41,6 +41,10 @@ class Boxes(Dataset):
             mask = mask * 2
         if self.broken == "empty":
             mask = mask * 0
+        if subject == "b" and self.broken == "constant":
+            image = image * 0 + 7
+        if subject == "b" and self.broken == "dots":
+            image = (np.arange(image.size).reshape(image.shape) == 1000).astype(np.float32)
         return Volume(image, mask, (3.0, 1.0, 1.0))
 
 
@@ -92,6 +96,8 @@ def test_intensities_are_clipped_to_the_window():
         ("shape", r"subject 'b' must have a mask of its image's shape, got \(2, 33, 17\) for \(4, 33, 17\): resample"),
         ("2d", "subject 'b' must be a 3D image .* with a 3D mask"),
         ("labels", "subject 'b' must have a mask of 0 and 1, got values up to 2"),
+        ("constant", "subject 'b' must have contrast, 7 is the intensity of all its voxels: repair or leave out the"),
+        ("dots", r"subject 'b' must have contrast between its 0.5th and 99.5th percentiles, .*: set data.window"),
         ("empty", "must have foreground in at least one mask, all 3 masks are empty: check the labels"),
     ],
 )
@@ -99,6 +105,21 @@ def test_a_volume_that_cannot_be_benchmarked_is_refused_and_nothing_is_taken_for
     with pytest.raises(DataError, match=sentence):
         prepare(Boxes(broken=broken))
     assert not list(cache_folder().glob("*/meta.json"))
+
+
+def test_a_window_that_holds_no_intensities_is_refused():
+    for window in ((-1000.0, -500.0), (5000.0, 6000.0)):
+        sentence = (
+            rf"subject 'a' must have intensities within data.window \[{window[0]}, {window[1]}\], it has \d+.* to"
+        )
+        with pytest.raises(DataError, match=sentence):
+            prepare(Boxes(window=window))
+
+
+@pytest.mark.parametrize("window", [(164.0, -57.0), (5.0, 5.0), (float("nan"), 1.0)])
+def test_a_reversed_window_is_refused(window):
+    with pytest.raises(ConfigError, match=r"data.window must be two numbers, the lower first, got \[.*\]: write for"):
+        prepare(Boxes(window=window))
 
 
 def test_the_key_depends_on_options_and_content_but_not_on_the_place(tmp_path, decathlon):

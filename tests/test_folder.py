@@ -105,6 +105,8 @@ def spoil(root: Path, fault: str) -> None:
     affine = np.diag([1.0, 1.0, 3.0, 1.0])
     if fault == "no mask":
         mask.unlink()
+    elif fault == "no image":
+        image.unlink()
     elif fault == "no images":
         for path in (root / "imagesTr").iterdir():
             path.unlink()
@@ -140,6 +142,7 @@ def spoil(root: Path, fault: str) -> None:
     ("fault", "sentence"),
     [
         ("no mask", "every image must have a mask, '.*blob_3.nii.gz' has none in labelsTr/: add it or remove"),
+        ("no image", "every mask must have an image, '.*blob_3.nii.gz' has none: add it or remove the mask"),
         ("no images", "must hold images in imagesTr/ and masks in labelsTr/, found none: check the path"),
         ("truncated", "'.*blob_3.nii.gz' must be complete, it cannot be read to its end .*: copy or download it again"),
         ("not nifti", "'.*blob_3.nii.gz' must be a readable NIfTI file, it is not"),
