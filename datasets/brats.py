@@ -7,8 +7,9 @@ One folder per subject, anywhere under `data.root`:
     BraTS2021_00000/BraTS2021_00000_flair.nii.gz, ...                           2021
     BraTS-GLI-00000-000/BraTS-GLI-00000-000-t2f.nii.gz, -t1n, -t1c, -t2w, -seg  2023
 
-Defaults are the STAR paper's [2]: FLAIR of the 76 low-grade gliomas of 2019, 240 x 240 pixels, 50, 14 and 12 subjects,
-every 10th slice first, then 100 per round, batches of 32.
+Defaults are the STAR paper's [2]: FLAIR, 240 x 240 pixels, 50, 14 and 12 persons, every 10th slice first, then 100 per
+round, batches of 32. Its subjects are the 76 low-grade gliomas of 2019, `data.grade=LGG`; without it, 76 of all persons
+are dealt out. `protocol.split=[0.7,0.15,0.15]` uses all.
 
 Differences from the paper: its text says that the target is the tumor core, but its code makes foreground of every
 label, which is the whole tumor; here `whole-tumor` is the default and `tumor-core` an option. Its code normalizes by
@@ -57,13 +58,13 @@ class Brats(NiftiVolumes):
         root: a folder with the folders of the subjects, at any depth; None looks for BraTS where downloads are put.
         sequences: the MRI sequences that are the channels.
         target: what is foreground.
-        grade: which gliomas; the years 2021 and 2023 do not tell, so that only `any` works there.
+        grade: which gliomas. Only 2019 and 2020 tell.
     """
 
     root: str | None = None
     sequences: tuple[Scan, ...] = ("flair",)
     target: Literal["whole-tumor", "tumor-core", "enhancing"] = "whole-tumor"
-    grade: Literal["LGG", "HGG", "any"] = "LGG"
+    grade: Literal["any", "LGG", "HGG"] = "any"
     size: tuple[int, int] | None = (240, 240)
 
     def defaults(self) -> Mapping[str, object]:
@@ -96,7 +97,7 @@ class Brats(NiftiVolumes):
             if not folders:
                 raise DataError(
                     f"data.grade must be told by folders LGG and HGG or by name_mapping.csv, '{self._root}' has no "
-                    f"{self.grade} subject: use data.grade=any, and protocol.split=[0.7,0.15,0.15] to use all of them"
+                    f"{self.grade} subject: leave data.grade out to use all of them"
                 )
         volumes: dict[str, Files] = {}
         problems: list[Problem] = []

@@ -5,11 +5,14 @@ the labeled ones are split into training, validation and test. Where a task has 
 the target.
 
 Spleen follows the STAR paper [2]: every 10th slice first, then 50 per round, batches of 16, ResNet-50, 512 x 512
-pixels, 28, 6 and 7 volumes. The other tasks buy about 2 % of the training slices per round.
+pixels, 28, 6 and 7 volumes. Protocols of the other tasks are albench's choice: about 2 % of the training slices per
+round.
 
 Differences from the paper: it does not say which window it clips to; [-57, 164] HU is that of MONAI's spleen tutorial.
 It does not say over what it normalizes; here each volume gets mean 0 and standard deviation 1 after clipping, so that
-the prepared data do not depend on the split. The windows of the other CT tasks are common choices for the organ.
+the prepared data do not depend on the split. [-175, 250] HU for the other organs of the abdomen is that of MONAI's
+tutorials on them; [-1000, 400] HU for the lung is albench's choice. Numbers of volumes are those of the archives, which
+for the hippocampus differ from the challenge's page (263).
 
 [1] Antonelli et al. The Medical Segmentation Decathlon. Nature Communications 13:4128, 2022.
 [2] Ma et al. STAR. MICCAI 2025.

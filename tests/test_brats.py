@@ -67,11 +67,11 @@ def test_grades_are_told_by_folders_in_2019_and_by_a_table_in_2020(tmp_path):
         assert name in low
         assert len(low) == len(high) == 6
         assert not low & high
-        assert set(make(root, year, grade="any").subjects()) == low | high
+        assert set(find(DATASETS, "brats")(root=str(root)).subjects()) == low | high
 
 
 def test_a_year_without_grades_says_how_to_use_all(tmp_path):
-    with pytest.raises(DataError, match=r"data.grade must be told by .*: use data.grade=any, and protocol.split="):
+    with pytest.raises(DataError, match=r"data.grade must be told by .*: leave data.grade out to use all of them"):
         make(brats(tmp_path, 2021), 2021, grade="LGG").subjects()
 
 
@@ -110,15 +110,14 @@ def test_the_protocol_is_that_of_the_paper():
         32,
     )
     assert (settings["protocol.split"], data.size) == ([50, 14, 12], (240, 240))
-    assert (data.sequences, data.target, data.grade) == (("flair",), "whole-tumor", "LGG")
+    assert (data.sequences, data.target, data.grade) == (("flair",), "whole-tumor", "any")
 
 
 @pytest.mark.parametrize("year", YEARS)
 def test_every_year_runs_end_to_end(tmp_path, year):
     root = brats(tmp_path, year)
     split = [2, 1, 1] if year == 2023 else [4, 1, 1]
-    grade = "LGG" if year in (2019, 2020) else "any"
-    more = tiny_training_arguments(data__size=[32, 32], data__grade=grade, protocol__split=split)
+    more = tiny_training_arguments(data__size=[32, 32], protocol__split=split)
     code, said = invoke(
         *("run", "--strategy", "entropy", "--dataset", "brats", "--data-root", root, "--out", tmp_path / "runs"), *more
     )
@@ -129,7 +128,7 @@ def test_every_year_runs_end_to_end(tmp_path, year):
 @pytest.mark.parametrize("strategy", ["star", "k-center", "taal", "ceal-margin", "bal"])
 def test_strategies_work_on_several_channels(tmp_path, strategy):
     root = brats(tmp_path, 2021)
-    more = tiny_training_arguments(data__size=[32, 32], data__grade="any", data__sequences="[flair,t1ce]")
+    more = tiny_training_arguments(data__size=[32, 32], data__sequences="[flair,t1ce]")
     code, said = invoke(
         *("run", "--strategy", strategy, "--dataset", "brats", "--data-root", root, "--out", tmp_path / "runs"), *more
     )
