@@ -105,7 +105,7 @@ def load_suite(
     Args:
         settings: values by dotted name that come before those of the file.
         seeds: instead of those of the file.
-        dataset: likewise.
+        dataset: likewise; the data options of the file are for its own dataset, and left out for another.
 
     Raises:
         ConfigError: the suite is unknown, or something in it is wrong; the message names its dotted path.
@@ -121,6 +121,7 @@ def load_suite(
         if value is not None
     ] or [_Variant("")]
     place = "--dataset" if dataset else f"{path.stem}.dataset"
+    other = dataset not in (None, file.dataset)
     dataset = dataset or file.dataset
     data = _known(DATASETS, dataset, place)
     common = _sections(file.settings, f"{path.stem}.settings", data)
@@ -130,7 +131,10 @@ def load_suite(
         cls = _known(STRATEGIES, entry.strategy, f"{path.stem}.strategies[{e}].strategy")
         own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", data, cls)
         varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", data)
-        label, merged = entry.label or entry.strategy, common | varied | own | dict(settings or {})
+        listed = common | varied | own
+        if other:  # options of the file's own dataset
+            listed = {name: value for name, value in listed.items() if not name.startswith("data.")}
+        label, merged = entry.label or entry.strategy, listed | dict(settings or {})
         runs += [RunSpec(label, variant.group, entry.strategy, dataset, seed, merged) for seed in chosen]
     _refuse_twins(runs, path.stem)
     return Suite(path.stem, file.about, runs)

@@ -4,6 +4,7 @@ import pytest
 from layouts import brats
 from samples import invoke, tiny_training_arguments
 
+from albench.benchmarks.suite import load_suite
 from albench.cache import prepare
 from albench.data import split_volumes
 from albench.errors import DataError
@@ -111,6 +112,12 @@ def test_the_protocol_is_that_of_the_paper():
     )
     assert (settings["protocol.split"], data.size) == ([50, 14, 12], (240, 240))
     assert (data.sequences, data.target, data.grade) == (("flair",), "whole-tumor", "any")
+
+
+def test_suites_of_the_paper_take_its_low_grade_gliomas_and_leave_that_option_out_for_other_data():
+    for name in ("paper-brats", "ablation-brats"):
+        assert {run.settings["data.grade"] for run in load_suite(name).runs} == {"LGG"}
+        assert not any("data.grade" in run.settings for run in load_suite(name, dataset="phantom").runs)
 
 
 @pytest.mark.parametrize("year", YEARS)
