@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from albench.crew import Crew
 from albench.data import GRID, Dataset, check_volume
 from albench.errors import DataError, StoreError
 from albench.files import refusing_disk_errors, replacing, write_json
+from albench.memory import give_back
 from albench.standardize import fit_to, standardized
 
 FORMAT = 2
@@ -42,16 +43,16 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
     partial = folder.with_name(f"{folder.name}.partial")
     with refusing_disk_errors(partial):
         (partial / "subjects").mkdir(parents=True, exist_ok=True)
-    bases = [partial / "subjects" / str(index) for index in range(len(subjects))]
-    todo = [(subject, base) for subject, base in zip(subjects, bases, strict=True) if not _facts_path(base).exists()]
+    paths = [partial / "subjects" / f"{index}.slices" for index in range(len(subjects))]
+    todo = [(subject, path) for subject, path in zip(subjects, paths, strict=True) if not path.exists()]
     before = len(subjects) - len(todo)
     progress(before, len(subjects), "")
     with Crew(dataset, workers) as crew:
         for done, (subject, _) in enumerate(crew.each(prepare_subject, todo), before + 1):
             progress(done, len(subjects), subject)
-        facts = [SubjectFacts(**json.loads(_facts_path(base).read_text())) for base in bases]
+        facts = [_read_facts(path)[0] for path in paths]
         _check_together(dataset, subjects, facts)
-        _join(partial, bases, facts, dataset.size, crew)
+        _join(partial, paths, facts, dataset.size, crew)
     meta = {
         "subjects": subjects,
         "persons": [dataset.person(subject) for subject in subjects],
@@ -70,7 +71,9 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
 
 @dataclass(frozen=True)
 class SubjectFacts:
-    """What is remembered of a prepared subject. Its file is written last, and says that the subject is done.
+    """What is remembered of a prepared subject: the first line of its file, which exists when the subject is done.
+
+    The slices follow, first of the image in float16, then of the mask in uint8, until they are moved to the others'.
 
     Attributes:
         shape: slices, channels, height and width on the working grid.
@@ -85,9 +88,10 @@ class SubjectFacts:
     foreground: int
 
 
-def prepare_subject(dataset: Dataset, subject: str, base: Path) -> None:
-    """Read, check, standardize and scale one subject, and write it: slices first, images as float16."""
+def prepare_subject(dataset: Dataset, subject: str, path: Path) -> None:
+    """Read, check, standardize and scale one subject, and write it to a file."""
     volume = dataset.load(subject)
+    give_back()  # what reading needed, or it adds to what standardizing needs
     check_volume(volume, subject, dataset.window)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
     volume = standardized(volume, dataset.window)
@@ -98,17 +102,18 @@ def prepare_subject(dataset: Dataset, subject: str, base: Path) -> None:
         )
     volume = fit_to(volume, dataset.size)
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
-    parts: tuple[NDArray[Any], ...] = (image, np.ascontiguousarray(volume.mask))
-    for path, values in zip(_parts(base), parts, strict=True):
-        with replacing(path) as file:
-            _write_header(file, values.dtype, values.shape)
+    mask = np.ascontiguousarray(volume.mask)
+    facts = SubjectFacts(list(image.shape), list(volume.spacing), intensity, int(mask.sum(dtype=np.int64)))
+    with replacing(path) as file:
+        file.write(json.dumps(asdict(facts)).encode() + b"\n")
+        for values in (image, mask):
             file.write(values.data)  # numpy's own writing of a full disk is an error without a number
-    facts = SubjectFacts(list(image.shape), list(volume.spacing), intensity, int(volume.mask.sum(dtype=np.int64)))
-    write_json(_facts_path(base), asdict(facts))
 
 
-def _facts_path(base: Path) -> Path:
-    return base.with_suffix(".json")
+def _read_facts(path: Path) -> tuple[SubjectFacts, int]:
+    """What is remembered of a subject, and where in its file the slices begin."""
+    with path.open("rb") as file:
+        return SubjectFacts(**json.loads(file.readline())), file.tell()
 
 
 def _check_together(dataset: Dataset, subjects: Sequence[str], facts: Sequence[SubjectFacts]) -> None:
@@ -173,7 +178,7 @@ class _Stack:
 
 
 def _join(
-    partial: Path, bases: Sequence[Path], facts: Sequence[SubjectFacts], size: tuple[int, int] | None, crew: Crew
+    partial: Path, paths: Sequence[Path], facts: Sequence[SubjectFacts], size: tuple[int, int] | None, crew: Crew
 ) -> None:
     """Move all slices, padded to one shape, into two files. Interrupted, it goes on with those not yet moved."""
     sides = np.array([fact.shape[2:] for fact in facts]).max(0)
@@ -181,34 +186,33 @@ def _join(
     total, channels = sum(fact.shape[0] for fact in facts), facts[0].shape[1]
     images = _Stack(partial / "images.npy", "float16", (total, channels, height, width))
     masks = _Stack(partial / "masks.npy", "uint8", (total, height, width))
-    left = [[part.exists() for part in _parts(base)] for base in bases]
-    for stack, there in zip((images, masks), zip(*left, strict=True), strict=True):
-        if not stack.begun():
-            if not all(there):
-                raise StoreError(
-                    f"'{partial}' must be as albench left it, files are gone: remove it with albench data clean"
-                )
-            stack.begin()
+    if not (images.begun() and masks.begun()):
+        if not all(_is_whole(path) for path in paths):
+            raise StoreError(
+                f"'{partial}' must be as albench left it, files are gone: remove it with albench data clean"
+            )
+        images.begin()
+        masks.begin()
     starts = np.cumsum([0, *(fact.shape[0] for fact in facts)]).tolist()
-    for _ in crew.each(_move, [(base, start, images, masks) for base, start in zip(bases, starts, strict=False)]):
+    for _ in crew.each(_move, [(path, start, images, masks) for path, start in zip(paths, starts, strict=False)]):
         pass
 
 
-def _move(dataset: Dataset, base: Path, row: int, images: _Stack, masks: _Stack) -> None:
-    """Put one subject's slices where they belong; what is moved already is gone."""
-    image, mask = _parts(base)
-    if image.exists():
-        values = np.load(image, mmap_mode="r")
-        images.write(row, values, fill=float(values.min()))
-        image.unlink()
-    if mask.exists():
-        masks.write(row, np.load(mask, mmap_mode="r"), fill=0)
-        mask.unlink()
+def _move(dataset: Dataset, path: Path, row: int, images: _Stack, masks: _Stack) -> None:
+    """Put one subject's slices where they belong, unless they are there already."""
+    if not _is_whole(path):
+        return
+    facts, begin = _read_facts(path)
+    depth, _, height, width = shape = tuple(facts.shape)
+    image = np.memmap(path, np.float16, "r", begin, shape)
+    images.write(row, image, fill=float(image.min()))
+    masks.write(row, np.memmap(path, np.uint8, "r", begin + image.nbytes, (depth, height, width)), fill=0)
+    os.truncate(path, begin)
 
 
-def _parts(base: Path) -> tuple[Path, Path]:
-    """The files of one subject: image and mask."""
-    return base.with_suffix(".image.npy"), base.with_suffix(".mask.npy")
+def _is_whole(path: Path) -> bool:
+    """Whether a subject's file still holds its slices."""
+    return path.stat().st_size > _read_facts(path)[1]
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:

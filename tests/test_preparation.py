@@ -112,12 +112,12 @@ def test_workers_give_the_same_files_as_one_process(tmp_path, start, monkeypatch
 def test_killed_in_the_middle_it_continues_and_leaves_no_worker_behind(tmp_path, start, workers):
     process = start(seconds=0.4, workers=workers)
     deadline = time.monotonic() + 60
-    while len(list(cache_folder().glob("*.partial/subjects/*.json"))) < 3 and time.monotonic() < deadline:
+    while len(list(cache_folder().glob("*.partial/subjects/*.slices"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(1.0)  # for workers to notice
-    done = sorted(int(path.stem) for path in cache_folder().glob("*.partial/subjects/*.json"))
+    done = sorted(int(path.stem) for path in cache_folder().glob("*.partial/subjects/*.slices"))
     assert 3 <= len(done) < 6
     pids = {int(pid) for pid, _ in read(tmp_path)}
     assert not [pid for pid in pids if _runs(pid)]
@@ -144,7 +144,7 @@ def test_two_processes_with_workers_read_every_volume_once(tmp_path, start):
 
 
 def test_interrupted_while_joining_it_moves_only_what_is_left(tmp_path, monkeypatch, start):
-    from albench.preparation import _Stack
+    from albench.preparation import _is_whole, _Stack
 
     data = find(DATASETS, f"{tmp_path / 'slow.py'}:Slow")(notes=str(tmp_path / "notes"))
     prepare(data)
@@ -165,11 +165,12 @@ def test_interrupted_while_joining_it_moves_only_what_is_left(tmp_path, monkeypa
     monkeypatch.setattr(_Stack, "write", at_most(5))
     with pytest.raises(KeyboardInterrupt):
         prepare(data)
-    assert len(list(cache_folder().glob("*.partial/subjects/*.npy"))) == 12 - 5
+    parts = sorted(cache_folder().glob("*.partial/subjects/*.slices"))
+    assert [_is_whole(part) for part in parts] == [False, False, True, True, True, True]
     before = len(read(tmp_path))
-    monkeypatch.setattr(_Stack, "write", at_most(12))
+    monkeypatch.setattr(_Stack, "write", at_most(100))
     prepare(data)
-    assert len(written) == 12
+    assert len(written) == 5 + 2 * 4
     assert len(read(tmp_path)) == before
     assert arrays(folder) == whole
 
@@ -186,7 +187,8 @@ def test_a_preparation_that_lost_files_is_one_sentence(monkeypatch):
             prepare(Pairs())
     (partial,) = cache_folder().glob("*.partial")
     (partial / "images.npy").unlink()
-    (partial / "subjects" / "3.image.npy").unlink()
+    moved = partial / "subjects" / "3.slices"
+    os.truncate(moved, len(moved.read_bytes().splitlines(keepends=True)[0]))
     with pytest.raises(StoreError, match="must be as albench left it, files are gone: remove it with albench data cl"):
         prepare(Pairs())
 
