@@ -12,6 +12,8 @@ from albench.cache import Prepared
 from albench.files import replacing
 
 _COLUMNS, _ROWS = 4, 3  # of the contact sheet
+_WIDTH, _TITLE = 3.0, 0.25  # of one of its pictures, in inches
+_LONG = 40  # letters of a name that fit above it
 
 
 def numbers(prepared: Prepared) -> Mapping[str, str]:
@@ -38,7 +40,7 @@ def numbers(prepared: Prepared) -> Mapping[str, str]:
 
 
 def contact_sheet(prepared: Prepared, path: Path) -> None:
-    """Write a PNG: of up to 12 subjects the slice with most foreground, the mask outlined.
+    """Write a PNG: of up to 12 subjects the slice with most foreground or else the middle one, the mask outlined.
 
     Raises:
         StoreError: the file cannot be written.
@@ -46,14 +48,19 @@ def contact_sheet(prepared: Prepared, path: Path) -> None:
     from matplotlib.figure import Figure  # takes a second
 
     chosen = np.unique(np.linspace(0, len(prepared.subjects) - 1, _COLUMNS * _ROWS).round().astype(int))
-    figure = Figure(figsize=(3 * _COLUMNS, 3.2 * _ROWS), layout="constrained")
-    axes = figure.subplots(_ROWS, _COLUMNS, squeeze=False).ravel()
-    rows = _rows(prepared)
+    columns = min(len(chosen), _COLUMNS)
+    lines = -(-len(chosen) // columns)
+    sides = prepared.valid[chosen] * prepared.spacing[chosen, 1:]
+    tallest = _WIDTH * float(np.clip((sides[:, 0] / sides[:, 1]).max(), 0.25, 2.0)) + _TITLE
+    figure = Figure(figsize=(_WIDTH * columns, tallest * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for ax in axes:
         ax.set_axis_off()
+    rows = _rows(prepared)
     for ax, subject in zip(axes, chosen, strict=False):
         within = rows[subject]
-        position = int(prepared.masks[within].sum((1, 2), dtype=np.int64).argmax())
+        areas = prepared.masks[within].sum((1, 2), dtype=np.int64)
+        position = int(areas.argmax()) if areas.any() else len(areas) // 2
         height, width = prepared.valid[subject]
         image = prepared.images[within][position, 0, :height, :width].astype(np.float32)
         mask = prepared.masks[within][position, :height, :width]
@@ -62,7 +69,9 @@ def contact_sheet(prepared: Prepared, path: Path) -> None:
         ax.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=dy / dx)
         if mask.any() and not mask.all():
             ax.contour(mask, levels=[0.5], colors="red", linewidths=0.8)
-        ax.set_title(f"{prepared.subjects[subject]}, {position}", fontsize=7)
+        name = prepared.subjects[subject]
+        short = name if len(name) <= _LONG else f"…{name[1 - _LONG :]}"  # what differs is mostly at the end
+        ax.set_title(f"{short}, slice {position}", fontsize=7)
     with replacing(path) as file:
         figure.savefig(file, format="png", dpi=120)
 
