@@ -5,6 +5,7 @@ Pixels first (how uncertain is a prediction), then slices (from pixels to one sc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -91,8 +92,12 @@ def k_center(candidates: Tensor, centers: Tensor, count: int) -> Tensor:
     """Greedy k-center: `count` times, take the candidate that is farthest from its nearest center, as a new center.
 
     Sener and Savarese, ICLR 2018, Algorithm 1; the covering radius is at most twice the smallest possible. Distances
-    are Euclidean, in float64; among equals the first candidate is taken. Only the running minimum is kept:
-    O((centers + count) candidates d) time and O(candidates d) memory.
+    are Euclidean; among equals the first candidate is taken.
+
+    The picks are those of float64, at little of its cost: a candidate's distance to its nearest center only falls as
+    centers are added, so an old distance is an upper bound, and only candidates that lead by their bound are measured
+    (lazily, as Minoux's accelerated greedy algorithm does). The first bounds are float32 distances plus all that
+    rounding can have taken from them. O(centers n d) time in float32, O(n) memory beside the arguments.
 
     Args:
         candidates: (n, d), more than `count` or as many.
@@ -101,21 +106,51 @@ def k_center(candidates: Tensor, centers: Tensor, count: int) -> Tensor:
     Returns:
         (count,) rows of `candidates`, in the order of choice.
     """
-    shift = candidates.double().mean(0)  # smaller norms lose fewer digits in |a|^2 + |b|^2 - 2ab
-    points, fixed = candidates.double() - shift, centers.double() - shift
-    norms = points.square().sum(1)
-    nearest = torch.full_like(norms, torch.inf)
-    for block in fixed.split(_BLOCK):
-        nearest = torch.minimum(nearest, (block.square().sum(1) - 2 * points @ block.T).amin(1))
-    nearest = (nearest + norms).clamp_min_(0)
+    shift = candidates.mean(0, dtype=torch.float64)  # smaller norms lose fewer digits in |a|^2 + |b|^2 - 2ab
+    bound = torch.cat([_upper_bounds(part, centers, shift) for part in candidates.split(_BLOCK)])
+    known = len(centers)
+    fixed = torch.cat([centers.double() - shift, shift.new_empty(count, len(shift))])
+    checked = torch.zeros(len(bound), dtype=torch.long, device=bound.device)  # against so many of `fixed`
     chosen: list[int] = []
     for _ in range(count):
-        row = int((nearest == nearest.max()).nonzero()[0])
+        while True:
+            leading = bound == bound.max()
+            if not (leading & (checked < known)).any():
+                break
+            lead = bound.masked_fill(checked == known, -torch.inf).topk(min(_LEADERS, len(bound)))
+            rows = lead.indices[lead.values > -torch.inf]
+            for part in (rows[checked[rows] == 0], rows[checked[rows] > 0]):
+                if len(part):
+                    since = int(checked[part].min())
+                    nearest = _nearest(candidates[part].double() - shift, fixed[since:known])
+                    bound[part] = torch.minimum(bound[part], nearest) if since else nearest
+                    checked[part] = known
+        row = int(leading.nonzero()[0])
         chosen.append(row)
-        distance = norms + norms[row] - 2 * points @ points[row]
-        nearest = torch.minimum(nearest, distance.clamp_min_(0))
-        nearest[chosen] = -1
+        fixed[known] = candidates[row].double() - shift
+        known += 1
+        bound[row] = -1
+        checked[row] = len(fixed) + 1  # never again
     return torch.tensor(chosen, dtype=torch.long)
+
+
+def _nearest(points: Tensor, centers: Tensor) -> Tensor:
+    """(n,) squared distances of (n, d) points to the nearest of (m, d) centers."""
+    squares = centers.square().sum(1) - 2 * points @ centers.T
+    return (squares.amin(1) + points.square().sum(1)).clamp_min_(0)
+
+
+def _upper_bounds(points: Tensor, centers: Tensor, shift: Tensor) -> Tensor:
+    """(n,) float64, at least the squared distances of (n, d) points to the nearest of (m, d) centers, from float32.
+
+    The relative error of a float32 dot product over d terms is at most about d 2^-24 of the product of the norms
+    (Higham, Accuracy and Stability of Numerical Algorithms, Sec. 3.1); a few more operations come before and after.
+    """
+    near, far = (part.double().sub(shift).float() for part in (points, centers))
+    norms, reach = near.double().square().sum(1), far.double().square().sum(1)
+    nearest = (reach.float() - 2 * near @ far.T).amin(1).double() + norms
+    error = (points.shape[1] + 16) * 2.0**-24 * (norms.sqrt() + reach.max().sqrt()).square()
+    return torch.nan_to_num(nearest + error, nan=torch.inf, posinf=torch.inf)
 
 
 def cosine(first: Tensor, second: Tensor) -> Tensor:
@@ -143,8 +178,16 @@ def mutual_information(first: Tensor, second: Tensor, bins: int) -> Tensor:
         first: (n, p) uint8 bins of n images with p pixels each (see `quantize`).
         second: (m, p) uint8 bins of m images.
     """
+    pixels = first.shape[1]
+    table = _counts_times_log(pixels, first.device)
+    own, others = (
+        torch.stack([table.take(torch.bincount(image)).sum() for image in images]) for images in (first, second)
+    )
     histograms = _histograms_by_product if first.is_cuda else _histograms_by_count
-    return torch.stack([_information(joint) for joint in histograms(first, second, bins)])
+    found = torch.empty(len(first), len(second), dtype=torch.float64, device=first.device)
+    for rows, columns, joint in histograms(first, second, bins):
+        found[rows, columns] = table.take(joint).sum((1, 2))
+    return ((found - own[:, None] - others + table[-1]) / pixels).clamp_min_(0)
 
 
 def min_max(values: Tensor) -> Tensor:
@@ -185,27 +228,37 @@ def representative(density: Tensor, redundancy: Tensor, count: int, weight: floa
 
 
 _BLOCK = 1024  # rows of a product held at once
+_LEADERS = 64  # candidates measured at once
+_COUNTED = 64  # images counted at once: their histograms and bins stay in the caches
+
+_Joint = tuple[int, slice, Tensor]  # row of `first`, rows of `second`, (m, bins, bins) counts
 
 
-def _histograms_by_count(first: Tensor, second: Tensor, bins: int) -> Iterator[Tensor]:
-    """For each of (n, p) images the (m, bins, bins) joint histograms with (m, p) others, by counting integers."""
-    count, cells = len(second), bins * bins
-    codes = second.long() + (torch.arange(count, device=second.device) * cells)[:, None]
-    for image in first:
-        joint = torch.bincount((codes + image.long() * bins).flatten(), minlength=count * cells)
-        yield joint.view(count, bins, bins)
+def _histograms_by_count(first: Tensor, second: Tensor, bins: int) -> Iterator[_Joint]:
+    """Joint histograms of each of (n, p) images with (m, p) others, by counting integers, some of the others a time."""
+    cells = bins * bins
+    for start in range(0, len(second), _COUNTED):
+        part = second[start : start + _COUNTED].int()
+        codes = part + (torch.arange(len(part), dtype=torch.int32) * cells)[:, None]
+        for row, image in enumerate(first):
+            joint = torch.bincount((codes + image.int() * bins).flatten(), minlength=len(part) * cells)
+            yield row, slice(start, start + len(part)), joint.view(-1, bins, bins)
 
 
-def _histograms_by_product(first: Tensor, second: Tensor, bins: int) -> Iterator[Tensor]:
+def _histograms_by_product(first: Tensor, second: Tensor, bins: int) -> Iterator[_Joint]:
     """The same as products of indicator matrices, which a GPU is faster at; exact, since float32 counts to 2^24."""
     others = one_hot(second.long(), bins).float()
-    for image in first:
-        yield one_hot(image.long(), bins).float().T @ others
+    for row, image in enumerate(first):
+        yield row, slice(0, len(second)), (one_hot(image.long(), bins).float().T @ others).long()
 
 
-def _information(joint: Tensor) -> Tensor:
-    """(m,) mutual information in nats from (m, bins, bins) counts."""
-    probs = joint.double() / joint[0].sum()
-    expected = probs.sum(2, keepdim=True) * probs.sum(1, keepdim=True)
-    ratio = torch.where(probs > 0, probs / expected.clamp_min(torch.finfo(torch.float64).tiny), 1.0)
-    return (probs * ratio.log()).sum((1, 2)).clamp_min(0)
+def _counts_times_log(highest_count: int, device: torch.device) -> Tensor:
+    """(highest + 1,) `n ln n`, rounded so that sums over all pixels are exact, whatever their order.
+
+    With N pixels, joint counts n and the two images' own counts a and b, the mutual information is
+    `(N ln N + sum n ln n - sum a ln a - sum b ln b) / N`: 0 for a constant image to the last bit.
+    """
+    counts = torch.arange(highest_count + 1, dtype=torch.float64, device=device)
+    values = torch.special.xlogy(counts, counts)
+    unit = 2.0 ** (math.frexp(float(values[-1]))[1] - 50)
+    return (values / unit).round() * unit

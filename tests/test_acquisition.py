@@ -12,6 +12,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from albench.acquisition import (
     _histograms_by_count,
     _histograms_by_product,
+    _upper_bounds,
     aggregate,
     bald,
     binary_entropy,
@@ -141,6 +142,38 @@ def test_k_center_picks_what_scikit_activeml_picks():
     assert (k_center(features[20:], features[:20], 25) + 20).tolist() == expected.tolist()
 
 
+@given(st.integers(0, 10_000), st.integers(1, 80), st.sampled_from(["normal", "clusters", "far from the origin"]))
+@settings(max_examples=40, deadline=None)
+def test_k_center_picks_what_plain_float64_picks_though_it_measures_only_the_leaders(seed, size, kind):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(300, size)).astype(np.float32)
+    if kind == "clusters":
+        points = (5 * rng.normal(size=(9, size))[rng.integers(9, size=300)] + 0.1 * points).astype(np.float32)
+    elif kind == "far from the origin":
+        points = 1000 + 0.01 * points
+    candidates, centers = points[40:], points[:40]
+
+    def squares(row: np.ndarray) -> np.ndarray:
+        return ((candidates.astype(np.float64) - row) ** 2).sum(1)
+
+    nearest = np.min([squares(center) for center in centers], axis=0)
+    found = k_center(torch.from_numpy(candidates), torch.from_numpy(centers), 50).tolist()
+    assert len(set(found)) == 50
+    for row in found:  # a difference in the last digits of float64 may decide between equals
+        assert nearest[row] >= nearest.max() * (1 - 1e-9) - 1e-9
+        nearest = np.minimum(nearest, squares(candidates[row]))
+        nearest[row] = -1
+
+
+def test_bounds_of_float32_are_never_below_the_distances_of_float64():
+    rng = np.random.default_rng(0)
+    for scale, offset in ((1, 0), (1e-3, 100), (1e4, -1e6)):
+        points = (scale * rng.standard_cauchy((200, 300)) + offset).astype(np.float32)
+        candidates, centers = torch.from_numpy(points[50:]), torch.from_numpy(points[:50])
+        exact = torch.cdist(candidates.double(), centers.double()).square().amin(1)
+        assert (_upper_bounds(candidates, centers, candidates.mean(0, dtype=torch.float64)) >= exact).all()
+
+
 def test_k_center_never_takes_a_copy_of_a_labeled_slice_before_others():
     rng = np.random.default_rng(1)
     blank = np.full((1, 1024), 300.0, np.float32)  # far from the origin: |a|^2 + |b|^2 - 2ab loses its digits
@@ -169,14 +202,21 @@ def test_both_ways_to_count_joint_histograms_are_exact(seed, bins):
     rng = np.random.default_rng(seed)
     first, second = (torch.from_numpy(rng.integers(0, bins, (n, 5000)).astype(np.uint8)) for n in (2, 3))
     first[0] = second[0] = 1  # one cell holds more counts than half precision can tell apart
-    for one, *both in zip(
-        first, _histograms_by_count(first, second, bins), _histograms_by_product(first, second, bins), strict=True
-    ):
-        for other, by_count, by_product in zip(second, *both, strict=True):
-            edges = np.arange(bins + 1) - 0.5
-            expected = np.histogram2d(one.numpy(), other.numpy(), bins=(edges, edges))[0]
-            np.testing.assert_array_equal(by_count.numpy(), expected)
-            np.testing.assert_array_equal(by_product.numpy(), expected)
+    edges = np.arange(bins + 1) - 0.5
+    for histograms in (_histograms_by_count, _histograms_by_product):
+        found = torch.full((2, 3, bins, bins), -1)
+        for row, columns, joint in histograms(first, second, bins):
+            found[row, columns] = joint
+        for i, j in np.ndindex(2, 3):
+            expected = np.histogram2d(first[i].numpy(), second[j].numpy(), bins=(edges, edges))[0]
+            np.testing.assert_array_equal(found[i, j].numpy(), expected)
+
+
+def test_histograms_are_counted_for_more_images_than_are_counted_at_once():
+    levels = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (150, 40)).astype(np.uint8))
+    whole = mutual_information(levels[:2], levels, 3)
+    parts = [mutual_information(levels[:2], part, 3) for part in levels.split(7)]
+    assert torch.equal(whole, torch.cat(parts, 1))
 
 
 @given(st.integers(0, 1000), st.integers(2, 30))
