@@ -54,11 +54,26 @@ class Features(NamedTuple):
     r2: Tensor
 
 
+class Prepared(NamedTuple):
+    """Features whose part that dropout does not reach has gone through the decoder, to be decoded many times.
+
+    Attributes:
+        r4: as in Features.
+        skip3: (b, width, h/8, w/8), what the decoder makes of r3.
+        skip2: (b, width, h/4, w/4), of r2.
+    """
+
+    r4: Tensor
+    skip3: Tensor
+    skip2: Tensor
+
+
 class Segmenter(nn.Module):
     """The shared segmentation network: `decode(encode(x))`, with dropout in `decode` only.
 
     A network of a strategy must map (b, c, h, w) images to (b, 1, h, w) logits; that is all the loop asks for. Dropout
-    samples and embeddings (`Learner.predict_mc`, `Learner.embed`) need a Segmenter or a subclass.
+    samples and embeddings (`Learner.predict_mc`, `Learner.embed`) need a Segmenter or a subclass. A subclass with a
+    `decode` of its own that reads r3 or r2 also overrides `prepare`, to return its features as they are.
     """
 
     def __init__(self, task: Task) -> None:
@@ -74,7 +89,11 @@ class Segmenter(nn.Module):
         """(b, c, h, w) images to features."""
         return self.encoder(images)
 
-    def decode(self, features: Features, size: torch.Size) -> Tensor:
+    def prepare(self, features: Features) -> Features | Prepared:
+        """What does not change from one `decode` of the same features to the next, done once."""
+        return Prepared(features.r4, *self.decoder.skips(features))
+
+    def decode(self, features: Features | Prepared, size: torch.Size) -> Tensor:
         """Features to (b, 1, h, w) logits of the given height and width, after dropout on r4."""
         logits = self.decoder(features._replace(r4=self.dropout(features.r4)))
         return self.decoder.resize(logits, size)
@@ -160,12 +179,17 @@ class Decoder(nn.Module):
         self.refine2 = Refine(c2, width)
         self.predict = nn.Conv2d(width, 1, 3, padding=1)
 
-    def forward(self, features: Features) -> Tensor:
+    def forward(self, features: Features | Prepared) -> Tensor:
         """Features to (b, 1, h', w') logits at the resolution of r2."""
+        skip3, skip2 = self.skips(features) if isinstance(features, Features) else features[1:]
         m4 = self.block(self.entry(features.r4))
-        m3 = self.refine3(features.r3, self.resize(m4, features.r3.shape[-2:]))
-        m2 = self.refine2(features.r2, self.resize(m3, features.r2.shape[-2:]))
+        m3 = self.refine3(skip3, self.resize(m4, skip3.shape[-2:]))
+        m2 = self.refine2(skip2, self.resize(m3, skip2.shape[-2:]))
         return self.predict(relu(m2))
+
+    def skips(self, features: Features) -> tuple[Tensor, Tensor]:
+        """What r3 and r2 contribute, whatever r4 is."""
+        return self.refine3.skip(features.r3), self.refine2.skip(features.r2)
 
     def resize(self, maps: Tensor, size: torch.Size) -> Tensor:
         """Interpolate (b, k, h, w) maps to a new height and width."""
@@ -174,7 +198,7 @@ class Decoder(nn.Module):
 
 
 class Refine(nn.Module):
-    """`block(block(conv(skip)) + coarse)`, where coarse has been brought to the size of skip."""
+    """`block(skip(maps) + coarse)` with `skip(maps) = block(conv(maps))`; coarse has been brought to its size."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -182,9 +206,13 @@ class Refine(nn.Module):
         self.skip_block = ResidualBlock(width)
         self.block = ResidualBlock(width)
 
+    def skip(self, maps: Tensor) -> Tensor:
+        """(b, channels, h, w) features to (b, width, h, w)."""
+        return self.skip_block(self.conv(maps))
+
     def forward(self, skip: Tensor, coarse: Tensor) -> Tensor:
-        """(b, channels, h, w) and (b, width, h, w) to (b, width, h, w)."""
-        return self.block(self.skip_block(self.conv(skip)) + coarse)
+        """Two (b, width, h, w) to one."""
+        return self.block(skip + coarse)
 
 
 class ResidualBlock(nn.Module):
