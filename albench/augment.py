@@ -36,7 +36,7 @@ def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
     flip_y = torch.where(flip & (axes != 0), -1.0, 1.0)
 
     if blur.any():
-        chosen = blur.to(images.device)
+        chosen = blur.nonzero()[:, 0].to(images.device)  # rows, since a device would have to count a mask first
         images = images.clone()
         images[chosen] = separable_filtering(images[chosen], [_kernel().to(images)] * 2, mode="reflect")
     matrices = _matrices(angles, flip_x, flip_y, images.shape[-2:]).to(images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from albench.errors import StrategyError
 from albench.losses import focal
 from albench.masks import Ids, Mask
 from albench.networks import Segmenter
+from albench.resident import Resident
 from albench.streams import Streams
 
 Weights = Mapping[str, Tensor]
@@ -105,6 +106,7 @@ class Learner:
         lr: learning rate of this round.
         device: where to compute.
         on_epoch: called with epoch, epochs, training loss, validation loss.
+        resident: the prepared images on the device, which learners of one run share.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Learner:
         lr: float,
         device: torch.device,
         on_epoch: EpochReport = lambda epoch, epochs, loss, val_loss: None,
+        resident: Resident | None = None,
     ) -> None:
         # torch 2.13 with several threads corrupts memory in the backward pass of narrow channels-last networks on a CPU
         self._memory = torch.channels_last if device.type == "cuda" else torch.contiguous_format
@@ -132,6 +135,7 @@ class Learner:
         self._streams = streams
         self._round = round_index
         self._on_epoch = on_epoch
+        self._resident = resident or Resident(slices.images, device)
         self._criterion = partial(
             focal,
             alpha=training.focal_alpha,
@@ -155,10 +159,12 @@ class Learner:
         """
         ids = np.array(sorted(examples), dtype=np.int64)
         masks = np.stack([examples[int(i)] for i in ids]) if len(ids) else np.empty(0, dtype=np.uint8)
+        targets = torch.from_numpy(masks).to(self.device)
         unlabeled = self._unlabeled_batches()
 
         def step(rows: Ids, epoch: int) -> Tensor:
-            batch = self.batch(self.slices, ids[rows], masks[rows], augmented=self.training.augment)
+            chosen = targets[torch.from_numpy(rows).to(self.device)]
+            batch = self._batch(self._images(self.slices, ids[rows]), chosen, augmented=self.training.augment)
             return loss(self.network, batch, unlabeled, epoch)
 
         return self.optimize(step, len(ids), self.validation_loss, purpose="training", lr=self.lr)
@@ -192,29 +198,26 @@ class Learner:
             raise StrategyError("training needs at least one labeled slice, got none: label slices before round 0")
         patience = patience or self.training.patience
         order = self._streams.numpy(f"order of {purpose}", self._round)
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=lr)
-        best, best_loss, best_epoch, steps = self.weights(), math.inf, 0, 0
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, fused=self.device.type == "cuda" or None)
+        best, best_loss, best_epoch, steps = self._copy(), math.inf, 0, 0
         with self._streams.torch(purpose, self._round):
             for epoch in range(1, self.training.epochs + 1):
                 self.network.train()
-                total = 0.0
+                losses, sizes = [], []
                 for rows in chunks(order.permutation(count), self.training.batch_size):
                     with self.autocast():
                         value = step(rows, epoch)
-                    if not torch.isfinite(value):
-                        raise StrategyError(
-                            f"the loss of {purpose} must be finite, it is {value.item()} in epoch {epoch}: lower the "
-                            f"learning rate, now {lr}"
-                        )
                     optimizer.zero_grad(set_to_none=True)
                     value.backward()
                     optimizer.step()
-                    steps += 1
-                    total += float(value.detach()) * len(rows)
+                    losses.append(value.detach())
+                    sizes.append(len(rows))
+                steps += len(losses)
+                mean_loss = _mean(losses, sizes, f"of {purpose} must be finite, it is {{}} in epoch {epoch}", lr)
                 val_loss = validation_loss()
-                self._on_epoch(epoch, self.training.epochs, total / count, val_loss)
+                self._on_epoch(epoch, self.training.epochs, mean_loss, val_loss)
                 if val_loss < best_loss:
-                    best, best_loss, best_epoch = self.weights(), val_loss, epoch
+                    best, best_loss, best_epoch = self._copy(), val_loss, epoch
                 elif epoch - best_epoch >= patience:
                     break
         if best_epoch == 0:
@@ -242,7 +245,8 @@ class Learner:
     def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[tuple[Ids, Tensor, Tensor]]:
         """Foreground probabilities under dropout: one mask per slice and pass, all other modules in evaluation mode.
 
-        The encoder, which has no dropout, runs once per slice. Draws come from torch's global generator.
+        What dropout does not reach, the encoder and the decoder's skip connections, runs once per slice. Draws are
+        torch's global generator's.
 
         Yields:
             ids (b,), probabilities (passes, b, h, w) float32 and valid pixels (b, h, w) float32, on the device.
@@ -258,7 +262,7 @@ class Learner:
             )
 
         def forward(batch: Images) -> tuple[Tensor, Tensor]:
-            features = network.encode(batch.images)
+            features = network.prepare(network.encode(batch.images))
             for dropout in dropouts:
                 dropout.train()
             logits = [network.decode(features, batch.images.shape[-2:])[:, 0].float() for _ in range(passes)]
@@ -296,7 +300,7 @@ class Learner:
         Yields:
             ids (b,) and what `forward` made of their batch.
         """
-        for chunk in chunks(ids, self.training.batch_size):
+        for chunk in chunks(ids, self._inference_batch):
             with evaluating(self.network), torch.no_grad(), self.autocast():
                 result = forward(self._images(slices, chunk))
             yield chunk, result
@@ -304,28 +308,43 @@ class Learner:
     def validation_loss(self) -> float:
         """The supervised loss over all valid pixels of the validation slices, without augmentation."""
         slices = self.validation.slices
-        total = pixels = 0.0
+        parts = []
         with evaluating(self.network), torch.no_grad():
-            for ids in chunks(np.arange(len(slices)), self.training.batch_size):
+            for ids in chunks(np.arange(len(slices)), self._inference_batch):
                 batch = self.batch(slices, ids, self.validation.masks(ids))
                 with self.autocast():
                     logits = self.network(batch.images)
-                valid = float(batch.valid.sum())
-                total += float(batch.supervised(logits)) * valid
-                pixels += valid
-        return total / pixels
+                parts.append((batch.supervised(logits), batch.valid.sum()))
+        pixels = [float(valid) for _, valid in parts]  # read at the end: the device does not wait for the CPU
+        return sum(float(loss) * valid for (loss, _), valid in zip(parts, pixels, strict=True)) / sum(pixels)
 
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented on demand."""
-        images, valid = self._images(slices, ids)
-        targets = torch.from_numpy(masks).to(self.device)[:, None].float()
-        if augmented:
-            images, targets, valid = augment(images, targets, valid)
-        return Batch(images, targets, valid, self._criterion)
+        return self._batch(self._images(slices, ids), torch.from_numpy(masks).to(self.device), augmented=augmented)
 
     def autocast(self) -> torch.autocast:
         """bfloat16 where the device is fast at it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    @property
+    def _inference_batch(self) -> int:
+        """Slices of a batch without gradients: on a GPU as many as keep it busy, on a CPU what the caches hold."""
+        if self.device.type != "cuda":
+            return self.training.batch_size
+        _, height, width = self.slices.shape
+        return max(self.training.batch_size, _PIXELS // (height * width))
+
+    def _copy(self) -> dict[str, Tensor]:
+        """The network's weights and running statistics, on the device."""
+        return {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+
+    def _batch(self, slices: Images, masks: Tensor, *, augmented: bool) -> Batch:
+        """Slices with their (b, h, w) uint8 masks."""
+        images, valid = slices
+        targets = masks[:, None].float()
+        if augmented:
+            images, targets, valid = augment(images, targets, valid)
+        return Batch(images, targets, valid, self._criterion)
 
     def _segmenter(self, what: str) -> Segmenter:
         if not isinstance(self.network, Segmenter):
@@ -336,7 +355,7 @@ class Learner:
         return self.network
 
     def _images(self, slices: SliceStack, ids: Ids) -> Images:
-        images = torch.from_numpy(slices.images[slices.rows[ids]]).to(self.device).float()
+        images = self._resident.batch(slices.images, slices.rows[ids]).float()
         images = images.contiguous(memory_format=self._memory)
         height, width = images.shape[-2:]
         valid = torch.from_numpy(slices.valid[ids]).to(self.device)
@@ -353,6 +372,22 @@ class Learner:
                 if self.training.augment:
                     images, _, valid = augment(images, valid, valid)
                 yield Images(images, valid)
+
+
+_PIXELS = 1 << 22  # of a batch without gradients on a GPU
+
+
+def _mean(losses: Sequence[Tensor], sizes: Sequence[int], rule: str, lr: float) -> float:
+    """The mean over examples of losses of batches, which are read once an epoch: reading stops the device's queue.
+
+    Raises:
+        StrategyError: one of them is not finite.
+    """
+    values = torch.stack([loss.double() for loss in losses]).tolist()
+    for value in values:
+        if not math.isfinite(value):
+            raise StrategyError(f"the loss {rule.format(value)}: lower the learning rate, now {lr}")
+    return sum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
 
 
 @contextmanager

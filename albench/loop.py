@@ -24,6 +24,7 @@ from albench.networks import Task
 from albench.pictures import Arrays, pictures
 from albench.pool import Oracle, Pool, anchors
 from albench.query import Query, check_query
+from albench.resident import Resident
 from albench.round_zero import FOLDER as SHARED
 from albench.round_zero import fit_round_zero
 from albench.store import Record, RunStore
@@ -124,6 +125,7 @@ class _Bench:
         self.test = prepared.labeled_stack(self.split.test)
         train = prepared.labeled_stack(self.split.train)
         self.slices, self.oracle = train.slices, Oracle(train)
+        self.resident = Resident(prepared.images, execution.device)
         self.network = self._network()
         self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}
 
@@ -156,6 +158,7 @@ class _Bench:
             lr=training.lr_incremental if start else training.lr,
             device=self.execution.device,
             on_epoch=self.display.epoch,
+            resident=self.resident,
         )
         budget = min(protocol.budget, len(pool.unlabeled)) if index < protocol.rounds else 0
         rng = self.streams.numpy("query", index)

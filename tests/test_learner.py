@@ -13,6 +13,7 @@ from albench.data import LabeledStack
 from albench.errors import StrategyError
 from albench.learner import Learner
 from albench.networks import Segmenter, Task
+from albench.resident import Resident
 from albench.streams import Streams
 
 CPU = torch.device("cpu")
@@ -350,6 +351,46 @@ def test_dropout_samples_differ_between_passes_and_slices_and_leave_batch_norm_a
     assert sum(encoded) == 7
     assert equal(learner.weights(), before)
     assert np.concatenate([chunk for chunk, _, _ in parts]).tolist() == ids.tolist()
+
+
+def test_dropout_samples_are_those_of_decoding_anew_every_time():
+    learner, ids = make_learner(), np.arange(3)
+    torch.manual_seed(0)
+    ((_, found, _),) = learner.predict_mc(learner.slices, ids, 4)
+    network = learner.network.eval()
+    network.dropout.train()
+    torch.manual_seed(0)
+    images = torch.from_numpy(padded().slices.images[ids]).float()
+    with torch.no_grad():
+        expected = [torch.sigmoid(network.decode(network.encode(images), images.shape[-2:]))[:, 0] for _ in range(4)]
+    assert torch.equal(found, torch.stack(expected))
+
+
+def test_a_set_that_fits_is_copied_once_and_gives_what_the_memory_map_gives():
+    images = padded().slices.images
+    small, roomy = (Resident(images, CPU, capacity) for capacity in (images.nbytes - 1, images.nbytes))
+    rows = np.array([5, 0, 5])
+    expected = torch.from_numpy(images[rows])
+    assert torch.equal(small.batch(images, rows), expected)
+    assert torch.equal(roomy.batch(images, rows), expected)
+    assert small._whole is None
+    copied = roomy._whole
+    assert copied is not None
+    assert torch.equal(roomy.batch(images, rows[:1]), expected[:1])
+    assert roomy._whole is copied
+    other = images[::-1].copy()
+    assert torch.equal(roomy.batch(other, rows), torch.from_numpy(other[rows])), "rows of another set"
+
+
+def test_training_on_resident_images_is_the_same_as_from_the_memory_map():
+    def trained(capacity: int) -> dict[str, torch.Tensor]:
+        learner = make_learner()
+        learner._resident = Resident(learner.slices.images, CPU, capacity)
+        learner.fit(examples(), supervised)
+        assert (learner._resident._whole is not None) == (capacity > 0)
+        return learner.weights()
+
+    assert equal(trained(0), trained(1 << 30))
 
 
 class Coin(Segmenter):
