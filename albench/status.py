@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from albench.errors import StoreError
+from albench.manifest import MANIFEST, read_manifest
 from albench.store import find_runs, is_finished, is_running, read_config, read_failure, read_records
 
 
@@ -15,6 +16,7 @@ class RunState:
     """One run.
 
     Attributes:
+        strategy: its name, or the label that a suite gives it.
         run: name of its folder.
         done: finished rounds.
         rounds: rounds in all.
@@ -49,8 +51,18 @@ class RunState:
 
 
 def run_states(out: Path) -> list[RunState]:
-    """The state of every run at or below `out`."""
-    return [_state(folder) for folder in find_runs(out)]
+    """The state of every run at or below `out`, under the label that its suite gives it.
+
+    Raises:
+        StoreError: there is no such folder, or a suite's manifest is damaged.
+    """
+    labels: dict[Path, str] = {}
+    for path in sorted(out.rglob(MANIFEST)):
+        manifest = read_manifest(path.parent)
+        assert manifest is not None
+        labels |= {path.parent / run["folder"]: run["label"] for run in manifest["runs"]}
+    states = ((folder, _state(folder)) for folder in find_runs(out))
+    return [replace(state, strategy=labels.get(folder, state.strategy)) for folder, state in states]
 
 
 def _state(folder: Path) -> RunState:

@@ -14,13 +14,11 @@ from albench.config import Protocol
 from albench.data import split_volumes
 from albench.errors import ConfigError, suggestion
 from albench.files import write_json
+from albench.manifest import FORMAT, MANIFEST
 from albench.pool import Pool, anchors
 from albench.registry import DATASETS, find
 from albench.resolve import Resolved, resolve
 from albench.store import is_finished, read_records, run_folder
-
-MANIFEST = "suite.json"
-FORMAT = 1
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from albench.errors import StoreError
+from albench.manifest import read_manifest
 from albench.reports.protocol import differing_options, protocol_digest
 from albench.reports.runs import Problem, Run, read_run
-from albench.store import Record, find_runs
+from albench.store import find_runs
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def collect(folder: Path) -> Collection:
         StoreError: the folder is missing, or suite.json is damaged.
     """
     found = find_runs(folder)
-    plan = _read_plan(folder / "suite.json")
+    plan = read_manifest(folder)
     if plan is not None:
         planned = [(folder / run["folder"], run["label"], run["group"], run["seed"]) for run in plan["runs"]]
         runs, problems = _read_all(planned)
@@ -57,28 +56,6 @@ def collect(folder: Path) -> Collection:
     unnamed = [(path, path.parent.name, path.parent.parent.name, _seed_of(path)) for path in found]
     runs, problems = _read_all(unnamed)
     return Collection(folder.resolve().name, None, list(_named(runs)), problems)
-
-
-def _read_plan(path: Path) -> Record | None:
-    if not path.exists():
-        return None
-    try:
-        plan = json.loads(path.read_text())
-        sound = plan["format"] == 1 and _are_texts(plan, "name", "digest")
-        for run in plan["runs"]:
-            sound = sound and _are_texts(run, "label", "group", "folder") and isinstance(run["seed"], int)
-    except (OSError, ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise StoreError(
-            f"'{path}' must be a suite's plan of format 1, it is not: start the suite again, or remove the file to "
-            "report on all runs below it"
-        )
-    return plan
-
-
-def _are_texts(record: Record, *keys: str) -> bool:
-    return all(isinstance(record[key], str) for key in keys)
 
 
 def _read_all(planned: Iterable[tuple[Path, str, str, int]]) -> tuple[list[Run], list[Problem]]:

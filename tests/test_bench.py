@@ -120,7 +120,7 @@ def test_a_run_that_fails_is_tried_again_then_reported_and_the_others_go_on(tmp_
     failure = json.loads(path.read_text())
     assert (failure["round"], failure["attempts"]) == (1, 2)
     assert "raise RuntimeError" in failure["trace"]
-    assert "failed" in invoke("status", tmp_path / "tiny")[1]
+    assert re.search(r"fails │ seed-1-\w+ +│ 1/3 +│ failed", invoke("status", tmp_path)[1])
     (tmp_path / "broken").unlink()
     code, said = bench(suite, tmp_path, "--no-ray")
     assert code == 0

@@ -35,10 +35,10 @@ MAY_IMPORT = {
     },
     "albench.datasets": {"data", "errors", "masks", "registry"},
     "albench.benchmarks": {  # runs and where they are kept, nothing of methods
-        *("config", "loop", "resolve", "registry", "store", "round_zero", "errors"),
+        *("config", "loop", "resolve", "registry", "store", "manifest", "round_zero", "errors"),
         *("__version__", "cache", "data", "pool", "device", "display", "files", "places"),
     },
-    "albench.reports": {"store", "errors"},
+    "albench.reports": {"store", "manifest", "errors"},
 }
 
 
