@@ -16,14 +16,17 @@ from albench.reports.look import INK, Drawing, Look, new_figure, subplots
 from albench.reports.study import Study
 from albench.reports.table import slug
 
+_BANDS = 6  # as many as can be told apart
+
 
 def learning_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing:
-    """Every method with a band of one standard deviation, and the supervised reference."""
+    """Every method, and the supervised reference; with a band of one standard deviation where it can be told apart."""
     figure = new_figure(3.1 + 0.16 * math.ceil(len(group.methods) / 5))
     whole, zoomed = subplots(figure, 1, 2)[0]
+    banded = _banded(study, group)
     for ax in (whole, zoomed):
         for label, curve in group.curves.items():
-            _line(ax, look[label], label, 100 * curve.share, curve.mean, curve.sd)
+            _line(ax, look[label], label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
         _reference(ax, study, group)
         ax.set_xlabel("labeled slices [% of the pool]")
         ax.set_ylabel(study.metric.axis)
@@ -31,7 +34,8 @@ def learning_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Dra
     zoomed.set_title("second half")
     _zoom(zoomed, study, group)
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    caption = (*measured(study, group), "Bands: one sample standard deviation.", *provenance(study, group))
+    whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for the sake of clarity"
+    caption = (*measured(study, group), f"Bands: one sample standard deviation{whose}.", *provenance(study, group))
     return Drawing(f"curves-{slug(group.name)}", f"Learning curves on {group.name}", caption, figure)
 
 
@@ -64,6 +68,15 @@ def cost_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing
         *provenance(study, group),
     )
     return Drawing(f"costs-{slug(group.name)}", f"Costs of annotation on {group.name}", caption, figure)
+
+
+def _banded(study: Study, group: Group) -> list[str]:
+    """Methods with a band: all of a few, of many the baseline and the one with the best mean AUBC."""
+    if len(group.methods) <= _BANDS:
+        return list(group.methods)
+    means = {label: study.metric.sign * float(np.mean(list(own.values()))) for label, own in group.areas.items()}
+    best = max((label for label in means if not math.isnan(means[label])), key=lambda label: means[label], default=None)
+    return [label for label in group.methods if label in (study.baseline, best)]
 
 
 def _line(ax: Axes, look: Look, label: str, x: np.ndarray, mean: np.ndarray, sd: np.ndarray | None) -> None:

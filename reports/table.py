@@ -111,16 +111,16 @@ def reach_cell(share: float) -> Cell:
 
 
 def _marks(cells: Sequence[Cell | None], better: Literal["higher", "lower"]) -> list[Mark]:
-    """A mark per cell; none in a column with a single value, which is compared with nothing.
+    """A mark per cell; none in a column whose cells all say the same, such as a single one.
 
     A share that is never reached is worse than all others, and gets no mark.
     """
-    if sum(cell is not None and not math.isnan(cell.value) for cell in cells) < 2:
+    if len({cell.text for cell in cells if cell is not None and not math.isnan(cell.value)}) < 2:
         return [""] * len(cells)
     printed = [math.nan if cell is None or not math.isfinite(cell.value) else _printed(cell) for cell in cells]
     values = sorted((value for value in printed if not math.isnan(value)), reverse=better == "higher")
     best = values[0] if values else math.nan
-    second = values[1] if len(values) > 1 and values[1] != best else math.nan
+    second = values[1] if len(values) > 1 else math.nan
     return ["best" if value == best else "second" if value == second else "" for value in printed]
 
 

@@ -106,6 +106,19 @@ def test_the_curves_are_the_means_over_seeds_with_the_reference(study):
     assert zoomed.get_ylim()[0] < 0.6 < 0.705 < zoomed.get_ylim()[1]
 
 
+def test_of_many_methods_only_the_best_and_the_baseline_have_bands(tmp_path):
+    for seed in range(2):
+        for index in range(7):
+            strategy = "random" if index == 0 else f"method-{index}"
+            write_run(tmp_path, strategy, seed, [0.5, 0.6 + 0.02 * seed - 0.01 * abs(index - 3)])
+    study = load(tmp_path)
+    drawing = learning_curves(study, study.groups[0], look(study))
+    assert len(drawing.figure.axes[0].collections) == 2
+    assert any(
+        "only of random and method-3" in said or "only of method-3 and random" in said for said in drawing.caption
+    )
+
+
 def test_a_distance_has_its_unit_on_the_axis(folder):
     study = load(folder, metric="hd95")
     figure = learning_curves(study, study.groups[0], look(study)).figure

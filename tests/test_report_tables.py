@@ -113,6 +113,7 @@ def test_what_is_printed_alike_is_equal():
     assert column(0.8, 0.7, 0.7) == ["best", "second", "second"]
     assert column(0.8, 0.7, better="lower") == ["second", "best"]
     assert column(0.8) == [""]
+    assert column(0.8001, 0.7999, 0.8) == ["", "", ""]  # as in round 0, which strategies share
 
 
 def test_a_share_that_is_never_reached_gets_no_mark():
@@ -278,6 +279,15 @@ def test_the_papers_values_stand_beside_ours_in_its_suite(tmp_path):
     assert {cell.mark for cell in (*ours.cells, *theirs.cells)} == {""}
     assert any("Ma et al., MICCAI 2025, 5 seeds" in sentence for sentence in tables["table1-spleen"].caption)
     assert "printed-table1-spleen" in tables
+
+
+def test_of_two_variants_of_a_method_neither_is_the_papers(tmp_path):
+    runs = [
+        (label, "spleen", write_run(tmp_path, strategy, 0, [0.5, 0.6], settings=PAPER, folder=f"{label}/seed-0-1"))
+        for label, strategy in (("one", "entropy"), ("other", "entropy"), ("random", "random"))
+    ]
+    write_plan(tmp_path, runs, "paper-spleen")
+    assert [row.muted for row in main(tmp_path).rows] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
