@@ -155,6 +155,24 @@ def test_info_says_what_is_in_the_set_and_draws_it(decathlon, tmp_path):
     assert red.sum() > 500  # the outlines
 
 
+def test_the_picture_is_as_large_as_its_subjects_need_and_shows_the_middle_of_one_without_foreground(tmp_path):
+    from matplotlib.image import imread
+
+    names = ("first", "second")
+    for name in names:
+        image = np.random.default_rng(0).normal(0, 1, (40, 40, 9)).astype(np.float32)
+        image[:20, :, 4] += 100  # the middle slice alone is half bright
+        mask = np.zeros(image.shape, np.uint8)
+        mask[8:12, 8:12, 4] = name == "first"
+        write_pair(tmp_path / "set", name, image, mask, np.eye(4))
+    assert invoke("data", "info", "folder", "--data-root", "set", "--set", "data.window=[-5,200]")[0] == 0
+    pixels = imread(tmp_path / "set.png")[..., :3]
+    height, width, _ = pixels.shape
+    assert 1.7 < width / height < 2
+    for half in (pixels[:, : width // 2], pixels[:, width // 2 :]):
+        assert 0.3 < (half.mean(-1) < 0.2).mean() < 0.6
+
+
 def test_list_shows_datasets_and_what_is_prepared_and_clean_removes_it(decathlon):
     assert invoke("data", "prepare", "folder", "--data-root", decathlon, "--workers", 1)[0] == 0
     prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))

@@ -1,6 +1,6 @@
 """How much faster volumes are prepared with several workers, and how much memory a worker needs.
 
-    python benchmarks/speed/preparation.py --out preparation.json
+    python benchmarks/speed/preparation.py --json preparation.json
 
 It writes compressed NIfTI volumes of the size of BraTS, prepares them with one worker and with several, each time in a
 fresh process with an empty cache and written down to the disk, and says the ratio of the times. A volume is what it
@@ -17,7 +17,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 import nibabel as nib
 import numpy as np
@@ -77,47 +79,52 @@ def measure(root: Path, workers: int, cache: Path) -> dict[str, float]:
     return measured
 
 
+@dataclass(frozen=True)
+class Row:
+    """One figure: the median of repeats, with the lowest and the highest."""
+
+    name: str
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, name: str, values: list[float]) -> Row:
+        """The figure of at least one value."""
+        return cls(name, median(values), min(values), max(values))
+
+
 def main() -> None:
-    """Measure and report."""
+    """Measure in turns, print one line, and write JSON if `--json PATH` was given."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--volumes", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=1, help="of each, in turn; the fastest is reported")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where there are some 5 GB; a temporary folder if not given")
-    parser.add_argument("--out", type=Path, default=Path("preparation.json"))
+    parser.add_argument("--json", type=Path, help="where to write the record")
     args = parser.parse_args()
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         place = Path(name)
         write_volumes(place / "tiny", 2, (32, 32, 8))
         write_volumes(place / "volumes", args.volumes, SHAPE)
-        runs: dict[int, list[dict[str, float]]] = {1: [], args.workers: []}
-        for _ in range(args.repeats):
-            for workers, timed in runs.items():
-                timed.append(measure(place / "volumes", workers, place / "cache"))
         empty = measure(place / "tiny", args.workers, place / "cache")["peak"]
-    seconds = {workers: min(run["seconds"] for run in timed) for workers, timed in runs.items()}
-    ratio = seconds[1] / seconds[args.workers]
-    memory = (max(run["peak"] for run in runs[args.workers]) - empty) / VOLUME
-    args.out.write_text(
-        json.dumps(
-            {
-                "volumes": args.volumes,
-                "shape": SHAPE,
-                "seconds": seconds,
-                "ratio": ratio,
-                "volumes_of_memory_per_worker": memory,
-                "runs": runs,
-                "cores": os.cpu_count(),
-                "machine": platform.platform(),
-            },
-            indent=1,
-        )
-    )
-    print(
-        f"{args.volumes} volumes of 240 x 240 x 155: {seconds[1]:.1f} s with 1 worker, "
-        f"{seconds[args.workers]:.1f} s with {args.workers}: {ratio:.2f} times as fast, "
-        f"{memory:.1f} volumes of memory per worker"
-    )
+        turns = [
+            [measure(place / "volumes", workers, place / "cache") for workers in (1, args.workers)]
+            for _ in range(args.repeats)
+        ]
+    rows = [
+        Row.of(f"times as fast with {args.workers} workers", [one["seconds"] / many["seconds"] for one, many in turns]),
+        Row.of("volumes of memory per worker", [(many["peak"] - empty) / VOLUME for _, many in turns]),
+        Row.of("s with 1 worker", [one["seconds"] for one, _ in turns]),
+        Row.of(f"s with {args.workers} workers", [many["seconds"] for _, many in turns]),
+    ]
+    print("preparation: " + "; ".join(f"{f.median:.3g} ({f.low:.3g} to {f.high:.3g}) {f.name}" for f in rows))
+    if args.json:
+        listed = [asdict(figure) for figure in rows]
+        notes = {"volumes": args.volumes, "shape": SHAPE, "load_before": load}
+        hardware = {"machine": platform.platform(), "cores": os.cpu_count()}
+        args.json.write_text(json.dumps({"name": "preparation", "rows": listed, "notes": notes, "hardware": hardware}))
 
 
 if __name__ == "__main__":
