@@ -168,9 +168,10 @@ def _print_plan(
     where = hardware(execution.device)
     at_once = min(at_once or places(execution.device, torch.get_num_threads()), max(1, len(runs)))
     ends = [datetime.now() + timedelta(seconds=seconds / at_once) for seconds in total.seconds]
+    unit = "GPU" if execution.device.type == "cuda" else "CPU"
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
     console.print(
-        f"{len(runs)} runs: {_time(total)} on {where['device']} with {where['threads']} threads a run, "
+        f"{len(runs)} runs: {_time(total)} of {unit} time on {where['device']} with {where['threads']} threads a run, "
         f"{_gigabytes(total.disk)}; {at_once} at once end between {first} and {last}",
         highlight=False,
         soft_wrap=True,

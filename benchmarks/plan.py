@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,7 +130,8 @@ def write_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -
         }
         for run in runs
     ]
-    head = {"format": FORMAT, "name": suite.name, "digest": suite.digest(), "albench": __version__}
+    digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:8]  # folders hold runs' digests
+    head = {"format": FORMAT, "name": suite.name, "digest": digest, "albench": __version__}
     write_json(storage.local / MANIFEST, head | {"about": suite.about, "runs": listed})
     storage.send(MANIFEST)
 

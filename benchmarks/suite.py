@@ -15,9 +15,7 @@ Runs of one group are compared with one another: they differ in strategy and see
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +61,6 @@ class Suite:
     name: str
     about: str
     runs: Sequence[RunSpec]
-
-    def digest(self) -> str:
-        """Eight hexadecimal digits that differ when the list of runs differs."""
-        listed = [[r.label, r.group, r.strategy, r.dataset, r.seed, dict(r.settings)] for r in self.runs]
-        return hashlib.sha256(json.dumps(listed, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,9 @@ def test_a_plan_says_what_is_left_and_runs_nothing(tmp_path):
     assert not (tmp_path / "tiny").exists()
     for label, runs, rounds in (("random", 2, 6), ("star", 2, 6), ("full", 2, 2)):
         assert re.search(rf"{label} │ {runs} +│ 0 +│ {rounds} ", said), said
-    assert re.search(r"6 runs: \dm\d\ds.* on cpu .* with 1 threads a run, \d+ MB; \d at once end between", said), said
+    assert re.search(
+        r"6 runs: \dm\d\ds.* of CPU time on cpu .* with 1 threads a run, \d+ MB; \d at once end between", said
+    ), said
 
 
 def test_the_menu_of_suites_is_printed_without_a_name():

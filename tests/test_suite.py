@@ -4,9 +4,11 @@ import pytest
 import yaml
 from suites import write_suite
 
-from albench.benchmarks.plan import plan_runs
+from albench.benchmarks.plan import plan_runs, write_manifest
+from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.errors import ConfigError
+from albench.manifest import read_manifest
 from albench.registry import DATASETS, STRATEGIES, menu
 
 PAPER = [
@@ -102,11 +104,18 @@ def test_seeds_are_a_number_or_a_list_and_the_user_may_give_others(tmp_path):
     assert [run.seed for run in load_suite(path, seeds=[9]).runs] == [9]
 
 
-def test_a_digest_changes_with_the_list_of_runs_only(tmp_path):
-    one = load_suite(str(write_suite(tmp_path, ["random"])))
-    same = load_suite(str(write_suite(tmp_path, ["random"], about="other words")))
-    other = load_suite(str(write_suite(tmp_path, ["random", "entropy"])))
-    assert one.digest() == same.digest() != other.digest()
+def test_a_digest_changes_with_the_runs_and_not_with_words_or_places(tmp_path):
+    def digest(strategies, **more):
+        suite = load_suite(str(write_suite(tmp_path, strategies, **more)))
+        storage = Folder(tmp_path / "runs")
+        write_manifest(suite, plan_runs(suite), storage)
+        manifest = read_manifest(storage.local)
+        assert manifest is not None
+        return manifest["digest"]
+
+    assert digest(["random"]) == digest(["random"], about="other words")
+    others = [digest(["random"]), digest(["random", "entropy"]), digest(["random"], seeds=3)]
+    assert len({*others, digest([{"strategy": "random", "label": "chance"}])}) == 4
 
 
 @pytest.mark.parametrize(
