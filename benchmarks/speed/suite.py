@@ -25,7 +25,7 @@ _SUITE = {
 
 
 def measure() -> Finding:
-    """Four runs of one thread on Ray, one at a time and two at a time, each with the start of Ray and of its workers."""
+    """Four runs of one thread on Ray, one at a time and two at a time, with the start of Ray and of its workers."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ALBENCH_CACHE"] = f"{folder}/cache"
         suite = Path(folder) / "four.yaml"
