@@ -235,9 +235,14 @@ def test_the_gallery_shows_the_first_queries_with_their_names(study, folder):
         assert axes[index].get_title() == expected
 
 
-def test_attention_lies_over_the_slice_it_looked_at(study):
+def test_attention_lies_over_the_slice_it_looked_at(study, folder):
     (drawing,) = attention(study, study.groups[0])
     below, asking, above = drawing.figure.axes[:3]
+    stored = np.load(next(folder.glob("made/star/seed-0-*/rounds/01/arrays.npz")))
+    for ax, row in ((asking, 0), (below, 1), (above, 2)):
+        np.testing.assert_array_equal(images(ax)[0], stored["attention_0_images"][row])
+        outlined = ax.collections[-1].get_paths()[0].vertices
+        assert np.ptp(outlined[:, 0]) == pytest.approx(stored["attention_0_masks"][row].any(0).sum(), abs=1)
     assert below.get_title() == "slice 0, labeled: 75% of attention"
     assert asking.get_title() == "slice 4, unlabeled"
     assert above.get_title() == "slice 10, labeled: 25% of attention"
