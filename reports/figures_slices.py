@@ -11,7 +11,7 @@ from albench.reports.efficiency import at_share
 from albench.reports.facts import provenance
 from albench.reports.group import Group
 from albench.reports.imaging import Arrays, Image, Window, load_arrays, outline, show_gray, shown_slice
-from albench.reports.look import PREDICTION, TRUTH, Drawing, new_figure, subplots
+from albench.reports.look import PREDICTION, TRUTH, WIDTH, Drawing, new_figure, subplots
 from albench.reports.study import Study
 from albench.reports.table import slug
 from albench.store import read_masks
@@ -37,7 +37,7 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
     rows = _large_and_small(pictures)
     if not rows:
         return None
-    figure = new_figure(2.75 if len(rows) > 1 else 1.5)
+    figure = new_figure(2.75 if len(rows) > 1 else 1.5, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
     for axes, (size, row) in zip(subplots(figure, len(rows), 2 + len(best)), rows.items(), strict=True):
         slice_id = int(pictures["ids"][row])
         shown = shown_slice(pictures, row)
@@ -50,7 +50,7 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
         window = _window([shown.truth, *inside.values()])
         show_gray(axes[0], shown.image, shown.aspect)
         top, bottom, left, right = window
-        box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color="white", linewidth=0.7)
+        box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color="#CC79A7", linewidth=0.9)
         axes[0].add_patch(box)
         axes[0].set_ylabel(f"{size}\n{shown.subject}, slice {shown.position}", fontsize=6)
         show_gray(axes[1], shown.image, shown.aspect, window)
@@ -68,7 +68,7 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
         f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
         f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
         f"{len(best)} methods with the best AUBC. Large: the largest slice of the test subject in which it has the "
-        "median size among all subjects; small: the smallest slice with foreground, likewise. White: the part that is "
+        "median size among all subjects; small: the smallest slice with foreground, likewise. Pink: the part that is "
         "shown beside. Dice is that of the slice.",
         *provenance(study, group),
     )
