@@ -25,7 +25,7 @@ def protocol_digest(config: Record, *, buying: bool = True) -> str:
 def differences(one: Record, other: Record) -> list[str]:
     """Settings that keep two runs from being compared, as `training.epochs is 5 and not 100`."""
     first, second = dict(_flat(_held_equal(one))), dict(_flat(_held_equal(other)))
-    keys = sorted(first.keys() | second.keys())
+    keys = sorted(first.keys() | second.keys(), key=lambda key: (key.endswith("_key"), key))  # a hash explains least
     return [f"{key} is {first.get(key)} and not {second.get(key)}" for key in keys if first.get(key) != second.get(key)]
 
 

@@ -161,6 +161,15 @@ def test_another_folder_stands_beside_with_names_of_its_own(tmp_path):
     assert [run.seed for run in group.methods["random (theirs)"]] == [0]
 
 
+def test_of_the_settings_that_differ_one_that_can_be_read_is_named(tmp_path):
+    write_run(tmp_path / "ours", "random", 0, [0.5, 0.6])
+    path = write_run(tmp_path / "theirs", "random", 0, [0.5, 0.6], settings={"dataset.options": {"size": 64}})
+    config = json.loads((path / "config.json").read_text()) | {"data_key": "e"}
+    (path / "config.json").write_text(json.dumps(config))
+    (refused,) = sentences(tmp_path / "ours", compare=tmp_path / "theirs")
+    assert refused.endswith("is not compared: dataset.options.size is 64 and not None in ours")
+
+
 def test_another_version_that_stands_beside_is_marked(tmp_path):
     write_run(tmp_path / "ours", "random", 0, [0.5, 0.6])
     write_run(tmp_path / "theirs", "random", 0, [0.5, 0.7], version="0.0.1")
