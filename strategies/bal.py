@@ -17,7 +17,7 @@ lower extremities. IJCARS 2024.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -68,22 +68,30 @@ class BAL(Strategy):
         # among equals the candidate with the lower id comes first, in every step
         candidates = np.sort(highest(uncertainty, pool.unlabeled, size))
         images = self._images(pool, candidates).to(ctx.learner.device)
-        density = torch.cat([cosine(_unit(images), _unit(part)) for part in self._parts(pool, pool.unlabeled, ctx)], 1)
-        levels = quantize(images, self.bins)
-        redundancy = [
-            mutual_information(levels, quantize(part, self.bins), self.bins)
-            for part in self._parts(pool, pool.labeled, ctx)
-        ]
-        rows = representative(density.double(), torch.cat(redundancy, 1), ctx.budget, self.weight)
+        unit, levels = _unit(images), quantize(images, self.bins)
+        density = self._compared(pool.unlabeled, ctx, len(images), lambda part: cosine(unit, _unit(part)))
+        redundancy = self._compared(
+            pool.labeled,
+            ctx,
+            len(images),
+            lambda part: mutual_information(levels, quantize(part, self.bins), self.bins),
+        )
+        rows = representative(density, redundancy, ctx.budget, self.weight)
         return Query(candidates[rows.numpy()], scores=uncertainty)
 
     def _mean_above_threshold(self, values: Tensor, valid: Tensor) -> Tensor:
         counted = valid * (values >= self.threshold)
         return (values * counted).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1)
 
-    def _parts(self, pool: Pool, ids: Ids, ctx: Round) -> Iterator[Tensor]:
+    def _compared(self, ids: Ids, ctx: Round, count: int, alike: Callable[[Tensor], Tensor]) -> Tensor:
+        """(count, n) float64 similarities of candidates to slices, written in place: there is one copy of them."""
+        found = torch.empty(count, len(ids), dtype=torch.float64, device=ctx.learner.device)
+        start = 0
         for part in chunks(ids, _BATCH):
-            yield self._images(pool, part).to(ctx.learner.device)
+            images = self._images(ctx.pool, part).to(ctx.learner.device)
+            found[:, start : start + len(part)] = alike(images)
+            start += len(part)
+        return found
 
     def _images(self, pool: Pool, ids: Ids) -> Tensor:
         """(n, c p) float32 intensities of slices, their valid area brought to one size."""
