@@ -91,6 +91,9 @@ def run(
     ] = None,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
     share: Annotated[bool, typer.Option(help="Take round 0 from another run in --out that trains it alike.")] = True,
+    compile_network: Annotated[
+        bool, typer.Option("--compile", help="Use torch.compile: faster on a GPU after minutes of compiling.")
+    ] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command again continues it."""
     console = _console()
@@ -108,7 +111,7 @@ def run(
     settings = parse_settings(assignments or [])
     if data_root is not None:
         settings["data.root"] = str(data_root)
-    execution = Execution(choose_device(device, threads), keep_weights, share)
+    execution = Execution(choose_device(device, threads), keep_weights, share, compile_network)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None)
     config = resolved.config

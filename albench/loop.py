@@ -40,11 +40,14 @@ class Execution:
         device: where to compute.
         keep_weights: keep every round's weights, not only the last.
         share: take round 0 from another run in the same folder that trains it alike (see `round_zero`).
+        compile: pass the network through torch.compile. As another device does, it changes the last digits
+            and what dropout draws.
     """
 
     device: torch.device
     keep_weights: bool = False
     share: bool = True
+    compile: bool = False
 
 
 class Display(Interface):
@@ -127,6 +130,8 @@ class _Bench:
         self.slices, self.oracle = train.slices, Oracle(train)
         self.resident = Resident(prepared.images, execution.device)
         self.network = self._network()
+        if execution.compile:
+            self.network.compile()
         self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}
 
     def begin(self, store: RunStore) -> tuple[Pool, Mapping[int, Mask], Weights | None]:
@@ -166,7 +171,7 @@ class _Bench:
 
     def fit(self, ctx: Round, out: Path) -> bool:
         """Train; gives whether another run's training was taken instead."""
-        if ctx.index == 0 and self.execution.share:
+        if ctx.index == 0 and self.execution.share and not self.execution.compile:
             return fit_round_zero(self.strategy, ctx, self.config, out / SHARED)
         self.strategy.fit(ctx)
         return False

@@ -2,6 +2,7 @@ import ast
 import inspect
 import json
 import random
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from albench.loop import Execution
 from albench.pool import Oracle
 from albench.registry import STRATEGIES, menu
 from albench.resolve import resolve
+from albench.round_zero import FOLDER as SHARED
 from albench.store import RunStore, read_masks, read_records
 from albench.strategy import Query, Round, Strategy
 
@@ -365,3 +367,19 @@ def test_what_a_strategy_notes_is_in_the_record(tiny_run):
     assert notes["groups"] > 0
     assert len(notes["similarity_counts"]) == len(notes["similarity_edges"]) - 1 == 20
     assert sum(notes["similarity_counts"]) == tiny_run("star").records[0]["unlabeled"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+def test_a_compiled_network_without_dropout_changes_the_last_digits_at_most(tmp_path):
+    resolved = resolve(
+        "entropy", "phantom", settings=TINY | {"protocol.rounds": 0, "training.epochs": 1, "network.dropout": 0}
+    )
+
+    def val_loss(execution: Execution, out: str) -> float:
+        store = loop.run(resolved.config, resolved.strategy, resolved.prepared, tmp_path / out, execution, Silent())
+        return store.records[0]["fit"][0]["val_loss"]
+
+    compiled = val_loss(Execution(torch.device("cpu"), compile=True), "compiled")
+    assert compiled == pytest.approx(val_loss(CPU, "plain"), rel=1e-3)
+    assert not (tmp_path / "compiled" / SHARED).exists(), "others would take its round 0 for theirs"
