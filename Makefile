@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint types install
+.PHONY: demo test test-slow lint types speed install
 
 demo: install  ## Run the main job on generated data.
 	$(BIN)/albench run --strategy star --dataset phantom
@@ -18,6 +18,9 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+speed: install  ## How fast albench is, as ratios; the record goes to benchmarks/speed/records.
+	$(BIN)/python -m albench.benchmarks.speed
 
 install: .venv/installed
 

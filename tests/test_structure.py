@@ -11,10 +11,11 @@ from albench.registry import DATASETS, STRATEGIES, menu
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"albench": "albench"} | {
-    f"albench.{name}": name for name in ("strategies", "datasets", "benchmarks", "reports")
+    f"albench.{name}": name.replace(".", "/")
+    for name in ("strategies", "datasets", "benchmarks", "benchmarks.speed", "reports")
 }
 SIBLINGS = {package for package in FOLDERS if package != "albench"}
-PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]"}
+PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activeml"}
 MODULES = [(package, path) for package, folder in FOLDERS.items() for path in sorted((ROOT / folder).glob("*.py"))]
 COMMANDS = {
     "cli_bench": "albench.benchmarks",
@@ -37,6 +38,10 @@ MAY_IMPORT = {
     "albench.benchmarks": {  # runs and where they are kept, nothing of methods
         *("config", "loop", "resolve", "registry", "store", "manifest", "round_zero", "errors"),
         *("__version__", "cache", "data", "pool", "device", "display", "files", "places"),
+    },
+    "albench.benchmarks.speed": {  # all that it times
+        *("config", "loop", "resolve", "registry", "store", "cache", "data", "files"),
+        *("acquisition", "learner", "networks", "pool", "strategy", "streams"),
     },
     "albench.reports": {"store", "manifest", "errors"},
 }

@@ -1,0 +1,70 @@
+"""How fast is the greedy part of k-center, against scikit-activeml's CoreSet and the matrix of all distances?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.spatial.distance import cdist
+from skactiveml.pool import CoreSet
+from torch import Tensor
+
+from albench.acquisition import k_center
+from albench.benchmarks.speed.floor import seconds_of_arithmetic
+from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
+from albench.benchmarks.speed.record import Finding, Row, main
+
+_POOL, _DIMENSIONS, _LABELED, _PICKS = 7750, 1024, 800, 100
+
+
+def measure() -> Finding:
+    """7,750 embeddings of 1,024 numbers, 800 labeled, 100 picks; the same picks as float64."""
+    features = torch.randn(_POOL, _DIMENSIONS, generator=torch.Generator().manual_seed(0))
+    array, labels = features.numpy(), np.full(_POOL, np.nan)
+    labels[:_LABELED] = 0
+    ways = {
+        "ours": lambda: k_center(features[_LABELED:], features[:_LABELED], _PICKS),
+        "core-set": lambda: CoreSet(random_state=0).query(array, labels, batch_size=_PICKS),
+        "matrix": lambda: by_matrix(features, _LABELED, _PICKS),
+    }
+    expected = in_float64(features, _LABELED, _PICKS)
+    picks = ways["ours"]().tolist()
+    seconds = interleaved(ways, 3)
+    flops = 2 * (_POOL - _LABELED) * _LABELED * _DIMENSIONS
+    floor = seconds_of_arithmetic(flops)
+    rows = [
+        Row("as fast as scikit-activeml", ratio(seconds["core-set"], seconds["ours"]), ">= 1.5"),
+        Row("as fast as the n x n matrix", ratio(seconds["matrix"], seconds["ours"]), ">= 2.5"),
+        Row("picks that differ from float64", Spread.of([float(sum(map(int.__ne__, picks, expected)))]), "<= 0"),
+        Row("time", Spread.of(seconds["ours"]), unit="s", floor=floor),
+    ]
+    return Finding("How fast is k-center's greedy part?", rows, {"floor": "distances to the labeled slices, float32"})
+
+
+def by_matrix(features: Tensor, labeled: int, count: int) -> list[int]:
+    """Picks by the matrix of all distances, as the baselines of STAR's code make them; the first rows are labeled."""
+    squares = features.square().sum(1)
+    distances = (squares[:, None] + squares - 2 * features @ features.T).clamp_min_(0).sqrt_()
+    nearest = distances[:, :labeled].amin(1)
+    chosen: list[int] = []
+    for _ in range(count):
+        row = int(nearest.argmax())
+        chosen.append(row - labeled)
+        nearest = torch.minimum(nearest, distances[row])
+    return chosen
+
+
+def in_float64(features: Tensor, labeled: int, count: int) -> list[int]:
+    """Picks by SciPy's float64 distances, center after center."""
+    points = features.double().numpy()
+    candidates = points[labeled:]
+    nearest = cdist(candidates, points[:labeled], "sqeuclidean").min(1)
+    chosen: list[int] = []
+    for _ in range(count):
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, cdist(candidates, candidates[chosen[-1:]], "sqeuclidean")[:, 0])
+        nearest[chosen] = -1
+    return chosen
+
+
+if __name__ == "__main__":
+    main("k_center", measure)

@@ -1,0 +1,110 @@
+"""What a measurement found: one line on the screen, and JSON with hardware, versions and commit."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from albench.benchmarks.speed.interleave import Spread
+from albench.files import write_json
+
+_PACKAGES = ("albench", "torch", "numpy", "scipy", "monai", "scikit-activeml", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        name: what was measured.
+        value: a ratio, or what `unit` says.
+        limit: what it must keep, such as `<= 1.05`; empty without one.
+        unit: empty for a ratio.
+        floor: the same figure if only the arithmetic at the measured peak, or only the memory traffic at the measured
+            bandwidth, took time; None where there is no such floor.
+    """
+
+    name: str
+    value: Spread
+    limit: str = ""
+    unit: str = ""
+    floor: float | None = None
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the median keeps the limit; None without one."""
+        if not self.limit:
+            return None
+        sign, number = self.limit.split()
+        return self.value.median <= float(number) if sign == "<=" else self.value.median >= float(number)
+
+    def __str__(self) -> str:
+        verdict = {None: "", True: f" [{self.limit}]", False: f" [{self.limit}: MISSED]"}[self.kept]
+        return f"{self.name} {self.value}{' ' + self.unit if self.unit else ''}{verdict}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to one question.
+
+    Attributes:
+        question: in one sentence.
+        rows: its figures.
+        notes: what was measured on what.
+    """
+
+    question: str
+    rows: list[Row]
+    notes: dict[str, object] = field(default_factory=dict)
+
+
+def main(name: str, measure: Callable[[], Finding]) -> None:
+    """Measure, print one line, and write JSON if `--json PATH` was given."""
+    parser = argparse.ArgumentParser(description=measure.__doc__)
+    parser.add_argument("--json", type=Path, help="where to write the record")
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    found = measure()
+    print(f"{name}: {'; '.join(map(str, found.rows))}", flush=True)
+    if arguments.json:
+        rows = [dataclasses.asdict(row) | {"kept": row.kept} for row in found.rows]
+        content = dataclasses.asdict(found) | {"rows": rows, "load_before": load}
+        write_json(arguments.json, {"name": name, "date": date.today().isoformat(), **content, **machine()})
+
+
+def machine() -> dict[str, object]:
+    """Hardware, versions and commit, without the name of the machine."""
+    folder = Path(__file__).parent
+    commit = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "hardware": {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "commit": commit.stdout.strip() or None,
+    }
+
+
+def read(path: Path) -> dict[str, object]:
+    """One record that `main` wrote."""
+    return dict(json.loads(path.read_text()))
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()

@@ -1,0 +1,76 @@
+"""How do time and memory of every strategy's query grow with the pool?"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from albench.benchmarks.speed import scene
+from albench.benchmarks.speed.interleave import Spread
+from albench.benchmarks.speed.memory import watching
+from albench.benchmarks.speed.record import Finding, Row, main
+from albench.registry import STRATEGIES, menu
+
+_SIZES = (1000, 2000, 4000, 8000)
+_LABELED = 300  # the first slices, every tenth of which is labeled, whatever the pool
+_SIDE = 64
+TRAINING = replace(scene.TRAINING, batch_size=64)
+
+
+def measure() -> Finding:
+    """Pools of 1,000 to 8,000 slices, the smallest network, 30 labeled slices, a budget of 16, STAR trains one epoch.
+
+    The exponent is the slope of log time over log pool; the faster of two queries counts. The memory of the largest
+    pool is what the process grew by, over the bytes of the pool and of one batch.
+    """
+    names = [entry.name for entry in menu(STRATEGIES) if entry.name != "full"]
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    memory: dict[str, float] = {}
+    for size in _SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = scene.made_up(size, _SIDE, Path(folder))
+            batch = bytes_of_a_batch()
+            for name in names:
+                took, grown = query(name, prepared)
+                again, _ = query(name, prepared)
+                seconds[name].append(min(took, again))
+                memory[name] = grown / (prepared.images.nbytes + batch)
+    rows = [Row(f"{name}, exponent", Spread.of([slope(seconds[name])]), "<= 1.1") for name in names]
+    rows += [Row(f"{name}, memory", Spread.of([memory[name]]), "<= 1") for name in names]
+    return Finding("How do queries grow with the pool?", rows, {"sizes": _SIZES, "seconds": seconds})
+
+
+def query(name: str, prepared: scene.Prepared) -> tuple[float, int]:
+    """Seconds and bytes of growth of one query."""
+    strategy = scene.make_strategy(name)
+    ctx = scene.make_round(strategy, prepared, scene.SMALLEST, labeled=_LABELED, training=TRAINING)
+    with watching() as growth:
+        start = time.perf_counter()
+        strategy.query(ctx)
+        took = time.perf_counter() - start
+    return took, growth.bytes
+
+
+def slope(seconds: list[float]) -> float:
+    """Exponent of the power of the pool's size that fits best."""
+    return float(np.polyfit(np.log(_SIZES), np.log(seconds), 1)[0])
+
+
+def bytes_of_a_batch() -> int:
+    """What a training step of one batch holds: its gradients, activations and optimizer."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = scene.made_up(TRAINING.batch_size, _SIDE, Path(folder))
+        strategy = scene.make_strategy("random")
+        ctx = scene.make_round(strategy, prepared, scene.SMALLEST, labeled=TRAINING.batch_size, training=TRAINING)
+        masks = prepared.masks[: TRAINING.batch_size]
+        with watching() as growth:
+            ctx.learner.fit(dict(enumerate(masks)), strategy.loss)
+    return growth.bytes
+
+
+if __name__ == "__main__":
+    main("scale", measure)

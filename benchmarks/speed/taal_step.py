@@ -1,0 +1,56 @@
+"""What does a training step of TAAL cost, in bare steps and forward passes?"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from albench.benchmarks.speed import scene
+from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
+from albench.benchmarks.speed.record import Finding, Row, main
+from albench.benchmarks.speed.training import bare
+from albench.learner import Images
+
+
+def measure() -> Finding:
+    """A step on b labeled and b unlabeled slices over a bare step on 2 b slices and 3 bare forward passes of b."""
+    strategy = scene.make_strategy("taal")
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = scene.made_up(160, 64, Path(folder))
+        ctx = scene.make_round(strategy, prepared, scene.LAPTOP)
+        learner, size = ctx.learner, ctx.learner.training.batch_size
+        images = scene.images_of(ctx, 2 * size)
+        step, _ = bare(ctx, images)
+        _, forward = bare(ctx, images[:size])
+        batch = learner.batch(learner.slices, np.arange(size), prepared.masks[learner.slices.rows[:size]])
+        seen: list[int] = []
+        optimizer = torch.optim.Adam(learner.network.parameters(), lr=learner.lr)
+
+        def taal() -> None:
+            learner.network.train()
+            with learner.autocast():
+                loss = strategy.loss(learner.network, batch, itertools.repeat(Images(batch.images, batch.valid)), 20)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+        handle = learner.network.encoder.register_forward_hook(
+            lambda module, inputs, output: seen.append(len(inputs[0]))
+        )
+        taal()
+        handle.remove()
+        seconds = interleaved({"taal": taal, "step": step, "forward": forward}, 7, scene.DEVICE)
+    worth = [a + 3 * b for a, b in zip(seconds["step"], seconds["forward"], strict=True)]
+    rows = [
+        Row("forward passes of a batch", Spread.of([sum(seen) / size]), "<= 5"),
+        Row("step over its bare parts", ratio(seconds["taal"], worth)),
+    ]
+    return Finding("What does a training step of TAAL cost?", rows, {"batch": size})
+
+
+if __name__ == "__main__":
+    main("taal_step", measure)

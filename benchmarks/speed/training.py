@@ -1,0 +1,94 @@
+"""How many slices a second does training see, against a bare loop on a batch that is already there?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from albench.benchmarks.speed import scene
+from albench.benchmarks.speed.floor import seconds_of_arithmetic
+from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
+from albench.benchmarks.speed.record import Finding, Row, main
+from albench.strategy import Round
+
+_LABELED = 160
+
+
+def measure() -> Finding:
+    """`Learner.fit` of an epoch on 160 labeled slices; the bare loop takes as many steps on one fixed batch.
+
+    fit also validates, 50 slices after 160: the first figure gives the bare loop as many bare forward passes, the
+    second gives it none. On a CPU the phantom's network at 64 x 64; on a GPU ResNet-50 at 240 x 240, batch 32.
+    """
+    gpu = scene.DEVICE.type == "cuda"
+    side, network, size = (240, scene.PAPER, 32) if gpu else (64, scene.LAPTOP, 16)
+    training = replace(scene.TRAINING, batch_size=size, lr=1e-5)
+    strategy = scene.make_strategy("random")
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = scene.made_up(_LABELED * 10, side, Path(folder))
+        ctx = scene.make_round(strategy, prepared, network, training=training)
+        examples, learner = ctx.examples(), ctx.learner
+        images = scene.images_of(ctx, size)
+        step, forward = bare(ctx, images)
+        steps, checks = _LABELED // size, -(-len(learner.validation.slices) // size)
+        ways = {
+            "fit": lambda: learner.fit(examples, strategy.loss),
+            "steps": lambda: [step() for _ in range(steps)],
+            "forwards": lambda: [forward() for _ in range(checks)],
+        }
+        seconds = interleaved(ways, 5, scene.DEVICE)
+        with FlopCounterMode(display=False) as counter:
+            step()
+    both = [a + b for a, b in zip(seconds["steps"], seconds["forwards"], strict=True)]
+    whole = _LABELED / (steps * size)  # slices of fit for each of the bare loop; its last batch is smaller
+    floor = seconds_of_arithmetic(counter.get_total_flops() / size) * 1e3 if not gpu else None
+    per_slice = Spread.of([s / _LABELED * 1e3 for s in seconds["fit"]])
+    rows = [
+        Row("fit over bare steps and validation", ratio([whole * s for s in both], seconds["fit"]), limit(gpu)),
+        Row("fit over bare steps alone", ratio([whole * s for s in seconds["steps"]], seconds["fit"])),
+        Row("fit, time of a slice", per_slice, unit="ms", floor=floor),
+    ]
+    return Finding("How much of training is the network?", rows, {"side": side, "batch": size, "steps": steps})
+
+
+def limit(gpu: bool) -> str:
+    """What the first figure must reach."""
+    return ">= 0.95" if gpu else ">= 0.90"
+
+
+def bare(ctx: Round, images: torch.Tensor) -> tuple[Callable[[], None], Callable[[], None]]:
+    """One training step on fixed images with the learner's precision and optimizer, and one forward pass."""
+    learner = ctx.learner
+    network: nn.Module = learner.network
+    masks = (images[:, :1] > 1).float()
+    ones = torch.ones_like(masks)
+    blank = np.zeros((1, *masks.shape[2:]), dtype=np.uint8)
+    criterion = learner.batch(learner.slices, np.arange(1), blank).criterion
+    fused = learner.device.type == "cuda" or None
+    optimizer = torch.optim.Adam(network.parameters(), lr=learner.lr, fused=fused)
+
+    def step() -> None:
+        network.train()
+        with learner.autocast():
+            loss = criterion(network(images), masks, ones)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    def forward() -> None:
+        network.eval()
+        with torch.no_grad(), learner.autocast():
+            network(images)
+
+    return step, forward
+
+
+if __name__ == "__main__":
+    main("training", measure)
