@@ -17,7 +17,7 @@ from albench.files import write_json
 
 _QUESTIONS = (
     *("floor", "k_center", "mutual_information", "training", "inference", "star_query", "taal_step", "loop", "scale"),
-    "large_pool",
+    *("large_pool", "preparation", "suite"),
 )
 _GPU_QUESTIONS = ("brats_size",)
 
