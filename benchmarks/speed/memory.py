@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gc
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+
+from albench.memory import give_back
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -20,10 +25,16 @@ class Growth:
 def watching() -> Iterator[Growth]:
     """Measure a block's growth over what the process held before it, memory-mapped pages included."""
     gc.collect()
+    give_back()
     _RESET.write_text("5")  # the peak starts anew from here
     before, growth = _kibibytes("VmRSS"), Growth()
     yield growth
     growth.bytes = 1024 * max(0, _kibibytes("VmHWM") - before)
+
+
+def unmapped(array: np.memmap) -> None:
+    """Drop the pages of a memory-mapped file from this process, so that reading them again is counted again."""
+    array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # numpy has no public name for it
 
 
 def _kibibytes(field: str) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.interleave import Spread
-from albench.benchmarks.speed.memory import watching
+from albench.benchmarks.speed.memory import unmapped, watching
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.registry import STRATEGIES, menu
 
@@ -48,6 +48,8 @@ def query(name: str, prepared: scene.Prepared) -> tuple[float, int]:
     """Seconds and bytes of growth of one query."""
     strategy = scene.make_strategy(name)
     ctx = scene.make_round(strategy, prepared, scene.SMALLEST, labeled=_LABELED, training=TRAINING)
+    for mapped in (prepared.images, prepared.masks):
+        unmapped(mapped)
     with watching() as growth:
         start = time.perf_counter()
         strategy.query(ctx)
