@@ -17,7 +17,10 @@ from albench.reports.table import slug
 
 _BINS = 10
 _PHASE_COLORS = {"fit": "#0072B2", "evaluate": "#56B4E9", "query": "#E69F00"}
-_AGGREGATION = (("propagated", "plain", "all unlabeled slices"), ("pseudo", "pseudo_plain", "chosen pseudo-labels"))
+_AGGREGATION = (
+    ("propagated", "plain", "every fourth unlabeled slice"),
+    ("pseudo", "pseudo_plain", "chosen pseudo-labels"),
+)
 
 
 def win_matrix(study: Study, group: Group) -> Drawing | None:

@@ -59,7 +59,7 @@ from pydantic import Field
 
 from albench.acquisition import Scores, binary_entropy, foreground
 from albench.errors import StrategyError
-from albench.learner import Batch
+from albench.learner import Batch, Weights
 from albench.masks import Ids, Mask, PackedMasks
 from albench.pool import Pool
 from albench.strategies._star_figures import attention_arrays, histogram
@@ -71,6 +71,7 @@ from albench.strategies._star_training import PairLoss, Pairs, train_propagation
 from albench.strategy import Query, Round, Strategy, Task, register
 
 _PRESET: Any = None  # in the place of a default that the preset decides
+_COMPARED = 4  # of so many slices one is segmented without attention too, to be compared: it takes time
 _ENTROPIES = {"binary": binary_entropy, "half": torch.special.entr}
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
@@ -183,9 +184,9 @@ class Star(Strategy):
         assert isinstance(network, StarNetwork)
         memory, candidates = self._memory(ctx)
         groups = self._groups(ctx.pool, memory, ctx.interval)
-        aggregation, plain, pairs = self.aggregation, None, np.empty((0, 2), dtype=np.int64)
+        aggregation, before, pairs = self.aggregation, None, np.empty((0, 2), dtype=np.int64)
         if aggregation == "attention":
-            plain = _plain_predictions(ctx, candidates)
+            before = ctx.learner.weights()
             pairs = self._second_stage(ctx, network, memory)
             aggregation = "attention" if len(pairs) else "self"
         rules = Rules(aggregation, SIMILARITIES[self.similarity], _ENTROPIES[self.entropy])
@@ -201,7 +202,7 @@ class Star(Strategy):
             found.masks.only(pseudo),
             scores=_all_scores(ctx, found),
             notes={"pairs": len(pairs), "groups": sum(map(len, groups))} | histogram(found.similarity),
-            predictions=self._predictions(found, plain, pseudo),
+            predictions=self._predictions(ctx, found, before, pseudo),
             arrays=attention_arrays(found.attention, found.masks, memory, ctx.pool),
         )
 
@@ -265,16 +266,18 @@ class Star(Strategy):
         return [int(i) for i in ranked[:count] if i not in asked]
 
     def _predictions(
-        self, found: Propagation, plain: PackedMasks | None, pseudo: Sequence[int]
+        self, ctx: Round, found: Propagation, before: Weights | None, pseudo: Sequence[int]
     ) -> dict[str, PackedMasks]:
-        """What the loop compares with the truth: with and without aggregation, as in Fig. 3b."""
+        """What the loop compares with the truth: with and without aggregation, as in Fig. 3b, on every fourth slice."""
         if self.aggregation == "none":
             return {}
-        if plain is None:
+        if before is None:
             return {"plain": found.masks, "pseudo": found.masks.only(pseudo)}
+        some = found.ids[::_COMPARED].tolist()
+        plain = _plain_predictions(ctx, np.union1d(some, pseudo).astype(np.int64), before)
         return {
-            "propagated": found.masks,
-            "plain": plain,
+            "propagated": found.masks.only(some),
+            "plain": plain.only(some),
             "pseudo": found.masks.only(pseudo),
             "pseudo_plain": plain.only(pseudo),
         }
@@ -284,10 +287,14 @@ def _random(ctx: Round, ids: Ids) -> Ids:
     return ctx.rng.choice(ids, size=ctx.budget, replace=False)
 
 
-def _plain_predictions(ctx: Round, ids: Ids) -> PackedMasks:
-    """What the network of the first stage makes of each slice alone."""
+def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
+    """What the network of the first stage, with the weights from before the second, makes of each slice alone."""
+    network, now = ctx.learner.network, ctx.learner.weights()
+    network.load_state_dict(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
-    return PackedMasks.collect((chunk, foreground(probs, valid)) for chunk, probs, valid in predicted)
+    masks = PackedMasks.collect((chunk, foreground(probs, valid)) for chunk, probs, valid in predicted)
+    network.load_state_dict(now)
+    return masks
 
 
 def _all_scores(ctx: Round, found: Propagation) -> Scores:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from samples import TINY, Silent, tiny_arguments, without_times
 from torch.nn.functional import cosine_similarity
 
 import albench.strategies.star as star_module
-from albench.acquisition import binary_entropy
+from albench.acquisition import binary_entropy, foreground
 from albench.catalog import describe
 from albench.config import build, options_of
 from albench.learner import evaluating
@@ -227,7 +228,7 @@ def test_a_slice_in_no_group_with_a_labeled_one_is_least_similar_and_segmented_a
     assert 0 < alone.sum() < len(alone)
     assert (found.similarity[alone] == -1).all()
     assert (found.similarity[~alone] > -1).all()
-    plain = star_module._plain_predictions(ctx, found.ids[alone])
+    plain = star_module._plain_predictions(ctx, found.ids[alone], ctx.learner.weights())
     assert all(np.array_equal(plain[i], found.masks[i]) for i in found.ids[alone].tolist())
 
 
@@ -327,6 +328,24 @@ def test_without_a_pair_slices_are_segmented_without_attention(star_round):
     assert len(query.pseudo) == ctx.budget
     plain, found = query.predictions["plain"], query.predictions["propagated"]
     assert all(np.array_equal(plain[i], found[i]) for i in plain)
+
+
+def test_the_comparison_is_with_the_network_before_the_second_stage_and_leaves_the_network_after_it(star_round):
+    ctx = star_round()
+    expected = {
+        int(i): foreground(probs, valid)[row]
+        for ids, probs, valid in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
+        for row, i in enumerate(ids)
+    }
+    query = Star().query(ctx)
+    plain = query.predictions["plain"]
+    assert list(plain) == ctx.pool.unlabeled[::4].tolist()
+    assert all(np.array_equal(plain[i], expected[i]) for i in plain)
+    after = ctx.learner.weights()
+    again = star_round()
+    with patch.object(star_module, "_plain_predictions", lambda ctx, ids, before: query.predictions["plain"]):
+        Star().query(again)
+    assert all(torch.equal(after[name], value) for name, value in again.learner.weights().items())
 
 
 def test_frozen_normalization_keeps_its_statistics_in_the_second_stage(star_round):
@@ -443,12 +462,9 @@ def test_round_0_is_that_of_every_other_strategy_and_the_second_stage_is_recorde
     assert star[1]["test"] != random[1]["test"]
     assert [fit["purpose"] for fit in star[0]["query"]] == ["propagation"]
     assert set(star[0]["predictions"]) == {"propagated", "plain", "pseudo", "pseudo_plain"}
-    unlabeled = star[0]["unlabeled"]
-    assert [star[0]["predictions"][name]["count"] for name in ("propagated", "plain", "pseudo")] == [
-        unlabeled,
-        unlabeled,
-        3,
-    ]
+    fourth = -(-star[0]["unlabeled"] // 4)
+    counts = {name: graded["count"] for name, graded in star[0]["predictions"].items()}
+    assert counts == {"propagated": fourth, "plain": fourth, "pseudo": 3, "pseudo_plain": 3}
     assert star[1]["pseudo"]["count"] == 3
 
 
