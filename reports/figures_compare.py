@@ -18,7 +18,7 @@ from albench.reports.table import slug
 _BINS = 10
 _PHASE_COLORS = {"fit": "#0072B2", "evaluate": "#56B4E9", "query": "#E69F00"}
 _AGGREGATION = (
-    ("propagated", "plain", "every fourth unlabeled slice"),
+    ("propagated", "plain", "every eighth unlabeled slice"),
     ("pseudo", "pseudo_plain", "chosen pseudo-labels"),
 )
 

@@ -339,7 +339,7 @@ def test_the_comparison_is_with_the_network_before_the_second_stage_and_leaves_t
     }
     query = Star().query(ctx)
     plain = query.predictions["plain"]
-    assert list(plain) == ctx.pool.unlabeled[::4].tolist()
+    assert list(plain) == ctx.pool.unlabeled[::8].tolist()
     assert all(np.array_equal(plain[i], expected[i]) for i in plain)
     after = ctx.learner.weights()
     again = star_round()
@@ -462,9 +462,9 @@ def test_round_0_is_that_of_every_other_strategy_and_the_second_stage_is_recorde
     assert star[1]["test"] != random[1]["test"]
     assert [fit["purpose"] for fit in star[0]["query"]] == ["propagation"]
     assert set(star[0]["predictions"]) == {"propagated", "plain", "pseudo", "pseudo_plain"}
-    fourth = -(-star[0]["unlabeled"] // 4)
+    eighth = -(-star[0]["unlabeled"] // 8)
     counts = {name: graded["count"] for name, graded in star[0]["predictions"].items()}
-    assert counts == {"propagated": fourth, "plain": fourth, "pseudo": 3, "pseudo_plain": 3}
+    assert counts == {"propagated": eighth, "plain": eighth, "pseudo": 3, "pseudo_plain": 3}
     assert star[1]["pseudo"]["count"] == 3
 
 

@@ -14,7 +14,7 @@ from albench.benchmarks.speed.record import Finding, Row, main
 def measure() -> Finding:
     """The query without its second training, in bare forward passes of the segmenter over the unlabeled slices.
 
-    A part of it predicts every fourth slice alone, for the record's comparison with the propagated masks (Fig. 3b of
+    A part of it predicts every eighth slice alone, for the record's comparison with the propagated masks (Fig. 3b of
     the paper).
     """
     strategy = scene.make_strategy("star")
