@@ -19,12 +19,12 @@ def measure() -> Finding:
     """
     strategy = scene.make_strategy("star")
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(200, 64, Path(folder))
+        prepared = scene.made_up(400, 64, Path(folder))
         ctx = scene.make_round(strategy, prepared, scene.LAPTOP)
         learner = ctx.learner
         learner.optimize = lambda *arguments, **options: None
         ways = {"bare": bare_passes(ctx)[0], "query": lambda: strategy.query(ctx)}
-        seconds = interleaved(ways, 7, scene.DEVICE)
+        seconds = interleaved(ways, 5, scene.DEVICE)
     rows = [Row("whole query", ratio(seconds["query"], seconds["bare"]), "<= 1.6")]
     return Finding("What does STAR's query cost, in forward passes over the pool?", rows)
 
