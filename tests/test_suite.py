@@ -9,7 +9,7 @@ from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.errors import ConfigError
 from albench.manifest import read_manifest
-from albench.registry import DATASETS, STRATEGIES, menu
+from albench.registry import STRATEGIES, menu
 
 PAPER = [
     *("random", "margin", "entropy", "mc-dropout", "k-center", "bal"),
@@ -63,7 +63,10 @@ def test_the_ablation_is_the_rows_of_table_2_with_3_seeds():
 
 
 def test_the_smoke_suite_has_every_strategy():
-    assert {run.strategy for run in load_suite("smoke").runs} == {entry.name for entry in menu(STRATEGIES)}
+    entries = [
+        entry for entry in menu(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")
+    ]
+    assert {run.strategy for run in load_suite("smoke").runs} == {entry.name for entry in entries}
 
 
 @pytest.mark.parametrize("name", ["smoke", "factorial", "budgets"])
@@ -210,7 +213,3 @@ def test_paths_of_a_suite_mean_the_same_everywhere(tmp_path, monkeypatch, decath
     assert run.spec.strategy == f"{tmp_path / 'mine.py'}:Mine"
     assert run.spec.settings["data.root"] == str(decathlon)
     assert json.dumps(run.spec.settings)
-
-
-def test_menus_are_complete():
-    assert {entry.problem for group in (STRATEGIES, DATASETS) for entry in menu(group)} == {""}
