@@ -108,9 +108,7 @@ def run(
         from albench.resolve import parse_settings, resolve
         from albench.store import read_records, run_folder
 
-    settings = parse_settings(assignments or [])
-    if data_root is not None:
-        settings["data.root"] = str(data_root)
+    settings = parse_settings(assignments, data_root)
     execution = Execution(choose_device(device, threads), keep_weights, share, compile_network)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None)
@@ -152,7 +150,7 @@ def check_strategy(
     from albench.resolve import make_strategy, parse_settings
     from albench.testing import check_strategy
 
-    _report_checks(check_strategy(make_strategy(strategy, parse_settings(assignments or [])), _say))
+    _report_checks(check_strategy(make_strategy(strategy, parse_settings(assignments)), _say))
 
 
 @app.command("check-dataset")
@@ -164,7 +162,7 @@ def check_dataset(
     from albench.resolve import make_dataset, parse_settings
     from albench.testing import check_dataset
 
-    _report_checks(check_dataset(make_dataset(dataset, parse_settings(assignments or [])), _say))
+    _report_checks(check_dataset(make_dataset(dataset, parse_settings(assignments)), _say))
 
 
 @app.command()

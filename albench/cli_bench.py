@@ -89,9 +89,7 @@ def bench(
     if suite is None:
         _print_suites(console)
         return
-    settings = parse_settings(assignments or [])
-    if data_root is not None:
-        settings["data.root"] = str(data_root)
+    settings = parse_settings(assignments, data_root)
     listed = load_suite(suite, settings=settings, seeds=_seeds(seeds), dataset=dataset)
     with bar(console, "preparing the data, once") as show:
         runs = plan_runs(listed, show, workers=None)
@@ -154,6 +152,7 @@ def _print_plan(
     from albench.benchmarks.estimate import Estimate, estimate
     from albench.cost import hardware
     from albench.device import places
+    from albench.display import size_in_words
 
     with console.status("probing") as status:
         found = estimate(runs, kept.local, execution, lambda name: status.update(f"probing {name}"))
@@ -162,7 +161,9 @@ def _print_plan(
         own = [run for run in runs if run.spec.label == label]
         done = [run.done(kept.local) for run in own]
         left = sum(run.rounds for run in own) - sum(done)
-        table.add_row(label, str(len(own)), str(sum(map(bool, done))), str(left), _time(taken), _gigabytes(taken.disk))
+        table.add_row(
+            label, str(len(own)), str(sum(map(bool, done))), str(left), _time(taken), size_in_words(taken.disk, 0)
+        )
     console.print(table)
     total = sum(found.values(), Estimate((0, 0), 0))
     where = hardware(execution.device)
@@ -172,7 +173,7 @@ def _print_plan(
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
     console.print(
         f"{len(runs)} runs: {_time(total)} of {unit} time on {where['device']} with {where['threads']} threads a run, "
-        f"{_gigabytes(total.disk)}; {at_once} at once end between {first} and {last}",
+        f"{size_in_words(total.disk, 0)}; {at_once} at once end between {first} and {last}",
         highlight=False,
         soft_wrap=True,
     )
@@ -183,10 +184,6 @@ def _time(taken: Estimate) -> str:
 
     fewest, most = (duration(s) if s < 3600 else f"{s / 3600:.1f} hours" for s in taken.seconds)
     return fewest if fewest == most else f"{fewest} to {most}"
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def _print_summary(console: Console, runs: Sequence[PlannedRun], kept: Storage, failures: Mapping[str, str]) -> None:

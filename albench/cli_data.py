@@ -106,6 +106,7 @@ def list_data() -> None:
 
     from albench import registry
     from albench.catalog import COLUMNS, row
+    from albench.display import size_in_words
     from albench.places import cache_folder
     from albench.shelf import prepared_sets
 
@@ -117,7 +118,7 @@ def list_data() -> None:
     shelf = Table("prepared", "subjects", "slices", "size")
     for found in prepared_sets():
         counts = ("interrupted", "") if found.subjects is None else (str(found.subjects), str(found.slices))
-        shelf.add_row(escape(found.title), *counts, _in_words(found.size))
+        shelf.add_row(escape(found.title), *counts, size_in_words(found.size))
     if shelf.row_count:
         console.print(shelf)
     console.print(f"cache: {cache_folder()}", highlight=False, soft_wrap=True)
@@ -129,6 +130,7 @@ def clean_data(
     downloads: Annotated[bool, typer.Option("--downloads", help="Delete downloaded archives too.")] = False,
 ) -> None:
     """Delete prepared data, which can be made again."""
+    from albench.display import size_in_words
     from albench.errors import ConfigError
     from albench.shelf import prepared_sets, remove, remove_downloads
 
@@ -145,16 +147,13 @@ def clean_data(
         else:
             console.print(f"{prepared.title} is being prepared right now and stays", highlight=False)
     freed += remove_downloads() if downloads else 0
-    console.print(f"freed {_in_words(freed)}", highlight=False)
+    console.print(f"freed {size_in_words(freed)}", highlight=False)
 
 
 def _dataset(name: str, root: Path | None, assignments: list[str] | None) -> Dataset:
     from albench.resolve import make_dataset, parse_settings
 
-    settings = parse_settings(assignments or [])
-    if root is not None:
-        settings["data.root"] = str(root)
-    return make_dataset(name, settings)
+    return make_dataset(name, parse_settings(assignments, root))
 
 
 def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepared:
@@ -168,10 +167,6 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
 def _print_notes(dataset: Dataset, console: Console) -> None:
     for note in dataset.notes():
         console.print(note, highlight=False)
-
-
-def _in_words(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _console() -> Console:

@@ -37,9 +37,7 @@ def tune(
     from albench.resolve import parse_settings, resolve
 
     console = _console()
-    settings = parse_settings(assignments or [])
-    if data_root is not None:
-        settings["data.root"] = str(data_root.absolute())
+    settings = parse_settings(assignments, data_root.absolute() if data_root else None)
     with console.status("starting"):
         from albench.benchmarks.schedule import connected
         from albench.benchmarks.search import Search, parse_space, search

@@ -28,9 +28,13 @@ def usual_workers(dataset: Dataset) -> int:
     """One for generated data or small files; otherwise one per core, as far as there are 4 GiB of memory for each."""
     if sum(path.stat().st_size for path in dataset.inputs()) < _LITTLE:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(cores, memory // _MEMORY))
+    return max(1, min(usable_cores(), memory // _MEMORY))
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Crew:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
+from albench.crew import usable_cores
 from albench.errors import ConfigError
 
 
@@ -38,5 +37,4 @@ def places(device: torch.device, cpus: int) -> int:
     """How many runs fit on this machine at once, each with its own GPU or with `cpus` cores."""
     if device.type == "cuda":
         return torch.cuda.device_count()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // cpus)
+    return max(1, usable_cores() // cpus)

@@ -93,10 +93,17 @@ def make_dataset(spec: str, settings: Mapping[str, object]) -> Dataset:
     return build(find(DATASETS, spec), by_section(settings)["data"], "data")
 
 
-def parse_settings(assignments: Sequence[str]) -> dict[str, object]:
-    """`["training.epochs=30", ...]` to {"training.epochs": 30, ...}; values are read as YAML."""
+def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = None) -> dict[str, object]:
+    """`["training.epochs=30", ...]` to {"training.epochs": 30, ...}; values are read as YAML.
+
+    Args:
+        data_root: of `--data-root`, which comes before an assignment to data.root.
+
+    Raises:
+        ConfigError: an assignment names no option, or its value is no YAML.
+    """
     settings: dict[str, object] = {}
-    for assignment in assignments:
+    for assignment in assignments or []:
         name, equals, value = assignment.partition("=")
         if not equals or "." not in name:
             raise ConfigError(
@@ -107,6 +114,8 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, object]:
             settings[name.strip()] = _number(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {name} must have a YAML value such as 30 or [96,128], got '{value}'") from error
+    if data_root is not None:
+        settings["data.root"] = str(data_root)
     return settings
 
 

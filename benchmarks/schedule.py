@@ -10,7 +10,7 @@ import logging
 import os
 import pickle
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ from albench.loop import Execution
 from albench.store import Record
 
 if TYPE_CHECKING:
+    import torch
     from ray.tune.experiment import Trial
 
 EXPERIMENT = ".ray"
@@ -50,6 +51,14 @@ class Resources:
 
     cpus: int
     gpus: float
+
+    def device(self) -> torch.device:
+        """Where a run computes, in the process that has been given these. Sets the number of its threads."""
+        return choose_device("cuda" if self.gpus else "cpu", self.cpus)
+
+    def of(self, trial: Callable[..., None]) -> Callable[..., None]:
+        """A trial that Ray gives as much."""
+        return tune.with_resources(trial, {"cpu": self.cpus, "gpu": self.gpus})
 
 
 @dataclass(frozen=True)
@@ -134,13 +143,17 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: B
     by_folder, resources = {run.folder: run for run in runs}, options.resources
 
     def trial(config: Mapping[str, str]) -> None:
-        device = choose_device("cuda" if resources.gpus else "cpu", resources.cpus)
         storage = open_storage(place)
-        run_trial(by_folder[config["folder"]], storage, Execution(device, options.keep_weights, options.share), _tell)
+        run_trial(
+            by_folder[config["folder"]],
+            storage,
+            Execution(resources.device(), options.keep_weights, options.share),
+            _tell,
+        )
 
     be_quiet()
     tuner = tune.Tuner(
-        tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
+        resources.of(trial),
         param_space={"folder": tune.grid_search(list(by_folder))},
         tune_config=tune.TuneConfig(
             max_concurrent_trials=options.parallel,

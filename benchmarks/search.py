@@ -19,7 +19,6 @@ from ray.tune.search.sample import Domain
 from albench.benchmarks.schedule import EXPERIMENT, Resources, be_quiet
 from albench.benchmarks.trial import Reporter
 from albench.config import build
-from albench.device import choose_device
 from albench.errors import ConfigError, suggestion
 from albench.loop import Execution, run
 from albench.registry import STRATEGIES, find
@@ -87,7 +86,7 @@ def search(what: Search, out: Path, resources: Resources, parallel: int) -> list
     metric = METRICS[what.metric].removeprefix("val_")
 
     def trial(config: Mapping[str, Mapping[str, object]]) -> None:
-        device = choose_device("cuda" if resources.gpus else "cpu", resources.cpus)
+        device = resources.device()
         settings = dict(what.settings) | {f"strategy.{name}": value for name, value in config["options"].items()}
         values = []
         for seed in what.seeds:
@@ -98,7 +97,7 @@ def search(what: Search, out: Path, resources: Resources, parallel: int) -> list
 
     be_quiet()
     results = tune.Tuner(
-        tune.with_resources(trial, {"cpu": resources.cpus, "gpu": resources.gpus}),
+        resources.of(trial),
         param_space={"options": tune.grid_search(what.draw())},
         tune_config=tune.TuneConfig(max_concurrent_trials=parallel, reuse_actors=True),
         run_config=tune.RunConfig(name=EXPERIMENT, storage_path=str(out.absolute()), verbose=0),

@@ -12,6 +12,7 @@ from torch import nn
 from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.interleave import Spread, Way, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.resolve import make_strategy
 from albench.strategy import Round
 
 _UNLABELED = 144
@@ -23,7 +24,7 @@ def measure() -> Finding:
     """Queries over bare forward passes on batches that are already there; the phantom's network at 64 x 64."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = scene.made_up(160, 64, Path(folder))
-        rounds = {name: scene.make_round(scene.make_strategy(name), prepared, scene.LAPTOP) for name in _LIMITS}
+        rounds = {name: scene.make_round(make_strategy(name, {}), prepared, scene.LAPTOP) for name in _LIMITS}
         forward, encode = bare_passes(rounds["entropy"])
         ways: dict[str, Way] = {"forward": forward, "encode": encode}
         ways |= {name: _query(name, ctx) for name, ctx in rounds.items()}
@@ -57,7 +58,7 @@ def bare_passes(ctx: Round) -> tuple[Callable[[], None], Callable[[], None]]:
 
 
 def _query(name: str, ctx: Round) -> Way:
-    strategy = scene.make_strategy(name)
+    strategy = make_strategy(name, {})
     return lambda: strategy.query(ctx)
 
 

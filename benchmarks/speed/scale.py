@@ -14,6 +14,7 @@ from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.memory import unmapped, watching
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.registry import STRATEGIES, menu
+from albench.resolve import make_strategy
 
 _SIZES = (1000, 2000, 4000, 8000)
 _LABELED = 300  # the first slices, every tenth of which is labeled, whatever the pool
@@ -46,7 +47,7 @@ def measure() -> Finding:
 
 def query(name: str, prepared: scene.Prepared) -> tuple[float, int]:
     """Seconds and bytes of growth of one query."""
-    strategy = scene.make_strategy(name)
+    strategy = make_strategy(name, {})
     ctx = scene.make_round(strategy, prepared, scene.SMALLEST, labeled=_LABELED, training=TRAINING)
     for mapped in (prepared.images, prepared.masks):
         unmapped(mapped)
@@ -66,7 +67,7 @@ def bytes_of_a_batch() -> int:
     """What a training step of one batch holds: its gradients, activations and optimizer."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = scene.made_up(TRAINING.batch_size, _SIDE, Path(folder))
-        strategy = scene.make_strategy("random")
+        strategy = make_strategy("random", {})
         ctx = scene.make_round(strategy, prepared, scene.SMALLEST, labeled=TRAINING.batch_size, training=TRAINING)
         masks = prepared.masks[: TRAINING.batch_size]
         with watching() as growth:

@@ -12,7 +12,6 @@ from albench.config import Network, Training
 from albench.learner import Learner
 from albench.networks import Task
 from albench.pool import Pool
-from albench.registry import STRATEGIES, find
 from albench.strategy import Round, Strategy
 from albench.streams import Streams
 
@@ -23,11 +22,6 @@ LAPTOP = Network(backbone="resnet18", width=0.25, decoder_width=32, stem_stride=
 SMALLEST = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=4)
 PAPER = Network()  # ResNet-50
 TRAINING = Training(batch_size=16, epochs=1, lr=1e-3)
-
-
-def make_strategy(name: str) -> Strategy:
-    """A strategy with its defaults."""
-    return find(STRATEGIES, name)()
 
 
 def made_up(slices: int, side: int, folder: Path) -> Prepared:

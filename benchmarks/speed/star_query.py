@@ -9,6 +9,7 @@ from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.inference import bare_passes
 from albench.benchmarks.speed.interleave import interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.resolve import make_strategy
 
 
 def measure() -> Finding:
@@ -17,7 +18,7 @@ def measure() -> Finding:
     A part of it predicts every eighth slice alone, for the record's comparison with the propagated masks (Fig. 3b of
     the paper).
     """
-    strategy = scene.make_strategy("star")
+    strategy = make_strategy("star", {})
     with tempfile.TemporaryDirectory() as folder:
         prepared = scene.made_up(400, 64, Path(folder))
         ctx = scene.make_round(strategy, prepared, scene.LAPTOP)

@@ -14,11 +14,12 @@ from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.benchmarks.speed.training import bare
 from albench.learner import Images
+from albench.resolve import make_strategy
 
 
 def measure() -> Finding:
     """A step on b labeled and b unlabeled slices over a bare step on 2 b slices and 3 bare forward passes of b."""
-    strategy = scene.make_strategy("taal")
+    strategy = make_strategy("taal", {})
     with tempfile.TemporaryDirectory() as folder:
         prepared = scene.made_up(160, 64, Path(folder))
         ctx = scene.make_round(strategy, prepared, scene.LAPTOP)

@@ -16,6 +16,7 @@ from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.floor import seconds_of_arithmetic
 from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.resolve import make_strategy
 from albench.strategy import Round
 
 _LABELED = 160
@@ -30,7 +31,7 @@ def measure() -> Finding:
     gpu = scene.DEVICE.type == "cuda"
     side, network, size = (240, scene.PAPER, 32) if gpu else (64, scene.LAPTOP, 16)
     training = replace(scene.TRAINING, batch_size=size, lr=1e-5)
-    strategy = scene.make_strategy("random")
+    strategy = make_strategy("random", {})
     with tempfile.TemporaryDirectory() as folder:
         prepared = scene.made_up(_LABELED * 10, side, Path(folder))
         ctx = scene.make_round(strategy, prepared, network, training=training)
