@@ -124,22 +124,21 @@ def estimate(
         root: the suite's folder.
         tell: called with the name of every run that is probed.
     """
-    probes: dict[tuple[str, str], Probe] = {}
-    totals: dict[str, Estimate] = {}
+    alike: dict[tuple[str, str], list[PlannedRun]] = defaultdict(list)
     for planned in runs:
-        if planned.finished(root):
+        alike[planned.spec.group, planned.spec.label].append(planned)
+    totals: dict[str, Estimate] = {}
+    for (_, label), own in alike.items():
+        left = [planned for planned in own if not planned.finished(root)]
+        if not left:
             continue
-        label = planned.spec.label
-        if (planned.spec.group, label) not in probes:
-            tell(planned.name)
-            probes[planned.spec.group, label] = probe(planned, execution)
-        resolved = resolve_run(planned.spec)
-        alike = [other for other in runs if (other.spec.group, other.spec.label) == (planned.spec.group, label)]
-        fewest, most = _epochs(alike, root) or _bounds(resolved.config.training)
-        budget, timed = resolved.config.protocol.budget, probes[planned.spec.group, label]
-        cost = _Cost(Amounts.of(resolved), timed, budget, planned.rounds, planned.done(root))
-        own = Estimate((cost.seconds(fewest), cost.seconds(most)), cost.disk(keep_weights=execution.keep_weights))
-        totals[label] = totals.get(label, Estimate((0, 0), 0)) + own
+        tell(left[0].name)
+        timed = probe(left[0], execution)
+        fewest, most = _epochs(own, root) or _bounds(left[0].config.training)
+        for planned in left:
+            cost = _Cost(planned, timed, planned.done(root))
+            taken = Estimate((cost.seconds(fewest), cost.seconds(most)), cost.disk(keep_weights=execution.keep_weights))
+            totals[label] = totals.get(label, Estimate((0, 0), 0)) + taken
     return totals
 
 
@@ -158,22 +157,20 @@ def _bounds(training: Training) -> tuple[float, float]:
 class _Cost:
     """What is left of one run takes."""
 
-    amounts: Amounts
+    run: PlannedRun
     probe: Probe
-    budget: int
-    rounds: int
     done: int
 
     def seconds(self, epochs: float) -> float:
-        amounts, total = self.amounts, 0.0
-        for index in range(self.done, self.rounds):
-            labeled = min(amounts.train, amounts.initial + index * self.budget)
+        amounts, total = self.run.amounts, 0.0
+        for index in range(self.done, self.run.rounds):
+            labeled = min(amounts.train, amounts.initial + index * self.run.config.protocol.budget)
             trained = labeled + _FORWARD * amounts.val
             total += epochs * self.probe.fit * trained + self.probe.evaluate * (amounts.val + amounts.test)
-            if index < self.rounds - 1:
+            if index < self.run.rounds - 1:
                 total += self.probe.query * (amounts.train - labeled) + epochs * self.probe.training * trained
         return total
 
     def disk(self, *, keep_weights: bool) -> float:
-        kept = self.rounds if keep_weights else 1
-        return self.probe.weights * kept + self.rounds * self.probe.masks * self.amounts.train
+        kept = self.run.rounds if keep_weights else 1
+        return self.probe.weights * kept + self.run.rounds * self.probe.masks * self.run.amounts.train

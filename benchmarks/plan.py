@@ -12,7 +12,7 @@ from albench import __version__
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.cache import Progress
-from albench.config import Protocol
+from albench.config import RunConfig
 from albench.data import split_volumes
 from albench.errors import ConfigError, suggestion
 from albench.files import write_json
@@ -29,13 +29,18 @@ class PlannedRun:
 
     Attributes:
         folder: of the run, below the suite's.
-        rounds: trainings in all.
     """
 
     spec: RunSpec
-    title: str
+    config: RunConfig
+    amounts: Amounts
     folder: str
-    rounds: int
+
+    @property
+    def rounds(self) -> int:
+        """Trainings in all: until the last purchase that the protocol allows, or that is possible."""
+        protocol, unlabeled = self.config.protocol, self.amounts.train - self.amounts.initial
+        return min(protocol.rounds, -(-unlabeled // protocol.budget)) + 1
 
     @property
     def name(self) -> str:
@@ -70,10 +75,6 @@ class Amounts:
         initial = resolved.strategy.initial(anchors(train, protocol.interval), Pool(train))
         return cls(len(train), len(val), len(test), len(initial))
 
-    def trainings(self, protocol: Protocol) -> int:
-        """Rounds of a run: until the last purchase that the protocol allows, or that is possible."""
-        return min(protocol.rounds, -(-(self.train - self.initial) // protocol.budget)) + 1
-
 
 def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | None = 1) -> list[PlannedRun]:
     """Check every run of a suite, prepare its data and name its folder.
@@ -89,14 +90,13 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
     for spec in suite.runs:
         movable = _absolute(spec)
         resolved = resolve_run(movable, progress, workers)
-        config = resolved.config
-        folder = run_folder(Path(), config).as_posix()
+        folder = run_folder(Path(), resolved.config).as_posix()
         if folder in planned:
             raise ConfigError(
                 f"{suite.name}: two runs must differ in a setting, '{planned[folder].name}' and '{spec.label}' do not: "
                 "remove one of them"
             )
-        planned[folder] = PlannedRun(movable, config.title, folder, Amounts.of(resolved).trainings(config.protocol))
+        planned[folder] = PlannedRun(movable, resolved.config, Amounts.of(resolved), folder)
     return list(planned.values())
 
 
@@ -122,9 +122,9 @@ def write_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -
     listed = [
         {
             "label": run.spec.label,
-            "group": run.spec.group or run.title,
+            "group": run.spec.group or run.config.title,
             "strategy": run.spec.strategy,
-            "dataset": run.title,
+            "dataset": run.config.title,
             "seed": run.spec.seed,
             "folder": run.folder,
         }
