@@ -63,6 +63,19 @@ class Display(Interface):
         """A round is finished and stored."""
 
 
+class Silent:
+    """A display that shows nothing; a subclass says only what it wants to."""
+
+    def phase(self, round_index: int, name: str) -> None:
+        """Say nothing."""
+
+    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
+        """Say nothing."""
+
+    def round(self, record: Record) -> None:
+        """Say nothing."""
+
+
 def run(
     config: RunConfig,
     strategy: Strategy,

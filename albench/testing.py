@@ -27,7 +27,7 @@ from albench.cache import Prepared
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build
 from albench.data import Dataset, check_volume
 from albench.errors import AlbenchError
-from albench.loop import Execution, run
+from albench.loop import Execution, Silent, run
 from albench.rehearsal import NETWORK, PROTOCOL, TRAIN, TRAINING, Rehearsal
 from albench.resolve import by_section
 from albench.store import Record
@@ -235,7 +235,7 @@ def _resumes(stage: Rehearsal) -> str | None:
     )
     execution = Execution(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
-        whole = run(config, strategy, stage.prepared, Path(folder) / "whole", execution, _Silent()).records
+        whole = run(config, strategy, stage.prepared, Path(folder) / "whole", execution, Silent()).records
         for _ in whole:
             try:
                 parts = run(
@@ -325,19 +325,11 @@ def _first(dataset: Dataset) -> Sequence[str]:
     return list(dataset.subjects())[:3]
 
 
-class _Silent:
-    def phase(self, round_index: int, name: str) -> None: ...
-
-    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None: ...
-
-    def round(self, record: Record) -> None: ...
-
-
 class _StoppedError(Exception):
     pass
 
 
-class _Interrupting(_Silent):
+class _Interrupting(Silent):
     """Stops a run after one round, unless that was the last."""
 
     def round(self, record: Record) -> None:

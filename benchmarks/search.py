@@ -17,10 +17,9 @@ from ray import tune
 from ray.tune.search.sample import Domain
 
 from albench.benchmarks.schedule import EXPERIMENT, Resources, be_quiet
-from albench.benchmarks.trial import Reporter
 from albench.config import build
 from albench.errors import ConfigError, suggestion
-from albench.loop import Execution, run
+from albench.loop import Execution, Silent, run
 from albench.registry import STRATEGIES, find
 from albench.resolve import resolve
 
@@ -91,7 +90,7 @@ def search(what: Search, out: Path, resources: Resources, parallel: int) -> list
         values = []
         for seed in what.seeds:
             ready = resolve(what.strategy, what.dataset, seed=seed, settings=settings)
-            store = run(ready.config, ready.strategy, ready.prepared, out, Execution(device), Reporter())
+            store = run(ready.config, ready.strategy, ready.prepared, out, Execution(device), Silent())
             values += [record["val"][metric] for record in store.records]
         tune.report({"score": sum(values) / len(values)})
 

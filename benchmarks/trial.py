@@ -10,22 +10,16 @@ from dataclasses import dataclass
 from albench.benchmarks.plan import PlannedRun, resolve_run
 from albench.benchmarks.storage import Storage
 from albench.errors import AlbenchError, DataError, StoreError
-from albench.loop import Execution, run
+from albench.loop import Execution, Silent, run
 from albench.round_zero import FOLDER as SHARED
 from albench.store import Record, run_folder, write_failure
 
 
 @dataclass(frozen=True)
-class Reporter:
+class Reporter(Silent):
     """A display that shows nothing and passes finished rounds on."""
 
-    tell: Callable[[Record], None] = lambda record: None
-
-    def phase(self, round_index: int, name: str) -> None:
-        """Nothing to say before the round is over."""
-
-    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
-        """Nothing to say before the round is over."""
+    tell: Callable[[Record], None]
 
     def round(self, record: Record) -> None:
         """Pass it on."""

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from samples import TINY, Silent, write_pair
+from samples import TINY, write_pair
 
 from albench.cache import Prepared, prepare
 from albench.learner import Learner
-from albench.loop import Execution, run
+from albench.loop import Execution, Silent, run
 from albench.networks import Segmenter, Task
 from albench.pool import Oracle, Pool, anchors
 from albench.resolve import resolve

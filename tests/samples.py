@@ -32,16 +32,6 @@ TINY_TRAINING = {name: value for name, value in TINY.items() if not name.startsw
 }
 
 
-class Silent:
-    """A display that shows nothing."""
-
-    def phase(self, round_index: int, name: str) -> None: ...
-
-    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None: ...
-
-    def round(self, record: Record) -> None: ...
-
-
 def tiny_arguments(*more: str) -> list[str]:
     """TINY as arguments of the command line."""
     settings = [f"{name}={str(value).replace(' ', '')}" for name, value in TINY.items()]

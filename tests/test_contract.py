@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from samples import TINY, Silent
+from samples import TINY
 
-from albench.loop import Execution, run
+from albench.loop import Execution, Silent, run
 from albench.registry import STRATEGIES, menu
 from albench.resolve import resolve
 from albench.strategies.entropy import Entropy

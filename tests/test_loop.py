@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from samples import TINY, Silent, without_times
+from samples import TINY, without_times
 
 import albench
 from albench import loop
 from albench.errors import StrategyError
 from albench.learner import Weights
-from albench.loop import Execution
+from albench.loop import Execution, Silent
 from albench.pool import Oracle
 from albench.registry import STRATEGIES, menu
 from albench.resolve import resolve

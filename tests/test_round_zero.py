@@ -3,11 +3,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from samples import TINY, Silent, without_times
+from samples import TINY, without_times
 from torch import Tensor, nn
 
 from albench import loop
-from albench.loop import Execution
+from albench.loop import Execution, Silent
 from albench.networks import Segmenter
 from albench.resolve import resolve
 from albench.round_zero import FOLDER

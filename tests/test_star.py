@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from samples import TINY, Silent, tiny_arguments, without_times
+from samples import TINY, tiny_arguments, without_times
 from torch.nn.functional import cosine_similarity
 
 import albench.strategies.star as star_module
@@ -19,7 +19,7 @@ from albench.acquisition import binary_entropy, foreground
 from albench.catalog import describe
 from albench.config import build, options_of
 from albench.learner import evaluating
-from albench.loop import Execution, run
+from albench.loop import Execution, Silent, run
 from albench.networks import Task
 from albench.query import check_query
 from albench.resolve import resolve

@@ -51,9 +51,9 @@ import resource, sys
 from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[3])
-from samples import TINY, Silent
+from samples import TINY
 from albench.errors import StoreError
-from albench.loop import Execution, run
+from albench.loop import Execution, run, Silent
 from albench.resolve import resolve
 
 class FillsTheDisk(Silent):

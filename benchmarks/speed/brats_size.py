@@ -9,9 +9,8 @@ from pathlib import Path
 
 from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.interleave import Spread
-from albench.benchmarks.speed.loop import Silent
 from albench.benchmarks.speed.record import Finding, Row, main
-from albench.loop import Execution, run
+from albench.loop import Execution, Silent, run
 from albench.resolve import resolve
 
 _STRATEGIES = ("entropy", "star", "taal")

@@ -17,10 +17,10 @@ import torch
 from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.cache import prepare
-from albench.loop import Execution, run
+from albench.loop import Execution, Silent, run
 from albench.registry import DATASETS, find
 from albench.resolve import resolve
-from albench.store import Record, RunStore
+from albench.store import RunStore
 
 _SETTINGS = {"data.count": 12, "protocol.rounds": 2, "training.epochs": 5, "training.patience": 5}
 _TO_THE_FIRST_STEP = """
@@ -29,19 +29,6 @@ import albench.cli, albench.learner
 albench.learner.Learner.optimize = lambda *arguments, **options: os._exit(0)
 albench.cli.main()
 """
-
-
-class Silent:
-    """A display that shows nothing."""
-
-    def phase(self, round_index: int, name: str) -> None:
-        """Ignored."""
-
-    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
-        """Ignored."""
-
-    def round(self, record: Record) -> None:
-        """Ignored."""
 
 
 def measure() -> Finding:
