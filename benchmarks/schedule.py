@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from albench.benchmarks.trial import run_trial, sentence
 from albench.device import choose_device
 from albench.errors import ConfigError
 from albench.loop import Execution
+from albench.places import cache_folder
 from albench.store import Record
 
 if TYPE_CHECKING:
@@ -106,19 +108,7 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
     Raises:
         ConfigError: there is no cluster at that address, or no node has what a run takes.
     """
-    try:
-        _reach(address)
-        context = ray.init(
-            address or os.environ.get("RAY_ADDRESS", "local"),
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"--address must be that of a running Ray cluster that lets you in, '{address}' does not: start one with "
-            "'ray start --head', set RAY_AUTH_MODE as on its nodes (docs/cluster.md), or leave --address out"
-        ) from error
-    try:
+    with _started(address) as dashboard:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         taken = Resources(cpus, gpus if gpus is not None else float(any(node.get("GPU", 0) for node in nodes)))
         slots = sum(_fitting(node, taken) for node in nodes)
@@ -128,10 +118,7 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
                 f"a run must fit on one node, it asks for {cpus} CPUs and {taken.gpus:g} GPUs and the largest node has "
                 f"{most['CPU']:g} and {most['GPU']:g}: lower --cpus-per-run or --gpus-per-run"
             )
-        url = context.dashboard_url
-        yield Cluster(f", dashboard at http://{url}" if url else "", slots), taken
-    finally:
-        ray.shutdown()
+        yield Cluster(f", dashboard at http://{dashboard}" if dashboard else "", slots), taken
 
 
 def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: Board) -> None:
@@ -170,6 +157,44 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: B
         ),
     )
     tuner.fit()
+
+
+@contextmanager
+def _started(address: str | None) -> Iterator[str | None]:
+    """A Ray that ends with the block; gives the place of its dashboard if that is installed.
+
+    Its workers import from the folder it is started in before they import what is installed, so that folder is empty:
+    in the one above a checkout, the checkout's would pass for the package.
+    """
+    os.environ["ALBENCH_CACHE"] = str(cache_folder().absolute())
+    with tempfile.TemporaryDirectory(prefix="albench-") as empty:
+        try:
+            _reach(address)
+            with _working_in(empty):
+                context = ray.init(
+                    address or os.environ.get("RAY_ADDRESS", "local"),
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"--address must be that of a running Ray cluster that lets you in, '{address}' does not: start one "
+                "with 'ray start --head', set RAY_AUTH_MODE as on its nodes (docs/cluster.md), or leave --address out"
+            ) from error
+        try:
+            yield context.dashboard_url
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _working_in(folder: str) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _reach(address: str | None) -> None:

@@ -20,8 +20,9 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def start(tmp_path):
-    """Start `albench bench` in a session of its own; what it says goes to a file."""
+    """Start `albench bench` in a session of its own, above a folder that looks like a checkout, its words to a file."""
     started = []
+    (tmp_path / "albench" / "albench").mkdir(parents=True)
 
     def call(suite, storage, *more, **environment):
         log = (tmp_path / f"said-{len(started)}.txt").open("w+")
@@ -30,6 +31,7 @@ def start(tmp_path):
             list(map(str, command)),
             stdout=log,
             stderr=subprocess.STDOUT,
+            cwd=tmp_path,
             env=os.environ | environment,
             start_new_session=True,
         )
