@@ -73,8 +73,9 @@ class Prepared:
     def labeled_stack(self, subjects: Sequence[str]) -> LabeledStack:
         """The slices of the named subjects together with their masks."""
         stack = self.stack(subjects)
-        by_subject = (stack.of(index) for index in range(len(subjects)))
-        return LabeledStack(stack, PackedMasks.collect((ids, self.masks[stack.rows[ids]]) for ids in by_subject))
+        subject_masks = ((ids, self.masks[stack.rows[ids]]) for ids in map(stack.of, range(len(subjects))))
+        _, height, width = stack.shape
+        return LabeledStack(stack, PackedMasks.collect(np.arange(len(stack)), (height, width), subject_masks))
 
 
 def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:

@@ -265,8 +265,11 @@ class Learner:
             features = network.prepare(network.encode(batch.images))
             for dropout in dropouts:
                 dropout.train()
-            logits = [network.decode(features, batch.images.shape[-2:])[:, 0].float() for _ in range(passes)]
-            return torch.sigmoid(torch.stack(logits)), batch.valid[:, 0]
+            valid = batch.valid[:, 0]
+            probs = valid.new_empty(passes, *valid.shape)
+            for sample in probs:
+                torch.sigmoid(network.decode(features, valid.shape[-2:])[:, 0].float(), out=sample)
+            return probs, valid
 
         for chunk, (probs, valid) in self.stream(slices, ids, forward):
             yield chunk, probs, valid

@@ -32,12 +32,13 @@ class PackedMasks(Mapping[int, Mask]):
         return cls(ids, np.packbits(masks, axis=-1), masks.shape[-1])
 
     @classmethod
-    def collect(cls, parts: Iterable[tuple[Ids, NDArray[np.uint8]]]) -> PackedMasks:
-        """Pack a stream of ids (b,) and masks (b, h, w), by ascending id."""
-        packed = [cls.of(ids, masks) for ids, masks in parts]
-        ids = np.concatenate([part.ids for part in packed])
-        order = np.argsort(ids)
-        return cls(ids[order], np.concatenate([part.packed for part in packed])[order], packed[0].width)
+    def collect(cls, ids: Ids, shape: tuple[int, int], parts: Iterable[tuple[Ids, NDArray[np.uint8]]]) -> PackedMasks:
+        """Pack a stream of ids (b,) and (b, h, w) masks of `shape`, which in the end are all of `ids` in any order."""
+        ordered, (height, width) = np.sort(ids), shape
+        packed = np.empty((len(ids), height, -(-width // 8)), dtype=np.uint8)
+        for some, masks in parts:
+            packed[np.searchsorted(ordered, some)] = np.packbits(masks, axis=-1)
+        return cls(ordered, packed, width)
 
     def stack(self, ids: Ids) -> NDArray[np.uint8]:
         """(n, h, w) masks of these ids, which must be there."""

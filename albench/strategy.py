@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -145,6 +146,15 @@ class PixelScoring(Strategy):
 def score_slices(
     predictions: Iterator[tuple[Ids, Tensor, Tensor]], pixel_score: PixelScore, aggregate: Aggregate
 ) -> Scores:
-    """One score per slice, from a stream of ids (b,), probabilities (b, h, w) and valid pixels (b, h, w)."""
-    parts = [aggregate(pixel_score(probs), valid).double().cpu().numpy() for _, probs, valid in predictions]
-    return np.concatenate(parts)
+    """One score per slice, from a stream of ids (b,), probabilities (b, h, w) and valid pixels (b, h, w).
+
+    Samples of probabilities, (t, b, h, w), are scored b / t slices at a time, so that what `pixel_score` needs in
+    between is no more than for one prediction of a batch.
+    """
+
+    def scores(probs: Tensor, valid: Tensor) -> list[float]:
+        size = -(-len(valid) // (len(probs) if probs.ndim == 4 else 1))
+        pieces = zip(probs.split(size, -3), valid.split(size), strict=True)
+        return torch.cat([aggregate(pixel_score(some), inside) for some, inside in pieces]).double().tolist()
+
+    return np.fromiter((score for _, probs, valid in predictions for score in scores(probs, valid)), np.float64)

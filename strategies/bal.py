@@ -32,7 +32,7 @@ from albench.errors import StrategyError
 from albench.learner import chunks
 from albench.strategy import Ids, Pool, Query, Round, Strategy, register
 
-_BATCH = 1024  # slices whose images are held at once
+_BATCH = 256  # slices whose images are held at once
 
 
 @register("bal")
@@ -63,6 +63,8 @@ class BAL(Strategy):
     def query(self, ctx: Round) -> Query:
         """Choose greedily among the most uncertain slices."""
         pool = ctx.pool
+        if not self.resize and len(np.unique(pool.slices.valid, axis=0)) > 1:
+            raise StrategyError("strategy.resize=null needs slices of one size, these differ: set strategy.resize=64")
         uncertainty = ctx.score_mc(self.passes, _variance, self._mean_above_threshold)
         size = max(self.candidates or 10 * ctx.budget, ctx.budget)
         # among equals the candidate with the lower id comes first, in every step
@@ -96,16 +98,13 @@ class BAL(Strategy):
     def _images(self, pool: Pool, ids: Ids) -> Tensor:
         """(n, c p) float32 intensities of slices, their valid area brought to one size."""
         slices = pool.slices
-        rows = []
-        for slice_id in ids:
+        size = (self.resize, self.resize) if self.resize else tuple(slices.valid[ids[0]].tolist())
+        found = torch.empty(len(ids), slices.shape[0], *size)
+        for slice_id, image in zip(ids, found, strict=True):
             height, width = slices.valid[slice_id]
-            image = torch.from_numpy(np.array(slices.images[slices.rows[slice_id], :, :height, :width])).float()
-            if self.resize:
-                image = interpolate(image[None], (self.resize, self.resize), mode="area")[0]
-            rows.append(image.flatten())
-        if len({len(row) for row in rows}) > 1:
-            raise StrategyError("strategy.resize=null needs slices of one size, these differ: set strategy.resize=64")
-        return torch.stack(rows)
+            whole = torch.from_numpy(np.array(slices.images[slices.rows[slice_id], :, :height, :width])).float()
+            image.copy_(interpolate(whole[None], size, mode="area")[0])
+        return found.flatten(1)
 
 
 def _variance(probs: Tensor) -> Tensor:

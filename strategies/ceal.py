@@ -62,23 +62,25 @@ class CEAL(PixelScoring):
 
     def query(self, ctx: Round) -> Query:
         """Rank once; ask for one end and label the other."""
-        scores, entropies = [], []
+        unlabeled, (_, height, width) = ctx.pool.unlabeled, ctx.pool.slices.shape
+        scores, entropies = np.empty((2, len(unlabeled)))
 
         def masks() -> Iterator[tuple[Ids, Mask]]:
             for ids, probs, valid in self.predictions(ctx):
-                scores.append(self.aggregate(self.uncertainty(probs), valid).double().cpu().numpy())
-                entropies.append(mean_over_valid(binary_entropy(probs), valid).double().cpu().numpy())
+                rows = np.searchsorted(unlabeled, ids)
+                scores[rows] = self.aggregate(self.uncertainty(probs), valid).double().cpu().numpy()
+                entropies[rows] = mean_over_valid(binary_entropy(probs), valid).double().cpu().numpy()
                 yield ids, foreground(probs, valid)
 
-        predicted = PackedMasks.collect(masks())
-        query, unlabeled = Query.highest(np.concatenate(scores), ctx), ctx.pool.unlabeled
+        predicted = PackedMasks.collect(unlabeled, (height, width), masks())
+        query = Query.highest(scores, ctx)
         if self.query_rule == "random":
             query = Query(ctx.rng.choice(unlabeled, size=ctx.budget, replace=False), scores=query.scores)
         asked = np.isin(unlabeled, query.ids)
         eligible = ~asked & (predicted.packed.any((1, 2)) if self.exclude_empty else True)
-        order = np.concatenate(scores)
+        order = scores
         if self.mode == "threshold":
-            order = np.concatenate(entropies)
+            order = entropies
             eligible = eligible & (order < self.threshold_at(ctx.index))
         count = ctx.budget if self.pseudo is None else self.pseudo
         certain = highest(-order[eligible], unlabeled[eligible], count)

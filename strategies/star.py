@@ -292,7 +292,9 @@ def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
     network, now = ctx.learner.network, ctx.learner.weights()
     network.load_state_dict(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
-    masks = PackedMasks.collect((chunk, foreground(probs, valid)) for chunk, probs, valid in predicted)
+    _, height, width = ctx.pool.slices.shape
+    parts = ((some, foreground(probs, valid)) for some, probs, valid in predicted)
+    masks = PackedMasks.collect(ids, (height, width), parts)
     network.load_state_dict(now)
     return masks
 

@@ -85,8 +85,11 @@ class TAAL(PixelScoring):
         network = ctx.learner.network
 
         def forward(batch: Images) -> tuple[Tensor, Tensor]:
-            views = [_seen_as(network, batch.images, view, self.noise)[:, 0] for view in VIEWS]
-            return torch.stack(views), batch.valid[:, 0]
+            valid = batch.valid[:, 0]
+            probs = valid.new_empty(len(VIEWS), *valid.shape)
+            for view, seen in zip(VIEWS, probs, strict=True):
+                seen.copy_(_seen_as(network, batch.images, view, self.noise)[:, 0])
+            return probs, valid
 
         predictions = ctx.learner.stream(ctx.pool.slices, ctx.pool.unlabeled, forward)
         triples = ((ids, probs, valid) for ids, (probs, valid) in predictions)

@@ -202,6 +202,17 @@ def test_bal_asks_for_uncertain_slices_that_are_like_the_pool_and_unlike_the_lab
     assert query.ids.tolist() == chosen
 
 
+def test_bal_compares_all_pixels_only_of_slices_of_one_size(make_round):
+    ctx, asked = make_round(), []
+    for side in (None, 32):
+        torch.manual_seed(5)
+        asked.append(make("bal", candidates=8, resize=side).query(ctx).ids.tolist())
+    assert asked[0] == asked[1]
+    ctx.pool.slices.valid[5] = 30, 32
+    with pytest.raises(StrategyError, match=r"strategy.resize=null needs slices of one size, these differ: set strat"):
+        make("bal", resize=None).query(ctx)
+
+
 @pytest.mark.parametrize(
     ("name", "uncertainty"),
     [("ceal-entropy", entropy), ("ceal-margin", lambda p: 1 - np.abs(2 * p - 1)), ("ceal-mc-dropout", entropy)],
