@@ -19,7 +19,7 @@ class Evaluation:
 
     Attributes:
         subjects: metrics by subject.
-        shown: {slice id: (h, w) predicted mask} of each subject's slices with the largest and the smallest foreground.
+        shown: {slice id: (h, w) predicted mask} of each subject's slices with the largest and a small foreground.
     """
 
     subjects: dict[str, SubjectScores]
@@ -46,7 +46,7 @@ def evaluate(learner: Learner, labeled: LabeledStack) -> Evaluation:
 
 
 def showcase(labeled: LabeledStack) -> Ids:
-    """Ids of the slices whose predictions are shown: of each subject the largest and the smallest foreground."""
+    """Ids of the slices whose predictions are shown: of each subject the largest and a small foreground."""
     slices = labeled.slices
     subjects = [slices.of(index) for index in range(len(slices.subjects))]
     return np.array(sorted(int(ids[row]) for ids in subjects for row in _extremes(labeled.masks(ids))), dtype=np.int64)
@@ -58,8 +58,12 @@ def _predicted(learner: Learner, slices: SliceStack, ids: Ids) -> Mask:
 
 
 def _extremes(truth: Mask) -> set[int]:
-    """Rows of the largest and the smallest foreground; none if all are empty."""
+    """Rows of the largest foreground and of the smallest with a tenth of it; none if all are empty.
+
+    Where an object ends there are slices with a pixel or two, which show nothing.
+    """
     area = truth.sum((1, 2), dtype=np.int64)
     if not area.any():
         return set()
-    return {int(area.argmax()), int(np.where(area > 0, area, area.max() + 1).argmin())}
+    enough = 10 * area >= area.max()
+    return {int(area.argmax()), int(np.where(enough, area, area.max() + 1).argmin())}

@@ -24,7 +24,7 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
     """Fig. 2: a large and a small object, the truth, and the five best methods; None without pictures.
 
     Large is the largest slice of the test subject in which it has the median size among all subjects, small is the
-    smallest slice likewise, so nobody chooses what looks well.
+    smallest with at least a tenth of the largest, likewise, so nobody chooses what looks well.
     """
     best = _best(study, group)
     runs = {label: min(group.methods[label], key=lambda run: run.seed) for label in best}
@@ -68,8 +68,8 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
         f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
         f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
         f"{len(best)} methods with the best AUBC. Large: the largest slice of the test subject in which it has the "
-        "median size among all subjects; small: the smallest slice with foreground, likewise. Pink: the part that is "
-        "shown beside. Dice is that of the slice.",
+        "median size among all subjects; small: the smallest slice with at least a tenth of its subject's largest "
+        "foreground, likewise. Pink: the part that is shown beside. Dice is that of the slice.",
         *provenance(study, group),
     )
     title = f"Segmentations on {group.name}"
@@ -113,7 +113,7 @@ def _best(study: Study, group: Group) -> list[str]:
 
 
 def _large_and_small(pictures: Arrays) -> dict[str, int]:
-    """{`large`: row, `small`: row}: each subject's largest and smallest slice, and of these the one of median area."""
+    """{`large`: row, `small`: row}: each subject's largest and its small slice, and of these the one of median area."""
     areas = pictures["masks"].sum((1, 2), dtype=np.int64)
     subjects = pictures["subjects"]
     found = {}
