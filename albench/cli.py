@@ -129,13 +129,12 @@ def run(
 @app.command("list")
 def list_menu(menu: Annotated[Menu, typer.Argument(help="strategies or datasets.")]) -> None:
     """List what can be named, with a broken plugin's reason."""
-    from rich.table import Table
-
     from albench import registry
     from albench.catalog import COLUMNS, row
+    from albench.progress import new_table
 
     group = registry.STRATEGIES if menu is Menu.strategies else registry.DATASETS
-    table = Table(*COLUMNS[group])
+    table = new_table(*COLUMNS[group])
     for entry in registry.menu(group):
         table.add_row(*row(group, entry))
     _console().print(table)
@@ -194,14 +193,20 @@ def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, or pro
 def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = Path("runs")) -> None:
     """List runs: how far they are, and their last Dice."""
     from rich.markup import escape
-    from rich.table import Table
 
+    from albench.progress import new_table
     from albench.status import run_states
 
-    table = Table("dataset", "strategy", "run", "rounds", "state", "labeled", "slice Dice", "volume Dice")
+    console, tables = _console(), {}
     for state in run_states(out):
-        table.add_row(*map(escape, state.cells()))
-    _console().print(table)
+        if state.dataset not in tables:
+            heads = ("strategy", "run", "rounds", "state", "labeled", "slice\nDice", "volume\nDice")
+            tables[state.dataset] = new_table(*heads, title=f"runs on {escape(state.dataset)}")
+        tables[state.dataset].add_row(*map(escape, state.cells()))
+    for table in tables.values():
+        console.print(table)
+    if not tables:
+        console.print(f"no runs in {escape(str(out))}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -129,11 +129,10 @@ def bench(
 
 
 def _print_suites(console: Console) -> None:
-    from rich.table import Table
-
     from albench.benchmarks.suite import load_suite, suite_names
+    from albench.progress import new_table
 
-    table = Table("suite", "what it is for", "dataset", "runs")
+    table = new_table("suite", "what it is for", "dataset", "runs")
     for name in suite_names():
         suite = load_suite(name)
         table.add_row(name, suite.about, suite.runs[0].dataset, str(len(suite.runs)))
@@ -147,16 +146,16 @@ def _print_plan(
     from datetime import datetime, timedelta
 
     import torch
-    from rich.table import Table
 
     from albench.benchmarks.estimate import Estimate, estimate
     from albench.cost import hardware
     from albench.device import places
     from albench.display import size_in_words
+    from albench.progress import new_table
 
     with console.status("probing") as status:
         found = estimate(runs, kept.local, execution, lambda name: status.update(f"probing {name}"))
-    table = Table("strategy", "runs", "begun", "rounds left", "time", "disk")
+    table = new_table("strategy", "runs", "begun", "rounds left", "time", "disk")
     for label, taken in found.items():
         own = [run for run in runs if run.spec.label == label]
         done = [run.done(kept.local) for run in own]

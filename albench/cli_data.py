@@ -64,7 +64,7 @@ def describe_data(
     console = _console()
     dataset = _dataset(name, data_root, assignments)
     prepared = _prepared(dataset, console, workers)
-    table = Table(show_header=False)
+    table = Table.grid(padding=(0, 2))
     for what, value in numbers(prepared).items():
         table.add_row(what, escape(value))
     console.print(table)
@@ -82,11 +82,12 @@ def check_data(
 ) -> None:
     """List every problem of every file. Exit code 1 if a run would be refused."""
     from rich.markup import escape
-    from rich.table import Table
+
+    from albench.progress import new_table
 
     console = _console()
     problems = list(_dataset(dataset, Path(path), assignments).problems())
-    table = Table("file", "problem", "", show_lines=True)
+    table = new_table("file", "problem", "")
     for problem in problems:
         file = os.path.relpath(problem.file, path) if os.path.exists(problem.file) else problem.file  # noqa: PTH110
         table.add_row(escape(file), escape(problem.sentence), "refused" if problem.serious else "allowed")
@@ -102,20 +103,20 @@ def check_data(
 def list_data() -> None:
     """List the datasets, and what is prepared in the cache."""
     from rich.markup import escape
-    from rich.table import Table
 
     from albench import registry
     from albench.catalog import COLUMNS, row
     from albench.display import size_in_words
     from albench.places import cache_folder
+    from albench.progress import new_table
     from albench.shelf import prepared_sets
 
     console = _console()
-    table = Table(*COLUMNS[registry.DATASETS])
+    table = new_table(*COLUMNS[registry.DATASETS])
     for entry in registry.menu(registry.DATASETS):
         table.add_row(*row(registry.DATASETS, entry))
     console.print(table)
-    shelf = Table("prepared", "subjects", "slices", "size")
+    shelf = new_table("prepared", "subjects", "slices", "size")
     for found in prepared_sets():
         counts = ("interrupted", "") if found.subjects is None else (str(found.subjects), str(found.slices))
         shelf.add_row(escape(found.title), *counts, size_in_words(found.size))

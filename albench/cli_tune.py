@@ -31,9 +31,8 @@ def tune(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")] = None,
 ) -> None:
     """Search the options of a strategy, by what the validation subjects say; the test subjects are not looked at."""
-    from rich.table import Table
-
     from albench.cli import _console
+    from albench.progress import new_table
     from albench.resolve import parse_settings, resolve
 
     console = _console()
@@ -51,7 +50,7 @@ def tune(
         console.print(f"{samples} samples, {at_once} at once on Ray{cluster.dashboard}", highlight=False)
         with console.status("searching"):
             found = search(what, out, resources, at_once)
-    table = Table(*what.space, f"mean {metric}")
+    table = new_table(*what.space, f"mean {metric}")
     for sample in found:
         values = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in (sample.options[name] for name in what.space)]
         table.add_row(*values, "failed" if sample.score is None else f"{sample.score:.4f}")

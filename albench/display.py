@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from albench.progress import new_table
 from albench.store import Record
 
 
@@ -85,28 +86,17 @@ class LiveDisplay(LineDisplay):
 
 
 def describe(record: Record) -> str:
-    """A round in one line."""
+    """A round, at its share of labeled slices, in one line that leaves room for the time in 80 columns."""
     test = record["test"]
-    labels = f"{record['labeled']} slices ({record['share']:.1%})"
     dice = f"Dice slice {_number(test['dice_slice'])} volume {_number(test['dice_volume'])}"
-    return f"round {record['round']:>2}  {labels:>20}  {dice}  HD95 {_number(test['hd95'], 1)} mm"
+    return f"round {record['round']:>2} at {record['share']:>5.1%}  {dice}  HD95 {_number(test['hd95'], 1)} mm"
 
 
 def curve(records: list[Record], title: str) -> Table:
     """The closing table: all metrics of all rounds."""
-    table = Table(title=title)
-    for name in (
-        "round",
-        "labeled",
-        "share",
-        "slice Dice",
-        "foreground Dice",
-        "volume Dice",
-        "HD95 mm",
-        "epochs",
-        "seconds",
-    ):
-        table.add_column(name, justify="right")
+    dice = ("slice\nDice", "foreground\nDice", "volume\nDice")
+    heads = ("round", "labeled", "share", *dice, "HD95\nmm", "epochs", "seconds")
+    table = new_table(*heads, title=title, numbers=heads)
     for record in records:
         test, fits, seconds = record["test"], record["fit"], record["cost"]["seconds"]
         table.add_row(

@@ -36,11 +36,10 @@ class RunState:
     dice_volume: float | None
 
     def cells(self) -> list[str]:
-        """The values as text, for a table."""
+        """The values beside the dataset as text, for a table."""
         shown = [f"{value:.3f}" if value is not None else "-" for value in (self.dice_slice, self.dice_volume)]
         share = "-" if self.labeled is None else f"{self.labeled:.1%}"
         return [
-            self.dataset,
             self.strategy,
             self.run,
             f"{self.done}/{self.rounds}",

@@ -138,14 +138,14 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
 def test_info_says_what_is_in_the_set_and_draws_it(decathlon, tmp_path):
     code, said = invoke("data", "info", "folder", "--data-root", decathlon, "--workers", 1)
     assert code == 0, said
-    assert "subjects │ 6" in said
-    assert "slices │ 48, 8 per subject" in said
-    assert "slices with foreground │ 50.0%" in said
+    assert "subjects 6" in said
+    assert "slices 48, 8 per subject" in said
+    assert "slices with foreground 50.0%" in said
     valid = sum((20 + i) * 24 * 8 for i in range(6))
-    assert f"foreground │ {6 * 7 * 9 * 4 / valid:.2%}"[:16] in said
-    assert "spacing │ 3 x 1 x 1 mm (z, y, x)" in said
+    assert f"foreground {6 * 7 * 9 * 4 / valid:.2%}"[:14] in said
+    assert "spacing 3 x 1 x 1 mm (z, y, x)" in said
     lowest = min(float(nib.load(path).get_fdata().min()) for path in (decathlon / "imagesTr").iterdir())
-    assert f"intensities as read │ {lowest:.6g} to " in said
+    assert f"intensities as read {lowest:.6g} to " in said
     picture = tmp_path / "Task99_Blob.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     from matplotlib.image import imread
@@ -179,8 +179,8 @@ def test_list_shows_datasets_and_what_is_prepared_and_clean_removes_it(decathlon
     code, said = invoke("data", "list")
     assert code == 0
     for name in ("spleen", "brats", "folder", "hepatic-vessel"):
-        assert f"│ {name} │" in said
-    assert "│ Task99_Blob │ 6 │ 48 │" in said
+        assert f" {name} " in said
+    assert " Task99_Blob 6 48 " in said
     code, said = invoke("data", "clean", "phantom")
     assert code == 0
     assert "freed 0." in said
@@ -209,7 +209,7 @@ def test_clean_removes_the_lock_of_a_preparation_that_was_killed():
     partial = cache_folder() / "phantom-0123456789abcdef.partial"
     partial.mkdir(parents=True)
     partial.with_suffix(".lock").touch()
-    assert "│ phantom │ interrupted │" in invoke("data", "list")[1]
+    assert "phantom interrupted " in invoke("data", "list")[1]
     assert invoke("data", "clean")[0] == 0
     assert list(cache_folder().iterdir()) == []
 
