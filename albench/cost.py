@@ -51,7 +51,7 @@ class Clock:
         }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of albench's checkout; None if it is installed from elsewhere or git is missing."""
     folder = Path(albench.__file__).parent.parent
     if not (folder / ".git").exists():
@@ -73,7 +73,7 @@ def environment(device: torch.device) -> dict[str, object]:
     """Versions, commit, hardware and command line of this process."""
     return {
         "albench": albench.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},
         "platform": platform.platform(),

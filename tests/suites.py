@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from samples import TINY
+from samples import TINY, without_times
 
 from albench.resolve import by_section
+from albench.store import Record, read_records
 
 FAILS = '''
 """Asks for the first slices; with seed 1 it breaks in its second query while a file says so."""
@@ -39,6 +40,12 @@ def write_suite(
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content | more))
     return path
+
+
+def records(root: Path) -> dict[str, list[Record]]:
+    """The records of all runs below a folder, without times, by folder of the run."""
+    found = sorted(root.rglob("rounds.jsonl"))
+    return {str(p.parent.relative_to(root)): [without_times(r) for r in read_records(p.parent)] for p in found}
 
 
 def failing(folder: Path) -> dict[str, object]:

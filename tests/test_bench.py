@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from samples import invoke, tiny_arguments, without_times
-from suites import failing, write_suite
+from samples import invoke, tiny_arguments
+from suites import failing, records, write_suite
 
 import albench.files
 from albench.store import read_records
@@ -17,12 +17,6 @@ BIN = Path(sys.executable).parent
 def bench(suite, storage, *more):
     """Run a suite in this process; exit code and what was said."""
     return invoke("bench", suite, "--storage", storage, *more)
-
-
-def records(root):
-    """The records of all runs, without times, by folder."""
-    found = sorted(root.rglob("rounds.jsonl"))
-    return {str(p.parent.relative_to(root)): [without_times(r) for r in read_records(p.parent)] for p in found}
 
 
 def steps(root):

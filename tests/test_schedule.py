@@ -9,10 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from samples import invoke, without_times
-from suites import failing, write_suite
-
-from albench.store import read_records
+from samples import invoke
+from suites import failing, records, write_suite
 
 AUTHENTICATED = {"RAY_AUTH_MODE": "token"}  # Ray's own default for a cluster; its nodes and drivers must say so
 BIN = Path(sys.executable).parent
@@ -56,12 +54,6 @@ def wait_for(condition, timeout=120):
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
-
-
-def records(root):
-    """The records of all runs, without times, by folder."""
-    found = sorted(root.rglob("rounds.jsonl"))
-    return {str(p.parent.relative_to(root)): [without_times(r) for r in read_records(p.parent)] for p in found}
 
 
 def rounds_said(said):

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "albench.benchmarks.speed": {  # all that it times
         *("config", "loop", "resolve", "registry", "store", "cache", "data", "files"),
         *("acquisition", "learner", "networks", "pool", "strategy", "streams"),
-        "memory",
+        *("memory", "cost"),
     },
     "albench.reports": {"store", "manifest", "errors"},
 }

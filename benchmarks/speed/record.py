@@ -7,7 +7,6 @@ import dataclasses
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 
 from albench.benchmarks.speed.interleave import Spread
+from albench.cost import commit
 from albench.files import write_json
 
 _PACKAGES = ("albench", "torch", "numpy", "scipy", "monai", "scikit-activeml", "scikit-learn")
@@ -85,15 +85,11 @@ def main(name: str, measure: Callable[[], Finding]) -> None:
 
 def machine() -> dict[str, object]:
     """Hardware, versions and commit, without the name of the machine."""
-    folder = Path(__file__).parent
-    commit = subprocess.run(
-        ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "hardware": {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu},
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
-        "commit": commit.stdout.strip() or None,
+        "commit": commit(),
     }
 
 
