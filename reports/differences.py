@@ -13,14 +13,13 @@ Row = dict[str, str | float]
 def differences(group: Group, baseline: str) -> list[Row]:
     """A row for every method and kind of rival, the baseline and the best of the others; corrected by kind."""
     areas = group.areas
-    means = {label: group.metric.sign * float(np.mean(list(own.values()))) for label, own in areas.items()}
     kinds: dict[str, dict[str, str]] = {"baseline": {}, "best rival": {}}
     for label in areas:
         if baseline in areas and label != baseline:
             kinds["baseline"][label] = baseline
-        others = [other for other in areas if other != label and not np.isnan(means[other])]
+        others = [other for other in group.ranking if other != label]
         if others:
-            kinds["best rival"][label] = max(others, key=lambda other: means[other])
+            kinds["best rival"][label] = others[0]
     return [row for kind, rivals in kinds.items() for row in _tested(group, kind, rivals)]
 
 

@@ -17,6 +17,8 @@ def measured(study: Study, group: Group) -> list[str]:
     subjects = len(run.split["test" if metric.part == "test" else "val"])
     seeds = {label: sorted(own.seed for own in runs) for label, runs in group.methods.items()}
     sentences = [f"{_capital(metric.axis)} on {_count(subjects, f'{metric.part} subject')}, {_over(seeds)}."]
+    if group.incomplete:
+        sentences.append(f"Never marked as best, for want of seeds that most have: {', '.join(group.incomplete)}.")
     if not metric.higher:
         sentences.append("Lower is better.")
     return [*sentences, _reference(study, group)]

@@ -74,9 +74,7 @@ def _banded(study: Study, group: Group) -> list[str]:
     """Methods with a band: all of a few, of many the baseline and the one with the best mean AUBC."""
     if len(group.methods) <= _BANDS:
         return list(group.methods)
-    means = {label: study.metric.sign * float(np.mean(list(own.values()))) for label, own in group.areas.items()}
-    best = max((label for label in means if not math.isnan(means[label])), key=lambda label: means[label], default=None)
-    return [label for label in group.methods if label in (study.baseline, best)]
+    return [label for label in group.methods if label in (study.baseline, *group.ranking[:1])]
 
 
 def _line(ax: Axes, look: Look, label: str, x: np.ndarray, mean: np.ndarray, sd: np.ndarray | None) -> None:

@@ -26,7 +26,7 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
     Large is the largest slice of the test subject in which it has the median size among all subjects, small is the
     smallest with at least a tenth of the largest, likewise, so nobody chooses what looks well.
     """
-    best = _best(study, group)
+    best = group.ranking[:_METHODS][::-1]
     runs = {label: min(group.methods[label], key=lambda run: run.seed) for label in best}
     stored = {label: load_arrays(run.folder / "showcase.npz") for label, run in runs.items()}
     if not stored or any(arrays is None for arrays in stored.values()):
@@ -104,12 +104,6 @@ def gallery(study: Study, group: Group) -> Drawing | None:
         *provenance(study, group),
     )
     return Drawing(f"queries-{slug(group.name)}", f"First queries on {group.name}", caption, figure)
-
-
-def _best(study: Study, group: Group) -> list[str]:
-    means = {label: study.metric.sign * np.mean(list(own.values())) for label, own in group.areas.items()}
-    ranked = sorted((label for label in means if not np.isnan(means[label])), key=lambda label: -means[label])
-    return ranked[:_METHODS][::-1]
 
 
 def _large_and_small(pictures: Arrays) -> dict[str, int]:

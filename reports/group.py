@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from albench.reports.collection import Collection
 from albench.reports.curve import Curve, curve_of
 from albench.reports.efficiency import area, common_range, summary
@@ -54,6 +56,31 @@ class Group:
             label: dict(zip(curve.seeds, area(curve.share, curve.values, low, high).tolist(), strict=True))
             for label, curve in self.curves.items()
         }
+
+    @cached_property
+    def complete(self) -> list[str]:
+        """Methods that have the seeds that most have; all if no two have the same.
+
+        The mean of another is over other seeds, and its luck with them wins nothing.
+        """
+        seeds = {label: frozenset(curve.seeds) for label, curve in self.curves.items()}
+        most = max(Counter(seeds.values()).values())
+        usual = min((own for own in seeds.values() if list(seeds.values()).count(own) == most), key=len)
+        complete = [label for label, own in seeds.items() if own >= usual]
+        return complete if len(complete) > 1 else list(seeds)
+
+    @property
+    def incomplete(self) -> list[str]:
+        """Methods that are not."""
+        return [label for label in self.methods if label not in self.complete]
+
+    @cached_property
+    def ranking(self) -> list[str]:
+        """The complete methods by mean AUBC, the best first."""
+        means = {label: float(np.mean(list(self.areas[label].values()))) for label in self.complete if self.areas}
+        return sorted(
+            (label for label in means if not np.isnan(means[label])), key=lambda x: -self.metric.sign * means[x]
+        )
 
     @property
     def supervised(self) -> tuple[float, float]:

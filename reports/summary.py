@@ -41,13 +41,15 @@ def summarize(study: Study, group: Group) -> Summary:
     numbers = study.efficiency()
     numbers = numbers[numbers["group"] == group.name].set_index("label")
     lead, certainty = _lead(study, group, numbers)
+    if group.incomplete:
+        lead += f" Not ranked, for want of seeds that most have: {', '.join(group.incomplete)}."
     return Summary(lead, certainty, _baseline(study, group), _reference(study, group, numbers))
 
 
 def _lead(study: Study, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
     metric = study.metric
-    ranked = (metric.sign * numbers["aubc"]).dropna().sort_values(ascending=False, kind="stable").index
-    if len(ranked) == 0:
+    ranked = group.ranking
+    if not ranked:
         return f"No method on {group.name} has a value of {metric.title} in every round.", ""
     first = ranked[0]
     area = f"an AUBC of {metric.text(numbers.loc[first, 'aubc'])} {metric.unit}".rstrip()
@@ -59,7 +61,8 @@ def _lead(study: Study, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
         behind = f"{second} has {metric.text(numbers.loc[second, 'aubc'])}"
         return f"{first} has the best mean, {area}; {behind}.", "They share no seed, so this may be chance."
     if row["gain"] <= 0:
-        common = f"over the {int(row['seeds'])} seeds that it shares with {second} it is not ahead"
+        shared = "one seed" if row["seeds"] == 1 else f"{int(row['seeds'])} seeds"
+        common = f"over the {shared} that it shares with {second} it is not ahead"
         return f"{first} has the best mean, {area}, but {common}.", _certainty(study, group, row)
     unit = f" {metric.unit}" if metric.unit else ""
     interval = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"

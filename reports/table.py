@@ -49,10 +49,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row; a muted one is from elsewhere and gets no marks."""
+    """One row.
+
+    Attributes:
+        muted: it is from elsewhere and gets no marks.
+        ranked: it can be the best; otherwise it gets no marks either.
+    """
 
     cells: tuple[Cell, ...]
     muted: bool = False
+    ranked: bool = True
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def marked(table: Table) -> Table:
     rows = list(table.rows)
     for index, column in enumerate(table.columns):
         if column.better is not None:
-            marks = _marks([None if row.muted else row.cells[index] for row in rows], column.better)
+            marks = _marks([row.cells[index] if row.ranked and not row.muted else None for row in rows], column.better)
             for place, mark in enumerate(marks):
                 cells = list(rows[place].cells)
                 cells[index] = replace(cells[index], mark=mark)

@@ -34,7 +34,7 @@ def efficiency_table(study: Study, group: Group) -> Table:
         reached = [reach_cell(row[name]) for name in ("reach", "reach_sustained", "reach_near")]
         of = Cell("n/a" if not group.reference else f"{row['reach_seeds']:.0f} of {row['seeds']:.0f}")
         cells = [value_cell(metric, row.get(name, math.nan), row.get(f"{name}_sd", math.nan)) for name in values]
-        rows.append(Row((Cell(str(label)), *reached, median, of, *cells)))
+        rows.append(Row((Cell(str(label)), *reached, median, of, *cells), ranked=label in group.complete))
     caption = [*measured(study, group)]
     if group.reference:
         caption.append(

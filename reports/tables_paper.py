@@ -31,7 +31,7 @@ def main_table(study: Study, group: Group) -> Table:
     for label, runs in group.methods.items():
         strategy = runs[0].strategy
         head = (Cell(label), Cell(YES), Cell(YES if _is_semi_supervised(runs) else NO))
-        rows.append(Row((*head, *_cells(study.metric, numbers.loc[label]))))
+        rows.append(Row((*head, *_cells(study.metric, numbers.loc[label])), ranked=label in group.complete))
         printed = theirs.get(names.get(strategy, ""))
         if printed is not None and alike[strategy] == 1:  # of two variants, which one is the paper's?
             rows.append(printed_row(printed))
@@ -52,7 +52,8 @@ def ablation_table(study: Study, group: Group) -> Table | None:
     rows = []
     for label, (aggregation, query) in parts.items():
         head = (Cell(label), Cell(AGGREGATIONS[aggregation]), Cell(YES if query == "similarity" else NO))
-        rows.append(Row((*head, *_cells(study.metric, numbers.loc[label], counted=True))))
+        cells = _cells(study.metric, numbers.loc[label], counted=True)
+        rows.append(Row((*head, *cells), ranked=label in group.complete))
         if (aggregation, query) in theirs:
             rows.append(printed_row(theirs[aggregation, query]))
     columns = paper_columns(study.metric, ("Row", "Agg", "Sim"))

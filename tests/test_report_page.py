@@ -146,6 +146,10 @@ def test_a_lead_that_only_other_seeds_make_is_not_called_one(tmp_path):
     said = sentences(tmp_path)
     assert "star has the best mean, an AUBC of 0.580, but over the 2 seeds that it shares with random it is" in said
     assert "it is not ahead." in said
+    write_run(tmp_path / "one", "random", 0, [0.5, 0.6])
+    write_run(tmp_path / "one", "star", 0, [0.5, 0.5])
+    write_run(tmp_path / "one", "star", 1, [0.5, 0.9])
+    assert "but over the one seed that it shares with random it is not ahead." in sentences(tmp_path / "one")
 
 
 def test_a_reference_that_is_reached_and_lost_is_said_to_be_lost(tmp_path):

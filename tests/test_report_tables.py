@@ -8,6 +8,7 @@ from made_runs import write_plan, write_run
 
 from albench.reports import load
 from albench.reports.report import all_tables, write
+from albench.reports.summary import summarize
 from albench.reports.table import Cell, Column, Row, Table, marked
 from albench.reports.tables_paper import main_table
 from albench.reports.tables_printed import printed_table1, printed_table2
@@ -201,6 +202,22 @@ def test_seeds_that_some_methods_lack_are_named(runs):
     write_run(runs, "entropy", 0, [0.5, 0.6, 0.7])
     caption = main(runs).caption[0]
     assert "over 1 to 2 seeds; not all methods have the same seeds (entropy: 1)" in caption
+
+
+def test_a_method_without_the_seeds_of_most_is_never_the_best(runs):
+    write_run(runs, "entropy", 0, [0.9, 0.9, 0.9])
+    table = main(runs)
+    assert "Never marked as best, for want of seeds that most have: entropy." in table.caption
+    marks = {row.cells[0].text: [cell.mark for cell in row.cells] for row in table.rows}
+    assert set(marks.pop("entropy")) == {""}
+    assert any("best" in own for own in marks.values())
+    study = load(runs)
+    assert "entropy" not in study.groups[0].ranking
+    differences = study.differences()
+    assert "entropy" not in set(differences[differences["kind"] == "best rival"]["rival"])
+    lead = summarize(study, study.groups[0]).lead
+    assert not lead.startswith("entropy")
+    assert lead.endswith("Not ranked, for want of seeds that most have: entropy.")
 
 
 def test_left_out_runs_are_named_in_every_table(runs):
