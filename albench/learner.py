@@ -397,13 +397,15 @@ def _mean(losses: Sequence[Tensor], sizes: Sequence[int], rule: str, lr: float) 
 def evaluating(*networks: nn.Module) -> Iterator[None]:
     """Put networks or layers in evaluation mode for a block, and every module back in the mode it was in."""
     modes = {module: module.training for network in networks for module in network.modules()}
-    for network in networks:
-        network.eval()
+    if any(modes.values()):
+        for network in networks:
+            network.eval()
     try:
         yield
     finally:
         for module, mode in modes.items():
-            module.training = mode
+            if module.training != mode:  # to set it costs far more than to look
+                module.training = mode
 
 
 def chunks(ids: Ids, size: int) -> Iterator[Ids]:
