@@ -14,7 +14,9 @@ def report(
     wanted: Annotated[str, typer.Option("--format", help="latex, markdown, csv, html or all.")] = "all",
     metric: Annotated[
         str,
-        typer.Option(help="dice_slice, dice_foreground, dice_volume, hd95, or one with val_ before it."),
+        typer.Option(
+            help="dice_slice, dice_foreground, dice_volume, hd95, blank_false_positive, or one with val_ before it."
+        ),
     ] = "dice_slice",
     baseline: Annotated[
         str | None, typer.Option(help="The method that the others are compared with, random if not given.")

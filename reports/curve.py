@@ -48,10 +48,16 @@ def curve_of(runs: Sequence[Run], metric: Metric) -> Curve:
     records = [run.records[:rounds] for run in runs]
     return Curve(
         seeds=tuple(run.seed for run in runs),
-        labeled=np.array([[record["labeled"] for record in own] for own in records], dtype=float).mean(0),
-        share=np.array([[record["share"] for record in own] for own in records], dtype=float).mean(0),
+        labeled=_mean([[record["labeled"] for record in own] for own in records]),
+        share=_mean([[record["share"] for record in own] for own in records]),
         values=np.array([[metric.of(record) for record in own] for own in records], dtype=float),
     )
+
+
+def _mean(rows: list[list[float]]) -> Values:
+    """Column by column; of equal numbers exactly that number, which a sum over their count may miss."""
+    table = np.array(rows, dtype=float)
+    return np.where(np.ptp(table, axis=0) == 0, table[0], table.mean(0))
 
 
 def spread(values: Values) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from albench.reports.collection import Collection
@@ -18,7 +19,7 @@ def measured(study: Study, group: Group) -> list[str]:
     seeds = {label: sorted(own.seed for own in runs) for label, runs in group.methods.items()}
     sentences = [f"{_capital(metric.axis)} on {_count(subjects, f'{metric.part} subject')}, {_over(seeds)}."]
     if group.incomplete:
-        sentences.append(f"Never marked as best, for want of seeds that most have: {', '.join(group.incomplete)}.")
+        sentences.append(f"Not ranked, for want of seeds that most have: {', '.join(group.incomplete)}.")
     if not metric.higher:
         sentences.append("Lower is better.")
     return [*sentences, _reference(study, group)]
@@ -88,6 +89,8 @@ def _reference(study: Study, group: Group) -> str:
     value, sd = group.supervised
     if not group.reference:
         return "There is no run of the supervised reference, so S% is not known."
+    if math.isnan(value):
+        return "The supervised reference has no value of this metric, so S% is not known."
     spread = f" ± {study.metric.text(sd)}" if len(group.reference) > 1 else ""
     whose = f", from {group.borrowed}" if group.borrowed else ""
     seeds = seeds_in_words(sorted(run.seed for run in group.reference))

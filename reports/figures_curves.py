@@ -35,7 +35,9 @@ def learning_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Dra
     _zoom(zoomed, study, group)
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for the sake of clarity"
-    caption = (*measured(study, group), f"Bands: one sample standard deviation{whose}.", *provenance(study, group))
+    deviates = any(np.isfinite(group.curves[label].sd).any() for label in banded)
+    bands = [f"Bands: one sample standard deviation{whose}."] if deviates else []
+    caption = (*measured(study, group), *bands, *provenance(study, group))
     return Drawing(f"curves-{slug(group.name)}", f"Learning curves on {group.name}", caption, figure)
 
 

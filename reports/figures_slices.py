@@ -34,7 +34,14 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
     pictures = next(arrays for arrays in stored.values() if arrays is not None)
     rounds = {label: at_share(group.curves[label], _SHARE) for label in best}
     indices = {label: len(run.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()}
-    rows = _large_and_small(pictures)
+    files = {label: run.folder / "rounds" / f"{indices[label]:02d}" / "showcase.npz" for label, run in runs.items()}
+    if not all(path.exists() for path in files.values()):
+        return None
+    masks = {label: read_masks(path) for label, path in files.items()}
+    chosen = _large_and_small(pictures)
+    rows = {
+        size: row for size, row in chosen.items() if all(int(pictures["ids"][row]) in own for own in masks.values())
+    }
     if not rows:
         return None
     figure = new_figure(2.75 if len(rows) > 1 else 1.5, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
@@ -42,11 +49,7 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
         slice_id = int(pictures["ids"][row])
         shown = shown_slice(pictures, row)
         height, width = shown.image.shape
-        predicted = {
-            label: read_masks(run.folder / "rounds" / f"{indices[label]:02d}" / "showcase.npz")[slice_id]
-            for label, run in runs.items()
-        }
-        inside = {label: mask[:height, :width] for label, mask in predicted.items()}
+        inside = {label: own[slice_id][:height, :width] for label, own in masks.items()}
         window = _window([shown.truth, *inside.values()])
         show_gray(axes[0], shown.image, shown.aspect)
         top, bottom, left, right = window
@@ -67,8 +70,8 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
     caption = (
         f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
         f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
-        f"{len(best)} methods with the best AUBC. Large: the largest slice of the test subject in which it has the "
-        "median size among all subjects; small: the smallest slice with at least a tenth of its subject's largest "
+        f"{len(best)} ranked methods with the best AUBC. Large: the largest slice of the test subject in which it has "
+        "the median size among all subjects; small: the smallest slice with at least a tenth of its subject's largest "
         "foreground, likewise. Pink: the part that is shown beside. Dice is that of the slice.",
         *provenance(study, group),
     )
@@ -107,7 +110,10 @@ def gallery(study: Study, group: Group) -> Drawing | None:
 
 
 def _large_and_small(pictures: Arrays) -> dict[str, int]:
-    """{`large`: row, `small`: row}: each subject's largest and its small slice, and of these the one of median area."""
+    """{`large`: row, `small`: row}: each subject's largest and its small slice, and of these the one of median area.
+
+    A small one with less than a tenth of its subject's largest, as older versions kept, shows nothing and is left out.
+    """
     areas = pictures["masks"].sum((1, 2), dtype=np.int64)
     subjects = pictures["subjects"]
     found = {}
@@ -117,7 +123,10 @@ def _large_and_small(pictures: Arrays) -> dict[str, int]:
         ]
         if rows:
             found[size] = int(sorted(rows, key=lambda row: areas[row])[(len(rows) - 1) // 2])
-    return found if found.get("large") != found.get("small") else {"large": found["large"]} if found else {}
+    small = found.get("small")
+    if small is not None and (small == found["large"] or 10 * areas[small] < areas[subjects == subjects[small]].max()):
+        del found["small"]
+    return found
 
 
 def _window(masks: Sequence[Image]) -> Window:

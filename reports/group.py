@@ -59,15 +59,14 @@ class Group:
 
     @cached_property
     def complete(self) -> list[str]:
-        """Methods that have the seeds that most have; all if no two have the same.
+        """Methods that have every seed that most methods have; all of them if there are not two.
 
-        The mean of another is over other seeds, and its luck with them wins nothing.
+        The mean of another is over fewer of these seeds, and its luck with them wins nothing.
         """
-        seeds = {label: frozenset(curve.seeds) for label, curve in self.curves.items()}
-        most = max(Counter(seeds.values()).values())
-        usual = min((own for own in seeds.values() if list(seeds.values()).count(own) == most), key=len)
-        complete = [label for label, own in seeds.items() if own >= usual]
-        return complete if len(complete) > 1 else list(seeds)
+        held = Counter(seed for curve in self.curves.values() for seed in curve.seeds)
+        usual = {seed for seed, times in held.items() if 2 * times > len(self.curves)}
+        complete = [label for label, curve in self.curves.items() if usual <= set(curve.seeds)]
+        return complete if len(complete) > 1 else list(self.curves)
 
     @property
     def incomplete(self) -> list[str]:

@@ -101,7 +101,8 @@ class Study:
         """Mean ranks in AUBC by group and label, and their range when any one seed is left out."""
         rows = []
         for group in self.groups:
-            found = ranks(group.areas, higher=self.metric.higher) if group.areas else None
+            own = {label: group.areas[label] for label in group.complete if group.areas}
+            found = ranks(own, higher=self.metric.higher)
             for label in found.mean if found else []:
                 assert found is not None
                 rows.append(

@@ -60,12 +60,13 @@ def _lead(study: Study, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
     if row is None or row["seeds"] == 0:
         behind = f"{second} has {metric.text(numbers.loc[second, 'aubc'])}"
         return f"{first} has the best mean, {area}; {behind}.", "They share no seed, so this may be chance."
-    if row["gain"] <= 0:
-        shared = "one seed" if row["seeds"] == 1 else f"{int(row['seeds'])} seeds"
-        common = f"over the {shared} that it shares with {second} it is not ahead"
-        return f"{first} has the best mean, {area}, but {common}.", _certainty(study, group, row)
     unit = f" {metric.unit}" if metric.unit else ""
     interval = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"
+    if row["gain"] <= 0:
+        shared = "one seed" if row["seeds"] == 1 else f"{int(row['seeds'])} seeds"
+        gain = f"its gain is {row['gain']:+.4f}{unit}{interval}"
+        common = f"over the {shared} that it shares with {second} it is not ahead: {gain}"
+        return f"{first} has the best mean, {area}, but {common}.", _certainty(study, group, row)
     lead = f"{first} leads with {area}, ahead of {second} by {row['gain']:.4f}{unit}{interval}."
     return lead, _certainty(study, group, row)
 
@@ -74,14 +75,17 @@ def _certainty(study: Study, group: Group, row: pd.Series) -> str:
     n = int(row["seeds"])
     if n == 1:
         return "How sure: not at all. With one seed this may be chance, and nothing can be tested."
-    told = row["low"] > 0
+    told = row["low"] > 0 or row["high"] < 0
     chosen = "the interval excludes 0, though it does not allow for having picked the best two"
     doubt = chosen if told else "the interval includes 0, so the order of the two may be chance"
     if math.isnan(row["low"]):
         doubt = "all seeds differ by the same amount, so no interval exists"
     p = f"sign-flip test p = {row['flip']:.3g}, and with {n} seeds it cannot be below {row['least']:.3g}"
+    if math.isnan(row["flip"]):
+        p = f"{n} seeds are too many for the exact sign-flip test"
     ranks = study.ranks()
-    leaders = list(ranks[(ranks["group"] == group.name) & ranks["may_be_first"]]["label"])
+    ranks = ranks[(ranks["group"] == group.name) & (ranks["seeds"] > 1)]
+    leaders = list(ranks[ranks["may_be_first"]]["label"])
     stable = f"; leaving out any one seed, the best mean rank goes to {_or(leaders)}" if leaders else ""
     return f"How sure: {doubt}; {p}{stable}."
 
@@ -90,25 +94,31 @@ def _baseline(study: Study, group: Group) -> str:
     found = study.differences()
     if found.empty:
         return ""
-    found = found[(found["group"] == group.name) & (found["kind"] == "baseline") & found["t_holm"].notna()]
+    found = found[(found["group"] == group.name) & (found["kind"] == "baseline")]
+    untested = list(found[found["t_holm"].isna()]["label"])
+    found = found[found["t_holm"].notna()]
     if found.empty:
         return ""
+    without = f" Not tested, for want of two common seeds that differ: {', '.join(untested)}." if untested else ""
     sure = found[found["t_holm"] < _LEVEL]
     better, worse = list(sure[sure["gain"] > 0]["label"]), list(sure[sure["gain"] < 0]["label"])
     test = "paired t test after Holm's correction, p < 0.05"
     if not better and not worse:
-        return f"No method can be told apart from {study.baseline} ({test})."
+        return f"No method can be told apart from {study.baseline} ({test}).{without}"
     parts = [f"better: {', '.join(better)}"] * bool(better) + [f"worse: {', '.join(worse)}"] * bool(worse)
     others = len(found) - len(sure)
     rest = f"; the other {others} cannot be told apart from it" if others else ""
-    return f"Compared with {study.baseline}, {'; '.join(parts)} ({test}){rest}."
+    return f"Compared with {study.baseline}, {'; '.join(parts)} ({test}){rest}.{without}"
 
 
 def _reference(study: Study, group: Group, numbers: pd.DataFrame) -> str:
     value, _ = group.supervised
+    if math.isnan(value) and group.reference:
+        return "The supervised reference has no value of this metric, so it is not known how many labels would do."
     if math.isnan(value):
         return "There is no supervised reference, so it is not known how many labels would do."
     what = f"the supervised reference ({study.metric.text(value)} {study.metric.unit}".rstrip() + ")"
+    numbers = numbers.loc[group.complete]
     reached = numbers[numbers["reach"].map(math.isfinite)].sort_values("reach", kind="stable")
     if reached.empty:
         last = numbers["final_share"].max()

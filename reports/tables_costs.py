@@ -24,8 +24,8 @@ def cost_table(study: Study, group: Group) -> Table:
     for label in group.methods:
         counts = [_count_cell(labels.loc[label, axis]) for axis in AXES]
         spent = computing.loc[label]
-        hours = [Cell("n/a") if math.isnan(spent[name]) else _hours_cell(spent[name]) for name in seconds]
-        rows.append(Row((Cell(label), *counts, *hours, _count_cell(spent["steps"]))))
+        minutes = [Cell("n/a") if math.isnan(spent[name]) else _minutes_cell(spent[name]) for name in seconds]
+        rows.append(Row((Cell(label), *counts, *minutes, _count_cell(spent["steps"]))))
     short = ("slices", "with foreground", "drawn [pixels]", "outlines [pixels]", "subjects")
     titles = ("Method", *short, "fit [min]", "evaluate [min]", "query [min]", "steps")
     caption = [
@@ -45,5 +45,5 @@ def _count_cell(count: float) -> Cell:
     return Cell("n/a") if math.isnan(count) else Cell(f"{count:,.0f}", value=count)
 
 
-def _hours_cell(seconds: float) -> Cell:
+def _minutes_cell(seconds: float) -> Cell:
     return Cell(f"{seconds / 60:,.1f}", value=seconds)

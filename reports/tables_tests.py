@@ -74,8 +74,8 @@ def rank_table(study: Study) -> Table | None:
         rows.append(Row(cells))
     titles = ("Group", "Method", "seeds", "mean rank", "without any one seed", "ever first")
     caption = (
-        "Mean rank in AUBC over the seeds that all methods of the group have, 1 for the best; its range when any one "
-        "seed is left out; and whether the method has the best mean rank then or now.",
+        "Mean rank in AUBC over the seeds that all ranked methods of the group have, 1 for the best; its range when "
+        "any one seed is left out; and whether the method has the best mean rank then or now.",
         *left_out(study.collection),
     )
     return Table("ranks", "Mean ranks", tuple(map(Column, titles)), tuple(rows), caption)

@@ -1,6 +1,7 @@
 """Figures: what they show is what was recorded, on the right slice, with its unit."""
 
 import json
+import shutil
 import struct
 
 import numpy as np
@@ -190,9 +191,21 @@ def test_large_and_small_are_chosen_by_size_alone():
     subjects = np.array(["x", "x", "y", "y", "z", "z"])
     # Largest 9, 16, 12: the median is 12 of z; smallest 3, 2, 1: the median is 2 of y.
     assert _large_and_small({"masks": masks, "subjects": subjects}) == {"large": 4, "small": 3}
+    tiny = masks.copy()
+    tiny[3] = 0
+    tiny[3].flat[0] = 1  # of 16: less than a tenth
+    assert _large_and_small({"masks": tiny, "subjects": np.array(["x", "x", "y", "y", "y", "y"])}) == {"large": 0}
     one = {"masks": masks[:1], "subjects": subjects[:1]}
     assert _large_and_small(one) == {"large": 0}
     assert _large_and_small({"masks": masks[:0], "subjects": subjects[:0]}) == {}
+
+
+def test_segmentations_without_their_files_are_left_out(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "runs")
+    study = load(tmp_path / "runs")
+    for path in tmp_path.glob("runs/made/star/seed-0-*/rounds/*/showcase.npz"):
+        path.unlink()
+    assert segmentations(study, study.groups[0]) is None
 
 
 def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(study, folder):

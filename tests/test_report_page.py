@@ -145,11 +145,84 @@ def test_a_lead_that_only_other_seeds_make_is_not_called_one(tmp_path):
     write_run(tmp_path, "star", 2, [0.5, 0.9])
     said = sentences(tmp_path)
     assert "star has the best mean, an AUBC of 0.580, but over the 2 seeds that it shares with random it is" in said
-    assert "it is not ahead." in said
+    assert "it is not ahead: its gain is -0.0300 (95 % interval" in said
     write_run(tmp_path / "one", "random", 0, [0.5, 0.6])
     write_run(tmp_path / "one", "star", 0, [0.5, 0.5])
     write_run(tmp_path / "one", "star", 1, [0.5, 0.9])
-    assert "but over the one seed that it shares with random it is not ahead." in sentences(tmp_path / "one")
+    assert "but over the one seed that it shares with random it is not ahead: its gain is" in sentences(
+        tmp_path / "one"
+    )
+
+
+def test_a_method_that_loses_over_common_seeds_is_not_said_to_be_even(tmp_path):
+    for seed, offset in enumerate([0, 0.001, 0.002]):
+        write_run(tmp_path, "random", seed, [0.5, 0.7 + offset])
+        write_run(tmp_path, "star", seed, [0.5, 0.6])
+    write_run(tmp_path, "star", 3, [0.5, 1.0])
+    write_run(tmp_path, "star", 4, [0.5, 1.0])
+    said = sentences(tmp_path)
+    assert (
+        "over the 3 seeds that it shares with random it is not ahead: its gain is -0.0505 (95 % interval -0.0" in said
+    )
+    assert "the interval excludes 0" in said
+
+
+def test_a_method_that_lacks_seeds_neither_ranks_nor_reaches_nor_counts_as_tested(tmp_path):
+    for seed in range(4):
+        for strategy in ("random", "entropy") if seed < 3 else ("random",):
+            write_run(tmp_path, strategy, seed, [0.5, 0.6 + 0.02 * (strategy == "entropy") * (seed + 1)])
+        write_run(tmp_path, "full", seed, [0.85])
+    write_run(tmp_path, "star", 0, [0.9, 0.9])
+    said = sentences(tmp_path)
+    assert "Not ranked, for want of seeds that most have: star." in said
+    assert said.startswith("entropy leads")
+    assert "goes to star" not in said
+    assert "No method reaches the supervised reference" in said
+    assert "Not tested, for want of two common seeds that differ: star." in said
+    study = load(tmp_path)
+    assert set(study.ranks()["label"]) == {"random", "entropy"}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "complete"),
+    [
+        ({"a": [0, 1, 2, 3, 4], "b": [0, 1, 2, 3], "c": [0]}, ["a", "b"]),
+        ({"a": [0, 1], "b": [0, 1], "c": [2, 3, 4], "d": [2, 3, 4]}, ["a", "b", "c", "d"]),
+        ({"a": [0, 1, 2], "b": [3], "c": [3, 4], "d": [0, 1]}, ["a", "b", "c", "d"]),
+        ({"a": [0, 1], "b": [0, 1, 2], "c": [0, 2]}, ["a", "b", "c"]),
+        ({"a": [0], "b": [1]}, ["a", "b"]),
+    ],
+)
+def test_complete_methods_have_every_seed_that_more_than_half_have(tmp_path, seeds, complete):
+    for strategy, own in seeds.items():
+        for seed in own:
+            write_run(tmp_path, strategy, seed, [0.5, 0.6])
+    assert load(tmp_path).groups[0].complete == complete
+
+
+def test_a_reference_without_a_value_is_not_called_missing(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "random", seed, [0.5, 0.6])
+        write_run(tmp_path, "full", seed, [0.8])
+    said = sentences(tmp_path, metric="dice_foreground")
+    assert "The supervised reference has no value of this metric" in said
+    assert "nan" not in said
+
+
+def test_more_seeds_than_the_exact_test_takes_are_said_to_be_too_many(tmp_path):
+    for seed in range(17):
+        write_run(tmp_path, "random", seed, [0.5, 0.6 + 0.001 * seed])
+        write_run(tmp_path, "star", seed, [0.5, 0.7 + 0.002 * seed])
+    said = sentences(tmp_path)
+    assert "17 seeds are too many for the exact sign-flip test" in said
+    assert "nan" not in said
+
+
+def test_equal_shares_of_three_seeds_are_that_share_exactly(tmp_path):
+    for strategy in ("random", "star"):
+        for seed in range(3 if strategy == "star" else 1):
+            write_run(tmp_path, strategy, seed, [0.6], labeled=[10])
+    assert "has a value" not in sentences(tmp_path)
 
 
 def test_a_reference_that_is_reached_and_lost_is_said_to_be_lost(tmp_path):
