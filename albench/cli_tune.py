@@ -36,25 +36,28 @@ def tune(
     from albench.resolve import parse_settings, resolve
 
     console = _console()
-    settings = parse_settings(assignments, data_root.absolute() if data_root else None)
+    settings = parse_settings(assignments, data_root)
     with console.status("starting"):
+        from albench.benchmarks.plan import movable
         from albench.benchmarks.schedule import connected
         from albench.benchmarks.search import Search, parse_space, search
-    what = Search(strategy, dataset, parse_space(over), settings, metric, range(seeds), samples)
-    what.domains()
-    resolve(
-        strategy, dataset, settings=settings
-    )  # prepares the data once; like the line before it refuses before Ray starts
+    own, data, settings = movable(strategy, dataset, settings)
+    what = Search(own, data, parse_space(over), settings, metric, range(seeds), samples)
+    what.domains()  # refuses before Ray starts, as does the next line, which prepares the data once
+    resolve(own, data, settings=settings)
     with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
         at_once = min(max_parallel or cluster.slots, cluster.slots, samples)
         console.print(f"{samples} samples, {at_once} at once on Ray{cluster.dashboard}", highlight=False)
         with console.status("searching"):
-            found = search(what, out, resources, at_once)
+            found = search(what, out.absolute(), resources, at_once)
     table = new_table(*what.space, f"mean {metric}")
     for sample in found:
         values = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in (sample.options[name] for name in what.space)]
         table.add_row(*values, "failed" if sample.score is None else f"{sample.score:.4f}")
     console.print(table)
     best = [*(f"strategy.{name}={value}" for name, value in found[0].options.items()), *(assignments or [])]
-    command = f"albench run --strategy {strategy} --dataset {dataset} " + " ".join(f"--set {text}" for text in best)
+    where = [f"--data-root {data_root}"] if data_root else []
+    command = " ".join(
+        [f"albench run --strategy {strategy} --dataset {dataset}", *where, *(f"--set {text}" for text in best)]
+    )
     console.print(f"best: {command}", markup=False, highlight=False, soft_wrap=True)

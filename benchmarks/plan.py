@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,15 +88,16 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
     """
     planned: dict[str, PlannedRun] = {}
     for spec in suite.runs:
-        movable = _absolute(spec)
-        resolved = resolve_run(movable, progress, workers)
+        strategy, dataset, settings = movable(spec.strategy, spec.dataset, spec.settings)
+        spec = replace(spec, strategy=strategy, dataset=dataset, settings=settings)
+        resolved = resolve_run(spec, progress, workers)
         folder = run_folder(Path(), resolved.config).as_posix()
         if folder in planned:
             raise ConfigError(
                 f"{suite.name}: two runs must differ in a setting, '{planned[folder].name}' and '{spec.label}' do not: "
                 "remove one of them"
             )
-        planned[folder] = PlannedRun(movable, resolved.config, Amounts.of(resolved), folder)
+        planned[folder] = PlannedRun(spec, resolved.config, Amounts.of(resolved), folder)
     return list(planned.values())
 
 
@@ -136,16 +137,14 @@ def write_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -
     storage.send(MANIFEST)
 
 
-def _absolute(spec: RunSpec) -> RunSpec:
-    """The same run with paths that mean the same in every working folder."""
-    locations = {f"data.{name}" for name in find(DATASETS, spec.dataset).locations} | {"network.weights"}
-    settings = {
+def movable(strategy: str, dataset: str, settings: Mapping[str, object]) -> tuple[str, str, dict[str, object]]:
+    """The same strategy, dataset and settings with paths that mean the same in every working folder."""
+    locations = {f"data.{name}" for name in find(DATASETS, dataset).locations} | {"network.weights"}
+    absolute = {
         name: str(Path(value).absolute()) if name in locations and isinstance(value, str) else value
-        for name, value in spec.settings.items()
+        for name, value in settings.items()
     }
-    return replace(
-        spec, strategy=_absolute_plugin(spec.strategy), dataset=_absolute_plugin(spec.dataset), settings=settings
-    )
+    return _absolute_plugin(strategy), _absolute_plugin(dataset), absolute
 
 
 def _absolute_plugin(spec: str) -> str:

@@ -79,6 +79,9 @@ class Sample:
 def search(what: Search, out: Path, resources: Resources, parallel: int) -> list[Sample]:
     """Try combinations of options, the best first.
 
+    Args:
+        what: with paths that mean the same in every working folder, as `out` must.
+
     Raises:
         ConfigError: an option, a range or the metric is unknown or wrong.
     """
@@ -99,7 +102,7 @@ def search(what: Search, out: Path, resources: Resources, parallel: int) -> list
         resources.of(trial),
         param_space={"options": tune.grid_search(what.draw())},
         tune_config=tune.TuneConfig(max_concurrent_trials=parallel, reuse_actors=True),
-        run_config=tune.RunConfig(name=EXPERIMENT, storage_path=str(out.absolute()), verbose=0),
+        run_config=tune.RunConfig(name=EXPERIMENT, storage_path=str(out), verbose=0),
     ).fit()
     each = (results[index] for index in range(len(results)))
     samples = [Sample((result.config or {})["options"], (result.metrics or {}).get("score")) for result in each]

@@ -73,14 +73,15 @@ def test_a_test_metric_is_refused():
 
 
 @pytest.mark.slow
-def test_a_search_ranks_its_samples_by_the_mean_of_the_validation_curve(tmp_path):
+def test_a_search_ranks_its_samples_by_the_mean_of_the_validation_curve(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     code, said = invoke(
         *("tune", "--strategy", "taal", "--dataset", "phantom", "--over", "views=[1,2]", "--samples", "3"),
-        *("--out", tmp_path, "--max-parallel", "2"),
+        *("--out", "here", "--max-parallel", "2"),
         *[argument for argument in tiny_arguments() if argument not in ("--threads", "1")],
     )
     assert code == 0, said
-    runs = load_runs(tmp_path)
+    runs = load_runs(tmp_path / "here")
     curves = runs[(runs.metric == "val_dice_slice") & (runs.subject == "all")].groupby("run").value.mean()
     options = {
         path.parent.name: json.loads(path.read_text())["strategy"]["options"]["views"]

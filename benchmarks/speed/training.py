@@ -47,12 +47,13 @@ def measure() -> Finding:
         seconds = interleaved(ways, 5, scene.DEVICE)
         with FlopCounterMode(display=False) as counter:
             step()
-    both = [a + b for a, b in zip(seconds["steps"], seconds["forwards"], strict=True)]
-    whole = _LABELED / (steps * size)  # slices of fit for each of the bare loop; its last batch is smaller
+    whole = _LABELED / (steps * size)  # slices of fit for each of the bare loop, whose batches are all of one size
+    seen = len(learner.validation.slices) / (checks * size)
+    both = [whole * a + seen * b for a, b in zip(seconds["steps"], seconds["forwards"], strict=True)]
     floor = seconds_of_arithmetic(counter.get_total_flops() / size) * 1e3 if not gpu else None
     per_slice = Spread.of([s / _LABELED * 1e3 for s in seconds["fit"]])
     rows = [
-        Row("fit over bare steps and validation", ratio([whole * s for s in both], seconds["fit"]), limit(gpu)),
+        Row("fit over bare steps and validation", ratio(both, seconds["fit"]), limit(gpu)),
         Row("fit over bare steps alone", ratio([whole * s for s in seconds["steps"]], seconds["fit"])),
         Row("fit, time of a slice", per_slice, unit="ms", floor=floor),
     ]
