@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from albench.reports.efficiency import at_share
 from albench.reports.facts import provenance
 from albench.reports.group import Group
-from albench.reports.imaging import Arrays, Image, Window, load_arrays, outline, show_gray, shown_slice
+from albench.reports.imaging import Arrays, Image, Shown, Window, load_arrays, outline, show_gray, shown_slice
 from albench.reports.look import PREDICTION, TRUTH, WIDTH, Drawing, new_figure, subplots
+from albench.reports.runs import Run
 from albench.reports.study import Study
 from albench.reports.table import slug
 from albench.store import read_masks
@@ -28,44 +30,26 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
     """
     best = group.ranking[:_METHODS][::-1]
     runs = {label: min(group.methods[label], key=lambda run: run.seed) for label in best}
-    stored = {label: load_arrays(run.folder / "showcase.npz") for label, run in runs.items()}
-    if not stored or any(arrays is None for arrays in stored.values()):
-        return None
-    pictures = next(arrays for arrays in stored.values() if arrays is not None)
     rounds = {label: at_share(group.curves[label], _SHARE) for label in best}
     indices = {label: len(run.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()}
-    files = {label: run.folder / "rounds" / f"{indices[label]:02d}" / "showcase.npz" for label, run in runs.items()}
-    if not all(path.exists() for path in files.values()):
+    kept = _kept(runs, indices)
+    if kept is None:
         return None
-    masks = {label: read_masks(path) for label, path in files.items()}
-    chosen = _large_and_small(pictures)
+    pictures, masks = kept
     rows = {
-        size: row for size, row in chosen.items() if all(int(pictures["ids"][row]) in own for own in masks.values())
+        size: row
+        for size, row in _large_and_small(pictures).items()
+        if all(int(pictures["ids"][row]) in own for own in masks.values())
     }
     if not rows:
         return None
     figure = new_figure(2.75 if len(rows) > 1 else 1.5, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
-    for axes, (size, row) in zip(subplots(figure, len(rows), 2 + len(best)), rows.items(), strict=True):
+    places = subplots(figure, len(rows), 2 + len(best))
+    for axes, (size, row) in zip(places, rows.items(), strict=True):
         slice_id = int(pictures["ids"][row])
-        shown = shown_slice(pictures, row)
-        height, width = shown.image.shape
-        inside = {label: own[slice_id][:height, :width] for label, own in masks.items()}
-        window = _window([shown.truth, *inside.values()])
-        show_gray(axes[0], shown.image, shown.aspect)
-        top, bottom, left, right = window
-        box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color="#CC79A7", linewidth=0.9)
-        axes[0].add_patch(box)
-        axes[0].set_ylabel(f"{size}\n{shown.subject}, slice {shown.position}", fontsize=6)
-        show_gray(axes[1], shown.image, shown.aspect, window)
-        outline(axes[1], shown.truth, TRUTH)
-        for ax, mask in zip(axes[2:], inside.values(), strict=True):
-            show_gray(ax, shown.image, shown.aspect, window)
-            outline(ax, shown.truth, TRUTH)
-            outline(ax, mask, PREDICTION)
-            ax.set_xlabel(f"Dice {_dice(mask, shown.truth):.2f}", fontsize=6)
-        if row == next(iter(rows.values())):
-            for ax, title in zip(axes, ("slice", "truth", *best), strict=True):
-                ax.set_title(title, fontsize=7)
+        _draw(axes, size, shown_slice(pictures, row), [own[slice_id] for own in masks.values()])
+    for ax, name in zip(places[0], ("slice", "truth", *best), strict=True):
+        ax.set_title(name, fontsize=7)
     shares = sorted({f"{group.curves[label].share[index]:.1%}" for label, index in indices.items()})
     caption = (
         f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
@@ -77,6 +61,34 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
     )
     title = f"Segmentations on {group.name}"
     return Drawing(f"segmentations-{slug(group.name)}", title, caption, figure)
+
+
+def _kept(runs: Mapping[str, Run], indices: Mapping[str, int]) -> tuple[Arrays, dict[str, Mapping[int, Image]]] | None:
+    """The test slices that were kept, and what each run predicted there in its round; None if a run lacks its own."""
+    pictures = [load_arrays(run.folder / "showcase.npz") for run in runs.values()]
+    files = {label: run.folder / "rounds" / f"{indices[label]:02d}" / "showcase.npz" for label, run in runs.items()}
+    found = [arrays for arrays in pictures if arrays is not None]
+    if not found or len(found) < len(pictures) or not all(path.exists() for path in files.values()):
+        return None
+    return found[0], {label: read_masks(path) for label, path in files.items()}
+
+
+def _draw(axes: Sequence[Axes], size: str, shown: Shown, predictions: Sequence[Image]) -> None:
+    """A row: the slice with the part that is shown beside, the truth there, and every prediction."""
+    height, width = shown.image.shape
+    inside = [mask[:height, :width] for mask in predictions]
+    top, bottom, left, right = window = _window([shown.truth, *inside])
+    show_gray(axes[0], shown.image, shown.aspect)
+    box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color="#CC79A7", linewidth=0.9)
+    axes[0].add_patch(box)
+    axes[0].set_ylabel(f"{size}\n{shown.subject}, slice {shown.position}", fontsize=6)
+    show_gray(axes[1], shown.image, shown.aspect, window)
+    outline(axes[1], shown.truth, TRUTH)
+    for ax, mask in zip(axes[2:], inside, strict=True):
+        show_gray(ax, shown.image, shown.aspect, window)
+        outline(ax, shown.truth, TRUTH)
+        outline(ax, mask, PREDICTION)
+        ax.set_xlabel(f"Dice {_dice(mask, shown.truth):.2f}", fontsize=6)
 
 
 def gallery(study: Study, group: Group) -> Drawing | None:
