@@ -20,6 +20,7 @@ from albench.store import read_masks
 
 _SHARE = 0.20  # at which segmentations are shown, where the paper shows most of its own
 _METHODS = 5
+_PAGE = 9.0  # inches that a column of pictures may take
 
 
 def segmentations(study: Study, group: Group) -> Drawing | None:
@@ -102,7 +103,7 @@ def gallery(study: Study, group: Group) -> Drawing | None:
     if not found:
         return None
     columns = max(len(arrays["ids"]) for arrays in found.values())
-    figure = new_figure(0.3 + 1.18 * len(found))
+    figure = new_figure(0.3 + min(1.18 * len(found), _PAGE))
     for axes, (label, arrays) in zip(subplots(figure, len(found), columns), found.items(), strict=True):
         for index, ax in enumerate(axes):
             if index >= len(arrays["ids"]):
