@@ -113,7 +113,7 @@ def gallery(study: Study, group: Group) -> Drawing | None:
             show_gray(ax, shown.image, shown.aspect)
             outline(ax, shown.truth, TRUTH)
             ax.set_title(f"{shown.subject}, {shown.position}", fontsize=5, pad=2)
-        axes[0].set_ylabel(label, fontsize=7)
+        axes[0].set_ylabel(label, fontsize=7, rotation="horizontal", ha="right", va="center")
     caption = (
         "The slices that each method asked for first after round 0, most wanted first, by the run with the lowest "
         "seed; with subject and position, and the bought label in blue.",
