@@ -425,7 +425,8 @@ def test_a_full_disk_is_one_sentence_while_preparing_and_while_writing_a_round_a
 
 
 def test_an_interrupt_is_one_sentence_and_exit_code_130(tmp_path):
-    process = start(tmp_path, *ENTROPY, *tiny_arguments("--set", "protocol.rounds=9999"))
+    long = ("--set", "protocol.rounds=9999", "--set", "training.epochs=100", "--set", "training.patience=100")
+    process = start(tmp_path, *ENTROPY, *tiny_arguments(*long))
     assert process.stdout is not None
     while not process.stdout.readline().startswith("round  0"):
         assert process.poll() is None
