@@ -383,8 +383,10 @@ def test_an_output_folder_that_is_damaged_is_one_sentence(call, tmp_path):
 def start(tmp_path, *arguments, limit=None):
     """The command line in a process of its own, whose files cannot grow beyond `limit` bytes."""
 
-    def fill_disk():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    def prepare_process():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests in the background of a shell inherit that it is ignored
+        if limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     return subprocess.Popen(
         [str(Path(sys.executable).parent / "albench"), *arguments],
@@ -393,7 +395,7 @@ def start(tmp_path, *arguments, limit=None):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"ALBENCH_CACHE": str(tmp_path / "cache")},
-        preexec_fn=fill_disk if limit else None,
+        preexec_fn=prepare_process,
     )
 
 
@@ -425,8 +427,9 @@ def test_a_full_disk_is_one_sentence_while_preparing_and_while_writing_a_round_a
 
 
 def test_an_interrupt_is_one_sentence_and_exit_code_130(tmp_path):
-    long = ("--set", "protocol.rounds=9999", "--set", "training.epochs=100", "--set", "training.patience=100")
-    process = start(tmp_path, *ENTROPY, *tiny_arguments(*long))
+    process = start(
+        tmp_path, *ENTROPY, *tiny_arguments("--set", "training.epochs=100", "--set", "training.patience=100")
+    )
     assert process.stdout is not None
     while not process.stdout.readline().startswith("round  0"):
         assert process.poll() is None
