@@ -74,8 +74,7 @@ class Prepared:
         """The slices of the named subjects together with their masks."""
         stack = self.stack(subjects)
         subject_masks = ((ids, self.masks[stack.rows[ids]]) for ids in map(stack.of, range(len(subjects))))
-        _, height, width = stack.shape
-        return LabeledStack(stack, PackedMasks.collect(np.arange(len(stack)), (height, width), subject_masks))
+        return LabeledStack(stack, PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], subject_masks))
 
 
 def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:

@@ -62,7 +62,7 @@ class CEAL(PixelScoring):
 
     def query(self, ctx: Round) -> Query:
         """Rank once; ask for one end and label the other."""
-        unlabeled, (_, height, width) = ctx.pool.unlabeled, ctx.pool.slices.shape
+        unlabeled = ctx.pool.unlabeled
         scores, entropies = np.empty((2, len(unlabeled)))
 
         def masks() -> Iterator[tuple[Ids, Mask]]:
@@ -72,7 +72,7 @@ class CEAL(PixelScoring):
                 entropies[rows] = mean_over_valid(binary_entropy(probs), valid).double().cpu().numpy()
                 yield ids, foreground(probs, valid)
 
-        predicted = PackedMasks.collect(unlabeled, (height, width), masks())
+        predicted = PackedMasks.collect(unlabeled, ctx.pool.slices.shape[1:], masks())
         query = Query.highest(scores, ctx)
         if self.query_rule == "random":
             query = Query(ctx.rng.choice(unlabeled, size=ctx.budget, replace=False), scores=query.scores)

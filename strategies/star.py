@@ -292,9 +292,8 @@ def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
     network, now = ctx.learner.network, ctx.learner.weights()
     network.load_state_dict(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
-    _, height, width = ctx.pool.slices.shape
     parts = ((some, foreground(probs, valid)) for some, probs, valid in predicted)
-    masks = PackedMasks.collect(ids, (height, width), parts)
+    masks = PackedMasks.collect(ids, ctx.pool.slices.shape[1:], parts)
     network.load_state_dict(now)
     return masks
 

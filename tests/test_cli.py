@@ -68,7 +68,7 @@ def test_a_run_prints_one_line_per_round_a_table_and_where_its_records_are(alben
     first = albench(*ENTROPY, *tiny_arguments())
     assert (first.returncode, first.stderr) == (0, "")
     lines = first.stdout.splitlines()
-    assert [line.split()[1] for line in lines if " at " in line] == ["0", "1", "2"]
+    assert [line.split()[1] for line in lines if re.match(r"round +\d", line)] == ["0", "1", "2"]
     assert lines[-1].startswith("records: runs/phantom/entropy/seed-0-")
     assert sum(bool(re.match(r" +[012] +\d+ +\d+\.\d% ", line)) for line in lines) == 3
     assert max(len(line.rstrip()) for line in lines[:-1]) <= 80
@@ -82,7 +82,7 @@ def test_a_run_prints_one_line_per_round_a_table_and_where_its_records_are(alben
     again = albench(*ENTROPY, *tiny_arguments())
     assert (again.returncode, again.stderr) == (0, "")
     assert "this run is finished; nothing to do" in again.stdout
-    assert not [line for line in again.stdout.splitlines() if " at " in line]
+    assert not [line for line in again.stdout.splitlines() if re.match(r"round +\d", line)]
     assert contents(folder) == before
 
 
@@ -117,9 +117,11 @@ def test_status_of_a_folder_without_runs_says_so(call, tmp_path):
 def test_list_shows_every_name_and_what_it_is(call, what, group):
     code, out, err = call("list", what)
     assert (code, err) == (0, "")
-    rows = [line.split(maxsplit=1) for line in out.splitlines()[2:] if not line.startswith(" ")]
-    assert [row[0] for row in rows] == [entry.name for entry in menu(group)]
-    assert all(row[1].strip() for row in rows)
+    heads, _, *lines = out.splitlines()
+    named = [line for line in lines if not line.startswith(" ")]
+    assert [line.split()[0] for line in named] == [entry.name for entry in menu(group)]
+    second = heads.index("kind" if group == STRATEGIES else "what")
+    assert all(line[second - 1] == " " != line[second] for line in named)
     assert "broken" not in out
 
 

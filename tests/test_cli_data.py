@@ -178,8 +178,8 @@ def test_list_shows_datasets_and_what_is_prepared_and_clean_removes_it(decathlon
     prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))
     code, said = invoke("data", "list")
     assert code == 0
-    for name in ("spleen", "brats", "folder", "hepatic-vessel"):
-        assert f" {name} " in said
+    for row in ("spleen Decathlon, ", "brats Gliomas ", "folder Your own ", "hepatic-vessel Decathlon, "):
+        assert f" {row}" in said
     assert " Task99_Blob 6 48 " in said
     code, said = invoke("data", "clean", "phantom")
     assert code == 0
