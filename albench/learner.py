@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import NamedTuple, TypeVar
 from typing import Protocol as Interface
 
@@ -236,11 +237,10 @@ class Learner:
             ids (b,), probabilities (b, h, w) float32 and valid pixels (b, h, w) float32, on the device.
         """
 
-        def forward(batch: Images) -> tuple[Tensor, Tensor]:
-            return torch.sigmoid(self.network(batch.images).float())[:, 0], batch.valid[:, 0]
+        def forward(some: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
+            return some, torch.sigmoid(self.network(batch.images).float())[:, 0], batch.valid[:, 0]
 
-        for chunk, (probs, valid) in self.stream(slices, ids, forward):
-            yield chunk, probs, valid
+        return self.stream(slices, ids, forward)
 
     def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[tuple[Ids, Tensor, Tensor]]:
         """Foreground probabilities under dropout: one mask per slice and pass, all other modules in evaluation mode.
@@ -261,7 +261,7 @@ class Learner:
                 "dropout samples need a network with dropout, network.dropout is 0: use --set network.dropout=0.5"
             )
 
-        def forward(batch: Images) -> tuple[Tensor, Tensor]:
+        def forward(some: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
             features = network.prepare(network.encode(batch.images))
             for dropout in dropouts:
                 dropout.train()
@@ -269,44 +269,47 @@ class Learner:
             probs = valid.new_empty(passes, *valid.shape)
             for sample in probs:
                 torch.sigmoid(network.decode(features, valid.shape[-2:])[:, 0].float(), out=sample)
-            return probs, valid
+            return some, probs, valid
 
-        for chunk, (probs, valid) in self.stream(slices, ids, forward):
-            yield chunk, probs, valid
+        return self.stream(slices, ids, forward)
 
-    def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Iterator[tuple[Ids, Tensor]]:
+    def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Tensor:
         """Bottleneck features of slices.
 
         Args:
+            ids: at least one.
             pool: average over the valid area; otherwise flatten.
 
-        Yields:
-            ids (b,) and (b, d) float32 features, on the device; d is the channels of r4, times its area if flattened.
+        Returns:
+            (n, d) float32 features in the order of `ids`, on the device; d is the channels of r4, times its area if
+            flattened.
 
         Raises:
             StrategyError: the network is no Segmenter.
         """
         network = self._segmenter("embeddings")
 
-        def forward(batch: Images) -> Tensor:
+        def forward(_: Ids, batch: Images) -> Tensor:
             features = network.encode(batch.images).r4.float()
             if not pool:
                 return features.flatten(1)
             share = interpolate(batch.valid, features.shape[-2:], mode="area")
             return (features * share).sum((2, 3)) / share.sum((2, 3))
 
-        return self.stream(slices, ids, forward)
+        return _joined(self.stream(slices, ids, forward), len(ids))
 
-    def stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Images], T]) -> Iterator[tuple[Ids, T]]:
-        """Apply `forward` to slices batch by batch, in evaluation mode and without gradients.
+    def stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Ids, Images], T]) -> Iterator[T]:
+        """Apply `forward` to ids (b,) and their images, batch by batch, in evaluation mode and without gradients.
 
         Yields:
-            ids (b,) and what `forward` made of their batch.
+            What `forward` returns, and keeps nothing of it: a `map` holds no batch while it makes the next.
         """
-        for chunk in chunks(ids, self._inference_batch):
+
+        def apply(some: Ids) -> T:
             with evaluating(self.network), torch.no_grad(), self.autocast():
-                result = forward(self._images(slices, chunk))
-            yield chunk, result
+                return forward(some, self._images(slices, some))
+
+        return map(apply, chunks(ids, self._inference_batch))
 
     def validation_loss(self) -> float:
         """The supervised loss over all valid pixels of the validation slices, without augmentation."""
@@ -378,6 +381,17 @@ class Learner:
 
 
 _PIXELS = 1 << 22  # of a batch without gradients on a GPU
+
+
+def _joined(parts: Iterator[Tensor], count: int) -> Tensor:
+    """(count, ...) from tensors (b, ...), written in place: kept between large ones they would split malloc's heap."""
+    first = next(parts)
+    found = first.new_empty(count, *first.shape[1:])
+    start = 0
+    for part in chain([first], parts):
+        found[start : start + len(part)] = part
+        start += len(part)
+    return found
 
 
 def _mean(losses: Sequence[Tensor], sizes: Sequence[int], rule: str, lr: float) -> float:

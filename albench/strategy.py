@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -152,9 +153,10 @@ def score_slices(
     between is no more than for one prediction of a batch.
     """
 
-    def scores(probs: Tensor, valid: Tensor) -> list[float]:
+    def scores(prediction: tuple[Ids, Tensor, Tensor]) -> list[float]:
+        _, probs, valid = prediction
         size = -(-len(valid) // (len(probs) if probs.ndim == 4 else 1))
         pieces = zip(probs.split(size, -3), valid.split(size), strict=True)
         return torch.cat([aggregate(pixel_score(some), inside) for some, inside in pieces]).double().tolist()
 
-    return np.fromiter((score for _, probs, valid in predictions for score in scores(probs, valid)), np.float64)
+    return np.fromiter(chain.from_iterable(map(scores, predictions)), np.float64)

@@ -46,11 +46,11 @@ def take_features(features: Features, rows: Ids) -> Features:
 def encode_unlabeled(network: StarNetwork, learner: Learner, ids: Ids) -> Encoded:
     """Slices by Enc_U, each once."""
 
-    def encode(batch: Images) -> Encoded:
+    def encode(_: Ids, batch: Images) -> Encoded:
         features = network.encode(batch.images)
         return _encoded(features, network.query_head(features.r4), batch.valid)  # Eq. 1, left
 
-    return _together(encoded for _, encoded in learner.stream(learner.slices, ids, encode))
+    return _together(learner.stream(learner.slices, ids, encode))
 
 
 def encode_labeled(network: StarNetwork, learner: Learner, masks: Mapping[int, Mask], *, with_masks: bool) -> Encoded:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from albench.acquisition import Scores, mean_over_valid
+from albench.acquisition import Scores, foreground, mean_over_valid
 from albench.learner import Learner, chunks, evaluating
 from albench.masks import Ids, Mask, PackedMasks
 from albench.networks import Features
@@ -105,24 +105,36 @@ def propagate(
         shown: number of subjects whose attention is kept.
     """
     subject = learner.slices.subject
-    parts: list[Propagation] = []
-    for block in _blocks(np.bincount(subject[ids], minlength=len(groups)), _BATCHES * learner.training.batch_size):
-        own = ids[np.isin(subject[ids], block)]
-        own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
-        own_groups = [group for index in block for group in groups[index]]
-        with evaluating(network), torch.no_grad():
-            parts.append(_propagate_block(network, learner, own, own_memory, own_groups, rules))
-    attention = sorted((a for part in parts for a in part.attention), key=lambda a: (-a.area, a.slice_id))
-    return Propagation(
-        ids,
-        np.concatenate([part.similarity for part in parts]),
-        np.concatenate([part.entropy for part in parts]),
-        PackedMasks(ids, np.concatenate([part.masks.packed for part in parts]), parts[0].masks.width),
-        attention[:shown],
-    )
+    similarity, entropy = np.empty((2, len(ids)))
+    attention: list[Attention] = []
+
+    def masks() -> Iterator[tuple[Ids, NDArray[np.uint8]]]:
+        for block in _blocks(np.bincount(subject[ids], minlength=len(groups)), _BATCHES * learner.training.batch_size):
+            rows = np.flatnonzero(np.isin(subject[ids], block))
+            own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
+            own_groups = [group for index in block for group in groups[index]]
+            with evaluating(network), torch.no_grad():
+                found = _propagate_block(network, learner, ids[rows], own_memory, own_groups, rules)
+            similarity[rows], entropy[rows] = found.similarity, found.entropy
+            attention.extend(found.attention)
+            attention.sort(key=lambda a: (-a.area, a.slice_id))
+            del attention[shown:]
+            yield ids[rows], found.masks
+
+    predicted = PackedMasks.collect(ids, learner.slices.shape[1:], masks())
+    return Propagation(ids, similarity, entropy, predicted, attention)
 
 
-_BATCHES = 8  # of slices that are held encoded at once, if one subject does not have more
+_BATCHES = 2  # of slices that are held encoded at once, if one subject does not have more
+
+
+class _Found(NamedTuple):
+    """What is known about the slices of a block, as in Propagation; the masks are (n, h, w)."""
+
+    similarity: Scores
+    entropy: Scores
+    masks: NDArray[np.uint8]
+    attention: list[Attention]
 
 
 def _blocks(slices: NDArray[np.int64], enough: int) -> Iterator[list[int]]:
@@ -144,7 +156,7 @@ def _propagate_block(
     memory: Mapping[int, Mask],
     groups: Sequence[Ids],
     rules: Rules,
-) -> Propagation:
+) -> _Found:
     attends = rules.aggregation == "attention"
     unlabeled = encode_unlabeled(network, learner, ids)
     links = _links(groups, ids, np.array(list(memory), dtype=np.int64))
@@ -153,14 +165,13 @@ def _propagate_block(
     similarity = block.similarity(rules.describe)
     if rules.aggregation == "none":
         empty = np.zeros((len(ids), *learner.slices.shape[1:]), dtype=np.uint8)
-        return Propagation(ids, similarity, np.full(len(ids), np.nan), PackedMasks.of(ids, empty), [])
+        return _Found(similarity, np.full(len(ids), np.nan), empty, [])
     probs = block.probabilities(attends=attends)
     inside = unlabeled.valid[:, 0]
     entropy = mean_over_valid(rules.entropy(probs), inside).double().cpu().numpy()
-    foreground = (probs >= 0.5) & (inside > 0)
-    masks = PackedMasks.of(ids, foreground.cpu().numpy().astype(np.uint8))
-    attention = block.attention(foreground, ids, np.array(list(memory))) if attends and links else []
-    return Propagation(ids, similarity, entropy, masks, attention)
+    masks = foreground(probs, inside)
+    attention = block.attention(masks, ids, np.array(list(memory))) if attends and links else []
+    return _Found(similarity, entropy, masks, attention)
 
 
 class _Link(NamedTuple):
@@ -210,23 +221,24 @@ class _Block:
             np.add.at(count, rows, 1)
         return total / torch.from_numpy(count).to(total)[:, None, None]
 
-    def attention(self, foreground: Tensor, ids: Ids, memory: Ids) -> list[Attention]:
-        """Where the slice with the largest (u, h, w) foreground of each subject looked, if that is not empty."""
+    def attention(self, masks: NDArray[np.uint8], ids: Ids, memory: Ids) -> list[Attention]:
+        """Where the slice with the largest of (u, h, w) masks of each subject looked, if that is not empty."""
         linked = np.unique(np.concatenate([link.rows for link in self.links]))
         areas = np.zeros(len(ids), dtype=np.int64)
-        areas[linked] = foreground[linked].sum((1, 2)).cpu().numpy()
+        areas[linked] = masks[linked].sum((1, 2))
         subject = self.learner.slices.subject[ids]
         largest = [rows[areas[rows].argmax()] for rows in (np.flatnonzero(subject == i) for i in np.unique(subject))]
-        return [self._looked(row, foreground[row], ids, memory) for row in largest if areas[row]]
+        return [self._looked(row, masks[row], ids, memory) for row in largest if areas[row]]
 
-    def _looked(self, row: int, foreground: Tensor, ids: Ids, memory: Ids) -> Attention:
+    def _looked(self, row: int, mask: Mask, ids: Ids, memory: Ids) -> Attention:
         members = next(link.members for link in self.links if row in link.rows)
         kv, valid = side_by_side(self.labeled, [members])
         weights = attention_map(self.unlabeled.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
         size = self.unlabeled.features.r4.shape[-2:]
-        share = interpolate(foreground[None, None].float(), size, mode="area").flatten()
+        foreground = torch.from_numpy(mask)[None, None].to(weights.device).float()
+        share = interpolate(foreground, size, mode="area").flatten()
         looked = (share @ weights / share.sum()).reshape(len(members), *size).cpu().numpy()
-        return Attention(int(ids[row]), memory[members], looked, int(foreground.sum()))
+        return Attention(int(ids[row]), memory[members], looked, int(mask.sum()))
 
     def _decodable(self, attends: bool) -> Iterator[tuple[Ids, Features]]:
         """Batches of rows and what the decoder makes masks of: a row for each of its groups, or alone."""

@@ -27,12 +27,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from albench.acquisition import cosine, highest, mutual_information, quantize, representative
+from albench.acquisition import cosine, highest, mutual_information, quantize, representative, variance
 from albench.errors import StrategyError
 from albench.learner import chunks
 from albench.strategy import Ids, Pool, Query, Round, Strategy, register
 
-_BATCH = 256  # slices whose images are held at once
+_BATCH = 64  # slices whose images are held at once
 
 
 @register("bal")
@@ -71,13 +71,15 @@ class BAL(Strategy):
         candidates = np.sort(highest(uncertainty, pool.unlabeled, size))
         images = self._images(pool, candidates).to(ctx.learner.device)
         unit, levels = _unit(images), quantize(images, self.bins)
-        density = self._compared(pool.unlabeled, ctx, len(images), lambda part: cosine(unit, _unit(part)))
-        redundancy = self._compared(
-            pool.labeled,
-            ctx,
-            len(images),
-            lambda part: mutual_information(levels, quantize(part, self.bins), self.bins),
-        )
+
+        def alike(part: Tensor) -> Tensor:
+            return cosine(unit, _unit(part))
+
+        def shared(part: Tensor) -> Tensor:
+            return mutual_information(levels, quantize(part, self.bins), self.bins)
+
+        density = self._compared(pool.unlabeled, ctx, alike, len(images), torch.float32)
+        redundancy = self._compared(pool.labeled, ctx, shared, len(images), torch.float64)
         rows = representative(density, redundancy, ctx.budget, self.weight)
         return Query(candidates[rows.numpy()], scores=uncertainty)
 
@@ -85,9 +87,11 @@ class BAL(Strategy):
         counted = valid * (values >= self.threshold)
         return (values * counted).sum((1, 2)) / counted.sum((1, 2)).clamp_min(1)
 
-    def _compared(self, ids: Ids, ctx: Round, count: int, alike: Callable[[Tensor], Tensor]) -> Tensor:
-        """(count, n) float64 similarities of candidates to slices, written in place: there is one copy of them."""
-        found = torch.empty(count, len(ids), dtype=torch.float64, device=ctx.learner.device)
+    def _compared(
+        self, ids: Ids, ctx: Round, alike: Callable[[Tensor], Tensor], count: int, dtype: torch.dtype
+    ) -> Tensor:
+        """(count, n) similarities of candidates to slices, written in place: there is one copy of them."""
+        found = torch.empty(count, len(ids), dtype=dtype, device=ctx.learner.device)
         start = 0
         for part in chunks(ids, _BATCH):
             images = self._images(ctx.pool, part).to(ctx.learner.device)
@@ -109,7 +113,7 @@ class BAL(Strategy):
 
 def _variance(probs: Tensor) -> Tensor:
     """Unbiased variance over samples; that of the background's probability is the same."""
-    return probs.var(0)
+    return variance(probs, 1)
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -126,5 +126,9 @@ class CEALMCDropout(CEALEntropy):
 
     def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
         """The mean over dropout samples."""
-        for ids, probs, valid in ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, self.passes):
-            yield ids, probs.mean(0), valid
+        return map(_mean_of_samples, ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, self.passes))
+
+
+def _mean_of_samples(prediction: tuple[Ids, Tensor, Tensor]) -> tuple[Ids, Tensor, Tensor]:
+    ids, probs, valid = prediction
+    return ids, probs.mean(0), valid

@@ -40,9 +40,7 @@ class KCenter(Strategy):
     def query(self, ctx: Round) -> Query:
         """Ask for the slices that cover the rest."""
         pool = ctx.pool
-        everything = np.arange(len(pool.slices))
-        parts = ctx.learner.embed(pool.slices, everything, pool=self.embedding == "pooled")
-        features = torch.cat([part for _, part in parts])
+        features = ctx.learner.embed(pool.slices, np.arange(len(pool.slices)), pool=self.embedding == "pooled")
         if not torch.isfinite(features).all():
             raise StrategyError("embeddings must be finite, some are not: lower training.lr")
         rows = k_center(features[pool.unlabeled], features[pool.labeled], ctx.budget)

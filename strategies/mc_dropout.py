@@ -20,7 +20,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from albench.acquisition import binary_entropy
+from albench.acquisition import binary_entropy, variance
 from albench.strategy import PixelScoring, Query, Round, register
 
 
@@ -51,7 +51,7 @@ def _entropy_of_mean(probs: Tensor) -> Tensor:
 
 
 def _variance(probs: Tensor) -> Tensor:
-    return probs.var(0, correction=0)
+    return variance(probs, 0)
 
 
 _MEASURES = {"entropy": _entropy_of_mean, "variance": _variance}

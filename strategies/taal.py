@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from albench.acquisition import weighted_jsd
 from albench.learner import Batch, Images, evaluating
 from albench.losses import ramp_up
-from albench.strategy import PixelScoring, Query, Round, register, score_slices
+from albench.strategy import Ids, PixelScoring, Query, Round, register, score_slices
 
 View = tuple[bool, int]  # flipped; quarter turns
 
@@ -84,16 +84,15 @@ class TAAL(PixelScoring):
             return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))
         network = ctx.learner.network
 
-        def forward(batch: Images) -> tuple[Tensor, Tensor]:
+        def forward(ids: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
             valid = batch.valid[:, 0]
             probs = valid.new_empty(len(VIEWS), *valid.shape)
             for view, seen in zip(VIEWS, probs, strict=True):
                 seen.copy_(_seen_as(network, batch.images, view, self.noise)[:, 0])
-            return probs, valid
+            return ids, probs, valid
 
         predictions = ctx.learner.stream(ctx.pool.slices, ctx.pool.unlabeled, forward)
-        triples = ((ids, probs, valid) for ids, (probs, valid) in predictions)
-        return Query.highest(score_slices(triples, self._disagreement, self.aggregate), ctx)
+        return Query.highest(score_slices(predictions, self._disagreement, self.aggregate), ctx)
 
     def _disagreement(self, probs: Tensor) -> Tensor:
         return weighted_jsd(probs, self.alpha_query)

@@ -10,6 +10,7 @@ from sklearn.metrics import mutual_info_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from albench.acquisition import (
+    _covered_with,
     _histograms_by_count,
     _histograms_by_product,
     _upper_bounds,
@@ -25,6 +26,7 @@ from albench.acquisition import (
     mutual_information,
     quantize,
     representative,
+    variance,
     weighted_jsd,
 )
 
@@ -54,7 +56,14 @@ def test_two_samples_at_02_and_08_have_the_known_entropy_information_and_varianc
     probs = torch.tensor([0.2, 0.8], dtype=torch.float64)[:, None]
     assert binary_entropy(probs.mean(0)).item() == pytest.approx(0.6931, abs=1e-4)
     assert bald(probs).item() == pytest.approx(0.1927, abs=1e-4)
-    assert probs.var(0, correction=0).item() == pytest.approx(0.09)
+    assert variance(probs, 0).item() == pytest.approx(0.09)
+
+
+@pytest.mark.parametrize("correction", [0, 1])
+def test_variance_over_samples_equals_numpy(correction):
+    samples = np.random.default_rng(0).random((10, 3, 5, 7))
+    found = variance(torch.from_numpy(samples), correction)
+    np.testing.assert_allclose(found.numpy(), samples.var(0, ddof=correction), rtol=1e-12)
 
 
 def test_bald_is_0_when_samples_agree_and_never_negative():
@@ -266,6 +275,16 @@ def test_representative_equals_a_plain_greedy_loop(seed):
         chosen.append(rest[int(np.argmax(scaled[0] - 0.5 * scaled[1]))])
     found = representative(torch.from_numpy(density), torch.from_numpy(redundancy), 4, 0.5)
     assert found.tolist() == chosen
+
+
+@pytest.mark.parametrize("candidates", [16, 17, 33, 100])
+def test_representative_is_that_of_all_candidates_at_once(candidates):
+    density, redundancy = torch.rand(candidates, 50), torch.rand(candidates, 9, dtype=torch.float64)
+    covered = torch.rand(50)
+    whole = torch.maximum(density, covered).double().sum(1)
+    torch.testing.assert_close(_covered_with(density, covered), whole, rtol=1e-12, atol=0)
+    first = int((min_max(density.double().sum(1)) - 0.5 * min_max(redundancy.sum(1))).argmax())
+    assert representative(density, redundancy, 1, 0.5).tolist() == [first]
 
 
 def test_a_copy_of_a_chosen_candidate_adds_no_density():

@@ -1,5 +1,6 @@
 import copy
 import math
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from albench.acquisition import mean_over_valid
 from albench.cache import Prepared
 from albench.config import Network, Training
 from albench.data import LabeledStack
@@ -14,6 +16,7 @@ from albench.errors import StrategyError
 from albench.learner import Learner
 from albench.networks import Segmenter, Task
 from albench.resident import Resident
+from albench.strategy import score_slices
 from albench.streams import Streams
 
 CPU = torch.device("cpu")
@@ -151,15 +154,44 @@ def test_modules_are_put_back_in_the_mode_they_were_in():
     learner.network.decoder.register_forward_hook(lambda *_: seen.append(any(modes())))
     for stream in (
         learner.predict(learner.slices, ids),
-        learner.embed(learner.slices, ids),
         learner.predict_mc(learner.slices, ids, 2),
     ):
         for _ in stream:
             assert modes() == before
         assert modes() == before
+    learner.embed(learner.slices, ids)
     learner.validation_loss()
     assert modes() == before
     assert seen == [False] * 3 + [True] * 6 + [False] * 3
+
+
+def weak_reference_to_probabilities(prediction) -> weakref.ref:
+    return weakref.ref(prediction[1])
+
+
+@pytest.mark.parametrize("what", ["predict", "predict_mc"])
+def test_a_batch_is_let_go_before_the_next_is_made(what):
+    learner, made, alive = make_learner(), [], []
+    learner.network.encoder.register_forward_hook(lambda *_: alive.append([one() is not None for one in made]))
+    more = {"passes": 2} if what == "predict_mc" else {}
+    stream = getattr(learner, what)(learner.slices, np.arange(7), **more)
+    for reference in map(weak_reference_to_probabilities, stream):
+        made.append(reference)
+    assert alive == [[], [False], [False, False]]
+
+
+def test_scoring_lets_a_batch_go_before_the_next_is_made():
+    made, alive = [], []
+
+    def prediction(number: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+        alive.append([one() is not None for one in made])
+        probs = torch.full((3, 4, 4), number / 10)
+        made.append(weakref.ref(probs))
+        return np.arange(3), probs, torch.ones(3, 4, 4)
+
+    scores = score_slices(map(prediction, range(3)), lambda probs: probs, mean_over_valid)
+    np.testing.assert_allclose(scores, np.repeat([0, 0.1, 0.2], 3), rtol=1e-6)
+    assert alive == [[], [False], [False, False]]
 
 
 def test_modules_are_put_back_when_prediction_fails():
@@ -209,7 +241,7 @@ def test_ids_are_rows_of_the_given_stack_not_of_the_prepared_set():
     assert torch.equal(own, whole)
 
 
-@pytest.mark.parametrize("what", ["predict", "predict_mc", "embed"])
+@pytest.mark.parametrize("what", ["predict", "predict_mc"])
 def test_inference_reads_a_batch_when_it_is_asked_for_and_no_more_at_once(what):
     learner = make_learner()
     sizes = []
@@ -418,7 +450,7 @@ def test_dropout_samples_need_dropout_and_a_segmenter():
     with pytest.raises(StrategyError, match=r"dropout samples need a network that is .*Segmenter, got Conv2d: derive"):
         list(learner.predict_mc(learner.slices, np.arange(2), 2))
     with pytest.raises(StrategyError, match=r"embeddings need a network that is .*Segmenter, got Conv2d: derive"):
-        list(learner.embed(learner.slices, np.arange(2)))
+        learner.embed(learner.slices, np.arange(2))
 
 
 def test_a_pooled_embedding_is_the_mean_over_the_valid_pixels():
@@ -430,15 +462,16 @@ def test_a_pooled_embedding_is_the_mean_over_the_valid_pixels():
     assert scale > 1
     fine = maps.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     expected = torch.stack([fine[i, :, :h, :w].mean((1, 2)) for i, (h, w) in enumerate(padded().slices.valid)])
-    parts = list(learner.embed(learner.slices, np.arange(7)))
-    torch.testing.assert_close(torch.cat([features for _, features in parts]), expected, rtol=1e-4, atol=1e-6)
-    assert [chunk.tolist() for chunk, _ in parts] == [[0, 1, 2], [3, 4, 5], [6]]
+    found = learner.embed(learner.slices, np.arange(7))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    other = np.array([5, 0, 6, 2])
+    torch.testing.assert_close(learner.embed(learner.slices, other), found[other])
 
 
 def test_a_flat_embedding_is_the_bottleneck_row_by_row():
     learner = make_learner()
     learner.network.eval()
-    ((_, flat),) = learner.embed(learner.slices, np.array([4, 1]), pool=False)
+    flat = learner.embed(learner.slices, np.array([4, 1]), pool=False)
     with torch.no_grad():
         maps = learner.network.encode(torch.from_numpy(padded().slices.images[[4, 1]]).float()).r4
     assert flat.shape == (2, maps[0].numel())

@@ -79,5 +79,4 @@ def make_round(
 def images_of(ctx: Round, count: int) -> torch.Tensor:
     """(count, c, h, w) float32 images of the first slices, resident on the device in the learner's memory format."""
     slices = ctx.pool.slices
-    batches = ctx.learner.stream(slices, np.arange(count), lambda batch: batch.images)
-    return torch.cat([images for _, images in batches])
+    return torch.cat(list(ctx.learner.stream(slices, np.arange(count), lambda _, batch: batch.images)))
