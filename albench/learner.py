@@ -309,14 +309,14 @@ class Learner:
             with evaluating(self.network), torch.no_grad(), self.autocast():
                 return forward(some, self._images(slices, some))
 
-        return map(apply, chunks(ids, self._inference_batch))
+        return map(apply, chunks(ids, self.inference_batch))
 
     def validation_loss(self) -> float:
         """The supervised loss over all valid pixels of the validation slices, without augmentation."""
         slices = self.validation.slices
         parts = []
         with evaluating(self.network), torch.no_grad():
-            for ids in chunks(np.arange(len(slices)), self._inference_batch):
+            for ids in chunks(np.arange(len(slices)), self.inference_batch):
                 batch = self.batch(slices, ids, self.validation.masks(ids))
                 with self.autocast():
                     logits = self.network(batch.images)
@@ -333,7 +333,7 @@ class Learner:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     @property
-    def _inference_batch(self) -> int:
+    def inference_batch(self) -> int:
         """Slices of a batch without gradients: on a GPU as many as keep it busy, on a CPU what the caches hold."""
         if self.device.type != "cuda":
             return self.training.batch_size

@@ -1,6 +1,6 @@
 """Propagation of labels through all groups of a pool (STAR, Secs. 2.1 and 2.2), without gradients.
 
-A few subjects at a time, so that memory is bounded and batches are full: every slice is encoded once, however many
+As many subjects at a time as fill a batch, so that memory is bounded: every slice is encoded once, however many
 groups it lies in, and attention and decoder take the slices of all groups together.
 """
 
@@ -109,7 +109,7 @@ def propagate(
     attention: list[Attention] = []
 
     def masks() -> Iterator[tuple[Ids, NDArray[np.uint8]]]:
-        for block in _blocks(np.bincount(subject[ids], minlength=len(groups)), _BATCHES * learner.training.batch_size):
+        for block in _blocks(np.bincount(subject[ids], minlength=len(groups)), learner.inference_batch):
             rows = np.flatnonzero(np.isin(subject[ids], block))
             own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
             own_groups = [group for index in block for group in groups[index]]
@@ -123,9 +123,6 @@ def propagate(
 
     predicted = PackedMasks.collect(ids, learner.slices.shape[1:], masks())
     return Propagation(ids, similarity, entropy, predicted, attention)
-
-
-_BATCHES = 2  # of slices that are held encoded at once, if one subject does not have more
 
 
 class _Found(NamedTuple):
