@@ -95,7 +95,7 @@ EpochReport = Callable[[int, int, float, float], None]
 
 
 class Learner:
-    """A network in one round of a run.
+    """A network in one round of a run, in evaluation mode but in a training step.
 
     Args:
         network: maps (b, c, h, w) images to (b, 1, h, w) logits.
@@ -126,7 +126,7 @@ class Learner:
     ) -> None:
         # torch 2.13 with several threads corrupts memory in the backward pass of narrow channels-last networks on a CPU
         self._memory = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-        self.network = network.to(device).to(memory_format=self._memory)  # type: ignore[call-overload]
+        self.network = network.to(device).to(memory_format=self._memory).eval()  # type: ignore[call-overload]
         self.slices = slices
         self.validation = validation
         self.training = training
@@ -227,6 +227,7 @@ class Learner:
                 f"the learning rate, now {lr}"
             )
         self.network.load_state_dict(best)
+        self.network.eval()
         self.log.append(Fit(purpose, epoch, best_epoch, steps, best_loss))
         return self.log[-1]
 

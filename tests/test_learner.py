@@ -165,6 +165,14 @@ def test_modules_are_put_back_in_the_mode_they_were_in():
     assert seen == [False] * 3 + [True] * 6 + [False] * 3
 
 
+def test_a_network_is_in_evaluation_mode_before_and_after_its_training():
+    learner, seen = make_learner(), []
+    assert not learner.network.training
+    learner.fit(examples(), lambda model, *rest: (seen.append(model.training), supervised(model, *rest))[1])
+    assert seen == [True] * 6
+    assert not any(module.training for module in learner.network.modules())
+
+
 def weak_reference_to_probabilities(prediction) -> weakref.ref:
     return weakref.ref(prediction[1])
 
