@@ -1,6 +1,6 @@
 """Propagation of labels through all groups of a pool (STAR, Secs. 2.1 and 2.2), without gradients.
 
-As many subjects at a time as fill a batch, so that memory is bounded: every slice is encoded once, however many
+A few subjects at a time, so that memory is bounded and batches are full: every slice is encoded once, however many
 groups it lies in, and attention and decoder take the slices of all groups together.
 """
 
@@ -109,7 +109,7 @@ def propagate(
     attention: list[Attention] = []
 
     def masks() -> Iterator[tuple[Ids, NDArray[np.uint8]]]:
-        for block in _blocks(np.bincount(subject[ids], minlength=len(groups)), learner.inference_batch):
+        for block in _blocks(np.bincount(subject[ids], minlength=len(groups)), _BATCHES * learner.inference_batch):
             rows = np.flatnonzero(np.isin(subject[ids], block))
             own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
             own_groups = [group for index in block for group in groups[index]]
@@ -123,6 +123,9 @@ def propagate(
 
     predicted = PackedMasks.collect(ids, learner.slices.shape[1:], masks())
     return Propagation(ids, similarity, entropy, predicted, attention)
+
+
+_BATCHES = 4  # that a block fills at least: its last batch is small and costs almost as much as a whole one
 
 
 class _Found(NamedTuple):
@@ -165,10 +168,11 @@ def _propagate_block(
         return _Found(similarity, np.full(len(ids), np.nan), empty, [])
     probs = block.probabilities(attends=attends)
     inside = unlabeled.valid[:, 0]
-    entropy = mean_over_valid(rules.entropy(probs), inside).double().cpu().numpy()
+    pieces = zip(*(maps.split(learner.inference_batch) for maps in (probs, inside)), strict=True)
+    entropy = torch.cat([mean_over_valid(rules.entropy(some), valid) for some, valid in pieces])
     masks = foreground(probs, inside)
     attention = block.attention(masks, ids, np.array(list(memory))) if attends and links else []
-    return _Found(similarity, entropy, masks, attention)
+    return _Found(similarity, entropy.double().cpu().numpy(), masks, attention)
 
 
 class _Link(NamedTuple):
