@@ -236,8 +236,8 @@ class _Block:
         kv, valid = side_by_side(self.labeled, [members])
         weights = attention_map(self.unlabeled.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
         size = self.unlabeled.features.r4.shape[-2:]
-        foreground = torch.from_numpy(mask)[None, None].to(weights.device).float()
-        share = interpolate(foreground, size, mode="area").flatten()
+        whole = torch.from_numpy(mask).to(weights.device).float()
+        share = interpolate(whole[None, None], size, mode="area").flatten()
         looked = (share @ weights / share.sum()).reshape(len(members), *size).cpu().numpy()
         return Attention(int(ids[row]), memory[members], looked, int(mask.sum()))
 
