@@ -470,7 +470,11 @@ def test_a_pooled_embedding_is_the_mean_over_the_valid_pixels():
     assert scale > 1
     fine = maps.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     expected = torch.stack([fine[i, :, :h, :w].mean((1, 2)) for i, (h, w) in enumerate(padded().slices.valid)])
+    sizes = []
+    hook = learner.network.encoder.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
     found = learner.embed(learner.slices, np.arange(7))
+    assert sizes == [3, 3, 1]
+    hook.remove()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
     other = np.array([5, 0, 6, 2])
     torch.testing.assert_close(learner.embed(learner.slices, other), found[other])

@@ -12,8 +12,6 @@ from torch import nn
 from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.interleave import Spread, Way, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
-from albench.cache import Prepared
-from albench.config import Network
 from albench.resolve import make_strategy
 from albench.strategy import Round
 
@@ -29,7 +27,7 @@ def measure() -> Finding:
     """
     with tempfile.TemporaryDirectory() as folder:
         prepared = scene.made_up(160, 64, Path(folder))
-        ctx = _trained(prepared, scene.LAPTOP)
+        ctx = scene.after_training(make_strategy("entropy", {}), prepared, scene.LAPTOP)  # all share its network
         forward, encode = bare_passes(ctx)
         ways: dict[str, Way] = {"forward": forward, "encode": encode} | {name: _query(name, ctx) for name in _LIMITS}
         seconds = interleaved(ways, 11, scene.DEVICE)
@@ -48,21 +46,11 @@ def measure() -> Finding:
 def _at_the_size_of_the_paper() -> list[Row]:
     """Entropy's query of 45 slices with ResNet-50."""
     with tempfile.TemporaryDirectory() as folder:
-        ctx = _trained(scene.made_up(50, 240, Path(folder)), scene.PAPER)
+        prepared = scene.made_up(50, 240, Path(folder))
+        ctx = scene.after_training(make_strategy("entropy", {}), prepared, scene.PAPER)
         forward, _ = bare_passes(ctx)
         seconds = interleaved({"forward": forward, "entropy": _query("entropy", ctx)}, 3, scene.DEVICE)
     return [Row("entropy, ResNet-50 at 240 x 240", ratio(seconds["entropy"], seconds["forward"]), "<= 1.05")]
-
-
-def _trained(prepared: Prepared, network: Network) -> Round:
-    """A round after its training, as in a run: malloc has learned by then to keep what a pass needs.
-
-    The network is that of every strategy that is measured here.
-    """
-    strategy = make_strategy("entropy", {})
-    ctx = scene.make_round(strategy, prepared, network)
-    strategy.fit(ctx)
-    return ctx
 
 
 def bare_passes(ctx: Round) -> tuple[Callable[[], None], Callable[[], None]]:

@@ -76,6 +76,13 @@ def make_round(
     return Round(1, budget, pool, learner, {}, learner.weights(), streams.numpy("query", 1), 10)
 
 
+def after_training(strategy: Strategy, prepared: Prepared, network: Network) -> Round:
+    """A round whose training is over, as when a run asks: malloc has learned by then to keep what a pass needs."""
+    ctx = make_round(strategy, prepared, network)
+    strategy.fit(ctx)
+    return ctx
+
+
 def images_of(ctx: Round, count: int) -> torch.Tensor:
     """(count, c, h, w) float32 images of the first slices, resident on the device in the learner's memory format."""
     slices = ctx.pool.slices

@@ -21,8 +21,7 @@ def measure() -> Finding:
     strategy = make_strategy("star", {})
     with tempfile.TemporaryDirectory() as folder:
         prepared = scene.made_up(400, 64, Path(folder))
-        ctx = scene.make_round(strategy, prepared, scene.LAPTOP)
-        strategy.fit(ctx)  # as in a run: malloc has learned by then to keep what a pass needs
+        ctx = scene.after_training(strategy, prepared, scene.LAPTOP)
         ctx.learner.optimize = lambda *arguments, **options: None
         ways = {"bare": bare_passes(ctx)[0], "query": lambda: strategy.query(ctx)}
         seconds = interleaved(ways, 5, scene.DEVICE)
