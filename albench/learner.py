@@ -23,6 +23,7 @@ from albench.data import LabeledStack, SliceStack
 from albench.errors import StrategyError
 from albench.losses import focal
 from albench.masks import Ids, Mask
+from albench.memory import give_back
 from albench.networks import Segmenter
 from albench.resident import Resident
 from albench.streams import Streams
@@ -187,7 +188,7 @@ class Learner:
         Args:
             step: the loss of a batch, from its rows (b,) in [0, count) and the epoch, from 1.
             count: number of training examples.
-            validation_loss: called after every epoch; leaves the network as it is.
+            validation_loss: called after every epoch, in evaluation mode; leaves the network as it is.
             purpose: names the random streams.
             lr: Adam's learning rate.
             patience: stop after this many epochs without a lower validation loss; None takes that of the training.
@@ -214,6 +215,7 @@ class Learner:
                     losses.append(value.detach())
                     sizes.append(len(rows))
                 steps += len(losses)
+                self.network.eval()
                 mean_loss = _mean(losses, sizes, f"of {purpose} must be finite, it is {{}} in epoch {epoch}", lr)
                 val_loss = validation_loss()
                 self._on_epoch(epoch, self.training.epochs, mean_loss, val_loss)
@@ -227,7 +229,7 @@ class Learner:
                 f"the learning rate, now {lr}"
             )
         self.network.load_state_dict(best)
-        self.network.eval()
+        give_back()
         self.log.append(Fit(purpose, epoch, best_epoch, steps, best_loss))
         return self.log[-1]
 
@@ -290,14 +292,14 @@ class Learner:
         """
         network = self._segmenter("embeddings")
 
-        def forward(_: Ids, batch: Images) -> Tensor:
+        def forward(_: Ids, batch: Images) -> tuple[Tensor]:
             features = network.encode(batch.images).r4.float()
             if not pool:
-                return features.flatten(1)
+                return (features.flatten(1),)
             share = interpolate(batch.valid, features.shape[-2:], mode="area")
-            return (features * share).sum((2, 3)) / share.sum((2, 3))
+            return ((features * share).sum((2, 3)) / share.sum((2, 3)),)
 
-        return _joined(self.stream(slices, ids, forward), len(ids))
+        return joined(self.stream(slices, ids, forward), len(ids))[0]
 
     def stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Ids, Images], T]) -> Iterator[T]:
         """Apply `forward` to ids (b,) and their images, batch by batch, in evaluation mode and without gradients.
@@ -306,8 +308,10 @@ class Learner:
             What `forward` returns, and keeps nothing of it: a `map` holds no batch while it makes the next.
         """
 
+        modules, autocast = tuple(self.network.modules()), self.autocast()
+
         def apply(some: Ids) -> T:
-            with evaluating(self.network), torch.no_grad(), self.autocast():
+            with evaluating(*modules), torch.no_grad(), autocast:
                 return forward(some, self._images(slices, some))
 
         return map(apply, chunks(ids, self.inference_batch))
@@ -316,7 +320,7 @@ class Learner:
         """The supervised loss over all valid pixels of the validation slices, without augmentation."""
         slices = self.validation.slices
         parts = []
-        with evaluating(self.network), torch.no_grad():
+        with torch.no_grad():
             for ids in chunks(np.arange(len(slices)), self.inference_batch):
                 batch = self.batch(slices, ids, self.validation.masks(ids))
                 with self.autocast():
@@ -328,6 +332,14 @@ class Learner:
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented on demand."""
         return self._batch(self._images(slices, ids), torch.from_numpy(masks).to(self.device), augmented=augmented)
+
+    def valid(self, slices: SliceStack, ids: Ids) -> Tensor:
+        """(b, 1, h, w) float32 on the device, 1 on pixels of these slices that count, 0 on padding."""
+        height, width = slices.shape[1:]
+        extent = torch.from_numpy(slices.valid[ids]).to(self.device)
+        inside_y = (torch.arange(height, device=self.device) < extent[:, :1]).float()
+        inside_x = (torch.arange(width, device=self.device) < extent[:, 1:]).float()
+        return inside_y[:, None, :, None] * inside_x[:, None, None, :]
 
     def autocast(self) -> torch.autocast:
         """bfloat16 where the device is fast at it."""
@@ -363,12 +375,7 @@ class Learner:
 
     def _images(self, slices: SliceStack, ids: Ids) -> Images:
         images = self._resident.batch(slices.images, slices.rows[ids]).float()
-        images = images.contiguous(memory_format=self._memory)
-        height, width = images.shape[-2:]
-        valid = torch.from_numpy(slices.valid[ids]).to(self.device)
-        inside_y = torch.arange(height, device=self.device) < valid[:, :1]
-        inside_x = torch.arange(width, device=self.device) < valid[:, 1:]
-        return Images(images, (inside_y[:, None, :, None] & inside_x[:, None, None, :]).float())
+        return Images(images.contiguous(memory_format=self._memory), self.valid(slices, ids))
 
     def _unlabeled_batches(self) -> Iterator[Images]:
         """An endless shuffled stream over all training slices, augmented as in training and read when pulled."""
@@ -384,15 +391,26 @@ class Learner:
 _PIXELS = 1 << 22  # of a batch without gradients on a GPU
 
 
-def _joined(parts: Iterator[Tensor], count: int) -> Tensor:
-    """(count, ...) from tensors (b, ...), written in place: kept between large ones they would split malloc's heap."""
+def joined(parts: Iterator[tuple[Tensor, ...]], count: int) -> tuple[Tensor, ...]:
+    """(count, ...) tensors from a stream of (b, ...) ones, each as `torch.cat` would make it.
+
+    They are written in place: parts that are kept between large temporary tensors would split malloc's heap.
+    """
     first = next(parts)
-    found = first.new_empty(count, *first.shape[1:])
+    whole = tuple(map(partial(_room, count), first))
     start = 0
     for part in chain([first], parts):
-        found[start : start + len(part)] = part
-        start += len(part)
-    return found
+        for room, tensor in zip(whole, part, strict=True):
+            room[start : start + len(tensor)] = tensor
+        start += len(part[0])
+    return whole
+
+
+def _room(count: int, like: Tensor) -> Tensor:
+    """An empty tensor for `count` elements of (b, ...), in its memory format."""
+    last = like.ndim == 4 and like.is_contiguous(memory_format=torch.channels_last)
+    memory = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(count, *like.shape[1:], dtype=like.dtype, device=like.device, memory_format=memory)
 
 
 def _mean(losses: Sequence[Tensor], sizes: Sequence[int], rule: str, lr: float) -> float:
@@ -409,16 +427,19 @@ def _mean(losses: Sequence[Tensor], sizes: Sequence[int], rule: str, lr: float) 
 
 
 @contextmanager
-def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """Put networks or layers in evaluation mode for a block, and every module back in the mode it was in."""
-    modes = {module: module.training for network in networks for module in network.modules()}
-    if any(modes.values()):
-        for network in networks:
-            network.eval()
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules in evaluation mode for a block, and each back in the mode it was in.
+
+    Name all that count: a network's are `*network.modules()`.
+    """
+    modes = [module.training for module in modules]
+    for module in modules:
+        if module.training:
+            module.eval()
     try:
         yield
     finally:
-        for module, mode in modes.items():
+        for module, mode in zip(modules, modes, strict=True):
             if module.training != mode:  # to set it costs far more than to look
                 module.training = mode
 

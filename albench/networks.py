@@ -132,7 +132,8 @@ class Encoder(nn.Module):
 
     def stages(self, stem: Tensor) -> Features:
         """Everything after the first convolution, whose (b, 64, h/2, w/2) output is `stem`."""
-        r2 = self.layer1(self.pool(relu(self.bn1(stem))))
+        stem = relu(self.bn1(stem), inplace=True)
+        r2 = self.layer1(self.pool(stem))
         r3 = self.layer2(r2)
         return Features(self.layer3(r3), r3, r2)
 
@@ -225,4 +226,4 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, width, h, w) to the same shape."""
-        return x + self.conv2(relu(self.conv1(relu(x))))
+        return x + self.conv2(relu(self.conv1(relu(x)), inplace=True))

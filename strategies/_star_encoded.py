@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from albench.learner import Images, Learner, chunks
+from albench.learner import Images, Learner, chunks, joined
 from albench.masks import Ids, Mask
 from albench.networks import Features
 from albench.strategies._star_network import KeyValues, StarNetwork, valid_positions
@@ -19,15 +19,15 @@ class Encoded(NamedTuple):
     """n slices.
 
     Attributes:
+        ids: (n,)
         features: (n, ., ., .) each.
         kv: (n, p, .) keys and values.
-        valid: (n, 1, h, w), 1 on pixels that count.
         inside: (n, p) bool, which positions count.
     """
 
+    ids: Ids
     features: Features
     kv: KeyValues
-    valid: Tensor
     inside: Tensor
 
 
@@ -46,11 +46,11 @@ def take_features(features: Features, rows: Ids) -> Features:
 def encode_unlabeled(network: StarNetwork, learner: Learner, ids: Ids) -> Encoded:
     """Slices by Enc_U, each once."""
 
-    def encode(_: Ids, batch: Images) -> Encoded:
+    def encode(_: Ids, batch: Images) -> tuple[Tensor, ...]:
         features = network.encode(batch.images)
-        return _encoded(features, network.query_head(features.r4), batch.valid)  # Eq. 1, left
+        return _parts(features, network.query_head(features.r4), batch.valid)  # Eq. 1, left
 
-    return _together(learner.stream(learner.slices, ids, encode))
+    return _together(ids, learner.stream(learner.slices, ids, encode))
 
 
 def encode_labeled(network: StarNetwork, learner: Learner, masks: Mapping[int, Mask], *, with_masks: bool) -> Encoded:
@@ -59,17 +59,18 @@ def encode_labeled(network: StarNetwork, learner: Learner, masks: Mapping[int, M
     Call it in evaluation mode.
     """
 
-    def encode(ids: Ids) -> Encoded:
-        batch = learner.batch(learner.slices, ids, np.stack([masks[i] for i in ids.tolist()]))
+    def encode(some: Ids) -> tuple[Tensor, ...]:
+        batch = learner.batch(learner.slices, some, np.stack([masks[i] for i in some.tolist()]))
         with learner.autocast():
             if with_masks:
                 features = network.labeled_encoder(batch.images, batch.masks)  # Enc_L
             else:
                 features = network.encode(batch.images)  # Enc_U
             kv = network.memory_head(features.r4)  # Eq. 1, right
-        return _encoded(features, kv, batch.valid)
+        return _parts(features, kv, batch.valid)
 
-    return _together(encode(ids) for ids in chunks(np.array(list(masks), dtype=np.int64), learner.training.batch_size))
+    ids = np.array(list(masks), dtype=np.int64)
+    return _together(ids, map(encode, chunks(ids, learner.training.batch_size)))
 
 
 def side_by_side(labeled: Encoded, members: Sequence[Ids]) -> tuple[KeyValues, Tensor]:
@@ -90,11 +91,10 @@ def side_by_side(labeled: Encoded, members: Sequence[Ids]) -> tuple[KeyValues, T
     return KeyValues(*(part[index].flatten(1, 2) for part in labeled.kv)), valid.flatten(1)
 
 
-def _encoded(features: Features, kv: KeyValues, valid: Tensor) -> Encoded:
-    return Encoded(features, kv, valid, valid_positions(valid, features.r4).flatten(1))
+def _parts(features: Features, kv: KeyValues, valid: Tensor) -> tuple[Tensor, ...]:
+    return *features, *kv, valid_positions(valid, features.r4).flatten(1)
 
 
-def _together(parts: Iterator[Encoded]) -> Encoded:
-    features, kvs, valid, inside = zip(*parts, strict=True)
-    joined = (tuple(map(torch.cat, zip(*group, strict=True))) for group in (features, kvs))
-    return Encoded(Features(*next(joined)), KeyValues(*next(joined)), torch.cat(valid), torch.cat(inside))
+def _together(ids: Ids, parts: Iterator[tuple[Tensor, ...]]) -> Encoded:
+    r4, r3, r2, keys, values, inside = joined(parts, len(ids))
+    return Encoded(ids, Features(r4, r3, r2), KeyValues(keys, values), inside)

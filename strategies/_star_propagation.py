@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, starmap
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from albench.acquisition import Scores, foreground, mean_over_valid
-from albench.learner import Learner, chunks, evaluating
+from albench.learner import Learner, chunks
 from albench.masks import Ids, Mask, PackedMasks
 from albench.networks import Features
 from albench.strategies._star_encoded import (
@@ -108,24 +109,24 @@ def propagate(
     similarity, entropy = np.empty((2, len(ids)))
     attention: list[Attention] = []
 
-    def masks() -> Iterator[tuple[Ids, NDArray[np.uint8]]]:
-        for block in _blocks(np.bincount(subject[ids], minlength=len(groups)), _BATCHES * learner.inference_batch):
-            rows = np.flatnonzero(np.isin(subject[ids], block))
-            own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
-            own_groups = [group for index in block for group in groups[index]]
-            with evaluating(network), torch.no_grad():
-                found = _propagate_block(network, learner, ids[rows], own_memory, own_groups, rules)
-            similarity[rows], entropy[rows] = found.similarity, found.entropy
-            attention.extend(found.attention)
-            attention.sort(key=lambda a: (-a.area, a.slice_id))
-            del attention[shown:]
-            yield ids[rows], found.masks
+    def segment(block: list[int]) -> tuple[Ids, NDArray[np.uint8]]:
+        rows = np.flatnonzero(np.isin(subject[ids], block))
+        own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
+        own_groups = [group for index in block for group in groups[index]]
+        with torch.no_grad():
+            found = _propagate_block(network, learner, ids[rows], own_memory, own_groups, rules)
+        similarity[rows], entropy[rows] = found.similarity, found.entropy
+        attention.extend(found.attention)
+        attention.sort(key=lambda a: (-a.area, a.slice_id))
+        del attention[shown:]
+        return ids[rows], found.masks
 
-    predicted = PackedMasks.collect(ids, learner.slices.shape[1:], masks())
+    blocks = _blocks(np.bincount(subject[ids], minlength=len(groups)), _BATCHES * learner.inference_batch)
+    predicted = PackedMasks.collect(ids, learner.slices.shape[1:], map(segment, blocks))
     return Propagation(ids, similarity, entropy, predicted, attention)
 
 
-_BATCHES = 4  # that a block fills at least: its last batch is small and costs almost as much as a whole one
+_BATCHES = 3  # that a block fills at least: its last batch is small and costs almost as much as a whole one
 
 
 class _Found(NamedTuple):
@@ -162,17 +163,18 @@ def _propagate_block(
     links = _links(groups, ids, np.array(list(memory), dtype=np.int64))
     labeled = encode_labeled(network, learner, memory, with_masks=attends) if links else unlabeled
     block = _Block(network, learner, unlabeled, labeled, links)
-    similarity = block.similarity(rules.describe)
-    if rules.aggregation == "none":
-        empty = np.zeros((len(ids), *learner.slices.shape[1:]), dtype=np.uint8)
-        return _Found(similarity, np.full(len(ids), np.nan), empty, [])
-    probs = block.probabilities(attends=attends)
-    inside = unlabeled.valid[:, 0]
-    pieces = zip(*(maps.split(learner.inference_batch) for maps in (probs, inside)), strict=True)
-    entropy = torch.cat([mean_over_valid(rules.entropy(some), valid) for some, valid in pieces])
-    masks = foreground(probs, inside)
-    attention = block.attention(masks, ids, np.array(list(memory))) if attends and links else []
-    return _Found(similarity, entropy.double().cpu().numpy(), masks, attention)
+    similarity, entropy = block.similarity(rules.describe), np.full(len(ids), np.nan)
+    masks = np.zeros((len(ids), *learner.slices.shape[1:]), dtype=np.uint8)
+    if rules.aggregation != "none":
+
+        def judge(rows: Ids, probs: Tensor) -> None:
+            valid = learner.valid(learner.slices, ids[rows])[:, 0]
+            entropy[rows] = mean_over_valid(rules.entropy(probs), valid).double().cpu().numpy()
+            masks[rows] = foreground(probs, valid)
+
+        for _ in starmap(judge, block.probabilities(attends=attends)):  # a loop's variables would hold the last batch
+            pass
+    return _Found(similarity, entropy, masks, block.attention(masks) if attends and links else [])
 
 
 class _Link(NamedTuple):
@@ -199,39 +201,66 @@ class _Block:
 
     def similarity(self, describe: Callable[[Features, Tensor], Tensor]) -> Scores:
         """(u,) Eq. 4, averaged over the groups of a slice; -1 for slices in none."""
-        total, count = np.zeros(len(self.unlabeled.valid)), np.zeros(len(self.unlabeled.valid))
+        total, count = np.zeros((2, len(self.unlabeled.ids)))
+        ours, theirs = (
+            (slices.features, self.learner.valid(self.learner.slices, slices.ids))
+            for slices in (self.unlabeled, self.labeled)
+        )
         for rows, members in self.links:
-            ours, theirs = (
-                describe(take_features(slices.features, which), take(slices.valid, which))
-                for slices, which in ((self.unlabeled, rows), (self.labeled, members))
+            first, second = (
+                describe(take_features(features, which), take(valid, which))
+                for (features, valid), which in ((ours, rows), (theirs, members))
             )
-            cosines = ours @ theirs.T
+            cosines = first @ second.T
             total[rows] += cosines.double().mean(1).cpu().numpy()  # Eq. 4
             count[rows] += 1
         return np.where(count > 0, total / np.maximum(count, 1), -1.0)
 
-    def probabilities(self, *, attends: bool) -> Tensor:
-        """(u, h, w) of foreground, averaged over the groups of a slice; by itself if it does not attend or has none."""
-        total = torch.zeros_like(self.unlabeled.valid[:, 0])
-        count = np.zeros(len(total), dtype=np.int64)
-        for rows, features in self._decodable(attends):
-            with self.learner.autocast():
-                logits = self.network.decode(features, total.shape[-2:])
-            probs = torch.sigmoid(logits.float())[:, 0]
-            total.index_add_(0, torch.from_numpy(rows).to(total.device), probs)
-            np.add.at(count, rows, 1)
-        return total / torch.from_numpy(count).to(total)[:, None, None]
+    def probabilities(self, *, attends: bool) -> Iterator[tuple[Ids, Tensor]]:
+        """Rows (b,) and their (b, h, w) foreground: the mean over groups; of the slice alone without any to attend to.
 
-    def attention(self, masks: NDArray[np.uint8], ids: Ids, memory: Ids) -> list[Attention]:
+        Every row comes once: all its groups are in one batch, which they can make a little larger than others.
+        """
+        size = self.learner.training.batch_size
+        grouped = [(row, group) for group, link in enumerate(self.links) for row in link.rows.tolist()]
+        pairs = np.array(sorted(grouped) if attends else [], dtype=np.int64).reshape(-1, 2)
+        attending, first, which = np.unique(pairs[:, 0], return_index=True, return_inverse=True)
+        batches = first[which] // size
+        alone = np.setdiff1d(np.arange(len(self.unlabeled.ids)), attending)
+        return chain(
+            map(self._from_memory, (pairs[batches == batch] for batch in np.unique(batches))),
+            map(self._alone, chunks(alone, size)),
+        )
+
+    def _from_memory(self, pairs: NDArray[np.int64]) -> tuple[Ids, Tensor]:
+        rows, groups = pairs.T
+        features = self.unlabeled.features
+        memory, valid = side_by_side(self.labeled, [self.links[group].members for group in groups])
+        query = KeyValues(*(take(part, rows) for part in self.unlabeled.kv))
+        r4 = aggregate(query, memory, valid, features.r4.shape[-2:])
+        probs = self._decode(Features(r4, take(features.r3, rows), take(features.r2, rows)))
+        once, place, count = np.unique(rows, return_inverse=True, return_counts=True)
+        total = torch.zeros_like(probs[: len(once)]).index_add_(0, torch.from_numpy(place).to(probs.device), probs)
+        return once, total / torch.from_numpy(count).to(total)[:, None, None]
+
+    def _alone(self, rows: Ids) -> tuple[Ids, Tensor]:
+        return rows, self._decode(take_features(self.unlabeled.features, rows))
+
+    def _decode(self, features: Features) -> Tensor:
+        with self.learner.autocast():
+            logits = self.network.decode(features, torch.Size(self.learner.slices.shape[1:]))
+        return torch.sigmoid(logits.float())[:, 0]
+
+    def attention(self, masks: NDArray[np.uint8]) -> list[Attention]:
         """Where the slice with the largest of (u, h, w) masks of each subject looked, if that is not empty."""
         linked = np.unique(np.concatenate([link.rows for link in self.links]))
-        areas = np.zeros(len(ids), dtype=np.int64)
+        areas = np.zeros(len(masks), dtype=np.int64)
         areas[linked] = masks[linked].sum((1, 2))
-        subject = self.learner.slices.subject[ids]
+        subject = self.learner.slices.subject[self.unlabeled.ids]
         largest = [rows[areas[rows].argmax()] for rows in (np.flatnonzero(subject == i) for i in np.unique(subject))]
-        return [self._looked(row, masks[row], ids, memory) for row in largest if areas[row]]
+        return [self._looked(row, masks[row]) for row in largest if areas[row]]
 
-    def _looked(self, row: int, mask: Mask, ids: Ids, memory: Ids) -> Attention:
+    def _looked(self, row: int, mask: Mask) -> Attention:
         members = next(link.members for link in self.links if row in link.rows)
         kv, valid = side_by_side(self.labeled, [members])
         weights = attention_map(self.unlabeled.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
@@ -239,19 +268,4 @@ class _Block:
         whole = torch.from_numpy(mask).to(weights.device).float()
         share = interpolate(whole[None, None], size, mode="area").flatten()
         looked = (share @ weights / share.sum()).reshape(len(members), *size).cpu().numpy()
-        return Attention(int(ids[row]), memory[members], looked, int(mask.sum()))
-
-    def _decodable(self, attends: bool) -> Iterator[tuple[Ids, Features]]:
-        """Batches of rows and what the decoder makes masks of: a row for each of its groups, or alone."""
-        features, size = self.unlabeled.features, self.learner.training.batch_size
-        grouped = [(row, group) for group, link in enumerate(self.links) for row in link.rows.tolist()]
-        pairs = np.array(sorted(grouped) if attends else [], dtype=np.int64).reshape(-1, 2)
-        for chunk in chunks(pairs, size):
-            rows, groups = chunk.T
-            memory, valid = side_by_side(self.labeled, [self.links[group].members for group in groups])
-            query = KeyValues(*(take(part, rows) for part in self.unlabeled.kv))
-            r4 = aggregate(query, memory, valid, features.r4.shape[-2:])
-            yield rows, Features(r4, take(features.r3, rows), take(features.r2, rows))
-        alone = np.setdiff1d(np.arange(len(features.r4)), pairs[:, 0])
-        for rows in chunks(alone, size):
-            yield rows, take_features(features, rows)
+        return Attention(int(self.unlabeled.ids[row]), self.labeled.ids[members], looked, int(mask.sum()))

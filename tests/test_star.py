@@ -94,7 +94,7 @@ def slice_by_slice(ctx, groups, similarity):
         mask = inside(valid, a.r4)
         return float((cosine_similarity(a.r4[0].double(), b.r4[0].double(), dim=0) * mask).sum() / mask.sum())
 
-    with evaluating(net), torch.no_grad():
+    with evaluating(*net.modules()), torch.no_grad():
         for group in (group for own in groups for group in own):
             members = [int(i) for i in group if int(i) in memory]
             for i in (int(i) for i in group if int(i) not in memory):
