@@ -188,7 +188,7 @@ class Learner:
         Args:
             step: the loss of a batch, from its rows (b,) in [0, count) and the epoch, from 1.
             count: number of training examples.
-            validation_loss: called after every epoch, in evaluation mode; leaves the network as it is.
+            validation_loss: called after every epoch; leaves the network as it is.
             purpose: names the random streams.
             lr: Adam's learning rate.
             patience: stop after this many epochs without a lower validation loss; None takes that of the training.
@@ -215,7 +215,6 @@ class Learner:
                     losses.append(value.detach())
                     sizes.append(len(rows))
                 steps += len(losses)
-                self.network.eval()
                 mean_loss = _mean(losses, sizes, f"of {purpose} must be finite, it is {{}} in epoch {epoch}", lr)
                 val_loss = validation_loss()
                 self._on_epoch(epoch, self.training.epochs, mean_loss, val_loss)
@@ -229,7 +228,8 @@ class Learner:
                 f"the learning rate, now {lr}"
             )
         self.network.load_state_dict(best)
-        give_back()
+        self.network.eval()
+        give_back()  # what training needed, or it adds to what the next query needs
         self.log.append(Fit(purpose, epoch, best_epoch, steps, best_loss))
         return self.log[-1]
 
@@ -320,7 +320,7 @@ class Learner:
         """The supervised loss over all valid pixels of the validation slices, without augmentation."""
         slices = self.validation.slices
         parts = []
-        with torch.no_grad():
+        with evaluating(*self.network.modules()), torch.no_grad():
             for ids in chunks(np.arange(len(slices)), self.inference_batch):
                 batch = self.batch(slices, ids, self.validation.masks(ids))
                 with self.autocast():

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from albench.acquisition import Scores, foreground, mean_over_valid
-from albench.learner import Learner, chunks
+from albench.learner import Learner, chunks, evaluating
 from albench.masks import Ids, Mask, PackedMasks
 from albench.networks import Features
 from albench.strategies._star_encoded import (
@@ -113,7 +113,7 @@ def propagate(
         rows = np.flatnonzero(np.isin(subject[ids], block))
         own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
         own_groups = [group for index in block for group in groups[index]]
-        with torch.no_grad():
+        with evaluating(*network.modules()), torch.no_grad():
             found = _propagate_block(network, learner, ids[rows], own_memory, own_groups, rules)
         similarity[rows], entropy[rows] = found.similarity, found.entropy
         attention.extend(found.attention)

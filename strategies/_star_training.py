@@ -64,7 +64,7 @@ def train_propagation(
 
     def validation_loss() -> float:
         total = pixels = 0.0
-        with torch.no_grad(), learner.autocast():
+        with evaluating(*network.modules()), torch.no_grad(), learner.autocast():
             for rows in chunks(np.arange(len(val.ids)), learner.training.batch_size):
                 value, valid = _loss(network, val, rows, loss, augmented=False)
                 total, pixels = total + float(value) * valid, pixels + valid

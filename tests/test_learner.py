@@ -13,7 +13,7 @@ from albench.cache import Prepared
 from albench.config import Network, Training
 from albench.data import LabeledStack
 from albench.errors import StrategyError
-from albench.learner import Learner
+from albench.learner import Learner, joined
 from albench.networks import Segmenter, Task
 from albench.resident import Resident
 from albench.strategy import score_slices
@@ -200,6 +200,18 @@ def test_scoring_lets_a_batch_go_before_the_next_is_made():
     scores = score_slices(map(prediction, range(3)), lambda probs: probs, mean_over_valid)
     np.testing.assert_allclose(scores, np.repeat([0, 0.1, 0.2], 3), rtol=1e-6)
     assert alive == [[], [False], [False, False]]
+
+
+def test_parts_are_joined_as_torch_joins_them():
+    torch.manual_seed(0)
+    maps = torch.rand(7, 3, 4, 5).to(memory_format=torch.channels_last)
+    whole = maps, torch.rand(7, 6, 4).transpose(1, 2), torch.rand(7, 2) < 0.5, torch.rand(7, 2).bfloat16()
+    parts = [tensor.split(3) for tensor in whole]
+    found = joined(zip(*parts, strict=True), 7)
+    for ours, theirs in zip(found, map(torch.cat, parts), strict=True):
+        assert torch.equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+        assert ours.stride() == theirs.stride()
 
 
 def test_modules_are_put_back_when_prediction_fails():

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -132,20 +133,43 @@ def test_propagation_equals_the_slice_by_slice_order(star_round, monkeypatch, gr
     strategy = Star(grouping=grouping)
     merged = []
     original = propagation._Block.probabilities
-    monkeypatch.setattr(
-        propagation._Block, "probabilities", lambda self, **o: merged.append(original(self, **o)) or merged[-1]
-    )
+
+    def watched(block, **options):
+        for rows, probs in original(block, **options):
+            merged.extend(zip(block.unlabeled.ids[rows].tolist(), probs, strict=True))
+            yield rows, probs
+
+    monkeypatch.setattr(propagation._Block, "probabilities", watched)
     found = run_propagation(ctx, strategy, similarity=similarity)
     slow = slice_by_slice(ctx, groups_of(strategy, ctx), similarity)
     assert sorted(slow) == found.ids.tolist() == ctx.pool.unlabeled.tolist()
     np.testing.assert_allclose(found.similarity, [slow[i][0] for i in sorted(slow)], atol=1e-4)
     np.testing.assert_allclose(found.entropy, [slow[i][1] for i in sorted(slow)], atol=1e-4)
-    for ours, (i, (_, _, probs)) in zip(torch.cat(merged), sorted(slow.items()), strict=True):
+    assert sorted(i for i, _ in merged) == sorted(slow)
+    for i, ours in merged:
+        probs = slow[i][2]
         height, width = ctx.pool.slices.valid[i]
         torch.testing.assert_close(ours[:height, :width], probs[:height, :width], atol=1e-4, rtol=0)
         sure = (probs - 0.5).abs().numpy() > 1e-4
         assert np.array_equal(found.masks[i][sure], (probs >= 0.5).numpy()[sure])
     assert found.similarity.std() > 1e-3  # the comparison says something
+
+
+def test_a_decoded_batch_is_let_go_before_the_next_is_made(star_round, monkeypatch):
+    ctx = star_round()
+    made, alive = [], []
+    original = propagation._Block._decode
+
+    def watched(block, features):
+        alive.append(any(one() is not None for one in made))
+        probs = original(block, features)
+        made.append(weakref.ref(probs))
+        return probs
+
+    monkeypatch.setattr(propagation._Block, "_decode", watched)
+    run_propagation(ctx)
+    assert len(alive) > 2
+    assert not any(alive)
 
 
 def test_a_slice_in_two_groups_gets_the_mean_of_both(star_round, monkeypatch):
