@@ -158,15 +158,15 @@ def test_propagation_equals_the_slice_by_slice_order(star_round, monkeypatch, gr
 def test_a_decoded_batch_is_let_go_before_the_next_is_made(star_round, monkeypatch):
     ctx = star_round()
     made, alive = [], []
-    original = propagation._Block._decode
+    original = propagation._Block._from_memory
 
-    def watched(block, features):
+    def watched(block, pairs):
         alive.append(any(one() is not None for one in made))
-        probs = original(block, features)
+        rows, probs = original(block, pairs)
         made.append(weakref.ref(probs))
-        return probs
+        return rows, probs
 
-    monkeypatch.setattr(propagation._Block, "_decode", watched)
+    monkeypatch.setattr(propagation._Block, "_from_memory", watched)
     run_propagation(ctx)
     assert len(alive) > 2
     assert not any(alive)
