@@ -1,15 +1,15 @@
 """Propagation of labels through all groups of a pool (STAR, Secs. 2.1 and 2.2), without gradients.
 
-A few subjects at a time, so that memory is bounded and batches are full: every slice is encoded once, however many
-groups it lies in, and attention and decoder take the slices of all groups together.
+The labeled slices of a few subjects are remembered at a time, so that memory is bounded. The others go through the
+network batch by batch, each encoded once, however many groups it lies in, and leave their mask and two numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, starmap
-from typing import Literal, NamedTuple
+from itertools import chain
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,18 +18,13 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from albench.acquisition import Scores, foreground, mean_over_valid
-from albench.learner import Learner, chunks, evaluating
+from albench.learner import Images, Learner
 from albench.masks import Ids, Mask, PackedMasks
-from albench.networks import Features
-from albench.strategies._star_encoded import (
-    Encoded,
-    encode_labeled,
-    encode_unlabeled,
-    side_by_side,
-    take,
-    take_features,
-)
+from albench.networks import Features, Prepared
+from albench.strategies._star_memory import Describe, Memory, remember, side_by_side
 from albench.strategies._star_network import KeyValues, StarNetwork, aggregate, attention_map
+
+T = TypeVar("T")
 
 Aggregation = Literal["attention", "self", "none"]
 
@@ -45,7 +40,7 @@ class Rules:
     """
 
     aggregation: Aggregation
-    describe: Callable[[Features, Tensor], Tensor]
+    describe: Describe
     entropy: Callable[[Tensor], Tensor]
 
 
@@ -107,165 +102,226 @@ def propagate(
     """
     subject = learner.slices.subject
     similarity, entropy = np.empty((2, len(ids)))
-    attention: list[Attention] = []
+    gallery = _Gallery(shown)
 
-    def segment(block: list[int]) -> tuple[Ids, NDArray[np.uint8]]:
-        rows = np.flatnonzero(np.isin(subject[ids], block))
-        own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in block}
-        own_groups = [group for index in block for group in groups[index]]
-        with evaluating(*network.modules()), torch.no_grad():
-            found = _propagate_block(network, learner, ids[rows], own_memory, own_groups, rules)
+    def segment(subjects: list[int]) -> Iterator[_Found]:
+        own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in subjects}
+        own_groups = [group for index in subjects for group in groups[index]]
+        return _segment(network, learner, ids[np.isin(subject[ids], subjects)], own_memory, own_groups, rules, gallery)
+
+    def keep(found: _Found) -> tuple[Ids, NDArray[np.uint8]]:
+        rows = np.searchsorted(ids, found.ids)
         similarity[rows], entropy[rows] = found.similarity, found.entropy
-        attention.extend(found.attention)
-        attention.sort(key=lambda a: (-a.area, a.slice_id))
-        del attention[shown:]
-        return ids[rows], found.masks
+        return found.ids, found.masks
 
-    blocks = _blocks(np.bincount(subject[ids], minlength=len(groups)), _BATCHES * learner.inference_batch)
-    predicted = PackedMasks.collect(ids, learner.slices.shape[1:], map(segment, blocks))
-    return Propagation(ids, similarity, entropy, predicted, attention)
+    labeled = np.bincount(subject[np.fromiter(memory, np.int64)], minlength=len(groups))
+    found = chain.from_iterable(map(segment, _blocks(labeled, _BATCHES * learner.inference_batch)))
+    predicted = PackedMasks.collect(ids, learner.slices.shape[1:], map(keep, found))
+    return Propagation(ids, similarity, entropy, predicted, gallery.attention)
 
 
-_BATCHES = 3  # that a block fills at least: its last batch is small and costs almost as much as a whole one
+_BATCHES = 4  # of labeled slices that are remembered at once, and the rest of a subject
 
 
-class _Found(NamedTuple):
-    """What is known about the slices of a block, as in Propagation; the masks are (n, h, w)."""
-
-    similarity: Scores
-    entropy: Scores
-    masks: NDArray[np.uint8]
-    attention: list[Attention]
-
-
-def _blocks(slices: NDArray[np.int64], enough: int) -> Iterator[list[int]]:
-    """Consecutive subjects with something to segment, together until they have `enough` slices or are the last."""
+def _blocks(labeled: NDArray[np.int64], enough: int) -> Iterator[list[int]]:
+    """Consecutive subjects, together until they have `enough` labeled slices or are the last."""
     block: list[int] = []
-    for index in np.flatnonzero(slices).tolist():
+    for index in range(len(labeled)):
         block.append(index)
-        if slices[block].sum() >= enough:
+        if labeled[block].sum() >= enough:
             yield block
             block = []
     if block:
         yield block
 
 
-def _propagate_block(
+class _Found(NamedTuple):
+    """What is known about the slices of a batch, as in Propagation; the masks are (b, h, w)."""
+
+    ids: Ids
+    similarity: list[float]
+    entropy: Scores
+    masks: NDArray[np.uint8]
+
+
+def _segment(
     network: StarNetwork,
     learner: Learner,
     ids: Ids,
     memory: Mapping[int, Mask],
     groups: Sequence[Ids],
     rules: Rules,
-) -> _Found:
+    gallery: _Gallery,
+) -> Iterator[_Found]:
+    """Segment the slices of some subjects, batch by batch. The memory is that of these subjects."""
     attends = rules.aggregation == "attention"
-    unlabeled = encode_unlabeled(network, learner, ids)
-    links = _links(groups, ids, np.array(list(memory), dtype=np.int64))
-    labeled = encode_labeled(network, learner, memory, with_masks=attends) if links else unlabeled
-    block = _Block(network, learner, unlabeled, labeled, links)
-    similarity, entropy = block.similarity(rules.describe), np.full(len(ids), np.nan)
-    masks = np.zeros((len(ids), *learner.slices.shape[1:]), dtype=np.uint8)
-    if rules.aggregation != "none":
-
-        def judge(rows: Ids, probs: Tensor) -> None:
-            valid = learner.valid(learner.slices, ids[rows])[:, 0]
-            entropy[rows] = mean_over_valid(rules.entropy(probs), valid).double().cpu().numpy()
-            masks[rows] = foreground(probs, valid)
-
-        for _ in starmap(judge, block.probabilities(attends=attends)):  # a loop's variables would hold the last batch
-            pass
-    return _Found(similarity, entropy, masks, block.attention(masks) if attends and links else [])
+    members = _members(groups, np.fromiter(memory, np.int64))
+    remembered = remember(network, learner, memory, rules.describe, with_masks=attends) if members else None
+    block = _Block(network, learner, remembered, members, rules, gallery)
+    return map(block.judge, learner.stream(learner.slices, ids, block.look))
 
 
-class _Link(NamedTuple):
-    """A group, as rows of the block's slices to segment and rows of its labeled slices; neither is empty."""
+def _members(groups: Sequence[Ids], labeled: Ids) -> dict[int, list[Ids]]:
+    """{id: of each of its groups the rows of `labeled` that lie in it}, without the groups where nothing is labeled."""
+    members: dict[int, list[Ids]] = {}
+    for group in groups:
+        rows = np.flatnonzero(np.isin(labeled, group))
+        if len(rows):
+            for i in group.tolist():
+                members.setdefault(i, []).append(rows)
+    return members
 
-    rows: Ids
-    members: Ids
 
+class _Seen(NamedTuple):
+    """What the network makes of b slices.
 
-def _links(groups: Sequence[Ids], unlabeled: Ids, labeled: Ids) -> list[_Link]:
-    links = [_Link(*(np.flatnonzero(np.isin(ids, group)) for ids in (unlabeled, labeled))) for group in groups]
-    return [link for link in links if len(link.rows) and len(link.members)]
+    Attributes:
+        ids: (b,)
+        vectors: (b, d) for similarities.
+        kv: (b, p, .) keys and values.
+        size: height and width of the bottleneck, with p positions.
+        probs: (b, h, w) of foreground; None with aggregation `none`.
+        valid: (b, h, w), 1 on pixels that count.
+    """
+
+    ids: Ids
+    vectors: Tensor
+    kv: KeyValues
+    size: torch.Size
+    probs: Tensor | None
+    valid: Tensor
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Subjects whose slices have been encoded."""
+    """Subjects whose labeled slices are remembered."""
 
     network: StarNetwork
     learner: Learner
-    unlabeled: Encoded
-    labeled: Encoded
-    links: Sequence[_Link]
+    memory: Memory | None
+    members: Mapping[int, Sequence[Ids]]
+    rules: Rules
+    gallery: _Gallery
 
-    def similarity(self, describe: Callable[[Features, Tensor], Tensor]) -> Scores:
-        """(u,) Eq. 4, averaged over the groups of a slice; -1 for slices in none."""
-        total, count = np.zeros((2, len(self.unlabeled.ids)))
-        ours, theirs = (
-            (slices.features, self.learner.valid(self.learner.slices, slices.ids))
-            for slices in (self.unlabeled, self.labeled)
-        )
-        for rows, members in self.links:
-            first, second = (
-                describe(take_features(features, which), take(valid, which))
-                for (features, valid), which in ((ours, rows), (theirs, members))
-            )
-            cosines = first @ second.T
-            total[rows] += cosines.double().mean(1).cpu().numpy()  # Eq. 4
-            count[rows] += 1
-        return np.where(count > 0, total / np.maximum(count, 1), -1.0)
+    def look(self, ids: Ids, batch: Images) -> _Seen:
+        """Segment a batch by what its slices' groups remember."""
+        features = self.network.encode(batch.images)
+        kv = self.network.query_head(features.r4)  # Eq. 1, left
+        silent = self.rules.aggregation == "none"
+        probs = None if silent else self._probabilities(ids, features, kv, batch.images.shape[-2:])
+        vectors = self.rules.describe(features, batch.valid)
+        return _Seen(ids, vectors, kv, features.r4.shape[-2:], probs, batch.valid[:, 0])
 
-    def probabilities(self, *, attends: bool) -> Iterator[tuple[Ids, Tensor]]:
-        """Rows (b,) and their (b, h, w) foreground: the mean over groups; of the slice alone without any to attend to.
+    def judge(self, seen: _Seen) -> _Found:
+        """Similarity, entropy and masks of a batch; where it looked goes to the gallery."""
+        similarity = self._similarity(seen)
+        if seen.probs is None:
+            return _Found(seen.ids, similarity, np.full(len(seen.ids), np.nan), np.zeros(seen.valid.shape, np.uint8))
+        entropy = mean_over_valid(self.rules.entropy(seen.probs), seen.valid).double().cpu().numpy()
+        masks = foreground(seen.probs, seen.valid)
+        if self.rules.aggregation == "attention":
+            self._show(seen, masks)
+        return _Found(seen.ids, similarity, entropy, masks)
 
-        Every row comes once: all its groups are in one batch, which they can make a little larger than others.
-        """
-        size = self.learner.training.batch_size
-        grouped = [(row, group) for group, link in enumerate(self.links) for row in link.rows.tolist()]
-        pairs = np.array(sorted(grouped) if attends else [], dtype=np.int64).reshape(-1, 2)
-        attending, first, which = np.unique(pairs[:, 0], return_index=True, return_inverse=True)
-        batches = first[which] // size
-        alone = np.setdiff1d(np.arange(len(self.unlabeled.ids)), attending)
-        return chain(
-            map(self._from_memory, (pairs[batches == batch] for batch in np.unique(batches))),
-            map(self._alone, chunks(alone, size)),
-        )
+    def _similarity(self, seen: _Seen) -> list[float]:
+        """Eq. 4, averaged over the groups of a slice; -1 for slices in none."""
+        if self.memory is None:
+            return [-1.0] * len(seen.ids)
+        cosines = (seen.vectors @ self.memory.vectors.T).double().cpu().numpy()
+        groups = [self.members.get(i, ()) for i in seen.ids.tolist()]
+        return [
+            sum(row[members].sum() / len(members) for members in own) / len(own) if own else -1.0
+            for row, own in zip(cosines, groups, strict=True)
+        ]
 
-    def _from_memory(self, pairs: NDArray[np.int64]) -> tuple[Ids, Tensor]:
-        rows, groups = pairs.T
-        features = self.unlabeled.features
-        memory, valid = side_by_side(self.labeled, [self.links[group].members for group in groups])
-        query = KeyValues(*(take(part, rows) for part in self.unlabeled.kv))
-        r4 = aggregate(query, memory, valid, features.r4.shape[-2:])
-        probs = self._decode(Features(r4, take(features.r3, rows), take(features.r2, rows)))
-        once, place, count = np.unique(rows, return_inverse=True, return_counts=True)
-        total = torch.zeros_like(probs[: len(once)]).index_add_(0, torch.from_numpy(place).to(probs.device), probs)
-        return once, total / torch.from_numpy(count).to(total)[:, None, None]
+    def _probabilities(self, ids: Ids, features: Features, kv: KeyValues, size: torch.Size) -> Tensor:
+        """(b, h, w) of foreground: the mean over a slice's groups; of the slice alone without any to attend to."""
+        attends = self.rules.aggregation == "attention"
+        groups = [self.members.get(i, ()) if attends else () for i in ids.tolist()]
+        count = np.array([len(own) for own in groups])
+        pairs = [(row, members) for row, own in enumerate(groups) for members in own]
+        whole = self.network.prepare(features)  # what the decoder makes of r3 and r2, once for all groups
+        total = features.r4.new_zeros(len(ids), *size, dtype=torch.float32)
+        for some in _evenly(pairs, self.learner.inference_batch):
+            rows, members = zip(*some, strict=True)
+            taken = _rows(np.array(rows))
+            assert self.memory is not None
+            memory, valid = side_by_side(self.memory, members)
+            r4 = aggregate(KeyValues(*(part[taken] for part in kv)), memory, valid, features.r4.shape[-2:])
+            total.index_add_(0, torch.tensor(rows, device=total.device), self._decode(whole, taken, size, r4))
+        alone = np.flatnonzero(count == 0)
+        if len(alone):
+            taken = _rows(alone)
+            total[taken] = self._decode(whole, taken, size)
+        return total / torch.from_numpy(count).to(total).clamp_min(1)[:, None, None]
 
-    def _alone(self, rows: Ids) -> tuple[Ids, Tensor]:
-        return rows, self._decode(take_features(self.unlabeled.features, rows))
-
-    def _decode(self, features: Features) -> Tensor:
-        with self.learner.autocast():
-            logits = self.network.decode(features, torch.Size(self.learner.slices.shape[1:]))
+    def _decode(
+        self, whole: Features | Prepared, rows: Ids | slice, size: torch.Size, r4: Tensor | None = None
+    ) -> Tensor:
+        """(k, h, w) of foreground in some rows, with another r4 if there is one."""
+        part = type(whole)(*(maps[rows] for maps in whole))
+        logits = self.network.decode(part if r4 is None else part._replace(r4=r4), size)
         return torch.sigmoid(logits.float())[:, 0]
 
-    def attention(self, masks: NDArray[np.uint8]) -> list[Attention]:
-        """Where the slice with the largest of (u, h, w) masks of each subject looked, if that is not empty."""
-        linked = np.unique(np.concatenate([link.rows for link in self.links]))
-        areas = np.zeros(len(masks), dtype=np.int64)
-        areas[linked] = masks[linked].sum((1, 2))
-        subject = self.learner.slices.subject[self.unlabeled.ids]
-        largest = [rows[areas[rows].argmax()] for rows in (np.flatnonzero(subject == i) for i in np.unique(subject))]
-        return [self._looked(row, masks[row]) for row in largest if areas[row]]
+    def _show(self, seen: _Seen, masks: NDArray[np.uint8]) -> None:
+        """Show where the slice of each subject with the largest of (b, h, w) masks looked, if it looked at any."""
+        areas = masks.sum((1, 2), dtype=np.int64) * [i in self.members for i in seen.ids.tolist()]
+        subject = self.learner.slices.subject[seen.ids]
+        for index in np.unique(subject[areas > 0]).tolist():
+            row = int(np.where(subject == index, areas, 0).argmax())
+            if self.gallery.wants(index, int(seen.ids[row]), int(areas[row])):
+                self.gallery.show(index, self._attention(seen, row, masks[row]))
 
-    def _looked(self, row: int, mask: Mask) -> Attention:
-        members = next(link.members for link in self.links if row in link.rows)
-        kv, valid = side_by_side(self.labeled, [members])
-        weights = attention_map(self.unlabeled.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
-        size = self.unlabeled.features.r4.shape[-2:]
+    def _attention(self, seen: _Seen, row: int, mask: Mask) -> Attention:
+        assert self.memory is not None
+        members = self.members[int(seen.ids[row])][0]
+        kv, valid = side_by_side(self.memory, [members])
+        weights = attention_map(seen.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
         whole = torch.from_numpy(mask).to(weights.device).float()
-        share = interpolate(whole[None, None], size, mode="area").flatten()
-        looked = (share @ weights / share.sum()).reshape(len(members), *size).cpu().numpy()
-        return Attention(int(self.unlabeled.ids[row]), self.labeled.ids[members], looked, int(mask.sum()))
+        share = interpolate(whole[None, None], seen.size, mode="area").flatten()
+        looked = (share @ weights / share.sum()).reshape(len(members), *seen.size).cpu().numpy()
+        return Attention(int(seen.ids[row]), self.memory.ids[members], looked, int(mask.sum()))
+
+
+def _rows(rows: Ids) -> Ids | slice:
+    """What takes some elements of the first dimension: a slice, which copies nothing, if they are consecutive."""
+    first, last = int(rows[0]), int(rows[-1])
+    return slice(first, last + 1) if last - first + 1 == len(rows) and (np.diff(rows) == 1).all() else rows
+
+
+def _evenly(pairs: list[T], size: int) -> Iterator[list[T]]:
+    """Consecutive parts, all of about `size` and none much smaller: up to half as large again."""
+    for part in np.array_split(np.arange(len(pairs)), max(1, round(len(pairs) / size))):
+        if len(part):
+            yield pairs[part[0] : part[-1] + 1]
+
+
+class _Gallery:
+    """Of each subject the slice with the largest foreground, of the few subjects where that is largest.
+
+    Slices of a subject come in ascending order; among equals the first is shown.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._by_subject: dict[int, Attention] = {}
+
+    def wants(self, subject: int, slice_id: int, area: int) -> bool:
+        """Whether a slice with so much foreground would be shown."""
+        shown = self._by_subject.get(subject)
+        if shown is not None:
+            return area > shown.area
+        larger = [other for other in self.attention if (-other.area, other.slice_id) < (-area, slice_id)]
+        return len(larger) < self._size
+
+    def show(self, subject: int, attention: Attention) -> None:
+        """Show a slice that is wanted, in the place of the subject's last one or of the smallest."""
+        self._by_subject[subject] = attention
+        if len(self._by_subject) > self._size:
+            last = self.attention[-1]
+            self._by_subject = {index: other for index, other in self._by_subject.items() if other is not last}
+
+    @property
+    def attention(self) -> list[Attention]:
+        """What is shown, largest first."""
+        return sorted(self._by_subject.values(), key=lambda shown: (-shown.area, shown.slice_id))
