@@ -107,7 +107,9 @@ def propagate(
     def segment(subjects: list[int]) -> Iterator[_Found]:
         own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in subjects}
         own_groups = [group for index in subjects for group in groups[index]]
-        return _segment(network, learner, ids[np.isin(subject[ids], subjects)], own_memory, own_groups, rules, gallery)
+        return _propagate_block(
+            network, learner, ids[np.isin(subject[ids], subjects)], own_memory, own_groups, rules, gallery
+        )
 
     def keep(found: _Found) -> tuple[Ids, NDArray[np.uint8]]:
         rows = np.searchsorted(ids, found.ids)
@@ -139,12 +141,12 @@ class _Found(NamedTuple):
     """What is known about the slices of a batch, as in Propagation; the masks are (b, h, w)."""
 
     ids: Ids
-    similarity: list[float]
+    similarity: Scores
     entropy: Scores
     masks: NDArray[np.uint8]
 
 
-def _segment(
+def _propagate_block(
     network: StarNetwork,
     learner: Learner,
     ids: Ids,
@@ -167,8 +169,8 @@ def _members(groups: Sequence[Ids], labeled: Ids) -> dict[int, list[Ids]]:
     for group in groups:
         rows = np.flatnonzero(np.isin(labeled, group))
         if len(rows):
-            for i in group.tolist():
-                members.setdefault(i, []).append(rows)
+            for i in group:
+                members.setdefault(int(i), []).append(rows)
     return members
 
 
@@ -223,23 +225,27 @@ class _Block:
             self._show(seen, masks)
         return _Found(seen.ids, similarity, entropy, masks)
 
-    def _similarity(self, seen: _Seen) -> list[float]:
-        """Eq. 4, averaged over the groups of a slice; -1 for slices in none."""
-        if self.memory is None:
-            return [-1.0] * len(seen.ids)
-        cosines = (seen.vectors @ self.memory.vectors.T).double().cpu().numpy()
-        groups = [self.members.get(i, ()) for i in seen.ids.tolist()]
-        return [
-            sum(row[members].sum() / len(members) for members in own) / len(own) if own else -1.0
-            for row, own in zip(cosines, groups, strict=True)
-        ]
+    def _pairs(self, ids: Ids) -> list[tuple[int, Ids]]:
+        """A slice's row in the batch and the members of the memory that it looks at, for each of its groups."""
+        return [(row, members) for row, i in enumerate(ids.tolist()) for members in self.members.get(i, ())]
+
+    def _similarity(self, seen: _Seen) -> Scores:
+        """(b,) Eq. 4, averaged over the groups of a slice; -1 for slices in none."""
+        pairs = self._pairs(seen.ids)
+        if not pairs:
+            return np.full(len(seen.ids), -1.0)
+        assert self.memory is not None
+        cosines = torch.cat([self.memory.vectors[members] @ seen.vectors[row] for row, members in pairs])
+        sizes = [len(members) for _, members in pairs]
+        means = np.add.reduceat(cosines.double().cpu().numpy(), np.cumsum([0, *sizes[:-1]])) / sizes
+        rows = [row for row, _ in pairs]
+        count = np.bincount(rows, minlength=len(seen.ids))
+        return np.where(count > 0, np.bincount(rows, means, len(seen.ids)) / np.maximum(count, 1), -1.0)
 
     def _probabilities(self, ids: Ids, features: Features, kv: KeyValues, size: torch.Size) -> Tensor:
         """(b, h, w) of foreground: the mean over a slice's groups; of the slice alone without any to attend to."""
-        attends = self.rules.aggregation == "attention"
-        groups = [self.members.get(i, ()) if attends else () for i in ids.tolist()]
-        count = np.array([len(own) for own in groups])
-        pairs = [(row, members) for row, own in enumerate(groups) for members in own]
+        pairs = self._pairs(ids) if self.rules.aggregation == "attention" else []
+        count = np.bincount([row for row, _ in pairs], minlength=len(ids))
         whole = self.network.prepare(features)  # what the decoder makes of r3 and r2, once for all groups
         total = features.r4.new_zeros(len(ids), *size, dtype=torch.float32)
         for some in _evenly(pairs, self.learner.inference_batch):

@@ -132,14 +132,14 @@ def test_propagation_equals_the_slice_by_slice_order(star_round, monkeypatch, gr
     ctx = star_round(padding=True, interval=3)
     strategy = Star(grouping=grouping)
     merged = []
-    original = propagation._Block.probabilities
+    original = propagation._Block.look
 
-    def watched(block, **options):
-        for rows, probs in original(block, **options):
-            merged.extend(zip(block.unlabeled.ids[rows].tolist(), probs, strict=True))
-            yield rows, probs
+    def watched(block, ids, batch):
+        seen = original(block, ids, batch)
+        merged.extend(zip(ids.tolist(), seen.probs, strict=True))
+        return seen
 
-    monkeypatch.setattr(propagation._Block, "probabilities", watched)
+    monkeypatch.setattr(propagation._Block, "look", watched)
     found = run_propagation(ctx, strategy, similarity=similarity)
     slow = slice_by_slice(ctx, groups_of(strategy, ctx), similarity)
     assert sorted(slow) == found.ids.tolist() == ctx.pool.unlabeled.tolist()
@@ -155,18 +155,18 @@ def test_propagation_equals_the_slice_by_slice_order(star_round, monkeypatch, gr
     assert found.similarity.std() > 1e-3  # the comparison says something
 
 
-def test_a_decoded_batch_is_let_go_before_the_next_is_made(star_round, monkeypatch):
+def test_a_batch_is_let_go_before_the_next_is_made(star_round, monkeypatch):
     ctx = star_round()
     made, alive = [], []
-    original = propagation._Block._from_memory
+    original = propagation._Block.look
 
-    def watched(block, pairs):
+    def watched(block, ids, batch):
         alive.append(any(one() is not None for one in made))
-        rows, probs = original(block, pairs)
-        made.append(weakref.ref(probs))
-        return rows, probs
+        seen = original(block, ids, batch)
+        made.extend(map(weakref.ref, (seen.vectors, seen.kv.keys, seen.probs)))
+        return seen
 
-    monkeypatch.setattr(propagation._Block, "_from_memory", watched)
+    monkeypatch.setattr(propagation._Block, "look", watched)
     run_propagation(ctx)
     assert len(alive) > 2
     assert not any(alive)
@@ -265,6 +265,20 @@ def test_nothing_is_predicted_in_the_padding(star_round):
         height, width = ctx.pool.slices.valid[i]
         assert found.masks[i][:height, :width].all()
         assert found.masks[i].sum() == height * width
+
+
+@pytest.mark.parametrize("shown", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_the_largest_slice_of_a_few_subjects_is_shown(star_round, shown, batch_size):
+    ctx = star_round()
+    ctx.learner.training = replace(ctx.learner.training, batch_size=batch_size)
+    found = run_propagation(ctx, shown=shown)
+    subject = ctx.pool.slices.subject
+    area = {i: int(mask.sum()) for i, mask in found.masks.items()}
+    order = sorted(area, key=lambda i: (-area[i], i))
+    largest = [i for n, i in enumerate(order) if subject[i] not in subject[order[:n]]]
+    assert len(set(area.values())) > 4
+    assert [(one.slice_id, one.area) for one in found.attention] == [(i, area[i]) for i in largest[:shown]]
 
 
 def test_what_a_slice_looked_at_sums_to_one_and_skips_the_padding(star_round):
