@@ -267,17 +267,30 @@ def test_nothing_is_predicted_in_the_padding(star_round):
         assert found.masks[i].sum() == height * width
 
 
+@pytest.mark.parametrize("rows", [[3], [1, 2, 3], [0, 2], [2, 1], [0, 0, 2], [1, 1]])
+def test_rows_are_taken_in_their_order_and_without_a_copy_if_they_are_consecutive(rows):
+    part = torch.arange(8.0).view(4, 2)
+    taken = part[propagation._rows(np.array(rows))]
+    assert torch.equal(taken, torch.stack([part[row] for row in rows]))
+    consecutive = rows == list(range(rows[0], rows[0] + len(rows)))
+    assert (taken.untyped_storage().data_ptr() == part.untyped_storage().data_ptr()) == consecutive
+
+
 @pytest.mark.parametrize("shown", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
-def test_the_largest_slice_of_a_few_subjects_is_shown(star_round, shown, batch_size):
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_largest_slice_of_a_few_subjects_is_shown(star_round, shown, batch_size, equal):
     ctx = star_round()
+    if equal:  # all masks are full
+        with torch.no_grad():
+            ctx.learner.network.decoder.predict.bias.fill_(50)
     ctx.learner.training = replace(ctx.learner.training, batch_size=batch_size)
     found = run_propagation(ctx, shown=shown)
     subject = ctx.pool.slices.subject
     area = {i: int(mask.sum()) for i, mask in found.masks.items()}
     order = sorted(area, key=lambda i: (-area[i], i))
     largest = [i for n, i in enumerate(order) if subject[i] not in subject[order[:n]]]
-    assert len(set(area.values())) > 4
+    assert len(set(area.values())) == 1 if equal else len(set(area.values())) > 4
     assert [(one.slice_id, one.area) for one in found.attention] == [(i, area[i]) for i in largest[:shown]]
 
 
