@@ -100,23 +100,22 @@ def propagate(
         rules: how.
         shown: number of subjects whose attention is kept.
     """
-    subject = learner.slices.subject
+    subject, known = learner.slices.subject, np.array(sorted(memory), dtype=np.int64)
     similarity, entropy = np.empty((2, len(ids)))
     gallery = _Gallery(shown)
 
     def segment(subjects: list[int]) -> Iterator[_Found]:
-        own_memory = {i: memory[i] for i in sorted(memory) if subject[i] in subjects}
+        own = ids[np.isin(subject[ids], subjects)]
+        own_memory = {i: memory[i] for i in known[np.isin(subject[known], subjects)].tolist()}
         own_groups = [group for index in subjects for group in groups[index]]
-        return _propagate_block(
-            network, learner, ids[np.isin(subject[ids], subjects)], own_memory, own_groups, rules, gallery
-        )
+        return _propagate_block(network, learner, own, own_memory, own_groups, rules, gallery)
 
     def keep(found: _Found) -> tuple[Ids, NDArray[np.uint8]]:
         rows = np.searchsorted(ids, found.ids)
         similarity[rows], entropy[rows] = found.similarity, found.entropy
         return found.ids, found.masks
 
-    labeled = np.bincount(subject[np.fromiter(memory, np.int64)], minlength=len(groups))
+    labeled = np.bincount(subject[known], minlength=len(groups))
     found = chain.from_iterable(map(segment, _blocks(labeled, _BATCHES * learner.inference_batch)))
     predicted = PackedMasks.collect(ids, learner.slices.shape[1:], map(keep, found))
     return Propagation(ids, similarity, entropy, predicted, gallery.attention)
@@ -128,11 +127,13 @@ _BATCHES = 4  # of labeled slices that are remembered at once, and the rest of a
 def _blocks(labeled: NDArray[np.int64], enough: int) -> Iterator[list[int]]:
     """Consecutive subjects, together until they have `enough` labeled slices or are the last."""
     block: list[int] = []
-    for index in range(len(labeled)):
+    count = 0
+    for index, own in enumerate(labeled.tolist()):
         block.append(index)
-        if labeled[block].sum() >= enough:
+        count += own
+        if count >= enough:
             yield block
-            block = []
+            block, count = [], 0
     if block:
         yield block
 
