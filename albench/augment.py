@@ -35,14 +35,15 @@ def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
     flip_x = torch.where(flip & (axes != 1), -1.0, 1.0)
     flip_y = torch.where(flip & (axes != 0), -1.0, 1.0)
 
-    if blur.any():
-        chosen = blur.nonzero()[:, 0].to(images.device)  # rows, since a device would have to count a mask first
-        images = images.clone()
-        images[chosen] = separable_filtering(images[chosen], [_kernel().to(images)] * 2, mode="reflect")
-    matrices = _matrices(angles, flip_x, flip_y, images.shape[-2:]).to(images)
-    grid = affine_grid(matrices, list(images.shape), align_corners=False)
-    turned = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    labels = grid_sample(torch.cat([masks, valid], 1), grid, mode="nearest", align_corners=False)
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for intensities and positions
+        if blur.any():
+            chosen = blur.nonzero()[:, 0].to(images.device)  # rows, since a device would have to count a mask first
+            images = images.clone()
+            images[chosen] = separable_filtering(images[chosen], [_kernel().to(images)] * 2, mode="reflect")
+        matrices = _matrices(angles, flip_x, flip_y, images.shape[-2:]).to(images)
+        grid = affine_grid(matrices, list(images.shape), align_corners=False)
+        turned = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        labels = grid_sample(torch.cat([masks, valid], 1), grid, mode="nearest", align_corners=False)
     return turned, labels[:, :-1], labels[:, -1:]
 
 

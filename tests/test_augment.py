@@ -68,3 +68,13 @@ def test_blur_lowers_the_noise_of_half_of_the_slices():
     noise = torch.randn(400, 1, 32, 32)
     blurred = module.augment(noise, noise, torch.ones_like(noise))[0].std((1, 2, 3)) < 0.5
     assert 0.4 < blurred.float().mean() < 0.6
+
+
+def test_augmentation_is_float32_where_the_network_is_bfloat16():
+    images, masks = torch.rand(8, 1, 32, 32), (torch.rand(8, 1, 32, 32) > 0.5).float()
+    torch.manual_seed(0)
+    expected = augment(images, masks, torch.ones_like(masks))
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = augment(images, masks, torch.ones_like(masks))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, expected, strict=True))

@@ -9,9 +9,10 @@ from scipy.stats import chisquare
 from torch import nn
 
 from albench.errors import StrategyError
-from albench.learner import Images
+from albench.learner import Images, Learner
 from albench.losses import ramp_up
-from albench.registry import STRATEGIES, find
+from albench.registry import STRATEGIES, find, menu
+from albench.store import read_records
 from albench.strategies.bald import BALD
 from albench.strategies.power_bald import PowerBALD
 from albench.strategies.strided import bisect
@@ -421,3 +422,9 @@ def test_random_foreground_draws_among_slices_with_a_predicted_foreground(make_r
 def test_full_labels_everything_before_round_0(make_round):
     pool = make_round().pool
     assert make("full").initial(np.array([0, 4]), pool).tolist() == list(range(len(pool.slices)))
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in menu(STRATEGIES)])
+def test_a_run_in_bfloat16_as_on_a_gpu_ends(tiny_run, monkeypatch, name):
+    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cpu", torch.bfloat16))
+    assert read_records(tiny_run(name).folder)
