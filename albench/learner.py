@@ -307,7 +307,6 @@ class Learner:
         Yields:
             What `forward` returns, and keeps nothing of it: a `map` holds no batch while it makes the next.
         """
-
         modules, autocast = tuple(self.network.modules()), self.autocast()
 
         def apply(some: Ids) -> T:
@@ -332,14 +331,6 @@ class Learner:
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented on demand."""
         return self._batch(self._images(slices, ids), torch.from_numpy(masks).to(self.device), augmented=augmented)
-
-    def valid(self, slices: SliceStack, ids: Ids) -> Tensor:
-        """(b, 1, h, w) float32 on the device, 1 on pixels of these slices that count, 0 on padding."""
-        height, width = slices.shape[1:]
-        extent = torch.from_numpy(slices.valid[ids]).to(self.device)
-        inside_y = (torch.arange(height, device=self.device) < extent[:, :1]).float()
-        inside_x = (torch.arange(width, device=self.device) < extent[:, 1:]).float()
-        return inside_y[:, None, :, None] * inside_x[:, None, None, :]
 
     def autocast(self) -> torch.autocast:
         """bfloat16 where the device is fast at it."""
@@ -375,7 +366,12 @@ class Learner:
 
     def _images(self, slices: SliceStack, ids: Ids) -> Images:
         images = self._resident.batch(slices.images, slices.rows[ids]).float()
-        return Images(images.contiguous(memory_format=self._memory), self.valid(slices, ids))
+        images = images.contiguous(memory_format=self._memory)
+        height, width = images.shape[-2:]
+        valid = torch.from_numpy(slices.valid[ids]).to(self.device)
+        inside_y = torch.arange(height, device=self.device) < valid[:, :1]
+        inside_x = torch.arange(width, device=self.device) < valid[:, 1:]
+        return Images(images, (inside_y[:, None, :, None] & inside_x[:, None, None, :]).float())
 
     def _unlabeled_batches(self) -> Iterator[Images]:
         """An endless shuffled stream over all training slices, augmented as in training and read when pulled."""

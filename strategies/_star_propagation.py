@@ -175,11 +175,15 @@ def _members(groups: Sequence[Ids], labeled: Ids) -> dict[int, list[Ids]]:
     return members
 
 
+_Pair = tuple[int, Ids]
+
+
 class _Seen(NamedTuple):
     """What the network makes of b slices.
 
     Attributes:
         ids: (b,)
+        pairs: row in the batch and rows of the memory that it looks at, one pair for each group of each slice.
         vectors: (b, d) for similarities.
         kv: (b, p, .) keys and values.
         size: height and width of the bottleneck, with p positions.
@@ -188,6 +192,7 @@ class _Seen(NamedTuple):
     """
 
     ids: Ids
+    pairs: list[_Pair]
     vectors: Tensor
     kv: KeyValues
     size: torch.Size
@@ -210,10 +215,13 @@ class _Block:
         """Segment a batch by what its slices' groups remember."""
         features = self.network.encode(batch.images)
         kv = self.network.query_head(features.r4)  # Eq. 1, left
-        silent = self.rules.aggregation == "none"
-        probs = None if silent else self._probabilities(ids, features, kv, batch.images.shape[-2:])
+        pairs = [(row, members) for row, i in enumerate(ids.tolist()) for members in self.members.get(i, ())]
+        probs = None
+        if self.rules.aggregation != "none":
+            heard = pairs if self.rules.aggregation == "attention" else []
+            probs = self._probabilities(heard, features, kv, batch.images.shape[-2:])
         vectors = self.rules.describe(features, batch.valid)
-        return _Seen(ids, vectors, kv, features.r4.shape[-2:], probs, batch.valid[:, 0])
+        return _Seen(ids, pairs, vectors, kv, features.r4.shape[-2:], probs, batch.valid[:, 0])
 
     def judge(self, seen: _Seen) -> _Found:
         """Similarity, entropy and masks of a batch; where it looked goes to the gallery."""
@@ -226,29 +234,23 @@ class _Block:
             self._show(seen, masks)
         return _Found(seen.ids, similarity, entropy, masks)
 
-    def _pairs(self, ids: Ids) -> list[tuple[int, Ids]]:
-        """A slice's row in the batch and the members of the memory that it looks at, for each of its groups."""
-        return [(row, members) for row, i in enumerate(ids.tolist()) for members in self.members.get(i, ())]
-
     def _similarity(self, seen: _Seen) -> Scores:
         """(b,) Eq. 4, averaged over the groups of a slice; -1 for slices in none."""
-        pairs = self._pairs(seen.ids)
-        if not pairs:
+        if not seen.pairs:
             return np.full(len(seen.ids), -1.0)
         assert self.memory is not None
-        cosines = torch.cat([self.memory.vectors[members] @ seen.vectors[row] for row, members in pairs])
-        sizes = [len(members) for _, members in pairs]
+        cosines = torch.cat([self.memory.vectors[members] @ seen.vectors[row] for row, members in seen.pairs])
+        sizes = [len(members) for _, members in seen.pairs]
         means = np.add.reduceat(cosines.double().cpu().numpy(), np.cumsum([0, *sizes[:-1]])) / sizes
-        rows = [row for row, _ in pairs]
+        rows = [row for row, _ in seen.pairs]
         count = np.bincount(rows, minlength=len(seen.ids))
         return np.where(count > 0, np.bincount(rows, means, len(seen.ids)) / np.maximum(count, 1), -1.0)
 
-    def _probabilities(self, ids: Ids, features: Features, kv: KeyValues, size: torch.Size) -> Tensor:
-        """(b, h, w) of foreground: the mean over a slice's groups; of the slice alone without any to attend to."""
-        pairs = self._pairs(ids) if self.rules.aggregation == "attention" else []
-        count = np.bincount([row for row, _ in pairs], minlength=len(ids))
+    def _probabilities(self, pairs: list[_Pair], features: Features, kv: KeyValues, size: torch.Size) -> Tensor:
+        """(b, h, w) of foreground: the mean over a slice's pairs; of the slice alone if it has none."""
+        count = np.bincount([row for row, _ in pairs], minlength=len(kv.keys))
         whole = self.network.prepare(features)  # what the decoder makes of r3 and r2, once for all groups
-        total = features.r4.new_zeros(len(ids), *size, dtype=torch.float32)
+        total = features.r4.new_zeros(len(count), *size, dtype=torch.float32)
         for some in _evenly(pairs, self.learner.inference_batch):
             rows, members = zip(*some, strict=True)
             taken = _rows(np.array(rows))
