@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint types speed install
+.PHONY: demo test test-slow test-gpu lint types speed install
 
 demo: install  ## Run the main job on generated data.
 	$(BIN)/albench run --strategy star --dataset phantom
@@ -11,6 +11,9 @@ test: install  ## The default tests.
 
 test-slow: install  ## Tests that take minutes or make fresh environments.
 	$(BIN)/pytest -m slow
+
+test-gpu: install  ## Tests on a GPU. Where there is none it is pretended, for which it takes a C++ compiler.
+	PYTHONPATH=tests $(BIN)/pytest -n auto -p pretended_gpu -m gpu
 
 lint: install
 	$(BIN)/ruff check .

@@ -24,6 +24,12 @@ TINY: dict[str, object] = {
 }
 
 
+SMALL_BRATS: dict[str, object] = {  # for what is measured at the size of BraTS
+    **{"data.count": 5, "data.depth": 12, "data.side": 64, "protocol.budget": 4, "protocol.split": [3, 1, 1]},
+    **{"network.backbone": "resnet18", "network.width": 0.125, "network.decoder_width": 8, "network.stem_stride": 2},
+    **{"training.batch_size": 8, "training.epochs": 1},
+}
+
 TINY_TRAINING = {name: value for name, value in TINY.items() if not name.startswith("data.")} | {
     "network.backbone": "resnet18",
     "training.batch_size": 8,

@@ -1,4 +1,4 @@
-"""What this machine can do at most: arithmetic and memory traffic per second, measured."""
+"""What this machine can do at most: arithmetic and memory traffic per second, measured; of its GPU if it has one."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from functools import cache
 
 import torch
 
+from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
 
-_SIDE = 2048
+_SIDE, _PRECISION = (8192, torch.bfloat16) if scene.DEVICE.type == "cuda" else (2048, torch.float32)
 _NUMBERS = 1 << 26  # far more than the caches hold
 
 
 def measure() -> Finding:
-    """A float32 matrix product and a copy of a large array, on the CPU."""
+    """A matrix product in the precision of a training, float32 on a CPU and bfloat16 on a GPU; a copy of an array."""
     rows = [
-        Row("float32 matrix product", Spread.of([peak() / 1e9]), unit="GFLOP/s"),
+        Row(f"{str(_PRECISION).removeprefix('torch.')} matrix product", Spread.of([peak() / 1e9]), unit="GFLOP/s"),
         Row("copy, read and written", Spread.of([bandwidth() / 1e9]), unit="GB/s"),
     ]
     return Finding("What can this machine do at most?", rows)
@@ -24,21 +25,21 @@ def measure() -> Finding:
 
 @cache
 def peak() -> float:
-    """Float32 operations per second of the best of ten large matrix products on the CPU."""
-    first, second = torch.rand(_SIDE, _SIDE), torch.rand(_SIDE, _SIDE)
-    return 2 * _SIDE**3 / min(interleaved({"product": lambda: first @ second}, 10)["product"])
+    """Operations per second of the best of ten large matrix products."""
+    first, second = torch.rand(2, _SIDE, _SIDE, dtype=_PRECISION, device=scene.DEVICE)
+    return 2 * _SIDE**3 / min(interleaved({"product": lambda: first @ second}, 10, scene.DEVICE)["product"])
 
 
 @cache
 def bandwidth() -> float:
     """Bytes per second, read and written, of the best of ten copies."""
-    source = torch.zeros(_NUMBERS)
+    source = torch.zeros(_NUMBERS, device=scene.DEVICE)
     target = torch.empty_like(source)
-    return 2 * 4 * _NUMBERS / min(interleaved({"copy": lambda: target.copy_(source)}, 10)["copy"])
+    return 2 * 4 * _NUMBERS / min(interleaved({"copy": lambda: target.copy_(source)}, 10, scene.DEVICE)["copy"])
 
 
 def seconds_of_arithmetic(flops: float) -> float:
-    """How long so many float32 operations take at least."""
+    """How long so many operations take at least."""
     return flops / peak()
 
 

@@ -12,57 +12,54 @@ from torch import nn
 from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.interleave import Spread, Way, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.config import Network
 from albench.resolve import make_strategy
 from albench.strategy import Round
 
-_UNLABELED = 144
 _LIMITS = {"entropy": "<= 1.05", "margin": "<= 1.05", "mc-dropout": "", "bald": "", "bal": "", "k-center": ""}
 _PASSES = 10
+_SLICES = 1600 if scene.DEVICE.type == "cuda" else 160  # a tenth of them is labeled
 
 
 def measure() -> Finding:
     """Queries over bare forward passes on batches that are already there.
 
-    The phantom's network at 64 x 64, whose pass is so short that all else shows; and the paper's at 240 x 240.
+    On a CPU with the phantom's network at 64 x 64, whose pass is so short that all else shows, and two of them with
+    the paper's at 240 x 240; on a GPU all with the paper's.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(160, 64, Path(folder))
-        ctx = scene.after_training(make_strategy("entropy", {}), prepared, scene.LAPTOP)  # all share its network
-        forward, encode = bare_passes(ctx)
-        ways: dict[str, Way] = {"forward": forward, "encode": encode} | {name: _query(name, ctx) for name in _LIMITS}
-        seconds = interleaved(ways, 11, scene.DEVICE)
+    seconds, slices = _seconds(_SLICES, scene.SIDE, scene.NETWORK, tuple(_LIMITS), 11)
     share = ratio([f - e for f, e in zip(seconds["forward"], seconds["encode"], strict=True)], seconds["forward"])
     sampled = f"<= {1 + _PASSES * share.median:.3g}"
     limits = _LIMITS | {"mc-dropout": sampled, "bald": sampled}
     rows = [Row(name, ratio(seconds[name], seconds["forward"]), limit) for name, limit in limits.items()]
     rows.append(Row("decoder's share of a pass", share))
-    rows.append(
-        Row("a pass, time of a slice", Spread.of([s / _UNLABELED * 1e3 for s in seconds["forward"]]), unit="ms")
-    )
-    rows += _at_the_size_of_the_paper()
+    rows.append(Row("a pass, time of a slice", Spread.of([s / slices * 1e3 for s in seconds["forward"]]), unit="ms"))
+    if scene.NETWORK != scene.PAPER:
+        names = ("entropy", "margin")
+        seconds, _ = _seconds(50, 240, scene.PAPER, names, 3)
+        rows += [
+            Row(f"{name}, ResNet-50 at 240 x 240", ratio(seconds[name], seconds["forward"]), _LIMITS[name])
+            for name in names
+        ]
     return Finding("What does a query cost, in forward passes over the pool?", rows)
 
 
-def _at_the_size_of_the_paper() -> list[Row]:
-    """Queries of 45 slices with ResNet-50."""
-    names = ["entropy", "margin"]
+def _seconds(
+    slices: int, side: int, network: Network, names: tuple[str, ...], repeats: int
+) -> tuple[dict[str, list[float]], int]:
+    """Seconds of a bare pass, of its encoder and of queries; and how many slices are unlabeled."""
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(50, 240, Path(folder))
-        ctx = scene.after_training(make_strategy("entropy", {}), prepared, scene.PAPER)
-        forward, _ = bare_passes(ctx)
-        ways: dict[str, Way] = {"forward": forward} | {name: _query(name, ctx) for name in names}
-        seconds = interleaved(ways, 3, scene.DEVICE)
-    return [
-        Row(f"{name}, ResNet-50 at 240 x 240", ratio(seconds[name], seconds["forward"]), _LIMITS[name])
-        for name in names
-    ]
+        prepared = scene.made_up(slices, side, Path(folder))
+        ctx = scene.after_training(make_strategy("entropy", {}), prepared, network)  # all share its network
+        forward, encode = bare_passes(ctx)
+        ways: dict[str, Way] = {"forward": forward, "encode": encode} | {name: _query(name, ctx) for name in names}
+        return interleaved(ways, repeats, scene.DEVICE), len(ctx.pool.unlabeled)
 
 
 def bare_passes(ctx: Round) -> tuple[Callable[[], None], Callable[[], None]]:
     """A forward pass over as many slices as are unlabeled, and its encoder's part; images are on the device before."""
     learner = ctx.learner
-    size = learner.training.batch_size
-    batches = scene.images_of(ctx, len(ctx.pool.unlabeled)).split(size)
+    batches = scene.images_of(ctx, len(ctx.pool.unlabeled)).split(learner.inference_batch)
     network = learner.network
 
     def over(part: Callable[[torch.Tensor], object]) -> None:

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-import torch
-
+from albench.benchmarks.speed import scene
 from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.cache import prepare
@@ -33,16 +32,15 @@ albench.cli.main()
 
 def measure() -> Finding:
     """Three rounds of entropy on 12 subjects of the phantom, twice; and the start of `albench run`."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ALBENCH_CACHE"] = str(Path(folder) / "cache")
         rest, stored = [], []
         for seed in range(2):
             resolved = resolve("entropy", "phantom", seed=seed, settings=_SETTINGS)
-            out = Path(folder) / "runs"
+            out, execution = Path(folder) / "runs", Execution(scene.DEVICE)
             with _timed_writes() as taken:
                 start = time.perf_counter()
-                store = run(resolved.config, resolved.strategy, resolved.prepared, out, Execution(device), Silent())
+                store = run(resolved.config, resolved.strategy, resolved.prepared, out, execution, Silent())
                 whole = time.perf_counter() - start
             inside = sum(sum(record["cost"]["seconds"].values()) for record in store.records)
             rest.append((whole - inside) / whole * 100)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -76,14 +77,16 @@ def main(name: str, measure: Callable[[], Finding]) -> None:
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     found = measure()
-    print(f"{name}: {'; '.join(map(str, found.rows))}", flush=True)
+    about = machine()
+    gpu = about["hardware"]["gpu"]
+    print(f"{name}{f' on {gpu}' if gpu else ''}: {'; '.join(map(str, found.rows))}", flush=True)
     if arguments.json:
         rows = [dataclasses.asdict(row) | {"kept": row.kept} for row in found.rows]
         content = dataclasses.asdict(found) | {"rows": rows, "load_before": load}
-        write_json(arguments.json, {"name": name, "date": date.today().isoformat(), **content, **machine()})
+        write_json(arguments.json, {"name": name, "date": date.today().isoformat(), **content, **about})
 
 
-def machine() -> dict[str, object]:
+def machine() -> dict[str, Any]:
     """Hardware, versions and commit, without the name of the machine."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {

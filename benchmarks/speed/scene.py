@@ -21,7 +21,10 @@ DEPTH = 50  # slices of a subject
 LAPTOP = Network(backbone="resnet18", width=0.25, decoder_width=32, stem_stride=2)  # that of the phantom
 SMALLEST = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=4)
 PAPER = Network()  # ResNet-50
-TRAINING = Training(batch_size=16, epochs=1, lr=1e-3)
+
+# What suits the device: a GPU is idle most of the time with the phantom's network
+SIDE, NETWORK, BATCH = (240, PAPER, 32) if DEVICE.type == "cuda" else (64, LAPTOP, 16)
+TRAINING = Training(batch_size=BATCH, epochs=1, lr=1e-3)
 
 
 def made_up(slices: int, side: int, folder: Path) -> Prepared:

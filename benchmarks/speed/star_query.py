@@ -20,8 +20,8 @@ def measure() -> Finding:
     """
     strategy = make_strategy("star", {})
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(400, 64, Path(folder))
-        ctx = scene.after_training(strategy, prepared, scene.LAPTOP)
+        prepared = scene.made_up(400, scene.SIDE, Path(folder))
+        ctx = scene.after_training(strategy, prepared, scene.NETWORK)
         ctx.learner.optimize = lambda *arguments, **options: None
         ways = {"bare": bare_passes(ctx)[0], "query": lambda: strategy.query(ctx)}
         seconds = interleaved(ways, 5, scene.DEVICE)

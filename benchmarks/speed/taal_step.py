@@ -21,8 +21,8 @@ def measure() -> Finding:
     """A step on b labeled and b unlabeled slices over a bare step on 2 b slices and 3 bare forward passes of b."""
     strategy = make_strategy("taal", {})
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(160, 64, Path(folder))
-        ctx = scene.make_round(strategy, prepared, scene.LAPTOP)
+        prepared = scene.made_up(160, scene.SIDE, Path(folder))
+        ctx = scene.make_round(strategy, prepared, scene.NETWORK)
         learner, size = ctx.learner, ctx.learner.training.batch_size
         images = scene.images_of(ctx, 2 * size)
         step, _ = bare(ctx, images)
