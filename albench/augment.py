@@ -9,6 +9,8 @@ from monai.networks.layers.simplelayers import separable_filtering
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from albench.device import send
+
 _BLUR_SIGMA = 1.1  # of a 5-tap kernel, by OpenCV's rule 0.3 ((k - 1) / 2 - 1) + 0.8
 
 
@@ -37,10 +39,10 @@ def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
 
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for intensities and positions
         if blur.any():
-            chosen = blur.nonzero()[:, 0].to(images.device)  # rows, since a device would have to count a mask first
+            chosen = send(blur.nonzero()[:, 0], images.device)  # rows, since a device would have to count a mask first
             images = images.clone()
-            images[chosen] = separable_filtering(images[chosen], [_kernel().to(images)] * 2, mode="reflect")
-        matrices = _matrices(angles, flip_x, flip_y, images.shape[-2:]).to(images)
+            images[chosen] = separable_filtering(images[chosen], [_kernel(images.device)] * 2, mode="reflect")
+        matrices = send(_matrices(angles, flip_x, flip_y, images.shape[-2:]), images.device)
         grid = affine_grid(matrices, list(images.shape), align_corners=False)
         turned = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
         labels = grid_sample(torch.cat([masks, valid], 1), grid, mode="nearest", align_corners=False)
@@ -61,6 +63,6 @@ def _matrices(angles: Tensor, flip_x: Tensor, flip_y: Tensor, size: torch.Size) 
     )
 
 
-def _kernel() -> Tensor:
-    taps = torch.exp(-0.5 * (torch.arange(-2.0, 3.0) / _BLUR_SIGMA) ** 2)
+def _kernel(device: torch.device) -> Tensor:
+    taps = torch.exp(-0.5 * (torch.arange(-2.0, 3.0, device=device) / _BLUR_SIGMA) ** 2)
     return taps / taps.sum()

@@ -1,8 +1,12 @@
-"""Where to compute."""
+"""Where to compute, and how values get there."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from albench.crew import usable_cores
 from albench.errors import ConfigError
@@ -31,6 +35,16 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(f"--device must be there, got '{name}' and this machine has {count} CUDA devices: use cpu")
     return device
+
+
+def send(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+    """Values of the CPU as a tensor on a device.
+
+    A plain copy to a GPU makes the CPU wait until the GPU has done all that was asked of it; from pinned memory it need
+    not, and the GPU is not idle while the CPU prepares what comes next.
+    """
+    tensor = torch.as_tensor(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def places(device: torch.device, cpus: int) -> int:

@@ -20,6 +20,7 @@ from torch.nn.functional import interpolate
 from albench.augment import augment
 from albench.config import Training
 from albench.data import LabeledStack, SliceStack
+from albench.device import send
 from albench.errors import StrategyError
 from albench.losses import focal
 from albench.masks import Ids, Mask
@@ -161,11 +162,11 @@ class Learner:
         """
         ids = np.array(sorted(examples), dtype=np.int64)
         masks = np.stack([examples[int(i)] for i in ids]) if len(ids) else np.empty(0, dtype=np.uint8)
-        targets = torch.from_numpy(masks).to(self.device)
+        targets = send(masks, self.device)
         unlabeled = self._unlabeled_batches()
 
         def step(rows: Ids, epoch: int) -> Tensor:
-            chosen = targets[torch.from_numpy(rows).to(self.device)]
+            chosen = targets[send(rows, self.device)]
             batch = self._batch(self._images(self.slices, ids[rows]), chosen, augmented=self.training.augment)
             return loss(self.network, batch, unlabeled, epoch)
 
@@ -325,12 +326,11 @@ class Learner:
                 with self.autocast():
                     logits = self.network(batch.images)
                 parts.append((batch.supervised(logits), batch.valid.sum()))
-        pixels = [float(valid) for _, valid in parts]  # read at the end: the device does not wait for the CPU
-        return sum(float(loss) * valid for (loss, _), valid in zip(parts, pixels, strict=True)) / sum(pixels)
+        return mean_over_pixels(parts)
 
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented on demand."""
-        return self._batch(self._images(slices, ids), torch.from_numpy(masks).to(self.device), augmented=augmented)
+        return self._batch(self._images(slices, ids), send(masks, self.device), augmented=augmented)
 
     def autocast(self) -> torch.autocast:
         """bfloat16 where the device is fast at it."""
@@ -368,7 +368,7 @@ class Learner:
         images = self._resident.batch(slices.images, slices.rows[ids]).float()
         images = images.contiguous(memory_format=self._memory)
         height, width = images.shape[-2:]
-        valid = torch.from_numpy(slices.valid[ids]).to(self.device)
+        valid = send(slices.valid[ids], self.device)
         inside_y = torch.arange(height, device=self.device) < valid[:, :1]
         inside_x = torch.arange(width, device=self.device) < valid[:, 1:]
         return Images(images, (inside_y[:, None, :, None] & inside_x[:, None, None, :]).float())
@@ -407,6 +407,15 @@ def _room(count: int, like: Tensor) -> Tensor:
     last = like.ndim == 4 and like.is_contiguous(memory_format=torch.channels_last)
     memory = torch.channels_last if last else torch.contiguous_format
     return torch.empty(count, *like.shape[1:], dtype=like.dtype, device=like.device, memory_format=memory)
+
+
+def mean_over_pixels(parts: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """The mean loss of batches, from the mean and the number of pixels of each.
+
+    They are read at the end: reading one makes the CPU wait for the device, and then the device for the CPU.
+    """
+    losses, pixels = (torch.stack(values).tolist() for values in zip(*parts, strict=True))
+    return sum(loss * count for loss, count in zip(losses, pixels, strict=True)) / sum(pixels)
 
 
 def _mean(losses: Sequence[Tensor], sizes: Sequence[int], rule: str, lr: float) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from albench.device import send
 from albench.learner import Learner, chunks, evaluating, joined
 from albench.masks import Ids, Mask
 from albench.networks import Features
@@ -73,5 +74,6 @@ def side_by_side(memory: Memory, members: Sequence[Ids]) -> tuple[KeyValues, Ten
     present = np.arange(count.max()) < count[:, None]
     index = np.zeros(present.shape, dtype=np.int64)
     index[present] = np.concatenate(members)
-    valid = memory.inside[index] & torch.from_numpy(present).to(memory.inside.device)[:, :, None]
-    return KeyValues(*(part[index].flatten(1, 2) for part in memory.kv)), valid.flatten(1)
+    chosen, there = (send(values, memory.inside.device) for values in (index, present))
+    valid = memory.inside[chosen] & there[:, :, None]
+    return KeyValues(*(part[chosen].flatten(1, 2) for part in memory.kv)), valid.flatten(1)

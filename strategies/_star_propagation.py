@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from albench.acquisition import Scores, foreground, mean_over_valid
+from albench.device import send
 from albench.learner import Images, Learner
 from albench.masks import Ids, Mask, PackedMasks
 from albench.networks import Features, Prepared
@@ -239,10 +240,12 @@ class _Block:
         if not seen.pairs:
             return np.full(len(seen.ids), -1.0)
         assert self.memory is not None
-        cosines = torch.cat([self.memory.vectors[members] @ seen.vectors[row] for row, members in seen.pairs])
-        sizes = [len(members) for _, members in seen.pairs]
-        means = np.add.reduceat(cosines.double().cpu().numpy(), np.cumsum([0, *sizes[:-1]])) / sizes
-        rows = [row for row, _ in seen.pairs]
+        device = seen.vectors.device
+        rows, sizes = np.array([(row, len(members)) for row, members in seen.pairs]).T
+        labeled = self.memory.vectors[send(np.concatenate([members for _, members in seen.pairs]), device)]
+        others = seen.vectors[send(np.repeat(rows, sizes), device)]
+        cosines = (labeled * others).sum(1)  # no matrix product, which rounds by where a slice comes
+        means = np.add.reduceat(cosines.double().cpu().numpy(), np.cumsum(sizes) - sizes) / sizes
         count = np.bincount(rows, minlength=len(seen.ids))
         return np.where(count > 0, np.bincount(rows, means, len(seen.ids)) / np.maximum(count, 1), -1.0)
 
@@ -252,20 +255,20 @@ class _Block:
         whole = self.network.prepare(features)  # what the decoder makes of r3 and r2, once for all groups
         total = features.r4.new_zeros(len(count), *size, dtype=torch.float32)
         for some in _evenly(pairs, self.learner.inference_batch):
-            rows, members = zip(*some, strict=True)
-            taken = _rows(np.array(rows))
+            rows, members = np.array([row for row, _ in some]), [members for _, members in some]
+            taken = _rows(rows, total.device)
             assert self.memory is not None
             memory, valid = side_by_side(self.memory, members)
             r4 = aggregate(KeyValues(*(part[taken] for part in kv)), memory, valid, features.r4.shape[-2:])
-            total.index_add_(0, torch.tensor(rows, device=total.device), self._decode(whole, taken, size, r4))
+            total.index_add_(0, send(rows, total.device), self._decode(whole, taken, size, r4))
         alone = np.flatnonzero(count == 0)
         if len(alone):
-            taken = _rows(alone)
+            taken = _rows(alone, total.device)
             total[taken] = self._decode(whole, taken, size)
-        return total / torch.from_numpy(count).to(total).clamp_min(1)[:, None, None]
+        return total / send(np.maximum(count, 1), total.device)[:, None, None]
 
     def _decode(
-        self, whole: Features | Prepared, rows: Ids | slice, size: torch.Size, r4: Tensor | None = None
+        self, whole: Features | Prepared, rows: Tensor | slice, size: torch.Size, r4: Tensor | None = None
     ) -> Tensor:
         """(k, h, w) of foreground in some rows, with another r4 if there is one."""
         part = type(whole)(*(maps[rows] for maps in whole))
@@ -286,16 +289,17 @@ class _Block:
         members = self.members[int(seen.ids[row])][0]
         kv, valid = side_by_side(self.memory, [members])
         weights = attention_map(seen.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
-        whole = torch.from_numpy(mask).to(weights.device).float()
+        whole = send(mask, weights.device).float()
         share = interpolate(whole[None, None], seen.size, mode="area").flatten()
         looked = (share @ weights / share.sum()).reshape(len(members), *seen.size).cpu().numpy()
         return Attention(int(seen.ids[row]), self.memory.ids[members], looked, int(mask.sum()))
 
 
-def _rows(rows: Ids) -> Ids | slice:
+def _rows(rows: Ids, device: torch.device) -> Tensor | slice:
     """What takes some elements of the first dimension: a slice, which copies nothing, if they are consecutive."""
     first, last = int(rows[0]), int(rows[-1])
-    return slice(first, last + 1) if last - first + 1 == len(rows) and (np.diff(rows) == 1).all() else rows
+    consecutive = last - first + 1 == len(rows) and (np.diff(rows) == 1).all()
+    return slice(first, last + 1) if consecutive else send(rows, device)
 
 
 def _evenly(pairs: list[T], size: int) -> Iterator[list[T]]:

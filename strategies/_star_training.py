@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from albench.augment import augment
-from albench.learner import Batch, Learner, chunks, evaluating
+from albench.learner import Batch, Learner, chunks, evaluating, mean_over_pixels
 from albench.losses import focal
 from albench.masks import Ids
 from albench.strategies._star_network import StarNetwork
@@ -63,17 +63,15 @@ def train_propagation(
             return _loss(network, train, rows, loss, augmented=learner.training.augment)[0]
 
     def validation_loss() -> float:
-        total = pixels = 0.0
         with evaluating(*network.modules()), torch.no_grad(), learner.autocast():
-            for rows in chunks(np.arange(len(val.ids)), learner.training.batch_size):
-                value, valid = _loss(network, val, rows, loss, augmented=False)
-                total, pixels = total + float(value) * valid, pixels + valid
-        return total / pixels
+            batches = chunks(np.arange(len(val.ids)), learner.training.batch_size)
+            parts = [_loss(network, val, rows, loss, augmented=False) for rows in batches]
+        return mean_over_pixels(parts)
 
     learner.optimize(step, len(train.ids), validation_loss, purpose="propagation", lr=lr, patience=patience)
 
 
-def _loss(network: StarNetwork, pairs: Pairs, rows: Ids, loss: PairLoss, *, augmented: bool) -> tuple[Tensor, float]:
+def _loss(network: StarNetwork, pairs: Pairs, rows: Ids, loss: PairLoss, *, augmented: bool) -> tuple[Tensor, Tensor]:
     """The propagation loss of a batch of pairs, averaged over valid pixels, and the number of these."""
     memory, query = (pairs.batch(ids) for ids in pairs.ids[rows].T)
     images, masks = torch.cat([memory.images, query.images], 1), torch.cat([memory.masks, query.masks], 1)
@@ -84,5 +82,5 @@ def _loss(network: StarNetwork, pairs: Pairs, rows: Ids, loss: PairLoss, *, augm
     logits = network.propagate(image, memory_image, masks[:, :1], valid)
     target = masks[:, 1:]
     if loss == "focal":
-        return query.criterion(logits, target, valid), float(valid.sum())
-    return focal(logits, target, valid, alpha=1, gamma=0), float(valid.sum())  # this is binary cross-entropy
+        return query.criterion(logits, target, valid), valid.sum()
+    return focal(logits, target, valid, alpha=1, gamma=0), valid.sum()  # this is binary cross-entropy

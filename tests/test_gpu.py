@@ -61,6 +61,44 @@ def test_every_strategy_runs_to_the_end(gpu, tmp_path, name):
     assert all(record["cost"]["peak_device_memory"] > 0 for record in records)
 
 
+@pytest.mark.parametrize("name", ["random", "taal", "star"])
+def test_a_training_step_does_not_wait_for_the_device(gpu, tmp_path, monkeypatch, name):
+    steps, optimize = [], Learner.optimize
+
+    def watched(learner, step, *arguments, **options):
+        def quiet(rows, epoch):
+            steps.append(epoch)
+            torch.cuda.set_sync_debug_mode("error" if len(steps) > 1 else "default")  # the first brings the images
+            try:
+                return step(rows, epoch)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        return optimize(learner, quiet, *arguments, **options)
+
+    monkeypatch.setattr(Learner, "optimize", watched)
+    resolved = resolve(name, "phantom", settings=TINY)
+    run(resolved.config, resolved.strategy, resolved.prepared, tmp_path, Execution(gpu, share=False), Silent())
+    assert len(steps) > 10
+
+
+def test_waiting_is_told(gpu):
+    there = torch.ones(3, device=gpu)
+    for wait in (
+        lambda: torch.ones(2).to(gpu),
+        there.tolist,
+        there.sum().item,
+        lambda: there[torch.tensor([0])],
+        lambda: there[there > 0],
+    ):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            with pytest.raises(RuntimeError, match="synchronizing CUDA operation"):
+                wait()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 def test_probabilities_are_those_of_a_cpu_to_bfloat16(gpu, make_round):
     here, there = make_round(), on(gpu, make_round())
     ids = here.pool.unlabeled

@@ -270,7 +270,7 @@ def test_nothing_is_predicted_in_the_padding(star_round):
 @pytest.mark.parametrize("rows", [[3], [1, 2, 3], [0, 2], [2, 1], [0, 0, 2], [1, 1]])
 def test_rows_are_taken_in_their_order_and_without_a_copy_if_they_are_consecutive(rows):
     part = torch.arange(8.0).view(4, 2)
-    taken = part[propagation._rows(np.array(rows))]
+    taken = part[propagation._rows(np.array(rows), part.device)]
     assert torch.equal(taken, torch.stack([part[row] for row in rows]))
     consecutive = rows == list(range(rows[0], rows[0] + len(rows)))
     assert (taken.untyped_storage().data_ptr() == part.untyped_storage().data_ptr()) == consecutive

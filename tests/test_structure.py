@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "pool",
         "masks",
         "errors",
+        "device",
     },
     "albench.datasets": {"data", "errors", "masks", "registry"},
     "albench.benchmarks": {  # runs and where they are kept, nothing of methods

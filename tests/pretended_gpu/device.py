@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -59,33 +60,65 @@ class _Everything(TorchDispatchMode):
         return _call(func, args, kwargs or {})
 
 
-def _call(func: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]) -> object:
+def _call(func: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> object:
     """Do on the CPU what would be done on the device.
 
     Raises:
-        RuntimeError: tensors of both, or a generator of the CPU for the device.
+        RuntimeError: tensors of both, a generator of the CPU for the device, or the CPU would wait and must not.
     """
     name = func._schema.name  # type: ignore[attr-defined]
     values = tree_leaves((args, kwargs))
     if kwargs.get("device") is not None:
-        remote = torch.device(kwargs["device"]).type == "cuda"  # type: ignore[arg-type]
+        remote = torch.device(kwargs["device"]).type == "cuda"
         kwargs = {**kwargs, "device": torch.device("cpu")}
     elif name == "aten::copy_":
         remote = isinstance(args[0], Remote)
     else:
         remote = any(isinstance(value, Remote) for value in values)
-        bound = tree_leaves((args[0], *args[2:])) if name in _INDEXING else values  # an index may be on the CPU
-        if remote and any(
-            isinstance(value, Tensor) and value.ndim and not isinstance(value, Remote) for value in bound
-        ):
+        meeting = tree_leaves((args[0], *args[2:])) if name in _INDEXING else values  # an index may be anywhere
+        if remote and any(_is_of_cpu(value) and value.ndim for value in meeting):
             raise RuntimeError(f"Expected all tensors to be on the same device, but {name} got some of the CPU")
     if remote and any(isinstance(value, torch.Generator) for value in values):
         raise RuntimeError(f"Expected a 'cuda' device type for generator in {name} but found 'cpu'")
+    if _sync.forbidden and _waits(name, args, kwargs, remote=remote):
+        raise RuntimeError(f"called a synchronizing CUDA operation, {name}")
+    if name == "aten::_pin_memory":
+        return args[0]
     result = func(*tree_map(_local, args), **tree_map(_local, dict(kwargs)))
     return return_and_correct_aliasing(func, args, kwargs, tree_map(_remote, result)) if remote else result
 
 
 _INDEXING = ("aten::index", "aten::index_put_", "aten::_index_put_impl_")
+_COPYING = {"aten::_to_copy": 0, "aten::copy_": 1}  # where the source is among the arguments
+_READING = ("aten::_local_scalar_dense", "aten::nonzero", "aten::bincount", "aten::masked_select")
+
+
+def _waits(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, remote: bool) -> bool:
+    """Whether the CPU waits here until the device has done all that was asked of it."""
+    if name in _COPYING:
+        return _is_of_cpu(args[_COPYING[name]]) == remote and not kwargs.get("non_blocking")
+    if not remote:
+        return False
+    if name in _INDEXING:  # an index of the CPU is copied, a mask is counted
+        return any(_is_of_cpu(index) or index.dtype == torch.bool for index in args[1] if index is not None)
+    return name in _READING
+
+
+class _Sync:
+    """What `torch.cuda.set_sync_debug_mode` has set."""
+
+    forbidden = False
+
+    def set(self, mode: str) -> None:
+        """Forbid the CPU to wait with `error`, allow it with `default`."""
+        self.forbidden = mode == "error"
+
+
+_sync = _Sync()
+
+
+def _is_of_cpu(value: object) -> bool:
+    return isinstance(value, Tensor) and not isinstance(value, Remote)
 
 
 def _local(value: object) -> object:
@@ -117,6 +150,7 @@ def pretending() -> Iterator[torch.device]:
     with ExitStack() as stack:
         for name, answer in _ANSWERS.items():
             stack.enter_context(patch(f"torch.cuda.{name}", lambda *args, answer=answer, **options: answer))
+        stack.enter_context(patch("torch.cuda.set_sync_debug_mode", _sync.set))
         stack.enter_context(patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
         before = torch._C._only_lift_cpu_tensors()
         stack.callback(torch._C._set_only_lift_cpu_tensors, before)
