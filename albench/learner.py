@@ -338,11 +338,11 @@ class Learner:
 
     @property
     def inference_batch(self) -> int:
-        """Slices of a batch without gradients: on a GPU as many as keep it busy, on a CPU what the caches hold."""
-        if self.device.type != "cuda":
-            return self.training.batch_size
-        _, height, width = self.slices.shape
-        return max(self.training.batch_size, _PIXELS // (height * width))
+        """Slices of a batch without gradients: on a CPU what the caches hold, on a GPU as many again.
+
+        It keeps no activations, so it fits into the memory of a GPU that a training step fits into.
+        """
+        return self.training.batch_size * (2 if self.device.type == "cuda" else 1)
 
     def _copy(self) -> dict[str, Tensor]:
         """The network's weights and running statistics, on the device."""
@@ -382,9 +382,6 @@ class Learner:
                 if self.training.augment:
                     images, _, valid = augment(images, valid, valid)
                 yield Images(images, valid)
-
-
-_PIXELS = 1 << 22  # of a batch without gradients on a GPU
 
 
 def joined(parts: Iterator[tuple[Tensor, ...]], count: int) -> tuple[Tensor, ...]:

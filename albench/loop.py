@@ -16,7 +16,7 @@ from albench.cache import Prepared
 from albench.config import RunConfig
 from albench.cost import Clock, environment
 from albench.data import split_volumes
-from albench.errors import StrategyError
+from albench.errors import ConfigError, StrategyError
 from albench.evaluation import Evaluation, evaluate, showcase
 from albench.learner import Learner, Weights
 from albench.masks import Mask
@@ -193,8 +193,14 @@ class _Bench:
     def phase(self, ctx: Round, name: str) -> Iterator[None]:
         """Tell the display, and seed torch's generators for what the strategy draws itself."""
         self.display.phase(ctx.index, name)
-        with self.streams.torch(name, ctx.index):
-            yield
+        try:
+            with self.streams.torch(name, ctx.index):
+                yield
+        except torch.cuda.OutOfMemoryError as error:
+            raise ConfigError(
+                f"a batch must fit into the memory of the GPU, in {name} of round {ctx.index} it does not with "
+                f"training.batch_size={self.config.training.batch_size}: lower it, or let fewer runs share the GPU"
+            ) from error
 
     def record(self, ctx: Round, query: Query, test: Evaluation, val: Evaluation, fits: int) -> Record:
         """What was measured in a round; of the trainings in the log, the first `fits` belong to `fit`."""

@@ -14,7 +14,7 @@ from samples import TINY, without_times
 
 import albench
 from albench import loop
-from albench.errors import StrategyError
+from albench.errors import ConfigError, StrategyError
 from albench.learner import Weights
 from albench.loop import Execution, Silent
 from albench.pool import Oracle
@@ -255,6 +255,22 @@ def test_a_bad_answer_in_a_later_round_leaves_the_earlier_ones(play, tmp_path):
     assert [path.name for path in (records.parent / "rounds").iterdir()] == ["00"]
     resumed = play(Scripted())
     assert len(resumed.records) == 3
+
+
+def test_a_gpu_that_is_too_small_is_told_in_one_sentence_and_the_rounds_before_are_kept(play, tmp_path):
+    def too_large(ctx):
+        if ctx.index == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 12.00 GiB.")
+        return first(ctx)
+
+    sentence = (
+        r"^a batch must fit into the memory of the GPU, in query of round 1 it does not with training.batch_size=8: "
+        r"lower it, or let fewer runs share the GPU$"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        play(Scripted(too_large))
+    (records,) = tmp_path.rglob("rounds.jsonl")
+    assert len(read_records(records.parent)) == 1
 
 
 def test_pseudo_labels_live_for_one_round_and_those_that_were_bought_are_dropped(play):
