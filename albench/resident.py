@@ -43,4 +43,8 @@ class Resident:
 
 
 def _free(device: torch.device) -> int:
-    return int(torch.cuda.mem_get_info(device)[0] * _SHARE) if device.type == "cuda" else 0
+    """Bytes that images may take there."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.empty_cache()  # of an earlier run in this process, whose memory does not count as free else
+    return int(torch.cuda.mem_get_info(device)[0] * _SHARE)

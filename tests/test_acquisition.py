@@ -42,6 +42,18 @@ def test_entropy_equals_scipy():
     np.testing.assert_allclose(binary_entropy(torch.from_numpy(probs)).numpy(), expected, rtol=1e-12)
 
 
+def test_gradients_of_the_divergence_are_finite_where_a_sigmoid_has_reached_0_or_1():
+    logits = torch.tensor([[30.0, -120.0, 2.0]], requires_grad=True)
+    probs = torch.sigmoid(logits)
+    assert probs[0, :2].tolist() == [1.0, 0.0]
+    others = torch.tensor([[0.9, 0.1, 0.3]])
+    weighted_jsd(torch.cat([probs, others]), 0.75).sum().backward()
+    assert logits.grad[0, :2].tolist() == [0.0, 0.0]
+    p, q = probs[0, 2].item(), (probs[0, 2].item() + 0.3) / 2
+    slope = 0.75 / 2 * np.log((1 - q) / q) - 0.25 / 2 * np.log((1 - p) / p)  # d/dp of Eq. 1 with two views
+    assert logits.grad[0, 2].item() == pytest.approx(slope * p * (1 - p), rel=1e-4)
+
+
 def test_margin_is_0_at_one_half_and_1_when_certain():
     assert margin(torch.tensor([0.5, 0.0, 1.0, 0.75])).tolist() == [0.0, 1.0, 1.0, 0.5]
 

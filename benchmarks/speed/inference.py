@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -28,21 +28,22 @@ def measure() -> Finding:
     the paper's at 240 x 240; on a GPU all with the paper's.
     """
     seconds, _ = _seconds(_SLICES, scene.SIDE, scene.NETWORK, tuple(_CHEAP), 41)
-    rows = [Row(name, ratio(seconds[name], seconds["forward"]), limit) for name, limit in _CHEAP.items()]
+    rows = _rows(seconds, _CHEAP)
     seconds, slices = _seconds(_SLICES, scene.SIDE, scene.NETWORK, ("mc-dropout", "bald", "bal", "k-center"), 11)
     share = ratio([f - e for f, e in zip(seconds["forward"], seconds["encode"], strict=True)], seconds["forward"])
     sampled = f"<= {1 + _PASSES * share.median:.3g}"
-    limits = {"mc-dropout": sampled, "bald": sampled, "bal": "", "k-center": ""}
-    rows += [Row(name, ratio(seconds[name], seconds["forward"]), limit) for name, limit in limits.items()]
+    rows += _rows(seconds, {"mc-dropout": sampled, "bald": sampled, "bal": "", "k-center": ""})
     rows.append(Row("decoder's share of a pass", share))
     rows.append(Row("a pass, time of a slice", Spread.of([s / slices * 1e3 for s in seconds["forward"]]), unit="ms"))
     if scene.NETWORK != scene.PAPER:
         seconds, _ = _seconds(50, 240, scene.PAPER, tuple(_CHEAP), 3)
-        rows += [
-            Row(f"{name}, ResNet-50 at 240 x 240", ratio(seconds[name], seconds["forward"]), limit)
-            for name, limit in _CHEAP.items()
-        ]
+        rows += _rows(seconds, _CHEAP, ", ResNet-50 at 240 x 240")
     return Finding("What does a query cost, in forward passes over the pool?", rows)
+
+
+def _rows(seconds: Mapping[str, list[float]], limits: Mapping[str, str], where: str = "") -> list[Row]:
+    """Queries in forward passes, each with its limit."""
+    return [Row(name + where, ratio(seconds[name], seconds["forward"]), limit) for name, limit in limits.items()]
 
 
 def _seconds(

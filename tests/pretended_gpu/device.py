@@ -129,6 +129,7 @@ def _remote(value: object) -> object:
     return Remote(value) if isinstance(value, Tensor) and not isinstance(value, Remote) else value
 
 
+_SILENT = ("_lazy_init", "set_rng_state", "manual_seed_all", "synchronize", "reset_peak_memory_stats", "empty_cache")
 _ANSWERS: Mapping[str, object] = {
     "is_available": True,
     "device_count": 1,
@@ -140,7 +141,7 @@ _ANSWERS: Mapping[str, object] = {
     "is_bf16_supported": True,
     "is_current_stream_capturing": False,
     "_is_in_bad_fork": False,
-    **dict.fromkeys(("_lazy_init", "set_rng_state", "manual_seed_all", "synchronize", "reset_peak_memory_stats")),
+    **dict.fromkeys(_SILENT),
 }
 
 
