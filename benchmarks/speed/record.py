@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -75,14 +76,15 @@ def main(name: str, measure: Callable[[], Finding]) -> None:
     parser = argparse.ArgumentParser(description=measure.__doc__)
     parser.add_argument("--json", type=Path, help="where to write the record")
     arguments = parser.parse_args()
-    load = os.getloadavg()[0]
+    load, start = os.getloadavg()[0], time.perf_counter()
     found = measure()
+    took = time.perf_counter() - start
     about = machine()
     gpu = about["hardware"]["gpu"]
     print(f"{name}{f' on {gpu}' if gpu else ''}: {'; '.join(map(str, found.rows))}", flush=True)
     if arguments.json:
         rows = [dataclasses.asdict(row) | {"kept": row.kept} for row in found.rows]
-        content = dataclasses.asdict(found) | {"rows": rows, "load_before": load}
+        content = dataclasses.asdict(found) | {"rows": rows, "load_before": load, "took_s": took}
         write_json(arguments.json, {"name": name, "date": date.today().isoformat(), **content, **about})
 
 
