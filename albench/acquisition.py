@@ -20,16 +20,14 @@ from albench.masks import Ids
 Aggregation = Literal["mean", "sum", "top"]
 Scores = NDArray[np.float64]
 
-_TINY = torch.finfo(torch.float32).tiny
-
 
 def binary_entropy(probs: Tensor) -> Tensor:
     """Entropy in nats of a Bernoulli distribution, `-p ln p - (1-p) ln(1-p)`, 0 at 0 and 1. Any shape.
 
     Its gradient is finite everywhere. That of `torch.special.entr` is infinite at 0, which a sigmoid turns into NaN.
     """
-    rest = 1 - probs
-    return -(probs * probs.clamp_min(_TINY).log() + rest * rest.clamp_min(_TINY).log())
+    rest, tiny = 1 - probs, torch.finfo(probs.dtype).tiny
+    return -(probs * probs.clamp_min(tiny).log() + rest * rest.clamp_min(tiny).log())
 
 
 def margin(probs: Tensor) -> Tensor:

@@ -31,9 +31,10 @@ from albench.acquisition import (
 )
 
 
-def test_entropy_of_one_half_is_ln_2_and_of_certainty_is_0():
-    assert binary_entropy(torch.tensor([0.5])).item() == pytest.approx(np.log(2))
-    assert binary_entropy(torch.tensor([0.0, 1.0])).tolist() == [0.0, 0.0]
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_entropy_of_one_half_is_ln_2_and_of_certainty_is_0(dtype):
+    assert binary_entropy(torch.tensor([0.5], dtype=dtype)).item() == pytest.approx(np.log(2), abs=torch.finfo(dtype).eps)
+    assert binary_entropy(torch.tensor([0.0, 1.0], dtype=dtype)).tolist() == [0.0, 0.0]
 
 
 def test_entropy_equals_scipy():
