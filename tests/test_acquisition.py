@@ -33,8 +33,9 @@ from albench.acquisition import (
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_entropy_of_one_half_is_ln_2_and_of_certainty_is_0(dtype):
-    assert binary_entropy(torch.tensor([0.5], dtype=dtype)).item() == pytest.approx(np.log(2), abs=torch.finfo(dtype).eps)
-    assert binary_entropy(torch.tensor([0.0, 1.0], dtype=dtype)).tolist() == [0.0, 0.0]
+    coin, certain = torch.tensor([0.5], dtype=dtype), torch.tensor([0.0, 1.0], dtype=dtype)
+    assert binary_entropy(coin).item() == pytest.approx(np.log(2), abs=torch.finfo(dtype).eps)
+    assert binary_entropy(certain).tolist() == [0.0, 0.0]
 
 
 def test_entropy_equals_scipy():
