@@ -38,7 +38,7 @@ def measure() -> Finding:
     rows.append(Row("decoder's share of a pass", share))
     rows.append(Row("a pass, time of a slice", Spread.of([s / slices * 1e3 for s in seconds["forward"]]), unit="ms"))
     if scene.NETWORK != scene.PAPER:
-        seconds, _ = _seconds(50, 240, scene.PAPER, tuple(_CHEAP), 5)
+        seconds, _ = _seconds(34, 240, scene.PAPER, tuple(_CHEAP), 5)
         rows += _rows(seconds, _CHEAP, ", ResNet-50 at 240 x 240")
     return Finding("What does a query cost, in forward passes over the pool?", rows)
 

@@ -16,7 +16,7 @@ from albench.strategy import Round, Strategy
 from albench.streams import Streams
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-DEPTH = 50  # slices of a subject
+DEPTH = 50  # slices of a subject, at most
 
 LAPTOP = Network(backbone="resnet18", width=0.25, decoder_width=32, stem_stride=2)  # that of the phantom
 SMALLEST = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=4)
@@ -28,9 +28,10 @@ TRAINING = Training(batch_size=BATCH, epochs=1, lr=1e-3)
 
 
 def made_up(slices: int, side: int, folder: Path) -> Prepared:
-    """A prepared set on disk of smooth noise with a bright square, subjects of DEPTH slices; the last one validates."""
-    count = -(-slices // DEPTH) + 1
-    total = count * DEPTH
+    """A prepared set on disk of smooth noise with a bright square; the last subject validates."""
+    depth = min(slices, DEPTH)
+    count = -(-slices // depth) + 1
+    total = count * depth
     rng = np.random.default_rng(0)
     coarse = rng.normal(size=(64, 1, side // 8, side // 8))
     texture = coarse.repeat(8, 2).repeat(8, 3) + 0.3 * rng.normal(size=(64, 1, side, side))
@@ -49,7 +50,7 @@ def made_up(slices: int, side: int, folder: Path) -> Prepared:
         images=np.load(folder / "images.npy", mmap_mode="r"),
         masks=np.load(folder / "masks.npy", mmap_mode="r"),
         subjects=tuple(f"s{index:05d}" for index in range(count)),
-        counts=np.full(count, DEPTH),
+        counts=np.full(count, depth),
         valid=np.full((count, 2), side),
         spacing=np.ones((count, 3)),
         persons=tuple(f"s{index:05d}" for index in range(count)),
