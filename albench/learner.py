@@ -369,9 +369,9 @@ class Learner:
         images = images.contiguous(memory_format=self._memory)
         height, width = images.shape[-2:]
         valid = send(slices.valid[ids], self.device)
-        inside_y = torch.arange(height, device=self.device) < valid[:, :1]
-        inside_x = torch.arange(width, device=self.device) < valid[:, 1:]
-        return Images(images, (inside_y[:, None, :, None] & inside_x[:, None, None, :]).float())
+        inside_y = (torch.arange(height, device=self.device) < valid[:, :1]).float()
+        inside_x = (torch.arange(width, device=self.device) < valid[:, 1:]).float()
+        return Images(images, inside_y[:, None, :, None] * inside_x[:, None, None, :])
 
     def _unlabeled_batches(self) -> Iterator[Images]:
         """An endless shuffled stream over all training slices, augmented as in training and read when pulled."""
