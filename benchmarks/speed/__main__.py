@@ -54,7 +54,7 @@ def main() -> int:
     about = machine()
     hardware = about["hardware"]
     text = f"{hardware['gpu'] or hardware['cpu']}-{hardware['cores']}-cores".lower()
-    name = f"{datetime.now():%Y-%m-%d-%H%M}-{re.sub('[^a-z0-9]+', '-', text)}.json"
+    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{re.sub('[^a-z0-9]+', '-', text)}.json"
     write_json(arguments.records / name, about | {"findings": found})
     print(f"record: {arguments.records / name}")
     return int(failed)
