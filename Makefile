@@ -13,7 +13,7 @@ test-slow: install  ## Tests that take minutes or make fresh environments.
 	$(BIN)/pytest -m slow
 
 test-gpu: install  ## Tests on a GPU. Where there is none it is pretended, for which it takes a C++ compiler.
-	PYTHONPATH=tests $(BIN)/pytest -n auto -p pretended_gpu -m gpu
+	PYTHONPATH=tests $(BIN)/pytest -n auto -p support.pretended_gpu -m gpu
 
 lint: install
 	$(BIN)/ruff check .

@@ -12,24 +12,24 @@ import numpy as np
 import torch
 from torch import nn
 
-from albench.cache import Prepared
 from albench.config import RunConfig
-from albench.cost import Clock, environment
 from albench.data import split_volumes
+from albench.data.prepared import Prepared
 from albench.errors import ConfigError, StrategyError
-from albench.evaluation import Evaluation, evaluate, showcase
-from albench.learner import Learner, Weights
 from albench.masks import Mask
-from albench.networks import Task
-from albench.pictures import Arrays, pictures
 from albench.pool import Oracle, Pool, anchors
 from albench.query import Query, check_query
-from albench.resident import Resident
-from albench.round_zero import FOLDER as SHARED
-from albench.round_zero import fit_round_zero
-from albench.store import Record, RunStore
+from albench.runs.cost import Clock, environment
+from albench.runs.snapshots import Arrays, pictures
+from albench.runs.store import Record, RunStore
 from albench.strategy import Round, Strategy
 from albench.streams import Streams
+from albench.training.device_cache import Resident
+from albench.training.evaluation import Evaluation, evaluate, showcase
+from albench.training.learner import Learner, Weights
+from albench.training.networks import Task
+from albench.training.shared_round_zero import FOLDER as SHARED
+from albench.training.shared_round_zero import fit_round_zero
 
 
 @dataclass(frozen=True)

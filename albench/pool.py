@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from albench.data import LabeledStack, SliceStack
-from albench.effort import Effort, effort, total
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.metrics import dice
+from albench.runs.annotation_cost import Effort, effort, total
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Oracle:
         return dict(zip(wanted, masks, strict=True))
 
     def effort(self) -> dict[str, float]:
-        """What all labels sold so far cost an annotator (see `albench.effort.total`); no strategy sees it."""
+        """What all labels sold so far cost an annotator (see `albench.runs.annotation_cost.total`); no strategy sees it."""
         return total(self._efforts.values(), (int(self._truth.slices.subject[i]) for i in self._efforts))
 
     def grade(self, masks: Mapping[int, Mask]) -> dict[str, float | None]:

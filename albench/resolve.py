@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from albench.cache import Prepared, Progress, prepare
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build, options_of
 from albench.data import Dataset, split_volumes
+from albench.data.prepared import Prepared, Progress, prepare
 from albench.errors import ConfigError
 from albench.registry import DATASETS, STRATEGIES, find, source_digest
 from albench.strategy import Strategy
@@ -45,7 +45,7 @@ def resolve(
         strategy: a name, `FILE.py:Class` or `module:Class`.
         dataset: likewise.
         settings: values by dotted name, such as {"training.epochs": 30}.
-        workers: as `albench.cache.prepare`.
+        workers: as `albench.data.prepared.prepare`.
 
     Raises:
         ConfigError: a name, option or value is wrong.

@@ -18,12 +18,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from albench.acquisition import Aggregation, Scores, aggregate, mean_over_valid
-from albench.learner import Batch, Images, Learner, Weights
 from albench.masks import Ids, Mask
-from albench.networks import Segmenter, Task
 from albench.pool import Pool
 from albench.query import Query
 from albench.registry import STRATEGIES, register
+from albench.training.learner import Batch, Images, Learner, Weights
+from albench.training.networks import Segmenter, Task
 
 __all__ = [
     "Ids",

@@ -19,7 +19,7 @@ from pathlib import Path
 from albench.benchmarks.plan import Amounts, PlannedRun, resolve_run
 from albench.config import Training
 from albench.loop import Execution, run
-from albench.store import Record, read_records
+from albench.runs.store import Record, read_records
 
 _SUBJECTS, _EPOCHS = 2, 2
 _FORWARD = 1 / 3  # of a training step

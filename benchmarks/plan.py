@@ -11,16 +11,16 @@ from pathlib import Path
 from albench import __version__
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
-from albench.cache import Progress
 from albench.config import RunConfig
 from albench.data import split_volumes
+from albench.data.prepared import Progress
 from albench.errors import ConfigError, suggestion
 from albench.files import write_json
-from albench.manifest import FORMAT, MANIFEST
 from albench.pool import Pool, anchors
 from albench.registry import DATASETS, find
 from albench.resolve import Resolved, resolve
-from albench.store import is_finished, read_records, run_folder
+from albench.runs.manifest import FORMAT, MANIFEST
+from albench.runs.store import is_finished, read_records, run_folder
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
     """Check every run of a suite, prepare its data and name its folder.
 
     Args:
-        workers: as `albench.cache.prepare`.
+        workers: as `albench.data.prepared.prepare`.
 
     Raises:
         ConfigError: a setting is wrong, or two runs are the same.

@@ -16,7 +16,7 @@ import yaml
 from ray import tune
 from ray.tune.search.sample import Domain
 
-from albench.benchmarks.schedule import EXPERIMENT, Resources, be_quiet
+from albench.benchmarks.ray_runner import EXPERIMENT, Resources, be_quiet
 from albench.config import build
 from albench.errors import ConfigError, suggestion
 from albench.loop import Execution, Silent, run

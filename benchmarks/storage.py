@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from albench.data.paths import cache_folder
 from albench.errors import StoreError
-from albench.places import cache_folder
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

@@ -11,8 +11,8 @@ from albench.benchmarks.plan import PlannedRun, resolve_run
 from albench.benchmarks.storage import Storage
 from albench.errors import AlbenchError, DataError, StoreError
 from albench.loop import Execution, Silent, run
-from albench.round_zero import FOLDER as SHARED
-from albench.store import Record, run_folder, write_failure
+from albench.runs.store import Record, run_folder, write_failure
+from albench.training.shared_round_zero import FOLDER as SHARED
 
 
 @dataclass(frozen=True)

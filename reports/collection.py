@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from albench.manifest import read_manifest
 from albench.reports.protocol import differing_options, protocol_digest
 from albench.reports.runs import Problem, Run, read_run
-from albench.store import find_runs
+from albench.runs.manifest import read_manifest
+from albench.runs.store import find_runs
 
 
 @dataclass(frozen=True)

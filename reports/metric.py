@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from albench.errors import ConfigError
-from albench.store import Record
+from albench.runs.store import Record
 
 
 @dataclass(frozen=True)

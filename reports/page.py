@@ -12,17 +12,17 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from albench.reports.captions import devices_of, left_out, versions_of, warnings
 from albench.reports.costs import PHASES, seconds
-from albench.reports.facts import devices_of, left_out, versions_of, warnings
-from albench.reports.figures import draw
+from albench.reports.figures.figures import draw
+from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.group import Group
-from albench.reports.look import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.protocol import protocol_digest
+from albench.reports.results import Study
 from albench.reports.runs import Run
-from albench.reports.study import Study
 from albench.reports.summary import summarize
-from albench.reports.table import Table
-from albench.store import Record
+from albench.reports.tables.table import Table
+from albench.runs.store import Record
 
 _METRICS = {"dice_slice": 3, "dice_foreground": 3, "dice_volume": 3, "hd95": 2}  # decimals
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from albench.store import Record
+from albench.runs.store import Record
 
 _BUYING = ("interval", "budget", "rounds")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from albench.store import Record
+from albench.runs.store import Record
 
 SHARES = (0.15, 0.20, 0.25, 0.30)
 """Labeled shares of the columns of Tables 1 and 2."""

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from albench.errors import ConfigError, StoreError
-from albench.reports.study import Study
-from albench.reports.table import Table
-from albench.reports.tables_costs import cost_table
-from albench.reports.tables_efficiency import efficiency_table
-from albench.reports.tables_paper import ablation_table, main_table
-from albench.reports.tables_printed import paper_protocol, printed_table1, printed_table2
-from albench.reports.tables_tests import difference_table, rank_table
-from albench.reports.writers import as_csv, as_latex, as_latex_document, as_markdown
+from albench.reports.results import Study
+from albench.reports.tables.costs import cost_table
+from albench.reports.tables.efficiency import efficiency_table
+from albench.reports.tables.paper import ablation_table, main_table
+from albench.reports.tables.printed import paper_protocol, printed_table1, printed_table2
+from albench.reports.tables.significance import difference_table, rank_table
+from albench.reports.tables.table import Table
+from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
 
 Format = Literal["latex", "markdown", "csv", "html", "all"]
 FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv", "html", "all")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from albench.errors import StoreError
-from albench.store import Record, is_finished, read_config, read_records
+from albench.runs.store import Record, is_finished, read_config, read_records
 
 REFERENCE = "full"
 """The strategy that labels everything: the supervised reference."""

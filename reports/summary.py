@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from albench.reports.group import Group
-from albench.reports.study import Study
+from albench.reports.results import Study
 
 _LEVEL = 0.05
 

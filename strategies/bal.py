@@ -29,8 +29,8 @@ from torch.nn.functional import interpolate
 
 from albench.acquisition import cosine, highest, mutual_information, quantize, representative, variance
 from albench.errors import StrategyError
-from albench.learner import chunks
 from albench.strategy import Ids, Pool, Query, Round, Strategy, register
+from albench.training.learner import chunks
 
 _BATCH = 64  # slices whose images are held at once
 

@@ -59,16 +59,16 @@ from pydantic import Field
 
 from albench.acquisition import Scores, binary_entropy, foreground
 from albench.errors import StrategyError
-from albench.learner import Batch, Weights
 from albench.masks import Ids, Mask, PackedMasks
 from albench.pool import Pool
-from albench.strategies._star_figures import attention_arrays, histogram
-from albench.strategies._star_groups import Direction, apart, fixed_groups, neighbors, turns, windows
-from albench.strategies._star_network import StarNetwork
-from albench.strategies._star_propagation import Aggregation, Propagation, Rules, propagate
-from albench.strategies._star_similarity import SIMILARITIES, Similarity
-from albench.strategies._star_training import PairLoss, Pairs, train_propagation
+from albench.strategies._star.figures import attention_arrays, histogram
+from albench.strategies._star.groups import Direction, apart, fixed_groups, neighbors, turns, windows
+from albench.strategies._star.network import StarNetwork
+from albench.strategies._star.propagation import Aggregation, Propagation, Rules, propagate
+from albench.strategies._star.similarity import SIMILARITIES, Similarity
+from albench.strategies._star.training import PairLoss, Pairs, train_propagation
 from albench.strategy import Query, Round, Strategy, Task, register
+from albench.training.learner import Batch, Weights
 
 _PRESET: Any = None  # in the place of a default that the preset decides
 _COMPARED = 8  # of so many slices one is segmented without attention too, to be compared: it takes time

@@ -25,9 +25,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from albench.acquisition import weighted_jsd
-from albench.learner import Batch, Images, evaluating
-from albench.losses import ramp_up
 from albench.strategy import Ids, PixelScoring, Query, Round, register, score_slices
+from albench.training.learner import Batch, Images, evaluating
+from albench.training.losses import ramp_up
 
 View = tuple[bool, int]  # flipped; quarter turns
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from samples import TINY, write_pair
+from support.samples import TINY, write_pair
 
-from albench.cache import Prepared, prepare
-from albench.learner import Learner
+from albench.data.prepared import Prepared, prepare
 from albench.loop import Execution, Silent, run
-from albench.networks import Segmenter, Task
 from albench.pool import Oracle, Pool, anchors
 from albench.resolve import resolve
-from albench.store import RunStore
+from albench.runs.store import RunStore
 from albench.strategy import Round
 from albench.streams import Streams
+from albench.training.learner import Learner
+from albench.training.networks import Segmenter, Task
 
 torch.set_num_threads(1)
 

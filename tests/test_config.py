@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 from pydantic import TypeAdapter
-from samples import TINY
+from support.samples import TINY
 
-from albench.catalog import describe
+from albench.cli.catalog import describe
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build, options_of
 from albench.errors import ConfigError
 from albench.resolve import parse_settings, resolve
-from albench.store import config_as_dict
+from albench.runs.store import config_as_dict
 
 SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
 OTHER_CHOICE = {

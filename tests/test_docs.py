@@ -54,7 +54,7 @@ def test_links_of_a_document_lead_somewhere(document):
 def test_commands_and_options_of_a_document_exist(document):
     from typer.main import get_command
 
-    from albench.cli import app
+    from albench.cli.main import app
 
     commands = get_command(app).commands
     for line in re.findall(r"^    (?:\.venv/bin/)?albench (.*)$", document.read_text(), re.MULTILINE):

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from samples import TINY, without_times
+from support.samples import TINY, without_times
 
 import albench
 from albench import loop
 from albench.errors import ConfigError, StrategyError
-from albench.learner import Weights
 from albench.loop import Execution, Silent
 from albench.pool import Oracle
 from albench.registry import STRATEGIES, menu
 from albench.resolve import resolve
-from albench.round_zero import FOLDER as SHARED
-from albench.store import RunStore, read_masks, read_records
+from albench.runs.store import RunStore, read_masks, read_records
 from albench.strategy import Query, Round, Strategy
+from albench.training.learner import Weights
+from albench.training.shared_round_zero import FOLDER as SHARED
 
 CPU = Execution(torch.device("cpu"))
 

@@ -11,7 +11,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
-from samples import tiny_arguments
+from support.samples import tiny_arguments
 
 from albench import __version__
 

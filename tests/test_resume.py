@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from samples import tiny_arguments, without_times
+from support.samples import tiny_arguments, without_times
 
-FRAGILE = Path(__file__).with_name("fragile.py")
+FRAGILE = Path(__file__).parent / "support" / "fragile.py"
 KILLS = [  # in this order: each process goes on from where the last one was killed
     ("prepare", "rename masks.npy 1"),
     ("fit", "batch 1"),

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from albench.benchmarks.speed import scene
+from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.loop import Execution, Silent, run
@@ -36,13 +36,13 @@ def parts(strategy: str, settings: Mapping[str, object]) -> dict[str, Spread]:
     """Seconds of each part over the rounds of a run; the last round has no query."""
     resolved = resolve(strategy, "phantom", settings=settings)
     with tempfile.TemporaryDirectory() as folder:
-        execution = Execution(scene.DEVICE, share=False)
+        execution = Execution(synthetic.DEVICE, share=False)
         store = run(resolved.config, resolved.strategy, resolved.prepared, Path(folder), execution, Silent())
     seconds = [record["cost"]["seconds"] for record in store.records]
     return {part: Spread.of([each[part] for each in (seconds[:-1] if part == "query" else seconds)]) for part in _PARTS}
 
 
 if __name__ == "__main__":
-    if scene.DEVICE.type != "cuda":
+    if synthetic.DEVICE.type != "cuda":
         sys.exit("brats_size needs a CUDA device, this machine has none: leave it out")
     main("brats_size", measure)

@@ -6,11 +6,11 @@ from functools import cache
 
 import torch
 
-from albench.benchmarks.speed import scene
+from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
 
-_SIDE, _PRECISION = (8192, torch.bfloat16) if scene.DEVICE.type == "cuda" else (2048, torch.float32)
+_SIDE, _PRECISION = (8192, torch.bfloat16) if synthetic.DEVICE.type == "cuda" else (2048, torch.float32)
 _NUMBERS = 1 << 26  # far more than the caches hold
 
 
@@ -26,16 +26,16 @@ def measure() -> Finding:
 @cache
 def peak() -> float:
     """Operations per second of the best of ten large matrix products."""
-    first, second = torch.rand(2, _SIDE, _SIDE, dtype=_PRECISION, device=scene.DEVICE)
-    return 2 * _SIDE**3 / min(interleaved({"product": lambda: first @ second}, 10, scene.DEVICE)["product"])
+    first, second = torch.rand(2, _SIDE, _SIDE, dtype=_PRECISION, device=synthetic.DEVICE)
+    return 2 * _SIDE**3 / min(interleaved({"product": lambda: first @ second}, 10, synthetic.DEVICE)["product"])
 
 
 @cache
 def bandwidth() -> float:
     """Bytes per second, read and written, of the best of ten copies."""
-    source = torch.zeros(_NUMBERS, device=scene.DEVICE)
+    source = torch.zeros(_NUMBERS, device=synthetic.DEVICE)
     target = torch.empty_like(source)
-    return 2 * 4 * _NUMBERS / min(interleaved({"copy": lambda: target.copy_(source)}, 10, scene.DEVICE)["copy"])
+    return 2 * 4 * _NUMBERS / min(interleaved({"copy": lambda: target.copy_(source)}, 10, synthetic.DEVICE)["copy"])
 
 
 def seconds_of_arithmetic(flops: float) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from albench.benchmarks.speed import scene
+from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, Way, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.config import Network
@@ -19,7 +19,7 @@ from albench.strategy import Round
 _CHEAP = {"entropy": "<= 1.05", "margin": "<= 1.05"}
 _ENCODER = "encoder"
 _PASSES = 10
-_SLICES = 1600 if scene.DEVICE.type == "cuda" else 160  # a tenth of them is labeled
+_SLICES = 1600 if synthetic.DEVICE.type == "cuda" else 160  # a tenth of them is labeled
 
 
 def measure() -> Finding:
@@ -28,17 +28,17 @@ def measure() -> Finding:
     On a CPU with the phantom's network at 64 x 64, whose pass is so short that all else shows, and two of them with
     the paper's at 240 x 240; on a GPU all with the paper's.
     """
-    seconds, _ = _seconds(_SLICES, scene.SIDE, scene.NETWORK, tuple(_CHEAP), 41)
+    seconds, _ = _seconds(_SLICES, synthetic.SIDE, synthetic.NETWORK, tuple(_CHEAP), 41)
     rows = _rows(seconds, _CHEAP)
     names = (_ENCODER, "mc-dropout", "bald", "bal", "k-center")
-    seconds, slices = _seconds(_SLICES, scene.SIDE, scene.NETWORK, names, 11)
+    seconds, slices = _seconds(_SLICES, synthetic.SIDE, synthetic.NETWORK, names, 11)
     share = ratio([f - e for f, e in zip(seconds["forward"], seconds[_ENCODER], strict=True)], seconds["forward"])
     sampled = f"<= {1 + _PASSES * share.median:.3g}"
     rows += _rows(seconds, {"mc-dropout": sampled, "bald": sampled, "bal": "", "k-center": ""})
     rows.append(Row("decoder's share of a pass", share))
     rows.append(Row("a pass, time of a slice", Spread.of([s / slices * 1e3 for s in seconds["forward"]]), unit="ms"))
-    if scene.NETWORK != scene.PAPER:
-        seconds, _ = _seconds(34, 240, scene.PAPER, tuple(_CHEAP), 5)
+    if synthetic.NETWORK != synthetic.PAPER:
+        seconds, _ = _seconds(34, 240, synthetic.PAPER, tuple(_CHEAP), 5)
         rows += _rows(seconds, _CHEAP, ", ResNet-50 at 240 x 240")
     return Finding("What does a query cost, in forward passes over the pool?", rows)
 
@@ -53,17 +53,17 @@ def _seconds(
 ) -> tuple[dict[str, list[float]], int]:
     """Seconds of a bare pass, and of its encoder or queries by name; and how many slices are unlabeled."""
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(slices, side, Path(folder))
-        ctx = scene.after_training(make_strategy("entropy", {}), prepared, network)  # all share its network
+        prepared = synthetic.made_up(slices, side, Path(folder))
+        ctx = synthetic.after_training(make_strategy("entropy", {}), prepared, network)  # all share its network
         forward, encode = bare_passes(ctx)
         named: dict[str, Way] = {name: encode if name == _ENCODER else _query(name, ctx) for name in names}
-        return interleaved({"forward": forward} | named, repeats, scene.DEVICE), len(ctx.pool.unlabeled)
+        return interleaved({"forward": forward} | named, repeats, synthetic.DEVICE), len(ctx.pool.unlabeled)
 
 
 def bare_passes(ctx: Round) -> tuple[Callable[[], None], Callable[[], None]]:
     """A forward pass over as many slices as are unlabeled, and its encoder's part; images are on the device before."""
     learner = ctx.learner
-    batches = scene.images_of(ctx, len(ctx.pool.unlabeled)).split(learner.inference_batch)
+    batches = synthetic.images_of(ctx, len(ctx.pool.unlabeled)).split(learner.inference_batch)
     network = learner.network
 
     def over(part: Callable[[torch.Tensor], object]) -> None:

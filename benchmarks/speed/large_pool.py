@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from albench.benchmarks.speed import scene
+from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.benchmarks.speed.scale import query
@@ -18,7 +18,7 @@ def measure() -> Finding:
     """100,000 slices at 64 x 64, the smallest network, 30 labeled slices, a budget of 16, STAR trains one epoch."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(_SLICES, 64, Path(folder))
+        prepared = synthetic.made_up(_SLICES, 64, Path(folder))
         for entry in menu(STRATEGIES):
             if entry.name != "full":
                 seconds, grown = query(entry.name, prepared)

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from albench.benchmarks.speed.interleave import Spread
-from albench.cost import commit
 from albench.files import write_json
+from albench.runs.cost import commit
 
 _PACKAGES = ("albench", "torch", "numpy", "scipy", "monai", "scikit-activeml", "scikit-learn")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from albench.benchmarks.speed import scene
+from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
-from albench.benchmarks.speed.memory import unmapped, watching
+from albench.benchmarks.speed.peak_memory import unmapped, watching
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.registry import STRATEGIES, menu
 from albench.resolve import make_strategy
@@ -19,7 +19,7 @@ from albench.resolve import make_strategy
 _SIZES = (1000, 2000, 4000, 8000)
 _LABELED = 300  # the first slices, every tenth of which is labeled, whatever the pool
 _SIDE = 64
-TRAINING = replace(scene.TRAINING, batch_size=64)
+TRAINING = replace(synthetic.TRAINING, batch_size=64)
 
 
 def measure() -> Finding:
@@ -33,7 +33,7 @@ def measure() -> Finding:
     memory: dict[str, float] = {}
     for size in _SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            prepared = scene.made_up(size, _SIDE, Path(folder))
+            prepared = synthetic.made_up(size, _SIDE, Path(folder))
             batch = bytes_of_a_batch()
             for name in names:
                 took, grown = query(name, prepared)
@@ -45,10 +45,10 @@ def measure() -> Finding:
     return Finding("How do queries grow with the pool?", rows, {"sizes": _SIZES, "seconds": seconds})
 
 
-def query(name: str, prepared: scene.Prepared) -> tuple[float, int]:
+def query(name: str, prepared: synthetic.Prepared) -> tuple[float, int]:
     """Seconds and bytes of growth of one query."""
     strategy = make_strategy(name, {})
-    ctx = scene.make_round(strategy, prepared, scene.SMALLEST, labeled=_LABELED, training=TRAINING)
+    ctx = synthetic.make_round(strategy, prepared, synthetic.SMALLEST, labeled=_LABELED, training=TRAINING)
     for mapped in (prepared.images, prepared.masks):
         unmapped(mapped)
     with watching() as growth:
@@ -66,9 +66,11 @@ def slope(seconds: list[float]) -> float:
 def bytes_of_a_batch() -> int:
     """What a training step of one batch holds: its gradients, activations and optimizer."""
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(TRAINING.batch_size, _SIDE, Path(folder))
+        prepared = synthetic.made_up(TRAINING.batch_size, _SIDE, Path(folder))
         strategy = make_strategy("random", {})
-        ctx = scene.make_round(strategy, prepared, scene.SMALLEST, labeled=TRAINING.batch_size, training=TRAINING)
+        ctx = synthetic.make_round(
+            strategy, prepared, synthetic.SMALLEST, labeled=TRAINING.batch_size, training=TRAINING
+        )
         masks = prepared.masks[: TRAINING.batch_size]
         with watching() as growth:
             ctx.learner.fit(dict(enumerate(masks)), strategy.loss)

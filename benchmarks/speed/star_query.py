@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from albench.benchmarks.speed import scene
+from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.inference import bare_passes
 from albench.benchmarks.speed.interleave import interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
@@ -20,11 +20,11 @@ def measure() -> Finding:
     """
     strategy = make_strategy("star", {})
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(400, scene.SIDE, Path(folder))
-        ctx = scene.after_training(strategy, prepared, scene.NETWORK)
+        prepared = synthetic.made_up(400, synthetic.SIDE, Path(folder))
+        ctx = synthetic.after_training(strategy, prepared, synthetic.NETWORK)
         ctx.learner.optimize = lambda *arguments, **options: None
         ways = {"bare": bare_passes(ctx)[0], "query": lambda: strategy.query(ctx)}
-        seconds = interleaved(ways, 5, scene.DEVICE)
+        seconds = interleaved(ways, 5, synthetic.DEVICE)
     rows = [Row("whole query", ratio(seconds["query"], seconds["bare"]), "<= 1.6")]
     return Finding("What does STAR's query cost, in forward passes over the pool?", rows)
 

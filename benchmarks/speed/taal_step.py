@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from albench.benchmarks.speed import scene
+from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.benchmarks.speed.training import bare
-from albench.learner import Images
 from albench.resolve import make_strategy
+from albench.training.learner import Images
 
 
 def measure() -> Finding:
     """A step on b labeled and b unlabeled slices over a bare step on 2 b slices and 3 bare forward passes of b."""
     strategy = make_strategy("taal", {})
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(160, scene.SIDE, Path(folder))
-        ctx = scene.make_round(strategy, prepared, scene.NETWORK)
+        prepared = synthetic.made_up(160, synthetic.SIDE, Path(folder))
+        ctx = synthetic.make_round(strategy, prepared, synthetic.NETWORK)
         learner, size = ctx.learner, ctx.learner.training.batch_size
-        images = scene.images_of(ctx, 2 * size)
+        images = synthetic.images_of(ctx, 2 * size)
         step, _ = bare(ctx, images)
         _, forward = bare(ctx, images[:size])
         batch = learner.batch(learner.slices, np.arange(size), prepared.masks[learner.slices.rows[:size]])
@@ -44,7 +44,7 @@ def measure() -> Finding:
         )
         taal()
         handle.remove()
-        seconds = interleaved({"taal": taal, "step": step, "forward": forward}, 7, scene.DEVICE)
+        seconds = interleaved({"taal": taal, "step": step, "forward": forward}, 7, synthetic.DEVICE)
     worth = [a + 3 * b for a, b in zip(seconds["step"], seconds["forward"], strict=True)]
     rows = [
         Row("forward passes of a batch", Spread.of([sum(seen) / size]), "<= 5"),

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from albench.benchmarks.speed import scene
+from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.floor import seconds_of_arithmetic
 from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
@@ -28,23 +28,23 @@ def measure() -> Finding:
     fit also validates, 50 slices after 160: the first figure gives the bare loop as many bare forward passes, the
     second gives it none. On a CPU the phantom's network at 64 x 64; on a GPU ResNet-50 at 240 x 240, batch 32.
     """
-    size = scene.BATCH
+    size = synthetic.BATCH
     strategy = make_strategy("random", {})
     with tempfile.TemporaryDirectory() as folder:
-        prepared = scene.made_up(_LABELED * 10, scene.SIDE, Path(folder))
-        ctx = scene.make_round(strategy, prepared, scene.NETWORK, training=replace(scene.TRAINING, lr=1e-5))
+        prepared = synthetic.made_up(_LABELED * 10, synthetic.SIDE, Path(folder))
+        ctx = synthetic.make_round(strategy, prepared, synthetic.NETWORK, training=replace(synthetic.TRAINING, lr=1e-5))
         examples, learner = ctx.examples(), ctx.learner
-        images, count = scene.images_of(ctx, size), len(learner.validation.slices)
+        images, count = synthetic.images_of(ctx, size), len(learner.validation.slices)
         checked = min(learner.inference_batch, count)
         step, _ = bare(ctx, images)
-        _, forward = bare(ctx, scene.images_of(ctx, checked))
+        _, forward = bare(ctx, synthetic.images_of(ctx, checked))
         steps, checks = _LABELED // size, -(-count // checked)
         ways = {
             "fit": lambda: learner.fit(examples, strategy.loss),
             "steps": lambda: [step() for _ in range(steps)],
             "forwards": lambda: [forward() for _ in range(checks)],
         }
-        seconds = interleaved(ways, 5, scene.DEVICE)
+        seconds = interleaved(ways, 5, synthetic.DEVICE)
         with FlopCounterMode(display=False) as counter:
             step()
     whole = _LABELED / (steps * size)  # slices of fit for each of the bare loop, whose batches are all of one size
@@ -57,12 +57,14 @@ def measure() -> Finding:
         Row("fit over bare steps alone", ratio([whole * s for s in seconds["steps"]], seconds["fit"])),
         Row("fit, time of a slice", per_slice, unit="ms", floor=floor),
     ]
-    return Finding("How much of training is the network?", rows, {"side": scene.SIDE, "batch": size, "steps": steps})
+    return Finding(
+        "How much of training is the network?", rows, {"side": synthetic.SIDE, "batch": size, "steps": steps}
+    )
 
 
 def limit() -> str:
     """What the first figure must reach."""
-    return ">= 0.95" if scene.DEVICE.type == "cuda" else ">= 0.90"
+    return ">= 0.95" if synthetic.DEVICE.type == "cuda" else ">= 0.90"
 
 
 def bare(ctx: Round, images: torch.Tensor) -> tuple[Callable[[], None], Callable[[], None]]:

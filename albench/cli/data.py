@@ -1,0 +1,176 @@
+"""The commands `albench data ...`: fetch, prepare, look at, check, list and throw away data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from albench.data import Dataset
+    from albench.data.prepared import Prepared
+
+data = typer.Typer(name="data", help="Prepare data, look at them, check them.", no_args_is_help=True)
+
+_Name = Annotated[str, typer.Argument(help="A name (albench data list), FILE.py:Class or module:Class.")]
+_Root = Annotated[Path | None, typer.Option(help="Where the data are; short for --set data.root=...")]
+_Settings = Annotated[list[str] | None, typer.Option("--set", help="An option: data.labels=[1]. Can be repeated.")]
+_Workers = Annotated[int | None, typer.Option(min=1, help="Processes that read volumes. As many as suit if not given.")]
+
+
+@data.command("prepare")
+def prepare_data(
+    name: _Name,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the public archive if it is not there.")] = False,
+    data_root: _Root = None,
+    assignments: _Settings = None,
+    workers: _Workers = None,
+) -> None:
+    """Read all volumes once and keep them ready for runs. The same command again continues."""
+    console = _console()
+    dataset = _dataset(name, data_root, assignments)
+    archive = dataset.archive() if download else None
+    if archive is not None:
+        from albench.console import bar
+        from albench.data.download import fetch
+
+        with bar(console, f"fetching {archive.url}", in_bytes=True) as show:
+            fetch(archive, show)
+    prepared = _prepared(dataset, console, workers)
+    total, channels, height, width = prepared.images.shape
+    size = f"{height} x {width}" + (f" with {channels} channels" if channels > 1 else "")
+    console.print(f"{dataset.title}: {len(prepared.subjects)} subjects, {total} slices of {size}", highlight=False)
+    _print_notes(dataset, console)
+
+
+@data.command("info")
+def describe_data(
+    name: _Name,
+    data_root: _Root = None,
+    assignments: _Settings = None,
+    workers: _Workers = None,
+    sheet: Annotated[Path | None, typer.Option(help="The picture to write. NAME.png if not given.")] = None,
+) -> None:
+    """Say what is in a dataset, and write a picture of slices with their masks."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from albench.cli.dataset_summary import contact_sheet, numbers
+
+    console = _console()
+    dataset = _dataset(name, data_root, assignments)
+    prepared = _prepared(dataset, console, workers)
+    table = Table.grid(padding=(0, 2))
+    for what, value in numbers(prepared).items():
+        table.add_row(what, escape(value))
+    console.print(table)
+    _print_notes(dataset, console)
+    path = sheet or Path(f"{dataset.title}.png")
+    contact_sheet(prepared, path)
+    console.print(f"slices with masks: {path}", highlight=False, soft_wrap=True)
+
+
+@data.command("check")
+def check_data(
+    path: Annotated[str, typer.Argument(help="A folder, or a CSV or YAML file that lists volumes.")],
+    dataset: Annotated[str, typer.Option(help="How the files are laid out: a dataset with data.root.")] = "folder",
+    assignments: _Settings = None,
+) -> None:
+    """List every problem of every file. Exit code 1 if a run would be refused."""
+    from rich.markup import escape
+
+    from albench.console import new_table
+
+    console = _console()
+    problems = list(_dataset(dataset, Path(path), assignments).problems())
+    table = new_table("file", "problem", "")
+    for problem in problems:
+        file = os.path.relpath(problem.file, path) if os.path.exists(problem.file) else problem.file  # noqa: PTH110
+        table.add_row(escape(file), escape(problem.sentence), "refused" if problem.serious else "allowed")
+    if problems:
+        console.print(table)
+    serious = sum(problem.serious for problem in problems)
+    console.print(f"{serious} problems, {len(problems) - serious} things worth a look", highlight=False)
+    if serious:
+        raise typer.Exit(1)
+
+
+@data.command("list")
+def list_data() -> None:
+    """List the datasets, and what is prepared in the cache."""
+    from rich.markup import escape
+
+    from albench import registry
+    from albench.cli.catalog import COLUMNS, row
+    from albench.cli.run_progress import size_in_words
+    from albench.console import new_table
+    from albench.data.cache import prepared_sets
+    from albench.data.paths import cache_folder
+
+    console = _console()
+    table = new_table(*COLUMNS[registry.DATASETS])
+    for entry in registry.menu(registry.DATASETS):
+        table.add_row(*row(registry.DATASETS, entry))
+    console.print(table)
+    shelf = new_table("prepared", "subjects", "slices", "size")
+    for found in prepared_sets():
+        counts = ("interrupted", "") if found.subjects is None else (str(found.subjects), str(found.slices))
+        shelf.add_row(escape(found.title), *counts, size_in_words(found.size))
+    if shelf.row_count:
+        console.print(shelf)
+    console.print(f"cache: {cache_folder()}", highlight=False, soft_wrap=True)
+
+
+@data.command("clean")
+def clean_data(
+    title: Annotated[str | None, typer.Argument(help="As albench data list calls it. All if not given.")] = None,
+    downloads: Annotated[bool, typer.Option("--downloads", help="Delete downloaded archives too.")] = False,
+) -> None:
+    """Delete prepared data, which can be made again."""
+    from albench.cli.run_progress import size_in_words
+    from albench.data.cache import prepared_sets, remove, remove_downloads
+    from albench.errors import ConfigError
+
+    console = _console()
+    found = list(prepared_sets())
+    chosen = [prepared for prepared in found if title in (None, prepared.title)]
+    if title is not None and not chosen:
+        titles = ", ".join(sorted({prepared.title for prepared in found})) or "nothing is prepared"
+        raise ConfigError(f"what is deleted must be prepared, '{title}' is not: choose from {titles}")
+    freed = 0
+    for prepared in chosen:
+        if remove(prepared):
+            freed += prepared.size
+        else:
+            console.print(f"{prepared.title} is being prepared right now and stays", highlight=False)
+    freed += remove_downloads() if downloads else 0
+    console.print(f"freed {size_in_words(freed)}", highlight=False)
+
+
+def _dataset(name: str, root: Path | None, assignments: list[str] | None) -> Dataset:
+    from albench.resolve import make_dataset, parse_settings
+
+    return make_dataset(name, parse_settings(assignments, root))
+
+
+def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepared:
+    from albench.console import bar
+    from albench.data.prepared import prepare
+
+    with bar(console, "preparing the data, once") as show:
+        return prepare(dataset, show, workers)
+
+
+def _print_notes(dataset: Dataset, console: Console) -> None:
+    for note in dataset.notes():
+        console.print(note, highlight=False)
+
+
+def _console() -> Console:
+    from albench.console import terminal
+
+    return terminal()

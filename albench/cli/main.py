@@ -1,0 +1,231 @@
+"""The command line: parse, call, print. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from albench import __version__
+from albench.cli.bench import bench
+from albench.cli.data import data
+from albench.cli.report import report
+from albench.cli.tune import tune
+from albench.errors import AlbenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from albench.testing import Check
+
+
+class _Commands(TyperGroup):
+    """Says in one sentence what a user can mend, and that a run was stopped."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer vendors its base class
+        try:
+            return super().invoke(ctx)
+        except AlbenchError as error:
+            print(f"albench: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            print("albench: stopped; the same command continues after the last finished round", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Which slices should be labeled next? A benchmark of active learning for 3D medical images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data)
+app.command()(bench)
+app.command()(tune)
+app.command()(report)
+
+
+class Menu(str, Enum):
+    """What can be listed."""
+
+    strategies = "strategies"
+    datasets = "datasets"
+
+
+class Plugin(str, Enum):
+    """What can be begun."""
+
+    strategy = "strategy"
+    dataset = "dataset"
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    """Which slices should be labeled next? A benchmark of active learning for 3D medical images."""
+    if show:
+        print(f"albench {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    strategy: Annotated[str, typer.Option(help="A name (albench list strategies), FILE.py:Class or module:Class.")],
+    dataset: Annotated[str, typer.Option(help="A name (albench list datasets), FILE.py:Class or module:Class.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and queries.")] = 0,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data; short for --set data.root=...")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, such as training.epochs=30. Can be repeated."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads of the CPU. All cores if not given.")
+    ] = None,
+    keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
+    share: Annotated[bool, typer.Option(help="Take round 0 from another run in --out that trains it alike.")] = True,
+    compile_network: Annotated[
+        bool, typer.Option("--compile", help="Use torch.compile: faster on a GPU after minutes of compiling.")
+    ] = False,
+) -> None:
+    """Run one strategy on one dataset with one seed. The same command again continues it."""
+    console = _console()
+    from rich.markup import escape
+
+    with console.status("starting"):
+        from albench.cli.run_progress import LineDisplay, LiveDisplay, curve
+        from albench.console import bar
+        from albench.loop import Execution
+        from albench.loop import run as run_loop
+        from albench.resolve import parse_settings, resolve
+        from albench.runs.store import read_records, run_folder
+        from albench.training.device import choose_device
+
+    settings = parse_settings(assignments, data_root)
+    execution = Execution(choose_device(device, threads), keep_weights, share, compile_network)
+    with bar(console, "preparing the data, once") as show:
+        resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None)
+    config = resolved.config
+    folder = run_folder(out, config)
+    before = len(read_records(folder))
+    display = (LiveDisplay if console.is_terminal else LineDisplay)(console, config.protocol.rounds)
+    if before:
+        console.print(f"{before} rounds are done already", highlight=False)
+    with display:
+        store = run_loop(config, resolved.strategy, resolved.prepared, out, execution, display)
+    if len(store.records) == before:
+        console.print("this run is finished; nothing to do", highlight=False)
+    console.print(curve(store.records, escape(f"{config.strategy.name} on {config.title}, seed {seed}")))
+    console.print(f"records: {escape(str(folder))}", highlight=False, soft_wrap=True)
+
+
+@app.command("list")
+def list_menu(menu: Annotated[Menu, typer.Argument(help="strategies or datasets.")]) -> None:
+    """List what can be named, with a broken plugin's reason."""
+    from albench import registry
+    from albench.cli.catalog import COLUMNS, row
+    from albench.console import new_table
+
+    group = registry.STRATEGIES if menu is Menu.strategies else registry.DATASETS
+    table = new_table(*COLUMNS[group])
+    for entry in registry.menu(group):
+        table.add_row(*row(group, entry))
+    _console().print(table)
+
+
+@app.command("check-strategy")
+def check_strategy(
+    strategy: Annotated[str, typer.Argument(help="A name, FILE.py:Class or module:Class.")],
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: strategy.passes=5.")] = None,
+) -> None:
+    """Hold a strategy to the rules of the benchmark. Exit code 1 if it breaks one."""
+    from albench.resolve import make_strategy, parse_settings
+    from albench.testing import check_strategy
+
+    _report_checks(check_strategy(make_strategy(strategy, parse_settings(assignments)), _say))
+
+
+@app.command("check-dataset")
+def check_dataset(
+    dataset: Annotated[str, typer.Argument(help="A name, FILE.py:Class or module:Class.")],
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: data.root=FOLDER.")] = None,
+) -> None:
+    """Hold a dataset to the rules of the benchmark. Exit code 1 if it breaks one."""
+    from albench.resolve import make_dataset, parse_settings
+    from albench.testing import check_dataset
+
+    _report_checks(check_dataset(make_dataset(dataset, parse_settings(assignments)), _say))
+
+
+@app.command()
+def new(
+    kind: Annotated[Plugin, typer.Argument(help="strategy or dataset.")],
+    name: Annotated[str, typer.Argument(help="Its name, such as my-idea.")],
+    folder: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+) -> None:
+    """Write a small installable package with a strategy or a dataset, its test and a README."""
+    from albench.cli.scaffold import new_package
+
+    console = _console()
+    for path in new_package(kind.value, name, folder):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    console.print(f"next: pip install --editable {folder / name}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, or protocol, training or network.")]) -> None:
+    """Say what a strategy or a dataset does, its source and its options, or what protocol, training and network set."""
+    from rich.markup import escape
+
+    from albench.cli.catalog import describe
+
+    _console().print(escape(describe(name)), highlight=False)
+
+
+@app.command()
+def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = Path("runs")) -> None:
+    """List runs: how far they are, and their last Dice."""
+    from rich.markup import escape
+
+    from albench.cli.status import run_states
+    from albench.console import new_table
+
+    console, tables = _console(), {}
+    for state in run_states(out):
+        if state.dataset not in tables:
+            heads = ("strategy", "run", "rounds", "state", "labeled", "slice\nDice", "volume\nDice")
+            tables[state.dataset] = new_table(*heads, title=f"runs on {escape(state.dataset)}")
+        tables[state.dataset].add_row(*map(escape, state.cells()))
+    for table in tables.values():
+        console.print(table)
+    if not tables:
+        console.print(f"no runs in {escape(str(out))}", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point: an error that a user can mend is one sentence on standard error and exit code 2."""
+    app()
+
+
+def _say(check: Check) -> None:
+    print(f"ok      {check.rule}" if check.passed else f"FAILED  {check.rule}: {check.problem}", flush=True)
+
+
+def _report_checks(checks: list[Check]) -> None:
+    failed = sum(not check.passed for check in checks)
+    print(f"{len(checks) - failed} of {len(checks)} checks passed")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _console() -> Console:
+    from albench.console import terminal
+
+    return terminal()

@@ -1,0 +1,71 @@
+"""The prepared sets in the cache: what is there, how large it is, and throwing it away."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from albench.data.paths import cache_folder, downloads_folder
+from albench.files import locked, refusing_disk_errors
+
+_NAME = re.compile(r"(?P<title>.+)-[0-9a-f]{16}(?P<partial>\.partial)?")
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """A folder of the cache.
+
+    Attributes:
+        title: the dataset's.
+        size: bytes on disk.
+        subjects: how many; None if preparing was interrupted.
+        slices: how many; None if preparing was interrupted.
+    """
+
+    folder: Path
+    title: str
+    size: int
+    subjects: int | None = None
+    slices: int | None = None
+
+
+def prepared_sets() -> Iterator[PreparedSet]:
+    """Every prepared set, and what is left of interrupted preparations, sorted by name."""
+    cache = cache_folder()
+    for folder in sorted(cache.iterdir()) if cache.is_dir() else ():
+        name = _NAME.fullmatch(folder.name)
+        if name is None or not folder.is_dir():
+            continue
+        try:
+            counts = json.loads((folder / "meta.json").read_text())["counts"]
+        except (OSError, ValueError, KeyError):
+            yield PreparedSet(folder, name["title"], size_of(folder))
+        else:
+            yield PreparedSet(folder, name["title"], size_of(folder), len(counts), sum(counts))
+
+
+def remove(prepared: PreparedSet) -> bool:
+    """Delete a set; runs that have it open keep what they see. False if it is being prepared right now."""
+    lock = prepared.folder.with_name(f"{prepared.folder.name.removesuffix('.partial')}.lock")
+    with locked(lock, wait=False, leave=False) as free:
+        if free:
+            with refusing_disk_errors(prepared.folder):
+                shutil.rmtree(prepared.folder)
+        return free
+
+
+def remove_downloads() -> int:
+    """Delete archives and what was unpacked from them beside them; the bytes that were freed."""
+    size = size_of(downloads_folder())
+    with refusing_disk_errors(downloads_folder()):
+        shutil.rmtree(downloads_folder(), ignore_errors=not downloads_folder().exists())
+    return size
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

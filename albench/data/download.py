@@ -1,0 +1,103 @@
+"""Fetching a public archive: what arrived stays when the connection breaks, and the checksum has the last word."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+from albench.data.dataset import Archive
+from albench.errors import DataError
+from albench.files import locked, refusing_disk_errors
+
+Received = Callable[[int, int | None], None]  # bytes so far, and of the whole file if the server tells
+
+_BLOCK = 1 << 20
+_TRIES = 4  # in a row that bring nothing
+_TIMEOUT = 60.0  # seconds of silence
+
+
+def fetch(archive: Archive, received: Received, pause: float = 2.0) -> Path:
+    """Download an archive unless it is there, going on where an earlier attempt stopped.
+
+    Args:
+        received: called with what has arrived.
+        pause: seconds to wait before a broken connection is tried again.
+
+    Raises:
+        DataError: the server cannot be reached, or what it sent is not the archive.
+        StoreError: the folder cannot be written.
+    """
+    path, part = archive.path, archive.path.with_name(f"{archive.path.name}.part")
+    with locked(path.with_name(f"{path.name}.lock"), wait=True, leave=False):
+        if not path.exists():
+            _receive(archive.url, part, received, pause)
+            _check(archive, part)
+            part.replace(path)
+    return path
+
+
+def _receive(url: str, part: Path, received: Received, pause: float) -> None:
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            _receive_rest(url, part, received)
+            return
+        except urllib.error.HTTPError as error:
+            raise DataError(
+                f"'{url}' must be there, the server answers {error.code} {error.reason}: fetch the archive by hand"
+            ) from error
+        except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
+            failures = 1 if _size(part) > before else failures + 1
+            if failures == _TRIES:
+                reason = getattr(error, "reason", error)
+                raise DataError(
+                    f"'{url}' must be reachable, the connection failed after {_size(part) >> 20} MiB ({reason}): run "
+                    "the same command again to go on from there, or fetch the archive by hand"
+                ) from error
+            time.sleep(pause)
+
+
+def _receive_rest(url: str, part: Path, received: Received) -> None:
+    """One connection: ask for what is missing and append it."""
+    have = _size(part)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing is missing; the checksum decides
+            return
+        raise
+    with response, refusing_disk_errors(part), part.open("ab" if response.status == 206 else "wb") as file:
+        have = have if response.status == 206 else 0
+        rest = response.length
+        total = None if rest is None else have + rest
+        received(have, total)
+        while block := response.read(_BLOCK):
+            file.write(block)
+            have += len(block)
+            received(have, total)
+    if total is not None and have < total:
+        raise ConnectionError(f"it ended {total - have} bytes early")
+
+
+def _check(archive: Archive, part: Path) -> None:
+    digest = hashlib.md5(usedforsecurity=False)
+    with part.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    if digest.hexdigest() != archive.md5:
+        part.unlink()
+        raise DataError(
+            f"the archive from '{archive.url}' must have the MD5 sum {archive.md5}, it has {digest.hexdigest()}: it "
+            "was removed; run the same command again, or fetch it by hand"
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

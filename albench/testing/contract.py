@@ -1,0 +1,372 @@
+"""The contract kit: run a strategy on a small scene and check every rule of the benchmark.
+
+    failed = [check for check in check_strategy(MyIdea()) if not check.passed]
+    assert not failed
+
+The scene has subjects of different size with padding, slices that are not square, empty slices, and a small network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import random
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import chi2
+
+from albench.config import Choice, Network, Protocol, RunConfig, Training, build
+from albench.data import Dataset, check_volume
+from albench.data.prepared import Prepared
+from albench.errors import AlbenchError
+from albench.loop import Execution, Silent, run
+from albench.resolve import by_section
+from albench.runs.store import Record
+from albench.strategy import Query, Round, Strategy
+from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, Rehearsal
+
+__all__ = ["Check", "check_dataset", "check_strategy"]
+
+_REPEATS = 24  # of a query that draws, in each of two orders of the pool
+_CHANCE = 1e-6  # of refusing a strategy that draws without a preference for the order
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check.
+
+    Attributes:
+        rule: what a strategy must do.
+        problem: why it does not; empty if it does.
+    """
+
+    rule: str
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the rule is kept."""
+        return not self.problem
+
+
+def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda check: None) -> list[Check]:
+    """Check a strategy against the rules of the benchmark, in about ten seconds on a CPU.
+
+    A strategy that draws, from `ctx.rng` or by dropout, is asked many times, and how often it chooses each slice is
+    compared; one that does not draw must choose the same slices exactly. If a query cannot be had at all, only that is
+    reported.
+
+    Args:
+        report: called after every check.
+
+    Returns:
+        All outcomes, in order.
+    """
+    rule = "answers with exactly the budget of distinct unlabeled slices, finite scores and well-formed pseudo-labels"
+    stages: list[Rehearsal] = []
+
+    def begin() -> None:
+        stages.append(Rehearsal(strategy))
+
+    first = _outcome(rule, begin)
+    report(first)
+    checks = [first]
+    for rule, check in _STRATEGY_RULES.items() if first.passed else ():
+        checks.append(_outcome(rule, partial(check, stages[0])))
+        report(checks[-1])
+    return checks
+
+
+def check_dataset(dataset: Dataset, report: Callable[[Check], None] = lambda check: None) -> list[Check]:
+    """Check a dataset against the rules of the benchmark, on its first subjects.
+
+    Args:
+        report: called after every check.
+
+    Returns:
+        All outcomes, in order.
+    """
+    checks = []
+    for rule, check in _DATASET_RULES.items():
+        checks.append(_outcome(rule, partial(check, dataset)))
+        report(checks[-1])
+    return checks
+
+
+def _outcome(rule: str, check: Callable[[], str | None]) -> Check:
+    try:
+        return Check(rule, check() or "")
+    except AlbenchError as error:
+        return Check(rule, str(error))
+    except Exception as error:  # whatever a plugin does wrong is an outcome
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return Check(rule, f"it raised {type(error).__name__}: {error} ({where.filename}:{where.lineno})")
+
+
+def _deterministic(stage: Rehearsal) -> str | None:
+    answers = []
+    for global_seed in (1, 2):
+        with _global_state(global_seed):
+            answers.append(stage.ask())
+    return None if _same(*answers) else "the same context gave two answers: use ctx.rng, and keep nothing between calls"
+
+
+def _independent_of_order(stage: Rehearsal) -> str | None:
+    orders = (TRAIN, TRAIN[::-1])
+    if _same(stage.ask(seed=0), stage.ask(seed=1)):
+        first, second = (set(stage.named(stage.ask(subjects=order).ids, order)) for order in orders)
+        missed = sorted(first - second)
+        if missed:
+            return f"with the subjects in another order it chose other slices, not {missed[0]}: do not choose by id"
+        return None
+    counts = [_counts(stage, order) for order in orders]
+    slices = sorted(set(counts[0]) | set(counts[1]))
+    one, two = (np.array([count.get(name, 0) for name in slices]) for count in counts)
+    share = (one + two) / (2 * _REPEATS)
+    spread = 2 * _REPEATS * share * (1 - share)
+    deviation = np.where(spread > 0, (one - two) ** 2 / np.maximum(spread, 1e-12), 0.0)
+    if chi2.sf(deviation.sum(), df=len(slices)) < _CHANCE:
+        name = slices[int(deviation.argmax())]
+        return (
+            f"it chose {name} {one[deviation.argmax()]} of {_REPEATS} times, and {two[deviation.argmax()]} times with "
+            "the subjects in another order: do not choose by id"
+        )
+    return None
+
+
+def _counts(stage: Rehearsal, order: Sequence[str]) -> dict[tuple[str, int], int]:
+    counts: dict[tuple[str, int], int] = {}
+    for seed in range(_REPEATS):
+        for name in stage.named(stage.ask(seed=seed, subjects=order).ids, order):
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _one_left(stage: Rehearsal) -> str | None:
+    stage.ask(bought=np.arange(len(stage.labeled.slices) - 1), budget=1)
+    return None
+
+
+def _all_at_once(stage: Rehearsal) -> str | None:
+    unlabeled = np.count_nonzero(stage.labeled.slices.position % PROTOCOL.interval)
+    stage.ask(budget=int(unlabeled))
+    return None
+
+
+def _leaves_pool(stage: Rehearsal) -> str | None:
+    images = stage.prepared.images
+    before = _hash(images)
+    problem: list[str] = []
+
+    def watch(ctx: Round, query: Query) -> None:
+        masks = {int(i): ctx.pool.mask(int(i)) for i in ctx.pool.labeled}
+        truth = stage.labeled.masks(ctx.pool.labeled)
+        if any(not np.array_equal(masks[int(i)], mask) for i, mask in zip(ctx.pool.labeled, truth, strict=True)):
+            problem.append("it changed a mask of the pool: work on a copy")
+
+    stage.ask(watch=watch)
+    if _hash(images) != before:
+        problem.append("it changed the images of the pool: work on a copy")
+    return problem[0] if problem else None
+
+
+def _leaves_weights(stage: Rehearsal) -> str | None:
+    problem: list[str] = []
+
+    def watch(ctx: Round, query: Query) -> None:
+        after = ctx.learner.weights()
+        changed = [key for key, value in stage.weights.items() if not torch.equal(value, after[key])]
+        if changed and not ctx.learner.log:
+            problem.append(f"it changed '{changed[0]}' in query: train with ctx.learner, or work on a copy")
+        modes = {module.training for module in ctx.learner.network.modules()}
+        if modes == {True, False}:
+            problem.append("it left some modules of the network in another mode than the others: restore them")
+
+    stage.ask(watch=watch)
+    return problem[0] if problem else None
+
+
+def _leaves_random_state(stage: Rehearsal) -> str | None:
+    with _global_state(3):
+        before = _state()
+        stage.ask()
+        if _state() != before:
+            return "it drew from, or seeded, the global generator of random or numpy: use ctx.rng"
+    return None
+
+
+def _cannot_see_truth(stage: Rehearsal) -> str | None:
+    masks = stage.prepared.masks
+    slices = stage.labeled.slices
+    hidden = slices.rows[slices.position % PROTOCOL.interval != 0]
+    other = masks.copy()
+    other[hidden] = np.random.default_rng(0).permutation(masks[hidden])
+    altered = Prepared(**{**vars(stage.prepared), "masks": other}).labeled_stack(TRAIN)
+    if _same(stage.ask(), stage.ask(truth=altered)):
+        return None
+    return "its answer changed with masks that it has not bought: use pool.mask of labeled slices only"
+
+
+def _pickles(stage: Rehearsal) -> str | None:
+    again = pickle.loads(pickle.dumps(stage.strategy))
+    return None if again == stage.strategy else "it is not equal to itself after pickling: make it a frozen dataclass"
+
+
+def _resumes(stage: Rehearsal) -> str | None:
+    strategy = stage.strategy
+    config = RunConfig(
+        strategy=Choice(getattr(strategy, "name", "plugin"), "contract", None, {}),
+        dataset=Choice("contract", "contract", None, {}),
+        title="contract",
+        locations={},
+        data_key=stage.prepared.key,
+        seed=0,
+        protocol=PROTOCOL,
+        training=TRAINING,
+        network=NETWORK,
+    )
+    execution = Execution(torch.device("cpu"))
+    with tempfile.TemporaryDirectory() as folder:
+        whole = run(config, strategy, stage.prepared, Path(folder) / "whole", execution, Silent()).records
+        for _ in whole:
+            try:
+                parts = run(
+                    config, strategy, stage.prepared, Path(folder) / "parts", execution, _Interrupting()
+                ).records
+            except _StoppedError:
+                continue
+    if [_timeless(record) for record in whole] == [_timeless(record) for record in parts]:
+        return None
+    return "a run stopped after every round and continued gave other records: keep nothing outside of Query and weights"
+
+
+_STRATEGY_RULES: dict[str, Callable[[Rehearsal], str | None]] = {
+    "gives the same answer in the same context, whatever the global random state": _deterministic,
+    "does not depend on the order of the pool": _independent_of_order,
+    "works when one slice is left": _one_left,
+    "works when the budget is all that is left": _all_at_once,
+    "leaves images and masks of the pool as they were": _leaves_pool,
+    "leaves the weights as they were, unless it trains with the learner": _leaves_weights,
+    "leaves the global random state as it was": _leaves_random_state,
+    "does not depend on masks that it has not bought": _cannot_see_truth,
+    "can be pickled": _pickles,
+    "gives the same records when a run is interrupted and continued": _resumes,
+}
+
+
+def _sorted_subjects(dataset: Dataset) -> str | None:
+    names = list(dataset.subjects())
+    if len(names) < 3:
+        return f"it has {len(names)} subjects, at least 3 are needed for training, validation and test"
+    if names != sorted(set(names)):
+        return "subjects() is not sorted, or names a subject twice"
+    return None
+
+
+def _well_formed(dataset: Dataset) -> str | None:
+    volumes = [(name, dataset.load(name)) for name in _first(dataset)]
+    for name, volume in volumes:
+        check_volume(volume, name, dataset.window)
+        if volume.image.dtype != np.float32 or volume.mask.dtype != np.uint8:
+            return f"subject '{name}' is {volume.image.dtype} with a {volume.mask.dtype} mask, not float32 with uint8"
+    channels = {len(volume.image) for _, volume in volumes}
+    return None if len(channels) == 1 else f"its subjects have {sorted(channels)} channels, not the same number"
+
+
+def _loads_alike(dataset: Dataset) -> str | None:
+    for name in _first(dataset):
+        with _global_state(1):
+            one = dataset.load(name)
+        with _global_state(2):
+            two = dataset.load(name)
+        if not (np.array_equal(one.image, two.image) and np.array_equal(one.mask, two.mask)):
+            return f"subject '{name}' was not the same when loaded twice: seed its randomness by its name"
+    return None
+
+
+def _files_exist(dataset: Dataset) -> str | None:
+    missing = [path for path in dataset.inputs() if not path.is_file()]
+    return f"inputs() names '{missing[0]}', which is no file" if missing else None
+
+
+def _sound_defaults(dataset: Dataset) -> str | None:
+    parts = by_section(dataset.defaults())
+    for section, cls in (("protocol", Protocol), ("training", Training), ("network", Network)):
+        build(cls, parts[section], section)
+    wrong = [section for section in ("strategy", "data") if parts[section]]
+    return (
+        f"defaults() sets options of '{wrong[0]}': only protocol, training and network belong there" if wrong else None
+    )
+
+
+def _pickles_dataset(dataset: Dataset) -> str | None:
+    return None if pickle.loads(pickle.dumps(dataset)) == dataset else "it is not equal to itself after pickling"
+
+
+_DATASET_RULES: dict[str, Callable[[Dataset], str | None]] = {
+    "names at least three subjects, sorted, each once": _sorted_subjects,
+    "loads float32 images with uint8 masks of 0 and 1 of the same shape, finite, with a spacing": _well_formed,
+    "loads the same twice, whatever the global random state": _loads_alike,
+    "names existing files as its inputs": _files_exist,
+    "suits itself with known settings": _sound_defaults,
+    "can be pickled": _pickles_dataset,
+}
+
+
+def _first(dataset: Dataset) -> Sequence[str]:
+    return list(dataset.subjects())[:3]
+
+
+class _StoppedError(Exception):
+    pass
+
+
+class _Interrupting(Silent):
+    """Stops a run after one round, unless that was the last."""
+
+    def round(self, record: Record) -> None:
+        if record["round"] < PROTOCOL.rounds and record["unlabeled"]:
+            raise _StoppedError
+
+
+def _same(first: Query, second: Query) -> bool:
+    scores = (first.scores is None and second.scores is None) or (
+        first.scores is not None and second.scores is not None and np.array_equal(first.scores, second.scores)
+    )
+    pseudo = list(first.pseudo) == list(second.pseudo) and all(
+        np.array_equal(mask, second.pseudo[i]) for i, mask in first.pseudo.items()
+    )
+    return scores and pseudo and np.array_equal(first.ids, second.ids)
+
+
+@contextmanager
+def _global_state(seed: int) -> Iterator[None]:
+    """Seed the generators that strategies must leave alone, and restore them afterwards."""
+    python, legacy = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)
+
+
+def _state() -> bytes:
+    return pickle.dumps((random.getstate(), np.random.get_state()))
+
+
+def _hash(values: np.ndarray) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def _timeless(record: Record) -> Record:
+    return {key: value for key, value in record.items() if key != "cost"}

@@ -1,0 +1,137 @@
+"""A small scene on which a strategy is asked, again and again, for the contract kit.
+
+Its subjects differ in size and are padded, its slices are not square, some are empty, and the network is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from albench.config import Network, Protocol, Training
+from albench.data import LabeledStack
+from albench.data.prepared import Prepared
+from albench.masks import Ids, Mask
+from albench.pool import Oracle, Pool
+from albench.query import Query, check_query
+from albench.strategy import Round, Strategy
+from albench.streams import Streams
+from albench.training.learner import Learner, Weights
+from albench.training.networks import Task
+
+TRAINING = Training(epochs=1, batch_size=8, lr=1e-3, lr_incremental=1e-3)
+NETWORK = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=2)
+PROTOCOL = Protocol(interval=4, budget=3, rounds=2, split=(5, 1, 1))
+TRAIN = ("a", "b", "c", "d", "e")
+BUDGET = 4
+
+
+class Rehearsal:
+    """Asks a strategy on the scene, always with the weights that its `fit` left and nothing else left from before.
+
+    Attributes:
+        strategy: the one to ask.
+        prepared: the scene.
+        labeled: its training slices with their truth.
+        weights: what `fit` left.
+        pseudo: {(subject, position): mask} of its first answer, which later contexts give back.
+    """
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
+        self.prepared = scene()
+        self.labeled = self.prepared.labeled_stack(TRAIN)
+        self.pseudo: dict[tuple[str, int], Mask] = {}
+        self.weights = self._fitted()
+        first = self.ask()
+        self.pseudo = dict(zip(self.named(list(first.pseudo)), first.pseudo.values(), strict=True))
+
+    def ask(
+        self,
+        *,
+        seed: int = 0,
+        subjects: Sequence[str] = TRAIN,
+        truth: LabeledStack | None = None,
+        bought: Ids | None = None,
+        budget: int = BUDGET,
+        watch: Callable[[Round, Query], None] = lambda ctx, query: None,
+    ) -> Query:
+        """One valid answer. `watch` sees the context afterwards, while its random streams are still on."""
+        labeled = truth or self.prepared.labeled_stack(subjects)
+        ctx = self._round(labeled, seed, bought, budget, index=1)
+        ctx.learner.network.load_state_dict(self.weights)
+        with _streams(seed, "query"):
+            query = self.strategy.query(ctx)
+            watch(ctx, query)
+        check_query(query, ctx.pool, ctx.budget)
+        return query
+
+    def named(self, ids: Ids | list[int], subjects: Sequence[str] = TRAIN) -> list[tuple[str, int]]:
+        """Slices by subject and position, which do not depend on the order of the pool."""
+        slices = self.prepared.stack(subjects)
+        return [(slices.subjects[slices.subject[i]], int(slices.position[i])) for i in ids]
+
+    def _fitted(self) -> Weights:
+        ctx = self._round(self.labeled, 0, None, BUDGET, index=0)
+        with _streams(0, "fit"):
+            self.strategy.fit(ctx)
+        return ctx.learner.weights()
+
+    def _round(self, labeled: LabeledStack, seed: int, bought: Ids | None, budget: int, *, index: int) -> Round:
+        slices = labeled.slices
+        initial = np.flatnonzero(slices.position % PROTOCOL.interval == 0) if bought is None else bought
+        pool = Pool(slices).with_masks(Oracle(labeled).sell(initial, len(initial)))
+        channels, height, width = slices.shape
+        streams = Streams(seed, "contract")
+        with streams.torch("weights"):
+            network = self.strategy.network(Task(channels, (height, width), NETWORK))
+        validation = self.prepared.labeled_stack(["f"])
+        learner = Learner(
+            network, slices, validation, TRAINING, streams, round_index=index, lr=1e-3, device=torch.device("cpu")
+        )
+        rng = streams.numpy("query", index)
+        names = self.named(pool.unlabeled, slices.subjects)
+        pseudo = {int(i): self.pseudo[n] for i, n in zip(pool.unlabeled, names, strict=True) if n in self.pseudo}
+        previous = self.weights if index else None
+        return Round(index, budget, pool, learner, pseudo, previous, rng, PROTOCOL.interval)
+
+
+@contextmanager
+def _streams(seed: int, purpose: str) -> Iterator[None]:
+    """The random state in which the loop calls a strategy."""
+    with Streams(seed, "contract").torch(purpose, 1):
+        yield
+
+
+def scene() -> Prepared:
+    """Seven subjects of different size, each with a bright ball in noise."""
+    rng = np.random.default_rng(0)
+    height, width = 48, 32
+    images, masks, counts, valid = [], [], [], []
+    for index in range(7):
+        depth, rows, columns = 7 + index % 3, height - 4 * (index % 2), width - 3 * (index % 3)
+        z, y, x = np.meshgrid(*(np.arange(side) for side in (depth, rows, columns)), indexing="ij")
+        center = rng.uniform((depth * 0.4, rows * 0.3, columns * 0.3), (depth * 0.6, rows * 0.7, columns * 0.7))
+        distance = np.hypot(np.hypot(y - center[1], x - center[2]), 2 * (z - center[0]))
+        mask = distance < rng.uniform(5, 9)
+        image = rng.normal(size=mask.shape) + rng.uniform(1, 3) * mask
+        pad = ((0, 0), (0, height - rows), (0, width - columns))
+        images.append(np.pad((image - image.mean()) / image.std(), pad, constant_values=-2))
+        masks.append(np.pad(mask, pad))
+        counts.append(depth)
+        valid.append((rows, columns))
+    stacked = np.concatenate(images)[:, None].astype(np.float16)
+    stacked.flags.writeable = False  # as a memory map is
+    return Prepared(
+        key="contract",
+        images=stacked,
+        masks=np.concatenate(masks).astype(np.uint8),
+        subjects=tuple("abcdefg"),
+        counts=np.array(counts),
+        valid=np.array(valid),
+        spacing=np.ones((7, 3)),
+        persons=tuple("abcdefg"),
+    )

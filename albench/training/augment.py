@@ -1,0 +1,68 @@
+"""Augmentation of a whole batch on its device: blur, flips and rotation, one geometric draw for image and mask."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from monai.networks.layers.simplelayers import separable_filtering
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from albench.training.device import send
+
+_BLUR_SIGMA = 1.1  # of a 5-tap kernel, by OpenCV's rule 0.3 ((k - 1) / 2 - 1) + 0.8
+
+
+def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Blur (5 x 5), flip (horizontally, vertically or both) and rotate (-90 to 90 degrees), each with probability 0.5.
+
+    Images are interpolated linearly, masks take the nearest pixel. What turns in from outside is not valid.
+    Draws come from torch's global generator of the CPU, so they are the same on every device.
+
+    Args:
+        images: (b, c, h, w).
+        masks: (b, m, h, w).
+        valid: (b, 1, h, w), 1 where a pixel counts.
+
+    Returns:
+        The three, transformed alike.
+    """
+    batch = len(images)
+    blur = torch.rand(batch) < 0.5
+    flip = torch.rand(batch) < 0.5
+    axes = torch.randint(3, (batch,))
+    rotate = torch.rand(batch) < 0.5
+    angles = (torch.rand(batch) - 0.5) * math.pi * rotate
+    flip_x = torch.where(flip & (axes != 1), -1.0, 1.0)
+    flip_y = torch.where(flip & (axes != 0), -1.0, 1.0)
+
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for intensities and positions
+        if blur.any():
+            chosen = send(blur.nonzero()[:, 0], images.device)  # rows, since a device would have to count a mask first
+            images = images.clone()
+            images[chosen] = separable_filtering(images[chosen], [_kernel(images.device)] * 2, mode="reflect")
+        matrices = send(_matrices(angles, flip_x, flip_y, images.shape[-2:]), images.device)
+        grid = affine_grid(matrices, list(images.shape), align_corners=False)
+        turned = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        labels = grid_sample(torch.cat([masks, valid], 1), grid, mode="nearest", align_corners=False)
+    return turned, labels[:, :-1], labels[:, -1:]
+
+
+def _matrices(angles: Tensor, flip_x: Tensor, flip_y: Tensor, size: torch.Size) -> Tensor:
+    """(b, 2, 3) maps from output to input positions in torch's [-1, 1] coordinates, square in pixels."""
+    height, width = size
+    cos, sin = torch.cos(angles), torch.sin(angles)
+    zero = torch.zeros_like(cos)
+    return torch.stack(
+        [
+            torch.stack([flip_x * cos, -flip_x * sin * height / width, zero], 1),
+            torch.stack([flip_y * sin * width / height, flip_y * cos, zero], 1),
+        ],
+        1,
+    )
+
+
+def _kernel(device: torch.device) -> Tensor:
+    taps = torch.exp(-0.5 * (torch.arange(-2.0, 3.0, device=device) / _BLUR_SIGMA) ** 2)
+    return taps / taps.sum()

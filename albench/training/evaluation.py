@@ -1,0 +1,69 @@
+"""Evaluation: predict every slice of a labeled set and score it subject by subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from albench.acquisition import foreground
+from albench.data import LabeledStack, SliceStack
+from albench.masks import Ids, Mask
+from albench.metrics import SubjectScores, score_subject, summarize
+from albench.training.learner import Learner
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a set was segmented.
+
+    Attributes:
+        subjects: metrics by subject.
+        shown: {slice id: (h, w) predicted mask} of each subject's slices with the largest and a small foreground.
+    """
+
+    subjects: dict[str, SubjectScores]
+    shown: dict[int, Mask]
+
+    def summary(self) -> dict[str, float | None]:
+        """Metrics of the whole set."""
+        return summarize(list(self.subjects.values()))
+
+
+def evaluate(learner: Learner, labeled: LabeledStack) -> Evaluation:
+    """Segment every slice, foreground where the probability is at least 0.5, and compare with the truth."""
+    slices = labeled.slices
+    subjects, shown = {}, {}
+    for index, name in enumerate(slices.subjects):
+        ids = slices.of(index)
+        prediction, truth = _predicted(learner, slices, ids), labeled.masks(ids)
+        height, width = slices.valid[ids[0]]
+        inside = np.s_[:, :height, :width]
+        subjects[name] = score_subject(prediction[inside], truth[inside], slices.spacing[index])
+        for row in _extremes(truth):
+            shown[int(ids[row])] = prediction[row]
+    return Evaluation(subjects, shown)
+
+
+def showcase(labeled: LabeledStack) -> Ids:
+    """Ids of the slices whose predictions are shown: of each subject the largest and a small foreground."""
+    slices = labeled.slices
+    subjects = [slices.of(index) for index in range(len(slices.subjects))]
+    return np.array(sorted(int(ids[row]) for ids in subjects for row in _extremes(labeled.masks(ids))), dtype=np.int64)
+
+
+def _predicted(learner: Learner, slices: SliceStack, ids: Ids) -> Mask:
+    """(n, H, W) masks, nothing in the padding."""
+    return np.concatenate([foreground(probs, valid) for _, probs, valid in learner.predict(slices, ids)])
+
+
+def _extremes(truth: Mask) -> set[int]:
+    """Rows of the largest foreground and of the smallest with a tenth of it; none if all are empty.
+
+    Where an object ends there are slices with a pixel or two, which show nothing.
+    """
+    area = truth.sum((1, 2), dtype=np.int64)
+    if not area.any():
+        return set()
+    enough = 10 * area >= area.max()
+    return {int(area.argmax()), int(np.where(enough, area, area.max() + 1).argmin())}

@@ -1,0 +1,82 @@
+"""What does a run cost beside training, evaluation and query?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+from albench.benchmarks.speed import synthetic
+from albench.benchmarks.speed.interleave import Spread, interleaved
+from albench.benchmarks.speed.record import Finding, Row, main
+from albench.data.prepared import prepare
+from albench.loop import Execution, Silent, run
+from albench.registry import DATASETS, find
+from albench.resolve import resolve
+from albench.runs.store import RunStore
+
+_SETTINGS = {"data.count": 12, "protocol.rounds": 2, "training.epochs": 5, "training.patience": 5}
+_TO_THE_FIRST_STEP = """
+import os
+import albench.cli, albench.training.learner
+albench.training.learner.Learner.optimize = lambda *arguments, **options: os._exit(0)
+albench.cli.main()
+"""
+
+
+def measure() -> Finding:
+    """Three rounds of entropy on 12 subjects of the phantom, twice; and the start of `albench run`."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["ALBENCH_CACHE"] = str(Path(folder) / "cache")
+        rest, stored = [], []
+        for seed in range(2):
+            resolved = resolve("entropy", "phantom", seed=seed, settings=_SETTINGS)
+            out, execution = Path(folder) / "runs", Execution(synthetic.DEVICE)
+            with _timed_writes() as taken:
+                start = time.perf_counter()
+                store = run(resolved.config, resolved.strategy, resolved.prepared, out, execution, Silent())
+                whole = time.perf_counter() - start
+            inside = sum(sum(record["cost"]["seconds"].values()) for record in store.records)
+            rest.append((whole - inside) / whole * 100)
+            stored += taken
+        data = find(DATASETS, "phantom")(count=12)
+        opened = interleaved({"open": lambda: prepare(data)}, 5)["open"]
+        started = interleaved({"start": lambda: _start(Path(folder))}, 3)["start"]
+    rows = [
+        Row("outside fit, evaluate and query", Spread.of(rest), "<= 2", "% of the run"),
+        Row("prepared set opened", Spread.of(opened), "<= 1", "s"),
+        Row("store, per round", Spread.of(stored), "<= 50", "ms"),
+        Row("albench run to the first training step", Spread.of(started), "<= 6", "s"),
+    ]
+    return Finding("What does a run cost beside its parts?", rows)
+
+
+@contextmanager
+def _timed_writes() -> Iterator[list[float]]:
+    """Milliseconds of every `RunStore.append` in the block."""
+    append: Callable[..., None] = RunStore.append
+    taken: list[float] = []
+
+    def timed(*arguments: object, **options: object) -> None:
+        start = time.perf_counter()
+        append(*arguments, **options)
+        taken.append((time.perf_counter() - start) * 1e3)
+
+    with patch.object(RunStore, "append", timed):
+        yield taken
+
+
+def _start(folder: Path) -> None:
+    sets = [f"--set={name}={value}" for name, value in _SETTINGS.items()]
+    arguments = ["run", "--strategy=entropy", "--dataset=phantom", "--seed=9", f"--out={folder}/other", *sets]
+    subprocess.run([sys.executable, "-c", _TO_THE_FIRST_STEP, *arguments], check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    main("loop", measure)

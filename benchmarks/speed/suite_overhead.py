@@ -1,0 +1,60 @@
+"""What does a suite cost beside its runs, and what do two runs at once save?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from albench.benchmarks.speed.interleave import Spread
+from albench.benchmarks.speed.record import Finding, Row, main
+from albench.runs.store import read_records
+
+_SUITE = {
+    "about": "Four runs of half a minute.",
+    "dataset": "phantom",
+    "seeds": 4,
+    "settings": {"protocol": {"rounds": 3}, "training": {"epochs": 12, "patience": 12}},
+    "strategies": ["random"],
+}
+
+
+def measure() -> Finding:
+    """Four runs of one thread on Ray, one at a time and two at a time, with the start of Ray and of its workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["ALBENCH_CACHE"] = f"{folder}/cache"
+        suite = Path(folder) / "four.yaml"
+        suite.write_text(yaml.safe_dump(_SUITE))
+        _bench(suite, Path(folder) / "prepared", "--plan")
+        one, inside = _timed(suite, Path(folder) / "one", 1)
+        two, _ = _timed(suite, Path(folder) / "two", 2)
+    rows = [
+        Row("one at a time over the runs' own time", Spread.of([one / inside]), "<= 1.10"),
+        Row("one at a time over two at a time", Spread.of([one / two]), ">= 1.5"),
+        Row("the runs' own time", Spread.of([inside]), unit="s"),
+    ]
+    return Finding("What does a suite cost beside its runs?", rows, {"runs": 4})
+
+
+def _timed(suite: Path, out: Path, at_once: int) -> tuple[float, float]:
+    """Seconds of the whole command, and the sum over runs of the seconds of their phases."""
+    start = time.perf_counter()
+    _bench(suite, out, f"--max-parallel={at_once}")
+    whole = time.perf_counter() - start
+    records = [record for path in out.rglob("rounds.jsonl") for record in read_records(path.parent)]
+    return whole, sum(sum(record["cost"]["seconds"].values()) for record in records)
+
+
+def _bench(suite: Path, out: Path, option: str) -> None:
+    start = "from albench.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "bench", str(suite), f"--storage={out}", option]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+if __name__ == "__main__":
+    main("suite", measure)

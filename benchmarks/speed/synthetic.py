@@ -1,0 +1,93 @@
+"""Rounds on made-up slices of any number, with the network and the budget that a question needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from albench.config import Network, Training
+from albench.data.prepared import Prepared
+from albench.pool import Pool
+from albench.strategy import Round, Strategy
+from albench.streams import Streams
+from albench.training.learner import Learner
+from albench.training.networks import Task
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEPTH = 50  # slices of a subject, at most
+
+LAPTOP = Network(backbone="resnet18", width=0.25, decoder_width=32, stem_stride=2)  # that of the phantom
+SMALLEST = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=4)
+PAPER = Network()  # ResNet-50
+
+# What suits the device: a GPU is idle most of the time with the phantom's network
+SIDE, NETWORK, BATCH = (240, PAPER, 32) if DEVICE.type == "cuda" else (64, LAPTOP, 16)
+TRAINING = Training(batch_size=BATCH, epochs=1, lr=1e-3)
+
+
+def made_up(slices: int, side: int, folder: Path) -> Prepared:
+    """A prepared set on disk of smooth noise with a bright square; the last subject validates."""
+    depth = min(slices, DEPTH)
+    count = -(-slices // depth) + 1
+    total = count * depth
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(size=(64, 1, side // 8, side // 8))
+    texture = coarse.repeat(8, 2).repeat(8, 3) + 0.3 * rng.normal(size=(64, 1, side, side))
+    shape = {"images.npy": (np.float16, (total, 1, side, side)), "masks.npy": (np.uint8, (total, side, side))}
+    images, masks = (
+        np.lib.format.open_memmap(folder / name, "w+", dtype=kind, shape=size) for name, (kind, size) in shape.items()
+    )
+    for start in range(0, total, 1000):
+        part = np.arange(start, min(start + 1000, total))
+        images[part] = texture[part % 64] * rng.uniform(0.5, 1.5, (len(part), 1, 1, 1))
+        images[part, :, side // 4 : side // 2, side // 4 : side // 2] += 1.5
+        masks[part, side // 4 : side // 2, side // 4 : side // 2] = 1
+    del images, masks
+    return Prepared(
+        key="made-up",
+        images=np.load(folder / "images.npy", mmap_mode="r"),
+        masks=np.load(folder / "masks.npy", mmap_mode="r"),
+        subjects=tuple(f"s{index:05d}" for index in range(count)),
+        counts=np.full(count, depth),
+        valid=np.full((count, 2), side),
+        spacing=np.ones((count, 3)),
+        persons=tuple(f"s{index:05d}" for index in range(count)),
+    )
+
+
+def make_round(
+    strategy: Strategy,
+    prepared: Prepared,
+    network: Network,
+    *,
+    budget: int = 16,
+    labeled: int | None = None,
+    training: Training = TRAINING,
+) -> Round:
+    """Round 1 with an untrained network, every tenth slice of the pool (or of its first `labeled` slices) labeled."""
+    train, val = prepared.subjects[:-1], prepared.labeled_stack(prepared.subjects[-1:])
+    slices = prepared.stack(train)
+    streams = Streams(0, "speed")
+    channels, height, width = slices.shape
+    with streams.torch("weights"):
+        model = strategy.network(Task(channels, (height, width), network))
+    learner = Learner(model, slices, val, training, streams, round_index=1, lr=training.lr, device=DEVICE)
+    bought = np.arange(0, labeled or len(slices), 10)
+    masks = prepared.masks[slices.rows[bought]]
+    pool = Pool(slices).with_masks(dict(zip(bought.tolist(), masks, strict=True)))
+    return Round(1, budget, pool, learner, {}, learner.weights(), streams.numpy("query", 1), 10)
+
+
+def after_training(strategy: Strategy, prepared: Prepared, network: Network) -> Round:
+    """A round whose training is over, as when a run asks: malloc has learned by then to keep what a pass needs."""
+    ctx = make_round(strategy, prepared, network)
+    strategy.fit(ctx)
+    return ctx
+
+
+def images_of(ctx: Round, count: int) -> torch.Tensor:
+    """(count, c, h, w) float32 images of the first slices, resident on the device in the learner's memory format."""
+    slices = ctx.pool.slices
+    return torch.cat(list(ctx.learner.stream(slices, np.arange(count), lambda _, batch: batch.images)))

@@ -1,0 +1,74 @@
+"""Where attention looked (Fig. 3a of the STAR paper)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from albench.reports.captions import provenance
+from albench.reports.efficiency import at_share
+from albench.reports.figures.imaging import Arrays, load_arrays, outline, show_gray
+from albench.reports.figures.style import PREDICTION, TRUTH, Drawing, new_figure, subplots
+from albench.reports.group import Group
+from albench.reports.results import Study
+from albench.reports.runs import Run
+from albench.reports.tables.table import slug
+
+_SHARE = 0.20  # labeled, at which attention is shown
+
+
+def attention(study: Study, group: Group) -> list[Drawing]:
+    """Fig. 3a: where unlabeled slices looked, for every method that kept it."""
+    drawings = []
+    for label, runs in group.methods.items():
+        run = min(runs, key=lambda one: one.seed)
+        nearest = at_share(group.curves[label], _SHARE)
+        index = min(len(run.records) - 2, len(run.records) if nearest is None else nearest)
+        arrays = load_arrays(run.folder / "rounds" / f"{index:02d}" / "arrays.npz") if index >= 0 else None
+        if arrays is not None and "attention_0_ids" in arrays:
+            drawings.append(_attention(study, group, run, index, arrays))
+    return drawings
+
+
+def _attention(study: Study, group: Group, run: Run, index: int, arrays: Arrays) -> Drawing:
+    count = sum(name.startswith("attention_") and name.endswith("_ids") for name in arrays)
+    stride = 4 * int(run.config["network"]["stem_stride"])
+    figure = new_figure(2.1 * count)
+    image = None
+    for number, axes in enumerate(subplots(figure, count, 3)):
+        part = {
+            name: arrays[f"attention_{number}_{name}"] for name in ("ids", "positions", "images", "masks", "weights")
+        }
+        asking, positions = int(part["positions"][0]), part["positions"][1:].astype(int)
+        weights = part["weights"].astype(np.float64)
+        below, above = int(positions.argmin()), int(positions.argmax())
+        show_gray(axes[1], part["images"][0].astype(np.uint8), 1.0)
+        outline(axes[1], part["masks"][0].astype(np.uint8), PREDICTION)
+        axes[1].set_title(f"slice {asking}, unlabeled")
+        for ax, memory in ((axes[0], below), (axes[2], above)):
+            own, height = part["images"][memory + 1].astype(np.uint8), weights.shape[1] * stride
+            show_gray(ax, own, 1.0)
+            view = ax.get_xlim(), ax.get_ylim()
+            extent = (-0.5, weights.shape[2] * stride - 0.5, height - 0.5, -0.5)
+            image = ax.imshow(
+                100 * weights[memory],
+                extent=extent,
+                alpha=0.45,
+                interpolation="bilinear",
+                vmin=0,
+                vmax=100 * weights.max(),
+                cmap="viridis",
+            )
+            ax.set(xlim=view[0], ylim=view[1])
+            outline(ax, part["masks"][memory + 1].astype(np.uint8), TRUTH)
+            ax.set_title(f"slice {positions[memory]}, labeled: {weights[memory].sum():.0%} of attention")
+        figure.colorbar(image, ax=axes[2], shrink=0.85, label="attention [%]")
+    share = run.records[index]["share"]
+    caption = (
+        f"Attention of {run.title}, in round {index} with {share:.1%} labeled, averaged over the foreground of the "
+        "slice in the middle, on the first and the last labeled slice of its group; it sums to 100 % over all labeled "
+        "slices of the group. Blue: labels; orange: pseudo-label. After Fig. 3a of Ma et al., MICCAI 2025, without the "
+        "truth of the unlabeled slice, which nobody bought.",
+        *provenance(study, group),
+    )
+    name = f"attention-{slug(run.label)}-{slug(group.name)}"
+    return Drawing(name, f"Attention of {run.label} on {group.name}", caption, figure)

@@ -1,0 +1,111 @@
+"""Learning curves: a metric over the labeled share, whole and zoomed, and over other costs of annotation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from albench.reports.captions import measured, provenance
+from albench.reports.costs import AXES
+from albench.reports.figures.style import INK, Drawing, Look, new_figure, subplots
+from albench.reports.group import Group
+from albench.reports.results import Study
+from albench.reports.tables.table import slug
+
+_BANDS = 6  # as many as can be told apart
+
+
+def learning_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing:
+    """Every method, and the supervised reference; with a band of one standard deviation where it can be told apart."""
+    figure = new_figure(3.1 + 0.16 * math.ceil(len(group.methods) / 5))
+    whole, zoomed = subplots(figure, 1, 2)[0]
+    banded = _banded(study, group)
+    for ax in (whole, zoomed):
+        for label, curve in group.curves.items():
+            _line(ax, look[label], label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
+        _reference(ax, study, group)
+        ax.set_xlabel("labeled slices [% of the pool]")
+        ax.set_ylabel(study.metric.axis)
+    whole.set_title("all rounds")
+    zoomed.set_title("second half")
+    _zoom(zoomed, study, group)
+    figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for the sake of clarity"
+    deviates = any(np.isfinite(group.curves[label].sd).any() for label in banded)
+    bands = [f"Bands: one sample standard deviation{whose}."] if deviates else []
+    caption = (*measured(study, group), *bands, *provenance(study, group))
+    return Drawing(f"curves-{slug(group.name)}", f"Learning curves on {group.name}", caption, figure)
+
+
+def cost_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing | None:
+    """The same over what labels cost; None if no run measured it."""
+    costs = study.costs()
+    costs = costs[costs["group"] == group.name]
+    axes = [axis for axis in AXES if axis != "slices" and costs[axis].nunique() > 1]
+    if not axes:
+        return None
+    columns = len(axes) if len(axes) <= 3 else 2
+    rows = math.ceil(len(axes) / columns)
+    figure = new_figure(2.4 * rows + 0.5)
+    places = [ax for row in subplots(figure, rows, columns) for ax in row]
+    for ax, axis in zip(places, axes, strict=False):
+        for label in group.methods:
+            own = costs[costs["label"] == label].groupby("round")[[axis, "value"]].mean()
+            _line(ax, look[label], label, own[axis].to_numpy(), own["value"].to_numpy(), None)
+        _reference(ax, study, group)
+        ax.set_xlabel(AXES[axis])
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.set_ylabel(study.metric.axis)
+    for ax in places[len(axes) :]:
+        ax.set_axis_off()
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    caption = (
+        *measured(study, group),
+        "Each point is a round: the mean over seeds of what all its labels cost, and of the metric.",
+        *provenance(study, group),
+    )
+    return Drawing(f"costs-{slug(group.name)}", f"Costs of annotation on {group.name}", caption, figure)
+
+
+def _banded(study: Study, group: Group) -> list[str]:
+    """Methods with a band: all of a few, of many the baseline and the one with the best mean AUBC."""
+    if len(group.methods) <= _BANDS:
+        return list(group.methods)
+    return [label for label in group.methods if label in (study.baseline, *group.ranking[:1])]
+
+
+def _line(ax: Axes, look: Look, label: str, x: np.ndarray, mean: np.ndarray, sd: np.ndarray | None) -> None:
+    ax.plot(x, mean, color=look.color, linestyle=look.line, marker=look.marker, label=label)
+    if sd is not None and not np.isnan(sd).all():
+        ax.fill_between(x, mean - sd, mean + sd, color=look.color, alpha=0.12, linewidth=0)
+
+
+def _reference(ax: Axes, study: Study, group: Group) -> None:
+    value, sd = group.supervised
+    if math.isnan(value):
+        return
+    ax.axhline(value, color=INK, linestyle=(0, (6, 2)), linewidth=0.9, label="all slices labeled")
+    if not math.isnan(sd):
+        ax.axhspan(value - sd, value + sd, color=INK, alpha=0.06, linewidth=0)
+
+
+def _zoom(ax: Axes, study: Study, group: Group) -> None:
+    """Show the later half of the shares, and as much of the values as means and reference need there."""
+    low = min(curve.share[0] for curve in group.curves.values())
+    high = max(curve.share[-1] for curve in group.curves.values())
+    middle = (low + high) / 2
+    shown = [curve.mean[curve.share >= middle - 1e-9] for curve in group.curves.values()]
+    values = np.concatenate([*shown, [group.supervised[0]]])
+    values = values[~np.isnan(values)]
+    if len(values) == 0 or low == high:
+        return
+    bottom, top = values.min(), values.max()
+    room = 0.08 * (top - bottom) or 0.01
+    ax.set_ylim(bottom - room, top + room)
+    width = 100 * (high - middle)
+    ax.set_xlim(100 * middle - 0.05 * width, 100 * high + 0.05 * width)

@@ -1,0 +1,159 @@
+"""Slices: segmentations of methods side by side (Fig. 2 of the STAR paper), and what was asked for first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from albench.reports.captions import provenance
+from albench.reports.efficiency import at_share
+from albench.reports.figures.imaging import Arrays, Image, Shown, Window, load_arrays, outline, show_gray, shown_slice
+from albench.reports.figures.style import PREDICTION, TRUTH, WIDTH, Drawing, new_figure, subplots
+from albench.reports.group import Group
+from albench.reports.results import Study
+from albench.reports.runs import Run
+from albench.reports.tables.table import slug
+from albench.runs.store import read_masks
+
+_SHARE = 0.20  # at which segmentations are shown, where the paper shows most of its own
+_METHODS = 5
+_PAGE = 9.0  # inches that a column of pictures may take
+
+
+def segmentations(study: Study, group: Group) -> Drawing | None:
+    """Fig. 2: a large and a small object, the truth, and the five best methods; None without pictures.
+
+    Large is the largest slice of the test subject in which it has the median size among all subjects, small is the
+    smallest with at least a tenth of the largest, likewise, so nobody chooses what looks well.
+    """
+    best = group.ranking[:_METHODS][::-1]
+    runs = {label: min(group.methods[label], key=lambda run: run.seed) for label in best}
+    rounds = {label: at_share(group.curves[label], _SHARE) for label in best}
+    indices = {label: len(run.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()}
+    kept = _kept(runs, indices)
+    if kept is None:
+        return None
+    pictures, masks = kept
+    rows = {
+        size: row
+        for size, row in _large_and_small(pictures).items()
+        if all(int(pictures["ids"][row]) in own for own in masks.values())
+    }
+    if not rows:
+        return None
+    figure = new_figure(2.75 if len(rows) > 1 else 1.5, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
+    places = subplots(figure, len(rows), 2 + len(best))
+    for axes, (size, row) in zip(places, rows.items(), strict=True):
+        slice_id = int(pictures["ids"][row])
+        _draw(axes, size, shown_slice(pictures, row), [own[slice_id] for own in masks.values()])
+    for ax, name in zip(places[0], ("slice", "truth", *best), strict=True):
+        ax.set_title(name, fontsize=7)
+    shares = sorted({f"{group.curves[label].share[index]:.1%}" for label, index in indices.items()})
+    caption = (
+        f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
+        f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
+        f"{len(best)} ranked methods with the best AUBC. Large: the largest slice of the test subject in which it has "
+        "the median size among all subjects; small: the smallest slice with at least a tenth of its subject's largest "
+        "foreground, likewise. Pink: the part that is shown beside. Dice is that of the slice.",
+        *provenance(study, group),
+    )
+    title = f"Segmentations on {group.name}"
+    return Drawing(f"segmentations-{slug(group.name)}", title, caption, figure)
+
+
+def _kept(runs: Mapping[str, Run], indices: Mapping[str, int]) -> tuple[Arrays, dict[str, Mapping[int, Image]]] | None:
+    """The test slices that were kept, and what each run predicted there in its round; None if a run lacks its own."""
+    pictures = [load_arrays(run.folder / "showcase.npz") for run in runs.values()]
+    files = {label: run.folder / "rounds" / f"{indices[label]:02d}" / "showcase.npz" for label, run in runs.items()}
+    found = [arrays for arrays in pictures if arrays is not None]
+    if not found or len(found) < len(pictures) or not all(path.exists() for path in files.values()):
+        return None
+    return found[0], {label: read_masks(path) for label, path in files.items()}
+
+
+def _draw(axes: Sequence[Axes], size: str, shown: Shown, predictions: Sequence[Image]) -> None:
+    """A row: the slice with the part that is shown beside, the truth there, and every prediction."""
+    height, width = shown.image.shape
+    inside = [mask[:height, :width] for mask in predictions]
+    top, bottom, left, right = window = _window([shown.truth, *inside])
+    show_gray(axes[0], shown.image, shown.aspect)
+    box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color="#CC79A7", linewidth=0.9)
+    axes[0].add_patch(box)
+    axes[0].set_ylabel(f"{size}\n{shown.subject}, slice {shown.position}", fontsize=6)
+    show_gray(axes[1], shown.image, shown.aspect, window)
+    outline(axes[1], shown.truth, TRUTH)
+    for ax, mask in zip(axes[2:], inside, strict=True):
+        show_gray(ax, shown.image, shown.aspect, window)
+        outline(ax, shown.truth, TRUTH)
+        outline(ax, mask, PREDICTION)
+        ax.set_xlabel(f"Dice {_dice(mask, shown.truth):.2f}", fontsize=6)
+
+
+def gallery(study: Study, group: Group) -> Drawing | None:
+    """The most wanted slices of every method in its first query; None without pictures."""
+    found = {}
+    for label, runs in group.methods.items():
+        run = min(runs, key=lambda one: one.seed)
+        arrays = load_arrays(run.folder / "rounds" / "00" / "arrays.npz")
+        if arrays is not None and "asked_ids" in arrays:
+            found[label] = {name.removeprefix("asked_"): values for name, values in arrays.items()}
+    if not found:
+        return None
+    columns = max(len(arrays["ids"]) for arrays in found.values())
+    figure = new_figure(0.3 + min(1.18 * len(found), _PAGE))
+    for axes, (label, arrays) in zip(subplots(figure, len(found), columns), found.items(), strict=True):
+        for index, ax in enumerate(axes):
+            if index >= len(arrays["ids"]):
+                ax.set_axis_off()
+                continue
+            shown = shown_slice(arrays, index)
+            show_gray(ax, shown.image, shown.aspect)
+            outline(ax, shown.truth, TRUTH)
+            ax.set_title(f"{shown.subject}, {shown.position}", fontsize=5, pad=2)
+        axes[0].set_ylabel(label, fontsize=7, rotation="horizontal", ha="right", va="center")
+    caption = (
+        "The slices that each method asked for first after round 0, most wanted first, by the run with the lowest "
+        "seed; with subject and position, and the bought label in blue.",
+        *provenance(study, group),
+    )
+    return Drawing(f"queries-{slug(group.name)}", f"First queries on {group.name}", caption, figure)
+
+
+def _large_and_small(pictures: Arrays) -> dict[str, int]:
+    """{`large`: row, `small`: row}: each subject's largest and its small slice, and of these the one of median area.
+
+    A small one with less than a tenth of its subject's largest, as older versions kept, shows nothing and is left out.
+    """
+    areas = pictures["masks"].sum((1, 2), dtype=np.int64)
+    subjects = pictures["subjects"]
+    found = {}
+    for size, sign in (("large", 1), ("small", -1)):
+        rows = [
+            max(np.flatnonzero(subjects == name), key=lambda row: sign * areas[row]) for name in np.unique(subjects)
+        ]
+        if rows:
+            found[size] = int(sorted(rows, key=lambda row: areas[row])[(len(rows) - 1) // 2])
+    small = found.get("small")
+    if small is not None and (small == found["large"] or 10 * areas[small] < areas[subjects == subjects[small]].max()):
+        del found["small"]
+    return found
+
+
+def _window(masks: Sequence[Image]) -> Window:
+    """Top, bottom, left and right of a square around all masks with as much room again, at least 1/4 of the image."""
+    together = np.any(np.stack(masks), axis=0)
+    height, width = together.shape
+    rows, columns = np.flatnonzero(together.any(1)), np.flatnonzero(together.any(0))
+    extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    side = int(min(max(2 * extent, max(height, width) // 4), height, width))
+    top = int(np.clip((rows[0] + rows[-1] + 1 - side) // 2, 0, height - side))
+    left = int(np.clip((columns[0] + columns[-1] + 1 - side) // 2, 0, width - side))
+    return top, top + side, left, left + side
+
+
+def _dice(one: Image, other: Image) -> float:
+    """Of two masks, one of which is not empty."""
+    return 2 * float(np.logical_and(one, other).sum()) / float(one.sum(dtype=int) + other.sum(dtype=int))

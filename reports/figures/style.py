@@ -1,0 +1,101 @@
+"""How methods look in all figures, and how figures are written."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from matplotlib import rc_context, style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito, Color Universal Design, 2008, without yellow, which is pale on paper, and black, which is the text's.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LINES = ("-", "--", ":")
+_MARKERS = "o^Dv<>PX*hp"  # the square is the baseline's
+BASELINE = "#7f7f7f"
+INK = "#131415"
+"""The color of text and axes; the page replaces it by its own, for light and dark."""
+PREDICTION, TRUTH = "#E69F00", "#56B4E9"
+"""Outlines on gray images."""
+WIDTH = 7.0
+"""Inches: the text width of most journals."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Color, line and marker of a method: two methods differ in at least two of them."""
+
+    color: str
+    line: str
+    marker: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what must be said about it.
+
+    Attributes:
+        name: of its files.
+        title: what it shows, in a few words.
+        caption: sentences without which it must not be shown.
+        figure: drawn, not yet written.
+    """
+
+    name: str
+    title: str
+    caption: tuple[str, ...]
+    figure: Figure
+
+
+def looks(labels: Sequence[str], baseline: str) -> dict[str, Look]:
+    """A look for each label, in order; the baseline is gray."""
+    others = [label for label in labels if label != baseline]
+    found = {baseline: Look(BASELINE, "-", "s")}
+    for index, label in enumerate(others):
+        color = _COLORS[index % len(_COLORS)]
+        found[label] = Look(color, _LINES[index // len(_COLORS) % len(_LINES)], _MARKERS[index % len(_MARKERS)])
+    return found
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure, inches wide and high. Draw within `styled()`."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def subplots(figure: Figure, rows: int, columns: int, *, sharey: bool = False) -> list[list[Axes]]:
+    """Axes of a grid, by row."""
+    return [list(row) for row in figure.subplots(rows, columns, squeeze=False, sharey=sharey)]
+
+
+def write_drawing(drawing: Drawing, folder: Path) -> None:
+    """Write NAME.pdf and NAME.png."""
+    with styled():
+        for kind in ("pdf", "png"):
+            metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
+            drawing.figure.savefig(folder / f"{drawing.name}.{kind}", metadata=metadata)
+            drawing.figure.set_layout_engine("none")  # once is enough
+
+
+def as_svg(drawing: Drawing) -> str:
+    """The figure as an element of a page: without a background, and with ids that no other figure has."""
+    text = io.StringIO()
+    with styled(), rc_context({"svg.hashsalt": drawing.name}):
+        drawing.figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    svg = text.getvalue()
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])  # every figure has an axes_1
+    return svg.replace(INK, "currentColor")
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Our style, for drawing and for writing."""
+    path = files("albench.reports.figures") / "style.mplstyle"
+    colors = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
+    with as_file(path) as file, style.context([str(file), dict.fromkeys(colors, INK)]):
+        yield

@@ -1,0 +1,70 @@
+"""Stricter forms of S%, and areas under the learning curves."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from albench.reports.captions import left_out, measured, provenance
+from albench.reports.curve_numbers import REGIMES
+from albench.reports.group import Group
+from albench.reports.results import Study
+from albench.reports.tables.table import Cell, Column, Row, Table, marked, reach_cell, slug, value_cell
+
+
+def efficiency_table(study: Study, group: Group) -> Table:
+    """Forms of S%, and areas under the learning curves."""
+    metric, numbers = study.metric, _of(study.efficiency(), group)
+    better = "higher" if metric.higher else "lower"
+    extreme = "mean of max" if metric.higher else "mean of min"
+    columns = (
+        Column("Method"),
+        Column("S%", "lower"),
+        Column("sustained", "lower"),
+        Column(f"within {study.margin:g}", "lower"),
+        Column("median of seeds", "lower"),
+        Column("seeds"),
+        *(Column(title, better) for title in (extreme, "AUBC", *(f"AUBC {regime}" for regime in REGIMES), "final")),
+    )
+    values = ("mean_of_max", "aubc", *(f"aubc_{regime}" for regime in REGIMES), "final")
+    rows = []
+    for label, row in numbers.iterrows():
+        median = _median_cell(row)
+        reached = [reach_cell(row[name]) for name in ("reach", "reach_sustained", "reach_near")]
+        of = Cell("n/a" if not group.reference else f"{row['reach_seeds']:.0f} of {row['seeds']:.0f}")
+        cells = [value_cell(metric, row.get(name, math.nan), row.get(f"{name}_sd", math.nan)) for name in values]
+        rows.append(Row((Cell(str(label)), *reached, median, of, *cells), ranked=label in group.complete))
+    caption = [*measured(study, group)]
+    if group.reference:
+        caption.append(
+            "S%: where the mean over seeds first reaches the reference; sustained: from where on it stays there to the "
+            f"end; within {study.margin:g}: where it first comes that near; median of seeds: where each seed's own "
+            "curve first reaches it, with the 95 % bootstrap interval of the median; seeds: how many do."
+        )
+    if group.range is not None:
+        low, high = group.range
+        caption.append(
+            f"AUBC: area under the curve from {low:.1%} to {high:.1%} labeled, divided by that range; early, middle, "
+            "late: the same over its thirds."
+        )
+    caption.append(f"{extreme.capitalize()}: each seed's best round, which flatters, since noise is chosen too.")
+    caption += [*provenance(study, group), *left_out(study.collection, group.name)]
+    title = f"Efficiency on {group.name}"
+    return marked(Table(f"efficiency-{slug(group.name)}", title, columns, tuple(rows), tuple(caption)))
+
+
+def _of(frame: pd.DataFrame, group: Group) -> pd.DataFrame:
+    return frame[frame["group"] == group.name].set_index("label")
+
+
+def _median_cell(row: pd.Series) -> Cell:
+    """A median that is not reached is only known to lie beyond the last round."""
+    median, low, high = row["reach_median"], row["reach_low"], row["reach_high"]
+    if math.isnan(median):
+        return Cell("n/a")
+    text = f"> {row['final_share']:.1%}" if math.isinf(median) else f"{median:.1%}"
+    if math.isnan(low) or math.isinf(low):
+        return Cell(text, value=median)
+    end = "never" if math.isinf(high) else f"{high:.1%}"
+    return Cell(text, f"[{low:.1%}, {end}]", median)

@@ -1,0 +1,135 @@
+"""Tables 1 and 2 as the STAR paper has them, from our runs, with its own values beside where they are comparable."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from albench.reports.captions import left_out, measured, provenance
+from albench.reports.group import Group
+from albench.reports.metric import Metric
+from albench.reports.published import SHARES, methods, table1, table2
+from albench.reports.results import Study
+from albench.reports.runs import Run
+from albench.reports.tables.printed import AGGREGATIONS, NO, YES, paper_columns, printed_beside, printed_row
+from albench.reports.tables.table import Cell, Row, Table, marked, reach_cell, slug, value_cell
+
+_SEEDS_OF_TABLE_1, _SEEDS_OF_TABLE_2 = 5, 3
+
+
+def main_table(study: Study, group: Group) -> Table:
+    """Table 1: every method at the columns' labeled shares, max(p) and S%, with the paper's values if comparable."""
+    numbers = _rows(study, group)
+    protocol, why = printed_beside(study, group, _SEEDS_OF_TABLE_1)
+    theirs = table1(protocol.title) if protocol else {}
+    names = {method.strategy: method.name for method in methods()}
+    alike = Counter(runs[0].strategy for runs in group.methods.values())
+    rows = []
+    for label, runs in group.methods.items():
+        strategy = runs[0].strategy
+        head = (Cell(label), Cell(YES), Cell(YES if _is_semi_supervised(runs) else NO))
+        rows.append(Row((*head, *_cells(study.metric, numbers.loc[label])), ranked=label in group.complete))
+        printed = theirs.get(names.get(strategy, ""))
+        if printed is not None and alike[strategy] == 1:  # of two variants, which one is the paper's?
+            rows.append(printed_row(printed))
+    columns = paper_columns(study.metric, ("Method", "AL", "SSL"))
+    caption = (*_about(study, group, numbers), *why)
+    return marked(Table(f"table1-{slug(group.name)}", f"Methods on {group.name}", columns, tuple(rows), caption))
+
+
+def ablation_table(study: Study, group: Group) -> Table | None:
+    """Table 2: ways to make pseudo-labels and to ask, of one strategy that has both options; None without two."""
+    found = {label: _parts(runs[0]) for label, runs in group.methods.items()}
+    parts = {label: own for label, own in found.items() if own is not None}
+    if len(set(parts.values())) < 2:
+        return None
+    numbers = _rows(study, group)
+    protocol, why = printed_beside(study, group, _SEEDS_OF_TABLE_2)
+    theirs = table2() if protocol else {}
+    rows = []
+    for label, (aggregation, query) in parts.items():
+        head = (Cell(label), Cell(AGGREGATIONS[aggregation]), Cell(YES if query == "similarity" else NO))
+        cells = _cells(study.metric, numbers.loc[label], counted=True)
+        rows.append(Row((*head, *cells), ranked=label in group.complete))
+        if (aggregation, query) in theirs:
+            rows.append(printed_row(theirs[aggregation, query]))
+    columns = paper_columns(study.metric, ("Row", "Agg", "Sim"))
+    caption = (
+        "Agg: pseudo-labels by spatial aggregation, CEAL: by the network alone; Sim: asking by similarity.",
+        *_about(study, group, numbers),
+        *why,
+    )
+    return marked(Table(f"table2-{slug(group.name)}", f"Ablation on {group.name}", columns, tuple(rows), caption))
+
+
+def _rows(study: Study, group: Group) -> pd.DataFrame:
+    """Numbers by label."""
+    numbers = study.efficiency()
+    return numbers[numbers["group"] == group.name].set_index("label")
+
+
+def _cells(metric: Metric, numbers: pd.Series, *, counted: bool = False) -> list[Cell]:
+    names = [f"at_{share * 100:.0f}" for share in SHARES]
+    cells = [value_cell(metric, numbers[name], numbers[f"{name}_sd"]) for name in (*names, "max")]
+    return [*cells, _reach_cell(numbers, counted=counted)]
+
+
+def _reach_cell(numbers: pd.Series, *, counted: bool) -> Cell:
+    cell = reach_cell(numbers["reach"])
+    if not counted or not math.isfinite(cell.value):
+        return cell
+    return Cell(f"{numbers['reach_labeled']:.0f} ({cell.text})", value=cell.value)
+
+
+def _is_semi_supervised(runs: Sequence[Run]) -> bool:
+    """Whether unlabeled slices are learned from: by masks that were trained on, or as the strategy says of itself."""
+    run = runs[0]
+    if any(record["pseudo"]["count"] for record in run.records if "pseudo" in record):
+        return True
+    if run.config["strategy"]["options"].get("aggregation") == "none":
+        return False
+    known = {method.strategy: method.ssl for method in methods()}
+    return run.environment.get("strategy_kind") == "semi-supervised" or known.get(run.strategy, False)
+
+
+def _parts(run: Run) -> tuple[str, str] | None:
+    """(aggregation, query rule) of a run of STAR, as Table 2 has them; None if it is of another strategy."""
+    options = run.config["strategy"]["options"]
+    aggregation, query = options.get("aggregation"), options.get("query_rule")
+    if run.strategy != "star" or query is None:
+        return None
+    named = {"self": "ceal"}.get(aggregation, aggregation)
+    return (named, query) if named in AGGREGATIONS else None
+
+
+def _about(study: Study, group: Group, numbers: pd.DataFrame) -> list[str]:
+    best = "max(p): the highest" if study.metric.higher else "min(p): the lowest"
+    sentences = [
+        *measured(study, group),
+        f"{best} mean over seeds of any round, with the deviation of that round.",
+        *_true_shares(numbers),
+    ]
+    if group.reference:
+        sentences.append("S%: the least labeled share at which the mean over seeds reaches the reference; - if never.")
+    if len(group.methods) > 1:
+        sentences.append("Best in bold, second underlined; what is printed alike is equal.")
+    return [*sentences, *provenance(study, group), *left_out(study.collection, group.name)]
+
+
+def _true_shares(numbers: pd.DataFrame) -> list[str]:
+    """What the columns' shares are in truth."""
+    found, missing = [], []
+    for share in SHARES:
+        true = numbers[f"at_{share * 100:.0f}_share"].dropna()
+        if true.empty:
+            missing.append(f"{share:.0%}")
+        else:
+            low, high = f"{true.min():.1%}", f"{true.max():.1%}"
+            found.append(f"{low}{'' if low == high else f' to {high}'} for {share:.0%}")
+    sentences = [f"The nearest round counts: {', '.join(found)}."] if found else []
+    if missing:
+        sentences.append(f"n/a: no round lies near {', '.join(missing)}.")
+    return sentences

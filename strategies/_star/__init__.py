@@ -1,0 +1,1 @@
+"""The parts of STAR; the strategy itself is `albench.strategies.star`."""

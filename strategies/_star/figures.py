@@ -1,0 +1,53 @@
+"""What a round of STAR keeps for figures: a histogram of similarities, and where slices looked (Fig. 3a)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albench.acquisition import Scores
+from albench.masks import Mask, PackedMasks
+from albench.pool import Pool
+from albench.strategies._star.propagation import Attention
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+def histogram(similarity: Scores, bins: int = 20) -> dict[str, list[float]]:
+    """`similarity_counts` (bins,) and `similarity_edges` (bins + 1,)."""
+    counts, edges = np.histogram(similarity, bins)
+    return {"similarity_counts": counts.tolist(), "similarity_edges": edges.tolist()}
+
+
+def attention_arrays(
+    shown: Sequence[Attention], predicted: PackedMasks, memory: Mapping[int, Mask], pool: Pool
+) -> Arrays:
+    """Everything to draw a slice and what it looked at, without the data set.
+
+    For the i-th slice, which looked at n labeled slices; of the first dimension of size n + 1 it is the first:
+    `attention_i_ids` and `attention_i_positions` (n + 1,), `attention_i_images` (n + 1, h, w) uint8 of the first
+    channel, `attention_i_masks` (n + 1, h, w) uint8, predicted and labeled, and `attention_i_weights` (n, h', w').
+    """
+    arrays: Arrays = {}
+    slices = pool.slices
+    for index, attention in enumerate(shown):
+        ids = np.array([attention.slice_id, *attention.memory])
+        height, width = slices.valid[ids[0]]
+        inside = np.s_[:, :height, :width]
+        masks = np.stack([predicted[attention.slice_id], *(memory[int(i)] for i in attention.memory)])
+        arrays |= {
+            f"attention_{index}_ids": ids,
+            f"attention_{index}_positions": slices.position[ids],
+            f"attention_{index}_images": _gray(slices.images[slices.rows[ids], 0][inside].astype(np.float32)),
+            f"attention_{index}_masks": masks[inside],
+            f"attention_{index}_weights": attention.weights,
+        }
+    return arrays
+
+
+def _gray(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """0 to 255 between the lowest and the highest value."""
+    low, high = images.min(), images.max()
+    return np.rint((images - low) / max(high - low, 1e-6) * 255).astype(np.uint8)

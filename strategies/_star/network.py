@@ -1,0 +1,169 @@
+"""STAR's network: the shared segmenter, a second encoder for labeled slices, and attention between the two.
+
+b slices, n memory slices per slice, p = h w positions of the bottleneck r4, which has D channels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, scaled_dot_product_attention
+
+from albench.errors import ConfigError
+from albench.training.networks import Encoder, Features, Segmenter, Task
+
+
+class KeyValues(NamedTuple):
+    """What a slice is recognized by, and what it has to tell.
+
+    Attributes:
+        keys: (b, p, D/8).
+        values: (b, p, D/2).
+    """
+
+    keys: Tensor
+    values: Tensor
+
+
+class StarNetwork(Segmenter):
+    """Enc_U and decoder are the shared segmenter's; Enc_L and the key/value heads are added after it.
+
+    The segmenter is made first, so that the same seed gives it the same initial weights as every other strategy's.
+
+    Args:
+        share_kv: one key/value head for both encoders, as in Eq. 1, instead of one for each.
+        identity: start with value heads that pass features on: the first half of the channels is read from memory,
+            the second is the slice's own. So the decoder finds every feature where the first stage put it. One head
+            cannot do both, so a shared one starts at random.
+    """
+
+    def __init__(self, task: Task, *, share_kv: bool, identity: bool) -> None:
+        super().__init__(task)
+        depth = self.encoder.channels[2]
+        if depth % 8:
+            raise ConfigError(
+                f"star needs a bottleneck whose channels are a multiple of 8, network.width={task.network.width} gives "
+                f"{depth}: choose another width, such as 0.5"
+            )
+        self.labeled_encoder = LabeledEncoder(task)
+        self.query_head = KeyValueHead(depth)
+        self.memory_head = self.query_head if share_kv else KeyValueHead(depth)
+        if identity and not share_kv:
+            _pass_on(self.memory_head.value, 0)
+            _pass_on(self.query_head.value, depth // 2)
+
+    def share_encoder(self) -> None:
+        """Copy Enc_U to Enc_L, running statistics included; the stems of mask and background keep their weights."""
+        self.labeled_encoder.encoder.load_state_dict(self.encoder.state_dict())
+
+    def propagate(self, images: Tensor, memory_images: Tensor, memory_masks: Tensor, memory_valid: Tensor) -> Tensor:
+        """Segment slices with the help of one labeled slice each, as in training.
+
+        Args:
+            images: (b, c, h, w) slices to segment.
+            memory_images: (b, c, h, w) their labeled slices.
+            memory_masks: (b, 1, h, w) masks of the labeled slices.
+            memory_valid: (b, 1, h, w), 1 on pixels of the labeled slices that count.
+
+        Returns:
+            (b, 1, h, w) logits.
+        """
+        features = self.encode(images)
+        labeled = self.labeled_encoder(memory_images, memory_masks)
+        valid = valid_positions(memory_valid, labeled.r4).flatten(1)
+        read = aggregate(self.query_head(features.r4), self.memory_head(labeled.r4), valid, labeled.r4.shape[-2:])
+        return self.decode(features._replace(r4=read), images.shape[-2:])
+
+
+class LabeledEncoder(nn.Module):
+    """Enc_L: an encoder whose first layer also sees the mask and the background."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.encoder = Encoder(task.channels, task.network)
+        conv = self.encoder.conv1
+        shape = conv.out_channels, conv.kernel_size[0], conv.stride[0]
+        self.mask_stem, self.background_stem = _stem_of_mask(*shape), _stem_of_mask(*shape)
+
+    def forward(self, images: Tensor, masks: Tensor) -> Features:
+        """(b, c, h, w) images and their (b, 1, h, w) masks to features."""
+        stem = self.encoder.conv1(images) + self.mask_stem(masks) + self.background_stem(1 - masks)
+        return self.encoder.stages(stem)
+
+
+class KeyValueHead(nn.Module):
+    """Enc_KV: two convolutions on the bottleneck."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.key = nn.Conv2d(depth, depth // 8, 3, padding=1)
+        self.value = nn.Conv2d(depth, depth // 2, 3, padding=1)
+
+    def forward(self, r4: Tensor) -> KeyValues:
+        """(b, D, h, w) to keys and values, Eq. 1."""
+        return KeyValues(self.key(r4).flatten(2).transpose(1, 2), self.value(r4).flatten(2).transpose(1, 2))
+
+
+def aggregate(query: KeyValues, memory: KeyValues, valid: Tensor, size: torch.Size) -> Tensor:
+    """What the decoder is given in the place of r4: what the memory tells, and the slice's own values.
+
+    Args:
+        query: (b, p, .) keys and values of the slices to segment.
+        memory: (b, m, .) keys and values of m = n p positions of each slice's memory.
+        valid: (b, m) bool, false at positions that do not count.
+        size: h and w.
+
+    Returns:
+        (b, D, h, w)
+    """
+    read = attend(query.keys, memory.keys, memory.values, valid)  # Eq. 2
+    return torch.cat([read, query.values], 2).transpose(1, 2).unflatten(2, size)  # Eq. 3
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor) -> Tensor:
+    """The attention of Eq. 2: one softmax over all positions of all memory slices, scaled by the depth of the keys.
+
+    Args:
+        queries: (b, p, k) keys of the slices to segment.
+        keys: (b, m, k) keys of the memory.
+        values: (b, m, v) values of the memory.
+        valid: (b, m) bool, at least one true per slice.
+
+    Returns:
+        (b, p, v)
+    """
+    return scaled_dot_product_attention(queries, keys, values, attn_mask=valid[:, None])
+
+
+def attention_map(queries: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
+    """(b, p, m) weights that `attend` gives the memory positions; they sum to 1 over m."""
+    scores = queries.float() @ keys.float().transpose(1, 2) / keys.shape[2] ** 0.5
+    return scores.masked_fill(~valid[:, None], -torch.inf).softmax(2)
+
+
+def valid_positions(valid: Tensor, features: Tensor) -> Tensor:
+    """(b, h, w) bool: positions of (b, k, h, w) features that see a pixel where `valid` (b, 1, H, W) is 1.
+
+    A slice without any such pixel, which augmentation can turn out of sight, counts whole.
+    """
+    inside = interpolate(valid, features.shape[-2:], mode="area")[:, 0] > 0
+    return inside | ~inside.any(2, keepdim=True).any(1, keepdim=True)
+
+
+def _pass_on(conv: nn.Conv2d, first: int) -> None:
+    """Make each output channel a copy of an input channel, from the `first` on."""
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    with torch.no_grad():
+        for channel in range(conv.out_channels):
+            conv.weight[channel, first + channel, 1, 1] = 1
+
+
+def _stem_of_mask(channels: int, kernel: int, stride: int) -> nn.Conv2d:
+    """A first layer like that of the image, for one channel, initialized as residual networks are."""
+    stem = nn.Conv2d(1, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    return stem

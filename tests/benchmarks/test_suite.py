@@ -1,0 +1,215 @@
+import json
+
+import pytest
+import yaml
+from support.suites import write_suite
+
+from albench.benchmarks.plan import plan_runs, write_manifest
+from albench.benchmarks.storage import Folder
+from albench.benchmarks.suite import load_suite, suite_names
+from albench.errors import ConfigError
+from albench.registry import STRATEGIES, menu
+from albench.runs.manifest import read_manifest
+
+PAPER = [
+    *("random", "margin", "entropy", "mc-dropout", "k-center", "bal"),
+    *("ceal-margin", "ceal-entropy", "ceal-mc-dropout", "taal", "star"),
+]
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """The sentence with which a suite is refused."""
+
+    def load(strategies=("random",), **more):
+        with pytest.raises(ConfigError) as refusal:
+            load_suite(str(write_suite(tmp_path, list(strategies), **more)))
+        return str(refusal.value)
+
+    return load
+
+
+def test_every_suite_that_comes_with_albench_loads():
+    assert suite_names() == [
+        "ablation-brats",
+        "budgets",
+        "factorial",
+        "hippocampus",
+        "paper-brats",
+        "paper-spleen",
+        "smoke",
+    ]
+    for name in suite_names():
+        suite = load_suite(name)
+        assert suite.about.endswith(".")
+        assert len(suite.runs) > 10
+
+
+@pytest.mark.parametrize(("name", "dataset"), [("paper-spleen", "spleen"), ("paper-brats", "brats")])
+def test_the_suites_of_table_1_are_11_strategies_and_the_reference_with_5_seeds(name, dataset):
+    runs = load_suite(name).runs
+    assert [run.label for run in runs if run.seed == 0] == [*PAPER, "full"]
+    assert {run.seed for run in runs} == {0, 1, 2, 3, 4}
+    assert {run.dataset for run in runs} == {dataset}
+
+
+def test_the_ablation_is_the_rows_of_table_2_with_3_seeds():
+    from albench.strategies.star import TABLE_2
+
+    runs = [run for run in load_suite("ablation-brats").runs if run.label != "full"]
+    rows = [{k.removeprefix("strategy."): v for k, v in r.settings.items() if k.startswith("strategy.")} for r in runs]
+    assert [row for row, run in zip(rows, runs, strict=True) if run.seed == 0] == [dict(row) for row in TABLE_2]
+    assert {run.seed for run in runs} == {0, 1, 2}
+
+
+def test_the_smoke_suite_has_every_strategy():
+    entries = [
+        entry for entry in menu(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")
+    ]
+    assert {run.strategy for run in load_suite("smoke").runs} == {entry.name for entry in entries}
+
+
+@pytest.mark.parametrize("name", ["smoke", "factorial", "budgets"])
+def test_a_suite_on_generated_data_is_ready_to_run(name):
+    runs = plan_runs(load_suite(name, seeds=[0], settings={"data.count": 12}))
+    assert len({run.folder for run in runs}) == len(runs) == len(load_suite(name, seeds=[0]).runs)
+
+
+def test_the_factorial_suite_pairs_every_training_with_its_query_and_with_a_random_one():
+    labels = {run.label for run in load_suite("factorial").runs}
+    for method in ("CEAL", "TAAL", "STAR"):
+        assert {f"{method} query + supervised", f"random query + {method} training"} <= labels
+        assert f"{method} query + {method} training" in labels
+
+
+def test_the_budgets_suite_halves_and_doubles_the_query_and_the_interval():
+    runs = load_suite("budgets").runs
+    groups = {run.group: (run.settings["protocol.budget"], run.settings["protocol.interval"]) for run in runs}
+    assert sorted(groups.values()) == [(8, 10), (16, 5), (16, 10), (16, 20), (32, 10)]
+
+
+def test_settings_come_from_the_file_the_variant_the_strategy_and_the_user_in_this_order(tmp_path):
+    entry = {"strategy": "entropy", "settings": {"training": {"epochs": 7, "lr": 0.1}}}
+    variants = [{"group": "a", "settings": {"training": {"epochs": 6, "patience": 3}}}]
+    path = write_suite(tmp_path, [entry], variants=variants)
+    (run, _) = load_suite(str(path), settings={"training.lr": 0.2}).runs
+    assert run.settings["training.batch_size"] == 8
+    assert run.settings["training.patience"] == 3
+    assert run.settings["training.epochs"] == 7
+    assert run.settings["training.lr"] == 0.2
+    assert run.group == "a"
+
+
+def test_seeds_are_a_number_or_a_list_and_the_user_may_give_others(tmp_path):
+    assert [run.seed for run in load_suite(str(write_suite(tmp_path, ["random"], seeds=3))).runs] == [0, 1, 2]
+    path = str(write_suite(tmp_path, ["random"], seeds=[4, 2]))
+    assert [run.seed for run in load_suite(path).runs] == [4, 2]
+    assert [run.seed for run in load_suite(path, seeds=[9]).runs] == [9]
+
+
+def test_a_digest_changes_with_the_runs_and_not_with_words_or_places(tmp_path):
+    def digest(strategies, **more):
+        suite = load_suite(str(write_suite(tmp_path, strategies, **more)))
+        storage = Folder(tmp_path / "runs")
+        write_manifest(suite, plan_runs(suite), storage)
+        manifest = read_manifest(storage.local)
+        assert manifest is not None
+        return manifest["digest"]
+
+    assert digest(["random"]) == digest(["random"], about="other words")
+    others = [digest(["random"]), digest(["random", "entropy"]), digest(["random"], seeds=3)]
+    assert len({*others, digest([{"strategy": "random", "label": "chance"}])}) == 4
+
+
+@pytest.mark.parametrize(
+    ("strategies", "more", "sentence"),
+    [
+        (["randon"], {}, "tiny.strategies[0].strategy: strategy must be a known name or FILE.py:Class, got 'randon'"),
+        (["random"], {"datset": 1}, "an option must be known, got 'tiny.datset': did you mean 'tiny.dataset'?"),
+        (
+            ["random"],
+            {"dataset": "fantom"},
+            "tiny.dataset: dataset must be a known name or FILE.py:Class, got 'fantom'",
+        ),
+        (["random"], {"seeds": 0}, "tiny.seeds"),
+        (["random"], {"seeds": [1, -1]}, "tiny.seeds"),
+        (
+            ["random"],
+            {"settings": {"trainin": {}}},
+            "a section of settings must be known, got 'tiny.settings.trainin': did you mean 'tiny.settings.training'?",
+        ),
+        (
+            ["random"],
+            {"settings": {"training": {"epoch": 3}}},
+            "got 'tiny.settings.training.epoch': did you mean 'tiny.settings.training.epochs'?",
+        ),
+        (
+            ["random"],
+            {"settings": {"training": {"epochs": 0}}},
+            "tiny.settings.training.epochs must be greater than or equal to 1, got 0: correct "
+            "'tiny.settings.training.epochs' in the file",
+        ),
+        (
+            ["random", {"strategy": "taal", "settings": {"strategy": {"view": 3}}}],
+            {},
+            "strategies[1].settings.strategy.view': did you mean 'tiny.strategies[1].settings.strategy.views'?",
+        ),
+        (
+            [{"strategy": "taal", "lable": "a"}],
+            {},
+            "got 'tiny.strategies[0].lable': did you mean 'tiny.strategies[0].label'?",
+        ),
+        ([{"label": "a"}], {}, "tiny.strategies[0].strategy must be given"),
+        ([3], {}, "tiny.strategies[0] must be a mapping from names to values, got 3"),
+        ([], {}, "tiny.strategies must list at least one strategy, it is empty: add a name"),
+        (["random"], {"variants": [{"settings": {}}]}, "tiny.variants[0].group must be given"),
+        (
+            ["random"],
+            {"variants": [{"group": "a", "settings": {"protocol": {"budgte": 1}}}]},
+            "did you mean 'tiny.variants[0].settings.protocol.budget'?",
+        ),
+        (["random", "random"], {}, "tiny: a label must be there once, 'random' with seed 0 is there twice"),
+    ],
+)
+def test_a_mistake_is_named_with_its_path(refused, strategies, more, sentence):
+    assert sentence in refused(strategies, **more)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("about: a\ndataset: phantom\nstrategies: [random]\nseeds: 2\nseeds: 5\n")
+    with pytest.raises(ConfigError, match="the key 'seeds' is there twice"):
+        load_suite(str(path))
+
+
+def test_an_unknown_suite_gets_the_nearest_name():
+    with pytest.raises(ConfigError, match="got 'paper-splen': did you mean 'paper-spleen'"):
+        load_suite("paper-splen")
+
+
+def test_two_runs_that_are_the_same_are_refused(tmp_path):
+    twins = ["random", {"strategy": "random", "label": "again"}]
+    with pytest.raises(ConfigError, match="two runs must differ in a setting, 'random, seed 0' and 'again' do not"):
+        plan_runs(load_suite(str(write_suite(tmp_path, twins))))
+
+
+def test_a_plan_knows_how_many_trainings_there_are(tmp_path):
+    path = str(write_suite(tmp_path, ["random", "full"], seeds=1))
+    assert [run.rounds for run in plan_runs(load_suite(path))] == [3, 1]
+    many = plan_runs(load_suite(path, settings={"protocol.rounds": 50}))
+    initial, total = 10, 35
+    assert many[0].rounds == -(-(total - initial) // 3) + 1
+
+
+def test_paths_of_a_suite_mean_the_same_everywhere(tmp_path, monkeypatch, decathlon):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nfrom albench.strategies.entropy import Entropy\n\n\n"
+        "@dataclass(frozen=True)\nclass Mine(Entropy):\n    pass\n"
+    )
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({"about": "a", "dataset": "folder", "seeds": 1, "strategies": ["mine.py:Mine"]}))
+    monkeypatch.chdir(tmp_path)
+    (run,) = plan_runs(load_suite("own.yaml", settings={"data.root": decathlon.name, "protocol.budget": 1}))
+    assert run.spec.strategy == f"{tmp_path / 'mine.py'}:Mine"
+    assert run.spec.settings["data.root"] == str(decathlon)
+    assert json.dumps(run.spec.settings)

@@ -1,0 +1,229 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from support.samples import invoke, write_pair
+
+from albench.data.cache import prepared_sets
+from albench.data.prepared import cache_folder, prepare
+from albench.files import locked
+from albench.registry import DATASETS, find
+
+AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
+SHAPE = (20, 24, 8)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def faulty_folder(root):
+    """A folder with 18 faults, and for each what the table must say about which file."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[5:9, 5:9, 2:5] = 1
+
+    def image():
+        return rng.normal(100, 10, SHAPE).astype(np.float32)
+
+    names = (
+        *("good", "no_mask", "truncated", "not_nifti", "empty_file", "other_shape", "flat", "four", "nan"),
+        *("other_grid", "probabilities", "undeclared", "negative", "blank", "constant", "twin", "no_affine", "twice"),
+    )
+    for name in names:
+        write_pair(root, name, image(), mask)
+    images, masks = ((lambda name, part=part: root / part / f"{name}.nii.gz") for part in ("imagesTr", "labelsTr"))
+
+    def save(values, path, affine=AFFINE):
+        nib.save(nib.Nifti1Image(values, affine), path)
+
+    masks("no_mask").unlink()
+    images("truncated").write_bytes(images("truncated").read_bytes()[:-3000])
+    images("not_nifti").write_bytes(b"hello")
+    images("empty_file").write_bytes(b"")
+    save(mask[:9], masks("other_shape"))
+    save(image()[..., 0], images("flat"))
+    save(np.stack([image()] * 2, -1), images("four"))
+    holes = image()
+    holes[3, 3, 3] = np.nan
+    save(holes, images("nan"))
+    save(mask, masks("other_grid"), np.diag([1.0, 1.0, 2.0, 1.0]))
+    save(mask * np.float32(0.4), masks("probabilities"))
+    save(mask * 7, masks("undeclared"))
+    save(-mask.astype(np.int16), masks("negative"))
+    save(mask * 0, masks("blank"))
+    save(np.full(SHAPE, 5, np.float32), images("constant"))
+    images("twin").write_bytes(images("good").read_bytes())
+    broken = nib.Nifti1Image(image(), None)
+    broken.header.set_sform(np.zeros((4, 4)), code=1)
+    broken.set_sform(np.diag([0.0, 0.0, 0.0, 1.0]), code=1)
+    nib.save(broken, images("no_affine"))
+    save(image(), root / "imagesTr" / "twice.nii")
+    (root / "imagesTr" / "other.mha").write_bytes(b"ObjectType = Image")
+    save(mask, masks("orphan"))
+    return {
+        "no_mask.nii.gz": "every image must have a mask",
+        "truncated.nii.gz": "must be complete, it cannot be read to its end",
+        "not_nifti.nii.gz": "must be a readable NIfTI file, it is not",
+        "empty_file.nii.gz": "must be a readable NIfTI file, it is not",
+        "other_shape.nii.gz": "a mask must have the shape of its image",
+        "flat.nii.gz": "must be a 3D volume, it has shape (20, 24)",
+        "four.nii.gz": "must be a 3D volume, it has shape (20, 24, 8, 2)",
+        "nan.nii.gz": "must have finite intensities, 1 voxels are NaN",
+        "other_grid.nii.gz": "a mask must lie on the grid of its image",
+        "probabilities.nii.gz": "a mask must hold whole numbers",
+        "undeclared.nii.gz": "a mask must hold labels that dataset.json declares",
+        "negative.nii.gz": "a mask must hold labels of at least 0",
+        "blank.nii.gz": "a mask should have foreground, it has none",
+        "constant.nii.gz": "must have contrast, 5 is the intensity of all its voxels",
+        "twin.nii.gz": "an image should be there once, it equals that of 'good'",
+        "no_affine.nii.gz": "must have a header with a voxel size and directions",
+        "twice.nii.gz": "a volume must be there once",
+        "other.mha": "must be a NIfTI file",
+        "orphan.nii.gz": "every mask must have an image",
+    }
+
+
+def test_every_planted_fault_is_named_with_its_file(tmp_path):
+    root = tmp_path / "set"
+    faults = faulty_folder(root)
+    content = {"labels": {"0": "background", "1": "blob"}, "file_ending": ".nii.gz"}
+    (root / "dataset.json").write_text(json.dumps(content))
+    problems = list(find(DATASETS, "folder")(root=str(root)).problems())
+    found = {problem.file.rpartition("/")[2]: problem for problem in problems}
+    assert set(found) >= set(faults)
+    for file, rule in faults.items():
+        assert any(problem.file.endswith(f"/{file}") and rule in problem.sentence for problem in problems), file
+    assert {file for file, problem in found.items() if not problem.serious} == {*("blank.nii.gz", "twin.nii.gz")}
+    assert not any("good" in problem.file for problem in problems)
+    code, said = invoke("data", "check", root)
+    assert code == 1
+    assert all(file in said for file in faults)
+    assert f"{len(problems) - 2} problems, 2 things worth a look" in said
+
+
+def test_a_listing_that_cannot_be_read_does_not_hide_the_other_faults(tmp_path):
+    root = tmp_path / "set"
+    faulty_folder(root)
+    (root / "dataset.json").write_text("{")
+    sentences = [problem.sentence for problem in find(DATASETS, "folder")(root=str(root)).problems()]
+    assert any('must list its subjects under "training"' in sentence for sentence in sentences)
+    assert len(sentences) >= 18
+
+
+def test_several_faults_of_one_volume_are_all_named(tmp_path):
+    image = np.full(SHAPE, np.nan, np.float32)
+    _, mask = write_pair(tmp_path / "set", "one", image, np.full(SHAPE, -1, np.int16))
+    nib.save(nib.Nifti1Image(np.full(SHAPE, -1, np.int16), np.eye(4)), mask)
+    sentences = " ".join(p.sentence for p in find(DATASETS, "folder")(root=str(tmp_path / "set")).problems())
+    assert "labels of at least 0" in sentences
+    assert "on the grid of its image" in sentences
+    assert "finite intensities" in sentences
+
+
+def test_a_good_folder_passes(decathlon):
+    code, said = invoke("data", "check", decathlon)
+    assert (code, said) == (0, "0 problems, 0 things worth a look")
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
+    code, said = invoke("data", "check", tmp_path / "nowhere")
+    assert code == 2
+    assert "data.root must be an existing folder" in said
+
+
+def test_info_says_what_is_in_the_set_and_draws_it(decathlon, tmp_path):
+    code, said = invoke("data", "info", "folder", "--data-root", decathlon, "--workers", 1)
+    assert code == 0, said
+    assert "subjects 6" in said
+    assert "slices 48, 8 per subject" in said
+    assert "slices with foreground 50.0%" in said
+    valid = sum((20 + i) * 24 * 8 for i in range(6))
+    assert f"foreground {6 * 7 * 9 * 4 / valid:.2%}"[:14] in said
+    assert "spacing 3 x 1 x 1 mm (z, y, x)" in said
+    lowest = min(float(nib.load(path).get_fdata().min()) for path in (decathlon / "imagesTr").iterdir())
+    assert f"intensities as read {lowest:.6g} to " in said
+    picture = tmp_path / "Task99_Blob.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    from matplotlib.image import imread
+
+    pixels = imread(picture)
+    red = (pixels[..., 0] > 0.8) & (pixels[..., 1] < 0.3)
+    assert red.sum() > 500  # the outlines
+
+
+def test_the_picture_is_as_large_as_its_subjects_need_and_shows_the_middle_of_one_without_foreground(tmp_path):
+    from matplotlib.image import imread
+
+    names = ("first", "second")
+    for name in names:
+        image = np.random.default_rng(0).normal(0, 1, (40, 40, 9)).astype(np.float32)
+        image[:20, :, 4] += 100  # the middle slice alone is half bright
+        mask = np.zeros(image.shape, np.uint8)
+        mask[8:12, 8:12, 4] = name == "first"
+        write_pair(tmp_path / "set", name, image, mask, np.eye(4))
+    assert invoke("data", "info", "folder", "--data-root", "set", "--set", "data.window=[-5,200]")[0] == 0
+    pixels = imread(tmp_path / "set.png")[..., :3]
+    height, width, _ = pixels.shape
+    assert 1.7 < width / height < 2
+    for half in (pixels[:, : width // 2], pixels[:, width // 2 :]):
+        assert 0.3 < (half.mean(-1) < 0.2).mean() < 0.6
+
+
+def test_list_shows_datasets_and_what_is_prepared_and_clean_removes_it(decathlon):
+    assert invoke("data", "prepare", "folder", "--data-root", decathlon, "--workers", 1)[0] == 0
+    prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))
+    code, said = invoke("data", "list")
+    assert code == 0
+    for row in ("spleen Decathlon, ", "brats Gliomas ", "folder Your own ", "hepatic-vessel Decathlon, "):
+        assert f" {row}" in said
+    assert " Task99_Blob 6 48 " in said
+    code, said = invoke("data", "clean", "phantom")
+    assert code == 0
+    assert "freed 0." in said
+    assert [found.title for found in prepared_sets()] == ["Task99_Blob"]
+    code, said = invoke("data", "clean", "spleen")
+    assert code == 2
+    assert "what is deleted must be prepared, 'spleen' is not: choose from Task99_Blob" in said
+    (cache_folder() / "downloads").mkdir()
+    (cache_folder() / "downloads" / "some.tar").write_bytes(b"x" * 2_000_000)
+    assert "freed" in invoke("data", "clean")[1]
+    assert (cache_folder() / "downloads" / "some.tar").exists()
+    assert "freed 2.0 MB" in invoke("data", "clean", "--downloads")[1]
+    assert not (cache_folder() / "downloads").exists()
+    assert {path.name for path in cache_folder().iterdir()} <= {"digests"}
+
+
+def test_what_is_being_prepared_is_not_deleted():
+    prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))
+    (found,) = prepared_sets()
+    with locked(found.folder.with_name(f"{found.folder.name}.lock"), wait=True):
+        assert "phantom is being prepared right now and stays" in invoke("data", "clean")[1]
+    assert found.folder.exists()
+
+
+def test_clean_removes_the_lock_of_a_preparation_that_was_killed():
+    partial = cache_folder() / "phantom-0123456789abcdef.partial"
+    partial.mkdir(parents=True)
+    partial.with_suffix(".lock").touch()
+    assert "phantom interrupted " in invoke("data", "list")[1]
+    assert invoke("data", "clean")[0] == 0
+    assert list(cache_folder().iterdir()) == []
+
+
+def test_files_that_no_list_names_are_told_when_the_data_are_prepared(decathlon):
+    entries = [{"image": f"imagesTr/blob_{i}.nii.gz", "label": f"labelsTr/blob_{i}.nii.gz"} for i in range(4)]
+    (decathlon / "dataset.json").write_text(json.dumps({"training": entries}))
+    code, said = invoke("data", "prepare", "folder", "--data-root", decathlon)
+    assert code == 0, said
+    assert "Task99_Blob: 4 subjects" in said
+    assert "2 files are left out: albench data check names them" in said
+
+
+def test_a_dataset_without_an_archive_cannot_be_downloaded():
+    code, said = invoke("data", "prepare", "phantom", "--download")
+    assert code == 2
+    assert "a dataset must have a public archive to be downloaded, 'phantom' has none: leave --download out" in said

@@ -1,0 +1,444 @@
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from support.samples import tiny_arguments, write_pair
+
+import albench.cli
+from albench import __version__
+from albench.data.prepared import cache_folder, prepare
+from albench.registry import DATASETS, STRATEGIES, find, menu
+
+ENTROPY = ("run", "--strategy", "entropy", "--dataset", "phantom")
+SHAPE = (20, 24, 8)
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capfd):
+    """Call the command line in this process, in an empty folder; gives exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def main(*arguments):
+        monkeypatch.setattr(sys, "argv", ["albench", *map(str, arguments)])
+        try:
+            albench.cli.main()
+        except SystemExit as leave:
+            return leave.code or 0, *capfd.readouterr()
+        return 0, *capfd.readouterr()
+
+    return main
+
+
+@pytest.fixture
+def refused(call):
+    """Call the command line with a mistake; gives the sentence that it says, and checks that it is nothing else."""
+
+    def main(*arguments):
+        return the_sentence(*call(*arguments))
+
+    return main
+
+
+def the_sentence(code, out, err):
+    assert code == 2, out + err
+    assert err.startswith("albench: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert "Traceback" not in out
+    return err.removeprefix("albench: ").strip()
+
+
+def on_folder(root, *more):
+    return "run", "--strategy", "random", "--dataset", "folder", "--data-root", root, *more
+
+
+def contents(folder):
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_prints_one_line_per_round_a_table_and_where_its_records_are(albench, tmp_path):
+    first = albench(*ENTROPY, *tiny_arguments())
+    assert (first.returncode, first.stderr) == (0, "")
+    lines = first.stdout.splitlines()
+    assert [line.split()[1] for line in lines if re.match(r"round +\d", line)] == ["0", "1", "2"]
+    assert lines[-1].startswith("records: runs/phantom/entropy/seed-0-")
+    assert sum(bool(re.match(r" +[012] +\d+ +\d+\.\d% ", line)) for line in lines) == 3
+    assert max(len(line.rstrip()) for line in lines[:-1]) <= 80
+    assert "entropy on phantom, seed 0" in first.stdout
+    assert "\x1b" not in first.stdout
+    folder = tmp_path / lines[-1].removeprefix("records: ")
+    records = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
+    assert [record["labeled"] for record in records] == [10, 13, 16]
+    before = contents(folder)
+
+    again = albench(*ENTROPY, *tiny_arguments())
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "this run is finished; nothing to do" in again.stdout
+    assert not [line for line in again.stdout.splitlines() if re.match(r"round +\d", line)]
+    assert contents(folder) == before
+
+
+def test_a_run_with_more_rounds_is_another_run(call, tmp_path):
+    call(*ENTROPY, *tiny_arguments("--set", "protocol.rounds=0"))
+    call(*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1"))
+    assert len(list((tmp_path / "runs" / "phantom" / "entropy").iterdir())) == 2
+
+
+def test_status_tells_how_far_runs_are(call, tmp_path):
+    call(*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1"))
+    call(*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1", "--seed", "1"))
+    (records,) = tmp_path.glob("runs/phantom/entropy/seed-1-*/rounds.jsonl")
+    records.write_text(records.read_text().splitlines(keepends=True)[0])
+    code, out, err = call("status", "runs")
+    assert (code, err) == (0, "")
+    assert "runs on phantom" in out
+    rows = [line.split() for line in out.splitlines() if "seed-" in line]
+    folders = sorted(path.parent.name for path in tmp_path.rglob("rounds.jsonl"))
+    assert [row[:4] for row in rows] == [
+        ["entropy", folders[0], "2/2", "finished"],
+        ["entropy", folders[1], "1/2", "interrupted"],
+    ]
+
+
+def test_status_of_a_folder_without_runs_says_so(call, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert call("status", "empty")[:2] == (0, "no runs in empty\n")
+
+
+@pytest.mark.parametrize(("what", "group"), [("strategies", STRATEGIES), ("datasets", DATASETS)])
+def test_list_shows_every_name_and_what_it_is(call, what, group):
+    code, out, err = call("list", what)
+    assert (code, err) == (0, "")
+    heads, _, *lines = out.splitlines()
+    named = [line for line in lines if not line.startswith(" ")]
+    assert [line.split()[0] for line in named] == [entry.name for entry in menu(group)]
+    second = heads.index("kind" if group == STRATEGIES else "what")
+    assert all(line[second - 1] == " " != line[second] for line in named)
+    assert "broken" not in out
+
+
+def test_show_tells_what_a_strategy_does_its_options_and_its_source(call):
+    code, out, err = call("show", "entropy")
+    assert (code, err) == (0, "")
+    assert "ask for the slices whose predicted masks have the highest entropy" in out
+    assert "[1] Settles and Craven." in out
+    assert "Options:" in out
+
+
+def test_show_tells_options_of_a_dataset_with_type_default_and_meaning(call):
+    code, out, err = call("show", "phantom")
+    assert (code, err) == (0, "")
+    assert "data.count  (integer, above 0, default 24)" in out
+    assert "count: number of subjects." in out
+    assert "data.root  (text, required)" in call("show", "folder")[1]
+
+
+def test_show_tells_of_a_plugin_file(call, tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN.format(fields="power: float = 0.5", answer="Query.nothing()"))
+    code, out, _ = call("show", "mine.py:Mine")
+    assert code == 0
+    assert "Asks in its own way." in out
+    assert "strategy.power  (number, default 0.5)" in out
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("entropi", "entropy"), ("fantom", "phantom"), ("fold", "folder")])
+def test_show_suggests_the_nearest_strategy_or_dataset(refused, name, nearest):
+    assert f"got '{name}': did you mean '{nearest}'?" in refused("show", name)
+
+
+def test_the_version_is_printed(call):
+    assert call("--version") == (0, f"albench {__version__}\n", "")
+
+
+def test_no_arguments_print_the_help(call):
+    code, out, err = call()
+    assert code == 2
+    assert "Usage: albench" in out + err
+    for command in ("run", "list", "show", "status"):
+        assert f" {command} " in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lst",), "No such command 'lst'"),
+        (("run",), "Missing option '--strategy'"),
+        (("run", "--strategy", "random"), "Missing option '--dataset'"),
+        ((*ENTROPY, "--epochs", "3"), "No such option"),
+        ((*ENTROPY, "--seed", "x"), "Invalid value for '--seed'"),
+        ((*ENTROPY, "--seed", "-1"), "Invalid value for '--seed'"),
+        (("list", "networks"), "networks"),
+    ],
+)
+def test_a_command_that_cannot_be_parsed_is_refused_with_exit_code_2(call, arguments, message):
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (
+            ("--strategy", "entropie"),
+            "strategy must be a known name or FILE.py:Class, got 'entropie': did you mean 'en",
+        ),
+        (
+            ("--dataset", "fantom"),
+            "dataset must be a known name or FILE.py:Class, got 'fantom': did you mean 'phantom'?",
+        ),
+        (("--strategy", "no.py:X"), "a plugin file must exist, 'no.py' does not: check the path before the colon"),
+        (("--strategy", "json:loads"), "'json:loads' must be a subclass of albench.strategy.Strategy, got <function"),
+        (
+            ("--set", "training.epoch=3"),
+            "an option must be known, got 'training.epoch': did you mean 'training.epochs'?",
+        ),
+        (("--set", "data.county=3"), "an option must be known, got 'data.county': did you mean 'data.count'?"),
+        (("--strategy", "random", "--set", "strategy.x=1"), "got 'strategy.x': it has no options, leave it out"),
+        (
+            ("--set", "epochs.training=3"),
+            "a setting must begin with one of strategy, data, protocol, training, network",
+        ),
+        (
+            ("--set", "epochs=3"),
+            "--set must name a section and an option, such as training.epochs=30, got 'epochs=3': begin",
+        ),
+        (
+            ("--set", "training.epochs"),
+            "--set must name a section and an option, such as training.epochs=30, got 'training.epoch",
+        ),
+        (
+            ("--set", "training.epochs=[3"),
+            "--set training.epochs must have a YAML value such as 30 or [96,128], got '[3'",
+        ),
+        (("--set", "training.epochs=many"), "training.epochs must be a valid integer"),
+        (
+            ("--set", "training.epochs=0"),
+            "training.epochs must be greater than or equal to 1, got 0: set it with --set",
+        ),
+        (("--set", "training.lr=.inf"), "training.lr must be finite, got inf: set it with --set training.lr=VALUE"),
+        (("--set", "network.backbone=vit"), "network.backbone must be 'resnet18', 'resnet34' or 'resnet50', got 'vit'"),
+        (("--set", "data.size=[30,32]"), "data.size must be two multiples of 16, got [30, 32]: write for example"),
+        (("--set", "data.count=0"), "data.count must be greater than 0, got 0"),
+        (("--set", "protocol.split=[4,2,1]"), "protocol.split must give each of train, validation and test at least"),
+        (("--device", "tpu"), "--device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+        (("--device", "meta"), "--device must be auto, cpu, cuda or cuda:N, got 'meta'"),
+        (("--device", "cuda:99"), "--device must be there, got 'cuda:99' and this machine has"),
+        (
+            ("--out", "/proc/nowhere"),
+            "must be writable, the system says 'No such file or directory': choose another folder",
+        ),
+        (("--out", "/dev/null"), "must be writable, the system says 'Not a directory': choose another folder"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_and_leaves_no_record(refused, tmp_path, more, sentence):
+    assert sentence in refused(*ENTROPY, *tiny_arguments(*more))
+    assert not list(tmp_path.rglob("rounds.jsonl"))
+
+
+def test_a_folder_that_is_missing_is_one_sentence(refused, tmp_path):
+    sentence = refused(*on_folder(tmp_path / "nowhere"))
+    assert sentence == f"data.root must be an existing folder, '{tmp_path}/nowhere' is not: set it with --data-root"
+    assert "data.root must be given" in refused("run", "--strategy", "random", "--dataset", "folder")
+    assert "runs must be in an existing folder, 'nowhere' is not one" in refused("status", "nowhere")
+
+
+def _without_mask(root):
+    (root / "labelsTr" / "blob_3.nii.gz").unlink()
+
+
+def _other_shape(root):
+    nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.uint8), np.eye(4)), root / "labelsTr" / "blob_3.nii.gz")
+
+
+def _truncated(root):
+    path = root / "imagesTr" / "blob_3.nii.gz"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _empty_masks(root):
+    image = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    for index in range(6):
+        write_pair(root, f"blob_{index}", image, np.zeros(SHAPE, np.uint8))
+
+
+def _flat(root):
+    for folder in ("imagesTr", "labelsTr"):
+        nib.save(nib.Nifti1Image(np.zeros((9, 9), np.uint8), np.eye(4)), root / folder / "blob_3.nii.gz")
+
+
+def _nan(root):
+    write_pair(root, "blob_3", np.full(SHAPE, np.nan, np.float32), np.ones(SHAPE, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "more", "sentence"),
+    [
+        (_without_mask, (), "every image must have a mask, '{root}/imagesTr/blob_3.nii.gz' has none in labelsTr/: add"),
+        (_other_shape, (), "a mask must have the shape of its image, '{root}/labelsTr/blob_3.nii.gz' has (9, 9, 9)"),
+        (_truncated, (), "'{root}/imagesTr/blob_3.nii.gz' must be complete, it cannot be read to its end"),
+        (_empty_masks, (), "must have foreground in at least one mask, all 6 masks are empty: check the labels asked"),
+        (_flat, (), "'{root}/imagesTr/blob_3.nii.gz' must be a 3D volume, it has shape (9, 9): remove it"),
+        (_nan, (), "subject 'blob_3' must have finite intensities, 3840 voxels are NaN or infinite: repair"),
+        (str, ("--set", "data.labels=[7]"), "must have foreground in at least one mask, all 6 masks are empty: check"),
+    ],
+)
+def test_data_that_cannot_be_used_are_one_sentence_and_nothing_is_taken_for_good(
+    refused, decathlon, tmp_path, monkeypatch, spoil, more, sentence
+):
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+    spoil(decathlon)
+    assert sentence.format(root=decathlon) in refused(*on_folder(decathlon, *more))
+    assert not list(cache_folder().glob("*/meta.json"))
+    assert not (tmp_path / "runs").exists()
+
+
+PLUGIN = '''
+"""Asks in its own way."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from albench.strategy import Query, Strategy
+
+
+@dataclass(frozen=True)
+class Mine(Strategy):
+    {fields}
+    def query(self, ctx):
+        ids, shape = ctx.pool.unlabeled[:ctx.budget], ctx.pool.slices.shape[1:]
+        return {answer}
+'''
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("Query(ids[[0, 0, 1]])", "a query must name each slice once, slice"),
+        ("Query(ids[:2])", "a query must have exactly 3 slices, got 2"),
+        ("Query(ctx.pool.unlabeled)", "a query must have exactly 3 slices, got 25"),
+        ("Query(ctx.pool.labeled[:3])", "a query must name unlabeled slices, slice"),
+        ("Query.highest(np.full(25, np.nan), ctx)", "scores must be finite, slice"),
+        ("Query(ids, pseudo={int(ids[0]): np.zeros((3, 3), np.uint8)})", "pseudo-labels must be uint8 masks of"),
+        (
+            "Query(np.array([ctx.pool.mask(int(i)).sum() for i in ids]))",
+            "only masks of bought slices can be read, slice",
+        ),
+    ],
+)
+def test_a_strategy_that_breaks_a_rule_is_refused_by_name_and_its_round_is_not_kept(
+    refused, tmp_path, answer, sentence
+):
+    (tmp_path / "mine.py").write_text(PLUGIN.format(fields="", answer=answer))
+    said = refused(*ENTROPY, *tiny_arguments("--strategy", "mine.py:Mine", "--set", "training.epochs=1"))
+    assert said.startswith(f"strategy 'mine': {sentence}")
+    assert not list(tmp_path.rglob("rounds.jsonl"))
+
+
+def test_a_plugin_that_fails_on_import_is_one_sentence(refused, tmp_path):
+    (tmp_path / "mine.py").write_text("raise ValueError('first line\\nsecond line')")
+    sentence = refused(*ENTROPY, "--strategy", "mine.py:Mine")
+    assert sentence == "'mine.py' cannot be imported: ValueError: first line second line"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"albench": "0.0.1"}, "a run must be continued by the version that began it, 'runs/phantom/entropy/seed-0-"),
+        ({"format": 99}, "must be of format 1, albench"),
+    ],
+)
+def test_an_output_folder_of_another_version_is_one_sentence_and_stays_as_it_is(call, tmp_path, change, sentence):
+    arguments = (*ENTROPY, *tiny_arguments("--set", "protocol.rounds=0", "--set", "training.epochs=1"))
+    call(*arguments)
+    (config,) = tmp_path.rglob("config.json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    before = contents(config.parent)
+    assert sentence in the_sentence(*call(*arguments))
+    assert contents(config.parent) == before
+
+
+def test_an_output_folder_that_is_damaged_is_one_sentence(call, tmp_path):
+    arguments = (*ENTROPY, *tiny_arguments("--set", "protocol.rounds=0", "--set", "training.epochs=1"))
+    call(*arguments)
+    (records,) = tmp_path.rglob("rounds.jsonl")
+    records.write_text('{"round": 0, "lab')
+    assert "rounds.jsonl' must hold one JSON record per line, it is damaged" in the_sentence(*call(*arguments))
+    records.unlink()
+    (records.parent / "config.json").write_text("{")
+    assert "config.json' must be a run's settings, it is damaged" in the_sentence(*call(*arguments))
+    code, out, err = call("status", "runs")
+    assert (code, err) == (0, "")
+    assert "damaged" in out
+
+
+def start(tmp_path, *arguments, limit=None):
+    """The command line in a process of its own, whose files cannot grow beyond `limit` bytes."""
+
+    def prepare_process():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests in the background of a shell inherit that it is ignored
+        if limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        [str(Path(sys.executable).parent / "albench"), *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"ALBENCH_CACHE": str(tmp_path / "cache")},
+        preexec_fn=prepare_process,
+    )
+
+
+def finished(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_a_full_disk_is_one_sentence_while_preparing_and_while_writing_a_round_and_the_run_goes_on_later(
+    tmp_path, monkeypatch
+):
+    arguments = (*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1"))
+    sentence = the_sentence(*finished(start(tmp_path, *arguments, limit=10_000)))
+    assert sentence.startswith(f"the disk must have room for '{tmp_path}/cache/")
+    assert sentence.endswith("it is full: free some space and run the same command again; finished rounds are kept")
+    assert not list(tmp_path.glob("cache/*/meta.json"))
+    assert not (tmp_path / "runs").exists()
+
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+    prepare(find(DATASETS, "phantom")(count=6, depth=8, side=32))
+    sentence = the_sentence(*finished(start(tmp_path, *arguments, limit=100_000)))
+    assert sentence.startswith("the disk must have room for 'runs/")
+    assert not list(tmp_path.rglob("rounds.jsonl"))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+    code, out, err = finished(start(tmp_path, *arguments))
+    assert (code, err) == (0, "")
+    assert "round  1" in out
+
+
+def test_an_interrupt_is_one_sentence_and_exit_code_130(tmp_path):
+    process = start(
+        tmp_path, *ENTROPY, *tiny_arguments("--set", "training.epochs=100", "--set", "training.patience=100")
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("round  0"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    code, _, err = finished(process)
+    assert code == 130
+    assert err == "albench: stopped; the same command continues after the last finished round\n"
+    (records,) = tmp_path.rglob("rounds.jsonl")
+    assert records.read_text().endswith("}\n")
+    assert not list(tmp_path.rglob("*.tmp"))

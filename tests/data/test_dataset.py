@@ -1,0 +1,259 @@
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from albench.data import Dataset, Volume, split_subjects
+from albench.data.prepared import cache_folder, content_key, prepare
+from albench.data.preprocessing import fit_to
+from albench.errors import ConfigError, DataError
+from albench.registry import DATASETS, find
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boxes(Dataset):
+    """Volumes of different sizes, for tests of the cache; `broken` spoils one of them."""
+
+    name = "boxes"
+    broken: str = ""
+
+    def subjects(self):
+        return ["a", "b", "c"]
+
+    def load(self, subject):
+        size = {"a": (3, 20, 30), "b": (4, 33, 17), "c": (2, 16, 16)}[subject]
+        rng = np.random.default_rng(ord(subject))
+        image = rng.normal(100, 20, (1, *size)).astype(np.float32)
+        mask = np.zeros(size, np.uint8)
+        mask[1, 4:9, 5:12] = 1
+        if subject == "b" and self.broken == "nan":
+            image[0, 0, 0, 0] = np.nan
+        if subject == "b" and self.broken == "shape":
+            mask = mask[:2]
+        if subject == "b" and self.broken == "2d":
+            mask = mask[0]
+        if subject == "b" and self.broken == "labels":
+            mask = mask * 2
+        if self.broken == "empty":
+            mask = mask * 0
+        if subject == "b" and self.broken == "constant":
+            image = image * 0 + 7
+        if subject == "b" and self.broken == "dots":
+            image = (np.arange(image.size).reshape(image.shape) == 1000).astype(np.float32)
+        return Volume(image, mask, (3.0, 1.0, 1.0))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+
+
+def test_slices_of_different_size_are_padded_to_a_multiple_of_16_and_the_valid_area_is_known():
+    prepared = prepare(Boxes())
+    stack = prepared.stack(("a", "b", "c"))
+    assert prepared.images.shape == (9, 1, 48, 32)
+    assert isinstance(prepared.images, np.memmap)
+    assert stack.valid.tolist() == [[20, 30]] * 3 + [[33, 17]] * 4 + [[16, 16]] * 2
+    for index, subject in enumerate("abc"):
+        volume = Boxes().load(subject)
+        ids = stack.of(index)
+        _, depth, height, width = volume.image.shape
+        np.testing.assert_array_equal(prepared.masks[ids][:, :height, :width], volume.mask)
+        assert prepared.masks[ids].sum() == volume.mask.sum()
+        inside = prepared.images[ids][:, 0, :height, :width].astype(np.float32)
+        assert inside.mean() == pytest.approx(0, abs=1e-3)
+        assert inside.std() == pytest.approx(1, abs=1e-3)
+        assert len(ids) == depth
+        outside = np.ones((48, 32), bool)
+        outside[:height, :width] = False
+        np.testing.assert_allclose(prepared.images[ids][:, 0, outside], inside.min(), rtol=1e-3)
+
+
+def test_a_stack_of_some_subjects_finds_their_slices():
+    prepared = prepare(Boxes())
+    stack = prepared.labeled_stack(("c", "a"))
+    assert stack.slices.position.tolist() == [0, 1, 0, 1, 2]
+    np.testing.assert_array_equal(stack.masks(np.array([3]))[0, :20, :30], Boxes().load("a").mask[1])
+
+
+def test_intensities_are_clipped_to_the_window():
+    volume = Boxes().load("a").image[0]
+    clipped = np.clip(volume, 90, 110)
+    expected = (clipped - clipped.mean()) / clipped.std()
+    prepared = prepare(Boxes(window=(90, 110)))
+    np.testing.assert_allclose(prepared.images[:3, 0, :20, :30], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ("nan", "subject 'b' must have finite intensities, 1 voxels are NaN or infinite: repair"),
+        ("shape", r"subject 'b' must have a mask of its image's shape, got \(2, 33, 17\) for \(4, 33, 17\): resample"),
+        ("2d", "subject 'b' must be a 3D image .* with a 3D mask"),
+        ("labels", "subject 'b' must have a mask of 0 and 1, got values up to 2"),
+        ("constant", "subject 'b' must have contrast, 7 is the intensity of all its voxels: repair or leave out the"),
+        ("dots", r"subject 'b' must have contrast between its 0.5th and 99.5th percentiles, .*: set data.window"),
+        ("empty", "must have foreground in at least one mask, all 3 masks are empty: check the labels"),
+    ],
+)
+def test_a_volume_that_cannot_be_benchmarked_is_refused_and_nothing_is_taken_for_good(broken, sentence):
+    with pytest.raises(DataError, match=sentence):
+        prepare(Boxes(broken=broken))
+    assert not list(cache_folder().glob("*/meta.json"))
+
+
+def test_a_window_that_holds_no_intensities_is_refused():
+    for window in ((-1000.0, -500.0), (5000.0, 6000.0)):
+        sentence = (
+            rf"subject 'a' must have intensities within data.window \[{window[0]}, {window[1]}\], it has \d+.* to"
+        )
+        with pytest.raises(DataError, match=sentence):
+            prepare(Boxes(window=window))
+
+
+@pytest.mark.parametrize("window", [(164.0, -57.0), (5.0, 5.0), (float("nan"), 1.0)])
+def test_a_reversed_window_is_refused(window):
+    with pytest.raises(ConfigError, match=r"data.window must be two numbers, the lower first, got \[.*\]: write for"):
+        prepare(Boxes(window=window))
+
+
+def test_the_key_depends_on_options_and_content_but_not_on_the_place(tmp_path, decathlon):
+    folder = find(DATASETS, "folder")
+    key = content_key(folder(root=str(decathlon)))
+    moved = decathlon.rename(tmp_path / "elsewhere")
+    assert content_key(folder(root=str(moved))) == key
+    assert content_key(folder(root=str(moved), labels=(1,))) != key
+    image = moved / "imagesTr" / "blob_0.nii.gz"
+    image.write_bytes((moved / "imagesTr" / "blob_1.nii.gz").read_bytes())
+    assert content_key(folder(root=str(moved))) != key
+
+
+def test_a_prepared_set_is_not_prepared_again():
+    calls = []
+    prepare(Boxes(), lambda *call: calls.append(call))
+    assert calls[-1][:2] == (3, 3)
+    prepare(Boxes(), lambda *call: calls.append("again"))
+    assert "again" not in calls
+
+
+_PREPARE = """
+from albench.data.prepared import prepare
+from albench.registry import DATASETS, find
+print(prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=5)).masks.sum())
+"""
+
+
+def test_two_processes_may_prepare_at_once():
+    both = [subprocess.Popen([sys.executable, "-c", _PREPARE], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    first, second = (process.communicate(timeout=60)[0] for process in both)
+    assert int(first) == int(second) > 0
+    assert len(list(cache_folder().glob("phantom-*/meta.json"))) == 1
+    assert not list(cache_folder().glob("*.partial"))
+
+
+_FULL_DISK = """
+import resource, sys
+from albench.data.prepared import prepare
+from albench.errors import StoreError
+from albench.registry import DATASETS, find
+resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+try:
+    prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=6))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_while_preparing_is_one_sentence_and_preparing_works_once_there_is_room():
+    result = subprocess.run([sys.executable, "-c", _FULL_DISK], capture_output=True, text=True, check=True)
+    assert "the disk must have room for" in result.stdout
+    assert "free some space and run the same command again" in result.stdout
+    assert not list(cache_folder().glob("*/meta.json"))
+    assert prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=6)).subjects
+
+
+def test_a_cache_folder_that_is_a_file_is_one_sentence(tmp_path, monkeypatch):
+    from albench.errors import StoreError
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match="must be writable, the system says"):
+        prepare(Boxes())
+
+
+def test_fit_to_keeps_proportions_in_millimeters_and_the_extent():
+    image = np.random.default_rng(0).random((1, 2, 20, 30)).astype(np.float32)
+    mask = np.zeros((2, 20, 30), np.uint8)
+    mask[:, 5:15, 10:20] = 1
+    scaled = fit_to(Volume(image, mask, (2.0, 1.5, 1.0)), (64, 64))
+    assert scaled.image.shape == (1, 2, 64, 64)  # 30 mm x 30 mm
+    np.testing.assert_allclose(np.array(scaled.spacing[1:]) * 64, (30, 30))
+    area = mask[0].sum() * 1.5
+    assert scaled.mask[0].sum() * np.prod(scaled.spacing[1:]) == pytest.approx(area, rel=0.05)
+
+
+def test_fit_to_leaves_slices_that_fit_alone():
+    volume = Volume(np.zeros((1, 2, 32, 20), np.float32), np.zeros((2, 32, 20), np.uint8), (3.0, 1.0, 1.0))
+    assert fit_to(volume, (32, 32)) is volume
+    assert fit_to(volume, None) is volume
+
+
+@given(st.integers(3, 60), st.integers(0, 5))
+def test_a_split_is_disjoint_seeded_and_independent_of_the_order(count, seed):
+    names = [f"s{i:02d}" for i in range(count)]
+    split = split_subjects(names, (0.6, 0.2, 0.2), seed)
+    assert sorted(split.train + split.val + split.test) == names
+    assert split == split_subjects(names[::-1], (0.6, 0.2, 0.2), seed)
+    assert min(len(split.train), len(split.val), len(split.test)) >= 1
+
+
+def test_shares_of_41_subjects_give_the_papers_28_6_7():
+    split = split_subjects([str(i) for i in range(41)], (0.7, 0.15, 0.15), 0)
+    assert (len(split.train), len(split.val), len(split.test)) == (28, 6, 7)
+
+
+def test_numbers_of_subjects_are_taken_as_they_are():
+    split = split_subjects([str(i) for i in range(20)], (5, 2, 3), 0)
+    assert (len(split.train), len(split.val), len(split.test)) == (5, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ((1, 1, 5), r"at least one of the 4 subjects, \[1, 1, 5\] gives \[1, 1, 5\]: add subjects"),
+        ((2, 0, 1), r"\[2, 0, 1\] gives \[2, 0, 1\]"),
+        ((0.5, 0.2, 0.2), r"three shares that sum to 1 or three numbers of subjects, got \[0.5, 0.2, 0.2\]"),
+    ],
+)
+def test_a_split_that_cannot_be_made_is_refused(parts, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        split_subjects(["a", "b", "c", "d"], parts, 0)
+
+
+def test_the_phantom_is_generated_from_its_seed_and_has_what_it_promises():
+    phantom = find(DATASETS, "phantom")
+    volumes = [phantom().load(name) for name in phantom().subjects()]
+    again = phantom().load("phantom-003")
+    np.testing.assert_array_equal(again.image, volumes[3].image)
+    assert not np.array_equal(phantom(seed=1).load("phantom-003").mask, again.mask)
+    for volume in volumes:
+        filled = volume.mask.any((1, 2))
+        assert not filled[0]
+        assert not filled[-1]
+        assert 0.4 < filled.mean() < 0.9
+    depths = {len(volume.mask) for volume in volumes}
+    sizes = [volume.mask.sum(dtype=int) for volume in volumes]
+    assert len(depths) > 5
+    assert max(sizes) > 2 * min(sizes)
+
+
+def test_the_meta_file_names_the_options(tmp_path):
+    prepare(Boxes(size=(32, 32)))
+    (meta,) = cache_folder().glob("boxes-*/meta.json")
+    assert json.loads(meta.read_text())["options"]["size"] == [32, 32]
+    assert (meta.parent / "masks.npy").stat().st_size > 9 * 32 * 32

@@ -1,0 +1,339 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from albench.data import Dataset, Volume, split_volumes
+from albench.data.prepared import cache_folder, prepare
+from albench.data.workers import Crew, usual_workers
+from albench.errors import DataError, StoreError
+from albench.registry import DATASETS, find
+from albench.resolve import resolve
+
+PLUGIN = '''
+import os, time
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+from albench.data import Dataset, Volume
+
+@dataclass(frozen=True, kw_only=True)
+class Slow(Dataset):
+    """Volumes that take their time; every process that reads one leaves a note."""
+    notes: str
+    seconds: float = 0.0
+    count: int = 6
+
+    def subjects(self):
+        return [f"s{i}" for i in range(self.count)]
+
+    def load(self, subject):
+        with open(self.notes, "a") as file:
+            file.write(f"{os.getpid()} {subject}\\n")
+        time.sleep(self.seconds)
+        rng = np.random.default_rng(int(subject[1:]))
+        image = rng.normal(size=(1, 4, 16 + int(subject[1:]), 20)).astype(np.float32)
+        return Volume(image, (image[0] > 0).astype(np.uint8), (1.0, 1.0, 1.0))
+'''
+
+SCRIPT = """
+import sys
+from albench.data.prepared import prepare
+from albench.registry import DATASETS, find
+if __name__ == "__main__":
+    plugin, notes, seconds, workers = sys.argv[1:]
+    data = find(DATASETS, plugin)(notes=notes, seconds=float(seconds))
+    print(prepare(data, workers=int(workers)).masks.sum())
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Begin to prepare the slow set in a process of its own."""
+    (tmp_path / "slow.py").write_text(PLUGIN)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "notes").write_text("")
+
+    def begin(seconds=0.0, workers=1):
+        arguments = (tmp_path / "script.py", f"{tmp_path / 'slow.py'}:Slow", tmp_path / "notes", seconds, workers)
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    return begin
+
+
+def read(tmp_path):
+    return [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
+
+
+def result(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return int(out)
+
+
+def arrays(folder):
+    return [np.load(folder / name).tobytes() for name in ("images.npy", "masks.npy")]
+
+
+def test_workers_give_the_same_files_as_one_process(tmp_path, start, monkeypatch):
+    one = prepare(find(DATASETS, f"{tmp_path / 'slow.py'}:Slow")(notes=str(tmp_path / "notes"))).masks.sum()
+    (folder,) = cache_folder().glob("slow-*/")
+    alone = arrays(folder)
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "other"))
+    before = len(read(tmp_path))
+    process = start(workers=2)
+    assert result(process) == one
+    (folder,) = cache_folder().glob("slow-*/")
+    assert arrays(folder) == alone
+    notes = read(tmp_path)[before:]
+    assert {subject for _, subject in notes} == {f"s{i}" for i in range(6)}
+    assert str(process.pid) not in {pid for pid, _ in notes}
+
+
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_killed_in_the_middle_it_continues_and_leaves_no_worker_behind(tmp_path, start, workers):
+    process = start(seconds=0.4, workers=workers)
+    deadline = time.monotonic() + 60
+    while len(list(cache_folder().glob("*.partial/subjects/*.slices"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(1.0)  # for workers to notice
+    done = sorted(int(path.stem) for path in cache_folder().glob("*.partial/subjects/*.slices"))
+    assert 3 <= len(done) < 6
+    pids = {int(pid) for pid, _ in read(tmp_path)}
+    assert not [pid for pid in pids if _runs(pid)]
+    before = len(read(tmp_path))
+    assert result(start(seconds=0.4, workers=1)) > 0
+    assert sorted(subject for _, subject in read(tmp_path)[before:]) == [f"s{i}" for i in range(6) if i not in done]
+    assert len(list(cache_folder().glob("slow-*/meta.json"))) == 1
+    assert not list(cache_folder().glob("*.partial"))
+
+
+def _runs(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")  # a zombie that nobody buried counts as gone
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_two_processes_with_workers_read_every_volume_once(tmp_path, start):
+    both = [start(seconds=0.1, workers=2), start(seconds=0.1, workers=2)]
+    assert result(both[0]) == result(both[1])
+    assert sorted(subject for _, subject in read(tmp_path)) == [f"s{i}" for i in range(6)]
+
+
+def test_interrupted_while_joining_it_moves_only_what_is_left(tmp_path, monkeypatch, start):
+    from albench.data.preparation import _is_whole, _Stack
+
+    data = find(DATASETS, f"{tmp_path / 'slow.py'}:Slow")(notes=str(tmp_path / "notes"))
+    prepare(data)
+    (folder,) = cache_folder().glob("slow-*/")
+    whole = arrays(folder)
+    shutil.rmtree(folder)
+    written, write = [], _Stack.write
+
+    def at_most(number):
+        def counted(stack, row, values, fill):
+            if len(written) == number:
+                raise KeyboardInterrupt
+            written.append(row)
+            write(stack, row, values, fill)
+
+        return counted
+
+    monkeypatch.setattr(_Stack, "write", at_most(5))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(data)
+    parts = sorted(cache_folder().glob("*.partial/subjects/*.slices"))
+    assert [_is_whole(part) for part in parts] == [False, False, True, True, True, True]
+    before = len(read(tmp_path))
+    monkeypatch.setattr(_Stack, "write", at_most(100))
+    prepare(data)
+    assert len(written) == 5 + 2 * 4
+    assert len(read(tmp_path)) == before
+    assert arrays(folder) == whole
+
+
+def test_a_preparation_that_lost_files_is_one_sentence(monkeypatch):
+    from albench.data.preparation import _Stack
+
+    def fail(*arguments, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Stack, "write", fail)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(Pairs())
+    (partial,) = cache_folder().glob("*.partial")
+    (partial / "images.npy").unlink()
+    moved = partial / "subjects" / "3.slices"
+    os.truncate(moved, len(moved.read_bytes().splitlines(keepends=True)[0]))
+    with pytest.raises(StoreError, match="must be as albench left it, files are gone: remove it with albench data cl"):
+        prepare(Pairs())
+
+
+def test_padding_is_never_foreground():
+    prepared = prepare(Full())
+    assert prepared.masks.shape == (5, 32, 32)
+    assert prepared.masks.sum() == 2 * 16 * 16 + 3 * 20 * 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Full(Dataset):
+    """Two volumes of different size that are foreground everywhere."""
+
+    name = "full-masks"
+
+    def subjects(self):
+        return ["a", "b"]
+
+    def load(self, subject):
+        shape = (2, 16, 16) if subject == "a" else (3, 20, 24)
+        image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+        return Volume(image, np.ones(shape, np.uint8), (1.0, 1.0, 1.0))
+
+
+def test_as_many_workers_as_cores_and_memory_allow_unless_the_files_are_small(decathlon, monkeypatch):
+    small = find(DATASETS, "folder")(root=str(decathlon))
+    assert usual_workers(small) == 1
+    assert usual_workers(Pairs()) == 1
+    monkeypatch.setattr("albench.data.workers._LITTLE", 1000)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(5)), raising=False)
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 23}.get)  # 32 GiB
+    assert usual_workers(small) == 5
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3 << 20}.get)
+    assert usual_workers(small) == 3
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 18}.get)
+    assert usual_workers(small) == 1
+
+
+def test_a_run_shares_out_the_reading_too(decathlon, monkeypatch):
+    hired = []
+
+    class Counted(Crew):
+        def __init__(self, dataset, workers):
+            hired.append(workers)
+            super().__init__(dataset, workers)
+
+    monkeypatch.setattr("albench.data.preparation.Crew", Counted)
+    monkeypatch.setattr("albench.data.prepared.usual_workers", lambda dataset: 2)
+    resolve("random", "folder", settings={"data.root": str(decathlon)}, workers=None)
+    assert hired == [2]
+    from support.samples import invoke, tiny_training_arguments
+
+    arguments = ("--data-root", decathlon, "--out", decathlon / "runs", *tiny_training_arguments(data__size=[32, 32]))
+    code, said = invoke("run", "--strategy", "random", "--dataset", "folder", *arguments)
+    assert (code, hired) == (0, [2, 2]), said
+
+
+def test_a_worker_does_not_wait_for_torch():
+    code = "import sys, albench.data.preparation, albench.datasets.brats; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uneven(Dataset):
+    """Two volumes with one and two channels."""
+
+    name = "uneven"
+
+    def subjects(self):
+        return ["a", "b"]
+
+    def load(self, subject):
+        channels = 1 if subject == "a" else 2
+        image = np.random.default_rng(0).normal(size=(channels, 3, 16, 16)).astype(np.float32)
+        return Volume(image, np.ones((3, 16, 16), np.uint8), (1.0, 1.0, 1.0))
+
+
+def test_subjects_with_different_channels_are_refused():
+    sentence = "all subjects must have the same number of channels, 'a' has 1 and 'b' 2: choose"
+    with pytest.raises(DataError, match=sentence):
+        prepare(Uneven())
+
+
+def test_a_worker_passes_the_sentence_on(tmp_path, decathlon):
+    (decathlon / "imagesTr" / "blob_3.nii.gz").write_bytes(b"hello")
+    with pytest.raises(DataError, match=r"blob_3.nii.gz' must be a readable NIfTI file"):
+        prepare(find(DATASETS, "folder")(root=str(decathlon)), workers=2)
+    assert not list(cache_folder().glob("*/meta.json"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs(Dataset):
+    """Eight volumes of four persons."""
+
+    name = "pairs"
+
+    def subjects(self):
+        return [f"{person}{visit}" for person in "abcd" for visit in (1, 2)]
+
+    def person(self, subject):
+        return subject[0]
+
+    def load(self, subject):
+        image = np.random.default_rng(ord(subject[0])).normal(size=(1, 2, 16, 16)).astype(np.float32)
+        return Volume(image, np.ones((2, 16, 16), np.uint8), (1.0, 1.0, 1.0))
+
+
+def test_volumes_of_one_person_are_never_split():
+    prepared = prepare(Pairs())
+    for seed in range(10):
+        split = split_volumes(prepared.subjects, prepared.persons, (0.5, 0.25, 0.25), seed)
+        assert [len(part) for part in (split.train, split.val, split.test)] == [4, 2, 2]
+        owners = [{name[0] for name in part} for part in (split.train, split.val, split.test)]
+        assert not owners[0] & owners[1]
+        assert not owners[2] & (owners[0] | owners[1])
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+import nibabel as nib, numpy as np, torch
+from albench.data.preparation import prepare_subject
+from albench.registry import DATASETS, find
+data = find(DATASETS, "folder")(root=sys.argv[1], size=(240, 240))
+warm = find(DATASETS, "folder")(root=sys.argv[2], size=(240, 240))
+prepare_subject(warm, warm.subjects()[0], Path(sys.argv[2]) / "0")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for index, subject in enumerate(data.subjects()):
+    prepare_subject(data, subject, Path(sys.argv[1]) / str(index))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="counts in KiB")
+def test_a_worker_needs_less_than_three_volumes_of_memory(tmp_path):
+    from support.samples import write_pair
+
+    def volume(name, depth, root):
+        values = np.random.default_rng(0).integers(0, 500, (240, 240, depth), dtype=np.int16)
+        write_pair(tmp_path / root, name, values, (values > 400).astype(np.uint8))
+
+    volume("small", 2, "warm")
+    for name in ("one", "two"):
+        volume(name, 60, "large")
+    code = [sys.executable, "-c", _PEAK, str(tmp_path / "large"), str(tmp_path / "warm")]
+    peak = int(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
+    assert peak * 1024 < 3 * 240 * 240 * 60 * 4

@@ -1,0 +1,64 @@
+"""What every dataset must do that needs no files; the others have tests of their own."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from albench.data import Dataset, check_volume
+from albench.registry import DATASETS, find, menu
+from albench.resolve import resolve
+
+_NAMES = [entry.name for entry in menu(DATASETS) if entry.cls is not None and not entry.cls.locations]
+
+
+@pytest.fixture(params=_NAMES)
+def dataset(request: pytest.FixtureRequest) -> Dataset:
+    return find(DATASETS, request.param)()
+
+
+def test_no_dataset_is_broken():
+    assert [entry.problem for entry in menu(DATASETS) if entry.cls is None] == []
+    assert "phantom" in _NAMES
+
+
+def test_subjects_are_sorted_and_unique(dataset):
+    subjects = list(dataset.subjects())
+    assert len(subjects) >= 3
+    assert subjects == sorted(set(subjects))
+    assert subjects == list(dataset.subjects())
+
+
+def test_loading_a_subject_gives_the_same_valid_volume_every_time(dataset):
+    subjects = list(dataset.subjects())
+    for subject in (subjects[0], subjects[-1]):
+        first, second = dataset.load(subject), dataset.load(subject)
+        check_volume(first, subject)
+        assert first.image.ndim == 4
+        assert first.image.shape[1:] == first.mask.shape
+        assert (first.image.dtype, first.mask.dtype) == (np.float32, np.uint8)
+        np.testing.assert_array_equal(first.image, second.image)
+        np.testing.assert_array_equal(first.mask, second.mask)
+        assert first.spacing == second.spacing
+    different = dataset.load(subjects[0])
+    assert different.image.shape != first.image.shape or not np.array_equal(different.image, first.image)
+
+
+def test_some_foreground_is_there_and_is_not_everything(dataset):
+    mask = dataset.load(dataset.subjects()[0]).mask
+    assert 0 < mask.mean() < 0.5
+
+
+def test_defaults_are_settings_and_a_user_comes_before_them(dataset):
+    resolved = resolve("random", dataset.name, settings={"protocol.rounds": 1}).config
+    for name, value in ({**dataset.defaults(), "protocol.rounds": 1}).items():
+        section, _, option = name.partition(".")
+        assert getattr(getattr(resolved, section), option) == value
+
+
+def test_every_option_is_explained(dataset):
+    from albench.cli.catalog import describe
+
+    meaning = describe(dataset.name).partition("Meaning:\n")[2]
+    for field in dataclasses.fields(dataset):
+        assert f"  {field.name}: " in meaning

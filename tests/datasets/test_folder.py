@@ -1,0 +1,203 @@
+import gzip
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from support.samples import write_pair
+
+from albench.data.prepared import prepare
+from albench.errors import DataError
+from albench.registry import DATASETS, find
+
+HIPPOCAMPUS = Path(__file__).parents[3] / "shared" / "data" / "Task04_Hippocampus"
+
+
+def folder(root: Path, **options: object):
+    return find(DATASETS, "folder")(root=str(root), **options)
+
+
+def lps_reference(values: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Reorient by brute force: read every voxel at its place on an axis-aligned grid, x left, y back, z up."""
+    direction = affine[:3, :3]
+    axes = np.abs(direction / np.linalg.norm(direction, axis=0)).argmax(0)
+    result = np.moveaxis(values, range(3), axes)
+    for axis, sign in ((0, -1), (1, -1), (2, 1)):
+        column = list(axes).index(axis)
+        if np.sign(direction[axis, column]) != sign:
+            result = np.flip(result, axis)
+    return result
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("permutation", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (-1, -1, -1), (1, -1, 1)])
+@pytest.mark.parametrize("oblique", [0.0, 0.2])
+def test_volumes_in_any_orientation_are_turned_and_cut_alike(tmp_path, axis, permutation, flips, oblique):
+    rng = np.random.default_rng(0)
+    image, mask = rng.normal(size=(5, 6, 7)).astype(np.float32), (rng.random((5, 6, 7)) > 0.5).astype(np.uint8)
+    spacing = np.array([1.0, 2.0, 3.0])
+    turn = np.array([[np.cos(oblique), -np.sin(oblique), 0], [np.sin(oblique), np.cos(oblique), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.eye(3)[:, permutation] * np.array(flips) * spacing
+    affine[:3, 3] = (5, -3, 2)
+    write_pair(tmp_path / "set", "one", image, mask, affine)
+    volume = folder(tmp_path / "set", axis=axis).load("one")
+    order = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}[axis]
+    expected, truth = (lps_reference(values, affine).transpose(order) for values in (image, mask))
+    if axis != "axial":
+        expected, truth = expected[:, ::-1], truth[:, ::-1]
+    np.testing.assert_array_equal(volume.image[0], expected)
+    np.testing.assert_array_equal(volume.mask, truth)
+    world = np.empty(3)
+    world[list(permutation)] = spacing
+    assert volume.spacing == pytest.approx(tuple(world[list(order)]))
+
+
+def test_slope_and_intercept_of_integers_are_applied(tmp_path):
+    values = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    write_pair(tmp_path / "set", "one", values, (values > 50).astype(np.uint8))
+    path = tmp_path / "set" / "imagesTr" / "one.nii.gz"
+    image = nib.Nifti1Image(values, np.eye(4) * [1, 1, 3, 1])
+    image.header.set_slope_inter(0.5, -100)
+    nib.save(image, path)
+    loaded = folder(tmp_path / "set").load("one").image
+    assert loaded.min() == pytest.approx(-100)
+    assert loaded.max() == pytest.approx(119 * 0.5 - 100)
+
+
+def test_float_labels_are_whole_numbers_or_refused(tmp_path):
+    image, mask = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32), np.zeros((4, 5, 6), np.float32)
+    mask[1:3] = 2.0000001
+    write_pair(tmp_path / "set", "one", image, mask)
+    assert folder(tmp_path / "set").load("one").mask.sum() == 2 * 5 * 6
+    assert folder(tmp_path / "set", labels=(1,)).load("one").mask.sum() == 0
+    mask[0] = 0.4
+    write_pair(tmp_path / "set", "one", image, mask)
+    with pytest.raises(DataError, match=r"a mask must hold whole numbers, '.*one.nii.gz' does not: save labels"):
+        folder(tmp_path / "set").load("one")
+
+
+def test_labels_choose_the_foreground(decathlon):
+    both, first = prepare(folder(decathlon)), prepare(folder(decathlon, labels=(1,)))
+    assert both.masks.sum() == 6 * 7 * 9 * 4
+    assert first.masks.sum() == 3 * 7 * 9 * 4
+
+
+def test_uncompressed_files_and_hidden_files_are_handled(decathlon):
+    packed = decathlon / "imagesTr" / "blob_0.nii.gz"
+    (decathlon / "imagesTr" / "blob_0.nii").write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+    (decathlon / "imagesTr" / "._blob_1.nii.gz").write_bytes(b"resource fork")
+    assert list(folder(decathlon).subjects()) == [f"blob_{i}" for i in range(6)]
+
+
+def test_dataset_json_decides_who_belongs_to_the_set(decathlon):
+    pair = {"image": "./imagesTr/blob_2.nii.gz", "label": "./labelsTr/blob_2.nii.gz"}
+    (decathlon / "dataset.json").write_text(json.dumps({"training": [pair]}))
+    assert list(folder(decathlon).subjects()) == ["blob_2"]
+
+
+def spoil(root: Path, fault: str) -> None:
+    """Plant a fault in a good folder."""
+    image, mask = (root / part / "blob_3.nii.gz" for part in ("imagesTr", "labelsTr"))
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    if fault == "no mask":
+        mask.unlink()
+    elif fault == "no image":
+        image.unlink()
+    elif fault == "no images":
+        for path in (root / "imagesTr").iterdir():
+            path.unlink()
+    elif fault == "truncated":
+        image.write_bytes(image.read_bytes()[:-3000])
+    elif fault == "not nifti":
+        image.write_bytes(b"hello")
+    elif fault == "empty file":
+        image.write_bytes(b"")
+    elif fault == "other shape":
+        nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.uint8), affine), mask)
+    elif fault == "2d":
+        nib.save(nib.Nifti1Image(np.zeros((9, 9), np.uint8), affine), image)
+    elif fault == "4d":
+        nib.save(nib.Nifti1Image(np.zeros((9, 9, 4, 2), np.uint8), affine), image)
+    elif fault == "nan":
+        values = np.full((23, 24, 8), np.nan, np.float32)
+        nib.save(nib.Nifti1Image(values, affine), image)
+    elif fault == "other grid":
+        nib.save(nib.Nifti1Image(np.zeros((23, 24, 8), np.uint8), np.diag([1.0, 1.0, 2.0, 1.0])), mask)
+    elif fault == "bad json":
+        (root / "dataset.json").write_text("{")
+    elif fault == "missing in json":
+        entry = {"image": "imagesTr/gone.nii.gz", "label": "labelsTr/blob_1.nii.gz"}
+        (root / "dataset.json").write_text(json.dumps({"training": [entry]}))
+    elif fault == "undeclared label":
+        entries = [{"image": f"imagesTr/blob_{i}.nii.gz", "label": f"labelsTr/blob_{i}.nii.gz"} for i in range(6)]
+        text = json.dumps({"labels": {"0": "background", "1": "blob"}, "training": entries})
+        (root / "dataset.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("no mask", "every image must have a mask, '.*blob_3.nii.gz' has none in labelsTr/: add it or remove"),
+        ("no image", "every mask must have an image, '.*blob_3.nii.gz' has none: add it or remove the mask"),
+        ("no images", "must hold images in imagesTr/ and masks in labelsTr/, found none: check the path"),
+        ("truncated", "'.*blob_3.nii.gz' must be complete, it cannot be read to its end .*: copy or download it again"),
+        ("not nifti", "'.*blob_3.nii.gz' must be a readable NIfTI file, it is not"),
+        ("empty file", "'.*blob_3.nii.gz' must be a readable NIfTI file, it is not"),
+        ("other shape", r"a mask must have the shape of its image, '.*blob_3.nii.gz' has \(9, 9, 9\) and the image"),
+        ("2d", r"'.*blob_3.nii.gz' must be a 3D volume, it has shape \(9, 9\): remove it"),
+        ("4d", r"'.*blob_3.nii.gz' must be a 3D volume, it has shape \(9, 9, 4, 2\): remove it"),
+        ("nan", "subject 'blob_3' must have finite intensities, 4416 voxels are NaN or infinite: repair"),
+        ("other grid", "a mask must lie on the grid of its image, the corners of '.*blob_3.nii.gz' are up to 7 mm off"),
+        ("bad json", 'dataset.json\' must list its subjects under "training"'),
+        ("missing in json", "gone.nii.gz' must exist, dataset.json lists it: add the file or remove the line"),
+        ("undeclared label", r"a mask must hold labels that dataset.json declares, '.*blob_1.nii.gz' holds 2 too"),
+    ],
+)
+def test_a_fault_is_one_sentence_that_names_the_file(decathlon, fault, sentence):
+    spoil(decathlon, fault)
+    with pytest.raises(DataError, match=sentence):
+        prepare(folder(decathlon))
+
+
+def test_a_wrong_mask_header_can_be_ignored_on_request(decathlon):
+    spoil(decathlon, "other grid")
+    assert prepare(folder(decathlon, mask_grid="image")).masks.sum() == 5 * 7 * 9 * 4
+
+
+def test_labels_that_do_not_occur_are_refused(decathlon):
+    with pytest.raises(DataError, match=r"all 6 masks are empty: check the labels asked for"):
+        prepare(folder(decathlon, labels=(7,)))
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"data.root must be an existing folder, '.*nowhere' is not: set it with"):
+        folder(tmp_path / "nowhere").subjects()
+
+
+def test_small_slices_get_a_finer_grid_and_large_ones_the_papers_network(decathlon, tmp_path):
+    assert folder(decathlon).defaults()["network.stem_stride"] == 2
+    image = np.zeros((200, 180, 12), np.float32)
+    write_pair(tmp_path / "large", "one", image, image.astype(np.uint8))
+    assert folder(tmp_path / "large").defaults() == {"protocol.budget": 10}
+
+
+@pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason="the real data are not beside the project")
+def test_real_hippocampi_have_the_voxel_counts_that_nibabel_reads():
+    data = folder(HIPPOCAMPUS)
+    prepared = prepare(data)
+    assert len(prepared.subjects) == 104
+    for label in (1, 2):
+        only = prepare(folder(HIPPOCAMPUS, labels=(label,)))
+        for index, name in enumerate(only.subjects):
+            raw = np.asarray(nib.load(HIPPOCAMPUS / "labelsTr" / f"{name}.nii.gz").dataobj)
+            stack = only.labeled_stack([name])
+            assert stack.masks(stack.slices.of(0)).sum(dtype=int) == (raw == label).sum()
+            assert only.counts[index] == raw.shape[2]
+    for name in prepared.subjects[::10]:
+        image = nib.as_closest_canonical(nib.load(HIPPOCAMPUS / "imagesTr" / f"{name}.nii.gz"))
+        expected = np.asarray(image.dataobj).astype(np.float32)[::-1, ::-1].transpose(2, 1, 0)
+        np.testing.assert_array_equal(data.load(name).image[0], expected)

@@ -1,0 +1,192 @@
+"""Curves made by hand, whose numbers are worked out on paper."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from support.made_runs import write_run
+
+from albench.reports import load
+from albench.reports.curve import Curve
+from albench.reports.efficiency import (
+    area,
+    at_share,
+    best_per_seed,
+    best_round,
+    common_range,
+    median_interval,
+    reached,
+)
+
+NEVER = math.inf
+
+
+def curve(*rows, start=10, step=5):
+    values = np.array(rows, dtype=float)
+    labeled = start + step * np.arange(values.shape[1], dtype=float)
+    return Curve(tuple(range(len(rows))), labeled, labeled / 100, values)
+
+
+def numbers(folder, label, **options):
+    frame = load(folder, **options).efficiency()
+    return frame[frame["label"] == label].iloc[0]
+
+
+def test_the_maximum_is_that_of_the_seed_mean_and_has_the_deviation_of_its_round(tmp_path):
+    for seed, dice in enumerate([(0.5, 0.9, 0.7, 0.6), (0.5, 0.5, 0.8, 0.9)]):
+        write_run(tmp_path, "random", seed, dice)
+    row = numbers(tmp_path, "random")
+    # Seed means: 0.5, 0.7, 0.75, 0.75. The first of equals, at 20 %: 0.7 and 0.8 deviate by 0.1 / sqrt(2).
+    assert (row["max"], row["max_share"]) == (pytest.approx(0.75), pytest.approx(0.2))
+    assert row["max_sd"] == pytest.approx(0.1 / math.sqrt(2))
+    # Each seed's own maximum is 0.9: the mean of the maxima flatters.
+    assert (row["mean_of_max"], row["mean_of_max_sd"]) == (pytest.approx(0.9), pytest.approx(0))
+    assert (row["final"], row["final_sd"]) == (pytest.approx(0.75), pytest.approx(0.3 / math.sqrt(2)))
+    assert row["at_20_sd"] == pytest.approx(0.1 / math.sqrt(2))
+
+
+def test_the_lowest_is_the_best_of_a_distance(tmp_path):
+    for seed, dice in enumerate([(0.5, 0.9, 0.7), (0.5, 0.7, 0.7)]):
+        write_run(tmp_path, "random", seed, dice)
+        write_run(tmp_path, "full", seed, [0.75], rounds=2)
+    row = numbers(tmp_path, "random", metric="hd95")
+    # hd95 is 10 (1 - dice): 5, then 1 and 3, then 3; the reference is 2.5.
+    assert (row["max"], row["max_share"]) == (pytest.approx(2), pytest.approx(0.15))
+    assert row["mean_of_max"] == pytest.approx((1 + 3) / 2)
+    assert (row["reference"], row["reach"], row["reach_sustained"]) == (2.5, pytest.approx(0.15), NEVER)
+    assert (row["reach_near"], row["reach_seeds"]) == (pytest.approx(0.15), 1)
+
+
+def test_the_columns_take_the_nearest_round_and_tell_its_true_share(tmp_path):
+    write_run(tmp_path, "random", 0, [0.1, 0.2, 0.3, 0.4], labeled=[11, 16, 22, 27])
+    row = numbers(tmp_path, "random")
+    assert [row[f"at_{share}"] for share in (15, 20, 25)] == [0.2, 0.3, 0.4]
+    assert [row[f"at_{share}_share"] for share in (15, 20, 25)] == [0.16, 0.22, 0.27]
+    # The largest step is 6 points: 30 % lies 3 beyond the last round, and no farther.
+    assert row["at_30"] == 0.4
+    write_run(tmp_path / "shorter", "random", 0, [0.1, 0.2, 0.3], labeled=[11, 16, 22])
+    row = numbers(tmp_path / "shorter", "random")
+    assert row["at_25"] == 0.3
+    assert math.isnan(row["at_30"])
+    assert math.isnan(row["at_30_share"])
+
+
+def test_a_share_more_than_half_a_step_beyond_the_rounds_is_not_there():
+    steps = curve([0.1, 0.2, 0.3], start=20, step=4)  # 20, 24, 28 %
+    assert [at_share(steps, share) for share in (0.17, 0.18, 0.30, 0.31)] == [None, 0, 2, None]
+
+
+def test_of_two_rounds_equally_near_the_earlier_counts():
+    assert at_share(curve([0.1, 0.2, 0.3], start=10, step=10), 0.15) == 0
+    assert at_share(curve([0.1], start=10), 0.15) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "mean", "sustained", "near", "median", "seeds"),
+    [
+        # Seed means 0.5, 0.8, 0.9: exactly there counts as reached.
+        (([0.4, 0.7, 0.9], [0.6, 0.9, 0.9]), 0.15, 0.15, 0.15, (0.2 + 0.15) / 2, 2),
+        # Reached at 15 %, lost at 20 %, back at 25 %.
+        (([0.5, 0.8, 0.7, 0.9],), 0.15, 0.25, 0.15, 0.15, 1),
+        # Reached and lost for good.
+        (([0.9, 0.85, 0.5],), 0.10, NEVER, 0.10, 0.10, 1),
+        # Never, but within 0.05 at 20 %.
+        (([0.5, 0.7, 0.76],), NEVER, NEVER, 0.20, NEVER, 0),
+        # The mean never gets there, although one of two seeds does: the median is censored.
+        (([0.5, 0.8, 0.8], [0.5, 0.5, 0.5]), NEVER, NEVER, NEVER, NEVER, 1),
+    ],
+)
+def test_the_share_at_which_the_reference_is_reached(rows, mean, sustained, near, median, seeds):
+    found = reached(curve(*rows), 0.8, 0.05, higher=True)
+    assert (found.mean, found.sustained, found.near) == (pytest.approx(mean), pytest.approx(sustained), near)
+    assert (found.median, found.seeds) == (pytest.approx(median), seeds)
+
+
+def test_without_a_reference_nothing_is_reached_and_nothing_is_missed(tmp_path):
+    write_run(tmp_path, "random", 0, [0.1, 0.2])
+    row = numbers(tmp_path, "random")
+    assert row[["reference", "reach", "reach_sustained", "reach_near", "reach_median"]].isna().all()
+
+
+def test_the_interval_of_the_median_is_that_of_all_resamples():
+    # Of 27 resamples of three values the median is the first or the last in 7 each: both are in 95 %.
+    assert median_interval(np.array([0.1, 0.2, NEVER])) == (0.1, NEVER)
+    values = np.array([0.3, 0.1, 0.2, 0.5, NEVER])
+    medians = np.sort([np.median(sample) for sample in itertools.product(values, repeat=5)])
+    low, high = medians[math.ceil(0.025 * len(medians)) - 1], medians[math.ceil(0.975 * len(medians)) - 1]
+    assert median_interval(values) == (low, high)
+
+
+def test_the_interval_of_the_median_agrees_with_scipy_for_many_seeds():
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(1).normal(0.3, 0.05, 25)
+    ours = median_interval(values)
+    theirs = bootstrap((values,), np.median, n_resamples=20_000, method="percentile", random_state=0)
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.003)
+
+
+def test_one_seed_has_no_deviation_and_no_interval(tmp_path):
+    write_run(tmp_path, "random", 0, [0.1, 0.9])
+    write_run(tmp_path, "full", 0, [0.8], rounds=1)
+    row = numbers(tmp_path, "random")
+    missing = ["max_sd", "at_15_sd", "mean_of_max_sd", "reference_sd", "reach_low", "reach_high", "aubc_sd", "final_sd"]
+    assert row[missing].isna().all()
+    assert row["reach_median"] == 0.15
+
+
+def test_the_area_under_a_constant_curve_is_its_value_wherever_the_rounds_are():
+    share = np.array([0.1, 0.11, 0.3, 0.4])
+    assert area(share, np.full((2, 4), 0.7), 0.1, 0.4) == pytest.approx([0.7, 0.7])
+    assert area(share, np.full((1, 4), 0.7), 0.2, 0.25) == pytest.approx([0.7])
+
+
+def test_the_area_is_worked_out_on_paper():
+    share, values = np.array([0.1, 0.2, 0.4]), np.array([[0.0, 1.0, 0.5]])
+    # (0.1 * 0.5 + 0.2 * 0.75) / 0.3; from 0.15 to 0.3: (0.05 * 0.75 + 0.1 * 0.875) / 0.15.
+    assert area(share, values, 0.1, 0.4) == pytest.approx([0.2 / 0.3])
+    assert area(share, values, 0.15, 0.3) == pytest.approx([0.125 / 0.15])
+    assert area(share, values, 0.3, 0.3) == pytest.approx([0.75])
+
+
+def test_the_area_agrees_with_a_fine_sum():
+    rng = np.random.default_rng(2)
+    share, values = np.sort(rng.uniform(0.1, 0.5, 9)), rng.uniform(0, 1, (1, 9))
+    low, high = share[1] + 0.01, share[-2] - 0.01
+    fine = np.linspace(low, high, 2_000_001)
+    middle = (fine[1:] + fine[:-1]) / 2
+    assert area(share, values, low, high)[0] == pytest.approx(np.interp(middle, share, values[0]).mean(), abs=1e-6)
+
+
+def test_areas_are_taken_over_the_shares_that_all_methods_have(tmp_path):
+    write_run(tmp_path, "random", 0, [0.0, 0.2, 0.4], labeled=[10, 20, 30])
+    write_run(tmp_path, "entropy", 0, [0.5, 0.5, 0.9], labeled=[20, 30, 40])
+    (group,) = load(tmp_path).groups
+    assert group.range == (pytest.approx(0.2), pytest.approx(0.3))
+    assert numbers(tmp_path, "random")["aubc"] == pytest.approx(0.3)
+    assert numbers(tmp_path, "entropy")["aubc"] == pytest.approx(0.5)
+    assert common_range([curve([1, 2], start=10), curve([1, 2], start=30)]) is None
+
+
+def test_early_middle_and_late_are_thirds_of_the_range(tmp_path):
+    write_run(tmp_path, "random", 0, [0.1, 0.3, 0.3, 0.9], labeled=[10, 20, 30, 40])
+    row = numbers(tmp_path, "random")
+    assert [row[f"aubc_{part}"] for part in ("early", "middle", "late")] == pytest.approx([0.2, 0.3, 0.6])
+    assert row["aubc"] == pytest.approx((0.2 + 0.3 + 0.6) / 3)
+
+
+def test_a_value_that_does_not_exist_makes_no_number():
+    holed = curve([0.1, np.nan, 0.3], [0.3, 0.2, 0.1])
+    assert best_round(holed, higher=True) == 0
+    assert best_per_seed(holed, higher=True).tolist() == [0.3, 0.3]
+    assert best_per_seed(holed, higher=False).tolist() == [0.1, 0.1]
+    assert best_round(curve([np.nan, np.nan]), higher=True) is None
+    assert np.isnan(area(holed.share, holed.values, 0.1, 0.2)[0])
+
+
+def test_validation_metrics_are_reported_too(tmp_path):
+    write_run(tmp_path, "random", 0, [0.1, 0.3])
+    assert numbers(tmp_path, "random", metric="val_dice_slice")["max"] == pytest.approx(0.31)
+    assert numbers(tmp_path, "random", metric="dice_volume")["max"] == pytest.approx(0.15)
+    assert math.isnan(numbers(tmp_path, "random", metric="dice_foreground")["max"])

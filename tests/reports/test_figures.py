@@ -1,0 +1,299 @@
+"""Figures: what they show is what was recorded, on the right slice, with its unit."""
+
+import json
+import shutil
+import struct
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from support.made_runs import write_run
+
+from albench.reports import load
+from albench.reports.figures.attention import attention
+from albench.reports.figures.compare import positions, pseudo_labels, win_matrix
+from albench.reports.figures.curves import cost_curves, learning_curves
+from albench.reports.figures.figures import draw
+from albench.reports.figures.slices import _large_and_small, gallery, segmentations
+from albench.reports.figures.style import as_svg, looks, write_drawing
+
+PREDICTED = {
+    "propagated": {"dice": 0.8, "dice_foreground": 0.6},
+    "plain": {"dice": 0.7, "dice_foreground": None},
+    "pseudo": {"dice": 1.0, "dice_foreground": None},
+    "pseudo_plain": {"dice": 0.9, "dice_foreground": None},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("runs")
+    for seed in range(2):
+        for index, strategy in enumerate(["random", "entropy", "star"]):
+            extra = {"predictions": PREDICTED} if strategy == "star" else None
+            dice = [0.5, 0.6 + 0.02 * index, 0.7 + 0.01 * seed]
+            write_run(made, strategy, seed, dice, pictures=32, record=extra)
+        write_run(made, "full", seed, [0.68], rounds=2)
+    return made
+
+
+@pytest.fixture(scope="module")
+def study(folder):
+    return load(folder)
+
+
+@pytest.fixture(scope="module")
+def drawings(study):
+    return {drawing.name: drawing for drawing in draw(study)}
+
+
+def look(study):
+    return looks(list(study.groups[0].methods), "random")
+
+
+def images(ax):
+    return [np.asarray(image.get_array()) for image in ax.get_images()]
+
+
+def test_every_figure_is_drawn_from_complete_records(drawings):
+    assert list(drawings) == [
+        *("curves-made", "segmentations-made", "wins-made", "costs-made", "positions-made", "queries-made"),
+        *("attention-star-made", "pseudo-labels-star-made", "time-made"),
+    ]
+
+
+def test_every_axis_has_a_label_and_no_texts_overlap(drawings):
+    for drawing in drawings.values():
+        figure = drawing.figure
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        renderer = canvas.get_renderer()
+        for ax in figure.axes:
+            if ax.axison and ax.get_lines():
+                assert ax.get_xlabel(), drawing.name
+                assert ax.get_ylabel() or ax.get_subplotspec().colspan.start > 0, drawing.name
+        boxes = [
+            text.get_window_extent(renderer).padded(-1)
+            for ax in figure.axes
+            for text in (ax.title, ax.xaxis.label, ax.yaxis.label)
+            if text.get_text()
+        ]
+        width, height = figure.bbox.width, figure.bbox.height
+        for index, box in enumerate(boxes):
+            inside = min(box.x0, box.y0, width - box.x1, height - box.y1) > -2
+            assert inside, drawing.name
+            assert not any(box.overlaps(other) for other in boxes[:index]), drawing.name
+
+
+def test_pdf_text_is_truetype_and_a_png_is_large_enough_to_print(drawings, tmp_path):
+    write_drawing(drawings["curves-made"], tmp_path)
+    pdf = (tmp_path / "curves-made.pdf").read_bytes()
+    assert b"/CIDFontType2" in pdf
+    assert b"/Type3" not in pdf
+    width, _ = struct.unpack(">II", (tmp_path / "curves-made.png").read_bytes()[16:24])
+    assert width == 7 * 200
+
+
+def test_the_curves_are_the_means_over_seeds_with_the_reference(study):
+    whole, zoomed = learning_curves(study, study.groups[0], look(study)).figure.axes
+    lines = {line.get_label(): line for line in whole.get_lines()}
+    np.testing.assert_allclose(lines["star"].get_xdata(), [10, 15, 20])
+    np.testing.assert_allclose(lines["star"].get_ydata(), [0.5, 0.64, 0.705])
+    assert lines["all slices labeled"].get_ydata()[0] == 0.68
+    assert whole.get_xlabel() == "labeled slices [% of the pool]"
+    assert whole.get_ylabel() == "slice Dice"
+    low, high = zoomed.get_xlim()
+    assert low < 15 < 20 < high
+    assert zoomed.get_ylim()[0] < 0.6 < 0.705 < zoomed.get_ylim()[1]
+
+
+def test_of_many_methods_only_the_best_and_the_baseline_have_bands(tmp_path):
+    for seed in range(2):
+        for index in range(7):
+            strategy = "random" if index == 0 else f"method-{index}"
+            write_run(tmp_path, strategy, seed, [0.5, 0.6 + 0.02 * seed - 0.01 * abs(index - 3)])
+    study = load(tmp_path)
+    drawing = learning_curves(study, study.groups[0], look(study))
+    assert len(drawing.figure.axes[0].collections) == 2
+    assert any(
+        "only of random and method-3" in said or "only of method-3 and random" in said for said in drawing.caption
+    )
+
+
+def test_a_distance_has_its_unit_on_the_axis(folder):
+    study = load(folder, metric="hd95")
+    figure = learning_curves(study, study.groups[0], look(study)).figure
+    assert figure.axes[0].get_ylabel() == "95th percentile Hausdorff distance [mm]"
+
+
+def test_the_axes_of_cost_hold_what_was_measured(study):
+    figure = cost_curves(study, study.groups[0], look(study)).figure
+    drawn = {ax.get_xlabel(): ax.get_lines()[0].get_xdata().tolist() for ax in figure.axes if ax.get_lines()}
+    assert drawn == {
+        "labeled slices with foreground": [5, 7.5, 10],
+        "foreground drawn [pixels]": [90, 135, 180],
+        "outlines drawn [pixels]": [30, 45, 60],
+    }
+
+
+def test_costs_are_counted_in_the_log_of_queries(study):
+    costs = study.costs()
+    own = costs[(costs["label"] == "star") & (costs["seed"] == 0)]
+    assert own["slices"].tolist() == [10, 15, 20]
+    assert own["subjects"].tolist() == [2, 2, 2]
+    assert own["fit_seconds"].tolist() == [2, 2, 2]
+    assert own["steps"].tolist() == [10, 10, 10]
+
+
+def test_costs_that_an_older_version_did_not_measure_are_missing(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], record={"effort": {}, "cost": {"device": "cpu", "steps": 7}})
+    path = next(tmp_path.rglob("rounds.jsonl"))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line["cost"] |= {"albench": "0", "torch": "2"}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    costs = load(tmp_path).costs()
+    assert costs[["foreground", "contour", "fit_seconds"]].isna().all(axis=None)
+    assert costs["slices"].tolist() == [10, 15]
+    assert costs["steps"].tolist() == [7, 7]  # those really made, where that was counted
+
+
+def test_the_win_matrix_shows_its_numbers(study):
+    figure = win_matrix(study, study.groups[0]).figure
+    texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    # star beats random in round 1 of both seeds and ties in round 2.
+    assert texts[0, 2] == "0.75"
+    assert texts[2, 0] == "0.25"
+
+
+def test_positions_are_those_of_the_queries(study):
+    figure = positions(study, study.groups[0], look(study)).figure
+    heights = figure.axes[0].patches[0].get_data().values
+    # Slices 10 to 19 of the pool: positions 5 to 9 of 50 in both subjects, all in the second tenth.
+    np.testing.assert_allclose(heights, [0, 100, *[0] * 8])
+
+
+def test_pseudo_labels_with_and_without_aggregation(study):
+    (drawing,) = pseudo_labels(study, study.groups[0])
+    left, right = drawing.figure.axes
+    lines = {line.get_label(): line.get_ydata().tolist() for line in left.get_lines()}
+    assert lines["aggregated: all slices"] == [0.8] * 3
+    assert lines["aggregated: with foreground"] == [0.6] * 3
+    assert lines["network alone: all slices"] == [0.7] * 3
+    assert len(left.get_lines()) == 3
+    assert len(right.get_lines()) == 2
+
+
+def test_large_and_small_are_chosen_by_size_alone():
+    masks = np.zeros((6, 4, 4), dtype=np.uint8)
+    for row, area in enumerate([9, 3, 16, 2, 12, 1]):
+        masks[row].flat[:area] = 1
+    subjects = np.array(["x", "x", "y", "y", "z", "z"])
+    # Largest 9, 16, 12: the median is 12 of z; smallest 3, 2, 1: the median is 2 of y.
+    assert _large_and_small({"masks": masks, "subjects": subjects}) == {"large": 4, "small": 3}
+    tiny = masks.copy()
+    tiny[3] = 0
+    tiny[3].flat[0] = 1  # of 16: less than a tenth
+    assert _large_and_small({"masks": tiny, "subjects": np.array(["x", "x", "y", "y", "y", "y"])}) == {"large": 0}
+    one = {"masks": masks[:1], "subjects": subjects[:1]}
+    assert _large_and_small(one) == {"large": 0}
+    assert _large_and_small({"masks": masks[:0], "subjects": subjects[:0]}) == {}
+
+
+def test_segmentations_without_their_files_are_left_out(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "runs")
+    study = load(tmp_path / "runs")
+    for path in tmp_path.glob("runs/made/star/seed-0-*/rounds/*/showcase.npz"):
+        path.unlink()
+    assert segmentations(study, study.groups[0]) is None
+
+
+def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(study, folder):
+    drawing = segmentations(study, study.groups[0])
+    axes = drawing.figure.axes
+    assert [ax.get_title() for ax in axes[:5]] == ["slice", "truth", "random", "entropy", "star"]
+    shown = np.load(next(folder.glob("made/star/seed-0-*/showcase.npz")))
+    for start, row in ((0, 1), (5, 0)):
+        np.testing.assert_array_equal(images(axes[start])[0], shown["images"][row])
+        subject, position = shown["subjects"][row], shown["positions"][row]
+        assert axes[start].get_ylabel().endswith(f"{subject}, slice {position}")
+    truth, star = axes[1].collections[0], axes[4].collections[-1]
+    moved = star.get_paths()[0].vertices.mean(0) - truth.get_paths()[0].vertices.mean(0)
+    np.testing.assert_allclose(moved, [1, 0], atol=0.1)  # predictions are written one pixel to the right
+    mask = shown["masks"][1].astype(bool)
+    dice = 2 * (mask & np.roll(mask, 1, axis=1)).sum() / (2 * mask.sum())
+    assert axes[4].get_xlabel() == f"Dice {dice:.2f}"
+    assert "with 20.0% of the pool labeled" in drawing.caption[0]
+
+
+def test_a_window_is_cut_where_it_is_outlined(study):
+    axes = segmentations(study, study.groups[0]).figure.axes
+    box = axes[5].patches[0]
+    left, top = box.get_xy()
+    (image,) = axes[6].get_images()
+    assert image.get_extent() == [left, left + box.get_width(), top + box.get_height(), top]
+    whole, part = images(axes[5])[0], images(axes[6])[0]
+    rows = slice(round(top + 0.5), round(top + 0.5 + box.get_height()))
+    columns = slice(round(left + 0.5), round(left + 0.5 + box.get_width()))
+    np.testing.assert_array_equal(part, whole[rows, columns])
+    assert part.size < whole.size
+
+
+def test_the_gallery_shows_the_first_queries_with_their_names(study, folder):
+    axes = gallery(study, study.groups[0]).figure.axes
+    stored = np.load(next(folder.glob("made/random/seed-0-*/rounds/00/arrays.npz")))
+    for index in range(4):
+        np.testing.assert_array_equal(images(axes[index])[0], stored["asked_images"][index])
+        expected = f"{stored['asked_subjects'][index]}, {stored['asked_positions'][index]}"
+        assert axes[index].get_title() == expected
+
+
+def test_attention_lies_over_the_slice_it_looked_at(study, folder):
+    (drawing,) = attention(study, study.groups[0])
+    below, asking, above = drawing.figure.axes[:3]
+    stored = np.load(next(folder.glob("made/star/seed-0-*/rounds/01/arrays.npz")))
+    for ax, row in ((asking, 0), (below, 1), (above, 2)):
+        np.testing.assert_array_equal(images(ax)[0], stored["attention_0_images"][row])
+        outlined = ax.collections[-1].get_paths()[0].vertices
+        assert np.ptp(outlined[:, 0]) == pytest.approx(stored["attention_0_masks"][row].any(0).sum(), abs=1)
+    assert below.get_title() == "slice 0, labeled: 75% of attention"
+    assert asking.get_title() == "slice 4, unlabeled"
+    assert above.get_title() == "slice 10, labeled: 25% of attention"
+    overlay = below.get_images()[1]
+    # The bottleneck has a cell for 8 pixels: cell (1, 2) has its center at row 11.5 and column 19.5.
+    left, right, bottom, top = overlay.get_extent()
+    weights = np.asarray(overlay.get_array())
+    row, column = np.unravel_index(weights.argmax(), weights.shape)
+    height, width = weights.shape
+    assert top + (row + 0.5) * (bottom - top) / height == 11.5
+    assert left + (column + 0.5) * (right - left) / width == 19.5
+    assert weights.max() == 75
+    assert below.get_xlim() == (-0.5, 31.5)
+
+
+def test_without_pictures_there_are_no_figures_of_slices(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    names = [drawing.name for drawing in draw(load(tmp_path))]
+    assert names == ["curves-made", "costs-made", "positions-made", "time-made"]
+
+
+def test_no_two_methods_look_alike():
+    made = looks([f"m{index}" for index in range(12)], "m3")
+    assert made["m3"].color == "#7f7f7f"
+    for one, other in ((a, b) for a in made for b in made if a < b):
+        differing = sum(getattr(made[one], part) != getattr(made[other], part) for part in ("color", "line", "marker"))
+        assert differing >= 2, (one, other)
+
+
+def test_a_figure_of_the_page_takes_the_pages_color_and_no_background(drawings):
+    svg = as_svg(drawings["wins-made"])
+    assert svg.startswith("<svg")
+    assert "currentColor" in svg
+    assert "#131415" not in svg
+
+
+def test_names_are_shown_as_they_are_written(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], folder="x/seed-0-1")
+    write_run(tmp_path, "random", 0, [0.5, 0.7], options={"a": "$x_1$ <b>"}, folder="y/seed-0-2")
+    (curves,) = (drawing for drawing in draw(load(tmp_path)) if drawing.name == "curves-made")
+    assert "(a=$x_1$ &lt;b&gt;)" in as_svg(curves)

@@ -1,0 +1,349 @@
+"""The page: complete, alone, and usable in a browser; the summary; and how long a large report takes."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from support.made_runs import write_run
+from support.samples import invoke
+
+from albench.reports import load
+from albench.reports.summary import summarize
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Structure(HTMLParser):
+    """What a page links to and which ids it has."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.ids, self.headings = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href") and value]
+        self.ids += [values["id"]] if "id" in values else []
+        self.headings += [values["id"]] if tag == "section" else []
+
+
+def write_made(folder):
+    for seed in range(3):
+        write_run(folder, "random", seed, [0.5, 0.6 + 0.01 * seed, 0.7])
+        write_run(folder, "entropy", seed, [0.5, 0.55, 0.6 + 0.02 * seed])
+        write_run(folder, "star", seed, [0.5, 0.75, 0.85 - 0.01 * seed], pictures=32)
+        write_run(folder, "full", seed, [0.8], rounds=2)
+    write_run(folder, "bal", 0, [0.5], rounds=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return write_made(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    code, said = invoke("report", made, "--format", "html")
+    assert code == 0, said
+    assert "bal on made, seed 0, is not finished: 1 of 3 rounds are done" in said
+    return made / "report" / "index.html"
+
+
+def test_the_page_has_everything_and_begins_with_the_summary(page):
+    text = page.read_text()
+    structure = Structure(text)
+    assert structure.headings == ["summary", "tables", "figures", "runs", "provenance"]
+    said = html.unescape(re.sub(r"\s+", " ", text))
+    for part in (
+        "star leads with an AUBC of",
+        "Unfinished: bal, seed 0.",
+        "bal on made, seed 0, is not finished: 1 of 3 rounds are done",
+        "Learning curves on made",
+        "protocol digest",
+        "<b>star</b>, seed 2",
+        "c0ffee",
+    ):
+        assert part in said, part
+    assert said.count('class="card run"') == 12
+
+
+def test_the_page_needs_nothing_but_itself(page):
+    text = page.read_text()
+    outside = [link for link in Structure(text).links if not link.startswith(("#", "data:"))]
+    assert outside == []
+    assert "default-src 'none'" in text
+    without_names = re.sub(r'xmlns(:xlink)?="[^"]*"', "", text)
+    assert re.findall(r"url\((?!#|&quot;#|'#)", without_names) == []
+    assert "@import" not in text
+
+
+def test_no_id_is_used_twice(page):
+    ids = Structure(page.read_text()).ids
+    glyphs = {one for one in ids if ids.count(one) > 1}
+    assert glyphs == set()
+
+
+def test_the_page_escapes_what_runs_are_called(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], title="<script>alert(1)</script>", folder="x/seed-0-1")
+    assert invoke("report", tmp_path, "--format", "html")[0] == 0
+    text = (tmp_path / "report" / "index.html").read_text()
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def sentences(folder, **options):
+    study = load(folder, **options)
+    return " ".join(summarize(study, study.groups[0]).sentences)
+
+
+def test_the_summary_says_who_leads_by_how_much_and_how_sure(made):
+    said = sentences(made)
+    # AUBC: star 0.7125, 0.71, 0.7075; random 0.6, 0.605, 0.61: gains 0.1125, 0.105, 0.0975.
+    assert "star leads with an AUBC of 0.710, ahead of random by 0.1050 (95 % interval +0.0864 to +0.1236)." in said
+    assert "sign-flip test p = 0.25, and with 3 seeds it cannot be below 0.25" in said
+    assert "leaving out any one seed, the best mean rank goes to star." in said
+    assert "Compared with random, better: star" in said
+    assert "the supervised reference (0.800) is reached by star at 20.0%." in said
+
+
+def test_the_summary_does_not_call_chance_a_lead(tmp_path):
+    for seed, (one, other) in enumerate([(0.6, 0.5), (0.6, 0.65), (0.6, 0.6)]):
+        write_run(tmp_path, "random", seed, [0.5, one])
+        write_run(tmp_path, "star", seed, [0.5, other])
+    said = sentences(tmp_path)
+    assert "the interval includes 0, so the order of the two may be chance" in said
+    assert "No method can be told apart from random" in said
+    assert "goes to random or star" in said
+    assert "There is no supervised reference" in said
+
+
+def test_the_summary_of_one_seed_or_one_method_promises_nothing(tmp_path):
+    write_run(tmp_path, "star", 0, [0.5, 0.6])
+    assert "star is the only method on made" in sentences(tmp_path)
+    write_run(tmp_path, "random", 0, [0.5, 0.5])
+    said = sentences(tmp_path)
+    assert "How sure: not at all. With one seed this may be chance, and nothing can be tested." in said
+    assert "better" not in said
+    write_run(tmp_path, "random", 1, [0.5, 0.9], folder="z/seed-1-1")
+    write_run(tmp_path / "apart", "random", 1, [0.5, 0.9])
+    write_run(tmp_path / "apart", "star", 0, [0.5, 0.5])
+    assert "They share no seed, so this may be chance." in sentences(tmp_path / "apart")
+
+
+def test_a_lead_that_only_other_seeds_make_is_not_called_one(tmp_path):
+    for seed, (one, other) in enumerate([(0.6, 0.5), (0.6, 0.58)]):
+        write_run(tmp_path, "random", seed, [0.5, one])
+        write_run(tmp_path, "star", seed, [0.5, other])
+    write_run(tmp_path, "star", 2, [0.5, 0.9])
+    said = sentences(tmp_path)
+    assert "star has the best mean, an AUBC of 0.580, but over the 2 seeds that it shares with random it is" in said
+    assert "it is not ahead: its gain is -0.0300 (95 % interval" in said
+    write_run(tmp_path / "one", "random", 0, [0.5, 0.6])
+    write_run(tmp_path / "one", "star", 0, [0.5, 0.5])
+    write_run(tmp_path / "one", "star", 1, [0.5, 0.9])
+    assert "but over the one seed that it shares with random it is not ahead: its gain is" in sentences(
+        tmp_path / "one"
+    )
+
+
+def test_a_method_that_loses_over_common_seeds_is_not_said_to_be_even(tmp_path):
+    for seed, offset in enumerate([0, 0.001, 0.002]):
+        write_run(tmp_path, "random", seed, [0.5, 0.7 + offset])
+        write_run(tmp_path, "star", seed, [0.5, 0.6])
+    write_run(tmp_path, "star", 3, [0.5, 1.0])
+    write_run(tmp_path, "star", 4, [0.5, 1.0])
+    said = sentences(tmp_path)
+    assert (
+        "over the 3 seeds that it shares with random it is not ahead: its gain is -0.0505 (95 % interval -0.0" in said
+    )
+    assert "the interval excludes 0" in said
+
+
+def test_a_method_that_lacks_seeds_neither_ranks_nor_reaches_nor_counts_as_tested(tmp_path):
+    for seed in range(4):
+        for strategy in ("random", "entropy") if seed < 3 else ("random",):
+            write_run(tmp_path, strategy, seed, [0.5, 0.6 + 0.02 * (strategy == "entropy") * (seed + 1)])
+        write_run(tmp_path, "full", seed, [0.85])
+    write_run(tmp_path, "star", 0, [0.9, 0.9])
+    said = sentences(tmp_path)
+    assert "Not ranked, for want of seeds that most have: star." in said
+    assert said.startswith("entropy leads")
+    assert "goes to star" not in said
+    assert "No method reaches the supervised reference" in said
+    assert "Not tested, for want of two common seeds that differ: star." in said
+    study = load(tmp_path)
+    assert set(study.ranks()["label"]) == {"random", "entropy"}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "complete"),
+    [
+        ({"a": [0, 1, 2, 3, 4], "b": [0, 1, 2, 3], "c": [0]}, ["a", "b"]),
+        ({"a": [0, 1], "b": [0, 1], "c": [2, 3, 4], "d": [2, 3, 4]}, ["a", "b", "c", "d"]),
+        ({"a": [0, 1, 2], "b": [3], "c": [3, 4], "d": [0, 1]}, ["a", "b", "c", "d"]),
+        ({"a": [0, 1], "b": [0, 1, 2], "c": [0, 2]}, ["a", "b", "c"]),
+        ({"a": [0], "b": [1]}, ["a", "b"]),
+    ],
+)
+def test_complete_methods_have_every_seed_that_more_than_half_have(tmp_path, seeds, complete):
+    for strategy, own in seeds.items():
+        for seed in own:
+            write_run(tmp_path, strategy, seed, [0.5, 0.6])
+    assert load(tmp_path).groups[0].complete == complete
+
+
+def test_a_reference_without_a_value_is_not_called_missing(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "random", seed, [0.5, 0.6])
+        write_run(tmp_path, "full", seed, [0.8])
+    said = sentences(tmp_path, metric="dice_foreground")
+    assert "The supervised reference has no value of this metric" in said
+    assert "nan" not in said
+
+
+def test_more_seeds_than_the_exact_test_takes_are_said_to_be_too_many(tmp_path):
+    for seed in range(17):
+        write_run(tmp_path, "random", seed, [0.5, 0.6 + 0.001 * seed])
+        write_run(tmp_path, "star", seed, [0.5, 0.7 + 0.002 * seed])
+    said = sentences(tmp_path)
+    assert "17 seeds are too many for the exact sign-flip test" in said
+    assert "nan" not in said
+
+
+def test_equal_shares_of_three_seeds_are_that_share_exactly(tmp_path):
+    for strategy in ("random", "star"):
+        for seed in range(3 if strategy == "star" else 1):
+            write_run(tmp_path, strategy, seed, [0.6], labeled=[10])
+    assert "has a value" not in sentences(tmp_path)
+
+
+def test_a_reference_that_is_reached_and_lost_is_said_to_be_lost(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.9, 0.6])
+    write_run(tmp_path, "full", 0, [0.8], rounds=2)
+    assert "is reached by random at 15.0%, but not to the end." in sentences(tmp_path)
+    write_run(tmp_path / "never", "random", 0, [0.5, 0.6, 0.6])
+    write_run(tmp_path / "never", "full", 0, [0.8], rounds=2)
+    assert "No method reaches the supervised reference (0.800) with up to 20.0%" in sentences(tmp_path / "never")
+
+
+def test_a_distance_is_summed_up_in_millimeters(made):
+    assert "ahead of random by 1.0500 mm" in sentences(made, metric="hd95")
+
+
+def browse(page, tmp_path, script, *, width=1280, dark=False):
+    """What a script on the page says, in a frame as wide as a screen."""
+    framed = page.read_text().replace(
+        "</body>", f"<script>parent.postMessage(JSON.stringify((() => {{ {script} }})()), '*');</script></body>"
+    )
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<body style="margin:0"><iframe width="{width}" height="900" style="border:0" srcdoc="{html.escape(framed)}">'
+        '</iframe><script>onmessage = (event) => document.body.textContent = "said" + event.data + "said";</script>'
+    )
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=4000"]
+    command += ["--blink-settings=preferredColorScheme=0"] if dark else []
+    done = subprocess.run(
+        [*command, "--dump-dom", f"file://{frame}"], capture_output=True, text=True, timeout=120, check=True
+    )
+    return json.loads(html.unescape(done.stdout.split("said")[1]))
+
+
+in_a_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_as_wide_as_the_screen(page, tmp_path, width):
+    script = """
+    const root = document.documentElement;
+    const small = [...document.querySelectorAll("body *")].filter((one) => !one.closest("svg"));
+    const sizes = small.filter((one) => one.childNodes.length && one.textContent.trim())
+        .map((one) => parseFloat(getComputedStyle(one).fontSize));
+    return {scroll: root.scrollWidth, screen: root.clientWidth, font: Math.min(...sizes)};
+    """
+    said = browse(page, tmp_path, script, width=width)
+    assert said["scroll"] <= said["screen"]
+    assert said["screen"] in (width, width - 15)  # a scroll bar may take its place
+    assert said["font"] >= 10
+
+
+@pytest.mark.slow
+@in_a_browser
+def test_a_click_on_a_title_sorts_by_numbers_and_puts_what_is_missing_last(page, tmp_path):
+    script = """
+    const table = document.querySelector("#table1-made table");
+    const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent.trim());
+    const click = (column) => (table.tHead.rows[0].cells[column].querySelector("button").click(), names());
+    return [click(7), click(7), click(8), click(8), click(0)];
+    """
+    said = browse(page, tmp_path, script)
+    # max(p): entropy 0.62, random 0.7, star 0.84; only star reaches the reference.
+    assert said[0] == ["entropy", "random", "star"]
+    assert said[1] == ["star", "random", "entropy"]
+    assert (said[2][0], said[3][0]) == ("star", "star")
+    assert said[4] == ["entropy", "random", "star"]
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_stands_out_from_its_background_in_light_and_dark(page, tmp_path, dark):
+    script = """
+    const light = (color) => {
+        const [r, g, b] = color.match(/[0-9.]+/g).map((part) => {
+            const value = part / 255;
+            return value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (one) => {
+        for (; one; one = one.parentElement) {
+            const color = getComputedStyle(one).backgroundColor;
+            if (!/, 0\\)$/.test(color)) return color;
+        }
+        return "rgb(255, 255, 255)";
+    };
+    const chosen = document.querySelectorAll("p, td, th, h1, h2, h3, a, dd, dt, li, summary, .drawing");
+    return [...chosen].map((one) => {
+        const [a, b] = [light(getComputedStyle(one).color), light(behind(one))].sort((x, y) => y - x);
+        return [(a + 0.05) / (b + 0.05), one.tagName, light(behind(one))];
+    });
+    """
+    said = browse(page, tmp_path, script, dark=dark)
+    assert min(said)[0] > 4.5, min(said)
+    assert all((background < 0.1) == dark for _, _, background in said)
+
+
+@pytest.mark.slow
+def test_a_large_report_takes_less_than_15_seconds_and_a_gibibyte(tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(11):
+        strategy = "star" if index == 10 else f"method-{index}"
+        for seed in range(5):
+            dice = 0.6 + 0.3 * (1 - np.exp(-np.arange(17) / 5)) + rng.normal(0, 0.01, 17) + index / 500
+            pictures = 512 if seed == 0 else 0
+            labeled = [10 + 2 * index for index in range(17)]
+            write_run(tmp_path, strategy, seed, dice.tolist(), subjects=12, pictures=pictures, labeled=labeled)
+    code = (
+        "import resource, sys, time\n"
+        "from albench.cli.main import main\n"
+        f"sys.argv = ['albench', 'report', {str(tmp_path)!r}]\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
+    seconds, kibibytes = map(float, done.stdout.split()[-2:])  # of the processor: others may be at work beside
+    assert seconds < 15
+    assert kibibytes < 1024**2

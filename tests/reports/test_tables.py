@@ -1,0 +1,364 @@
+"""Tables: marks, captions, what the paper printed, and how they are written."""
+
+import shutil
+import subprocess
+
+import pytest
+from support.made_runs import write_plan, write_run
+
+from albench.reports import load
+from albench.reports.report import all_tables, write
+from albench.reports.summary import summarize
+from albench.reports.tables.paper import main_table
+from albench.reports.tables.printed import printed_table1, printed_table2
+from albench.reports.tables.table import Cell, Column, Row, Table, marked
+from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
+
+PRINTED = {
+    "BraTS": """
+Rand | ✓ | × | 0.806 ± 0.03 | 0.819 ± 0.01 | 0.828 ± 0.01 | 0.833 ± 0.01 | 0.833 ± 0.01 | -
+Marg | ✓ | × | 0.807 ± 0.02 | 0.823 ± 0.01 | 0.827 ± 0.01 | 0.819 ± 0.01 | 0.833 ± 0.01 | -
+Ent | ✓ | × | 0.797 ± 0.01 | 0.807 ± 0.02 | 0.828 ± 0.01 | 0.831 ± 0.01 | 0.833 ± 0.01 | -
+MC-D | ✓ | × | 0.807 ± 0.02 | 0.828 ± 0.01 | 0.825 ± 0.01 | 0.825 ± 0.01 | 0.830 ± 0.01 | -
+KCG | ✓ | × | 0.800 ± 0.02 | 0.825 ± 0.02 | 0.830 ± 0.02 | 0.832 ± 0.01 | 0.832 ± 0.01 | -
+BAL | ✓ | × | 0.793 ± 0.03 | 0.819 ± 0.01 | 0.809 ± 0.02 | 0.812 ± 0.03 | 0.831 ± 0.00 | -
+CEAL(Marg) | ✓ | ✓ | 0.822 ± 0.01 | 0.816 ± 0.01 | 0.810 ± 0.03 | 0.818 ± 0.01 | 0.823 ± 0.01 | -
+CEAL(Ent) | ✓ | ✓ | 0.807 ± 0.02 | 0.828 ± 0.01 | 0.829 ± 0.01 | 0.816 ± 0.01 | 0.833 ± 0.01 | -
+CEAL(MC-D) | ✓ | ✓ | 0.808 ± 0.02 | 0.825 ± 0.01 | 0.805 ± 0.02 | 0.821 ± 0.03 | 0.831 ± 0.01 | -
+TAAL | ✓ | ✓ | 0.815 ± 0.02 | 0.824 ± 0.01 | 0.814 ± 0.02 | 0.824 ± 0.01 | 0.832 ± 0.01 | -
+STAR | ✓ | ✓ | 0.828 ± 0.01 | 0.837 ± 0.01 | 0.830 ± 0.01 | 0.834 ± 0.01 | 0.836 ± 0.01 | 19.4%
+""",
+    "Spleen": """
+Rand | ✓ | × | 0.862 ± 0.03 | 0.871 ± 0.01 | 0.869 ± 0.04 | 0.888 ± 0.01 | 0.904 ± 0.01 | 34.1%
+Marg | ✓ | × | 0.870 ± 0.01 | 0.854 ± 0.04 | 0.871 ± 0.02 | 0.869 ± 0.03 | 0.910 ± 0.02 | 32.1%
+Ent | ✓ | × | 0.857 ± 0.03 | 0.877 ± 0.02 | 0.861 ± 0.02 | 0.859 ± 0.00 | 0.890 ± 0.00 | -
+MC-D | ✓ | × | 0.857 ± 0.02 | 0.859 ± 0.03 | 0.866 ± 0.03 | 0.890 ± 0.02 | 0.898 ± 0.02 | 36.0%
+KCG | ✓ | × | 0.853 ± 0.03 | 0.843 ± 0.04 | 0.880 ± 0.01 | 0.888 ± 0.02 | 0.897 ± 0.01 | 34.1%
+BAL | ✓ | × | 0.849 ± 0.03 | 0.876 ± 0.03 | 0.860 ± 0.03 | 0.891 ± 0.02 | 0.892 ± 0.02 | -
+CEAL(Marg) | ✓ | ✓ | 0.805 ± 0.05 | 0.853 ± 0.02 | 0.838 ± 0.03 | 0.868 ± 0.01 | 0.883 ± 0.01 | -
+CEAL(Ent) | ✓ | ✓ | 0.828 ± 0.03 | 0.874 ± 0.02 | 0.894 ± 0.01 | 0.855 ± 0.02 | 0.907 ± 0.02 | 32.1%
+CEAL(MC-D) | ✓ | ✓ | 0.862 ± 0.02 | 0.885 ± 0.01 | 0.865 ± 0.04 | 0.893 ± 0.03 | 0.904 ± 0.03 | 20.2%
+TAAL | ✓ | ✓ | 0.861 ± 0.04 | 0.876 ± 0.02 | 0.868 ± 0.01 | 0.868 ± 0.03 | 0.910 ± 0.01 | 24.2%
+STAR | ✓ | ✓ | 0.873 ± 0.03 | 0.899 ± 0.02 | 0.902 ± 0.01 | 0.884 ± 0.03 | 0.913 ± 0.02 | 18.2%
+""",
+}
+PRINTED_ABLATION = """
+× | × | 0.806 ± 0.025 | 0.819 ± 0.010 | 0.828 ± 0.014 | 0.833 ± 0.006 | 0.833 ± 0.006 | -
+× | ✓ | 0.827 ± 0.014 | 0.825 ± 0.010 | 0.816 ± 0.031 | 0.827 ± 0.018 | 0.833 ± 0.018 | -
+✓ | × | 0.825 ± 0.021 | 0.821 ± 0.010 | 0.824 ± 0.012 | 0.821 ± 0.012 | 0.834 ± 0.012 | 1700 (21.9%)
+CEAL | ✓ | 0.812 ± 0.024 | 0.836 ± 0.013 | 0.819 ± 0.007 | 0.828 ± 0.008 | 0.836 ± 0.013 | 1500 (19.4%)
+✓ | ✓ | 0.828 ± 0.006 | 0.837 ± 0.007 | 0.830 ± 0.008 | 0.834 ± 0.005 | 0.837 ± 0.007 | 1500 (19.4%)
+"""
+# The best value of each column, read off the printed tables: 15, 20, 25, 30 %, max(p) and S%.
+BEST = {
+    "BraTS": [{"STAR"}, {"STAR"}, {"KCG", "STAR"}, {"STAR"}, {"STAR"}, {"STAR"}],
+    "Spleen": [{"STAR"}, {"STAR"}, {"STAR"}, {"CEAL(MC-D)"}, {"STAR"}, {"STAR"}],
+}
+
+
+def printed_rows(text):
+    return [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
+
+
+def names_marked(table, mark):
+    return [
+        {row.cells[0].text for row in table.rows if row.cells[index].mark == mark}
+        for index, column in enumerate(table.columns)
+        if column.better
+    ]
+
+
+def latex_rows(table):
+    """The cells of a LaTeX table as a reader sees them, and those that are bold."""
+    body = as_latex(table).partition("\\midrule\n")[2].partition("\\bottomrule")[0]
+    rows, bold = [], []
+    for line in body.strip().splitlines():
+        cells = [cell.strip() for cell in line.removesuffix("\\\\").split(" & ")]
+        bold.append([cell.startswith("\\textbf") for cell in cells])
+        for code, letter in [("$\\pm$", "±"), ("$\\checkmark$", "✓"), ("$\\times$", "×"), ("\\%", "%"), ("$-$", "-")]:
+            cells = [cell.replace(code, letter) for cell in cells]
+        for code in ("\\textbf{", "\\underline{", "{\\scriptsize\\,", "{\\scriptsize", "}"):
+            cells = [cell.replace(code, " " if "script" in code else "") for cell in cells]
+        rows.append([" ".join(cell.split()) for cell in cells])
+    return rows, bold
+
+
+@pytest.mark.parametrize("title", ["BraTS", "Spleen"])
+def test_table_1_is_rebuilt_cell_by_cell_as_it_was_printed(title):
+    rows, bold = latex_rows(printed_table1(title))
+    assert rows == printed_rows(PRINTED[title])
+    names = [row[0] for row in rows]
+    best = [{name for name, marks in zip(names, bold, strict=True) if marks[column]} for column in range(3, 9)]
+    assert best == BEST[title]
+
+
+def test_table_2_is_rebuilt_cell_by_cell_as_it_was_printed():
+    rows, bold = latex_rows(printed_table2())
+    assert rows == printed_rows(PRINTED_ABLATION)
+    # The last row is the best of every column; of S% the row before it is as good.
+    assert bold == [[False] * 8] * 3 + [[False] * 7 + [True], [False, False] + [True] * 6]
+
+
+def test_the_second_best_of_the_paper_is_underlined():
+    seconds = names_marked(printed_table1("Spleen"), "second")
+    assert seconds == [{"Marg"}, {"CEAL(MC-D)"}, {"CEAL(Ent)"}, {"BAL"}, {"Marg", "TAAL"}, {"CEAL(MC-D)"}]
+
+
+def column(*values, better="higher"):
+    rows = tuple(Row((Cell(f"{value:.3f}", value=value),)) for value in values)
+    return [row.cells[0].mark for row in marked(Table("t", "t", (Column("x", better),), rows)).rows]
+
+
+def test_what_is_printed_alike_is_equal():
+    assert column(0.8001, 0.7999, 0.7) == ["best", "best", ""]
+    assert column(0.8, 0.7, 0.7) == ["best", "second", "second"]
+    assert column(0.8, 0.7, better="lower") == ["second", "best"]
+    assert column(0.8) == [""]
+    assert column(0.8001, 0.7999, 0.8) == ["", "", ""]  # as in round 0, which strategies share
+
+
+def test_a_share_that_is_never_reached_gets_no_mark():
+    never = Cell("-", value=float("inf"))
+    for cells, marks in [((Cell("20.0%", value=0.2), never), ["best", ""]), ((never, never), ["", ""])]:
+        rows = tuple(Row((cell,)) for cell in cells)
+        table = marked(Table("t", "t", (Column("S%", "lower"),), rows))
+        assert [row.cells[0].mark for row in table.rows] == marks
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "random", seed, [0.5, 0.6, 0.7 + 0.02 * seed])
+        write_run(tmp_path, "star", seed, [0.5, 0.8, 0.7])
+        write_run(tmp_path, "full", seed, [0.75], rounds=2)
+    return tmp_path
+
+
+def main(folder, **options):
+    study = load(folder, **options)
+    return main_table(study, study.groups[0])
+
+
+def cells_of(table, label):
+    return next([cell.plain for cell in row.cells] for row in table.rows if row.cells[0].text == label)
+
+
+def test_table_1_shows_every_method_at_its_shares(runs):
+    table = main(runs)
+    assert [column.title for column in table.columns] == [
+        "Method",
+        "AL",
+        "SSL",
+        "15%",
+        "20%",
+        "25%",
+        "30%",
+        "max(p)",
+        "S%",
+    ]
+    assert cells_of(table, "random") == [
+        *("random", "✓", "×", "0.600 ± 0.000", "0.710 ± 0.014", "n/a", "n/a", "0.710 ± 0.014", "-")
+    ]
+    assert cells_of(table, "star")[2:] == [
+        *("✓", "0.800 ± 0.000", "0.700 ± 0.000", "n/a", "n/a", "0.800 ± 0.000", "15.0%")
+    ]
+
+
+def test_a_caption_says_on_what_a_table_rests(runs):
+    caption = " ".join(main(runs).caption)
+    for said in (
+        "Slice Dice on 2 test subjects, mean ± sample standard deviation over 2 seeds (0, 1).",
+        "Supervised reference: 0.750 ± 0.000, all slices labeled, 2 seeds (0, 1).",
+        "The nearest round counts: 15.0% for 15%, 20.0% for 20%.",
+        "n/a: no round lies near 25%, 30%.",
+        "computed on cpu.",
+        f"Runs in {runs.name}; albench",
+    ):
+        assert said in caption
+
+
+def test_with_one_seed_no_deviation_is_printed_and_no_test(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    write_run(tmp_path, "star", 0, [0.5, 0.7])
+    tables = {table.name: table for table in all_tables(load(tmp_path))}
+    assert all("±" not in cell.plain for table in tables.values() for row in table.rows for cell in row.cells)
+    assert "one seed (0): no deviation and no test can be given" in tables["table1-made"].caption[0]
+    assert "There is no run of the supervised reference, so S% is not known." in tables["table1-made"].caption
+    differences = tables["differences-baseline-made"]
+    assert cells_of(differences, "star")[3:] == ["+0.0500", *["n/a"] * 5]
+    assert "With one seed nothing can be tested." in differences.caption
+
+
+def test_the_least_p_that_can_be_reached_is_printed(runs):
+    tables = {table.name: table for table in all_tables(load(runs))}
+    caption = " ".join(tables["differences-baseline-made"].caption)
+    assert (
+        "after Holm's correction over 1 test it is 0.5, so no difference can be significant at 0.05 by it." in caption
+    )
+    assert cells_of(tables["differences-baseline-made"], "star")[-1] == "0.500"
+
+
+def test_seeds_that_some_methods_lack_are_named(runs):
+    write_run(runs, "entropy", 0, [0.5, 0.6, 0.7])
+    caption = main(runs).caption[0]
+    assert "over 1 to 2 seeds; not all methods have the same seeds (entropy: 1)" in caption
+
+
+def test_a_method_without_the_seeds_of_most_is_never_the_best(runs):
+    write_run(runs, "entropy", 0, [0.9, 0.9, 0.9])
+    table = main(runs)
+    assert "Not ranked, for want of seeds that most have: entropy." in table.caption
+    marks = {row.cells[0].text: [cell.mark for cell in row.cells] for row in table.rows}
+    assert set(marks.pop("entropy")) == {""}
+    assert any("best" in own for own in marks.values())
+    study = load(runs)
+    assert "entropy" not in study.groups[0].ranking
+    differences = study.differences()
+    assert "entropy" not in set(differences[differences["kind"] == "best rival"]["rival"])
+    lead = summarize(study, study.groups[0]).lead
+    assert not lead.startswith("entropy")
+    assert lead.endswith("Not ranked, for want of seeds that most have: entropy.")
+
+
+def test_left_out_runs_are_named_in_every_table(runs):
+    write_run(runs, "entropy", 1, [0.5], rounds=2)
+    tables = [table for table in all_tables(load(runs)) if not table.name.startswith("printed")]
+    assert len(tables) > 4
+    assert all("Unfinished: entropy, seed 1." in table.caption for table in tables)
+
+
+def test_a_distance_is_better_when_lower(runs):
+    table = main(runs, metric="hd95")
+    # 10 (1 - dice) at 15 %: 4 and 2 mm.
+    assert [row.cells[3].mark for row in table.rows] == ["second", "best"]
+    assert "Lower is better." in table.caption
+    assert "[mm]" in table.caption[0]
+    assert table.columns[7].title == "min(p)"
+
+
+def test_learning_from_unlabeled_slices_is_seen_in_the_records(tmp_path):
+    pseudo = {"pseudo": {"count": 5, "foreground_share": 0.1, "dice": 0.9, "dice_foreground": 0.8}}
+    write_run(tmp_path, "mine", 0, [0.5, 0.6], record=pseudo)
+    write_run(tmp_path, "other", 0, [0.5, 0.6])
+    write_run(tmp_path, "taal", 0, [0.5, 0.6])
+    write_run(tmp_path, "star", 0, [0.5, 0.6], options={"aggregation": "none", "query_rule": "random"})
+    table = main(tmp_path)
+    ssl = {row.cells[0].text: row.cells[2].text for row in table.rows}
+    assert ssl == {"mine": "✓", "other": "×", "taal": "✓", "star": "×"}
+
+
+def test_the_ablation_is_a_table_of_its_own(tmp_path):
+    parts = [("none", "random"), ("none", "similarity"), ("self", "similarity"), ("attention", "similarity")]
+    runs = []
+    for index, (aggregation, rule) in enumerate(parts):
+        options = {"aggregation": aggregation, "query_rule": rule}
+        path = write_run(tmp_path, "star", 0, [0.5, 0.6 + index / 20], options=options, folder=f"{index}/seed-0-1")
+        runs.append((f"row {index + 1}", "made", path))
+    runs.append(("full", "made", write_run(tmp_path, "full", 0, [0.7], rounds=1)))
+    write_plan(tmp_path, runs)
+    table = next(table for table in all_tables(load(tmp_path)) if table.name == "table2-made")
+    head = [[cell.text for cell in row.cells[:3]] for row in table.rows]
+    assert head == [["row 1", "×", "×"], ["row 2", "×", "✓"], ["row 3", "CEAL", "✓"], ["row 4", "✓", "✓"]]
+    assert [row.cells[-1].text for row in table.rows] == ["-", "-", "15 (15.0%)", "15 (15.0%)"]
+
+
+def test_the_papers_ablation_stands_beside_ours_row_by_row(tmp_path):
+    settings = {"protocol.budget": 100, "training.batch_size": 32, "dataset.name": "brats"}
+    runs = []
+    for index, (aggregation, rule) in enumerate([("none", "random"), ("self", "similarity")]):
+        options = {"aggregation": aggregation, "query_rule": rule}
+        folder = f"{index}/seed-0-1"
+        path = write_run(tmp_path, "star", 0, [0.5, 0.6], options=options, settings=settings, folder=folder)
+        runs.append((f"row {index}", "brats", path))
+    write_plan(tmp_path, runs, "ablation-brats")
+    tables = {table.name: table for table in all_tables(load(tmp_path))}
+    assert "table1-brats" not in tables  # every row of it would be called star
+    rows, printed = tables["table2-brats"].rows, printed_rows(PRINTED_ABLATION)
+    assert [cell.plain for cell in rows[1].cells[3:]] == printed[0][2:]
+    assert [cell.plain for cell in rows[3].cells[3:]] == printed[3][2:]
+    assert any("MICCAI 2025, 3 seeds, supervised performance 0.834" in said for said in tables["table2-brats"].caption)
+
+
+PAPER = {"protocol.budget": 50, "dataset.name": "spleen"}
+
+
+def paper_suite(folder, settings, name="paper-spleen"):
+    runs = [("random", "spleen", write_run(folder, "random", 0, [0.5, 0.6], settings=settings))]
+    write_plan(folder, runs, name)
+    return folder
+
+
+def test_the_papers_values_stand_beside_ours_in_its_suite(tmp_path):
+    tables = {table.name: table for table in all_tables(load(paper_suite(tmp_path, PAPER)))}
+    ours, theirs = tables["table1-spleen"].rows
+    assert [cell.plain for cell in theirs.cells[3:]] == printed_rows(PRINTED["Spleen"])[0][3:]
+    assert theirs.muted
+    assert {cell.mark for cell in (*ours.cells, *theirs.cells)} == {""}
+    assert any("Ma et al., MICCAI 2025, 5 seeds" in sentence for sentence in tables["table1-spleen"].caption)
+    assert "printed-table1-spleen" in tables
+
+
+def test_of_two_variants_of_a_method_neither_is_the_papers(tmp_path):
+    runs = [
+        (label, "spleen", write_run(tmp_path, strategy, 0, [0.5, 0.6], settings=PAPER, folder=f"{label}/seed-0-1"))
+        for label, strategy in (("one", "entropy"), ("other", "entropy"), ("random", "random"))
+    ]
+    write_plan(tmp_path, runs, "paper-spleen")
+    assert [row.muted for row in main(tmp_path).rows] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "metric", "sentence"),
+    [
+        (PAPER | {"protocol.budget": 20}, "paper-spleen", "dice_slice", "protocol.budget is 20 here and 50 there."),
+        (PAPER | {"training.epochs": 5}, "paper-spleen", "dice_slice", "training.epochs is 5 here and 100 there."),
+        (PAPER, "mine", "dice_slice", None),
+        (PAPER, "paper-spleen", "dice_volume", None),
+    ],
+)
+def test_the_papers_values_stand_beside_nothing_else(tmp_path, settings, name, metric, sentence):
+    table = main(paper_suite(tmp_path, settings, name), metric=metric)
+    assert not any(row.muted for row in table.rows)
+    about = [said for said in table.caption if "aper's" in said or "printed in the paper" in said]
+    assert [said.endswith(sentence) for said in about] == [True] if sentence else about == []
+
+
+ODD = Table("t", "50% of A&B_C", (Column("a_b"), Column("x")), (Row((Cell("<r#1>"), Cell("-0.1", "[-0.2, +0.3]"))),))
+
+
+def test_nothing_breaks_latex_or_markdown():
+    latex = as_latex(ODD)
+    assert r"50\% of A\&B\_C" in latex
+    assert r"$<$r\#1$>$ & $-$0.1{\scriptsize\,[$-$0.2, +0.3]} \\" in latex
+    assert "| \\<r\\#1\\> | -0.1 \\[-0.2, +0.3\\] |" in as_markdown(ODD)
+    assert as_csv(ODD).splitlines() == ["a_b,x", '<r#1>,"-0.1 [-0.2, +0.3]"']
+
+
+def test_every_format_is_written_alone_and_all_together(runs):
+    study = load(runs)
+    made = {
+        kind: {path.name for path in write(study, runs / kind, kind)} for kind in ("latex", "markdown", "csv", "all")
+    }
+    assert made["latex"] == {"tables.tex"}
+    assert made["markdown"] == {"tables.md"}
+    assert made["csv"] == {"csv"}
+    assert made["all"] == {"tables.tex", "tables.md", "csv", "index.html"}
+    assert not (runs / "csv" / "latex").exists()
+    assert (runs / "all" / "csv" / "numbers-efficiency.csv").exists()
+    assert "**0.800** ± 0.000" in (runs / "markdown" / "tables.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_all_tables_compile(runs, tmp_path):
+    tables = [*all_tables(load(runs)), printed_table1("BraTS"), printed_table1("Spleen"), printed_table2(), ODD]
+    for table in tables:
+        (tmp_path / f"{table.name}.tex").write_text(as_latex(table))
+    (tmp_path / "tables.tex").write_text(as_latex_document("made", tables))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    text = subprocess.run(["pdftotext", "-layout", "tables.pdf", "-"], cwd=tmp_path, capture_output=True, text=True)
+    if text.returncode == 0:
+        assert "CEAL(MC-D)" in text.stdout

@@ -1,0 +1,606 @@
+"""STAR as a strategy: propagation, queries, pseudo-labels, ablations."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import weakref
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from support.samples import TINY, tiny_arguments, without_times
+from torch.nn.functional import cosine_similarity
+
+import albench.strategies.star as star_module
+from albench.acquisition import binary_entropy, foreground
+from albench.cli.catalog import describe
+from albench.config import build, options_of
+from albench.loop import Execution, Silent, run
+from albench.query import check_query
+from albench.resolve import resolve
+from albench.strategies import _star_propagation as propagation
+from albench.strategies import _star_training as training
+from albench.strategies._star.propagation import Rules, propagate
+from albench.strategies._star.similarity import SIMILARITIES
+from albench.strategies._star.training import Pairs
+from albench.strategies.star import PRESETS, TABLE_2, Star
+from albench.strategy import Round
+from albench.training.learner import evaluating
+from albench.training.networks import Task
+
+PAPER = Star()
+SETTINGS = [*TABLE_2, {"preset": "reference"}, {"share_kv": True}, {"propagation_loss": "focal"}]
+
+
+@pytest.fixture
+def star_round(make_round):
+    """A round in which STAR's network waits, untrained; with padding if asked for."""
+
+    def make(strategy=PAPER, padding=False, **options) -> Round:
+        ctx = make_round(**options)
+        network = resolve("star", "phantom", settings=TINY | {"network.stem_stride": 2}).config.network
+        torch.manual_seed(0)
+        net = strategy.network(Task(1, (32, 32), network))
+        for module in net.modules():  # untrained batch normalization would make all features alike
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.weight, 0.5, 2)
+                torch.nn.init.uniform_(module.bias, -1, 1)
+        ctx.learner.network = net
+        if padding:
+            sizes = np.array([[32, 32], [20, 32], [32, 12], [24, 24]])
+            slices = replace(ctx.pool.slices, valid=sizes[ctx.pool.slices.subject])
+            ctx.learner.slices = slices
+            ctx = replace(ctx, pool=replace(ctx.pool, slices=slices))
+        return ctx
+
+    return make
+
+
+def rules(aggregation="attention", similarity="flat"):
+    return Rules(aggregation, SIMILARITIES[similarity], binary_entropy)
+
+
+def bought(ctx):
+    return {int(i): ctx.pool.mask(int(i)) for i in ctx.pool.labeled}
+
+
+def groups_of(strategy, ctx):
+    return strategy._groups(ctx.pool, bought(ctx), ctx.interval)
+
+
+def run_propagation(ctx, strategy=PAPER, ids=None, memory=None, shown=2, **options):
+    memory = bought(ctx) if memory is None else memory
+    groups = strategy._groups(ctx.pool, memory, ctx.interval)
+    ids = ctx.pool.unlabeled if ids is None else ids
+    return propagate(ctx.learner.network, ctx.learner, ids, memory, groups, rules(**options), shown=shown)
+
+
+def slice_by_slice(ctx, groups, similarity):
+    """The same, one slice and one group at a time, with the memory encoded anew for each and attention as a loop."""
+    net, learner, memory = ctx.learner.network, ctx.learner, bought(ctx)
+    result = {}
+
+    def inside(valid, maps):
+        share = torch.nn.functional.adaptive_max_pool2d(valid, maps.shape[-2:])
+        return (share[0, 0] > 0).double()
+
+    def cosine(a, b, valid):
+        if similarity == "flat":
+            mask = inside(valid, a.r4)
+            return float(cosine_similarity((a.r4 * mask).flatten().double(), (b.r4 * mask).flatten().double(), dim=0))
+        mask = inside(valid, a.r4)
+        return float((cosine_similarity(a.r4[0].double(), b.r4[0].double(), dim=0) * mask).sum() / mask.sum())
+
+    with evaluating(*net.modules()), torch.no_grad():
+        for group in (group for own in groups for group in own):
+            members = [int(i) for i in group if int(i) in memory]
+            for i in (int(i) for i in group if int(i) not in memory):
+                batch = learner.batch(ctx.pool.slices, np.array([i]), np.zeros((1, 32, 32), dtype=np.uint8))
+                own = net.encode(batch.images)
+                known, cosines = [], []
+                for m in members:
+                    labeled = learner.batch(ctx.pool.slices, np.array([m]), memory[m][None].copy())
+                    features = net.labeled_encoder(labeled.images, labeled.masks)
+                    cosines.append(cosine(own, features, batch.valid))
+                    kv = net.memory_head(features.r4)
+                    keep = inside(labeled.valid, features.r4).flatten().bool()
+                    known.append((kv.keys[0][keep].double(), kv.values[0][keep].double()))
+                query = net.query_head(own.r4)
+                keys, values = (torch.cat(part) for part in zip(*known, strict=True))
+                read = []
+                for position in query.keys[0].double():
+                    weights = torch.exp(keys @ position / keys.shape[1] ** 0.5)
+                    read.append((weights[:, None] * values).sum(0) / weights.sum())
+                r4 = torch.cat([torch.stack(read).float(), query.values[0]], 1).T.reshape(own.r4.shape)
+                probs = torch.sigmoid(net.decode(own._replace(r4=r4), batch.images.shape[-2:]))[0, 0]
+                result.setdefault(i, []).append((probs, float(np.mean(cosines)), batch.valid[0, 0]))
+    merged = {}
+    for i, found in result.items():
+        probs, valid = torch.stack([p for p, _, _ in found]).mean(0), found[0][2]
+        entropy = float((binary_entropy(probs) * valid).sum() / valid.sum())
+        merged[i] = (float(np.mean([c for _, c, _ in found])), entropy, probs * valid)
+    return merged
+
+
+@pytest.mark.parametrize("similarity", ["flat", "positional"])
+@pytest.mark.parametrize("grouping", ["fixed", "sliding"])
+def test_propagation_equals_the_slice_by_slice_order(star_round, monkeypatch, grouping, similarity):
+    ctx = star_round(padding=True, interval=3)
+    strategy = Star(grouping=grouping)
+    merged = []
+    original = propagation._Block.look
+
+    def watched(block, ids, batch):
+        seen = original(block, ids, batch)
+        merged.extend(zip(ids.tolist(), seen.probs, strict=True))
+        return seen
+
+    monkeypatch.setattr(propagation._Block, "look", watched)
+    found = run_propagation(ctx, strategy, similarity=similarity)
+    slow = slice_by_slice(ctx, groups_of(strategy, ctx), similarity)
+    assert sorted(slow) == found.ids.tolist() == ctx.pool.unlabeled.tolist()
+    np.testing.assert_allclose(found.similarity, [slow[i][0] for i in sorted(slow)], atol=1e-4)
+    np.testing.assert_allclose(found.entropy, [slow[i][1] for i in sorted(slow)], atol=1e-4)
+    assert sorted(i for i, _ in merged) == sorted(slow)
+    for i, ours in merged:
+        probs = slow[i][2]
+        height, width = ctx.pool.slices.valid[i]
+        torch.testing.assert_close(ours[:height, :width], probs[:height, :width], atol=1e-4, rtol=0)
+        sure = (probs - 0.5).abs().numpy() > 1e-4
+        assert np.array_equal(found.masks[i][sure], (probs >= 0.5).numpy()[sure])
+    assert found.similarity.std() > 1e-3  # the comparison says something
+
+
+def test_a_batch_is_let_go_before_the_next_is_made(star_round, monkeypatch):
+    ctx = star_round()
+    made, alive = [], []
+    original = propagation._Block.look
+
+    def watched(block, ids, batch):
+        alive.append(any(one() is not None for one in made))
+        seen = original(block, ids, batch)
+        made.extend(map(weakref.ref, (seen.vectors, seen.kv.keys, seen.probs)))
+        return seen
+
+    monkeypatch.setattr(propagation._Block, "look", watched)
+    run_propagation(ctx)
+    assert len(alive) > 2
+    assert not any(alive)
+
+
+def test_a_slice_in_two_groups_gets_the_mean_of_both(star_round, monkeypatch):
+    ctx = star_round(interval=4)
+    subject = next(s for s in range(4) if len(ctx.pool.slices.of(s)) % 4 in (2, 3))
+    own = ctx.pool.slices.of(subject)
+    *_, first, second = [list(group) for group in groups_of(Star(), ctx)[subject]]
+    shared = sorted(set(first) & set(second) & set(ctx.pool.unlabeled.tolist()))
+    assert shared
+
+    probabilities = []
+    average = propagation.mean_over_valid
+    monkeypatch.setattr(propagation, "mean_over_valid", lambda v, m: probabilities.append(v) or average(v, m))
+
+    def predict(groups):
+        everywhere = [groups if s == subject else [] for s in range(4)]
+        rule = Rules("attention", SIMILARITIES["flat"], lambda p: p)
+        found = propagate(ctx.learner.network, ctx.learner, np.array(shared), bought(ctx), everywhere, rule)
+        return found.similarity, probabilities[-1]
+
+    one, other, both = (predict(groups) for groups in ([first], [second], [first, second]))
+    np.testing.assert_allclose(both[0], (one[0] + other[0]) / 2)
+    torch.testing.assert_close(both[1], (one[1] + other[1]) / 2)
+    assert not torch.allclose(one[1], other[1])
+    assert set(shared) <= set(own.tolist())
+
+
+@pytest.mark.parametrize("grouping", ["fixed", "sliding"])
+def test_each_slice_is_encoded_once_however_many_groups_it_lies_in(star_round, monkeypatch, grouping):
+    ctx = star_round(interval=2)
+    net = ctx.learner.network
+    seen = {"unlabeled": 0, "labeled": 0, "decoded": 0}
+    encode, labeled, decode = net.encoder.forward, net.labeled_encoder.forward, net.decoder.forward
+    monkeypatch.setattr(
+        net.encoder, "forward", lambda x: (seen.update(unlabeled=seen["unlabeled"] + len(x)), encode(x))[1]
+    )
+    monkeypatch.setattr(
+        net.labeled_encoder, "forward", lambda x, y: (seen.update(labeled=seen["labeled"] + len(x)), labeled(x, y))[1]
+    )
+    monkeypatch.setattr(
+        net.decoder, "forward", lambda f: (seen.update(decoded=seen["decoded"] + len(f.r4)), decode(f))[1]
+    )
+    strategy = Star(grouping=grouping)
+    run_propagation(ctx, strategy)
+    passes = sum(len(np.intersect1d(group, ctx.pool.unlabeled)) for own in groups_of(strategy, ctx) for group in own)
+    assert passes > len(ctx.pool.unlabeled)
+    assert seen == {"unlabeled": len(ctx.pool.unlabeled), "labeled": len(ctx.pool.labeled), "decoded": passes}
+
+
+def test_the_order_of_subjects_in_the_pool_changes_nothing(star_round):
+    ctx = star_round()
+    found = run_propagation(ctx)
+    slices = ctx.pool.slices
+    order = np.concatenate([slices.of(s) for s in (2, 0, 3, 1)])
+    turned = replace(
+        slices,
+        rows=slices.rows[order],
+        subject=np.repeat(np.arange(4), [len(slices.of(s)) for s in (2, 0, 3, 1)]),
+        position=slices.position[order],
+        valid=slices.valid[order],
+        subjects=tuple(slices.subjects[s] for s in (2, 0, 3, 1)),
+        spacing=slices.spacing[[2, 0, 3, 1]],
+    )
+    masks = {new: ctx.pool.mask(int(old)) for new, old in enumerate(order) if int(old) in bought(ctx)}
+    ctx.learner.slices = turned
+    other = replace(ctx, pool=type(ctx.pool)(turned).with_masks(masks))
+    again = run_propagation(other)
+    back = np.argsort(order[again.ids])
+    assert np.array_equal(order[again.ids][back], found.ids)
+    assert np.array_equal(again.similarity[back], found.similarity)
+    assert np.array_equal(again.entropy[back], found.entropy)
+    assert all(np.array_equal(again.masks[new], found.masks[int(order[new])]) for new in again.ids.tolist())
+
+
+def test_a_slice_in_no_group_with_a_labeled_one_is_least_similar_and_segmented_alone(star_round):
+    ctx = star_round(labeled=12)
+    found = run_propagation(ctx)
+    reached = [group for own in groups_of(Star(), ctx) for group in own if set(group.tolist()) & set(bought(ctx))]
+    alone = ~np.isin(found.ids, np.concatenate(reached))
+    assert 0 < alone.sum() < len(alone)
+    assert (found.similarity[alone] == -1).all()
+    assert (found.similarity[~alone] > -1).all()
+    plain = star_module._plain_predictions(ctx, found.ids[alone], ctx.learner.weights())
+    assert all(np.array_equal(plain[i], found.masks[i]) for i in found.ids[alone].tolist())
+
+
+def test_nothing_is_predicted_in_the_padding(star_round):
+    ctx = star_round(padding=True)
+    with torch.no_grad():
+        ctx.learner.network.decoder.predict.bias.fill_(50)
+    found = run_propagation(ctx)
+    for i in found.ids.tolist():
+        height, width = ctx.pool.slices.valid[i]
+        assert found.masks[i][:height, :width].all()
+        assert found.masks[i].sum() == height * width
+
+
+@pytest.mark.parametrize("rows", [[3], [1, 2, 3], [0, 2], [2, 1], [0, 0, 2], [1, 1]])
+def test_rows_are_taken_in_their_order_and_without_a_copy_if_they_are_consecutive(rows):
+    part = torch.arange(8.0).view(4, 2)
+    taken = part[propagation._rows(np.array(rows), part.device)]
+    assert torch.equal(taken, torch.stack([part[row] for row in rows]))
+    consecutive = rows == list(range(rows[0], rows[0] + len(rows)))
+    assert (taken.untyped_storage().data_ptr() == part.untyped_storage().data_ptr()) == consecutive
+
+
+@pytest.mark.parametrize("shown", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_largest_slice_of_a_few_subjects_is_shown(star_round, shown, batch_size, equal):
+    ctx = star_round()
+    if equal:  # all masks are full
+        with torch.no_grad():
+            ctx.learner.network.decoder.predict.bias.fill_(50)
+    ctx.learner.training = replace(ctx.learner.training, batch_size=batch_size)
+    found = run_propagation(ctx, shown=shown)
+    subject = ctx.pool.slices.subject
+    area = {i: int(mask.sum()) for i, mask in found.masks.items()}
+    order = sorted(area, key=lambda i: (-area[i], i))
+    largest = [i for n, i in enumerate(order) if subject[i] not in subject[order[:n]]]
+    assert len(set(area.values())) == 1 if equal else len(set(area.values())) > 4
+    assert [(one.slice_id, one.area) for one in found.attention] == [(i, area[i]) for i in largest[:shown]]
+
+
+def test_what_a_slice_looked_at_sums_to_one_and_skips_the_padding(star_round):
+    ctx = star_round(padding=True)
+    with torch.no_grad():
+        ctx.learner.network.decoder.predict.bias.fill_(50)
+    found = run_propagation(ctx)
+    assert len(found.attention) == 2
+    for shown in found.attention:
+        assert set(shown.memory.tolist()) <= set(ctx.pool.labeled.tolist())
+        assert shown.weights.shape == (len(shown.memory), 4, 4)
+        assert shown.weights.sum() == pytest.approx(1, abs=1e-5)
+        height, width = ctx.pool.slices.valid[shown.slice_id]
+        assert not shown.weights[:, -(-height // 8) :].any()
+        assert not shown.weights[:, :, -(-width // 8) :].any()
+
+
+@pytest.mark.parametrize("fields", SETTINGS)
+def test_every_setting_answers_by_the_rules(star_round, fields):
+    strategy = Star(**fields)
+    ctx = star_round(strategy)
+    query = strategy.query(ctx)
+    check_query(query, ctx.pool, ctx.budget)
+    assert not set(query.ids.tolist()) & set(query.pseudo)
+    wanted = 0 if strategy.aggregation == "none" else ctx.budget
+    assert len(query.pseudo) == wanted if strategy.refill else len(query.pseudo) <= wanted
+
+
+def test_the_least_similar_slice_of_each_group_is_asked_for_lowest_first(star_round):
+    ctx = star_round(budget=4)
+    query = Star().query(ctx)
+    similarity = dict(zip(ctx.pool.unlabeled.tolist(), query.scores, strict=True))
+    groups = [[int(i) for i in group if int(i) in similarity] for own in groups_of(Star(), ctx) for group in own]
+    named = sorted({min(group, key=lambda i: (similarity[i], i)) for group in groups if group}, key=similarity.get)
+    assert query.ids.tolist() == named[:4]
+    overall = Star(selection="global").query(star_round(budget=4))
+    lowest = sorted(ctx.pool.unlabeled.tolist(), key=lambda i: (overall.scores[ctx.pool.unlabeled == i][0], i))
+    assert overall.ids.tolist() == lowest[:4]
+
+
+def test_more_slices_than_groups_are_asked_for_in_second_turns(star_round):
+    ctx = star_round()
+    query = Star().query(replace(ctx, budget=len(ctx.pool.unlabeled)))
+    assert sorted(query.ids.tolist()) == ctx.pool.unlabeled.tolist()
+    assert not query.pseudo
+
+
+@pytest.mark.parametrize("refill", [True, False])
+def test_a_slice_asked_for_is_no_pseudo_label(refill):
+    found = propagation.Propagation(np.arange(6), np.zeros(6), np.array([0.1, 0.2, 0.3, 0.3, 0.5, 0.6]), None, [])
+    asked = np.array([1, 5])
+    expected = [0, 2, 3] if refill else [0, 2]
+    assert Star(refill=refill)._most_certain(found, asked, 3) == expected
+    assert Star(refill=refill, pseudo_count=1)._most_certain(found, asked, 3) == [0]
+
+
+def test_the_memory_holds_bought_slices_only_unless_pseudo_labels_are_asked_in(star_round, monkeypatch):
+    ctx = star_round()
+    pseudo = {int(i): np.ones((32, 32), dtype=np.uint8) for i in ctx.pool.unlabeled[:5]}
+    ctx = replace(ctx, pseudo=pseudo)
+    used = []
+    monkeypatch.setattr(star_module, "propagate", lambda *a: used.append(a[2:4]) or propagate(*a))
+    Star().query(ctx)
+    query = Star(pseudo_as_memory=True).query(ctx)
+    (ids, memory), (fewer, more) = used
+    assert list(memory) == ctx.pool.labeled.tolist()
+    assert ids.tolist() == ctx.pool.unlabeled.tolist()
+    assert sorted(more) == sorted([*ctx.pool.labeled.tolist(), *pseudo])
+    assert fewer.tolist() == [i for i in ctx.pool.unlabeled.tolist() if i not in pseudo]
+    assert not set(query.ids.tolist()) & set(pseudo)
+    assert (query.scores[:5] == 1).all()
+
+
+def test_pseudo_labels_are_candidates_again_when_too_few_others_are_left(star_round):
+    ctx = star_round()
+    pseudo = {int(i): np.ones((32, 32), dtype=np.uint8) for i in ctx.pool.unlabeled[1:]}
+    check_query(Star(preset="reference").query(replace(ctx, pseudo=pseudo)), ctx.pool, ctx.budget)
+
+
+def test_without_a_pair_slices_are_segmented_without_attention(star_round):
+    ctx = star_round(interval=100)
+    query = Star().query(ctx)
+    assert query.notes["pairs"] == 0
+    assert not ctx.learner.log
+    assert len(query.pseudo) == ctx.budget
+    plain, found = query.predictions["plain"], query.predictions["propagated"]
+    assert all(np.array_equal(plain[i], found[i]) for i in plain)
+
+
+def test_the_comparison_is_with_the_network_before_the_second_stage_and_leaves_the_network_after_it(star_round):
+    ctx = star_round()
+    expected = {
+        int(i): foreground(probs, valid)[row]
+        for ids, probs, valid in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
+        for row, i in enumerate(ids)
+    }
+    query = Star().query(ctx)
+    plain = query.predictions["plain"]
+    assert list(plain) == ctx.pool.unlabeled[::8].tolist()
+    assert all(np.array_equal(plain[i], expected[i]) for i in plain)
+    after = ctx.learner.weights()
+    again = star_round()
+    with patch.object(star_module, "_plain_predictions", lambda ctx, ids, before: query.predictions["plain"]):
+        Star().query(again)
+    assert all(torch.equal(after[name], value) for name, value in again.learner.weights().items())
+
+
+def test_frozen_normalization_keeps_its_statistics_in_the_second_stage(star_round):
+    moved = []
+    for norm in ("frozen", "train"):
+        ctx = star_round()
+        before = ctx.learner.network.encoder.bn1.running_mean.clone()
+        Star(batch_norm=norm).query(ctx)
+        moved.append(not torch.equal(before, ctx.learner.network.encoder.bn1.running_mean))
+    assert moved == [False, True]
+
+
+def test_all_four_parts_learn_in_the_second_stage(star_round):
+    ctx = star_round()
+    before = {name: value.clone() for name, value in ctx.learner.network.named_parameters()}
+    Star().query(ctx)
+    after = dict(ctx.learner.network.named_parameters())
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert {name.split(".")[0] for name in changed} == {
+        "encoder",
+        "labeled_encoder",
+        "query_head",
+        "memory_head",
+        "decoder",
+    }
+    assert [fit.purpose for fit in ctx.learner.log] == ["propagation"]
+
+
+def test_the_second_stage_starts_with_the_encoder_of_the_first(star_round, monkeypatch):
+    ctx = star_round()
+    monkeypatch.setattr(ctx.learner, "optimize", lambda *a, **k: None)
+    net = ctx.learner.network
+    assert not torch.equal(net.labeled_encoder.encoder.conv1.weight, net.encoder.conv1.weight)
+    Star().query(ctx)
+    copy = net.labeled_encoder.encoder.state_dict()
+    assert all(torch.equal(copy[name], value) for name, value in net.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_a_pairs_first_slice_is_remembered_with_its_mask_and_its_second_is_the_target(star_round, augmented):
+    ctx = star_round()
+    masks = {i: np.pad(np.ones((8 + i, 20), dtype=np.uint8), ((0, 24 - i), (0, 12))) for i in range(2)}
+    given = []
+
+    class Recorder:
+        def propagate(self, image, memory_image, memory_mask, valid):
+            given.append((image, memory_image, memory_mask))
+            return torch.where(target(image) > 0, 100.0, -100.0)
+
+    def target(image):
+        return memory if augmented else torch.from_numpy(masks[1])[None, None].float()
+
+    def batch(ids):
+        return ctx.learner.batch(ctx.pool.slices, ids, np.stack([masks[i] for i in ids.tolist()]))
+
+    moved = 0
+    pairs = Pairs(np.array([[0, 0]] if augmented else [[0, 1]]), batch)
+    for seed in range(4):
+        torch.manual_seed(seed)
+        memory = torch.zeros(1, 1, 32, 32)
+        training._loss(Recorder(), pairs, np.array([0]), "bce", augmented=augmented)
+        image, memory_image, memory = given[-1]
+        torch.manual_seed(seed)
+        loss, _ = training._loss(Recorder(), pairs, np.array([0]), "bce", augmented=augmented)
+        assert float(loss) < 1e-6  # the target is what `target` says
+        moved += not torch.equal(memory[0, 0], torch.from_numpy(masks[0]).float())
+        if augmented:
+            assert torch.equal(image, memory_image)
+        else:
+            assert torch.equal(memory[0, 0], torch.from_numpy(masks[0]).float())
+            assert torch.equal(memory_image, batch(np.array([0])).images)
+            assert torch.equal(image, batch(np.array([1])).images)
+    assert (moved > 0) == augmented
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, 1e-3), (0.5, 0.5)])
+def test_the_second_stage_has_the_first_stages_rate_unless_it_is_given_its_own(star_round, monkeypatch, given, used):
+    ctx = star_round()
+    rates = []
+    monkeypatch.setattr(ctx.learner, "optimize", lambda *a, lr, **k: rates.append(lr))
+    Star(propagation_lr=given).query(ctx)
+    assert rates == [used]
+
+
+def test_a_preset_decides_what_is_not_given():
+    assert options_of(Star()) == options_of(Star(preset="paper"))
+    for name, fields in PRESETS.items():
+        assert {field: getattr(Star(preset=name), field) for field in fields} == fields
+    mixed = build(Star, {"preset": "reference", "grouping": "fixed", "refill": True}, "strategy")
+    assert (mixed.grouping, mixed.refill, mixed.similarity, mixed.propagation_lr) == ("fixed", True, "multiscale", 5e-5)
+    assert build(Star, {"preset": "reference"}, "strategy") == Star(preset="reference")
+
+
+def test_the_page_of_star_shows_what_the_reference_preset_sets():
+    page = " ".join(describe("star").split())
+    for field, value in PRESETS["reference"].items():
+        text = str(value).lower() if isinstance(value, bool) else {5e-5: "5e-5"}.get(value, str(value))
+        assert f"{field}={text}" in page
+
+
+def records(store):
+    return [without_times(record) for record in store.records]
+
+
+def test_row_1_of_table_2_equals_random_record_for_record(tiny_run):
+    fields = {f"strategy.{name}": value for name, value in TABLE_2[0].items()}
+    assert records(tiny_run("star", fields)) == records(tiny_run("random"))
+
+
+def test_round_0_is_that_of_every_other_strategy_and_the_second_stage_is_recorded(tiny_run):
+    star, random = records(tiny_run("star")), records(tiny_run("random"))
+    for part in ("labeled", "test", "val", "subjects", "fit"):
+        assert star[0][part] == random[0][part]
+    assert star[1]["test"] != random[1]["test"]
+    assert [fit["purpose"] for fit in star[0]["query"]] == ["propagation"]
+    assert set(star[0]["predictions"]) == {"propagated", "plain", "pseudo", "pseudo_plain"}
+    eighth = -(-star[0]["unlabeled"] // 8)
+    counts = {name: graded["count"] for name, graded in star[0]["predictions"].items()}
+    assert counts == {"propagated": eighth, "plain": eighth, "pseudo": 3, "pseudo_plain": 3}
+    assert star[1]["pseudo"]["count"] == 3
+
+
+@pytest.mark.parametrize("padding", [False, True])
+def test_the_size_of_a_block_changes_nothing(star_round, monkeypatch, padding):
+    ctx = star_round(padding=padding)
+    monkeypatch.setattr(propagation, "_BATCHES", 0)
+    one_by_one = run_propagation(ctx, shown=3)
+    monkeypatch.setattr(propagation, "_BATCHES", 100)
+    together = run_propagation(ctx, shown=3)
+    np.testing.assert_allclose(together.similarity, one_by_one.similarity, atol=1e-5)
+    np.testing.assert_allclose(together.entropy, one_by_one.entropy, atol=1e-5)
+    assert (together.masks.packed != one_by_one.masks.packed).mean() < 0.01
+    assert [a.slice_id for a in together.attention] == [a.slice_id for a in one_by_one.attention]
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["second stage", "propagation"])
+def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny_run, tmp_path, monkeypatch, moment):
+    monkeypatch.setattr(propagation, "_BATCHES", 0)  # every subject is a block
+    expected = records(tiny_run("star"))
+    calls = []
+
+    class Stopping(Silent):
+        now = "fit"
+
+        def phase(self, round_index, name):
+            self.now = (round_index, name)
+
+        def epoch(self, epoch, epochs, loss, val_loss):
+            if moment == "second stage" and self.now == (1, "query") and epoch == 2:
+                raise StopError
+
+    original = propagation._propagate_block
+
+    def stopping(*args):
+        calls.append(args)
+        if moment == "propagation" and len(calls) == 7:  # the third of four subjects in round 1
+            raise StopError
+        return original(*args)
+
+    monkeypatch.setattr(propagation, "_propagate_block", stopping)
+    resolved = resolve("star", "phantom", settings=TINY)
+    arguments = resolved.config, resolved.strategy, resolved.prepared, tmp_path / "stopped"
+    with pytest.raises(StopError):
+        run(*arguments, Execution(torch.device("cpu")), Stopping())
+    assert records(run(*arguments, Execution(torch.device("cpu")), Silent())) == expected
+
+
+KILLED = """
+import os, signal, sys
+from albench.cli.main import main
+from albench.strategies import _star_propagation, _star_training
+module, name, count = sys.argv[1:4]
+module = {"training": _star_training, "propagation": _star_propagation}[module]
+original, calls = getattr(module, name), []
+def dying(*args, **options):
+    calls.append(1)
+    if len(calls) == int(count):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **options)
+setattr(module, name, dying)
+del sys.argv[1:4]
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_the_second_stage_and_in_propagation_gives_the_same_records(tmp_path):
+    command = ["run", "--strategy", "star", "--dataset", "phantom", *tiny_arguments()]
+
+    def start(folder, moment):
+        call = [sys.executable, "-c", KILLED, *moment, *command, "--out", str(tmp_path / folder)]
+        return subprocess.run(call, env=dict(os.environ), capture_output=True, timeout=120, check=False).returncode
+
+    def stored(folder):
+        (file,) = (tmp_path / folder).rglob("rounds.jsonl")
+        return [without_times(json.loads(line)) for line in file.read_text().splitlines()]
+
+    assert start("whole", ("training", "_loss", "0")) == 0
+    assert start("killed", ("training", "_loss", "3")) == -signal.SIGKILL
+    assert start("killed", ("propagation", "_propagate_block", "2")) == -signal.SIGKILL
+    assert len(stored("killed")) == 1
+    assert start("killed", ("training", "_loss", "0")) == 0
+    assert stored("killed") == stored("whole")

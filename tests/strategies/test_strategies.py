@@ -1,0 +1,430 @@
+"""Every strategy's rule against a second implementation, on a tiny phantom with a network of random weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+from torch import nn
+
+from albench.errors import StrategyError
+from albench.registry import STRATEGIES, find, menu
+from albench.runs.store import read_records
+from albench.strategies.bald import BALD
+from albench.strategies.power_bald import PowerBALD
+from albench.strategies.strided import bisect
+from albench.strategies.taal import TAAL, VIEWS, turn, turn_back
+from albench.training.learner import Images, Learner
+from albench.training.losses import ramp_up
+
+
+def make(name: str, **options: object):
+    return find(STRATEGIES, name)(**options)
+
+
+def probabilities(ctx) -> np.ndarray:
+    """(n, h, w) of the unlabeled slices, in one plain forward pass; the phantom has no padding."""
+    network = ctx.learner.network.eval()
+    slices = ctx.pool.slices
+    images = torch.from_numpy(slices.images[slices.rows[ctx.pool.unlabeled]].astype(np.float32))
+    with torch.no_grad():
+        return torch.sigmoid(network(images))[:, 0].double().numpy()
+
+
+def samples(ctx, passes: int) -> np.ndarray:
+    """(passes, n, h, w) under dropout, with the draws that a query from the same random state makes."""
+    torch.manual_seed(5)
+    parts = [probs for _, probs, _ in ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, passes)]
+    torch.manual_seed(5)
+    return torch.cat(parts, 1).double().numpy()
+
+
+def median_peak(ctx) -> float:
+    """The logit that half of the slices reach somewhere."""
+    peak = np.quantile(probabilities(ctx).max((1, 2)), 0.5)
+    return float(np.log(peak / (1 - peak)))
+
+
+def entropy(p: np.ndarray) -> np.ndarray:
+    return -(p * np.log(p) + (1 - p) * np.log(1 - p))
+
+
+def expect_highest(query, ctx, scores: np.ndarray) -> None:
+    np.testing.assert_allclose(query.scores, scores, rtol=1e-4)
+    order = np.argsort(-scores, kind="stable")[: ctx.budget]
+    assert query.ids.tolist() == ctx.pool.unlabeled[order].tolist()
+
+
+def test_random_draws_every_slice_equally_often(make_round):
+    ctx = make_round()
+    draws = np.concatenate([make("random").query(ctx).ids for _ in range(1000)])
+    assert chisquare(np.unique(draws, return_counts=True)[1]).pvalue > 1e-4
+    assert set(draws) == set(ctx.pool.unlabeled)
+
+
+def test_entropy_asks_for_the_highest_mean_entropy(make_round):
+    ctx = make_round()
+    expect_highest(make("entropy").query(ctx), ctx, entropy(probabilities(ctx)).mean((1, 2)))
+
+
+def test_margin_asks_for_the_lowest_mean_margin(make_round):
+    ctx = make_round()
+    expect_highest(make("margin").query(ctx), ctx, 1 - np.abs(2 * probabilities(ctx) - 1).mean((1, 2)))
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "top"])
+def test_aggregation_is_an_option_of_every_strategy_that_scores_pixels(make_round, aggregation):
+    ctx = make_round()
+    pixels = np.sort(entropy(probabilities(ctx)).reshape(len(ctx.pool.unlabeled), -1))[:, ::-1]
+    scores = pixels.sum(1) if aggregation == "sum" else pixels[:, :103].mean(1)  # 10 % of 1024, rounded up
+    expect_highest(make("entropy", aggregation=aggregation, top=0.1).query(ctx), ctx, scores)
+    for name in (
+        "margin",
+        "mc-dropout",
+        "bald",
+        "power-bald",
+        "ceal-margin",
+        "ceal-entropy",
+        "ceal-mc-dropout",
+        "taal",
+    ):
+        assert len(make(name, aggregation=aggregation, top=0.1).query(ctx).ids) == ctx.budget
+
+
+def test_mc_dropout_asks_for_the_highest_entropy_of_the_mean_probability(make_round):
+    ctx = make_round()
+    expected = entropy(samples(ctx, 10).mean(0)).mean((1, 2))
+    expect_highest(make("mc-dropout").query(ctx), ctx, expected)
+
+
+def test_mc_dropout_by_variance_asks_for_the_highest_population_variance(make_round):
+    ctx = make_round()
+    expected = samples(ctx, 4).var(0).mean((1, 2))
+    expect_highest(make("mc-dropout", passes=4, measure="variance").query(ctx), ctx, expected)
+
+
+def test_bald_asks_for_the_highest_mutual_information(make_round):
+    ctx = make_round()
+    p = samples(ctx, 10)
+    query = make("bald").query(ctx)
+    expected = (entropy(p.mean(0)) - entropy(p).mean(0)).mean((1, 2))
+    np.testing.assert_allclose(query.scores, expected, atol=1e-6)
+    assert query.ids[0] == ctx.pool.unlabeled[expected.argmax()]
+    assert query.scores[np.isin(ctx.pool.unlabeled, query.ids)].min() >= np.sort(expected)[-ctx.budget] - 1e-6
+
+
+@pytest.mark.parametrize("name", ["mc-dropout", "bald", "power-bald", "bal", "ceal-mc-dropout"])
+def test_strategies_that_sample_refuse_a_network_without_dropout(make_round, name):
+    ctx = make_round()
+    ctx.learner.network.dropout.p = 0.0
+    with pytest.raises(StrategyError, match=r"dropout samples need a network with dropout, network.dropout is 0: use"):
+        make(name).query(ctx)
+
+
+def test_bald_refuses_samples_that_all_agree(make_round, monkeypatch):
+    ctx = make_round()
+    monkeypatch.setattr(type(ctx), "score_mc", lambda self, passes, pixel, how: np.zeros(len(self.pool.unlabeled)))
+    with pytest.raises(StrategyError, match=r"dropout samples must differ, all of them agree on every slice: raise"):
+        make("bald").query(ctx)
+
+
+@dataclass(frozen=True)
+class Weighted(PowerBALD):
+    """PowerBALD with a mutual information of 1, 2, 3, ..."""
+
+    def information(self, ctx):
+        return np.arange(1.0, len(ctx.pool.unlabeled) + 1)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
+def test_power_bald_draws_with_probability_proportional_to_a_power_of_the_information(make_round, exponent):
+    ctx = make_round(budget=1)
+    draws = [int(Weighted(exponent=exponent).query(ctx).ids[0]) for _ in range(3000)]
+    weights = np.arange(1.0, len(ctx.pool.unlabeled) + 1) ** exponent
+    counts = [draws.count(i) for i in ctx.pool.unlabeled]
+    assert chisquare(counts, weights / weights.sum() * len(draws)).pvalue > 1e-4
+
+
+def test_power_bald_ranks_by_the_information_of_bald(make_round):
+    ctx = make_round()
+    torch.manual_seed(1)
+    bald = BALD().information(ctx)
+    torch.manual_seed(1)
+    expected = set(ctx.pool.unlabeled[np.argsort(-bald)[: ctx.budget]])
+    assert set(PowerBALD(exponent=1e6).query(ctx).ids) == expected
+
+
+@pytest.mark.parametrize("embedding", ["pooled", "flat"])
+def test_k_center_asks_for_what_is_farthest_from_all_labeled_slices(make_round, embedding):
+    ctx = make_round()
+    slices = ctx.pool.slices
+    images = torch.from_numpy(slices.images[slices.rows].astype(np.float32))
+    with torch.no_grad():
+        features = ctx.learner.network.eval().encode(images).r4.double()
+    features = (features.mean((2, 3)) if embedding == "pooled" else features.flatten(1)).numpy()
+    centers = ctx.pool.labeled.tolist()
+    expected = []
+    for _ in range(ctx.budget):
+        rest = [i for i in ctx.pool.unlabeled if i not in expected]
+        nearest = [min(np.linalg.norm(features[i] - features[c]) for c in centers) for i in rest]
+        expected.append(rest[int(np.argmax(nearest))])
+        centers.append(expected[-1])
+    assert make("k-center", embedding=embedding).query(ctx).ids.tolist() == expected
+
+
+def test_bal_asks_for_uncertain_slices_that_are_like_the_pool_and_unlike_the_labeled(make_round):
+    ctx = make_round()
+    variance = samples(ctx, 10).var(0, ddof=1)
+    query = make("bal", candidates=8, resize=16, bins=6, threshold=1e-4).query(ctx)
+    uncertainty = np.array([v[v >= 1e-4].mean() if (v >= 1e-4).any() else 0.0 for v in variance])
+    np.testing.assert_allclose(query.scores, uncertainty, rtol=1e-3)
+
+    slices = ctx.pool.slices
+    raw = slices.images[slices.rows, 0].astype(np.float64)
+    small = raw.reshape(len(raw), 16, 2, 16, 2).mean((2, 4)).reshape(len(raw), -1)
+    unit = np.clip(small, -3, 3) / 6 + 0.5
+
+    def information(i: int, j: int) -> float:
+        p = np.histogram2d(small[i], small[j], bins=6)[0] / 256
+        return (p[p > 0] * np.log((p / (p.sum(1, keepdims=True) * p.sum(0)))[p > 0])).sum()
+
+    def cosine(i: int, j: int) -> float:
+        return unit[i] @ unit[j] / np.linalg.norm(unit[i]) / np.linalg.norm(unit[j])
+
+    candidates = np.sort(ctx.pool.unlabeled[np.argsort(-uncertainty)[:8]]).tolist()
+    chosen: list[int] = []
+    for _ in range(ctx.budget):
+        rest = [c for c in candidates if c not in chosen]
+        reach = np.array([sum(max(cosine(s, u) for s in [*chosen, c]) for u in ctx.pool.unlabeled) for c in rest])
+        overlap = np.array([sum(max(information(s, k) for s in [*chosen, c]) for k in ctx.pool.labeled) for c in rest])
+        scaled = [(v - v.min()) / (v.max() - v.min()) for v in (reach, overlap)]
+        chosen.append(rest[int(np.argmax(scaled[0] - 0.5 * scaled[1]))])
+    assert query.ids.tolist() == chosen
+
+
+def test_bal_compares_all_pixels_only_of_slices_of_one_size(make_round):
+    ctx, asked = make_round(), []
+    for side in (None, 32):
+        torch.manual_seed(5)
+        asked.append(make("bal", candidates=8, resize=side).query(ctx).ids.tolist())
+    assert asked[0] == asked[1]
+    ctx.pool.slices.valid[5] = 30, 32
+    with pytest.raises(StrategyError, match=r"strategy.resize=null needs slices of one size, these differ: set strat"):
+        make("bal", resize=None).query(ctx)
+
+
+@pytest.mark.parametrize(
+    ("name", "uncertainty"),
+    [("ceal-entropy", entropy), ("ceal-margin", lambda p: 1 - np.abs(2 * p - 1)), ("ceal-mc-dropout", entropy)],
+)
+def test_ceal_asks_for_the_most_uncertain_and_labels_the_most_certain(make_round, name, uncertainty):
+    ctx = make_round()
+    probs = samples(ctx, 10).mean(0) if name == "ceal-mc-dropout" else probabilities(ctx)
+    query = make(name, pseudo=4).query(ctx)
+    scores = uncertainty(probs).mean((1, 2))
+    expect_highest(query, ctx, scores)
+    rest = [i for i in np.argsort(scores, kind="stable") if ctx.pool.unlabeled[i] not in query.ids][:4]
+    assert list(query.pseudo) == sorted(ctx.pool.unlabeled[rest].tolist())
+    for slice_id, mask in query.pseudo.items():
+        row = ctx.pool.unlabeled.tolist().index(slice_id)
+        np.testing.assert_array_equal(mask, probs[row] >= 0.5)
+
+
+def test_ceal_by_threshold_labels_all_certain_slices_up_to_the_cap(make_round):
+    ctx = make_round()
+    means = entropy(probabilities(ctx)).mean((1, 2))
+    threshold = float(np.sort(means)[6]) + 1e-9
+    query = make("ceal-margin", mode="threshold", threshold=threshold, pseudo=100).query(ctx)
+    below = set(ctx.pool.unlabeled[means < threshold].tolist()) - set(query.ids.tolist())
+    assert set(query.pseudo) == below
+    capped = make("ceal-margin", mode="threshold", threshold=threshold, pseudo=2).query(ctx)
+    assert set(capped.pseudo) == set(sorted(below, key=lambda i: means[ctx.pool.unlabeled.tolist().index(i)])[:2])
+
+
+def test_the_threshold_of_ceal_falls_linearly_to_0():
+    ceal = make("ceal-entropy")
+    assert ceal.threshold_at(0) == 0.05
+    assert ceal.threshold_at(10) == pytest.approx(0.017)
+    assert ceal.threshold_at(16) == 0
+
+
+def test_ceal_can_leave_out_empty_slices(make_round):
+    ctx = make_round()
+    with torch.no_grad():
+        ctx.learner.network.decoder.predict.bias -= median_peak(ctx)
+    filled = (probabilities(ctx) >= 0.5).any((1, 2))
+    assert 0 < filled.sum() < len(filled)
+    query = make("ceal-entropy", pseudo=100, exclude_empty=True).query(ctx)
+    assert set(query.pseudo) == set(ctx.pool.unlabeled[filled].tolist()) - set(query.ids.tolist())
+    assert len(make("ceal-entropy", pseudo=0).query(ctx).pseudo) == 0
+
+
+def test_the_eight_views_turn_back_exactly_also_when_not_square():
+    maps = torch.arange(2 * 3 * 5.0).reshape(1, 2, 3, 5)
+    seen = {tuple(turn(maps, view)[0, 0].flatten().tolist()) for view in VIEWS}
+    assert len(seen) == len(VIEWS) == 8
+    for view in VIEWS:
+        assert torch.equal(turn_back(turn(maps, view), view), maps)
+        flip, turns = view
+        plain = np.rot90(np.flipud(maps[0, 0].numpy()) if flip else maps[0, 0].numpy(), turns)
+        np.testing.assert_array_equal(turn(maps, view)[0, 0].numpy(), plain)
+
+
+def test_taal_asks_for_the_highest_disagreement_of_eight_views(make_round):
+    ctx = make_round()
+    network, slices = ctx.learner.network.eval(), ctx.pool.slices
+    images = slices.images[slices.rows[ctx.pool.unlabeled], 0].astype(np.float32)
+    views = []
+    for flip in (False, True):
+        for turns in range(4):
+            seen = np.rot90(images[:, ::-1] if flip else images, turns, (1, 2)).copy()
+            with torch.no_grad():
+                p = torch.sigmoid(network(torch.from_numpy(seen)[:, None]))[:, 0].double().numpy()
+            p = np.rot90(p, -turns, (1, 2))
+            views.append(p[:, ::-1] if flip else p)
+    views = np.stack(views)
+    expected = (0.5 * entropy(views.mean(0)) - 0.5 * entropy(views).mean(0)).mean((1, 2))
+    query = make("taal", noise=0.0).query(ctx)
+    np.testing.assert_allclose(query.scores, expected, atol=1e-6)
+    assert set(query.ids) == set(ctx.pool.unlabeled[np.argsort(-expected)[: ctx.budget]])
+
+
+def pixelwise() -> nn.Module:
+    """A network whose output turns with its input."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Tanh(), nn.Conv2d(4, 1, 1))
+
+
+def taal_loss(ctx, model: nn.Module, epoch: int, **options: object) -> tuple[torch.Tensor, torch.Tensor, Images]:
+    """The loss of a batch, its supervised part, and the unlabeled batch."""
+    examples = ctx.examples()
+    ids = np.array(sorted(examples))
+    batch = ctx.learner.batch(ctx.pool.slices, ids, np.stack([examples[i] for i in ids]))
+    images = torch.randn(5, 1, 32, 48)
+    extra = Images(images[..., :32], torch.ones(5, 1, 32, 32))
+    loss = TAAL(noise=0.0, **options).loss(model, batch, iter([extra]), epoch)
+    supervised = batch.supervised(model(torch.cat([batch.images, extra.images]))[: len(ids)])
+    return loss, supervised, extra
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.75])
+@pytest.mark.parametrize("epoch", [1, 5, 10, 30])
+def test_views_that_agree_cost_only_the_entropy_that_alpha_adds(make_round, alpha, epoch):
+    model = pixelwise().eval()
+    loss, supervised, extra = taal_loss(make_round(), model, epoch, alpha_train=alpha)
+    p = torch.sigmoid(model(extra.images)).detach().double().numpy()
+    ramp = np.exp(-5 * (1 - min(epoch, 10) / 10) ** 2)
+    assert float((loss - supervised).detach()) == pytest.approx(
+        ramp * (2 * alpha - 1) * entropy(p).mean(), rel=1e-3, abs=1e-6
+    )
+
+
+def test_the_gradient_of_taal_flows_through_the_clean_prediction_only(make_round):
+    torch.manual_seed(1)
+    model = nn.Conv2d(1, 1, 3, padding=1)
+    state = torch.get_rng_state()
+    loss, supervised, extra = taal_loss(make_round(), model, 10, views=2, alpha_train=0.5)
+    (gradient,) = torch.autograd.grad(loss - supervised, model.weight)
+
+    torch.set_rng_state(state)
+    torch.randn(5, 1, 32, 48)
+    views = []
+    for _ in range(2):
+        views.append((bool(torch.rand(()) < 0.5), int(torch.randint(4, ()))))
+        torch.randn(5, 1, 32, 32)  # the noise of a copy, here of standard deviation 0
+    with torch.no_grad():
+        copies = [turn_back(torch.sigmoid(model(turn(extra.images, view))), view) for view in views]
+    p = torch.stack([torch.sigmoid(model(extra.images)), *copies])
+    h = lambda q: -(q * q.log() + (1 - q) * (1 - q).log())  # noqa: E731
+    (expected,) = torch.autograd.grad((0.5 * h(p.mean(0)) - 0.5 * h(p).mean(0)).mean(), model.weight)
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize(("mode", "updates"), [("eval", 1), ("train", 4)])
+def test_the_copies_of_taal_leave_batch_norm_alone_unless_asked(make_round, mode, updates):
+    ctx, model = make_round(), pixelwise().train()
+    examples = ctx.examples()
+    ids = np.array(sorted(examples))
+    batch = ctx.learner.batch(ctx.pool.slices, ids, np.stack([examples[i] for i in ids]))
+    extra = Images(torch.randn(5, 1, 32, 32), torch.ones(5, 1, 32, 32))
+    TAAL(batch_norm=mode).loss(model, batch, iter([extra]), 1)
+    assert model[1].num_batches_tracked == updates
+    assert model[1].training
+
+
+def test_the_weight_of_the_unlabeled_loss_grows_from_e_to_the_minus_5_to_1():
+    assert ramp_up(10, 10) == ramp_up(99, 10) == 1
+    assert ramp_up(0, 10) == pytest.approx(np.exp(-5))
+    assert ramp_up(5, 10) == pytest.approx(np.exp(-1.25))
+
+
+def test_bisect_halves_the_widest_gap_first():
+    rng = np.random.default_rng(0)
+    assert bisect([(1, 9), (11, 13)], 3, rng).tolist()[0] == 5
+    assert set(bisect([(1, 9), (11, 13)], 3, rng)[1:]) == {2, 7}
+    assert sorted(bisect([(1, 9), (11, 13)], 12, rng)) == [*range(1, 10), *range(11, 14)]
+
+
+def test_strided_never_leaves_a_wider_gap_than_it_must(make_round):
+    ctx = make_round(budget=6, interval=100)
+    chosen = make("strided").query(ctx).ids
+    for subject in range(4):
+        ids = ctx.pool.slices.of(subject)
+        known = [i for i in ids if i in chosen or i in ctx.pool.labeled]
+        widest = max(b - a - 1 for a, b in zip([*known], [*known[1:], ids[-1] + 1], strict=True))
+        assert widest <= (len(ids) - 1) // 2
+    starts = {int(i) for _ in range(30) for i in make("strided").query(make_round(budget=1, interval=4)).ids}
+    assert len(starts) == 1  # the same context gives the same answer
+
+
+def test_among_equal_gaps_strided_draws(make_round):
+    ctx = make_round(budget=1)
+    assert len({int(make("strided").query(ctx).ids[0]) for _ in range(60)}) > 2
+
+
+def test_stratified_gives_every_subject_its_share(make_round):
+    ctx = make_round(budget=6)
+    for _ in range(20):
+        ids = make("stratified").query(ctx).ids
+        counts = np.bincount(ctx.pool.slices.subject[ids], minlength=4)
+        assert set(counts) == {1, 2}
+        assert len(set(ids)) == 6
+    draws = np.concatenate([make("stratified").query(ctx).ids for _ in range(1000)])
+    for subject in range(4):
+        drawn = draws[ctx.pool.slices.subject[draws] == subject]
+        assert chisquare(np.unique(drawn, return_counts=True)[1]).pvalue > 1e-4
+
+
+def test_a_subject_with_little_left_gives_that_and_the_others_their_equal_share(make_round):
+    first = make_round().pool.slices.of(0)
+    ctx = make_round(budget=7, labeled=len(first) - 1)
+    for _ in range(20):
+        ids = make("stratified").query(ctx).ids
+        assert np.bincount(ctx.pool.slices.subject[ids], minlength=4).tolist() == [1, 2, 2, 2]
+
+
+def test_random_foreground_draws_among_slices_with_a_predicted_foreground(make_round):
+    ctx = make_round()
+    with torch.no_grad():
+        ctx.learner.network.decoder.predict.bias -= median_peak(ctx)
+    filled = ctx.pool.unlabeled[(probabilities(ctx) >= 0.5).any((1, 2))]
+    assert ctx.budget < len(filled) < len(ctx.pool.unlabeled)
+    draws = np.concatenate([make("random-foreground").query(ctx).ids for _ in range(200)])
+    assert set(draws) == set(filled)
+    more = make_round(budget=len(filled) + 2)
+    more.learner.network.load_state_dict(ctx.learner.network.state_dict())
+    ids = make("random-foreground").query(more).ids
+    assert set(ids[: len(filled)]) == set(filled)
+    assert len(set(ids)) == len(filled) + 2
+
+
+def test_full_labels_everything_before_round_0(make_round):
+    pool = make_round().pool
+    assert make("full").initial(np.array([0, 4]), pool).tolist() == list(range(len(pool.slices)))
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in menu(STRATEGIES)])
+def test_a_run_in_bfloat16_as_on_a_gpu_ends(tiny_run, monkeypatch, name):
+    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cpu", torch.bfloat16))
+    assert read_records(tiny_run(name).folder)

@@ -1,0 +1,1 @@
+"""Small data, runs and machines that tests share."""

@@ -1,0 +1,77 @@
+"""Small data and runs that take a second, for all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from albench.runs.store import Record
+
+TINY: dict[str, object] = {
+    "data.count": 6,
+    "data.depth": 8,
+    "data.side": 32,
+    "protocol.interval": 4,
+    "protocol.budget": 3,
+    "protocol.rounds": 2,
+    "protocol.split": [4, 1, 1],
+    "network.width": 0.125,
+    "network.decoder_width": 4,
+    "training.epochs": 2,
+    "training.batch_size": 8,
+}
+
+
+SMALL_BRATS: dict[str, object] = {  # for what is measured at the size of BraTS
+    **{"data.count": 5, "data.depth": 12, "data.side": 64, "protocol.budget": 4, "protocol.split": [3, 1, 1]},
+    **{"network.backbone": "resnet18", "network.width": 0.125, "network.decoder_width": 8, "network.stem_stride": 2},
+    **{"training.batch_size": 8, "training.epochs": 1},
+}
+
+TINY_TRAINING = {name: value for name, value in TINY.items() if not name.startswith("data.")} | {
+    "network.backbone": "resnet18",
+    "training.batch_size": 8,
+    "protocol.rounds": 1,
+    "training.epochs": 1,
+}
+
+
+def tiny_arguments(*more: str) -> list[str]:
+    """TINY as arguments of the command line."""
+    settings = [f"{name}={str(value).replace(' ', '')}" for name, value in TINY.items()]
+    return [*(part for setting in settings for part in ("--set", setting)), "--threads", "1", *more]
+
+
+def write_pair(
+    root: Path, name: str, image: np.ndarray, mask: np.ndarray, affine: np.ndarray | None = None
+) -> tuple[Path, Path]:
+    """Write an image and its mask as .nii.gz."""
+    paths = root / "imagesTr" / f"{name}.nii.gz", root / "labelsTr" / f"{name}.nii.gz"
+    for path, values in zip(paths, (image, mask), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0]) if affine is None else affine), path)
+    return paths
+
+
+def without_times(record: Record) -> Record:
+    """A record without what may differ between two equal runs."""
+    return {key: value for key, value in record.items() if key != "cost"}
+
+
+def invoke(*arguments: object) -> tuple[int, str]:
+    """Call the command line in this process; gives exit code and all that it says, in one line."""
+    from typer.testing import CliRunner
+
+    from albench.cli.main import app
+
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    return result.exit_code, " ".join(result.output.split())
+
+
+def tiny_training_arguments(**others: object) -> list[str]:
+    """A run of two trainings on any data, as arguments of the command line; `data__size` sets data.size."""
+    settings = TINY_TRAINING | {name.replace("__", "."): value for name, value in others.items()}
+    arguments = [f"{name}={str(value).replace(' ', '')}" for name, value in settings.items()]
+    return [*(part for argument in arguments for part in ("--set", argument)), "--threads", "1"]

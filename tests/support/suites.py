@@ -1,0 +1,56 @@
+"""Suites of runs that take a second, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from albench.resolve import by_section
+from albench.runs.store import Record, read_records
+from support.samples import TINY, without_times
+
+FAILS = '''
+"""Asks for the first slices; with seed 1 it breaks in its second query while a file says so."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from albench.strategy import Query, Round, Strategy
+
+
+@dataclass(frozen=True)
+class Fails(Strategy):
+    flag: str = ""
+
+    def query(self, ctx: Round) -> Query:
+        if ctx.index == 1 and ctx.learner._streams.seed == 1 and Path(self.flag).exists():
+            raise RuntimeError("the idea did not work")
+        return Query(ctx.pool.unlabeled[: ctx.budget])
+'''
+
+
+def write_suite(
+    folder: Path, strategies: Sequence[object], *, seeds: object = 2, name: str = "tiny", **more: object
+) -> Path:
+    """Write a suite on the tiny phantom; gives its path."""
+    settings = {section: values for section, values in by_section(TINY).items() if values}
+    content = {"about": "a test", "dataset": "phantom", "seeds": seeds, "settings": settings, "strategies": strategies}
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content | more))
+    return path
+
+
+def records(root: Path) -> dict[str, list[Record]]:
+    """The records of all runs below a folder, without times, by folder of the run."""
+    found = sorted(root.rglob("rounds.jsonl"))
+    return {str(p.parent.relative_to(root)): [without_times(r) for r in read_records(p.parent)] for p in found}
+
+
+def failing(folder: Path) -> dict[str, object]:
+    """A strategy of a suite that breaks in round 1 of seed 1 while `folder/broken` exists."""
+    (folder / "fails.py").write_text(FAILS)
+    (folder / "broken").touch()
+    flag = {"strategy": {"flag": str(folder / "broken")}}
+    return {"strategy": f"{folder / 'fails.py'}:Fails", "label": "fails", "settings": flag}

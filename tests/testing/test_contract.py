@@ -1,0 +1,273 @@
+"""The contract kit: every strategy on the menu passes it, and broken ones fail it for the right reason."""
+
+import pickle
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from support.samples import TINY
+
+from albench.loop import Execution, Silent, run
+from albench.registry import STRATEGIES, menu
+from albench.resolve import resolve
+from albench.strategies.entropy import Entropy
+from albench.strategies.random_choice import Random
+from albench.strategy import Query, Round, Strategy
+from albench.testing import check_dataset, check_strategy
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in menu(STRATEGIES)])
+def test_every_strategy_passes_the_contract_kit(name):
+    (entry,) = (entry for entry in menu(STRATEGIES) if entry.name == name)
+    assert entry.cls is not None, entry.problem
+    checks = check_strategy(entry.cls())
+    assert [check for check in checks if not check.passed] == []
+    assert len(checks) == 11
+
+
+def first(ctx: Round) -> Query:
+    return Query(ctx.pool.unlabeled[: ctx.budget])
+
+
+@dataclass(frozen=True)
+class Peeks(Strategy):
+    """Looks for foreground in masks that it has not bought, by a back door that a test opens."""
+
+    def query(self, ctx: Round) -> Query:
+        area = LEAK[len(LEAK) - 1].masks(ctx.pool.unlabeled).sum((1, 2))
+        return Query.highest(area + np.linspace(0, 0.5, len(area)), ctx)
+
+
+@dataclass(frozen=True)
+class Reads(Strategy):
+    def query(self, ctx: Round) -> Query:
+        ctx.pool.mask(int(ctx.pool.unlabeled[0]))
+        return first(ctx)
+
+
+@dataclass(frozen=True)
+class Repeats(Strategy):
+    def query(self, ctx: Round) -> Query:
+        return Query(np.repeat(ctx.pool.unlabeled[:1], ctx.budget))
+
+
+@dataclass(frozen=True)
+class DrawsGlobally(Strategy):
+    def query(self, ctx: Round) -> Query:
+        np.random.shuffle(np.arange(3))
+        random.random()
+        return Entropy().query(ctx)
+
+
+@dataclass(frozen=True)
+class ChoosesGlobally(Strategy):
+    def query(self, ctx: Round) -> Query:
+        return Query(np.random.permutation(ctx.pool.unlabeled)[: ctx.budget])
+
+
+@dataclass(frozen=True)
+class EditsWeights(Strategy):
+    def query(self, ctx: Round) -> Query:
+        query = Entropy().query(ctx)
+        with torch.no_grad():
+            ctx.learner.network.decoder.predict.bias += 1
+        return query
+
+
+@dataclass(frozen=True)
+class ForgetsDropout(Strategy):
+    def query(self, ctx: Round) -> Query:
+        ctx.learner.network.eval()
+        ctx.learner.network.dropout.train()
+        return first(ctx)
+
+
+@dataclass(frozen=True)
+class TakesTheFirst(Strategy):
+    def query(self, ctx: Round) -> Query:
+        return first(ctx)
+
+
+@dataclass(frozen=True)
+class DrawsAmongTheFirst(Strategy):
+    def query(self, ctx: Round) -> Query:
+        return Query(ctx.rng.choice(ctx.pool.unlabeled[: 2 * ctx.budget], ctx.budget, replace=False))
+
+
+@dataclass(frozen=True)
+class Remembers(Strategy):
+    asked: list[int] = field(default_factory=list)
+
+    def query(self, ctx: Round) -> Query:
+        self.asked.append(1)
+        return Query(np.roll(ctx.pool.unlabeled, len(self.asked))[: ctx.budget])
+
+
+@dataclass(frozen=True)
+class EditsImages(Strategy):
+    def query(self, ctx: Round) -> Query:
+        ctx.pool.slices.images[0] = 0
+        return first(ctx)
+
+
+@dataclass(frozen=True)
+class NeedsTwo(Strategy):
+    def query(self, ctx: Round) -> Query:
+        ids = ctx.pool.unlabeled
+        assert len(ids) > ctx.budget, "nothing to choose from"
+        return first(ctx)
+
+
+@dataclass(frozen=True)
+class NotANumber(Strategy):
+    def query(self, ctx: Round) -> Query:
+        return Query.highest(np.full(len(ctx.pool.unlabeled), np.nan), ctx)
+
+
+@dataclass(frozen=True)
+class LabelsTheLabeled(Strategy):
+    def query(self, ctx: Round) -> Query:
+        slice_id = int(ctx.pool.labeled[0])
+        return Query(ctx.pool.unlabeled[: ctx.budget], pseudo={slice_id: ctx.pool.mask(slice_id)})
+
+
+@dataclass(frozen=True)
+class Unpicklable(Strategy):
+    rule: object = field(default_factory=lambda: lambda ctx: Random().query(ctx))
+
+    def query(self, ctx: Round) -> Query:
+        return Random().query(ctx)
+
+
+LEAK: list = []
+
+
+@pytest.mark.parametrize(
+    ("broken", "rule", "problem"),
+    [
+        (Reads, "answers with exactly the budget", "only masks of bought slices can be read, slice "),
+        (Repeats, "answers with exactly the budget", "must name each slice once, slice "),
+        (NotANumber, "answers with exactly the budget", "scores must be finite, slice "),
+        (LabelsTheLabeled, "answers with exactly the budget", "pseudo-labels must name unlabeled slices, slice "),
+        (DrawsGlobally, "leaves the global random state", "drew from, or seeded, the global generator"),
+        (
+            ChoosesGlobally,
+            "gives the same answer in the same context",
+            "the same context gave two answers: use",
+        ),
+        (EditsWeights, "leaves the weights", "changed 'decoder.predict.bias' in query: train with ctx.learner"),
+        (ForgetsDropout, "leaves the weights", "left some modules of the network in another mode"),
+        (TakesTheFirst, "does not depend on the order", "with the subjects in another order it chose other slices"),
+        (
+            DrawsAmongTheFirst,
+            "does not depend on the order",
+            "times with the subjects in another order: do not",
+        ),
+        (Remembers, "gives the same answer in the same context", "the same context gave two answers"),
+        (EditsImages, "answers with exactly the budget", "read-only"),
+        (NeedsTwo, "works when one slice is left", "it raised AssertionError: nothing to choose from"),
+        (Unpicklable, "can be pickled", "it raised"),
+    ],
+)
+def test_a_broken_strategy_fails_for_the_right_reason(broken, rule, problem):
+    failed = [check for check in check_strategy(broken()) if not check.passed]
+    (found,) = (check for check in failed if check.rule.startswith(rule))
+    assert problem in found.problem
+
+
+def test_a_strategy_that_gets_at_hidden_masks_is_found_out(monkeypatch):
+    from albench import rehearsal
+
+    original = rehearsal.Oracle
+
+    def leaking(labeled):
+        LEAK.append(labeled)
+        return original(labeled)
+
+    monkeypatch.setattr(rehearsal, "Oracle", leaking)
+    problems = {check.rule: check.problem for check in check_strategy(Peeks())}
+    assert "its answer changed with masks" in problems["does not depend on masks that it has not bought"]
+
+
+GIVEN: list[Round] = []
+
+
+@dataclass(frozen=True)
+class Keeps(Strategy):
+    name = "keeps"
+
+    def query(self, ctx: Round) -> Query:
+        GIVEN.append(ctx)
+        return first(ctx)
+
+
+def test_nothing_that_a_strategy_is_given_holds_a_mask_it_has_not_bought(tmp_path, tiny):
+    """Walk every object that can be reached from the context that a run gives."""
+    resolved = resolve("random", "phantom", settings=TINY)
+    run(resolved.config, Keeps(), resolved.prepared, tmp_path, Execution(torch.device("cpu")), Silent())
+    ctx = GIVEN[-1]
+    truth = tiny.labeled_stack(ctx.pool.slices.subjects)
+    hidden = [truth.masks(np.array([i]))[0] for i in ctx.pool.unlabeled]
+    hidden = [mask for mask in hidden if mask.any()]
+    patterns = {mask.tobytes() for mask in hidden} | {np.packbits(mask, axis=-1).tobytes() for mask in hidden}
+    seen: set[int] = set()
+    stack: list[object] = [ctx]
+    arrays = 0
+    while stack:
+        value = stack.pop()
+        if id(value) in seen or isinstance(value, str | bytes | int | float | type | type(np)):
+            continue
+        seen.add(id(value))
+        if isinstance(value, np.ndarray):
+            arrays += 1
+            if value.dtype == np.uint8:
+                content = value.tobytes()
+                assert not any(pattern in content for pattern in patterns)
+            if value.base is not None:
+                stack.append(value.base)
+        elif isinstance(value, dict):
+            stack += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set):
+            stack += list(value)
+        else:
+            stack += [getattr(value, name, None) for name in ("__self__", "func", "args", "keywords")]
+            stack += [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+            stack += list(getattr(value, "__dict__", {}).values())
+    assert arrays > 5
+    assert len(hidden) > 5
+
+
+def test_the_kit_reports_every_check_as_it_goes():
+    told = []
+    checks = check_strategy(Random(), told.append)
+    assert told == checks
+    assert pickle.loads(pickle.dumps(checks)) == checks
+
+
+def test_a_broken_dataset_fails_for_the_right_reason():
+    from albench.datasets.phantom import Phantom
+
+    class Unsorted(Phantom):
+        def subjects(self):
+            return super().subjects()[::-1]
+
+    class Global(Phantom):
+        def load(self, subject):
+            volume = super().load(subject)
+            volume.image[0, 0, 0, 0] = np.random.random()
+            return volume
+
+    class Unfit(Phantom):
+        def defaults(self):
+            return {"protocol.budgets": 3}
+
+    for broken, problem in [
+        (Unsorted, "not sorted"),
+        (Global, "was not the same when loaded twice"),
+        (Unfit, "did you mean 'protocol.budget'?"),
+    ]:
+        failed = [check.problem for check in check_dataset(broken(count=4, depth=8, side=32)) if not check.passed]
+        assert any(problem in text for text in failed)
+    assert all(check.passed for check in check_dataset(Phantom(count=4, depth=8, side=32)))

@@ -1,0 +1,149 @@
+import json
+from dataclasses import dataclass
+
+import pytest
+import torch
+from support.samples import TINY, without_times
+from torch import Tensor, nn
+
+from albench import loop
+from albench.loop import Execution, Silent
+from albench.resolve import resolve
+from albench.runs.store import RunStore
+from albench.strategy import Query, Round, Strategy, Task
+from albench.training.networks import Segmenter
+from albench.training.shared_round_zero import FOLDER
+
+SHARING = Execution(torch.device("cpu"))
+ALONE = Execution(torch.device("cpu"), share=False)
+
+
+@dataclass(frozen=True)
+class Plain(Strategy):
+    """Asks for the first slices."""
+
+    name = "plain"
+
+    def query(self, ctx: Round) -> Query:
+        return Query(ctx.pool.unlabeled[: ctx.budget])
+
+
+class Doubled(Segmenter):
+    """Equal weights, other logits."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return 2 * super().forward(images)
+
+
+class OwnNetwork(Plain):
+    def network(self, task: Task) -> nn.Module:
+        return Doubled(task)
+
+
+class OwnLoss(Plain):
+    def loss(self, model, batch, unlabeled, epoch):
+        return 2 * super().loss(model, batch, unlabeled, epoch)
+
+
+class OwnFit(Plain):
+    def fit(self, ctx: Round) -> None:
+        ctx.learner.fit(dict(list(ctx.examples().items())[1:]), self.loss)
+
+
+class OwnStart(Plain):
+    def initial(self, anchors, pool):
+        return anchors[1:]
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Run a strategy, by name or as an object, on the tiny phantom."""
+
+    def start(strategy, execution=SHARING, *, out="runs", seed=0, **settings) -> RunStore:
+        chosen = {name.replace("__", "."): value for name, value in settings.items()}
+        named = strategy if isinstance(strategy, str) else "random"
+        resolved = resolve(named, "phantom", seed=seed, settings=TINY | chosen)
+        played = resolved.strategy if isinstance(strategy, str) else strategy
+        return loop.run(resolved.config, played, resolved.prepared, tmp_path / out, execution, Silent())
+
+    return start
+
+
+def trainings(store: RunStore) -> int:
+    return len(list((store.folder.parents[2] / FOLDER).glob("*.pt")))
+
+
+def steps(store: RunStore) -> list[tuple[int, int]]:
+    """Of every round, the optimizer steps that its trainings took, and those that were made here."""
+    taken = [sum(fit["steps"] for fit in [*record["fit"], *record["query"]]) for record in store.records]
+    return [(a, record["cost"]["steps"]) for a, record in zip(taken, store.records, strict=True)]
+
+
+@pytest.mark.parametrize("strategy", ["entropy", "mc-dropout", "k-center", "bal", "ceal-margin", "star"])
+def test_a_shared_round_0_changes_no_record_and_no_query(play, strategy):
+    play("random")
+    shared, alone = play(strategy), play(strategy, ALONE, out="alone")
+    assert [without_times(record) for record in shared.records] == [without_times(record) for record in alone.records]
+    for path in sorted(alone.folder.glob("rounds/*/query.json")):
+        assert (shared.folder / path.relative_to(alone.folder)).read_bytes() == path.read_bytes()
+    assert trainings(shared) == 1
+    assert all(taken == made for taken, made in steps(alone))
+    assert shared.records[0]["cost"]["steps"] == sum(fit["steps"] for fit in shared.records[0]["query"])
+    assert steps(shared)[1:] == steps(alone)[1:]
+
+
+def test_the_run_that_trains_counts_its_steps(play):
+    assert all(taken == made > 0 for taken, made in steps(play("random")))
+
+
+@pytest.mark.parametrize("strategy", [OwnNetwork(), OwnLoss(), OwnFit(), OwnStart()], ids=lambda s: type(s).__name__)
+def test_a_strategy_with_a_round_0_of_its_own_shares_nothing(play, strategy):
+    play("random")
+    shared, alone = play(strategy, protocol__budget=2), play(strategy, ALONE, out="alone", protocol__budget=2)
+    assert steps(shared)[0][1] > 0
+    assert [without_times(record) for record in shared.records] == [without_times(record) for record in alone.records]
+
+
+def test_taal_and_full_train_by_themselves(play):
+    for strategy in ("taal", "full"):
+        store = play(strategy)
+        assert all(taken == made for taken, made in steps(store))
+    assert not (store.folder.parents[2] / FOLDER).exists()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"training__epochs": 3},
+        {"training__batch_size": 4},
+        {"network__dropout": 0.1},
+        {"network__width": 0.25},
+        {"protocol__interval": 3},
+        {"protocol__split_seed": 1},
+        {"data__noise": 0.1},
+    ],
+    ids=json.dumps,
+)
+def test_what_changes_round_0_is_never_shared(play, other):
+    play("random")
+    store = play("entropy", **other)
+    assert trainings(store) == 2
+    assert steps(store)[0][1] > 0
+
+
+@pytest.mark.parametrize("other", [{"protocol__budget": 2}, {"protocol__rounds": 1}], ids=json.dumps)
+def test_what_does_not_change_round_0_is_shared(play, other):
+    play("random")
+    store = play("random", **other)
+    assert trainings(store) == 1
+    assert steps(store)[0][1] == 0
+
+
+def test_a_damaged_training_is_done_again(play):
+    first = play("random")
+    (path,) = (first.folder.parents[2] / FOLDER).glob("*.pt")
+    path.write_bytes(path.read_bytes()[:100])
+    second = play("entropy")
+    assert steps(second)[0][1] > 0
+    assert steps(play("margin"))[0][1] == 0
