@@ -66,7 +66,7 @@ def weighted_jsd(probs: Tensor, alpha: float) -> Tensor:
     return alpha * binary_entropy(probs.mean(0)) - (1 - alpha) * binary_entropy(probs).mean(0)
 
 
-def foreground(probs: Tensor, valid: Tensor) -> NDArray[np.uint8]:
+def binarize(probs: Tensor, valid: Tensor) -> NDArray[np.uint8]:
     """(b, h, w) masks: probability at least 0.5, nothing in the padding."""
     return ((probs >= 0.5) & (valid > 0)).cpu().numpy().astype(np.uint8)
 
@@ -95,7 +95,7 @@ def aggregate(values: Tensor, valid: Tensor, how: Aggregation, top: float) -> Te
     return ranked.masked_fill(~taken, 0).sum(1) / counts
 
 
-def highest(scores: Scores, ids: Ids, count: int) -> Ids:
+def top_k(scores: Scores, ids: Ids, count: int) -> Ids:
     """The `count` ids with the highest scores, highest first; among equals the lower id comes first."""
     return ids[np.lexsort((ids, -scores))][:count]
 

@@ -26,11 +26,11 @@ class Protocol:
     """How labels are bought.
 
     Attributes:
-        interval: every interval-th slice of a training subject is labeled before round 0 (the paper's j).
+        interval: every interval-th slice of a training case is labeled before round 0 (the paper's j).
         budget: slices bought per round (the paper's b).
         rounds: how many times slices are bought; there are rounds + 1 trainings.
         warm_start: fine-tune from the last round's weights; false trains anew from the initial weights.
-        split: shares or numbers of subjects for training, validation and test.
+        split: shares or numbers of cases for training, validation and test.
         split_seed: seed of the split, the same for all seeds of a benchmark.
     """
 

@@ -23,7 +23,7 @@ _UNWRITABLE = (
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` only when the block ends well.
 
     Raises:
@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with refusing_disk_errors(path):
+        with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 yield file
@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON, atomically."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write((json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
@@ -56,12 +56,12 @@ def write_tensors(path: Path, value: object) -> None:
 
     content = io.BytesIO()  # torch hides the error of a full disk
     torch.save(value, content)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content.getbuffer())
 
 
 @contextmanager
-def refusing_disk_errors(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's complaints about a disk into one sentence."""
     try:
         yield
@@ -87,7 +87,7 @@ def locked(path: Path, *, wait: bool, leave: bool = True) -> Iterator[bool]:
     """
     with ExitStack() as held:
         while True:
-            with refusing_disk_errors(path):
+            with translate_os_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 file = held.enter_context(path.open("a"))
             got = _lock(file, wait=wait)

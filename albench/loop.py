@@ -17,14 +17,14 @@ from albench.data import split_volumes
 from albench.data.prepared import Prepared
 from albench.errors import ConfigError, StrategyError
 from albench.masks import Mask
-from albench.pool import Oracle, Pool, anchors
+from albench.pool import Oracle, Pool, initial_slices
 from albench.query import Query, check_query
 from albench.runs.cost import Clock, environment
 from albench.runs.snapshots import Arrays, pictures
 from albench.runs.store import Record, RunStore
 from albench.strategy import Round, Strategy
 from albench.streams import Streams
-from albench.training.device_cache import Resident
+from albench.training.device_cache import DeviceCache
 from albench.training.evaluation import Evaluation, evaluate, showcase
 from albench.training.learner import Learner, Weights
 from albench.training.networks import Task
@@ -50,7 +50,7 @@ class Execution:
     compile: bool = False
 
 
-class Display(Interface):
+class RunCallback(Interface):
     """What is told while a run goes on."""
 
     def phase(self, round_index: int, name: str) -> None:
@@ -63,7 +63,7 @@ class Display(Interface):
         """A round is finished and stored."""
 
 
-class Silent:
+class NullCallback:
     """A display that shows nothing; a subclass says only what it wants to."""
 
     def phase(self, round_index: int, name: str) -> None:
@@ -82,7 +82,7 @@ def run(
     prepared: Prepared,
     out: Path,
     execution: Execution,
-    display: Display,
+    display: RunCallback,
 ) -> RunStore:
     """Run a strategy to the end, or continue it after its last finished round.
 
@@ -112,7 +112,7 @@ def run(
                 check_query(query, pool, ctx.budget)
             steps = sum(fit.steps for fit in ctx.learner.log[trainings if shared else 0 :])
             record = bench.record(ctx, query, test, val, trainings) | {"cost": clock.cost() | {"steps": steps}}
-            bought = bench.oracle.sell(query.ids, ctx.budget)
+            bought = bench.oracle.annotate(query.ids, ctx.budget)
             query = replace(query, arrays={**query.arrays, **_asked(pool, bought)})
             pseudo = {i: mask for i, mask in query.pseudo.items() if i not in bought}
             weights = ctx.learner.weights()
@@ -131,17 +131,17 @@ class _Bench:
         strategy: Strategy,
         prepared: Prepared,
         execution: Execution,
-        display: Display,
+        display: RunCallback,
     ) -> None:
         self.config, self.strategy, self.execution, self.display = config, strategy, execution, display
         self.streams = Streams(config.seed, config.title)
         protocol = config.protocol
-        self.split = split_volumes(prepared.subjects, prepared.persons, protocol.split, protocol.split_seed)
+        self.split = split_volumes(prepared.cases, prepared.patients, protocol.split, protocol.split_seed)
         self.val = prepared.labeled_stack(self.split.val)
         self.test = prepared.labeled_stack(self.split.test)
         train = prepared.labeled_stack(self.split.train)
         self.slices, self.oracle = train.slices, Oracle(train)
-        self.resident = Resident(prepared.images, execution.device)
+        self.device_cache = DeviceCache(prepared.images, execution.device)
         self.network = self._network()
         if execution.compile:
             self.network.compile()
@@ -150,7 +150,7 @@ class _Bench:
     def begin(self, store: RunStore) -> tuple[Pool, Mapping[int, Mask], Weights | None]:
         """The pool, the pseudo-labels and the weights at the end of the last finished round."""
         pool = Pool(self.slices)
-        initial = self.strategy.initial(anchors(self.slices, self.config.protocol.interval), pool)
+        initial = self.strategy.initial(initial_slices(self.slices, self.config.protocol.interval), pool)
         store.begin(
             self.split, initial, pool, environment(self.execution.device) | {"strategy_kind": self.strategy.kind}
         )
@@ -158,7 +158,7 @@ class _Bench:
         store.illustrate(pictures(self.test.slices, shown, self.test.masks(shown)))
         state = store.resume(initial)
         for ids in state.purchases:
-            pool = pool.with_masks(self.oracle.sell(ids, len(ids)))
+            pool = pool.with_masks(self.oracle.annotate(ids, len(ids)))
         return pool, state.pseudo, state.weights
 
     def round(self, index: int, pool: Pool, pseudo: Mapping[int, Mask], previous: Weights | None) -> Round:
@@ -176,7 +176,7 @@ class _Bench:
             lr=training.lr_incremental if start else training.lr,
             device=self.execution.device,
             on_epoch=self.display.epoch,
-            resident=self.resident,
+            device_cache=self.device_cache,
         )
         budget = min(protocol.budget, len(pool.unlabeled)) if index < protocol.rounds else 0
         rng = self.streams.numpy("query", index)
@@ -211,12 +211,12 @@ class _Bench:
             "unlabeled": total - labeled,
             "share": labeled / total,
             "effort": self.oracle.effort(),
-            "pseudo": self.oracle.grade(ctx.pseudo),
+            "pseudo": self.oracle.evaluate_masks(ctx.pseudo),
             "notes": {name: np.asarray(value).tolist() for name, value in query.notes.items()},
-            "predictions": {name: self.oracle.grade(masks) for name, masks in query.predictions.items()},
+            "predictions": {name: self.oracle.evaluate_masks(masks) for name, masks in query.predictions.items()},
             "test": test.summary(),
             "val": val.summary(),
-            "subjects": {name: scores.metrics() for name, scores in test.subjects.items()},
+            "cases": {name: scores.metrics() for name, scores in test.cases.items()},
             "fit": [asdict(fit) for fit in ctx.learner.log[:fits]],
             "query": [asdict(fit) for fit in ctx.learner.log[fits:]],
         }

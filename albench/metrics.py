@@ -23,8 +23,8 @@ _EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
-class SubjectScores:
-    """One subject's metrics, and the counts behind its means.
+class CaseScores:
+    """One case's metrics, and the counts behind its means.
 
     Attributes:
         slices: number of slices.
@@ -33,7 +33,7 @@ class SubjectScores:
         dice_foreground: mean over the slices with foreground in the truth.
         dice_volume: Dice of the 3D masks.
         hd95: 95th percentile of the Hausdorff distance between the 3D surfaces, millimeters.
-        blank_false_positive: share of the blank slices in which something was predicted.
+        empty_slice_fpr: share of the blank slices in which something was predicted.
     """
 
     slices: int
@@ -42,7 +42,7 @@ class SubjectScores:
     dice_foreground: float | None
     dice_volume: float
     hd95: float
-    blank_false_positive: float | None
+    empty_slice_fpr: float | None
 
     def metrics(self) -> dict[str, float | None]:
         """The metrics without the counts."""
@@ -74,36 +74,36 @@ def hd95(prediction: Mask, truth: Mask, spacing: Sequence[float]) -> float:
     return float(distance)
 
 
-def score_subject(prediction: Mask, truth: Mask, spacing: Sequence[float]) -> SubjectScores:
-    """All metrics of one subject from its (d, h, w) masks."""
+def score_case(prediction: Mask, truth: Mask, spacing: Sequence[float]) -> CaseScores:
+    """All metrics of one case from its (d, h, w) masks."""
     slice_dice = np.array([dice(p, t) for p, t in zip(prediction, truth, strict=True)])
     blank = np.logical_not(truth.any((1, 2)))
-    return SubjectScores(
+    return CaseScores(
         slices=len(truth),
         blank=int(blank.sum()),
         dice_slice=float(slice_dice.mean()),
         dice_foreground=_mean(slice_dice[~blank]),
         dice_volume=dice(prediction, truth),
         hd95=hd95(prediction, truth, spacing),
-        blank_false_positive=_mean(np.asarray(prediction.any((1, 2)))[blank]),
+        empty_slice_fpr=_mean(np.asarray(prediction.any((1, 2)))[blank]),
     )
 
 
-def summarize(subjects: Sequence[SubjectScores]) -> dict[str, float | None]:
-    """Metrics of a set: slice metrics are means over its slices, volume metrics over its subjects.
+def summarize(cases: Sequence[CaseScores]) -> dict[str, float | None]:
+    """Metrics of a set: slice metrics are means over its slices, volume metrics over its cases.
 
-    `blank_share`, the share of slices without foreground, is the `dice_slice` of a network that predicts nothing.
+    `empty_slice_share`, the share of slices without foreground, is the `dice_slice` of a network that predicts nothing.
     """
-    slices = [s.slices for s in subjects]
-    blank = [s.blank for s in subjects]
-    foreground = [s.slices - s.blank for s in subjects]
+    slices = [s.slices for s in cases]
+    blank = [s.blank for s in cases]
+    foreground = [s.slices - s.blank for s in cases]
     return {
-        "dice_slice": _weighted([s.dice_slice for s in subjects], slices),
-        "dice_foreground": _weighted([s.dice_foreground for s in subjects], foreground),
-        "dice_volume": _mean(np.array([s.dice_volume for s in subjects])),
-        "hd95": _mean(np.array([s.hd95 for s in subjects])),
-        "blank_false_positive": _weighted([s.blank_false_positive for s in subjects], blank),
-        "blank_share": sum(blank) / sum(slices),
+        "dice_slice": _weighted([s.dice_slice for s in cases], slices),
+        "dice_foreground": _weighted([s.dice_foreground for s in cases], foreground),
+        "dice_volume": _mean(np.array([s.dice_volume for s in cases])),
+        "hd95": _mean(np.array([s.hd95 for s in cases])),
+        "empty_slice_fpr": _weighted([s.empty_slice_fpr for s in cases], blank),
+        "empty_slice_share": sum(blank) / sum(slices),
     }
 
 

@@ -19,7 +19,7 @@ class Pool:
     """All training slices, with the masks of those that were bought and of no others.
 
     Attributes:
-        slices: images, subjects and positions; the id of a slice is its row.
+        slices: images, cases and positions; the id of a slice is its row.
     """
 
     slices: SliceStack
@@ -58,10 +58,10 @@ class Oracle:
 
     def __init__(self, truth: LabeledStack) -> None:
         self._truth = truth
-        self.sales: list[tuple[int, ...]] = []
+        self.queries: list[tuple[int, ...]] = []
         self._efforts: dict[int, Effort] = {}
 
-    def sell(self, ids: Sequence[int] | Ids, budget: int) -> dict[int, Mask]:
+    def annotate(self, ids: Sequence[int] | Ids, budget: int) -> dict[int, Mask]:
         """The masks of `ids`, in one sale of at most `budget` slices.
 
         Raises:
@@ -70,7 +70,7 @@ class Oracle:
         wanted = [int(i) for i in ids]
         if len(wanted) > budget:
             raise StrategyError(f"a query must have at most {budget} slices, got {len(wanted)}: return fewer ids")
-        sold = {i for sale in self.sales for i in sale}
+        sold = {i for sale in self.queries for i in sale}
         total = len(self._truth.slices)
         for position, slice_id in enumerate(wanted):
             if not 0 <= slice_id < total:
@@ -84,17 +84,17 @@ class Oracle:
                     f"a query must name unlabeled slices, {self._truth.slices.label(slice_id)} was bought before: "
                     "choose from pool.unlabeled"
                 )
-        self.sales.append(tuple(wanted))
+        self.queries.append(tuple(wanted))
         masks = self._truth.masks(np.array(wanted, dtype=np.int64))
         masks.flags.writeable = False
         self._efforts |= {i: effort(mask) for i, mask in zip(wanted, masks, strict=True)}
         return dict(zip(wanted, masks, strict=True))
 
     def effort(self) -> dict[str, float]:
-        """What all labels sold so far cost an annotator (see `albench.runs.annotation_cost.total`); no strategy sees it."""
-        return total(self._efforts.values(), (int(self._truth.slices.subject[i]) for i in self._efforts))
+        """What all labels so far cost an annotator, see `albench.runs.annotation_cost`; no strategy sees it."""
+        return total(self._efforts.values(), (int(self._truth.slices.case[i]) for i in self._efforts))
 
-    def grade(self, masks: Mapping[int, Mask]) -> dict[str, float | None]:
+    def evaluate_masks(self, masks: Mapping[int, Mask]) -> dict[str, float | None]:
         """How good masks of unlabeled slices are: a diagnostic that no strategy sees.
 
         Returns:
@@ -116,8 +116,8 @@ class Oracle:
         }
 
 
-def anchors(slices: SliceStack, interval: int) -> Ids:
-    """Ids of every `interval`-th slice of every subject, from its first: 0, j, 2j, ... (STAR, Sec. 2)."""
+def initial_slices(slices: SliceStack, interval: int) -> Ids:
+    """Ids of every `interval`-th slice of every case, from its first: 0, j, 2j, ... (STAR, Sec. 2)."""
     return np.flatnonzero(slices.position % interval == 0)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.acquisition import Scores, highest
+from albench.acquisition import Scores, top_k
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.pool import Pool
@@ -48,13 +48,13 @@ class Query:
     def highest(cls, scores: Scores, ctx: Round) -> Query:
         """Ask for the slices with the highest scores; among equals the lower id comes first."""
         check_scores(scores, ctx.pool)
-        return cls(highest(scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
+        return cls(top_k(scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
 
     @classmethod
     def lowest(cls, scores: Scores, ctx: Round) -> Query:
         """Ask for the slices with the lowest scores; among equals the lower id comes first."""
         check_scores(scores, ctx.pool)
-        return cls(highest(-scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
+        return cls(top_k(-scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
 
 
 def check_query(query: Query, pool: Pool, budget: int) -> None:

@@ -22,15 +22,15 @@ _PLUGIN = "albench_plugin_"  # begins the names of modules that were read from a
 _KINDS = {STRATEGIES: "strategy", DATASETS: "dataset"}
 
 
-class Choosable(Protocol):
+class Plugin(Protocol):
     """What can be on a menu: a subclass of `Strategy` or `Dataset`."""
 
     group: ClassVar[str]
     name: ClassVar[str]
 
 
-T = TypeVar("T", bound=type[Choosable])
-_registered: dict[str, dict[str, type[Choosable]]] = {STRATEGIES: {}, DATASETS: {}}
+T = TypeVar("T", bound=type[Plugin])
+_registered: dict[str, dict[str, type[Plugin]]] = {STRATEGIES: {}, DATASETS: {}}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Entry:
     """One line of the menu: a name with its class, or with the reason why it cannot be used."""
 
     name: str
-    cls: type[Choosable] | None
+    cls: type[Plugin] | None
     problem: str = ""
 
 
@@ -76,7 +76,7 @@ def find(group: str, spec: str) -> type[Any]:
     _import_quietly(f"{group}.{spec.replace('-', '_')}")
     if spec in _usable(group):
         return _registered[group][spec]
-    entries = {entry.name: entry for entry in menu(group)}
+    entries = {entry.name: entry for entry in available(group)}
     kind = _KINDS[group]
     if spec not in entries:
         hint = suggestion(spec, sorted(entries), cutoff=0.5)
@@ -87,13 +87,13 @@ def find(group: str, spec: str) -> type[Any]:
     return cls
 
 
-def address(cls: type) -> str:
+def import_path(cls: type) -> str:
     """Where another process finds the class: what `find` takes."""
     where = sys.modules[cls.__module__].__file__ if cls.__module__.startswith(_PLUGIN) else cls.__module__
     return f"{where}:{cls.__qualname__}"
 
 
-def menu(group: str) -> list[Entry]:
+def available(group: str) -> list[Entry]:
     """Everything that can be named, sorted by name. A broken plugin is listed with its reason."""
     entries: dict[str, Entry] = {}
     for module, problem in _import_folder(group).items():
@@ -124,17 +124,17 @@ def source_digest(cls: type) -> str | None:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
 
 
-def has_siblings(cls: type[Choosable]) -> bool:
+def has_siblings(cls: type[Plugin]) -> bool:
     """Whether other names come from the module of this class."""
     return sum(other.__module__ == cls.__module__ for other in _registered[cls.group].values()) > 1
 
 
-def _usable(group: str) -> dict[str, type[Choosable]]:
+def _usable(group: str) -> dict[str, type[Plugin]]:
     """What was registered, without the classes of a file whose import failed further down."""
     return {name: cls for name, cls in _registered[group].items() if cls.__module__ in sys.modules}
 
 
-def _from_path(group: str, spec: str) -> type[Choosable]:
+def _from_path(group: str, spec: str) -> type[Plugin]:
     where, _, class_name = spec.rpartition(":")
     try:
         module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)

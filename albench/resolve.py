@@ -62,9 +62,9 @@ def resolve(
     suited = by_section(data.defaults())
     sections = {name: suited[name] | user[name] for name in SECTIONS}
     protocol = build(Protocol, sections["protocol"], "protocol")
-    subjects = data.subjects()
-    persons = [data.person(subject) for subject in subjects]
-    split_volumes(subjects, persons, protocol.split, protocol.split_seed)  # refuses before the data are prepared
+    cases = data.cases()
+    patients = [data.patient(case) for case in cases]
+    split_volumes(cases, patients, protocol.split, protocol.split_seed)  # refuses before the data are prepared
     prepared = prepare(data, progress, workers)
     options = options_of(data)
     network = build(Network, sections["network"], "network")

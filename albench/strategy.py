@@ -56,7 +56,7 @@ class Round:
         pseudo: {id: (h, w) mask} from the last query, without what was bought since.
         previous: weights at the end of the last round; None in round 0.
         rng: the random stream of this round's query.
-        interval: distance of the slices of a subject that were labeled before round 0.
+        interval: distance of the slices of a case that were labeled before round 0.
     """
 
     index: int

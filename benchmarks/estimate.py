@@ -1,6 +1,6 @@
 """What is left of a suite takes: hours, disk and the time of day it ends, from a timed probe of every strategy.
 
-The probe is two rounds of two epochs on two subjects of the real data with the real network. What it took per slice is
+The probe is two rounds of two epochs on two cases of the real data with the real network. What it took per slice is
 carried over to the run: an epoch grows with the labeled slices and a third of the validation slices (they are not
 differentiated), the evaluation with the validation and test slices, a query with the unlabeled ones. How many epochs a
 training makes is not known before: the estimate is a range from `patience + 1` to `epochs`, or, where runs of the suite

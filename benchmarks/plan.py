@@ -16,7 +16,7 @@ from albench.data import split_volumes
 from albench.data.prepared import Progress
 from albench.errors import ConfigError, suggestion
 from albench.files import write_json
-from albench.pool import Pool, anchors
+from albench.pool import Pool, initial_slices
 from albench.registry import DATASETS, find
 from albench.resolve import Resolved, resolve
 from albench.runs.manifest import FORMAT, MANIFEST
@@ -70,9 +70,9 @@ class Amounts:
     def of(cls, resolved: Resolved) -> Amounts:
         """The amounts of a run."""
         protocol, prepared = resolved.config.protocol, resolved.prepared
-        split = split_volumes(prepared.subjects, prepared.persons, protocol.split, protocol.split_seed)
+        split = split_volumes(prepared.cases, prepared.patients, protocol.split, protocol.split_seed)
         train, val, test = (prepared.stack(part) for part in (split.train, split.val, split.test))
-        initial = resolved.strategy.initial(anchors(train, protocol.interval), Pool(train))
+        initial = resolved.strategy.initial(initial_slices(train, protocol.interval), Pool(train))
         return cls(len(train), len(val), len(test), len(initial))
 
 

@@ -33,7 +33,7 @@ class _Line:
         return (self.run.rounds - self.done) * sum(self.times) / len(self.times) if self.times else None
 
 
-class Board:
+class ProgressTable:
     """Keeps count of the runs of a suite and shows them.
 
     Args:
@@ -114,7 +114,7 @@ class Board:
         )
         return Group(table, counts)
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> ProgressTable:
         if self._console.is_terminal:
             self._live.start()
         return self

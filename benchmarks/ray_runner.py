@@ -26,7 +26,7 @@ from ray import tune
 from ray.exceptions import RayTaskError
 
 from albench.benchmarks.plan import PlannedRun
-from albench.benchmarks.progress import Board
+from albench.benchmarks.progress import ProgressTable
 from albench.benchmarks.storage import Place, open_storage
 from albench.benchmarks.trial import run_trial, sentence
 from albench.data.paths import cache_folder
@@ -121,7 +121,7 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
         yield Cluster(f", dashboard at http://{dashboard}" if dashboard else "", slots), taken
 
 
-def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: Board) -> None:
+def compute(runs: Sequence[PlannedRun], place: Place, options: Options, progress_table: ProgressTable) -> None:
     """Do the runs; one that fails is tried again, then left, and the others go on.
 
     Raises:
@@ -152,7 +152,7 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, board: B
             name=EXPERIMENT,
             storage_path=place.uri,
             failure_config=tune.FailureConfig(max_failures=options.retries),
-            callbacks=[_Watch(board, by_folder), *(_logger(name, place.suite) for name in options.loggers)],
+            callbacks=[_Watch(progress_table, by_folder), *(_logger(name, place.suite) for name in options.loggers)],
             verbose=0,
         ),
     )
@@ -237,27 +237,27 @@ def _fitting(node: Mapping[str, float], taken: Resources) -> int:
 
 
 class _Watch(tune.Callback):
-    """Passes on to the board what Tune says about trials."""
+    """Passes on to the progress_table what Tune says about trials."""
 
-    def __init__(self, board: Board, runs: Mapping[str, PlannedRun]) -> None:
-        self._board, self._runs = board, runs
+    def __init__(self, progress_table: ProgressTable, runs: Mapping[str, PlannedRun]) -> None:
+        self._table, self._runs = progress_table, runs
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._board.start(self._run(trial))
+        self._table.start(self._run(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: Record, **info: object
     ) -> None:
-        self._board.round(self._run(trial), result)
+        self._table.round(self._run(trial), result)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._board.finish(self._run(trial))
+        self._table.finish(self._run(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._board.again(self._run(trial), self._reason(trial))
+        self._table.again(self._run(trial), self._reason(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._board.fail(self._run(trial), self._reason(trial))
+        self._table.fail(self._run(trial), self._reason(trial))
 
     def __getstate__(self) -> dict[str, object]:
         """Nothing: Tune writes its callbacks to disk, to resume them itself, and a screen cannot be written."""

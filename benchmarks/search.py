@@ -1,4 +1,4 @@
-"""Search over the options of a strategy with Ray Tune, by what the validation subjects say.
+"""Search over the options of a strategy with Ray Tune, by what the validation cases say.
 
 Every sample is an ordinary run with records of its own, so a search that is started again goes on where it was.
 """
@@ -19,7 +19,7 @@ from ray.tune.search.sample import Domain
 from albench.benchmarks.ray_runner import EXPERIMENT, Resources, be_quiet
 from albench.config import build
 from albench.errors import ConfigError, suggestion
-from albench.loop import Execution, Silent, run
+from albench.loop import Execution, NullCallback, run
 from albench.registry import STRATEGIES, find
 from albench.resolve import resolve
 
@@ -53,7 +53,7 @@ class Search:
         """Where the values come from. Raises ConfigError if an option, a range or the metric is wrong."""
         if self.metric not in METRICS:
             hint = suggestion(self.metric, METRICS)
-            raise ConfigError(f"--metric must be of the validation subjects, got '{self.metric}': {hint}")
+            raise ConfigError(f"--metric must be of the validation cases, got '{self.metric}': {hint}")
         cls = find(STRATEGIES, self.strategy)
         return {name: _domain(cls, name, text) for name, text in self.space.items()}
 
@@ -93,7 +93,7 @@ def search(what: Search, out: Path, resources: Resources, parallel: int) -> list
         values = []
         for seed in what.seeds:
             ready = resolve(what.strategy, what.dataset, seed=seed, settings=settings)
-            store = run(ready.config, ready.strategy, ready.prepared, out, Execution(device), Silent())
+            store = run(ready.config, ready.strategy, ready.prepared, out, Execution(device), NullCallback())
             values += [record["val"][metric] for record in store.records]
         tune.report({"score": sum(values) / len(values)})
 

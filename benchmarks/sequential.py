@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from albench.benchmarks.plan import PlannedRun
-from albench.benchmarks.progress import Board
+from albench.benchmarks.progress import ProgressTable
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.trial import run_trial, sentence
 from albench.loop import Execution
 
 
 def compute_here(
-    runs: Sequence[PlannedRun], storage: Storage, execution: Execution, board: Board, *, retries: int
+    runs: Sequence[PlannedRun], storage: Storage, execution: Execution, progress_table: ProgressTable, *, retries: int
 ) -> None:
     """Do the runs; one that fails is tried again, then left, and the others go on.
 
@@ -21,11 +21,11 @@ def compute_here(
     """
     for run in runs:
         for attempt in range(retries + 1):
-            board.start(run)
+            progress_table.start(run)
             try:
-                run_trial(run, storage, execution, lambda record, run=run: board.round(run, record))
+                run_trial(run, storage, execution, lambda record, run=run: progress_table.round(run, record))
             except Exception as error:
-                (board.again if attempt < retries else board.fail)(run, sentence(error))
+                (progress_table.again if attempt < retries else progress_table.fail)(run, sentence(error))
             else:
-                board.finish(run)
+                progress_table.finish(run)
                 break

@@ -110,10 +110,10 @@ class Remote(Storage):
             return int(stream.read().count(b"\n"))
 
     def _copy_here(self, name: str) -> None:
-        from albench.files import replacing
+        from albench.files import atomic_write
 
         path = self.local / name
-        with self._files.open_input_stream(f"{self._root}/{name}") as stream, replacing(path) as file:
+        with self._files.open_input_stream(f"{self._root}/{name}") as stream, atomic_write(path) as file:
             shutil.copyfileobj(stream, file)
         self._known[name] = _stamp(path)
 

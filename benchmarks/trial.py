@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from albench.benchmarks.plan import PlannedRun, resolve_run
 from albench.benchmarks.storage import Storage
 from albench.errors import AlbenchError, DataError, StoreError
-from albench.loop import Execution, Silent, run
+from albench.loop import Execution, NullCallback, run
 from albench.runs.store import Record, run_folder, write_failure
 from albench.training.shared_round_zero import FOLDER as SHARED
 
 
 @dataclass(frozen=True)
-class Reporter(Silent):
+class Reporter(NullCallback):
     """A display that shows nothing and passes finished rounds on."""
 
     tell: Callable[[Record], None]

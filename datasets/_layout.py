@@ -21,8 +21,8 @@ class Layout:
     """What was found.
 
     Attributes:
-        volumes: files by subject, sorted by name.
-        persons: whose volume it is, where a listing says so.
+        volumes: files by case, sorted by name.
+        patients: whose volume it is, where a listing says so.
         declared: labels that the masks may hold; empty if nothing is declared.
         modalities: channels of an image, as declared.
         unlabeled: images of an official test set without labels.
@@ -32,7 +32,7 @@ class Layout:
     """
 
     volumes: Mapping[str, Files]
-    persons: Mapping[str, str] = field(default_factory=dict)
+    patients: Mapping[str, str] = field(default_factory=dict)
     declared: frozenset[int] = frozenset()
     modalities: int = 1
     unlabeled: int = 0
@@ -170,7 +170,7 @@ def _content(listing: Path, problems: list[Problem]) -> dict[str, object]:
 def _bad_listing(listing: Path) -> Problem:
     return Problem(
         str(listing),
-        f'\'{listing}\' must list its subjects under "training", each with "image" and "label": mend or remove it',
+        f'\'{listing}\' must list its cases under "training", each with "image" and "label": mend or remove it',
     )
 
 

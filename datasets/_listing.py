@@ -34,7 +34,7 @@ def read_listing(path: Path) -> Layout:
     if unknown:
         raise _refused(path, f"'{unknown[0]}' is not one of {', '.join((*_COLUMNS, *OPTIONS))}")
     volumes: dict[str, Files] = {}
-    persons: dict[str, str] = {}
+    patients: dict[str, str] = {}
     problems: list[Problem] = []
     names = _names(path, rows)
     for name, row in zip(names, rows, strict=True):
@@ -45,10 +45,10 @@ def read_listing(path: Path) -> Layout:
         problems += gone
         if not gone:
             volumes[name] = files
-            persons[name] = str(row.get("subject") or name)
+            patients[name] = str(row.get("subject") or name)
     return Layout(
         volumes=dict(sorted(volumes.items())),
-        persons=persons,
+        patients=patients,
         options=options,
         listings=(path,),
         problems=tuple(problems),

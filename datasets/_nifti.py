@@ -121,7 +121,7 @@ def inspect(volumes: Mapping[str, Files], reading: Reading, window: tuple[float,
             number, other = next(iter(counts.items()))
             yield Problem(
                 image,
-                f"all subjects must have the same number of channels, '{other}' has {number} and '{name}' "
+                f"all cases must have the same number of channels, '{other}' has {number} and '{name}' "
                 f"{len(volume.image)}: choose channels that all of them have",
             )
 

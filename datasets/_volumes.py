@@ -1,4 +1,4 @@
-"""What all datasets of NIfTI files share: from a layout of files and a way of reading to subjects and volumes."""
+"""What all datasets of NIfTI files share: from a layout of files and a way of reading to cases and volumes."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ class NiftiVolumes(Dataset):
     def _reading(self) -> Reading:
         """How they become volumes."""
 
-    def subjects(self) -> Sequence[str]:
+    def cases(self) -> Sequence[str]:
         """Names of the volumes, sorted."""
         return sorted(self._layout.checked().volumes)
 
-    def person(self, subject: str) -> str:
+    def patient(self, case: str) -> str:
         """Whose volume it is, where the names or a list say so."""
-        return self._layout.persons.get(subject, subject)
+        return self._layout.patients.get(case, case)
 
     def inputs(self) -> Sequence[Path]:
         """All images and masks, and the file that lists them."""
         volumes = self._layout.checked().volumes
-        files = [path for subject in self.subjects() for path in (*volumes[subject].images, volumes[subject].mask)]
+        files = [path for case in self.cases() for path in (*volumes[case].images, volumes[case].mask)]
         return [*files, *self._layout.listings]
 
-    def load(self, subject: str) -> Volume:
-        """Read the image and the mask of one subject."""
-        return load(self._layout.checked().volumes[subject], self._reading())
+    def load(self, case: str) -> Volume:
+        """Read the image and the mask of one case."""
+        return load(self._layout.checked().volumes[case], self._reading())
 
     def notes(self) -> Sequence[str]:
         """What is left out: images of a test set without labels, and files that no list names."""

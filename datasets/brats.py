@@ -1,14 +1,14 @@
 """Gliomas in MRI: the training data of BraTS [1] 2019, 2020, 2021 or 2023, which need a registration.
 
-One folder per subject, anywhere under `data.root`:
+One folder per case, anywhere under `data.root`:
 
     HGG/BraTS19_X_1/BraTS19_X_1_flair.nii.gz, _t1, _t1ce, _t2, _seg             2019, with LGG/ beside HGG/
     BraTS20_Training_001/BraTS20_Training_001_flair.nii.gz, ...                 2020, grades in name_mapping.csv
     BraTS2021_00000/BraTS2021_00000_flair.nii.gz, ...                           2021
     BraTS-GLI-00000-000/BraTS-GLI-00000-000-t2f.nii.gz, -t1n, -t1c, -t2w, -seg  2023
 
-Defaults are the STAR paper's [2]: FLAIR, 240 x 240 pixels, 50, 14 and 12 persons, every 10th slice first, then 100 per
-round, batches of 32. Its subjects are the 76 low-grade gliomas of 2019, `data.grade=LGG`; without it, 76 of all persons
+Defaults are the STAR paper's [2]: FLAIR, 240 x 240 pixels, 50, 14 and 12 patients, every 10th slice first, then 100 per
+round, batches of 32. Its cases are the 76 low-grade gliomas of 2019, `data.grade=LGG`; without it, 76 of all patients
 are dealt out. `protocol.split=[0.7,0.15,0.15]` uses all.
 
 Differences from the paper: its text says that the target is the tumor core, but its code makes foreground of every
@@ -55,7 +55,7 @@ class Brats(NiftiVolumes):
     """Gliomas in MRI: BraTS 2019, 2020, 2021 or 2023, with the protocol of the STAR paper.
 
     Attributes:
-        root: a folder with the folders of the subjects, at any depth; None looks for BraTS where downloads are put.
+        root: a folder with the folders of the cases, at any depth; None looks for BraTS where downloads are put.
         sequences: the MRI sequences that are the channels.
         target: what is foreground.
         grade: which gliomas. Only 2019 and 2020 tell.
@@ -88,7 +88,7 @@ class Brats(NiftiVolumes):
         return downloads_folder() / "BraTS" if self.root is None else Path(self.root)
 
     def _find(self) -> Layout:
-        folders = _subject_folders(self._root) if self._root.is_dir() else {}
+        folders = _case_folders(self._root) if self._root.is_dir() else {}
         if not folders:
             raise DataError(_registration(self._root))
         if self.grade != "any":
@@ -97,7 +97,7 @@ class Brats(NiftiVolumes):
             if not folders:
                 raise DataError(
                     f"data.grade must be told by folders LGG and HGG or by name_mapping.csv, '{self._root}' has no "
-                    f"{self.grade} subject: leave data.grade out to use all of them"
+                    f"{self.grade} case: leave data.grade out to use all of them"
                 )
         volumes: dict[str, Files] = {}
         problems: list[Problem] = []
@@ -107,8 +107,8 @@ class Brats(NiftiVolumes):
                 volumes[name] = Files(images, _mask(folder, name))
             except DataError as error:
                 problems.append(Problem(str(folder), str(error)))
-        persons = {name: _person(name) for name in volumes}
-        return Layout(volumes=volumes, persons=persons, problems=tuple(problems))
+        patients = {name: _patient(name) for name in volumes}
+        return Layout(volumes=volumes, patients=patients, problems=tuple(problems))
 
     def _reading(self) -> Reading:
         return Reading(axis=self.axis, labels=_LABELS[self.target], same_grid=self.mask_grid == "own")
@@ -117,13 +117,13 @@ class Brats(NiftiVolumes):
 def _registration(root: Path) -> str:
     return (
         f"BraTS must be asked for by yourself, '{root}' does not hold it: register at https://www.synapse.org/brats "
-        "and say with --data-root where the training data are, one folder per subject with files such as "
+        "and say with --data-root where the training data are, one folder per case with files such as "
         "BraTS19_X_1_flair.nii.gz and BraTS19_X_1_seg.nii.gz, or BraTS-GLI-00000-000-t2f.nii.gz and "
         "BraTS-GLI-00000-000-seg.nii.gz"
     )
 
 
-def _subject_folders(root: Path) -> dict[str, Path]:
+def _case_folders(root: Path) -> dict[str, Path]:
     """Every folder called BraTS... with NIfTI files named after it, by name."""
     names = sorted(path for path in root.rglob("BraTS*") if path.is_dir() and not path.name.startswith("."))
     return {path.name: path for path in names if any(path.glob(f"{path.name}[_-]*.nii*"))}
@@ -136,17 +136,17 @@ def _file(folder: Path, name: str, endings: tuple[str, ...]) -> Path:
             if path.is_file():
                 return path
     wanted = " or ".join(f"{name}{ending}.nii.gz" for ending in endings)
-    raise DataError(f"'{folder}' must hold {wanted}, it does not: fetch the subject again or remove its folder")
+    raise DataError(f"'{folder}' must hold {wanted}, it does not: fetch the case again or remove its folder")
 
 
 def _mask(folder: Path, name: str) -> Path:
-    """The file _seg; one subject of 2020 has the mask of another name, which holds `Segm`."""
+    """The file _seg; one case of 2020 has the mask of another name, which holds `Segm`."""
     others = sorted(path for path in folder.glob("*Segm*") if path.name.endswith(SUFFIXES))
     return others[0] if len(others) == 1 else _file(folder, name, _MASK)
 
 
 def _grades(root: Path, folders: Mapping[str, Path]) -> dict[str, str]:
-    """LGG or HGG, from the folder above a subject or from name_mapping.csv."""
+    """LGG or HGG, from the folder above a case or from name_mapping.csv."""
     grades = {name: folder.parent.name for name, folder in folders.items() if folder.parent.name in ("LGG", "HGG")}
     for table in sorted(root.rglob("name_mapping.csv")):
         with table.open(newline="") as file:
@@ -155,7 +155,7 @@ def _grades(root: Path, folders: Mapping[str, Path]) -> dict[str, str]:
     return grades
 
 
-def _person(name: str) -> str:
+def _patient(name: str) -> str:
     """Names of 2019 and 2023 end in the number of the visit."""
     visit = re.fullmatch(r"(BraTS19_.+)_\d+|(BraTS-[A-Za-z]+-\d+)-\d+", name)
     return (visit[1] or visit[2]) if visit else name

@@ -1,8 +1,8 @@
 """Your own NIfTI volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, or a list of files.
 
 `imagesTr/` with `labelsTr/`, or `images/` with `masks/`, are paired by `dataset.json` or, without it, by file name. A
-CSV or YAML file may list image, mask and subject instead, and set axis, labels, window, size and channels; volumes of
-one subject then stay in one part of the split.
+CSV or YAML file may list image, mask and case instead, and set axis, labels, window, size and channels; volumes of
+one case then stay in one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.

@@ -1,7 +1,7 @@
 """A generated set: volumes with one smooth organ among look-alikes, made from a seed in seconds, no download.
 
 The organ's cross-section turns, bends and changes shape from slice to slice; its size and contrast differ between
-subjects. Look-alikes have the same brightness but no dark core. A bias field, texture, blur and noise cover all, and
+cases. Look-alikes have the same brightness but no dark core. A bias field, texture, blur and noise cover all, and
 some slices at both ends hold nothing. It is made to be learned slowly, so that labels keep paying off.
 """
 
@@ -28,12 +28,12 @@ class Phantom(Dataset):
     """Generated volumes.
 
     Attributes:
-        count: number of subjects.
-        depth: slices of a subject, give or take a quarter.
+        count: number of cases.
+        depth: slices of a case, give or take a quarter.
         side: height and width in pixels.
         seed: seed of the volumes; not the seed of a run.
         noise: standard deviation of the noise, in units of the organ's mean contrast.
-        lookalikes: largest number of look-alikes in a subject; the smallest is half of it.
+        lookalikes: largest number of look-alikes in a case; the smallest is half of it.
     """
 
     count: PositiveInt = 24
@@ -43,13 +43,13 @@ class Phantom(Dataset):
     noise: NonNegativeFloat = 0.3
     lookalikes: NonNegativeInt = 8
 
-    def subjects(self) -> Sequence[str]:
+    def cases(self) -> Sequence[str]:
         """phantom-000, phantom-001, ..."""
         return [f"phantom-{index:03d}" for index in range(self.count)]
 
-    def load(self, subject: str) -> Volume:
-        """Generate one subject."""
-        rng = np.random.default_rng([self.seed, int(subject.removeprefix("phantom-"))])
+    def load(self, case: str) -> Volume:
+        """Generate one case."""
+        rng = np.random.default_rng([self.seed, int(case.removeprefix("phantom-"))])
         depth = int(rng.integers(3 * self.depth // 4, 5 * self.depth // 4 + 1))
         shape = (depth, self.side, self.side)
         z, y, x = np.meshgrid(*[np.linspace(-1, 1, side) for side in shape], indexing="ij")

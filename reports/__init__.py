@@ -1,5 +1,5 @@
 """Tables and figures computed from the records of runs. `load` gives every number as a DataFrame."""
 
-from albench.reports.results import Study, load
+from albench.reports.results import Results, load
 
-__all__ = ["Study", "load"]
+__all__ = ["Results", "load"]

@@ -8,26 +8,26 @@ from collections.abc import Iterable, Sequence
 from albench.reports.collection import Collection
 from albench.reports.costs import initial_slices
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.runs import Problem, Run
 
 
-def measured(study: Study, group: Group) -> list[str]:
-    """Metric, subjects, seeds and reference."""
-    metric, run = study.metric, group.some_run
-    subjects = len(run.split["test" if metric.part == "test" else "val"])
+def measured(results: Results, group: Group) -> list[str]:
+    """Metric, cases, seeds and reference."""
+    metric, run = results.metric, group.some_run
+    cases = len(run.split["test" if metric.part == "test" else "val"])
     seeds = {label: sorted(own.seed for own in runs) for label, runs in group.methods.items()}
-    sentences = [f"{_capital(metric.axis)} on {_count(subjects, f'{metric.part} subject')}, {_over(seeds)}."]
+    sentences = [f"{_capital(metric.axis)} on {_count(cases, f'{metric.part} case')}, {_over(seeds)}."]
     if group.incomplete:
         sentences.append(f"Not ranked, for want of seeds that most have: {', '.join(group.incomplete)}.")
     if not metric.higher:
         sentences.append("Lower is better.")
-    return [*sentences, _reference(study, group)]
+    return [*sentences, _reference(results, group)]
 
 
-def provenance(study: Study, group: Group) -> list[str]:
+def provenance(results: Results, group: Group) -> list[str]:
     """Where the numbers come from, and what was mixed."""
-    collection = study.collection
+    collection = results.collection
     planned = f"Suite {collection.name} ({collection.digest})" if collection.digest else f"Runs in {collection.name}"
     versions = ", ".join(versions_of(group.runs))
     return [f"{planned}; {versions}; computed on {', '.join(devices_of(group.runs))}.", *warnings(group)]
@@ -85,16 +85,16 @@ def _over(seeds: dict[str, list[int]]) -> str:
     )
 
 
-def _reference(study: Study, group: Group) -> str:
+def _reference(results: Results, group: Group) -> str:
     value, sd = group.supervised
     if not group.reference:
         return "There is no run of the supervised reference, so S% is not known."
     if math.isnan(value):
         return "The supervised reference has no value of this metric, so S% is not known."
-    spread = f" ± {study.metric.text(sd)}" if len(group.reference) > 1 else ""
+    spread = f" ± {results.metric.text(sd)}" if len(group.reference) > 1 else ""
     whose = f", from {group.borrowed}" if group.borrowed else ""
     seeds = seeds_in_words(sorted(run.seed for run in group.reference))
-    return f"Supervised reference: {study.metric.text(value)}{spread}, all slices labeled, {seeds}{whose}."
+    return f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {seeds}{whose}."
 
 
 def _named(problems: Iterable[Problem]) -> str:

@@ -1,4 +1,4 @@
-"""Another folder of runs beside the first: its methods get names of their own, and only equal protocols are joined."""
+"""Another folder of runs beside the first: its methods get names of their own, and only equal protocols are combine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from albench.reports.protocol import differences, protocol_digest
 from albench.reports.runs import REFERENCE, Problem, Run
 
 
-def joined(ours: Collection, theirs: Collection, place: Path) -> Collection:
+def combine(ours: Collection, theirs: Collection, place: Path) -> Collection:
     """Our collection with their runs as methods of their own, such as `star (OTHER)`.
 
     A run whose protocol is that of none of our groups becomes a problem, and so does a supervised reference, because

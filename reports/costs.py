@@ -1,6 +1,6 @@
 """What labels cost an annotator, beyond their number, and what computing cost.
 
-Slices and subjects are counted in the log of queries; foreground pixels and outlines of bought slices were measured by
+Slices and cases are counted in the log of queries; foreground pixels and outlines of bought slices were measured by
 the oracle when it sold them. Runs of a version that did not measure them have NaN there.
 """
 
@@ -22,7 +22,7 @@ AXES: Mapping[str, str] = {
     "nonempty": "labeled slices with foreground",
     "foreground": "foreground drawn [pixels]",
     "contour": "outlines drawn [pixels]",
-    "subjects": "subjects touched",
+    "cases": "cases touched",
 }
 """Axes of cost, and what they are called with their unit."""
 
@@ -31,19 +31,19 @@ PHASES = ("fit", "evaluate", "query")
 
 def annotation(run: Run, axis: str) -> NDArray[np.float64]:
     """(r,) what all labels of each round's training cost, on one axis."""
-    if axis in ("slices", "subjects"):
+    if axis in ("slices", "cases"):
         counted = _log_of(run.folder, len(run.records), tuple(name for name, _ in initial_slices(run)))
-        return np.array([names if axis == "subjects" else slices for slices, names in counted], dtype=float)
+        return np.array([names if axis == "cases" else slices for slices, names in counted], dtype=float)
     return np.array([record.get("effort", {}).get(axis, np.nan) for record in run.records], dtype=float)
 
 
 def initial_slices(run: Run) -> list[tuple[str, int]]:
-    """(subject, position) of what was labeled before round 0."""
-    return [(named["subject"], int(named["position"])) for named in run.split["initial"]]
+    """(case, position) of what was labeled before round 0."""
+    return [(named["case"], int(named["position"])) for named in run.split["initial"]]
 
 
 def asked_slices(run: Run, index: int) -> list[tuple[str, int]]:
-    """(subject, position) of what was asked for after the training of a round. Raises StoreError if it is damaged."""
+    """(case, position) of what was asked for after the training of a round. Raises StoreError if it is damaged."""
     return list(_asked(run.folder, index))
 
 
@@ -76,14 +76,14 @@ def _list(value: object) -> list[dict[str, float]]:
 
 @cache
 def _log_of(folder: Path, rounds: int, initial: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Slices and subjects labeled in each round's training."""
-    count, subjects, log = len(initial), set(initial), []
+    """Slices and cases labeled in each round's training."""
+    count, cases, log = len(initial), set(initial), []
     for index in range(rounds):
-        log.append((count, len(subjects)))
+        log.append((count, len(cases)))
         if index < rounds - 1:
             asked = _asked(folder, index)
             count += len(asked)
-            subjects |= {name for name, _ in asked}
+            cases |= {name for name, _ in asked}
     return log
 
 
@@ -92,6 +92,6 @@ def _asked(folder: Path, index: int) -> tuple[tuple[str, int], ...]:
     path = folder / "rounds" / f"{index:02d}" / "query.json"
     try:
         slices = json.loads(path.read_text())["slices"]
-        return tuple((named["subject"], int(named["position"])) for named in slices)
+        return tuple((named["case"], int(named["position"])) for named in slices)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"'{path}' must be of a finished round, it is missing or damaged: remove the run") from error

@@ -14,13 +14,13 @@ class Metric:
     """One metric of the records.
 
     Attributes:
-        name: as in scores.csv; `val_...` is taken on the validation subjects.
+        name: as in scores.csv; `val_...` is taken on the validation cases.
         title: as in a caption.
         unit: of the values; empty for shares.
         higher: whether a higher value is better.
         decimals: printed.
         margin: how far below the reference still counts as almost there.
-        part: whose subjects it is taken on.
+        part: whose cases it is taken on.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Metric:
     @property
     def axis(self) -> str:
         """The label of an axis, with its unit."""
-        where = "" if self.part == "test" else " on validation subjects"
+        where = "" if self.part == "test" else " on validation cases"
         return f"{self.title}{where}" + (f" [{self.unit}]" if self.unit else "")
 
     @property
@@ -59,7 +59,7 @@ _METRICS: Mapping[str, Metric] = {
         Metric("dice_foreground", "Dice of slices with foreground"),
         Metric("dice_volume", "volume Dice"),
         Metric("hd95", "95th percentile Hausdorff distance", "mm", higher=False, decimals=2, margin=1.0),
-        Metric("blank_false_positive", "share of empty slices with a prediction", higher=False),
+        Metric("empty_slice_fpr", "share of empty slices with a prediction", higher=False),
     )
 }
 

@@ -18,7 +18,7 @@ from albench.reports.figures.figures import draw
 from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.group import Group
 from albench.reports.protocol import protocol_digest
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.reports.summary import summarize
 from albench.reports.tables.table import Table
@@ -42,26 +42,26 @@ class Picture:
     part: float
 
 
-def write_page(study: Study, tables: Sequence[Table], out: Path) -> Path:
+def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
     """Write index.html, and beside it every figure as PDF and PNG in figures/."""
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
     pictures = []
-    for drawing in draw(study):
+    for drawing in draw(results):
         write_drawing(drawing, folder)
         svg = Markup(as_svg(drawing))  # matplotlib has escaped its text
         pictures.append(Picture(drawing, svg, float(drawing.figure.get_figwidth()) / WIDTH))
     page = _environment().get_template("page.html.jinja")
     text = page.render(
-        study=study,
+        results=results,
         version=version("albench"),
-        summaries={group.name: summarize(study, group).sentences for group in study.groups},
-        warnings={group.name: warnings(group) for group in study.groups},
-        left_out=left_out(study.collection),
+        summaries={group.name: summarize(results, group).sentences for group in results.groups},
+        warnings={group.name: warnings(group) for group in results.groups},
+        left_out=left_out(results.collection),
         tables=tables,
         pictures=pictures,
-        provenance={group.name: dict(_provenance(group)) for group in study.groups},
-        runs={group.name: _runs(study, group) for group in study.groups},
+        provenance={group.name: dict(_provenance(group)) for group in results.groups},
+        runs={group.name: _runs(results, group) for group in results.groups},
         metrics=list(_METRICS),
     )
     path = out / "index.html"
@@ -92,7 +92,7 @@ def _provenance(group: Group) -> Iterator[tuple[str, str]]:
     yield "protocol digest", protocol_digest(config)
     yield "data", f"{config['title']}, key {config['data_key']}"
     parts = ", ".join(f"{len(run.split[part])} {part}" for part in ("train", "val", "test"))
-    yield "subjects", parts
+    yield "cases", parts
     yield "hardware", ", ".join(devices_of(group.runs))
     yield "versions", ", ".join(versions_of(group.runs))
     commits = sorted({str(own.environment["commit"]) for own in group.runs if own.environment.get("commit")})
@@ -106,9 +106,9 @@ def _settings(section: Mapping[str, object]) -> str:
     return ", ".join(f"{key} = {json.dumps(value)}" for key, value in flat.items())
 
 
-def _runs(study: Study, group: Group) -> list[Record]:
+def _runs(results: Results, group: Group) -> list[Record]:
     """What the page shows of every run."""
-    return [_run(study, label, run) for label, run in _with_reference(group)]
+    return [_run(results, label, run) for label, run in _with_reference(group)]
 
 
 def _with_reference(group: Group) -> Iterator[tuple[str, Run]]:
@@ -118,7 +118,7 @@ def _with_reference(group: Group) -> Iterator[tuple[str, Run]]:
         yield from ((run.label, run) for run in group.reference)
 
 
-def _run(study: Study, label: str, run: Run) -> Record:
+def _run(results: Results, label: str, run: Run) -> Record:
     total = sum(seconds(run, phase) for phase in PHASES)
     rounds = [
         [
@@ -132,18 +132,18 @@ def _run(study: Study, label: str, run: Run) -> Record:
         ]
         for index, record in enumerate(run.records)
     ]
-    subjects = [
+    cases = [
         [name, *(_number(values.get(metric), decimals) for metric, decimals in _METRICS.items())]
-        for name, values in run.records[-1]["subjects"].items()
+        for name, values in run.records[-1]["cases"].items()
     ]
     return {
         "label": label,
         "seed": run.seed,
         "folder": run.folder.name,
-        "value": study.metric.text(study.metric.of(run.records[-1])),
+        "value": results.metric.text(results.metric.of(run.records[-1])),
         "options": _settings(run.config["strategy"]["options"]) or "none",
         "rounds": rounds,
-        "subjects": subjects,
+        "cases": cases,
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from albench.errors import ConfigError, StoreError
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.tables.costs import cost_table
 from albench.reports.tables.efficiency import efficiency_table
 from albench.reports.tables.paper import ablation_table, main_table
@@ -20,11 +20,11 @@ Format = Literal["latex", "markdown", "csv", "html", "all"]
 FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv", "html", "all")
 
 
-def write(study: Study, out: Path, wanted: Format = "all") -> list[Path]:
-    """Write the report of a study.
+def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
+    """Write the report of a results.
 
     Args:
-        study: see `albench.reports.load`.
+        results: see `albench.reports.load`.
         out: its folder, made if needed; files of the same name are replaced.
         wanted: `all`, or one format of the tables; `html` is the page with its figures.
 
@@ -36,10 +36,10 @@ def write(study: Study, out: Path, wanted: Format = "all") -> list[Path]:
     """
     if wanted not in FORMATS:
         raise ConfigError(f"--format must be one of {', '.join(FORMATS)}, got '{wanted}'")
-    tables = list(all_tables(study))
+    tables = list(all_tables(results))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return list(_write(study, tables, out, wanted))
+        return list(_write(results, tables, out, wanted))
     except OSError as error:
         raise StoreError(
             f"a report must be written to a folder, the system says '{error.strerror}' of '{error.filename}': choose "
@@ -47,36 +47,36 @@ def write(study: Study, out: Path, wanted: Format = "all") -> list[Path]:
         ) from error
 
 
-def all_tables(study: Study) -> Iterator[Table]:
-    """Every table of a study."""
-    for group in study.groups:
-        ablation = ablation_table(study, group)
+def all_tables(results: Results) -> Iterator[Table]:
+    """Every table of a results."""
+    for group in results.groups:
+        ablation = ablation_table(results, group)
         if ablation is None or len(ablation.rows) < len(group.methods):
-            yield main_table(study, group)
+            yield main_table(results, group)
         if ablation is not None:
             yield ablation
-        yield efficiency_table(study, group)
+        yield efficiency_table(results, group)
         for kind in ("baseline", "best rival"):
-            differences = difference_table(study, group, kind)
+            differences = difference_table(results, group, kind)
             if differences is not None:
                 yield differences
-        yield cost_table(study, group)
-    ranks = rank_table(study)
+        yield cost_table(results, group)
+    ranks = rank_table(results)
     if ranks is not None:
         yield ranks
-    printed = {protocol.title for group in study.groups if (protocol := paper_protocol(study, group))}
+    printed = {protocol.title for group in results.groups if (protocol := paper_protocol(results, group))}
     for title in sorted(printed):
         yield printed_table1(title)
     if "BraTS" in printed:
         yield printed_table2()
 
 
-def _write(study: Study, tables: list[Table], out: Path, wanted: Format) -> Iterator[Path]:
+def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> Iterator[Path]:
     if wanted in ("latex", "all"):
         folder = _made(out / "latex")
         for table in tables:
             (folder / f"{table.name}.tex").write_text(as_latex(table))
-        yield _written(folder / "tables.tex", as_latex_document(study.collection.name, tables))
+        yield _written(folder / "tables.tex", as_latex_document(results.collection.name, tables))
     if wanted in ("markdown", "all"):
         yield _written(out / "tables.md", "\n".join(map(as_markdown, tables)))
     if wanted in ("csv", "all"):
@@ -84,11 +84,11 @@ def _write(study: Study, tables: list[Table], out: Path, wanted: Format) -> Iter
         for table in tables:
             (folder / f"{table.name}.csv").write_text(as_csv(table))
         numbers = {
-            "curves": study.curves(),
-            "efficiency": study.efficiency(),
-            "differences": study.differences(),
-            "ranks": study.ranks(),
-            "costs": study.costs(),
+            "curves": results.curves(),
+            "efficiency": results.efficiency(),
+            "differences": results.differences(),
+            "ranks": results.ranks(),
+            "costs": results.costs(),
         }
         for name, frame in numbers.items():
             frame.to_csv(folder / f"numbers-{name}.csv", index=False)
@@ -96,7 +96,7 @@ def _write(study: Study, tables: list[Table], out: Path, wanted: Format) -> Iter
     if wanted in ("html", "all"):
         from albench.reports.page import write_page
 
-        yield write_page(study, tables, out)
+        yield write_page(results, tables, out)
 
 
 def _made(folder: Path) -> Path:

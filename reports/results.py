@@ -1,4 +1,4 @@
-"""A study: the comparable runs of a folder, and every number about them as a DataFrame, for notebooks and reports."""
+"""A results: the comparable runs of a folder, and every number about them as a DataFrame, for notebooks and reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from albench.errors import ConfigError, StoreError
 from albench.reports.collection import Collection, collect
-from albench.reports.compare import joined
+from albench.reports.compare import combine
 from albench.reports.costs import AXES, PHASES, annotation, seconds, steps
 from albench.reports.curve_numbers import numbers
 from albench.reports.differences import differences
@@ -23,7 +23,7 @@ from albench.reports.tables.table import slug
 
 
 @dataclass(frozen=True)
-class Study:
+class Results:
     """Runs that were read once, and what follows from them.
 
     Attributes:
@@ -146,7 +146,7 @@ def load(
     baseline: str | None = None,
     margin: float | None = None,
     compare: Path | str | None = None,
-) -> Study:
+) -> Results:
     """Read the runs of a folder.
 
     Args:
@@ -165,7 +165,7 @@ def load(
         raise ConfigError(f"--margin must be at least 0, got {margin}: it is how far below the reference is enough")
     collection = only_comparable(collect(folder))
     if compare is not None:
-        collection = joined(collection, only_comparable(collect(Path(compare))), Path(compare))
+        collection = combine(collection, only_comparable(collect(Path(compare))), Path(compare))
     groups = groups_of(collection, chosen)
     if not groups:
         raise StoreError(_nothing(folder, collection))
@@ -174,7 +174,9 @@ def load(
     _check_names(labels)
     if baseline not in (None, *labels):
         raise ConfigError(f"--baseline must be one of {', '.join(labels)}, got '{baseline}'")
-    return Study(folder, collection, chosen, baseline or "random", chosen.margin if margin is None else margin, groups)
+    return Results(
+        folder, collection, chosen, baseline or "random", chosen.margin if margin is None else margin, groups
+    )
 
 
 def _check_names(names: list[str]) -> None:

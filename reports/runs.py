@@ -21,7 +21,7 @@ class Run:
         label: the method's name in tables.
         group: what it is compared within.
         records: one per round, in order.
-        split: subjects of each part, and the initial slices.
+        split: cases of each part, and the initial slices.
         environment: versions and hardware.
     """
 

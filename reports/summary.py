@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 
 _LEVEL = 0.05
 
@@ -36,18 +36,18 @@ class Summary:
         return [part for part in (self.lead, self.certainty, self.baseline, self.reference) if part]
 
 
-def summarize(study: Study, group: Group) -> Summary:
+def summarize(results: Results, group: Group) -> Summary:
     """The summary of a group."""
-    numbers = study.efficiency()
+    numbers = results.efficiency()
     numbers = numbers[numbers["group"] == group.name].set_index("label")
-    lead, certainty = _lead(study, group, numbers)
+    lead, certainty = _lead(results, group, numbers)
     if group.incomplete:
         lead += f" Not ranked, for want of seeds that most have: {', '.join(group.incomplete)}."
-    return Summary(lead, certainty, _baseline(study, group), _reference(study, group, numbers))
+    return Summary(lead, certainty, _baseline(results, group), _reference(results, group, numbers))
 
 
-def _lead(study: Study, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
-    metric = study.metric
+def _lead(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
+    metric = results.metric
     ranked = group.ranking
     if not ranked:
         return f"No method on {group.name} has a value of {metric.title} in every round.", ""
@@ -56,7 +56,7 @@ def _lead(study: Study, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
     if len(ranked) == 1:
         return f"{first} is the only method on {group.name}, with {area}.", "Alone it is compared with nothing."
     second = ranked[1]
-    row = _pair(study, group, first, second)
+    row = _pair(results, group, first, second)
     if row is None or row["seeds"] == 0:
         behind = f"{second} has {metric.text(numbers.loc[second, 'aubc'])}"
         return f"{first} has the best mean, {area}; {behind}.", "They share no seed, so this may be chance."
@@ -66,12 +66,12 @@ def _lead(study: Study, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
         shared = "one seed" if row["seeds"] == 1 else f"{int(row['seeds'])} seeds"
         gain = f"its gain is {row['gain']:+.4f}{unit}{interval}"
         common = f"over the {shared} that it shares with {second} it is not ahead: {gain}"
-        return f"{first} has the best mean, {area}, but {common}.", _certainty(study, group, row)
+        return f"{first} has the best mean, {area}, but {common}.", _certainty(results, group, row)
     lead = f"{first} leads with {area}, ahead of {second} by {row['gain']:.4f}{unit}{interval}."
-    return lead, _certainty(study, group, row)
+    return lead, _certainty(results, group, row)
 
 
-def _certainty(study: Study, group: Group, row: pd.Series) -> str:
+def _certainty(results: Results, group: Group, row: pd.Series) -> str:
     n = int(row["seeds"])
     if n == 1:
         return "How sure: not at all. With one seed this may be chance, and nothing can be tested."
@@ -83,15 +83,15 @@ def _certainty(study: Study, group: Group, row: pd.Series) -> str:
     p = f"sign-flip test p = {row['flip']:.3g}, and with {n} seeds it cannot be below {row['least']:.3g}"
     if math.isnan(row["flip"]):
         p = f"{n} seeds are too many for the exact sign-flip test"
-    ranks = study.ranks()
+    ranks = results.ranks()
     ranks = ranks[(ranks["group"] == group.name) & (ranks["seeds"] > 1)]
     leaders = list(ranks[ranks["may_be_first"]]["label"])
     stable = f"; leaving out any one seed, the best mean rank goes to {_or(leaders)}" if leaders else ""
     return f"How sure: {doubt}; {p}{stable}."
 
 
-def _baseline(study: Study, group: Group) -> str:
-    found = study.differences()
+def _baseline(results: Results, group: Group) -> str:
+    found = results.differences()
     if found.empty:
         return ""
     found = found[(found["group"] == group.name) & (found["kind"] == "baseline")]
@@ -104,20 +104,20 @@ def _baseline(study: Study, group: Group) -> str:
     better, worse = list(sure[sure["gain"] > 0]["label"]), list(sure[sure["gain"] < 0]["label"])
     test = "paired t test after Holm's correction, p < 0.05"
     if not better and not worse:
-        return f"No method can be told apart from {study.baseline} ({test}).{without}"
+        return f"No method can be told apart from {results.baseline} ({test}).{without}"
     parts = [f"better: {', '.join(better)}"] * bool(better) + [f"worse: {', '.join(worse)}"] * bool(worse)
     others = len(found) - len(sure)
     rest = f"; the other {others} cannot be told apart from it" if others else ""
-    return f"Compared with {study.baseline}, {'; '.join(parts)} ({test}){rest}.{without}"
+    return f"Compared with {results.baseline}, {'; '.join(parts)} ({test}){rest}.{without}"
 
 
-def _reference(study: Study, group: Group, numbers: pd.DataFrame) -> str:
+def _reference(results: Results, group: Group, numbers: pd.DataFrame) -> str:
     value, _ = group.supervised
     if math.isnan(value) and group.reference:
         return "The supervised reference has no value of this metric, so it is not known how many labels would do."
     if math.isnan(value):
         return "There is no supervised reference, so it is not known how many labels would do."
-    what = f"the supervised reference ({study.metric.text(value)} {study.metric.unit}".rstrip() + ")"
+    what = f"the supervised reference ({results.metric.text(value)} {results.metric.unit}".rstrip() + ")"
     numbers = numbers.loc[group.complete]
     reached = numbers[numbers["reach"].map(math.isfinite)].sort_values("reach", kind="stable")
     if reached.empty:
@@ -130,8 +130,8 @@ def _reference(study: Study, group: Group, numbers: pd.DataFrame) -> str:
     return f"On average over seeds {what} is reached by {', '.join(parts)}."
 
 
-def _pair(study: Study, group: Group, first: str, second: str) -> pd.Series | None:
-    found = study.differences()
+def _pair(results: Results, group: Group, first: str, second: str) -> pd.Series | None:
+    found = results.differences()
     if found.empty:
         return None
     mask = (found["group"] == group.name) & (found["label"] == first) & (found["rival"] == second)

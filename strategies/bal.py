@@ -27,10 +27,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from albench.acquisition import cosine, highest, mutual_information, quantize, representative, variance
+from albench.acquisition import cosine, mutual_information, quantize, representative, top_k, variance
 from albench.errors import StrategyError
 from albench.strategy import Ids, Pool, Query, Round, Strategy, register
-from albench.training.learner import chunks
+from albench.training.learner import batched
 
 _BATCH = 64  # slices whose images are held at once
 
@@ -68,7 +68,7 @@ class BAL(Strategy):
         uncertainty = ctx.score_mc(self.passes, _variance, self._mean_above_threshold)
         size = max(self.candidates or 10 * ctx.budget, ctx.budget)
         # among equals the candidate with the lower id comes first, in every step
-        candidates = np.sort(highest(uncertainty, pool.unlabeled, size))
+        candidates = np.sort(top_k(uncertainty, pool.unlabeled, size))
         images = self._images(pool, candidates).to(ctx.learner.device)
         unit, levels = _unit(images), quantize(images, self.bins)
 
@@ -93,7 +93,7 @@ class BAL(Strategy):
         """(count, n) similarities of candidates to slices, written in place: there is one copy of them."""
         found = torch.empty(count, len(ids), dtype=dtype, device=ctx.learner.device)
         start = 0
-        for part in chunks(ids, _BATCH):
+        for part in batched(ids, _BATCH):
             images = self._images(ctx.pool, part).to(ctx.learner.device)
             found[:, start : start + len(part)] = alike(images)
             start += len(part)

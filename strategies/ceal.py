@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from albench.acquisition import binary_entropy, foreground, highest, margin, mean_over_valid
+from albench.acquisition import binarize, binary_entropy, margin, mean_over_valid, top_k
 from albench.masks import PackedMasks
 from albench.strategy import Ids, Mask, PixelScoring, Query, Round, register
 
@@ -70,7 +70,7 @@ class CEAL(PixelScoring):
                 rows = np.searchsorted(unlabeled, ids)
                 scores[rows] = self.aggregate(self.uncertainty(probs), valid).double().cpu().numpy()
                 entropies[rows] = mean_over_valid(binary_entropy(probs), valid).double().cpu().numpy()
-                yield ids, foreground(probs, valid)
+                yield ids, binarize(probs, valid)
 
         predicted = PackedMasks.collect(unlabeled, ctx.pool.slices.shape[1:], masks())
         query = Query.highest(scores, ctx)
@@ -83,7 +83,7 @@ class CEAL(PixelScoring):
             order = entropies
             eligible = eligible & (order < self.threshold_at(ctx.index))
         count = ctx.budget if self.pseudo is None else self.pseudo
-        certain = highest(-order[eligible], unlabeled[eligible], count)
+        certain = top_k(-order[eligible], unlabeled[eligible], count)
         return Query(query.ids, pseudo=predicted.only(certain.tolist()), scores=query.scores)
 
     def threshold_at(self, round_index: int) -> float:

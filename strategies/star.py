@@ -1,6 +1,6 @@
 """STAR [1]: spread labels from labeled slices to their neighbors by attention, and ask for the least similar slices.
 
-A subject is cut into groups of j + 1 slices, from one initially labeled slice to the next. A round has two stages: the
+A case is cut into groups of j + 1 slices, from one initially labeled slice to the next. A round has two stages: the
 supervised training that all strategies share, whose network is tested; then training on pairs of neighboring labeled
 slices, in which a second encoder remembers one slice with its mask and attention passes that on to the other. The
 network then segments every unlabeled slice from the labeled slices of its group. The slices whose features are least
@@ -39,7 +39,7 @@ Differences from the paper:
   whose attention is trained already. Without that, value heads with random weights are learned too slowly: they start
   as the identity instead (`value_init=random` for the other).
 - Padding is neither attended to nor compared.
-- While no subject has two labeled slices there are no pairs, and slices are segmented without attention.
+- While no case has two labeled slices there are no pairs, and slices are segmented without attention.
 - Without attention there is no trained encoder of labeled slices; Eq. 4 then compares features of the other encoder,
   which does not see the mask.
 
@@ -57,12 +57,12 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from albench.acquisition import Scores, binary_entropy, foreground
+from albench.acquisition import Scores, binarize, binary_entropy
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask, PackedMasks
 from albench.pool import Pool
 from albench.strategies._star.figures import attention_arrays, histogram
-from albench.strategies._star.groups import Direction, apart, fixed_groups, neighbors, turns, windows
+from albench.strategies._star.groups import Direction, fixed_groups, neighbors, pairs_at_stride, rank_in_group, windows
 from albench.strategies._star.network import StarNetwork
 from albench.strategies._star.propagation import Aggregation, Propagation, Rules, propagate
 from albench.strategies._star.similarity import SIMILARITIES, Similarity
@@ -216,10 +216,10 @@ class Star(Strategy):
         return memory, unlabeled
 
     def _groups(self, pool: Pool, memory: Mapping[int, Mask], interval: int) -> list[list[Ids]]:
-        """Of each subject the ids in each of its groups."""
+        """Of each case the ids in each of its groups."""
         groups = []
-        for subject in range(len(pool.slices.subjects)):
-            ids = pool.slices.of(subject)
+        for case in range(len(pool.slices.cases)):
+            ids = pool.slices.of(case)
             if self.grouping == "fixed":
                 found = fixed_groups(len(ids), interval)
             else:
@@ -230,13 +230,13 @@ class Star(Strategy):
     def _second_stage(self, ctx: Round, network: StarNetwork, memory: Mapping[int, Mask]) -> Ids:
         """Train on pairs of closest labeled slices; the pairs. Without any there is nothing to train on."""
         learner, slices, val = ctx.learner, ctx.pool.slices, ctx.learner.validation
-        pairs = neighbors(np.array(sorted(memory), dtype=np.int64), slices.subject, self.pairs)
+        pairs = neighbors(np.array(sorted(memory), dtype=np.int64), slices.case, self.pairs)
 
         def labeled(ids: Ids) -> Batch:
             return learner.batch(slices, ids, np.stack([memory[i] for i in ids.tolist()]))
 
         if len(pairs):
-            val_pairs = apart(val.slices.subject, self.val_pair_stride or ctx.interval, self.pairs)
+            val_pairs = pairs_at_stride(val.slices.case, self.val_pair_stride or ctx.interval, self.pairs)
             train_propagation(
                 network,
                 learner,
@@ -254,7 +254,7 @@ class Star(Strategy):
         first = np.zeros(len(found.ids))
         if self.selection == "group-first":
             rows = [np.flatnonzero(np.isin(found.ids, group)) for own in groups for group in own]
-            first = turns(rows, found.similarity)
+            first = rank_in_group(rows, found.similarity)
         return found.ids[np.lexsort((found.ids, found.similarity, first))][:budget]
 
     def _most_certain(self, found: Propagation, asked: Ids, budget: int) -> list[int]:
@@ -292,7 +292,7 @@ def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
     network, now = ctx.learner.network, ctx.learner.weights()
     network.load_state_dict(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
-    parts = ((some, foreground(probs, valid)) for some, probs, valid in predicted)
+    parts = ((some, binarize(probs, valid)) for some, probs, valid in predicted)
     masks = PackedMasks.collect(ids, ctx.pool.slices.shape[1:], parts)
     network.load_state_dict(now)
     return masks

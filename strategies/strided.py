@@ -1,6 +1,6 @@
 """Strided: label in the middle of the widest gap between labeled slices, without looking at the images.
 
-A gap is a run of unlabeled slices of one subject, between labeled ones or at its end. The widest gap is halved, then
+A gap is a run of unlabeled slices of one case, between labeled ones or at its end. The widest gap is halved, then
 the widest of what is left, and so on; among equally wide gaps the order is random. A strategy that cannot beat this
 one has learned nothing from the images.
 """
@@ -27,8 +27,8 @@ class Strided(Strategy):
         """Halve the widest gaps."""
         slices, labeled = ctx.pool.slices, ctx.pool.labeled
         gaps: list[tuple[int, int]] = []
-        for subject in range(len(slices.subjects)):
-            ids = slices.of(subject)
+        for case in range(len(slices.cases)):
+            ids = slices.of(case)
             known = ids[np.isin(ids, labeled)]
             gaps += _gaps(known, int(ids[0]), int(ids[-1]))
         return Query(bisect(gaps, ctx.budget, ctx.rng))

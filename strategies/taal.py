@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from albench.acquisition import weighted_jsd
 from albench.strategy import Ids, PixelScoring, Query, Round, register, score_slices
-from albench.training.learner import Batch, Images, evaluating
+from albench.training.learner import Batch, Images, eval_mode
 from albench.training.losses import ramp_up
 
 View = tuple[bool, int]  # flipped; quarter turns
@@ -73,7 +73,7 @@ class TAAL(PixelScoring):
             [len(batch.images), len(extra.images)]
         )
         with torch.no_grad(), self._batch_norm(model):
-            copies = [_seen_as(model, extra.images, self._draw(), self.noise) for _ in range(self.views)]
+            copies = [_predict_view(model, extra.images, self._draw(), self.noise) for _ in range(self.views)]
         divergence = weighted_jsd(torch.stack([torch.sigmoid(logits.float()), *copies]), self.alpha_train)
         consistency = (divergence * extra.valid).sum() / extra.valid.sum().clamp_min(1)
         return batch.supervised(labeled_logits) + ramp_up(epoch, self.ramp) * self.weight * consistency
@@ -88,7 +88,7 @@ class TAAL(PixelScoring):
             valid = batch.valid[:, 0]
             probs = valid.new_empty(len(VIEWS), *valid.shape)
             for view, seen in zip(VIEWS, probs, strict=True):
-                seen.copy_(_seen_as(network, batch.images, view, self.noise)[:, 0])
+                seen.copy_(_predict_view(network, batch.images, view, self.noise)[:, 0])
             return ids, probs, valid
 
         predictions = ctx.learner.stream(ctx.pool.slices, ctx.pool.unlabeled, forward)
@@ -99,7 +99,7 @@ class TAAL(PixelScoring):
 
     def _batch_norm(self, model: nn.Module) -> AbstractContextManager[None]:
         layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-        return evaluating(*layers) if self.batch_norm == "eval" else nullcontext()
+        return eval_mode(*layers) if self.batch_norm == "eval" else nullcontext()
 
     def _draw(self) -> View:
         return bool(torch.rand(()) < 0.5), int(torch.randint(4, ()))
@@ -118,7 +118,7 @@ def turn_back(maps: Tensor, view: View) -> Tensor:
     return turned.flip(-2) if flip else turned
 
 
-def _seen_as(network: nn.Module, images: Tensor, view: View, noise: float) -> Tensor:
+def _predict_view(network: nn.Module, images: Tensor, view: View, noise: float) -> Tensor:
     """(b, 1, h, w) probabilities of a noisy view, in the original frame."""
     seen = turn(images, view)
     logits = network(seen + noise * torch.randn_like(seen))

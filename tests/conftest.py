@@ -14,8 +14,8 @@ import torch
 from support.samples import TINY, write_pair
 
 from albench.data.prepared import Prepared, prepare
-from albench.loop import Execution, Silent, run
-from albench.pool import Oracle, Pool, anchors
+from albench.loop import Execution, NullCallback, run
+from albench.pool import Oracle, Pool, initial_slices
 from albench.resolve import resolve
 from albench.runs.store import RunStore
 from albench.strategy import Round
@@ -43,7 +43,7 @@ def tiny_run(tmp_path: Path) -> Callable[..., RunStore]:
     ) -> RunStore:
         resolved = resolve(strategy, "phantom", seed=seed, settings=TINY | dict(settings or {}))
         execution = Execution(torch.device("cpu"))
-        return run(resolved.config, resolved.strategy, resolved.prepared, tmp_path / out, execution, Silent())
+        return run(resolved.config, resolved.strategy, resolved.prepared, tmp_path / out, execution, NullCallback())
 
     return start
 
@@ -58,15 +58,15 @@ def tiny() -> Prepared:
 
 @pytest.fixture
 def make_round(tiny: Prepared) -> Callable[..., Round]:
-    """A round on the tiny phantom with an untrained network; the first slices of each subject are labeled."""
+    """A round on the tiny phantom with an untrained network; the first slices of each case are labeled."""
 
     def make(budget: int = 3, interval: int = 4, labeled: int | None = None) -> Round:
-        train, val = tiny.labeled_stack(tiny.subjects[:4]), tiny.labeled_stack(tiny.subjects[4:5])
+        train, val = tiny.labeled_stack(tiny.cases[:4]), tiny.labeled_stack(tiny.cases[4:5])
         config = resolve("random", "phantom", settings=TINY).config
         streams = Streams(0, "phantom")
         oracle = Oracle(train)
-        bought = anchors(train.slices, interval) if labeled is None else np.arange(labeled)
-        pool = Pool(train.slices).with_masks(oracle.sell(bought, len(bought)))
+        bought = initial_slices(train.slices, interval) if labeled is None else np.arange(labeled)
+        pool = Pool(train.slices).with_masks(oracle.annotate(bought, len(bought)))
         with streams.torch("weights"):
             network = Segmenter(Task(1, (32, 32), config.network))
         learner = Learner(

@@ -18,7 +18,6 @@ from albench.acquisition import (
     bald,
     binary_entropy,
     cosine,
-    highest,
     k_center,
     margin,
     mean_over_valid,
@@ -26,6 +25,7 @@ from albench.acquisition import (
     mutual_information,
     quantize,
     representative,
+    top_k,
     variance,
     weighted_jsd,
 )
@@ -130,7 +130,7 @@ def test_aggregation_equals_a_loop_over_slices(seed, how, top):
 
 def test_highest_breaks_ties_by_the_lower_id():
     ids = np.array([7, 3, 9, 1])
-    assert highest(np.array([1.0, 1.0, 2.0, 1.0]), ids, 3).tolist() == [9, 1, 3]
+    assert top_k(np.array([1.0, 1.0, 2.0, 1.0]), ids, 3).tolist() == [9, 1, 3]
 
 
 def test_k_center_on_a_line_takes_the_far_end_then_the_middle():

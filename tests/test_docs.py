@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from albench.registry import DATASETS, STRATEGIES, find, menu
+from albench.registry import DATASETS, STRATEGIES, available, find
 from albench.testing import check_strategy
 
 ROOT = Path(__file__).parents[1]
@@ -30,17 +30,25 @@ def test_the_rules_in_the_document_are_those_of_the_kit():
         assert rule in text
 
 
+def included(group: str, package: str) -> set[str]:
+    return {entry.name for entry in available(group) if entry.cls and entry.cls.__module__.startswith(package)}
+
+
 def test_the_readme_lists_every_strategy_and_no_other():
     table = (ROOT / "README.md").read_text().partition("## The strategies")[2].partition("`albench list")[0]
     named = {name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`([a-z-]+)`", row)}
-    ours = [entry for entry in menu(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")]
+    ours = [
+        entry for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")
+    ]
     assert named == {entry.name for entry in ours}
 
 
 def test_the_readme_lists_every_dataset_and_no_other():
     table = (ROOT / "README.md").read_text().partition("| name | what it is |")[2].partition("[More on data]")[0]
     named = {name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`([a-z-]+)`", row)}
-    ours = [entry for entry in menu(DATASETS) if entry.cls and entry.cls.__module__.startswith("albench.datasets.")]
+    ours = [
+        entry for entry in available(DATASETS) if entry.cls and entry.cls.__module__.startswith("albench.datasets.")
+    ]
     assert named == {entry.name for entry in ours}
 
 

@@ -12,7 +12,7 @@ from threading import Timer
 import pytest
 
 from albench.errors import StoreError
-from albench.files import is_locked, locked, refusing_disk_errors, replacing, write_json
+from albench.files import atomic_write, is_locked, locked, translate_os_errors, write_json
 
 _HOLD = """
 import sys, time
@@ -27,7 +27,7 @@ with locked(Path(sys.argv[1]), wait=False) as got:
 def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
     path = tmp_path / "new" / "value.txt"
     for content in (b"first", b"second"):
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(content)
             assert not path.exists() or path.read_bytes() == b"first"
         assert path.read_bytes() == content
@@ -44,7 +44,7 @@ def test_a_file_is_as_it_was_when_the_block_fails(tmp_path, error):
         file.flush()
         raise error
 
-    with pytest.raises(error), replacing(path) as file:
+    with pytest.raises(error), atomic_write(path) as file:
         fail(file)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -78,12 +78,12 @@ def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
     ],
 )
 def test_the_complaints_of_a_disk_become_one_sentence(code, sentence):
-    with pytest.raises(StoreError, match=sentence), refusing_disk_errors(Path("/x")):
+    with pytest.raises(StoreError, match=sentence), translate_os_errors(Path("/x")):
         raise OSError(code, os.strerror(code))
 
 
 def test_other_errors_pass_through(tmp_path):
-    with pytest.raises(InterruptedError), refusing_disk_errors(tmp_path):
+    with pytest.raises(InterruptedError), translate_os_errors(tmp_path):
         raise OSError(errno.EINTR, "x")
 
 

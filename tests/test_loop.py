@@ -15,9 +15,9 @@ from support.samples import TINY, without_times
 import albench
 from albench import loop
 from albench.errors import ConfigError, StrategyError
-from albench.loop import Execution, Silent
+from albench.loop import Execution, NullCallback
 from albench.pool import Oracle
-from albench.registry import STRATEGIES, menu
+from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
 from albench.runs.store import RunStore, read_masks, read_records
 from albench.strategy import Query, Round, Strategy
@@ -58,7 +58,7 @@ def play(tmp_path):
 
     def start(strategy: Strategy, settings: dict[str, object] | None = None, *, seed: int = 0) -> RunStore:
         resolved = resolve("random", "phantom", seed=seed, settings=TINY | (settings or {}))
-        return loop.run(resolved.config, strategy, resolved.prepared, tmp_path / "runs", CPU, Silent())
+        return loop.run(resolved.config, strategy, resolved.prepared, tmp_path / "runs", CPU, NullCallback())
 
     return start
 
@@ -78,11 +78,11 @@ def blank(ctx: Round) -> np.ndarray:
 def test_every_record_has_every_metric(tiny_run):
     store = tiny_run("entropy")
     assert [record["round"] for record in store.records] == [0, 1, 2]
-    names = {"dice_slice", "dice_foreground", "dice_volume", "hd95", "blank_false_positive"}
+    names = {"dice_slice", "dice_foreground", "dice_volume", "hd95", "empty_slice_fpr"}
     for record in store.records:
-        assert set(record["test"]) == set(record["val"]) == names | {"blank_share"}
-        assert list(record["subjects"]) == json.loads((store.folder / "split.json").read_text())["test"]
-        assert all(set(metrics) == names for metrics in record["subjects"].values())
+        assert set(record["test"]) == set(record["val"]) == names | {"empty_slice_share"}
+        assert list(record["cases"]) == json.loads((store.folder / "split.json").read_text())["test"]
+        assert all(set(metrics) == names for metrics in record["cases"].values())
         assert record["labeled"] + record["unlabeled"] == store.records[0]["labeled"] + store.records[0]["unlabeled"]
         assert record["share"] == record["labeled"] / (record["labeled"] + record["unlabeled"])
         assert [training["purpose"] for training in record["fit"]] == ["training"]
@@ -186,11 +186,11 @@ class Peeks(Scripted):
 BAD_ANSWERS = {
     "peeks in query": (
         lambda ctx: Query(np.array([ctx.pool.mask(int(ctx.pool.unlabeled[0])).sum()])),
-        r"only masks of bought slices can be read, slice \d+ \(subject .*\) is unlabeled: return its id from query",
+        r"only masks of bought slices can be read, slice \d+ \(case .*\) is unlabeled: return its id from query",
     ),
     "twice": (
         lambda ctx: Query(ctx.pool.unlabeled[[0, 1, 0]]),
-        r"a query must name each slice once, slice \d+ \(subject .*\) is there twice",
+        r"a query must name each slice once, slice \d+ \(case .*\) is there twice",
     ),
     "too many": (lambda ctx: Query(ctx.pool.unlabeled[:4]), "a query must have exactly 3 slices, got 4: return `budge"),
     "too few": (lambda ctx: Query(ctx.pool.unlabeled[:2]), "a query must have exactly 3 slices, got 2"),
@@ -203,11 +203,11 @@ BAD_ANSWERS = {
     "negative": (lambda ctx: Query(np.array([-1, 1, 2])), r"a query must name slices of the pool, 0 to \d+, got -1"),
     "NaN scores": (
         lambda ctx: Query.highest(np.where(ctx.pool.unlabeled == ctx.pool.unlabeled[2], np.nan, 1.0), ctx),
-        r"scores must be finite, slice \d+ \(subject .*\) got nan",
+        r"scores must be finite, slice \d+ \(case .*\) got nan",
     ),
     "infinite scores": (
         lambda ctx: Query(first(ctx).ids, scores=np.full(len(ctx.pool.unlabeled), np.inf)),
-        r"scores must be finite, slice \d+ \(subject .*\) got inf",
+        r"scores must be finite, slice \d+ \(case .*\) got inf",
     ),
     "scores of wrong length": (
         lambda ctx: Query(first(ctx).ids, scores=np.zeros(len(ctx.pool.slices))),
@@ -315,7 +315,12 @@ def test_a_run_that_was_stopped_in_a_query_goes_on_to_the_same_records(play, tmp
         play(Scripted(stop))
     resumed = play(Scripted(whole))
     expected = loop.run(
-        resumed.config, Scripted(whole), resolve("random", "phantom", settings=TINY).prepared, tmp_path, CPU, Silent()
+        resumed.config,
+        Scripted(whole),
+        resolve("random", "phantom", settings=TINY).prepared,
+        tmp_path,
+        CPU,
+        NullCallback(),
     )
     assert records_of(resumed) == records_of(expected)
     assert (resumed.folder / "scores.csv").read_bytes() == (expected.folder / "scores.csv").read_bytes()
@@ -345,7 +350,7 @@ def test_a_run_leaves_the_global_random_state_alone(tiny_run):
 
 
 def test_no_strategy_is_named_in_the_core():
-    names = {entry.name for entry in menu(STRATEGIES) if entry.cls and entry.cls.__module__.startswith(STRATEGIES)}
+    names = {entry.name for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith(STRATEGIES)}
     assert {"random", "entropy", "full"} <= names
     folder = Path(albench.__file__).parent
     files = sorted(folder.glob("*.py"))
@@ -393,7 +398,9 @@ def test_a_compiled_network_without_dropout_changes_the_last_digits_at_most(tmp_
     )
 
     def val_loss(execution: Execution, out: str) -> float:
-        store = loop.run(resolved.config, resolved.strategy, resolved.prepared, tmp_path / out, execution, Silent())
+        store = loop.run(
+            resolved.config, resolved.strategy, resolved.prepared, tmp_path / out, execution, NullCallback()
+        )
         return store.records[0]["fit"][0]["val_loss"]
 
     compiled = val_loss(Execution(torch.device("cpu"), compile=True), "compiled")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
-from albench.metrics import dice, hd95, score_subject, summarize
+from albench.metrics import dice, hd95, score_case, summarize
 
 
 def blank(shape=(8, 8)):
@@ -48,25 +48,25 @@ def test_hd95_of_empty_masks_is_0_or_the_diagonal():
         assert hd95(*pair, (3.0, 2.0, 1.0)) == pytest.approx(np.sqrt(12**2 + 6**2 + 2**2))
 
 
-def test_a_subject_by_hand():
+def test_a_case_by_hand():
     truth, prediction = blank((3, 4, 4)), blank((3, 4, 4))
     truth[0, :2] = 1
     prediction[0, 0] = 1  # 4 of 8: Dice 8/12
     prediction[2, 0, 0] = 1  # a false positive; slice 1 is empty in both
-    scores = score_subject(prediction, truth, (1, 1, 1))
+    scores = score_case(prediction, truth, (1, 1, 1))
     assert scores.dice_slice == pytest.approx((8 / 12 + 1 + 0) / 3, abs=1e-4)
     assert scores.dice_foreground == pytest.approx(8 / 12, abs=1e-5)
     assert scores.dice_volume == pytest.approx(8 / 13, abs=1e-5)
-    assert scores.blank_false_positive == 0.5
+    assert scores.empty_slice_fpr == 0.5
     assert (scores.slices, scores.blank) == (3, 2)
 
 
-def test_a_subject_without_foreground_has_no_foreground_dice():
-    scores = score_subject(blank((2, 4, 4)), blank((2, 4, 4)), (1, 1, 1))
+def test_a_case_without_foreground_has_no_foreground_dice():
+    scores = score_case(blank((2, 4, 4)), blank((2, 4, 4)), (1, 1, 1))
     assert scores.dice_foreground is None
     assert scores.dice_slice == scores.dice_volume == 1
-    full = score_subject(np.ones((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8), (1, 1, 1))
-    assert full.blank_false_positive is None
+    full = score_case(np.ones((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8), (1, 1, 1))
+    assert full.empty_slice_fpr is None
 
 
 def test_slice_metrics_of_a_set_are_means_over_all_its_slices():
@@ -74,18 +74,18 @@ def test_slice_metrics_of_a_set_are_means_over_all_its_slices():
     pairs = [(rng.random((2, depth, 6, 6)) > 0.7).astype(np.uint8) for depth in (3, 9, 5)]
     for pair in pairs:
         pair[1, 0] = 0
-    subjects = [score_subject(p, t, (1, 1, 1)) for p, t in pairs]
+    cases = [score_case(p, t, (1, 1, 1)) for p, t in pairs]
     every = [(p, t) for pair in pairs for p, t in zip(*pair, strict=True)]
-    summary = summarize(subjects)
+    summary = summarize(cases)
     assert summary["dice_slice"] == pytest.approx(np.mean([dice(p, t) for p, t in every]))
     assert summary["dice_foreground"] == pytest.approx(np.mean([dice(p, t) for p, t in every if t.any()]))
-    assert summary["blank_false_positive"] == pytest.approx(np.mean([p.any() for p, t in every if not t.any()]))
+    assert summary["empty_slice_fpr"] == pytest.approx(np.mean([p.any() for p, t in every if not t.any()]))
     assert summary["dice_volume"] == pytest.approx(np.mean([dice(*pair) for pair in pairs]))
-    assert summary["blank_share"] == 3 / 17
+    assert summary["empty_slice_share"] == 3 / 17
 
 
 def test_a_network_that_predicts_nothing_scores_the_blank_share():
     truth = blank((10, 4, 4))
     truth[:4, 1:3, 1:3] = 1
-    summary = summarize([score_subject(blank((10, 4, 4)), truth, (1, 1, 1))])
-    assert summary["dice_slice"] == pytest.approx(summary["blank_share"], abs=1e-5)
+    summary = summarize([score_case(blank((10, 4, 4)), truth, (1, 1, 1))])
+    assert summary["dice_slice"] == pytest.approx(summary["empty_slice_share"], abs=1e-5)

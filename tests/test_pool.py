@@ -2,33 +2,33 @@ import numpy as np
 import pytest
 
 from albench.errors import StrategyError
-from albench.pool import Oracle, Pool, anchors
+from albench.pool import Oracle, Pool, initial_slices
 
 
 @pytest.fixture
 def oracle(tiny):
-    return Oracle(tiny.labeled_stack(tiny.subjects[:4]))
+    return Oracle(tiny.labeled_stack(tiny.cases[:4]))
 
 
 @pytest.fixture
 def pool(tiny):
-    return Pool(tiny.stack(tiny.subjects[:4]))
+    return Pool(tiny.stack(tiny.cases[:4]))
 
 
 @pytest.mark.parametrize(("depth", "count"), [(155, 16), (100, 10), (101, 11), (8, 1), (1, 1)])
-def test_anchors_are_every_tenth_slice_of_each_subject(tiny, depth, count):
+def test_anchors_are_every_tenth_slice_of_each_case(tiny, depth, count):
     from dataclasses import replace
 
     position = np.concatenate([np.arange(depth), np.arange(depth)])
-    chosen = anchors(replace(tiny.stack(tiny.subjects[:1]), position=position), 10)
+    chosen = initial_slices(replace(tiny.stack(tiny.cases[:1]), position=position), 10)
     assert len(chosen) == 2 * count
     assert position[chosen].tolist() == 2 * list(range(0, depth, 10))
 
 
 def test_a_bought_mask_is_the_truth_and_can_be_read(oracle, pool, tiny):
-    masks = oracle.sell([4, 0], 2)
+    masks = oracle.annotate([4, 0], 2)
     pool = pool.with_masks(masks)
-    truth = tiny.labeled_stack(tiny.subjects[:4]).masks(np.array([0, 4]))
+    truth = tiny.labeled_stack(tiny.cases[:4]).masks(np.array([0, 4]))
     np.testing.assert_array_equal(pool.mask(0), truth[0])
     np.testing.assert_array_equal(pool.mask(4), truth[1])
     assert pool.labeled.tolist() == [0, 4]
@@ -37,20 +37,18 @@ def test_a_bought_mask_is_the_truth_and_can_be_read(oracle, pool, tiny):
 
 
 def test_a_mask_that_was_not_bought_cannot_be_read(oracle, pool):
-    pool = pool.with_masks(oracle.sell([1], 1))
-    with pytest.raises(
-        StrategyError, match=r"only masks of bought slices can be read, slice 2 \(subject phantom-000, "
-    ):
+    pool = pool.with_masks(oracle.annotate([1], 1))
+    with pytest.raises(StrategyError, match=r"only masks of bought slices can be read, slice 2 \(case phantom-000, "):
         pool.mask(2)
 
 
 def test_a_bought_mask_cannot_be_changed(oracle):
     with pytest.raises(ValueError, match="read-only"):
-        oracle.sell([1], 1)[1][0, 0] = 1
+        oracle.annotate([1], 1)[1][0, 0] = 1
 
 
 def test_the_oracle_refuses_in_one_sentence_and_sells_nothing(oracle):
-    oracle.sell([3], 1)
+    oracle.annotate([3], 1)
     for ids, budget, sentence in [
         ([1, 2, 4], 2, "at most 2 slices, got 3"),
         ([1, 1], 2, "each slice once, slice 1 .* is there twice"),
@@ -59,16 +57,16 @@ def test_the_oracle_refuses_in_one_sentence_and_sells_nothing(oracle):
         ([-1], 1, "must name slices of the pool, 0 to .*, got -1"),
     ]:
         with pytest.raises(StrategyError, match=sentence):
-            oracle.sell(ids, budget)
-    assert oracle.sales == [(3,)]
+            oracle.annotate(ids, budget)
+    assert oracle.queries == [(3,)]
 
 
 def test_masks_are_graded_against_the_hidden_truth(oracle, tiny):
-    labeled = tiny.labeled_stack(tiny.subjects[:4])
+    labeled = tiny.labeled_stack(tiny.cases[:4])
     truth = labeled.masks(np.arange(len(labeled.slices)))
-    perfect = oracle.grade(dict(enumerate(truth)))
+    perfect = oracle.evaluate_masks(dict(enumerate(truth)))
     assert perfect == {"count": len(truth), "foreground_share": truth.mean(), "dice": 1, "dice_foreground": 1}
-    empty = oracle.grade({i: np.zeros_like(mask) for i, mask in enumerate(truth)})
+    empty = oracle.evaluate_masks({i: np.zeros_like(mask) for i, mask in enumerate(truth)})
     assert empty["dice"] == pytest.approx(np.mean([not mask.any() for mask in truth]), abs=1e-6)
     assert empty["dice_foreground"] == pytest.approx(0, abs=1e-5)
-    assert oracle.grade({}) == {"count": 0, "foreground_share": None, "dice": None, "dice_foreground": None}
+    assert oracle.evaluate_masks({}) == {"count": 0, "foreground_share": None, "dice": None, "dice_foreground": None}

@@ -6,7 +6,7 @@ import pytest
 
 from albench import registry, strategies
 from albench.errors import ConfigError
-from albench.registry import DATASETS, STRATEGIES, find, menu, register, source_digest
+from albench.registry import DATASETS, STRATEGIES, available, find, register, source_digest
 from albench.resolve import resolve
 from albench.strategy import Query, Strategy
 
@@ -37,7 +37,7 @@ def write_plugin(path: Path, decorator: str = "", more: str = "") -> Path:
 def _own_menu(monkeypatch):
     """What a test registers and imports is forgotten after it."""
     for group in (STRATEGIES, DATASETS):
-        menu(group)
+        available(group)
     known = {group: dict(classes) for group, classes in registry._registered.items()}
     monkeypatch.setattr(registry, "_registered", known)
     modules = set(sys.modules)
@@ -69,20 +69,20 @@ def entry_point(monkeypatch):
 
 
 def entries(group: str = STRATEGIES) -> dict[str, registry.Entry]:
-    return {entry.name: entry for entry in menu(group)}
+    return {entry.name: entry for entry in available(group)}
 
 
 def test_the_menu_is_sorted_whole_and_sound():
-    names = [entry.name for entry in menu(STRATEGIES)]
+    names = [entry.name for entry in available(STRATEGIES)]
     assert names == sorted(set(names))
     assert {"random", "entropy", "margin", "full"} <= set(names)
-    assert [entry.problem for entry in menu(STRATEGIES)] == [""] * len(names)
+    assert [entry.problem for entry in available(STRATEGIES)] == [""] * len(names)
     assert {"phantom", "folder"} <= set(entries(DATASETS))
 
 
 def test_every_class_answers_to_its_name():
     for group in (STRATEGIES, DATASETS):
-        for entry in menu(group):
+        for entry in available(group):
             assert find(group, entry.name) is entry.cls
             assert entry.cls.name == entry.name
 

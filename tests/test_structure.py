@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from albench.registry import DATASETS, STRATEGIES, menu
+from albench.registry import DATASETS, STRATEGIES, available
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"albench": "albench"} | {
@@ -89,7 +89,7 @@ def test_the_core_imports_no_strategy_dataset_suite_or_report(package, path):
 
 @pytest.mark.parametrize(("package", "path"), CORE, ids=ids(CORE))
 def test_the_core_decides_nothing_by_the_name_of_a_strategy_or_a_dataset(package, path):
-    names = {entry.name for group in (STRATEGIES, DATASETS) for entry in menu(group)}
+    names = {entry.name for group in (STRATEGIES, DATASETS) for entry in available(group)}
     compared = [
         constant.value
         for node in ast.walk(ast.parse(path.read_text()))

@@ -79,7 +79,7 @@ def bench(
     console = terminal()
     with console.status("starting"):
         from albench.benchmarks.plan import choose, plan_runs, write_manifest
-        from albench.benchmarks.progress import Board
+        from albench.benchmarks.progress import ProgressTable
         from albench.benchmarks.sequential import compute_here
         from albench.benchmarks.storage import Place, open_storage
         from albench.benchmarks.suite import load_suite
@@ -113,16 +113,16 @@ def bench(
             at_once = min(max_parallel or cluster.slots, cluster.slots, len(left))
             console.print(f"{at_once} at once on Ray{cluster.dashboard}", highlight=False)
             loggers = [logger.value for logger in log or []]
-            with Board(console, left, kept, at_once) as board:
-                compute(left, place, Options(resources, at_once, retries, keep_weights, share, loggers), board)
-                failures = board.failures
+            with ProgressTable(console, left, kept, at_once) as progress_table:
+                compute(left, place, Options(resources, at_once, retries, keep_weights, share, loggers), progress_table)
+                failures = progress_table.failures
     elif left:
         if (max_parallel or 1) > 1:
             raise ConfigError(f"--no-ray does one run at a time, got --jobs {max_parallel}: leave one of them out")
         execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
-        with Board(console, left, kept, 1) as board:
-            compute_here(left, kept, execution, board, retries=retries)
-            failures = board.failures
+        with ProgressTable(console, left, kept, 1) as progress_table:
+            compute_here(left, kept, execution, progress_table, retries=retries)
+            failures = progress_table.failures
     for run in left:
         kept.fetch(run.folder)
     _print_summary(console, chosen, kept, failures)
@@ -151,7 +151,7 @@ def _print_plan(
     from albench.cli.run_progress import size_in_words
     from albench.console import new_table
     from albench.runs.cost import hardware
-    from albench.training.device import places
+    from albench.training.device import max_parallel_runs
 
     with console.status("probing") as status:
         found = estimate(runs, kept.local, execution, lambda name: status.update(f"probing {name}"))
@@ -166,7 +166,7 @@ def _print_plan(
     console.print(table)
     total = sum(found.values(), Estimate((0, 0), 0))
     where = hardware(execution.device)
-    at_once = min(at_once or places(execution.device, torch.get_num_threads()), max(1, len(runs)))
+    at_once = min(at_once or max_parallel_runs(execution.device, torch.get_num_threads()), max(1, len(runs)))
     ends = [datetime.now() + timedelta(seconds=seconds / at_once) for seconds in total.seconds]
     unit = "GPU" if execution.device.type == "cuda" else "CPU"
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)

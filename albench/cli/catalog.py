@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from albench.config import Network, Protocol, Training
 from albench.errors import AlbenchError
-from albench.registry import DATASETS, STRATEGIES, Entry, find, has_siblings, menu
+from albench.registry import DATASETS, STRATEGIES, Entry, available, find, has_siblings
 
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data"}
 SETTINGS: dict[str, type[Any]] = {"protocol": Protocol, "training": Training, "network": Network}
@@ -69,7 +69,7 @@ def _find(name: str) -> type[Any]:
             return find(STRATEGIES, name)
         except AlbenchError:
             return find(DATASETS, name)
-    groups = {entry.name: group for group in (STRATEGIES, DATASETS) for entry in menu(group)}
+    groups = {entry.name: group for group in (STRATEGIES, DATASETS) for entry in available(group)}
     near = difflib.get_close_matches(name, groups, n=1, cutoff=0.5)
     return find(groups[near[0]] if near else STRATEGIES, name)
 

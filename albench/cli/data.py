@@ -43,7 +43,7 @@ def prepare_data(
     prepared = _prepared(dataset, console, workers)
     total, channels, height, width = prepared.images.shape
     size = f"{height} x {width}" + (f" with {channels} channels" if channels > 1 else "")
-    console.print(f"{dataset.title}: {len(prepared.subjects)} subjects, {total} slices of {size}", highlight=False)
+    console.print(f"{dataset.title}: {len(prepared.cases)} cases, {total} slices of {size}", highlight=False)
     _print_notes(dataset, console)
 
 
@@ -113,12 +113,12 @@ def list_data() -> None:
 
     console = _console()
     table = new_table(*COLUMNS[registry.DATASETS])
-    for entry in registry.menu(registry.DATASETS):
+    for entry in registry.available(registry.DATASETS):
         table.add_row(*row(registry.DATASETS, entry))
     console.print(table)
-    shelf = new_table("prepared", "subjects", "slices", "size")
+    shelf = new_table("prepared", "cases", "slices", "size")
     for found in prepared_sets():
-        counts = ("interrupted", "") if found.subjects is None else (str(found.subjects), str(found.slices))
+        counts = ("interrupted", "") if found.cases is None else (str(found.cases), str(found.slices))
         shelf.add_row(escape(found.title), *counts, size_in_words(found.size))
     if shelf.row_count:
         console.print(shelf)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data.prepared import Prepared
-from albench.files import replacing
+from albench.files import atomic_write
 
 _COLUMNS, _ROWS = 4, 3  # of the contact sheet
 _WIDTH, _TITLE = 3.0, 0.25  # of one of its pictures, in inches
@@ -22,14 +22,14 @@ def numbers(prepared: Prepared) -> Mapping[str, str]:
     foreground = [prepared.masks[rows].mean((1, 2)) for rows in _rows(prepared)]
     shares = np.concatenate(foreground)
     areas = np.repeat(prepared.valid.prod(1), prepared.counts) / (height * width)
-    volumes, persons = len(prepared.subjects), len(set(prepared.persons))
+    volumes, patients = len(prepared.cases), len(set(prepared.patients))
     facts = {
-        "subjects": f"{volumes}" if persons == volumes else f"{persons}, with {volumes} volumes",
-        "slices": f"{total}, {_range(prepared.counts)} per subject",
+        "cases": f"{volumes}" if patients == volumes else f"{patients}, with {volumes} volumes",
+        "slices": f"{total}, {_range(prepared.counts)} per case",
         "pixels": f"{height} x {width}, {channels} channel" + ("s" if channels > 1 else ""),
         "slices with foreground": f"{(shares > 0).mean():.1%}",
         "foreground": f"{(shares / areas).mean():.2%} of all pixels",
-        "subjects without foreground": f"{sum(not share.any() for share in foreground)}",
+        "cases without foreground": f"{sum(not share.any() for share in foreground)}",
         "spacing": " x ".join(_range(prepared.spacing[:, axis]) for axis in range(3)) + " mm (z, y, x)",
     }
     if prepared.intensity is not None:
@@ -40,14 +40,14 @@ def numbers(prepared: Prepared) -> Mapping[str, str]:
 
 
 def contact_sheet(prepared: Prepared, path: Path) -> None:
-    """Write a PNG: of up to 12 subjects the slice with most foreground or else the middle one, the mask outlined.
+    """Write a PNG: of up to 12 cases the slice with most foreground or else the middle one, the mask outlined.
 
     Raises:
         StoreError: the file cannot be written.
     """
     from matplotlib.figure import Figure  # takes a second
 
-    chosen = np.unique(np.linspace(0, len(prepared.subjects) - 1, _COLUMNS * _ROWS).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(prepared.cases) - 1, _COLUMNS * _ROWS).round().astype(int))
     columns = min(len(chosen), _COLUMNS)
     lines = -(-len(chosen) // columns)
     sides = prepared.valid[chosen] * prepared.spacing[chosen, 1:]
@@ -57,27 +57,27 @@ def contact_sheet(prepared: Prepared, path: Path) -> None:
     for ax in axes:
         ax.set_axis_off()
     rows = _rows(prepared)
-    for ax, subject in zip(axes, chosen, strict=False):
-        within = rows[subject]
+    for ax, case in zip(axes, chosen, strict=False):
+        within = rows[case]
         areas = prepared.masks[within].sum((1, 2), dtype=np.int64)
         position = int(areas.argmax()) if areas.any() else len(areas) // 2
-        height, width = prepared.valid[subject]
+        height, width = prepared.valid[case]
         image = prepared.images[within][position, 0, :height, :width].astype(np.float32)
         mask = prepared.masks[within][position, :height, :width]
-        _, dy, dx = prepared.spacing[subject]
+        _, dy, dx = prepared.spacing[case]
         low, high = np.percentile(image, (1, 99))
         ax.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=dy / dx)
         if mask.any() and not mask.all():
             ax.contour(mask, levels=[0.5], colors="red", linewidths=0.8)
-        name = prepared.subjects[subject]
+        name = prepared.cases[case]
         short = name if len(name) <= _LONG else f"…{name[1 - _LONG :]}"  # what differs is mostly at the end
         ax.set_title(f"{short}, slice {position}", fontsize=7)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=120)
 
 
 def _rows(prepared: Prepared) -> list[slice]:
-    """Where each subject's slices lie."""
+    """Where each case's slices lie."""
     ends = np.cumsum(prepared.counts)
     return [slice(end - count, end) for count, end in zip(prepared.counts, ends, strict=True)]
 

@@ -50,14 +50,14 @@ app.command()(tune)
 app.command()(report)
 
 
-class Menu(str, Enum):
+class Listing(str, Enum):
     """What can be listed."""
 
     strategies = "strategies"
     datasets = "datasets"
 
 
-class Plugin(str, Enum):
+class PluginKind(str, Enum):
     """What can be begun."""
 
     strategy = "strategy"
@@ -100,7 +100,7 @@ def run(
     from rich.markup import escape
 
     with console.status("starting"):
-        from albench.cli.run_progress import LineDisplay, LiveDisplay, curve
+        from albench.cli.run_progress import LineProgress, LiveProgress, curve
         from albench.console import bar
         from albench.loop import Execution
         from albench.loop import run as run_loop
@@ -115,7 +115,7 @@ def run(
     config = resolved.config
     folder = run_folder(out, config)
     before = len(read_records(folder))
-    display = (LiveDisplay if console.is_terminal else LineDisplay)(console, config.protocol.rounds)
+    display = (LiveProgress if console.is_terminal else LineProgress)(console, config.protocol.rounds)
     if before:
         console.print(f"{before} rounds are done already", highlight=False)
     with display:
@@ -127,15 +127,15 @@ def run(
 
 
 @app.command("list")
-def list_menu(menu: Annotated[Menu, typer.Argument(help="strategies or datasets.")]) -> None:
+def list_menu(menu: Annotated[Listing, typer.Argument(help="strategies or datasets.")]) -> None:
     """List what can be named, with a broken plugin's reason."""
     from albench import registry
     from albench.cli.catalog import COLUMNS, row
     from albench.console import new_table
 
-    group = registry.STRATEGIES if menu is Menu.strategies else registry.DATASETS
+    group = registry.STRATEGIES if menu is Listing.strategies else registry.DATASETS
     table = new_table(*COLUMNS[group])
-    for entry in registry.menu(group):
+    for entry in registry.available(group):
         table.add_row(*row(group, entry))
     _console().print(table)
 
@@ -166,7 +166,7 @@ def check_dataset(
 
 @app.command()
 def new(
-    kind: Annotated[Plugin, typer.Argument(help="strategy or dataset.")],
+    kind: Annotated[PluginKind, typer.Argument(help="strategy or dataset.")],
     name: Annotated[str, typer.Argument(help="Its name, such as my-idea.")],
     folder: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
 ) -> None:

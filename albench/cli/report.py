@@ -15,7 +15,7 @@ def report(
     metric: Annotated[
         str,
         typer.Option(
-            help="dice_slice, dice_foreground, dice_volume, hd95, blank_false_positive, or one with val_ before it."
+            help="dice_slice, dice_foreground, dice_volume, hd95, empty_slice_fpr, or one with val_ before it."
         ),
     ] = "dice_slice",
     baseline: Annotated[
@@ -31,8 +31,8 @@ def report(
     from albench.reports import load
     from albench.reports.report import write
 
-    study = load(folder, metric=metric, baseline=baseline, margin=margin, compare=compare)
-    for problem in study.collection.problems:
+    results = load(folder, metric=metric, baseline=baseline, margin=margin, compare=compare)
+    for problem in results.collection.problems:
         typer.echo(problem.sentence, err=True)
-    for path in write(study, out or folder / "report", wanted):
+    for path in write(results, out or folder / "report", wanted):
         typer.echo(f"wrote {path}")

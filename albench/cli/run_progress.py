@@ -14,7 +14,7 @@ from albench.console import new_table
 from albench.runs.store import Record
 
 
-class LineDisplay:
+class LineProgress:
     """One line per round."""
 
     def __init__(self, console: Console, rounds: int) -> None:
@@ -40,7 +40,7 @@ class LineDisplay:
         left = 0 if last else (self._rounds - record["round"]) * (time.monotonic() - self._start) / self._done
         return "done" if left == 0 else f"{duration(left)} left"
 
-    def __enter__(self) -> LineDisplay:
+    def __enter__(self) -> LineProgress:
         return self
 
     def __exit__(
@@ -49,7 +49,7 @@ class LineDisplay:
         return None
 
 
-class LiveDisplay(LineDisplay):
+class LiveProgress(LineProgress):
     """The lines of finished rounds, and below them what is going on now."""
 
     def __init__(self, console: Console, rounds: int) -> None:
@@ -75,7 +75,7 @@ class LiveDisplay(LineDisplay):
     def _panel(self) -> Text:
         return Text(f"{self._now}  {duration(time.monotonic() - self._start)} so far  {self._left}", style="cyan")
 
-    def __enter__(self) -> LiveDisplay:
+    def __enter__(self) -> LiveProgress:
         self._live.start()
         return self
 

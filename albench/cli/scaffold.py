@@ -11,7 +11,7 @@ from typing import Literal
 
 import albench
 from albench.errors import ConfigError
-from albench.registry import DATASETS, STRATEGIES, menu
+from albench.registry import DATASETS, STRATEGIES, available
 
 Kind = Literal["strategy", "dataset"]
 
@@ -33,7 +33,7 @@ def new_package(kind: Kind, name: str, parent: Path) -> list[Path]:
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise ConfigError(f"a name must be lower-case words joined by hyphens, got '{name}': try 'my-idea'")
-    if name in [entry.name for entry in menu(_GROUPS[kind])]:
+    if name in [entry.name for entry in available(_GROUPS[kind])]:
         raise ConfigError(f"a {kind} name must be unique, '{name}' is taken: choose another name")
     if find_spec(name.replace("-", "_")) is not None:
         raise ConfigError(f"a name must not be that of an installed package, '{name}' is: choose another name")

@@ -1,4 +1,4 @@
-"""The command `albench tune`: search the options of a strategy on the validation subjects."""
+"""The command `albench tune`: search the options of a strategy on the validation cases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tune(
     max_parallel: Annotated[int | None, typer.Option(min=1, help="Runs at once. All that fit.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")] = None,
 ) -> None:
-    """Search the options of a strategy, by what the validation subjects say; the test subjects are not looked at."""
+    """Search the options of a strategy, by what the validation cases say; the test cases are not looked at."""
     from albench.cli.main import _console
     from albench.console import new_table
     from albench.resolve import parse_settings, resolve

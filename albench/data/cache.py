@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albench.data.paths import cache_folder, downloads_folder
-from albench.files import locked, refusing_disk_errors
+from albench.files import locked, translate_os_errors
 
 _NAME = re.compile(r"(?P<title>.+)-[0-9a-f]{16}(?P<partial>\.partial)?")
 
@@ -22,14 +22,14 @@ class PreparedSet:
     Attributes:
         title: the dataset's.
         size: bytes on disk.
-        subjects: how many; None if preparing was interrupted.
+        cases: how many; None if preparing was interrupted.
         slices: how many; None if preparing was interrupted.
     """
 
     folder: Path
     title: str
     size: int
-    subjects: int | None = None
+    cases: int | None = None
     slices: int | None = None
 
 
@@ -53,7 +53,7 @@ def remove(prepared: PreparedSet) -> bool:
     lock = prepared.folder.with_name(f"{prepared.folder.name.removesuffix('.partial')}.lock")
     with locked(lock, wait=False, leave=False) as free:
         if free:
-            with refusing_disk_errors(prepared.folder):
+            with translate_os_errors(prepared.folder):
                 shutil.rmtree(prepared.folder)
         return free
 
@@ -61,7 +61,7 @@ def remove(prepared: PreparedSet) -> bool:
 def remove_downloads() -> int:
     """Delete archives and what was unpacked from them beside them; the bytes that were freed."""
     size = size_of(downloads_folder())
-    with refusing_disk_errors(downloads_folder()):
+    with translate_os_errors(downloads_folder()):
         shutil.rmtree(downloads_folder(), ignore_errors=not downloads_folder().exists())
     return size
 

@@ -1,4 +1,4 @@
-"""What a dataset is: subjects with an image and a binary mask each, cut into slices, split by subject."""
+"""What a dataset is: cases with an image and a binary mask each, cut into slices, split by case."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GRID = 16  # the encoder halves the image four times
 
 @dataclass(frozen=True)
 class Volume:
-    """One subject, z first: slices are `image[:, z]` and `mask[z]`.
+    """One case, z first: slices are `image[:, z]` and `mask[z]`.
 
     Attributes:
         image: (c, d, h, w) float32, any intensity range.
@@ -100,16 +100,16 @@ class Dataset(ABC):
         return self.name
 
     @abstractmethod
-    def subjects(self) -> Sequence[str]:
-        """Names of all subjects, sorted."""
+    def cases(self) -> Sequence[str]:
+        """Names of all cases, sorted."""
 
     @abstractmethod
-    def load(self, subject: str) -> Volume:
-        """Read one subject. Raises DataError naming the file, the rule and the remedy."""
+    def load(self, case: str) -> Volume:
+        """Read one case. Raises DataError naming the file, the rule and the remedy."""
 
-    def person(self, subject: str) -> str:
-        """Whose volume it is. Volumes of one person stay in one part of the split; by default there is one each."""
-        return subject
+    def patient(self, case: str) -> str:
+        """Whose volume it is. Volumes of one patient stay in one part of the split; by default there is one each."""
+        return case
 
     def inputs(self) -> Sequence[Path]:
         """The files whose content decides what `load` returns; empty for generated data."""
@@ -135,33 +135,33 @@ class Dataset(ABC):
 
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong with the files, not only the first. By default what `load` complains about."""
-        for subject in self.subjects():
+        for case in self.cases():
             try:
-                check_volume(self.load(subject), subject, self.window)
+                check_volume(self.load(case), case, self.window)
             except DataError as error:
-                yield Problem(subject, str(error))
+                yield Problem(case, str(error))
 
 
 @dataclass(frozen=True)
 class SliceStack:
-    """The slices of some subjects, sorted by subject and position. The id of a slice is its row.
+    """The slices of some cases, sorted by case and position. The id of a slice is its row.
 
     Attributes:
         images: (N, c, H, W) float16, the whole prepared set, memory-mapped and read-only.
         rows: (n,) where in `images` each slice of this stack lies.
-        subject: (n,) index into `subjects`.
-        position: (n,) z within the subject, from 0.
+        case: (n,) index into `cases`.
+        position: (n,) z within the case, from 0.
         valid: (n, 2) height and width of the part that is not padding; it starts at the top left.
-        subjects: names.
-        spacing: (s, 3) millimeters along z, y, x of each subject, on the working grid.
+        cases: names.
+        spacing: (s, 3) millimeters along z, y, x of each case, on the working grid.
     """
 
     images: NDArray[np.float16]
     rows: NDArray[np.int64]
-    subject: NDArray[np.int64]
+    case: NDArray[np.int64]
     position: NDArray[np.int64]
     valid: NDArray[np.int64]
-    subjects: tuple[str, ...]
+    cases: tuple[str, ...]
     spacing: NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -173,21 +173,21 @@ class SliceStack:
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
-    def of(self, subject: int) -> NDArray[np.int64]:
-        """Ids of one subject's slices, in order of position."""
-        return np.flatnonzero(self.subject == subject)
+    def of(self, case: int) -> NDArray[np.int64]:
+        """Ids of one case's slices, in order of position."""
+        return np.flatnonzero(self.case == case)
 
     def label(self, slice_id: int) -> str:
         """How messages name a slice."""
-        name = self.subjects[self.subject[slice_id]]
-        return f"slice {slice_id} (subject {name}, position {self.position[slice_id]})"
+        name = self.cases[self.case[slice_id]]
+        return f"slice {slice_id} (case {name}, position {self.position[slice_id]})"
 
 
 @dataclass(frozen=True)
 class LabeledStack:
     """A stack together with its truth, for validation and test; never for the pool.
 
-    It holds a copy of these subjects' masks and of no others, so that whoever has the validation set has no way to
+    It holds a copy of these cases' masks and of no others, so that whoever has the validation set has no way to
     the truth of the pool.
 
     Attributes:
@@ -205,43 +205,41 @@ class LabeledStack:
 
 @dataclass(frozen=True)
 class Split:
-    """Which subjects are trained on, validated on and tested on."""
+    """Which cases are trained on, validated on and tested on."""
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...]
 
 
-def split_volumes(
-    subjects: Sequence[str], persons: Sequence[str], parts: tuple[float, float, float], seed: int
-) -> Split:
-    """Deal out volumes so that those of one person stay together; `parts` are shares or numbers of persons.
+def split_volumes(cases: Sequence[str], patients: Sequence[str], parts: tuple[float, float, float], seed: int) -> Split:
+    """Deal out volumes so that those of one patient stay together; `parts` are shares or numbers of patients.
 
     Args:
-        persons: (s,) whose volume each subject is.
+        patients: (s,) whose volume each case is.
 
     Raises:
-        ConfigError: as `split_subjects`.
+        ConfigError: as `split_cases`.
     """
-    dealt = split_subjects(sorted(set(persons)), parts, seed)
-    volumes = sorted(zip(subjects, persons, strict=True))
+    dealt = split_cases(sorted(set(patients)), parts, seed)
+    volumes = sorted(zip(cases, patients, strict=True))
     train, val, test = (
-        tuple(subject for subject, person in volumes if person in part) for part in (dealt.train, dealt.val, dealt.test)
+        tuple(case for case, patient in volumes if patient in part) for part in (dealt.train, dealt.val, dealt.test)
     )
     return Split(train, val, test)
 
 
-def split_subjects(subjects: Sequence[str], parts: tuple[float, float, float], seed: int) -> Split:
-    """Sort, shuffle with `seed`, and deal out subjects for training, validation and test.
+def split_cases(cases: Sequence[str], parts: tuple[float, float, float], seed: int) -> Split:
+    """Sort, shuffle with `seed`, and deal out cases for training, validation and test.
 
     Args:
         parts: shares that sum to 1 (train and validation are rounded down, the test set takes the rest), or numbers
-            of subjects; with numbers, subjects that are left over are not used.
+            of cases; with numbers, cases that are left over are not used.
 
     Raises:
-        ConfigError: a part would be empty, or more subjects are asked for than there are.
+        ConfigError: a part would be empty, or more cases are asked for than there are.
     """
-    total = len(subjects)
+    total = len(cases)
     if np.isclose(sum(parts), 1.0):
         train, val = (int(part * total + 1e-9) for part in parts[:2])
         val = max(val, 1)
@@ -250,15 +248,15 @@ def split_subjects(subjects: Sequence[str], parts: tuple[float, float, float], s
         counts = (int(parts[0]), int(parts[1]), int(parts[2]))
     else:
         raise ConfigError(
-            f"protocol.split must be three shares that sum to 1 or three numbers of subjects, got {list(parts)}: "
+            f"protocol.split must be three shares that sum to 1 or three numbers of cases, got {list(parts)}: "
             "write for example [0.7,0.15,0.15] or [28,6,7]"
         )
     if min(counts) < 1 or sum(counts) > total:
         raise ConfigError(
-            f"protocol.split must give each of train, validation and test at least one of the {total} subjects, "
-            f"{list(parts)} gives {list(counts)}: add subjects or change protocol.split"
+            f"protocol.split must give each of train, validation and test at least one of the {total} cases, "
+            f"{list(parts)} gives {list(counts)}: add cases or change protocol.split"
         )
-    order = [sorted(subjects)[i] for i in np.random.default_rng(seed).permutation(total)]
+    order = [sorted(cases)[i] for i in np.random.default_rng(seed).permutation(total)]
     first, second, third = counts
     return Split(
         train=tuple(sorted(order[:first])),
@@ -267,38 +265,38 @@ def split_subjects(subjects: Sequence[str], parts: tuple[float, float, float], s
     )
 
 
-def check_volume(volume: Volume, subject: str, window: tuple[float, float] | None = None) -> None:
+def check_volume(volume: Volume, case: str, window: tuple[float, float] | None = None) -> None:
     """Refuse a volume that cannot be benchmarked, with the window it will be clipped to. Raises DataError."""
     image, mask = volume.image, volume.mask
     if image.ndim != 4 or mask.ndim != 3 or 0 in image.shape:
         raise DataError(
-            f"subject '{subject}' must be a 3D image (c, d, h, w) with a 3D mask (d, h, w), got {image.shape} and "
+            f"case '{case}' must be a 3D image (c, d, h, w) with a 3D mask (d, h, w), got {image.shape} and "
             f"{mask.shape}: leave out 2D files"
         )
     if image.shape[1:] != mask.shape:
         raise DataError(
-            f"subject '{subject}' must have a mask of its image's shape, got {mask.shape} for {image.shape[1:]}: "
+            f"case '{case}' must have a mask of its image's shape, got {mask.shape} for {image.shape[1:]}: "
             "resample the mask on the image's grid"
         )
     ranges = [(float(channel.min()), float(channel.max())) for channel in image]
     if not np.isfinite(ranges).all():
         bad = int(image.size - np.isfinite(image).sum())
         raise DataError(
-            f"subject '{subject}' must have finite intensities, {bad} voxels are NaN or infinite: repair or leave "
+            f"case '{case}' must have finite intensities, {bad} voxels are NaN or infinite: repair or leave "
             "out the volume"
         )
     for low, high in ranges:
         if low == high:
             raise DataError(
-                f"subject '{subject}' must have contrast, {low:g} is the intensity of all its voxels: repair or leave "
+                f"case '{case}' must have contrast, {low:g} is the intensity of all its voxels: repair or leave "
                 "out the volume"
             )
         if window and (high <= window[0] or low >= window[1]):
             raise DataError(
-                f"subject '{subject}' must have intensities within data.window {list(window)}, it has {low:g} to "
+                f"case '{case}' must have intensities within data.window {list(window)}, it has {low:g} to "
                 f"{high:g}: choose a window that they lie in"
             )
     if (mask > 1).any():
-        raise DataError(f"subject '{subject}' must have a mask of 0 and 1, got values up to {mask.max()}")
+        raise DataError(f"case '{case}' must have a mask of 0 and 1, got values up to {mask.max()}")
     if min(volume.spacing) <= 0 or not np.isfinite(volume.spacing).all():
-        raise DataError(f"subject '{subject}' must have a positive voxel spacing, got {volume.spacing} mm")
+        raise DataError(f"case '{case}' must have a positive voxel spacing, got {volume.spacing} mm")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from albench.data.dataset import Archive
 from albench.errors import DataError
-from albench.files import locked, refusing_disk_errors
+from albench.files import locked, translate_os_errors
 
 Received = Callable[[int, int | None], None]  # bytes so far, and of the whole file if the server tells
 
@@ -73,7 +73,7 @@ def _receive_rest(url: str, part: Path, received: Received) -> None:
         if error.code == 416 and have:  # nothing is missing; the checksum decides
             return
         raise
-    with response, refusing_disk_errors(part), part.open("ab" if response.status == 206 else "wb") as file:
+    with response, translate_os_errors(part), part.open("ab" if response.status == 206 else "wb") as file:
         have = have if response.status == 206 else 0
         rest = response.length
         total = None if rest is None else have + rest

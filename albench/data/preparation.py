@@ -1,6 +1,6 @@
-"""From volumes to slices on disk: each subject on its own, in as many processes as asked for, then joined.
+"""From volumes to slices on disk: each case on its own, in as many processes as asked for, then joined.
 
-A subject that is done is kept when preparing is interrupted. A worker holds one volume at a time.
+A case that is done is kept when preparing is interrupted. A worker holds one volume at a time.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from albench.config import options_of
 from albench.data.dataset import GRID, Dataset, check_volume
 from albench.data.preprocessing import fit_to, standardized
-from albench.data.workers import Crew
+from albench.data.workers import WorkerPool
 from albench.errors import DataError, StoreError
-from albench.files import refusing_disk_errors, replacing, write_json
-from albench.training.memory import give_back
+from albench.files import atomic_write, translate_os_errors, write_json
+from albench.training.memory import trim_memory
 
 FORMAT = 2
 
@@ -31,31 +31,31 @@ Progress = Callable[[int, int, str], None]
 
 
 def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) -> None:
-    """Prepare all subjects and rename the complete set to `folder`. One process at a time may call it.
+    """Prepare all cases and rename the complete set to `folder`. One process at a time may call it.
 
     Raises:
-        DataError: a volume cannot be used; the subjects done before it are kept.
+        DataError: a volume cannot be used; the cases done before it are kept.
         StoreError: the cache cannot be written.
     """
-    subjects = list(dataset.subjects())
-    if not subjects:
-        raise DataError(f"dataset '{dataset.title}' must have subjects, it has none: check where its images lie")
+    cases = list(dataset.cases())
+    if not cases:
+        raise DataError(f"dataset '{dataset.title}' must have cases, it has none: check where its images lie")
     partial = folder.with_name(f"{folder.name}.partial")
-    with refusing_disk_errors(partial):
-        (partial / "subjects").mkdir(parents=True, exist_ok=True)
-    paths = [partial / "subjects" / f"{index}.slices" for index in range(len(subjects))]
-    todo = [(subject, path) for subject, path in zip(subjects, paths, strict=True) if not path.exists()]
-    before = len(subjects) - len(todo)
-    progress(before, len(subjects), "")
-    with Crew(dataset, workers) as crew:
-        for done, (subject, _) in enumerate(crew.each(prepare_subject, todo), before + 1):
-            progress(done, len(subjects), subject)
+    with translate_os_errors(partial):
+        (partial / "cases").mkdir(parents=True, exist_ok=True)
+    paths = [partial / "cases" / f"{index}.slices" for index in range(len(cases))]
+    todo = [(case, path) for case, path in zip(cases, paths, strict=True) if not path.exists()]
+    before = len(cases) - len(todo)
+    progress(before, len(cases), "")
+    with WorkerPool(dataset, workers) as worker_pool:
+        for done, (case, _) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
+            progress(done, len(cases), case)
         facts = [_read_facts(path)[0] for path in paths]
-        _check_together(dataset, subjects, facts)
-        _join(partial, paths, facts, dataset.size, crew)
+        _check_together(dataset, cases, facts)
+        _join(partial, paths, facts, dataset.size, worker_pool)
     meta = {
-        "subjects": subjects,
-        "persons": [dataset.person(subject) for subject in subjects],
+        "cases": cases,
+        "patients": [dataset.patient(case) for case in cases],
         "counts": [fact.shape[0] for fact in facts],
         "valid": [fact.shape[2:] for fact in facts],
         "spacing": [fact.spacing for fact in facts],
@@ -65,13 +65,13 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
         "format": FORMAT,
     }
     write_json(partial / "meta.json", meta)
-    shutil.rmtree(partial / "subjects")
+    shutil.rmtree(partial / "cases")
     partial.rename(folder)
 
 
 @dataclass(frozen=True)
-class SubjectFacts:
-    """What is remembered of a prepared subject: the first line of its file, which exists when the subject is done.
+class CaseFacts:
+    """What is remembered of a prepared case: the first line of its file, which exists when the case is done.
 
     The slices follow, first of the image in float16, then of the mask in uint8, until they are moved to the others'.
 
@@ -88,46 +88,46 @@ class SubjectFacts:
     foreground: int
 
 
-def prepare_subject(dataset: Dataset, subject: str, path: Path) -> None:
-    """Read, check, standardize and scale one subject, and write it to a file."""
-    volume = dataset.load(subject)
-    give_back()  # what reading needed, or it adds to what standardizing needs
-    check_volume(volume, subject, dataset.window)
+def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
+    """Read, check, standardize and scale one case, and write it to a file."""
+    volume = dataset.load(case)
+    trim_memory()  # what reading needed, or it adds to what standardizing needs
+    check_volume(volume, case, dataset.window)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
     volume = standardized(volume, dataset.window)
     if not all(channel.any() for channel in volume.image):
         raise DataError(
-            f"subject '{subject}' must have contrast between its 0.5th and 99.5th percentiles, they are equal: set "
+            f"case '{case}' must have contrast between its 0.5th and 99.5th percentiles, they are equal: set "
             "data.window, for example to its whole range"
         )
     volume = fit_to(volume, dataset.size)
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
     mask = np.ascontiguousarray(volume.mask)
-    facts = SubjectFacts(list(image.shape), list(volume.spacing), intensity, int(mask.sum(dtype=np.int64)))
-    with replacing(path) as file:
+    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, int(mask.sum(dtype=np.int64)))
+    with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
             file.write(values.data)  # numpy's own writing of a full disk is an error without a number
 
 
-def _read_facts(path: Path) -> tuple[SubjectFacts, int]:
-    """What is remembered of a subject, and where in its file the slices begin."""
+def _read_facts(path: Path) -> tuple[CaseFacts, int]:
+    """What is remembered of a case, and where in its file the slices begin."""
     with path.open("rb") as file:
-        return SubjectFacts(**json.loads(file.readline())), file.tell()
+        return CaseFacts(**json.loads(file.readline())), file.tell()
 
 
-def _check_together(dataset: Dataset, subjects: Sequence[str], facts: Sequence[SubjectFacts]) -> None:
-    """Refuse subjects that are sound one by one and no set together. Raises DataError."""
+def _check_together(dataset: Dataset, cases: Sequence[str], facts: Sequence[CaseFacts]) -> None:
+    """Refuse cases that are sound one by one and no set together. Raises DataError."""
     if not any(fact.foreground for fact in facts):
         raise DataError(
             f"dataset '{dataset.title}' must have foreground in at least one mask, all {len(facts)} masks are "
             "empty: check the labels asked for"
         )
-    for subject, fact in zip(subjects, facts, strict=True):
+    for case, fact in zip(cases, facts, strict=True):
         if fact.shape[1] != facts[0].shape[1]:
             raise DataError(
-                f"all subjects must have the same number of channels, '{subjects[0]}' has {facts[0].shape[1]} and "
-                f"'{subject}' {fact.shape[1]}: choose channels that all of them have"
+                f"all cases must have the same number of channels, '{cases[0]}' has {facts[0].shape[1]} and "
+                f"'{case}' {fact.shape[1]}: choose channels that all of them have"
             )
 
 
@@ -160,7 +160,7 @@ class _Stack:
 
     def begin(self) -> None:
         """Make the file, without its content."""
-        with replacing(self.path) as file:
+        with atomic_write(self.path) as file:
             file.write(self._header)
             file.truncate(self._offset(self.shape[0]))
 
@@ -170,7 +170,7 @@ class _Stack:
         short = [full - has for full, has in zip(self.shape[-2:], values.shape[-2:], strict=True)]
         pad = [(0, 0)] * (values.ndim - 2) + [(0, number) for number in short]
         padded = np.pad(values, pad, constant_values=fill) if any(short) else values
-        with refusing_disk_errors(self.path), self.path.open("r+b") as file:
+        with translate_os_errors(self.path), self.path.open("r+b") as file:
             file.seek(self._offset(row))
             file.write(padded.data)
             file.flush()
@@ -178,7 +178,11 @@ class _Stack:
 
 
 def _join(
-    partial: Path, paths: Sequence[Path], facts: Sequence[SubjectFacts], size: tuple[int, int] | None, crew: Crew
+    partial: Path,
+    paths: Sequence[Path],
+    facts: Sequence[CaseFacts],
+    size: tuple[int, int] | None,
+    worker_pool: WorkerPool,
 ) -> None:
     """Move all slices, padded to one shape, into two files. Interrupted, it goes on with those not yet moved."""
     sides = np.array([fact.shape[2:] for fact in facts]).max(0)
@@ -194,12 +198,14 @@ def _join(
         images.begin()
         masks.begin()
     starts = np.cumsum([0, *(fact.shape[0] for fact in facts)]).tolist()
-    for _ in crew.each(_move, [(path, start, images, masks) for path, start in zip(paths, starts, strict=False)]):
+    for _ in worker_pool.each(
+        _move, [(path, start, images, masks) for path, start in zip(paths, starts, strict=False)]
+    ):
         pass
 
 
 def _move(dataset: Dataset, path: Path, row: int, images: _Stack, masks: _Stack) -> None:
-    """Put one subject's slices where they belong, unless they are there already."""
+    """Put one case's slices where they belong, unless they are there already."""
     if not _is_whole(path):
         return
     facts, begin = _read_facts(path)
@@ -211,7 +217,7 @@ def _move(dataset: Dataset, path: Path, row: int, images: _Stack, masks: _Stack)
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a subject's file still holds its slices."""
+    """Whether a case's file still holds its slices."""
     return path.stat().st_size > _read_facts(path)[1]
 
 

@@ -1,6 +1,6 @@
 """The prepared set: every volume read once, normalized, scaled, padded and stored as memory-mapped arrays.
 
-`albench.data.preparation` builds it, under a temporary name by one process at a time, and renames it when it is complete.
+`albench.data.preparation` builds it under a temporary name, one process at a time, and renames it when it is complete.
 The folder's name is a hash of the dataset's options and of the content of its files, so a changed file or option
 gives a new one.
 """
@@ -20,7 +20,7 @@ from albench.config import options_of
 from albench.data.dataset import GRID, Dataset, LabeledStack, SliceStack
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
-from albench.data.workers import usual_workers
+from albench.data.workers import default_workers
 from albench.errors import ConfigError
 from albench.files import locked, write_json
 from albench.masks import PackedMasks
@@ -37,44 +37,44 @@ class Prepared:
         key: the hash of options and content.
         images: (N, c, H, W) float16, zero mean and unit variance per volume; padding has the volume's minimum.
         masks: (N, H, W) uint8.
-        subjects: names, sorted.
-        counts: (s,) slices of each subject.
+        cases: names, sorted.
+        counts: (s,) slices of each case.
         valid: (s, 2) height and width that are not padding.
         spacing: (s, 3) millimeters along z, y, x on the working grid.
-        persons: (s,) whose volume each subject is; the split keeps a person's volumes together.
+        patients: (s,) whose volume each case is; the split keeps a patient's volumes together.
         intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it was not recorded.
     """
 
     key: str
     images: NDArray[np.float16]
     masks: NDArray[np.uint8]
-    subjects: tuple[str, ...]
+    cases: tuple[str, ...]
     counts: NDArray[np.int64]
     valid: NDArray[np.int64]
     spacing: NDArray[np.float64]
-    persons: tuple[str, ...]
+    patients: tuple[str, ...]
     intensity: NDArray[np.float64] | None = None
 
-    def stack(self, subjects: Sequence[str]) -> SliceStack:
-        """The slices of the named subjects."""
-        chosen = np.array([self.subjects.index(name) for name in subjects])
+    def stack(self, cases: Sequence[str]) -> SliceStack:
+        """The slices of the named cases."""
+        chosen = np.array([self.cases.index(name) for name in cases])
         starts = np.concatenate([[0], np.cumsum(self.counts)])
         counts = self.counts[chosen]
         return SliceStack(
             images=self.images,
             rows=np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chosen]),
-            subject=np.repeat(np.arange(len(chosen)), counts),
+            case=np.repeat(np.arange(len(chosen)), counts),
             position=np.concatenate([np.arange(count) for count in counts]),
             valid=np.repeat(self.valid[chosen], counts, axis=0),
-            subjects=tuple(subjects),
+            cases=tuple(cases),
             spacing=self.spacing[chosen],
         )
 
-    def labeled_stack(self, subjects: Sequence[str]) -> LabeledStack:
-        """The slices of the named subjects together with their masks."""
-        stack = self.stack(subjects)
-        subject_masks = ((ids, self.masks[stack.rows[ids]]) for ids in map(stack.of, range(len(subjects))))
-        return LabeledStack(stack, PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], subject_masks))
+    def labeled_stack(self, cases: Sequence[str]) -> LabeledStack:
+        """The slices of the named cases together with their masks."""
+        stack = self.stack(cases)
+        case_masks = ((ids, self.masks[stack.rows[ids]]) for ids in map(stack.of, range(len(cases))))
+        return LabeledStack(stack, PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], case_masks))
 
 
 def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:
@@ -104,18 +104,18 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
     if not (folder / "meta.json").exists():
         with locked(folder.with_name(f"{folder.name}.lock"), wait=True, leave=False):
             if not (folder / "meta.json").exists():
-                show = progress or (lambda done, total, subject: None)
-                build_set(dataset, folder, show, usual_workers(dataset) if workers is None else workers)
+                show = progress or (lambda done, total, case: None)
+                build_set(dataset, folder, show, default_workers(dataset) if workers is None else workers)
     meta = json.loads((folder / "meta.json").read_text())
     return Prepared(
         key=key,
         images=np.load(folder / "images.npy", mmap_mode="r"),
         masks=np.load(folder / "masks.npy", mmap_mode="r"),
-        subjects=tuple(meta["subjects"]),
+        cases=tuple(meta["cases"]),
         counts=np.array(meta["counts"]),
         valid=np.array(meta["valid"]),
         spacing=np.array(meta["spacing"]),
-        persons=tuple(meta["persons"]),
+        patients=tuple(meta["patients"]),
         intensity=np.array(meta["intensity"]),
     )
 

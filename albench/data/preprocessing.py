@@ -11,7 +11,7 @@ def standardized(volume: Volume, window: tuple[float, float] | None) -> Volume:
     """Clip each channel, then give it mean 0 and standard deviation 1 (a constant one becomes 0).
 
     Statistics are those of the volume: the prepared set does not depend on the split, and nothing of the test
-    subjects reaches the others.
+    cases reaches the others.
     """
     image = np.empty(volume.image.shape, np.float32)
     for values, channel in zip(image, volume.image, strict=True):

@@ -1,4 +1,4 @@
-"""One job for every subject of a dataset, in this process or shared among several."""
+"""One job for every case of a dataset, in this process or shared among several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from albench.data.dataset import Dataset
 from albench.errors import DataError
-from albench.registry import DATASETS, address, find
+from albench.registry import DATASETS, find, import_path
 
 Job = TypeVar("Job", bound=tuple[object, ...])
 
@@ -24,7 +24,7 @@ _LITTLE = 32 << 20  # bytes of files that are read before workers are ready
 _MEMORY = 4 << 30  # bytes for a worker: three volumes of 512 x 512 x 1300 in float32
 
 
-def usual_workers(dataset: Dataset) -> int:
+def default_workers(dataset: Dataset) -> int:
     """One for generated data or small files; otherwise one per core, as far as there are 4 GiB of memory for each."""
     if sum(path.stat().st_size for path in dataset.inputs()) < _LITTLE:
         return 1
@@ -37,7 +37,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Crew:
+class WorkerPool:
     """Processes that read one dataset, each one job at a time; a context manager that waits for them at its end."""
 
     def __init__(self, dataset: Dataset, workers: int) -> None:
@@ -62,7 +62,7 @@ class Crew:
         if self._pool is None:
             # Fresh processes: a fork of one that has used torch's threads may hang.
             context = multiprocessing.get_context("spawn")
-            arguments = (address(type(self._dataset)), pickle.dumps(self._dataset))
+            arguments = (import_path(type(self._dataset)), pickle.dumps(self._dataset))
             self._pool = ProcessPoolExecutor(min(self._workers, len(jobs)), context, _begin, arguments)
         tasks = {self._pool.submit(_do, work, job): job for job in jobs}
         try:
@@ -74,7 +74,7 @@ class Crew:
                 "a worker must have the memory of a few volumes, the system ended one: use fewer with --workers"
             ) from error
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(

@@ -48,12 +48,12 @@ def contour_length(mask: Mask) -> float:
     return math.pi / 8 * float(straight + (falling + rising) / math.sqrt(2))
 
 
-def total(labels: Iterable[Effort], subjects: Iterable[int]) -> dict[str, float]:
+def total(labels: Iterable[Effort], cases: Iterable[int]) -> dict[str, float]:
     """What a set of labels costs together: the axes on which strategies can be compared.
 
     Args:
         labels: one per slice.
-        subjects: the subject of each slice.
+        cases: the case of each slice.
     """
     labels = list(labels)
     return {
@@ -61,5 +61,5 @@ def total(labels: Iterable[Effort], subjects: Iterable[int]) -> dict[str, float]
         "nonempty": sum(label.foreground > 0 for label in labels),
         "foreground": sum(label.foreground for label in labels),
         "contour": math.fsum(label.contour for label in labels),
-        "subjects": len(set(subjects)),
+        "cases": len(set(cases)),
     }

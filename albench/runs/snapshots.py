@@ -23,12 +23,12 @@ def pictures(slices: SliceStack, ids: Ids | Sequence[int], masks: Mask, *, longe
         longest: leave out rows and columns until no side is longer; None keeps all pixels.
 
     Returns:
-        `ids` (n,), `subjects` (n,) names, `positions` (n,), `images` (n, H, W) uint8 of the first channel between its
+        `ids` (n,), `cases` (n,) names, `positions` (n,), `images` (n, H, W) uint8 of the first channel between its
         1st and 99th percentile in the slice, `masks` (n, H, W) uint8, `valid` (n, 2) height and width without padding,
         `pixel` (n, 2) millimeters along y and x.
     """
     ids = np.asarray(ids, dtype=np.int64)
-    valid, spacing = slices.valid[ids], slices.spacing[slices.subject[ids]]
+    valid, spacing = slices.valid[ids], slices.spacing[slices.case[ids]]
     step = 1 if longest is None else max(1, -(-max(slices.shape[1:]) // longest))
     images = np.zeros(masks.shape, dtype=np.uint8)
     for row, (slice_id, (height, width)) in enumerate(zip(ids, valid, strict=True)):
@@ -36,7 +36,7 @@ def pictures(slices: SliceStack, ids: Ids | Sequence[int], masks: Mask, *, longe
         images[row, :height, :width] = _gray(image)
     return {
         "ids": ids,
-        "subjects": np.array([slices.subjects[i] for i in slices.subject[ids]], dtype=np.str_),
+        "cases": np.array([slices.cases[i] for i in slices.case[ids]], dtype=np.str_),
         "positions": slices.position[ids],
         "images": images[:, ::step, ::step],
         "masks": masks[:, ::step, ::step],

@@ -24,7 +24,7 @@ import albench
 from albench.config import RunConfig
 from albench.data import Split
 from albench.errors import StoreError
-from albench.files import is_locked, locked, refusing_disk_errors, replacing, write_json, write_tensors
+from albench.files import is_locked, locked, translate_os_errors, atomic_write, write_json, write_tensors
 from albench.masks import Ids, Mask, PackedMasks
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class RunStore:
         write_json(self.folder / "environment.json", dict(environment))
         if not (self.folder / "split.json").exists():
             named = [_name_slice(pool, int(i)) for i in initial]
-            depths = {name: len(pool.slices.of(index)) for index, name in enumerate(pool.slices.subjects)}
+            depths = {name: len(pool.slices.of(index)) for index, name in enumerate(pool.slices.cases)}
             write_json(self.folder / "split.json", dataclasses.asdict(split) | {"slices": depths, "initial": named})
 
     def illustrate(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
@@ -175,7 +175,7 @@ class RunStore:
             _write_arrays(folder / "arrays.npz", query.arrays)
         write_tensors(folder / "weights.pt", dict(weights))
         self.records = [*self.records, record]
-        with replacing(self.folder / "rounds.jsonl") as file:
+        with atomic_write(self.folder / "rounds.jsonl") as file:
             file.write("".join(json.dumps(r, allow_nan=False) + "\n" for r in self.records).encode())
         (self.folder / FAILURE).unlink(missing_ok=True)
         self._after(keep_weights=keep_weights)
@@ -190,7 +190,7 @@ class RunStore:
     def _after(self, *, keep_weights: bool) -> None:
         path, scores = self.folder / "scores.csv", _scores_csv(self.records).encode()
         if not path.exists() or path.read_bytes() != scores:
-            with replacing(path) as file:
+            with atomic_write(path) as file:
                 file.write(scores)
         if not keep_weights:
             for index in range(len(self.records) - 1):
@@ -244,7 +244,7 @@ def read_records(folder: Path) -> list[Record]:
     path = folder / "rounds.jsonl"
     if not path.exists():
         return []
-    with refusing_disk_errors(path):
+    with translate_os_errors(path):
         lines = path.read_text().splitlines()
     try:
         return [dict(json.loads(line)) for line in lines]
@@ -281,9 +281,9 @@ def is_running(folder: Path) -> bool:
 
 
 def load_runs(out: Path | str) -> pd.DataFrame:
-    """The records of all runs at or below `out`: one row per run, round, subject and metric.
+    """The records of all runs at or below `out`: one row per run, round, case and metric.
 
-    Columns: dataset, strategy, seed, run, round, labeled, share, subject, metric, value. The subject of a metric of
+    Columns: dataset, strategy, seed, run, round, labeled, share, case, metric, value. The case of a metric of
     the whole test set is "all"; a value that does not exist is NaN.
     """
     import pandas as pd
@@ -300,8 +300,8 @@ def load_runs(out: Path | str) -> pd.DataFrame:
         }
         for record in read_records(folder):
             amount = {key: record[key] for key in ("round", "labeled", "share")}
-            for subject, metric, value in _scores(record):
-                rows.append(run | amount | {"subject": subject, "metric": metric, "value": value})
+            for case, metric, value in _scores(record):
+                rows.append(run | amount | {"case": case, "metric": metric, "value": value})
     columns = [
         "dataset",
         "strategy",
@@ -310,7 +310,7 @@ def load_runs(out: Path | str) -> pd.DataFrame:
         "round",
         "labeled",
         "share",
-        "subject",
+        "case",
         "metric",
         "value",
     ]
@@ -336,30 +336,30 @@ def _write_masks(path: Path, masks: Mapping[int, Mask]) -> None:
     ids = np.array(sorted(masks), dtype=np.int64)
     stacked = np.stack([masks[i] for i in ids.tolist()]) if len(ids) else np.zeros((0, 0, 0), dtype=np.uint8)
     packed = PackedMasks.of(ids, stacked)
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez_compressed(file, ids=packed.ids, masks=packed.packed, width=packed.width)
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _scores(record: Record) -> Iterator[tuple[str, str, float | None]]:
-    """(subject, metric, value) of a record: the test set, the validation set, then every test subject."""
+    """(case, metric, value) of a record: the test set, the validation set, then every test case."""
     for metric, value in record["test"].items():
         yield "all", metric, value
     for metric, value in record["val"].items():
         yield "all", f"val_{metric}", value
-    for subject, metrics in record["subjects"].items():
+    for case, metrics in record["cases"].items():
         for metric, value in metrics.items():
-            yield subject, metric, value
+            yield case, metric, value
 
 
 def _scores_csv(records: list[Record]) -> str:
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["round", "subject", "metric", "value"])
+    table.writerow(["round", "case", "metric", "value"])
     for record in records:
         table.writerows([record["round"], *score] for score in _scores(record))
     return text.getvalue()
@@ -367,4 +367,4 @@ def _scores_csv(records: list[Record]) -> str:
 
 def _name_slice(pool: Pool, slice_id: int) -> dict[str, object]:
     slices = pool.slices
-    return {"subject": slices.subjects[slices.subject[slice_id]], "position": int(slices.position[slice_id])}
+    return {"case": slices.cases[slices.case[slice_id]], "position": int(slices.position[slice_id])}

@@ -3,7 +3,7 @@
     failed = [check for check in check_strategy(MyIdea()) if not check.passed]
     assert not failed
 
-The scene has subjects of different size with padding, slices that are not square, empty slices, and a small network.
+The scene has cases of different size with padding, slices that are not square, empty slices, and a small network.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from albench.config import Choice, Network, Protocol, RunConfig, Training, build
 from albench.data import Dataset, check_volume
 from albench.data.prepared import Prepared
 from albench.errors import AlbenchError
-from albench.loop import Execution, Silent, run
+from albench.loop import Execution, NullCallback, run
 from albench.resolve import by_section
 from albench.runs.store import Record
 from albench.strategy import Query, Round, Strategy
-from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, Rehearsal
+from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, StrategyHarness
 
 __all__ = ["Check", "check_dataset", "check_strategy"]
 
@@ -71,22 +71,22 @@ def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda 
         All outcomes, in order.
     """
     rule = "answers with exactly the budget of distinct unlabeled slices, finite scores and well-formed pseudo-labels"
-    stages: list[Rehearsal] = []
+    harnesses: list[StrategyHarness] = []
 
     def begin() -> None:
-        stages.append(Rehearsal(strategy))
+        harnesses.append(StrategyHarness(strategy))
 
     first = _outcome(rule, begin)
     report(first)
     checks = [first]
     for rule, check in _STRATEGY_RULES.items() if first.passed else ():
-        checks.append(_outcome(rule, partial(check, stages[0])))
+        checks.append(_outcome(rule, partial(check, harnesses[0])))
         report(checks[-1])
     return checks
 
 
 def check_dataset(dataset: Dataset, report: Callable[[Check], None] = lambda check: None) -> list[Check]:
-    """Check a dataset against the rules of the benchmark, on its first subjects.
+    """Check a dataset against the rules of the benchmark, on its first cases.
 
     Args:
         report: called after every check.
@@ -111,23 +111,23 @@ def _outcome(rule: str, check: Callable[[], str | None]) -> Check:
         return Check(rule, f"it raised {type(error).__name__}: {error} ({where.filename}:{where.lineno})")
 
 
-def _deterministic(stage: Rehearsal) -> str | None:
+def _deterministic(harness: StrategyHarness) -> str | None:
     answers = []
     for global_seed in (1, 2):
         with _global_state(global_seed):
-            answers.append(stage.ask())
+            answers.append(harness.ask())
     return None if _same(*answers) else "the same context gave two answers: use ctx.rng, and keep nothing between calls"
 
 
-def _independent_of_order(stage: Rehearsal) -> str | None:
+def _independent_of_order(harness: StrategyHarness) -> str | None:
     orders = (TRAIN, TRAIN[::-1])
-    if _same(stage.ask(seed=0), stage.ask(seed=1)):
-        first, second = (set(stage.named(stage.ask(subjects=order).ids, order)) for order in orders)
+    if _same(harness.ask(seed=0), harness.ask(seed=1)):
+        first, second = (set(harness.named(harness.ask(cases=order).ids, order)) for order in orders)
         missed = sorted(first - second)
         if missed:
-            return f"with the subjects in another order it chose other slices, not {missed[0]}: do not choose by id"
+            return f"with the cases in another order it chose other slices, not {missed[0]}: do not choose by id"
         return None
-    counts = [_counts(stage, order) for order in orders]
+    counts = [_counts(harness, order) for order in orders]
     slices = sorted(set(counts[0]) | set(counts[1]))
     one, two = (np.array([count.get(name, 0) for name in slices]) for count in counts)
     share = (one + two) / (2 * _REPEATS)
@@ -137,97 +137,97 @@ def _independent_of_order(stage: Rehearsal) -> str | None:
         name = slices[int(deviation.argmax())]
         return (
             f"it chose {name} {one[deviation.argmax()]} of {_REPEATS} times, and {two[deviation.argmax()]} times with "
-            "the subjects in another order: do not choose by id"
+            "the cases in another order: do not choose by id"
         )
     return None
 
 
-def _counts(stage: Rehearsal, order: Sequence[str]) -> dict[tuple[str, int], int]:
+def _counts(harness: StrategyHarness, order: Sequence[str]) -> dict[tuple[str, int], int]:
     counts: dict[tuple[str, int], int] = {}
     for seed in range(_REPEATS):
-        for name in stage.named(stage.ask(seed=seed, subjects=order).ids, order):
+        for name in harness.named(harness.ask(seed=seed, cases=order).ids, order):
             counts[name] = counts.get(name, 0) + 1
     return counts
 
 
-def _one_left(stage: Rehearsal) -> str | None:
-    stage.ask(bought=np.arange(len(stage.labeled.slices) - 1), budget=1)
+def _one_left(harness: StrategyHarness) -> str | None:
+    harness.ask(bought=np.arange(len(harness.labeled.slices) - 1), budget=1)
     return None
 
 
-def _all_at_once(stage: Rehearsal) -> str | None:
-    unlabeled = np.count_nonzero(stage.labeled.slices.position % PROTOCOL.interval)
-    stage.ask(budget=int(unlabeled))
+def _all_at_once(harness: StrategyHarness) -> str | None:
+    unlabeled = np.count_nonzero(harness.labeled.slices.position % PROTOCOL.interval)
+    harness.ask(budget=int(unlabeled))
     return None
 
 
-def _leaves_pool(stage: Rehearsal) -> str | None:
-    images = stage.prepared.images
+def _leaves_pool(harness: StrategyHarness) -> str | None:
+    images = harness.prepared.images
     before = _hash(images)
     problem: list[str] = []
 
     def watch(ctx: Round, query: Query) -> None:
         masks = {int(i): ctx.pool.mask(int(i)) for i in ctx.pool.labeled}
-        truth = stage.labeled.masks(ctx.pool.labeled)
+        truth = harness.labeled.masks(ctx.pool.labeled)
         if any(not np.array_equal(masks[int(i)], mask) for i, mask in zip(ctx.pool.labeled, truth, strict=True)):
             problem.append("it changed a mask of the pool: work on a copy")
 
-    stage.ask(watch=watch)
+    harness.ask(watch=watch)
     if _hash(images) != before:
         problem.append("it changed the images of the pool: work on a copy")
     return problem[0] if problem else None
 
 
-def _leaves_weights(stage: Rehearsal) -> str | None:
+def _leaves_weights(harness: StrategyHarness) -> str | None:
     problem: list[str] = []
 
     def watch(ctx: Round, query: Query) -> None:
         after = ctx.learner.weights()
-        changed = [key for key, value in stage.weights.items() if not torch.equal(value, after[key])]
+        changed = [key for key, value in harness.weights.items() if not torch.equal(value, after[key])]
         if changed and not ctx.learner.log:
             problem.append(f"it changed '{changed[0]}' in query: train with ctx.learner, or work on a copy")
         modes = {module.training for module in ctx.learner.network.modules()}
         if modes == {True, False}:
             problem.append("it left some modules of the network in another mode than the others: restore them")
 
-    stage.ask(watch=watch)
+    harness.ask(watch=watch)
     return problem[0] if problem else None
 
 
-def _leaves_random_state(stage: Rehearsal) -> str | None:
+def _leaves_random_state(harness: StrategyHarness) -> str | None:
     with _global_state(3):
         before = _state()
-        stage.ask()
+        harness.ask()
         if _state() != before:
             return "it drew from, or seeded, the global generator of random or numpy: use ctx.rng"
     return None
 
 
-def _cannot_see_truth(stage: Rehearsal) -> str | None:
-    masks = stage.prepared.masks
-    slices = stage.labeled.slices
+def _cannot_see_truth(harness: StrategyHarness) -> str | None:
+    masks = harness.prepared.masks
+    slices = harness.labeled.slices
     hidden = slices.rows[slices.position % PROTOCOL.interval != 0]
     other = masks.copy()
     other[hidden] = np.random.default_rng(0).permutation(masks[hidden])
-    altered = Prepared(**{**vars(stage.prepared), "masks": other}).labeled_stack(TRAIN)
-    if _same(stage.ask(), stage.ask(truth=altered)):
+    altered = Prepared(**{**vars(harness.prepared), "masks": other}).labeled_stack(TRAIN)
+    if _same(harness.ask(), harness.ask(truth=altered)):
         return None
     return "its answer changed with masks that it has not bought: use pool.mask of labeled slices only"
 
 
-def _pickles(stage: Rehearsal) -> str | None:
-    again = pickle.loads(pickle.dumps(stage.strategy))
-    return None if again == stage.strategy else "it is not equal to itself after pickling: make it a frozen dataclass"
+def _pickles(harness: StrategyHarness) -> str | None:
+    again = pickle.loads(pickle.dumps(harness.strategy))
+    return None if again == harness.strategy else "it is not equal to itself after pickling: make it a frozen dataclass"
 
 
-def _resumes(stage: Rehearsal) -> str | None:
-    strategy = stage.strategy
+def _resumes(harness: StrategyHarness) -> str | None:
+    strategy = harness.strategy
     config = RunConfig(
         strategy=Choice(getattr(strategy, "name", "plugin"), "contract", None, {}),
         dataset=Choice("contract", "contract", None, {}),
         title="contract",
         locations={},
-        data_key=stage.prepared.key,
+        data_key=harness.prepared.key,
         seed=0,
         protocol=PROTOCOL,
         training=TRAINING,
@@ -235,11 +235,11 @@ def _resumes(stage: Rehearsal) -> str | None:
     )
     execution = Execution(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
-        whole = run(config, strategy, stage.prepared, Path(folder) / "whole", execution, Silent()).records
+        whole = run(config, strategy, harness.prepared, Path(folder) / "whole", execution, NullCallback()).records
         for _ in whole:
             try:
                 parts = run(
-                    config, strategy, stage.prepared, Path(folder) / "parts", execution, _Interrupting()
+                    config, strategy, harness.prepared, Path(folder) / "parts", execution, _Interrupting()
                 ).records
             except _StoppedError:
                 continue
@@ -248,7 +248,7 @@ def _resumes(stage: Rehearsal) -> str | None:
     return "a run stopped after every round and continued gave other records: keep nothing outside of Query and weights"
 
 
-_STRATEGY_RULES: dict[str, Callable[[Rehearsal], str | None]] = {
+_STRATEGY_RULES: dict[str, Callable[[StrategyHarness], str | None]] = {
     "gives the same answer in the same context, whatever the global random state": _deterministic,
     "does not depend on the order of the pool": _independent_of_order,
     "works when one slice is left": _one_left,
@@ -262,12 +262,12 @@ _STRATEGY_RULES: dict[str, Callable[[Rehearsal], str | None]] = {
 }
 
 
-def _sorted_subjects(dataset: Dataset) -> str | None:
-    names = list(dataset.subjects())
+def _sorted_cases(dataset: Dataset) -> str | None:
+    names = list(dataset.cases())
     if len(names) < 3:
-        return f"it has {len(names)} subjects, at least 3 are needed for training, validation and test"
+        return f"it has {len(names)} cases, at least 3 are needed for training, validation and test"
     if names != sorted(set(names)):
-        return "subjects() is not sorted, or names a subject twice"
+        return "cases() is not sorted, or names a case twice"
     return None
 
 
@@ -276,9 +276,9 @@ def _well_formed(dataset: Dataset) -> str | None:
     for name, volume in volumes:
         check_volume(volume, name, dataset.window)
         if volume.image.dtype != np.float32 or volume.mask.dtype != np.uint8:
-            return f"subject '{name}' is {volume.image.dtype} with a {volume.mask.dtype} mask, not float32 with uint8"
+            return f"case '{name}' is {volume.image.dtype} with a {volume.mask.dtype} mask, not float32 with uint8"
     channels = {len(volume.image) for _, volume in volumes}
-    return None if len(channels) == 1 else f"its subjects have {sorted(channels)} channels, not the same number"
+    return None if len(channels) == 1 else f"its cases have {sorted(channels)} channels, not the same number"
 
 
 def _loads_alike(dataset: Dataset) -> str | None:
@@ -288,7 +288,7 @@ def _loads_alike(dataset: Dataset) -> str | None:
         with _global_state(2):
             two = dataset.load(name)
         if not (np.array_equal(one.image, two.image) and np.array_equal(one.mask, two.mask)):
-            return f"subject '{name}' was not the same when loaded twice: seed its randomness by its name"
+            return f"case '{name}' was not the same when loaded twice: seed its randomness by its name"
     return None
 
 
@@ -312,7 +312,7 @@ def _pickles_dataset(dataset: Dataset) -> str | None:
 
 
 _DATASET_RULES: dict[str, Callable[[Dataset], str | None]] = {
-    "names at least three subjects, sorted, each once": _sorted_subjects,
+    "names at least three cases, sorted, each once": _sorted_cases,
     "loads float32 images with uint8 masks of 0 and 1 of the same shape, finite, with a spacing": _well_formed,
     "loads the same twice, whatever the global random state": _loads_alike,
     "names existing files as its inputs": _files_exist,
@@ -322,14 +322,14 @@ _DATASET_RULES: dict[str, Callable[[Dataset], str | None]] = {
 
 
 def _first(dataset: Dataset) -> Sequence[str]:
-    return list(dataset.subjects())[:3]
+    return list(dataset.cases())[:3]
 
 
 class _StoppedError(Exception):
     pass
 
 
-class _Interrupting(Silent):
+class _Interrupting(NullCallback):
     """Stops a run after one round, unless that was the last."""
 
     def round(self, record: Record) -> None:

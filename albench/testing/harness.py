@@ -1,6 +1,6 @@
 """A small scene on which a strategy is asked, again and again, for the contract kit.
 
-Its subjects differ in size and are padded, its slices are not square, some are empty, and the network is small.
+Its cases differ in size and are padded, its slices are not square, some are empty, and the network is small.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRAIN = ("a", "b", "c", "d", "e")
 BUDGET = 4
 
 
-class Rehearsal:
+class StrategyHarness:
     """Asks a strategy on the scene, always with the weights that its `fit` left and nothing else left from before.
 
     Attributes:
@@ -37,12 +37,12 @@ class Rehearsal:
         prepared: the scene.
         labeled: its training slices with their truth.
         weights: what `fit` left.
-        pseudo: {(subject, position): mask} of its first answer, which later contexts give back.
+        pseudo: {(case, position): mask} of its first answer, which later contexts give back.
     """
 
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy
-        self.prepared = scene()
+        self.prepared = toy_dataset()
         self.labeled = self.prepared.labeled_stack(TRAIN)
         self.pseudo: dict[tuple[str, int], Mask] = {}
         self.weights = self._fitted()
@@ -53,14 +53,14 @@ class Rehearsal:
         self,
         *,
         seed: int = 0,
-        subjects: Sequence[str] = TRAIN,
+        cases: Sequence[str] = TRAIN,
         truth: LabeledStack | None = None,
         bought: Ids | None = None,
         budget: int = BUDGET,
         watch: Callable[[Round, Query], None] = lambda ctx, query: None,
     ) -> Query:
         """One valid answer. `watch` sees the context afterwards, while its random streams are still on."""
-        labeled = truth or self.prepared.labeled_stack(subjects)
+        labeled = truth or self.prepared.labeled_stack(cases)
         ctx = self._round(labeled, seed, bought, budget, index=1)
         ctx.learner.network.load_state_dict(self.weights)
         with _streams(seed, "query"):
@@ -69,10 +69,10 @@ class Rehearsal:
         check_query(query, ctx.pool, ctx.budget)
         return query
 
-    def named(self, ids: Ids | list[int], subjects: Sequence[str] = TRAIN) -> list[tuple[str, int]]:
-        """Slices by subject and position, which do not depend on the order of the pool."""
-        slices = self.prepared.stack(subjects)
-        return [(slices.subjects[slices.subject[i]], int(slices.position[i])) for i in ids]
+    def named(self, ids: Ids | list[int], cases: Sequence[str] = TRAIN) -> list[tuple[str, int]]:
+        """Slices by case and position, which do not depend on the order of the pool."""
+        slices = self.prepared.stack(cases)
+        return [(slices.cases[slices.case[i]], int(slices.position[i])) for i in ids]
 
     def _fitted(self) -> Weights:
         ctx = self._round(self.labeled, 0, None, BUDGET, index=0)
@@ -83,7 +83,7 @@ class Rehearsal:
     def _round(self, labeled: LabeledStack, seed: int, bought: Ids | None, budget: int, *, index: int) -> Round:
         slices = labeled.slices
         initial = np.flatnonzero(slices.position % PROTOCOL.interval == 0) if bought is None else bought
-        pool = Pool(slices).with_masks(Oracle(labeled).sell(initial, len(initial)))
+        pool = Pool(slices).with_masks(Oracle(labeled).annotate(initial, len(initial)))
         channels, height, width = slices.shape
         streams = Streams(seed, "contract")
         with streams.torch("weights"):
@@ -93,7 +93,7 @@ class Rehearsal:
             network, slices, validation, TRAINING, streams, round_index=index, lr=1e-3, device=torch.device("cpu")
         )
         rng = streams.numpy("query", index)
-        names = self.named(pool.unlabeled, slices.subjects)
+        names = self.named(pool.unlabeled, slices.cases)
         pseudo = {int(i): self.pseudo[n] for i, n in zip(pool.unlabeled, names, strict=True) if n in self.pseudo}
         previous = self.weights if index else None
         return Round(index, budget, pool, learner, pseudo, previous, rng, PROTOCOL.interval)
@@ -106,8 +106,8 @@ def _streams(seed: int, purpose: str) -> Iterator[None]:
         yield
 
 
-def scene() -> Prepared:
-    """Seven subjects of different size, each with a bright ball in noise."""
+def toy_dataset() -> Prepared:
+    """Seven cases of different size, each with a bright ball in noise."""
     rng = np.random.default_rng(0)
     height, width = 48, 32
     images, masks, counts, valid = [], [], [], []
@@ -129,9 +129,9 @@ def scene() -> Prepared:
         key="contract",
         images=stacked,
         masks=np.concatenate(masks).astype(np.uint8),
-        subjects=tuple("abcdefg"),
+        cases=tuple("abcdefg"),
         counts=np.array(counts),
         valid=np.array(valid),
         spacing=np.ones((7, 3)),
-        persons=tuple("abcdefg"),
+        patients=tuple("abcdefg"),
     )

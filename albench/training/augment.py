@@ -9,7 +9,7 @@ from monai.networks.layers.simplelayers import separable_filtering
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from albench.training.device import send
+from albench.training.device import to_device
 
 _BLUR_SIGMA = 1.1  # of a 5-tap kernel, by OpenCV's rule 0.3 ((k - 1) / 2 - 1) + 0.8
 
@@ -39,10 +39,11 @@ def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
 
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for intensities and positions
         if blur.any():
-            chosen = send(blur.nonzero()[:, 0], images.device)  # rows, since a device would have to count a mask first
+            # Rows, because indexing by a mask makes the CPU wait for the device
+            chosen = to_device(blur.nonzero()[:, 0], images.device)
             images = images.clone()
             images[chosen] = separable_filtering(images[chosen], [_kernel(images.device)] * 2, mode="reflect")
-        matrices = send(_matrices(angles, flip_x, flip_y, images.shape[-2:]), images.device)
+        matrices = to_device(_matrices(angles, flip_x, flip_y, images.shape[-2:]), images.device)
         grid = affine_grid(matrices, list(images.shape), align_corners=False)
         turned = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
         labels = grid_sample(torch.cat([masks, valid], 1), grid, mode="nearest", align_corners=False)

@@ -37,7 +37,7 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
     return device
 
 
-def send(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """Values of the CPU as a tensor on a device.
 
     A plain copy to a GPU makes the CPU wait until the GPU has done all that was asked of it; from pinned memory it need
@@ -47,7 +47,7 @@ def send(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
-def places(device: torch.device, cpus: int) -> int:
+def max_parallel_runs(device: torch.device, cpus: int) -> int:
     """How many runs fit on this machine at once, each with its own GPU or with `cpus` cores."""
     if device.type == "cuda":
         return torch.cuda.device_count()

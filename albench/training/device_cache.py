@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from albench.training.device import send
+from albench.training.device import to_device
 
 _SHARE = 0.5  # of the free memory of a device; the rest is for weights and activations
 _BLOCK = 1024  # slices that are copied at once
 
 
-class Resident:
+class DeviceCache:
     """The images of a prepared set, copied to the device at the first use and shared by all rounds of a run.
 
     On a CPU nothing is copied: the operating system keeps the memory map in memory.
@@ -33,13 +33,13 @@ class Resident:
     def batch(self, images: NDArray[np.float16], rows: NDArray[np.int64]) -> Tensor:
         """(b, c, H, W) float16 on the device: some rows of `images`, which need not be those of this set."""
         if images is not self.images or images.nbytes > self._capacity:
-            return send(images[rows], self.device)
+            return to_device(images[rows], self.device)
         if self._whole is None:
             self._whole = torch.empty(images.shape, dtype=torch.float16, device=self.device)
             for start in range(0, len(images), _BLOCK):
                 part = np.array(images[start : start + _BLOCK])  # torch takes no array that is read-only
                 self._whole[start : start + _BLOCK] = torch.from_numpy(part).to(self.device)
-        return self._whole[send(rows, self.device)]
+        return self._whole[to_device(rows, self.device)]
 
 
 def _free(device: torch.device) -> int:

@@ -1,4 +1,4 @@
-"""Evaluation: predict every slice of a labeled set and score it subject by subject."""
+"""Evaluation: predict every slice of a labeled set and score it case by case."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from albench.acquisition import foreground
+from albench.acquisition import binarize
 from albench.data import LabeledStack, SliceStack
 from albench.masks import Ids, Mask
-from albench.metrics import SubjectScores, score_subject, summarize
+from albench.metrics import CaseScores, score_case, summarize
 from albench.training.learner import Learner
 
 
@@ -18,43 +18,43 @@ class Evaluation:
     """How well a set was segmented.
 
     Attributes:
-        subjects: metrics by subject.
-        shown: {slice id: (h, w) predicted mask} of each subject's slices with the largest and a small foreground.
+        cases: metrics by case.
+        shown: {slice id: (h, w) predicted mask} of each case's slices with the largest and a small foreground.
     """
 
-    subjects: dict[str, SubjectScores]
+    cases: dict[str, CaseScores]
     shown: dict[int, Mask]
 
     def summary(self) -> dict[str, float | None]:
         """Metrics of the whole set."""
-        return summarize(list(self.subjects.values()))
+        return summarize(list(self.cases.values()))
 
 
 def evaluate(learner: Learner, labeled: LabeledStack) -> Evaluation:
     """Segment every slice, foreground where the probability is at least 0.5, and compare with the truth."""
     slices = labeled.slices
-    subjects, shown = {}, {}
-    for index, name in enumerate(slices.subjects):
+    cases, shown = {}, {}
+    for index, name in enumerate(slices.cases):
         ids = slices.of(index)
         prediction, truth = _predicted(learner, slices, ids), labeled.masks(ids)
         height, width = slices.valid[ids[0]]
         inside = np.s_[:, :height, :width]
-        subjects[name] = score_subject(prediction[inside], truth[inside], slices.spacing[index])
+        cases[name] = score_case(prediction[inside], truth[inside], slices.spacing[index])
         for row in _extremes(truth):
             shown[int(ids[row])] = prediction[row]
-    return Evaluation(subjects, shown)
+    return Evaluation(cases, shown)
 
 
 def showcase(labeled: LabeledStack) -> Ids:
-    """Ids of the slices whose predictions are shown: of each subject the largest and a small foreground."""
+    """Ids of the slices whose predictions are shown: of each case the largest and a small foreground."""
     slices = labeled.slices
-    subjects = [slices.of(index) for index in range(len(slices.subjects))]
-    return np.array(sorted(int(ids[row]) for ids in subjects for row in _extremes(labeled.masks(ids))), dtype=np.int64)
+    cases = [slices.of(index) for index in range(len(slices.cases))]
+    return np.array(sorted(int(ids[row]) for ids in cases for row in _extremes(labeled.masks(ids))), dtype=np.int64)
 
 
 def _predicted(learner: Learner, slices: SliceStack, ids: Ids) -> Mask:
     """(n, H, W) masks, nothing in the padding."""
-    return np.concatenate([foreground(probs, valid) for _, probs, valid in learner.predict(slices, ids)])
+    return np.concatenate([binarize(probs, valid) for _, probs, valid in learner.predict(slices, ids)])
 
 
 def _extremes(truth: Mask) -> set[int]:

@@ -23,10 +23,10 @@ from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.streams import Streams
 from albench.training.augment import augment
-from albench.training.device import send
-from albench.training.device_cache import Resident
+from albench.training.device import to_device
+from albench.training.device_cache import DeviceCache
 from albench.training.losses import focal
-from albench.training.memory import give_back
+from albench.training.memory import trim_memory
 from albench.training.networks import Segmenter
 
 Weights = Mapping[str, Tensor]
@@ -75,7 +75,7 @@ class Loss(Interface):
 
 
 @dataclass(frozen=True)
-class Fit:
+class FitSummary:
     """What one training did.
 
     Attributes:
@@ -102,14 +102,14 @@ class Learner:
     Args:
         network: maps (b, c, h, w) images to (b, 1, h, w) logits.
         slices: the training slices; ids are rows of it.
-        validation: other subjects' slices with their truth, which decides when to stop.
+        validation: other cases' slices with their truth, which decides when to stop.
         training: epochs, rates and the loss's constants.
         streams: random streams of the run.
         round_index: the round, from 0.
         lr: learning rate of this round.
         device: where to compute.
         on_epoch: called with epoch, epochs, training loss, validation loss.
-        resident: the prepared images on the device, which learners of one run share.
+        device_cache: the prepared images on the device, which learners of one run share.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Learner:
         lr: float,
         device: torch.device,
         on_epoch: EpochReport = lambda epoch, epochs, loss, val_loss: None,
-        resident: Resident | None = None,
+        device_cache: DeviceCache | None = None,
     ) -> None:
         # torch 2.13 with several threads corrupts memory in the backward pass of narrow channels-last networks on a CPU
         self._memory = torch.channels_last if device.type == "cuda" else torch.contiguous_format
@@ -134,11 +134,11 @@ class Learner:
         self.training = training
         self.lr = lr
         self.device = device
-        self.log: list[Fit] = []
+        self.log: list[FitSummary] = []
         self._streams = streams
         self._round = round_index
         self._on_epoch = on_epoch
-        self._resident = resident or Resident(slices.images, device)
+        self._device_cache = device_cache or DeviceCache(slices.images, device)
         self._criterion = partial(
             focal,
             alpha=training.focal_alpha,
@@ -150,7 +150,7 @@ class Learner:
         """A copy of the network's weights and running statistics, on the CPU."""
         return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
 
-    def fit(self, examples: Mapping[int, Mask], loss: Loss) -> Fit:
+    def fit(self, examples: Mapping[int, Mask], loss: Loss) -> FitSummary:
         """Train on labeled slices until the supervised loss on the validation slices stops falling.
 
         Args:
@@ -162,11 +162,11 @@ class Learner:
         """
         ids = np.array(sorted(examples), dtype=np.int64)
         masks = np.stack([examples[int(i)] for i in ids]) if len(ids) else np.empty(0, dtype=np.uint8)
-        targets = send(masks, self.device)
+        targets = to_device(masks, self.device)
         unlabeled = self._unlabeled_batches()
 
         def step(rows: Ids, epoch: int) -> Tensor:
-            chosen = targets[send(rows, self.device)]
+            chosen = targets[to_device(rows, self.device)]
             batch = self._batch(self._images(self.slices, ids[rows]), chosen, augmented=self.training.augment)
             return loss(self.network, batch, unlabeled, epoch)
 
@@ -181,7 +181,7 @@ class Learner:
         purpose: str,
         lr: float,
         patience: int | None = None,
-    ) -> Fit:
+    ) -> FitSummary:
         """Minimize a loss until the validation loss stops falling; keep the weights at which it was lowest.
 
         Adam with default betas. Batches come in an order that depends on the seed, the purpose and the round only.
@@ -207,7 +207,7 @@ class Learner:
             for epoch in range(1, self.training.epochs + 1):
                 self.network.train()
                 losses, sizes = [], []
-                for rows in chunks(order.permutation(count), self.training.batch_size):
+                for rows in batched(order.permutation(count), self.training.batch_size):
                     with self.autocast():
                         value = step(rows, epoch)
                     optimizer.zero_grad(set_to_none=True)
@@ -230,8 +230,8 @@ class Learner:
             )
         self.network.load_state_dict(best)
         self.network.eval()
-        give_back()  # what training needed, or it adds to what the next query needs
-        self.log.append(Fit(purpose, epoch, best_epoch, steps, best_loss))
+        trim_memory()  # what training needed, or it adds to what the next query needs
+        self.log.append(FitSummary(purpose, epoch, best_epoch, steps, best_loss))
         return self.log[-1]
 
     def predict(self, slices: SliceStack, ids: Ids) -> Iterator[tuple[Ids, Tensor, Tensor]]:
@@ -300,7 +300,7 @@ class Learner:
             share = interpolate(batch.valid, features.shape[-2:], mode="area")
             return ((features * share).sum((2, 3)) / share.sum((2, 3)),)
 
-        return joined(self.stream(slices, ids, forward), len(ids))[0]
+        return concat_batches(self.stream(slices, ids, forward), len(ids))[0]
 
     def stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Ids, Images], T]) -> Iterator[T]:
         """Apply `forward` to ids (b,) and their images, batch by batch, in evaluation mode and without gradients.
@@ -311,17 +311,17 @@ class Learner:
         modules, autocast = tuple(self.network.modules()), self.autocast()
 
         def apply(some: Ids) -> T:
-            with evaluating(*modules), torch.no_grad(), autocast:
+            with eval_mode(*modules), torch.no_grad(), autocast:
                 return forward(some, self._images(slices, some))
 
-        return map(apply, chunks(ids, self.inference_batch))
+        return map(apply, batched(ids, self.inference_batch))
 
     def validation_loss(self) -> float:
         """The supervised loss over all valid pixels of the validation slices, without augmentation."""
         slices = self.validation.slices
         parts = []
-        with evaluating(*self.network.modules()), torch.no_grad():
-            for ids in chunks(np.arange(len(slices)), self.inference_batch):
+        with eval_mode(*self.network.modules()), torch.no_grad():
+            for ids in batched(np.arange(len(slices)), self.inference_batch):
                 batch = self.batch(slices, ids, self.validation.masks(ids))
                 with self.autocast():
                     logits = self.network(batch.images)
@@ -330,7 +330,7 @@ class Learner:
 
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented on demand."""
-        return self._batch(self._images(slices, ids), send(masks, self.device), augmented=augmented)
+        return self._batch(self._images(slices, ids), to_device(masks, self.device), augmented=augmented)
 
     def autocast(self) -> torch.autocast:
         """bfloat16 where the device is fast at it."""
@@ -359,16 +359,16 @@ class Learner:
     def _segmenter(self, what: str) -> Segmenter:
         if not isinstance(self.network, Segmenter):
             raise StrategyError(
-                f"{what} need a network that is an albench.training.networks.Segmenter, got {type(self.network).__name__}: "
-                "derive the strategy's network from it"
+                f"{what} need a network that is an albench.training.networks.Segmenter, got "
+                f"{type(self.network).__name__}: derive the strategy's network from it"
             )
         return self.network
 
     def _images(self, slices: SliceStack, ids: Ids) -> Images:
-        images = self._resident.batch(slices.images, slices.rows[ids]).float()
+        images = self._device_cache.batch(slices.images, slices.rows[ids]).float()
         images = images.contiguous(memory_format=self._memory)
         height, width = images.shape[-2:]
-        valid = send(slices.valid[ids], self.device)
+        valid = to_device(slices.valid[ids], self.device)
         inside_y = (torch.arange(height, device=self.device) < valid[:, :1]).float()
         inside_x = (torch.arange(width, device=self.device) < valid[:, 1:]).float()
         return Images(images, inside_y[:, None, :, None] * inside_x[:, None, None, :])
@@ -377,14 +377,14 @@ class Learner:
         """An endless shuffled stream over all training slices, augmented as in training and read when pulled."""
         order = self._streams.numpy("unlabeled", self._round)
         while True:
-            for rows in chunks(order.permutation(len(self.slices)), self.training.batch_size):
+            for rows in batched(order.permutation(len(self.slices)), self.training.batch_size):
                 images, valid = self._images(self.slices, rows)
                 if self.training.augment:
                     images, _, valid = augment(images, valid, valid)
                 yield Images(images, valid)
 
 
-def joined(parts: Iterator[tuple[Tensor, ...]], count: int) -> tuple[Tensor, ...]:
+def concat_batches(parts: Iterator[tuple[Tensor, ...]], count: int) -> tuple[Tensor, ...]:
     """(count, ...) tensors from a stream of (b, ...) ones, each as `torch.cat` would make it.
 
     They are written in place: parts that are kept between large temporary tensors would split malloc's heap.
@@ -429,7 +429,7 @@ def _mean(losses: Sequence[Tensor], sizes: Sequence[int], rule: str, lr: float) 
 
 
 @contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
+def eval_mode(*modules: nn.Module) -> Iterator[None]:
     """Put modules in evaluation mode for a block, and each back in the mode it was in.
 
     Name all that count: a network's are `*network.modules()`.
@@ -446,7 +446,7 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
                 module.training = mode
 
 
-def chunks(ids: Ids, size: int) -> Iterator[Ids]:
+def batched(ids: Ids, size: int) -> Iterator[Ids]:
     """Consecutive parts of at most `size`."""
     for start in range(0, len(ids), size):
         yield ids[start : start + size]

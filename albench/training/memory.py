@@ -6,7 +6,7 @@ import ctypes
 from contextlib import suppress
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Return what malloc keeps for later: glibc keeps up to 64 MB, almost two volumes of BraTS. Elsewhere nothing."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -54,7 +54,7 @@ class Features(NamedTuple):
     r2: Tensor
 
 
-class Prepared(NamedTuple):
+class DecoderInputs(NamedTuple):
     """Features whose part that dropout does not reach has gone through the decoder, to be decoded many times.
 
     Attributes:
@@ -89,11 +89,11 @@ class Segmenter(nn.Module):
         """(b, c, h, w) images to features."""
         return self.encoder(images)
 
-    def prepare(self, features: Features) -> Features | Prepared:
+    def prepare(self, features: Features) -> Features | DecoderInputs:
         """What does not change from one `decode` of the same features to the next, done once."""
-        return Prepared(features.r4, *self.decoder.skips(features))
+        return DecoderInputs(features.r4, *self.decoder.skips(features))
 
-    def decode(self, features: Features | Prepared, size: torch.Size) -> Tensor:
+    def decode(self, features: Features | DecoderInputs, size: torch.Size) -> Tensor:
         """Features to (b, 1, h, w) logits of the given height and width, after dropout on r4."""
         logits = self.decoder(features._replace(r4=self.dropout(features.r4)))
         return self.decoder.resize(logits, size)
@@ -180,7 +180,7 @@ class Decoder(nn.Module):
         self.refine2 = Refine(c2, width)
         self.predict = nn.Conv2d(width, 1, 3, padding=1)
 
-    def forward(self, features: Features | Prepared) -> Tensor:
+    def forward(self, features: Features | DecoderInputs) -> Tensor:
         """Features to (b, 1, h', w') logits at the resolution of r2."""
         skip3, skip2 = self.skips(features) if isinstance(features, Features) else features[1:]
         m4 = self.block(self.entry(features.r4))

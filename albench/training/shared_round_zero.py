@@ -21,7 +21,7 @@ from albench.config import RunConfig
 from albench.files import locked, write_tensors
 from albench.runs.cost import hardware
 from albench.strategy import Round, Strategy
-from albench.training.learner import Fit, Weights
+from albench.training.learner import FitSummary, Weights
 from albench.training.networks import Decoder, Encoder, Segmenter
 
 FOLDER = ".round-0"
@@ -57,7 +57,7 @@ def fit_round_zero(strategy: Strategy, ctx: Round, config: RunConfig, folder: Pa
             write_tensors(path, done)
             return False
     network.load_state_dict(found["weights"], strict=False)
-    ctx.learner.log.extend(Fit(**fit) for fit in found["log"])
+    ctx.learner.log.extend(FitSummary(**fit) for fit in found["log"])
     return True
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
-from albench.loop import Execution, Silent, run
+from albench.loop import Execution, NullCallback, run
 from albench.resolve import resolve
 
 _STRATEGIES = ("entropy", "star", "taal")
@@ -23,7 +23,7 @@ _SETTINGS: Mapping[str, object] = {
 
 
 def measure() -> Finding:
-    """Three rounds each of entropy, star and taal on a phantom of 50 subjects of 155 slices of 240 x 240, ResNet-50."""
+    """Three rounds each of entropy, star and taal on a phantom of 50 cases of 155 slices of 240 x 240, ResNet-50."""
     rows = [
         Row(f"{strategy}, {part} of a round", spread, unit="s")
         for strategy in _STRATEGIES
@@ -37,7 +37,7 @@ def parts(strategy: str, settings: Mapping[str, object]) -> dict[str, Spread]:
     resolved = resolve(strategy, "phantom", settings=settings)
     with tempfile.TemporaryDirectory() as folder:
         execution = Execution(synthetic.DEVICE, share=False)
-        store = run(resolved.config, resolved.strategy, resolved.prepared, Path(folder), execution, Silent())
+        store = run(resolved.config, resolved.strategy, resolved.prepared, Path(folder), execution, NullCallback())
     seconds = [record["cost"]["seconds"] for record in store.records]
     return {part: Spread.of([each[part] for each in (seconds[:-1] if part == "query" else seconds)]) for part in _PARTS}
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from albench.benchmarks.speed import synthetic
-from albench.benchmarks.speed.interleave import Spread, Way, interleaved, ratio
+from albench.benchmarks.speed.interleave import Spread, Variant, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.config import Network
 from albench.resolve import make_strategy
@@ -56,7 +56,7 @@ def _seconds(
         prepared = synthetic.made_up(slices, side, Path(folder))
         ctx = synthetic.after_training(make_strategy("entropy", {}), prepared, network)  # all share its network
         forward, encode = bare_passes(ctx)
-        named: dict[str, Way] = {name: encode if name == _ENCODER else _query(name, ctx) for name in names}
+        named: dict[str, Variant] = {name: encode if name == _ENCODER else _query(name, ctx) for name in names}
         return interleaved({"forward": forward} | named, repeats, synthetic.DEVICE), len(ctx.pool.unlabeled)
 
 
@@ -76,7 +76,7 @@ def bare_passes(ctx: Round) -> tuple[Callable[[], None], Callable[[], None]]:
     return lambda: over(network), lambda: over(encode)
 
 
-def _query(name: str, ctx: Round) -> Way:
+def _query(name: str, ctx: Round) -> Variant:
     strategy = make_strategy(name, {})
     return lambda: strategy.query(ctx)
 

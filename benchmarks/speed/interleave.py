@@ -1,4 +1,4 @@
-"""Times of several ways to do one thing, taken in turns, so that a busy machine disturbs all of them alike."""
+"""Times of several variants to do one thing, taken in turns, so that a busy machine disturbs all of them alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 import torch
 
-Way = Callable[[], object]
+Variant = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,19 @@ class Spread:
         return f"{self.median:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 
-def interleaved(ways: Mapping[str, Way], repeats: int, device: torch.device | None = None) -> dict[str, list[float]]:
-    """Seconds of every way, A B A B, after one turn that is not counted.
+def interleaved(
+    variants: Mapping[str, Variant], repeats: int, device: torch.device | None = None
+) -> dict[str, list[float]]:
+    """Seconds of every variant, A B A B, after one turn that is not counted.
 
     Args:
         device: whose queue is waited for.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(repeats + 1):
-        for name, way in ways.items():
+        for name, variant in variants.items():
             start = time.perf_counter()
-            way()
+            variant()
             if device is not None and device.type == "cuda":
                 torch.cuda.synchronize(device)
             if turn:
@@ -48,5 +50,5 @@ def interleaved(ways: Mapping[str, Way], repeats: int, device: torch.device | No
 
 
 def ratio(above: list[float], below: list[float]) -> Spread:
-    """How many times as long one way took as another, turn by turn."""
+    """How many times as long one variant took as another, turn by turn."""
     return Spread.of([a / b for a, b in zip(above, below, strict=True)])

@@ -21,14 +21,14 @@ def measure() -> Finding:
     features = torch.randn(_POOL, _DIMENSIONS, generator=torch.Generator().manual_seed(0))
     array, labels = features.numpy(), np.full(_POOL, np.nan)
     labels[:_LABELED] = 0
-    ways = {
+    variants = {
         "ours": lambda: k_center(features[_LABELED:], features[:_LABELED], _PICKS),
         "core-set": lambda: CoreSet(random_state=0).query(array, labels, batch_size=_PICKS),
         "matrix": lambda: by_matrix(features, _LABELED, _PICKS),
     }
     expected = in_float64(features, _LABELED, _PICKS)
-    picks = ways["ours"]().tolist()
-    seconds = interleaved(ways, 3)
+    picks = variants["ours"]().tolist()
+    seconds = interleaved(variants, 3)
     flops = 2 * (_POOL - _LABELED) * _LABELED * _DIMENSIONS
     floor = seconds_of_arithmetic(flops)
     rows = [

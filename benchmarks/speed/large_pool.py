@@ -9,7 +9,7 @@ from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.benchmarks.speed.scale import query
-from albench.registry import STRATEGIES, menu
+from albench.registry import STRATEGIES, available
 
 _SLICES = 100_000
 
@@ -19,7 +19,7 @@ def measure() -> Finding:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         prepared = synthetic.made_up(_SLICES, 64, Path(folder))
-        for entry in menu(STRATEGIES):
+        for entry in available(STRATEGIES):
             if entry.name != "full":
                 seconds, grown = query(entry.name, prepared)
                 rows.append(Row(entry.name, Spread.of([seconds]), unit="s"))

@@ -23,11 +23,11 @@ def measure() -> Finding:
     pairs = rng.integers([_CANDIDATES, _LABELED], size=(_SAMPLE, 2))
     found = mutual_information(levels, levels[:_LABELED], _BINS).numpy()
     errors = [abs(found[i, j] - by_histogram2d(images[i], images[j])) for i, j in pairs]
-    ways = {
+    variants = {
         "ours": lambda: mutual_information(levels, levels[:_LABELED], _BINS),
         "loop": lambda: [by_histogram2d(images[i], images[j]) for i, j in pairs],
     }
-    seconds = interleaved(ways, 5)
+    seconds = interleaved(variants, 5)
     ours = [s / (_CANDIDATES * _LABELED) for s in seconds["ours"]]
     loop = [s / _SAMPLE for s in seconds["loop"]]
     rows = [

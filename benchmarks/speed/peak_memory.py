@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from albench.training.memory import give_back
+from albench.training.memory import trim_memory
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -25,7 +25,7 @@ class Growth:
 def watching() -> Iterator[Growth]:
     """Measure a block's growth over what the process held before it, memory-mapped pages included."""
     gc.collect()
-    give_back()
+    trim_memory()
     _RESET.write_text("5")  # the peak starts anew from here
     before, growth = _kibibytes("VmRSS"), Growth()
     yield growth

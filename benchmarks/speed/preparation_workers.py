@@ -53,7 +53,7 @@ def measure() -> Finding:
             [_prepare(place / "volumes", workers, place / "cache") for workers in (1, _WORKERS)]
             for _ in range(_REPEATS)
         ]
-    one, two = ([turn[way]["seconds"] for turn in turns] for way in (0, 1))
+    one, two = ([turn[variant]["seconds"] for turn in turns] for variant in (0, 1))
     memory = [(turn[1]["peak"] - empty) / _BYTES for turn in turns]
     rows = [
         Row("two workers, times as fast as one", ratio(one, two), ">= 1.7"),

@@ -16,7 +16,7 @@ from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.data.prepared import prepare
-from albench.loop import Execution, Silent, run
+from albench.loop import Execution, NullCallback, run
 from albench.registry import DATASETS, find
 from albench.resolve import resolve
 from albench.runs.store import RunStore
@@ -31,7 +31,7 @@ albench.cli.main()
 
 
 def measure() -> Finding:
-    """Three rounds of entropy on 12 subjects of the phantom, twice; and the start of `albench run`."""
+    """Three rounds of entropy on 12 cases of the phantom, twice; and the start of `albench run`."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ALBENCH_CACHE"] = str(Path(folder) / "cache")
         rest, stored = [], []
@@ -40,7 +40,7 @@ def measure() -> Finding:
             out, execution = Path(folder) / "runs", Execution(synthetic.DEVICE)
             with _timed_writes() as taken:
                 start = time.perf_counter()
-                store = run(resolved.config, resolved.strategy, resolved.prepared, out, execution, Silent())
+                store = run(resolved.config, resolved.strategy, resolved.prepared, out, execution, NullCallback())
                 whole = time.perf_counter() - start
             inside = sum(sum(record["cost"]["seconds"].values()) for record in store.records)
             rest.append((whole - inside) / whole * 100)

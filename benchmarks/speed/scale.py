@@ -13,7 +13,7 @@ from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.peak_memory import unmapped, watching
 from albench.benchmarks.speed.record import Finding, Row, main
-from albench.registry import STRATEGIES, menu
+from albench.registry import STRATEGIES, available
 from albench.resolve import make_strategy
 
 _SIZES = (1000, 2000, 4000, 8000)
@@ -28,7 +28,7 @@ def measure() -> Finding:
     The exponent is the slope of log time over log pool; the faster of two queries counts. The memory of the largest
     pool is what the process grew by, over the bytes of the pool and of one batch.
     """
-    names = [entry.name for entry in menu(STRATEGIES) if entry.name != "full"]
+    names = [entry.name for entry in available(STRATEGIES) if entry.name != "full"]
     seconds: dict[str, list[float]] = {name: [] for name in names}
     memory: dict[str, float] = {}
     for size in _SIZES:

@@ -23,8 +23,8 @@ def measure() -> Finding:
         prepared = synthetic.made_up(400, synthetic.SIDE, Path(folder))
         ctx = synthetic.after_training(strategy, prepared, synthetic.NETWORK)
         ctx.learner.optimize = lambda *arguments, **options: None
-        ways = {"bare": bare_passes(ctx)[0], "query": lambda: strategy.query(ctx)}
-        seconds = interleaved(ways, 5, synthetic.DEVICE)
+        variants = {"bare": bare_passes(ctx)[0], "query": lambda: strategy.query(ctx)}
+        seconds = interleaved(variants, 5, synthetic.DEVICE)
     rows = [Row("whole query", ratio(seconds["query"], seconds["bare"]), "<= 1.6")]
     return Finding("What does STAR's query cost, in forward passes over the pool?", rows)
 

@@ -16,7 +16,7 @@ from albench.training.learner import Learner
 from albench.training.networks import Task
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-DEPTH = 50  # slices of a subject, at most
+DEPTH = 50  # slices of a case, at most
 
 LAPTOP = Network(backbone="resnet18", width=0.25, decoder_width=32, stem_stride=2)  # that of the phantom
 SMALLEST = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=4)
@@ -28,7 +28,7 @@ TRAINING = Training(batch_size=BATCH, epochs=1, lr=1e-3)
 
 
 def made_up(slices: int, side: int, folder: Path) -> Prepared:
-    """A prepared set on disk of smooth noise with a bright square; the last subject validates."""
+    """A prepared set on disk of smooth noise with a bright square; the last case validates."""
     depth = min(slices, DEPTH)
     count = -(-slices // depth) + 1
     total = count * depth
@@ -49,11 +49,11 @@ def made_up(slices: int, side: int, folder: Path) -> Prepared:
         key="made-up",
         images=np.load(folder / "images.npy", mmap_mode="r"),
         masks=np.load(folder / "masks.npy", mmap_mode="r"),
-        subjects=tuple(f"s{index:05d}" for index in range(count)),
+        cases=tuple(f"s{index:05d}" for index in range(count)),
         counts=np.full(count, depth),
         valid=np.full((count, 2), side),
         spacing=np.ones((count, 3)),
-        persons=tuple(f"s{index:05d}" for index in range(count)),
+        patients=tuple(f"s{index:05d}" for index in range(count)),
     )
 
 
@@ -67,7 +67,7 @@ def make_round(
     training: Training = TRAINING,
 ) -> Round:
     """Round 1 with an untrained network, every tenth slice of the pool (or of its first `labeled` slices) labeled."""
-    train, val = prepared.subjects[:-1], prepared.labeled_stack(prepared.subjects[-1:])
+    train, val = prepared.cases[:-1], prepared.labeled_stack(prepared.cases[-1:])
     slices = prepared.stack(train)
     streams = Streams(0, "speed")
     channels, height, width = slices.shape

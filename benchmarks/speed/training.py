@@ -39,12 +39,12 @@ def measure() -> Finding:
         step, _ = bare(ctx, images)
         _, forward = bare(ctx, synthetic.images_of(ctx, checked))
         steps, checks = _LABELED // size, -(-count // checked)
-        ways = {
+        variants = {
             "fit": lambda: learner.fit(examples, strategy.loss),
             "steps": lambda: [step() for _ in range(steps)],
             "forwards": lambda: [forward() for _ in range(checks)],
         }
-        seconds = interleaved(ways, 5, synthetic.DEVICE)
+        seconds = interleaved(variants, 5, synthetic.DEVICE)
         with FlopCounterMode(display=False) as counter:
             step()
     whole = _LABELED / (steps * size)  # slices of fit for each of the bare loop, whose batches are all of one size

@@ -9,14 +9,14 @@ from albench.reports.efficiency import at_share
 from albench.reports.figures.imaging import Arrays, load_arrays, outline, show_gray
 from albench.reports.figures.style import PREDICTION, TRUTH, Drawing, new_figure, subplots
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.reports.tables.table import slug
 
 _SHARE = 0.20  # labeled, at which attention is shown
 
 
-def attention(study: Study, group: Group) -> list[Drawing]:
+def attention(results: Results, group: Group) -> list[Drawing]:
     """Fig. 3a: where unlabeled slices looked, for every method that kept it."""
     drawings = []
     for label, runs in group.methods.items():
@@ -25,11 +25,11 @@ def attention(study: Study, group: Group) -> list[Drawing]:
         index = min(len(run.records) - 2, len(run.records) if nearest is None else nearest)
         arrays = load_arrays(run.folder / "rounds" / f"{index:02d}" / "arrays.npz") if index >= 0 else None
         if arrays is not None and "attention_0_ids" in arrays:
-            drawings.append(_attention(study, group, run, index, arrays))
+            drawings.append(_attention(results, group, run, index, arrays))
     return drawings
 
 
-def _attention(study: Study, group: Group, run: Run, index: int, arrays: Arrays) -> Drawing:
+def _attention(results: Results, group: Group, run: Run, index: int, arrays: Arrays) -> Drawing:
     count = sum(name.startswith("attention_") and name.endswith("_ids") for name in arrays)
     stride = 4 * int(run.config["network"]["stem_stride"])
     figure = new_figure(2.1 * count)
@@ -68,7 +68,7 @@ def _attention(study: Study, group: Group, run: Run, index: int, arrays: Arrays)
         "slice in the middle, on the first and the last labeled slice of its group; it sums to 100 % over all labeled "
         "slices of the group. Blue: labels; orange: pseudo-label. After Fig. 3a of Ma et al., MICCAI 2025, without the "
         "truth of the unlabeled slice, which nobody bought.",
-        *provenance(study, group),
+        *provenance(results, group),
     )
     name = f"attention-{slug(run.label)}-{slug(group.name)}"
     return Drawing(name, f"Attention of {run.label} on {group.name}", caption, figure)

@@ -9,9 +9,9 @@ import numpy as np
 
 from albench.reports.captions import devices_of, provenance
 from albench.reports.costs import PHASES, asked_slices, initial_slices
-from albench.reports.figures.style import INK, Drawing, Look, new_figure, subplots
+from albench.reports.figures.style import INK, Drawing, LineStyle, new_figure, subplots
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.reports.tables.table import slug
 
@@ -23,9 +23,9 @@ _AGGREGATION = (
 )
 
 
-def win_matrix(study: Study, group: Group) -> Drawing | None:
+def win_matrix(results: Results, group: Group) -> Drawing | None:
     """How often the row beats the column; None for a single method."""
-    table = study.wins(group.name)
+    table = results.wins(group.name)
     if len(table) < 2 or table.isna().all(axis=None):
         return None
     side = 1.6 + 0.42 * len(table)
@@ -44,14 +44,14 @@ def win_matrix(study: Study, group: Group) -> Drawing | None:
     ax.set_ylabel("this method is better ...")
     figure.colorbar(image, ax=ax, shrink=0.8, label="share of seeds and rounds")
     caption = (
-        f"Share of pairs of seed and round, without round 0, in which the row has the better {study.metric.title}; "
+        f"Share of pairs of seed and round, without round 0, in which the row has the better {results.metric.title}; "
         "ties count half. Rounds of a run depend on each other, so this is no test.",
-        *provenance(study, group),
+        *provenance(results, group),
     )
     return Drawing(f"wins-{slug(group.name)}", f"Wins on {group.name}", caption, figure)
 
 
-def positions(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing | None:
+def positions(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing | None:
     """Where in the volumes each method asked; None if the depths of the volumes are not known."""
     depths = _depths([*group.runs, *group.reference])
     if depths is None:
@@ -64,9 +64,9 @@ def positions(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing |
     edges = np.linspace(0, 1, _BINS + 1)
     for ax, (label, runs) in zip(places, group.methods.items(), strict=False):
         asked = [one for run in runs for index in range(len(run.records) - 1) for one in asked_slices(run, index)]
-        where = [(position + 0.5) / depths[subject] for subject, position in asked]
+        where = [(position + 0.5) / depths[case] for case, position in asked]
         counts = np.histogram(where, edges)[0]
-        ax.stairs(100 * counts / max(1, counts.sum()), edges, fill=True, color=look[label].color, alpha=0.75)
+        ax.stairs(100 * counts / max(1, counts.sum()), edges, fill=True, color=styles[label].color, alpha=0.75)
         ax.axhline(100 / _BINS, color=INK, linewidth=0.8, linestyle="--")
         ax.set_title(label)
         ax.set_xlim(0, 1)
@@ -79,23 +79,23 @@ def positions(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing |
     caption = (
         "Positions of all queried slices in their volumes, over all seeds and rounds, without the initial labels. "
         "Dashed: as often everywhere.",
-        *provenance(study, group),
+        *provenance(results, group),
     )
     return Drawing(f"positions-{slug(group.name)}", f"Where methods ask on {group.name}", caption, figure)
 
 
-def pseudo_labels(study: Study, group: Group) -> list[Drawing]:
+def pseudo_labels(results: Results, group: Group) -> list[Drawing]:
     """Fig. 3b: Dice of pseudo-labels with and without aggregation, for every method that recorded both."""
     return [
         drawing
         for label, runs in group.methods.items()
-        if (drawing := _aggregation(study, group, label, runs)) is not None
+        if (drawing := _aggregation(results, group, label, runs)) is not None
     ]
 
 
-def time_per_round(study: Study, group: Group) -> Drawing | None:
+def time_per_round(results: Results, group: Group) -> Drawing | None:
     """Mean seconds of the phases of a round; None if no run measured them."""
-    costs = study.costs()
+    costs = results.costs()
     costs = costs[(costs["group"] == group.name) & (costs["round"] > 0)]
     means = costs.groupby("label", sort=False)[[f"{phase}_seconds" for phase in PHASES]].mean()
     if means.empty or means.isna().all(axis=None):
@@ -114,12 +114,12 @@ def time_per_round(study: Study, group: Group) -> Drawing | None:
     caption = (
         "Mean over seeds and rounds after round 0, whose training strategies share, on "
         f"{', '.join(devices_of(group.runs))}. Seconds of query include a second training of methods that have one.",
-        *provenance(study, group),
+        *provenance(results, group),
     )
     return Drawing(f"time-{slug(group.name)}", f"Time per round on {group.name}", caption, figure)
 
 
-def _aggregation(study: Study, group: Group, label: str, runs: Sequence[Run]) -> Drawing | None:
+def _aggregation(results: Results, group: Group, label: str, runs: Sequence[Run]) -> Drawing | None:
     rounds = min(len(run.records) for run in runs)
     shares = 100 * np.array([record["share"] for record in runs[0].records[:rounds]])
     figure = new_figure(2.7)
@@ -147,7 +147,7 @@ def _aggregation(study: Study, group: Group, label: str, runs: Sequence[Run]) ->
         f"{len(runs)} seed{'s' if len(runs) > 1 else ''}: with spatial aggregation, and by the network alone. An "
         "empty slice left empty scores 1, so slices with foreground are shown too; a point is left out where some "
         "seed has no such slice. After Fig. 3b of Ma et al., MICCAI 2025.",
-        *provenance(study, group),
+        *provenance(results, group),
     )
     name = f"pseudo-labels-{slug(label)}-{slug(group.name)}"
     return Drawing(name, f"Pseudo-labels of {label} on {group.name}", caption, figure)
@@ -160,14 +160,14 @@ def _prediction(run: Run, index: int, name: str, key: str) -> float:
 
 
 def _depths(runs: Sequence[Run]) -> dict[str, int] | None:
-    """Slices of every training subject: as written down, or as labeled at once by the supervised reference."""
+    """Slices of every training case: as written down, or as labeled at once by the supervised reference."""
     for run in runs:
         if "slices" in run.split:
             return {name: int(count) for name, count in run.split["slices"].items()}
     for run in runs:
         if run.records[0]["unlabeled"] == 0:
             depths: dict[str, int] = {}
-            for subject, position in initial_slices(run):
-                depths[subject] = max(depths.get(subject, 0), position + 1)
+            for case, position in initial_slices(run):
+                depths[case] = max(depths.get(case, 0), position + 1)
             return depths
     return None

@@ -11,39 +11,39 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from albench.reports.captions import measured, provenance
 from albench.reports.costs import AXES
-from albench.reports.figures.style import INK, Drawing, Look, new_figure, subplots
+from albench.reports.figures.style import INK, Drawing, LineStyle, new_figure, subplots
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.tables.table import slug
 
 _BANDS = 6  # as many as can be told apart
 
 
-def learning_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing:
+def learning_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing:
     """Every method, and the supervised reference; with a band of one standard deviation where it can be told apart."""
     figure = new_figure(3.1 + 0.16 * math.ceil(len(group.methods) / 5))
     whole, zoomed = subplots(figure, 1, 2)[0]
-    banded = _banded(study, group)
+    banded = _banded(results, group)
     for ax in (whole, zoomed):
         for label, curve in group.curves.items():
-            _line(ax, look[label], label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
-        _reference(ax, study, group)
+            _line(ax, styles[label], label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
+        _reference(ax, results, group)
         ax.set_xlabel("labeled slices [% of the pool]")
-        ax.set_ylabel(study.metric.axis)
+        ax.set_ylabel(results.metric.axis)
     whole.set_title("all rounds")
     zoomed.set_title("second half")
-    _zoom(zoomed, study, group)
+    _zoom(zoomed, results, group)
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for the sake of clarity"
     deviates = any(np.isfinite(group.curves[label].sd).any() for label in banded)
     bands = [f"Bands: one sample standard deviation{whose}."] if deviates else []
-    caption = (*measured(study, group), *bands, *provenance(study, group))
+    caption = (*measured(results, group), *bands, *provenance(results, group))
     return Drawing(f"curves-{slug(group.name)}", f"Learning curves on {group.name}", caption, figure)
 
 
-def cost_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing | None:
+def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing | None:
     """The same over what labels cost; None if no run measured it."""
-    costs = study.costs()
+    costs = results.costs()
     costs = costs[costs["group"] == group.name]
     axes = [axis for axis in AXES if axis != "slices" and costs[axis].nunique() > 1]
     if not axes:
@@ -55,37 +55,37 @@ def cost_curves(study: Study, group: Group, look: Mapping[str, Look]) -> Drawing
     for ax, axis in zip(places, axes, strict=False):
         for label in group.methods:
             own = costs[costs["label"] == label].groupby("round")[[axis, "value"]].mean()
-            _line(ax, look[label], label, own[axis].to_numpy(), own["value"].to_numpy(), None)
-        _reference(ax, study, group)
+            _line(ax, styles[label], label, own[axis].to_numpy(), own["value"].to_numpy(), None)
+        _reference(ax, results, group)
         ax.set_xlabel(AXES[axis])
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        ax.set_ylabel(study.metric.axis)
+        ax.set_ylabel(results.metric.axis)
     for ax in places[len(axes) :]:
         ax.set_axis_off()
     figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
-        *measured(study, group),
+        *measured(results, group),
         "Each point is a round: the mean over seeds of what all its labels cost, and of the metric.",
-        *provenance(study, group),
+        *provenance(results, group),
     )
     return Drawing(f"costs-{slug(group.name)}", f"Costs of annotation on {group.name}", caption, figure)
 
 
-def _banded(study: Study, group: Group) -> list[str]:
+def _banded(results: Results, group: Group) -> list[str]:
     """Methods with a band: all of a few, of many the baseline and the one with the best mean AUBC."""
     if len(group.methods) <= _BANDS:
         return list(group.methods)
-    return [label for label in group.methods if label in (study.baseline, *group.ranking[:1])]
+    return [label for label in group.methods if label in (results.baseline, *group.ranking[:1])]
 
 
-def _line(ax: Axes, look: Look, label: str, x: np.ndarray, mean: np.ndarray, sd: np.ndarray | None) -> None:
-    ax.plot(x, mean, color=look.color, linestyle=look.line, marker=look.marker, label=label)
+def _line(ax: Axes, style: LineStyle, label: str, x: np.ndarray, mean: np.ndarray, sd: np.ndarray | None) -> None:
+    ax.plot(x, mean, color=style.color, linestyle=style.line, marker=style.marker, label=label)
     if sd is not None and not np.isnan(sd).all():
-        ax.fill_between(x, mean - sd, mean + sd, color=look.color, alpha=0.12, linewidth=0)
+        ax.fill_between(x, mean - sd, mean + sd, color=style.color, alpha=0.12, linewidth=0)
 
 
-def _reference(ax: Axes, study: Study, group: Group) -> None:
+def _reference(ax: Axes, results: Results, group: Group) -> None:
     value, sd = group.supervised
     if math.isnan(value):
         return
@@ -94,7 +94,7 @@ def _reference(ax: Axes, study: Study, group: Group) -> None:
         ax.axhspan(value - sd, value + sd, color=INK, alpha=0.06, linewidth=0)
 
 
-def _zoom(ax: Axes, study: Study, group: Group) -> None:
+def _zoom(ax: Axes, results: Results, group: Group) -> None:
     """Show the later half of the shares, and as much of the values as means and reference need there."""
     low = min(curve.share[0] for curve in group.curves.values())
     high = max(curve.share[-1] for curve in group.curves.values())

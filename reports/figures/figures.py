@@ -1,4 +1,4 @@
-"""Every figure of a study."""
+"""Every figure of a results."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from albench.reports.figures.attention import attention
 from albench.reports.figures.compare import positions, pseudo_labels, time_per_round, win_matrix
 from albench.reports.figures.curves import cost_curves, learning_curves
 from albench.reports.figures.slices import gallery, segmentations
-from albench.reports.figures.style import Drawing, Look, looks, styled
+from albench.reports.figures.style import Drawing, LineStyle, line_styles, styled
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 
 
-def draw(study: Study) -> Iterator[Drawing]:
+def draw(results: Results) -> Iterator[Drawing]:
     """The figures that the records allow, group by group."""
-    labels = list(dict.fromkeys(label for group in study.groups for label in group.methods))
-    look = looks(labels, study.baseline)
-    for group in study.groups:
+    labels = list(dict.fromkeys(label for group in results.groups for label in group.methods))
+    styles = line_styles(labels, results.baseline)
+    for group in results.groups:
         with styled():
-            drawings = list(_of(study, group, look))
+            drawings = list(_of(results, group, styles))
         yield from (drawing for drawing in drawings if drawing is not None)
 
 
-def _of(study: Study, group: Group, look: Mapping[str, Look]) -> Iterator[Drawing | None]:
-    yield learning_curves(study, group, look)
-    yield segmentations(study, group)
-    yield win_matrix(study, group)
-    yield cost_curves(study, group, look)
-    yield positions(study, group, look)
-    yield gallery(study, group)
-    yield from attention(study, group)
-    yield from pseudo_labels(study, group)
-    yield time_per_round(study, group)
+def _of(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Iterator[Drawing | None]:
+    yield learning_curves(results, group, styles)
+    yield segmentations(results, group)
+    yield win_matrix(results, group)
+    yield cost_curves(results, group, styles)
+    yield positions(results, group, styles)
+    yield gallery(results, group)
+    yield from attention(results, group)
+    yield from pseudo_labels(results, group)
+    yield time_per_round(results, group)

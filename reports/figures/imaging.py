@@ -26,14 +26,14 @@ class Shown:
     Attributes:
         image: (h, w) gray.
         truth: (h, w) mask.
-        subject: its subject.
+        case: its case.
         position: its position in the volume.
         aspect: millimeters along y for one along x.
     """
 
     image: Image
     truth: Image
-    subject: str
+    case: str
     position: int
     aspect: float
 
@@ -56,7 +56,7 @@ def shown_slice(pictures: Arrays, row: int) -> Shown:
     return Shown(
         pictures["images"][row, :height, :width].astype(np.uint8),
         pictures["masks"][row, :height, :width].astype(np.uint8),
-        str(pictures["subjects"][row]),
+        str(pictures["cases"][row]),
         int(pictures["positions"][row]),
         dy / dx,
     )

@@ -13,7 +13,7 @@ from albench.reports.efficiency import at_share
 from albench.reports.figures.imaging import Arrays, Image, Shown, Window, load_arrays, outline, show_gray, shown_slice
 from albench.reports.figures.style import PREDICTION, TRUTH, WIDTH, Drawing, new_figure, subplots
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.reports.tables.table import slug
 from albench.runs.store import read_masks
@@ -23,11 +23,11 @@ _METHODS = 5
 _PAGE = 9.0  # inches that a column of pictures may take
 
 
-def segmentations(study: Study, group: Group) -> Drawing | None:
+def segmentations(results: Results, group: Group) -> Drawing | None:
     """Fig. 2: a large and a small object, the truth, and the five best methods; None without pictures.
 
-    Large is the largest slice of the test subject in which it has the median size among all subjects, small is the
-    smallest with at least a tenth of the largest, likewise, so nobody chooses what looks well.
+    Large is the largest slice of the test case in which it has the median size among all cases, small is the
+    smallest with at least a tenth of the largest, likewise, so nobody chooses what line_styles well.
     """
     best = group.ranking[:_METHODS][::-1]
     runs = {label: min(group.methods[label], key=lambda run: run.seed) for label in best}
@@ -55,10 +55,10 @@ def segmentations(study: Study, group: Group) -> Drawing | None:
     caption = (
         f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
         f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
-        f"{len(best)} ranked methods with the best AUBC. Large: the largest slice of the test subject in which it has "
-        "the median size among all subjects; small: the smallest slice with at least a tenth of its subject's largest "
+        f"{len(best)} ranked methods with the best AUBC. Large: the largest slice of the test case in which it has "
+        "the median size among all cases; small: the smallest slice with at least a tenth of its case's largest "
         "foreground, likewise. Pink: the part that is shown beside. Dice is that of the slice.",
-        *provenance(study, group),
+        *provenance(results, group),
     )
     title = f"Segmentations on {group.name}"
     return Drawing(f"segmentations-{slug(group.name)}", title, caption, figure)
@@ -82,7 +82,7 @@ def _draw(axes: Sequence[Axes], size: str, shown: Shown, predictions: Sequence[I
     show_gray(axes[0], shown.image, shown.aspect)
     box = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color="#CC79A7", linewidth=0.9)
     axes[0].add_patch(box)
-    axes[0].set_ylabel(f"{size}\n{shown.subject}, slice {shown.position}", fontsize=6)
+    axes[0].set_ylabel(f"{size}\n{shown.case}, slice {shown.position}", fontsize=6)
     show_gray(axes[1], shown.image, shown.aspect, window)
     outline(axes[1], shown.truth, TRUTH)
     for ax, mask in zip(axes[2:], inside, strict=True):
@@ -92,7 +92,7 @@ def _draw(axes: Sequence[Axes], size: str, shown: Shown, predictions: Sequence[I
         ax.set_xlabel(f"Dice {_dice(mask, shown.truth):.2f}", fontsize=6)
 
 
-def gallery(study: Study, group: Group) -> Drawing | None:
+def gallery(results: Results, group: Group) -> Drawing | None:
     """The most wanted slices of every method in its first query; None without pictures."""
     found = {}
     for label, runs in group.methods.items():
@@ -112,32 +112,30 @@ def gallery(study: Study, group: Group) -> Drawing | None:
             shown = shown_slice(arrays, index)
             show_gray(ax, shown.image, shown.aspect)
             outline(ax, shown.truth, TRUTH)
-            ax.set_title(f"{shown.subject}, {shown.position}", fontsize=5, pad=2)
+            ax.set_title(f"{shown.case}, {shown.position}", fontsize=5, pad=2)
         axes[0].set_ylabel(label, fontsize=7, rotation="horizontal", ha="right", va="center")
     caption = (
         "The slices that each method asked for first after round 0, most wanted first, by the run with the lowest "
-        "seed; with subject and position, and the bought label in blue.",
-        *provenance(study, group),
+        "seed; with case and position, and the bought label in blue.",
+        *provenance(results, group),
     )
     return Drawing(f"queries-{slug(group.name)}", f"First queries on {group.name}", caption, figure)
 
 
 def _large_and_small(pictures: Arrays) -> dict[str, int]:
-    """{`large`: row, `small`: row}: each subject's largest and its small slice, and of these the one of median area.
+    """{`large`: row, `small`: row}: each case's largest and its small slice, and of these the one of median area.
 
-    A small one with less than a tenth of its subject's largest, as older versions kept, shows nothing and is left out.
+    A small one with less than a tenth of its case's largest, as older versions kept, shows nothing and is left out.
     """
     areas = pictures["masks"].sum((1, 2), dtype=np.int64)
-    subjects = pictures["subjects"]
+    cases = pictures["cases"]
     found = {}
     for size, sign in (("large", 1), ("small", -1)):
-        rows = [
-            max(np.flatnonzero(subjects == name), key=lambda row: sign * areas[row]) for name in np.unique(subjects)
-        ]
+        rows = [max(np.flatnonzero(cases == name), key=lambda row: sign * areas[row]) for name in np.unique(cases)]
         if rows:
             found[size] = int(sorted(rows, key=lambda row: areas[row])[(len(rows) - 1) // 2])
     small = found.get("small")
-    if small is not None and (small == found["large"] or 10 * areas[small] < areas[subjects == subjects[small]].max()):
+    if small is not None and (small == found["large"] or 10 * areas[small] < areas[cases == cases[small]].max()):
         del found["small"]
     return found
 

@@ -28,7 +28,7 @@ WIDTH = 7.0
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """Color, line and marker of a method: two methods differ in at least two of them."""
 
     color: str
@@ -53,13 +53,13 @@ class Drawing:
     figure: Figure
 
 
-def looks(labels: Sequence[str], baseline: str) -> dict[str, Look]:
+def line_styles(labels: Sequence[str], baseline: str) -> dict[str, LineStyle]:
     """A look for each label, in order; the baseline is gray."""
     others = [label for label in labels if label != baseline]
-    found = {baseline: Look(BASELINE, "-", "s")}
+    found = {baseline: LineStyle(BASELINE, "-", "s")}
     for index, label in enumerate(others):
         color = _COLORS[index % len(_COLORS)]
-        found[label] = Look(color, _LINES[index // len(_COLORS) % len(_LINES)], _MARKERS[index % len(_MARKERS)])
+        found[label] = LineStyle(color, _LINES[index // len(_COLORS) % len(_LINES)], _MARKERS[index % len(_MARKERS)])
     return found
 
 

@@ -7,13 +7,13 @@ import math
 from albench.reports.captions import left_out, provenance
 from albench.reports.costs import AXES
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.tables.table import Cell, Column, Row, Table, slug
 
 
-def cost_table(study: Study, group: Group) -> Table:
+def cost_table(results: Results, group: Group) -> Table:
     """What all labels cost after the last purchase, and what computing cost."""
-    costs = study.costs()
+    costs = results.costs()
     costs = costs[costs["group"] == group.name]
     last = costs[costs["round"] == costs.groupby(["label", "seed"])["round"].transform("max")]
     labels = last.groupby("label", sort=False)[list(AXES)].mean()
@@ -26,7 +26,7 @@ def cost_table(study: Study, group: Group) -> Table:
         spent = computing.loc[label]
         minutes = [Cell("n/a") if math.isnan(spent[name]) else _minutes_cell(spent[name]) for name in seconds]
         rows.append(Row((Cell(label), *counts, *minutes, _count_cell(spent["steps"]))))
-    short = ("slices", "with foreground", "drawn [pixels]", "outlines [pixels]", "subjects")
+    short = ("slices", "with foreground", "drawn [pixels]", "outlines [pixels]", "cases")
     titles = ("Method", *short, "fit [min]", "evaluate [min]", "query [min]", "steps")
     caption = [
         "Labels of the last round's training, initial ones included, mean over seeds; time and optimizer steps of a "
@@ -36,7 +36,7 @@ def cost_table(study: Study, group: Group) -> Table:
     ]
     if any(cell.text == "n/a" for row in rows for cell in row.cells):
         caption.append("n/a: the version that made these runs did not measure it.")
-    caption += [*provenance(study, group), *left_out(study.collection, group.name)]
+    caption += [*provenance(results, group), *left_out(results.collection, group.name)]
     columns = tuple(map(Column, titles))
     return Table(f"costs-{slug(group.name)}", f"Costs on {group.name}", columns, tuple(rows), tuple(caption))
 

@@ -9,20 +9,20 @@ import pandas as pd
 from albench.reports.captions import left_out, measured, provenance
 from albench.reports.curve_numbers import REGIMES
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.tables.table import Cell, Column, Row, Table, marked, reach_cell, slug, value_cell
 
 
-def efficiency_table(study: Study, group: Group) -> Table:
+def efficiency_table(results: Results, group: Group) -> Table:
     """Forms of S%, and areas under the learning curves."""
-    metric, numbers = study.metric, _of(study.efficiency(), group)
+    metric, numbers = results.metric, _of(results.efficiency(), group)
     better = "higher" if metric.higher else "lower"
     extreme = "mean of max" if metric.higher else "mean of min"
     columns = (
         Column("Method"),
         Column("S%", "lower"),
         Column("sustained", "lower"),
-        Column(f"within {study.margin:g}", "lower"),
+        Column(f"within {results.margin:g}", "lower"),
         Column("median of seeds", "lower"),
         Column("seeds"),
         *(Column(title, better) for title in (extreme, "AUBC", *(f"AUBC {regime}" for regime in REGIMES), "final")),
@@ -35,11 +35,11 @@ def efficiency_table(study: Study, group: Group) -> Table:
         of = Cell("n/a" if not group.reference else f"{row['reach_seeds']:.0f} of {row['seeds']:.0f}")
         cells = [value_cell(metric, row.get(name, math.nan), row.get(f"{name}_sd", math.nan)) for name in values]
         rows.append(Row((Cell(str(label)), *reached, median, of, *cells), ranked=label in group.complete))
-    caption = [*measured(study, group)]
+    caption = [*measured(results, group)]
     if group.reference:
         caption.append(
             "S%: where the mean over seeds first reaches the reference; sustained: from where on it stays there to the "
-            f"end; within {study.margin:g}: where it first comes that near; median of seeds: where each seed's own "
+            f"end; within {results.margin:g}: where it first comes that near; median of seeds: where each seed's own "
             "curve first reaches it, with the 95 % bootstrap interval of the median; seeds: how many do."
         )
     if group.range is not None:
@@ -49,7 +49,7 @@ def efficiency_table(study: Study, group: Group) -> Table:
             "late: the same over its thirds."
         )
     caption.append(f"{extreme.capitalize()}: each seed's best round, which flatters, since noise is chosen too.")
-    caption += [*provenance(study, group), *left_out(study.collection, group.name)]
+    caption += [*provenance(results, group), *left_out(results.collection, group.name)]
     title = f"Efficiency on {group.name}"
     return marked(Table(f"efficiency-{slug(group.name)}", title, columns, tuple(rows), tuple(caption)))
 

@@ -12,7 +12,7 @@ from albench.reports.captions import left_out, measured, provenance
 from albench.reports.group import Group
 from albench.reports.metric import Metric
 from albench.reports.published import SHARES, methods, table1, table2
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.reports.tables.printed import AGGREGATIONS, NO, YES, paper_columns, printed_beside, printed_row
 from albench.reports.tables.table import Cell, Row, Table, marked, reach_cell, slug, value_cell
@@ -20,10 +20,10 @@ from albench.reports.tables.table import Cell, Row, Table, marked, reach_cell, s
 _SEEDS_OF_TABLE_1, _SEEDS_OF_TABLE_2 = 5, 3
 
 
-def main_table(study: Study, group: Group) -> Table:
+def main_table(results: Results, group: Group) -> Table:
     """Table 1: every method at the columns' labeled shares, max(p) and S%, with the paper's values if comparable."""
-    numbers = _rows(study, group)
-    protocol, why = printed_beside(study, group, _SEEDS_OF_TABLE_1)
+    numbers = _rows(results, group)
+    protocol, why = printed_beside(results, group, _SEEDS_OF_TABLE_1)
     theirs = table1(protocol.title) if protocol else {}
     names = {method.strategy: method.name for method in methods()}
     alike = Counter(runs[0].strategy for runs in group.methods.values())
@@ -31,43 +31,43 @@ def main_table(study: Study, group: Group) -> Table:
     for label, runs in group.methods.items():
         strategy = runs[0].strategy
         head = (Cell(label), Cell(YES), Cell(YES if _is_semi_supervised(runs) else NO))
-        rows.append(Row((*head, *_cells(study.metric, numbers.loc[label])), ranked=label in group.complete))
+        rows.append(Row((*head, *_cells(results.metric, numbers.loc[label])), ranked=label in group.complete))
         printed = theirs.get(names.get(strategy, ""))
         if printed is not None and alike[strategy] == 1:  # of two variants, which one is the paper's?
             rows.append(printed_row(printed))
-    columns = paper_columns(study.metric, ("Method", "AL", "SSL"))
-    caption = (*_about(study, group, numbers), *why)
+    columns = paper_columns(results.metric, ("Method", "AL", "SSL"))
+    caption = (*_about(results, group, numbers), *why)
     return marked(Table(f"table1-{slug(group.name)}", f"Methods on {group.name}", columns, tuple(rows), caption))
 
 
-def ablation_table(study: Study, group: Group) -> Table | None:
+def ablation_table(results: Results, group: Group) -> Table | None:
     """Table 2: ways to make pseudo-labels and to ask, of one strategy that has both options; None without two."""
     found = {label: _parts(runs[0]) for label, runs in group.methods.items()}
     parts = {label: own for label, own in found.items() if own is not None}
     if len(set(parts.values())) < 2:
         return None
-    numbers = _rows(study, group)
-    protocol, why = printed_beside(study, group, _SEEDS_OF_TABLE_2)
+    numbers = _rows(results, group)
+    protocol, why = printed_beside(results, group, _SEEDS_OF_TABLE_2)
     theirs = table2() if protocol else {}
     rows = []
     for label, (aggregation, query) in parts.items():
         head = (Cell(label), Cell(AGGREGATIONS[aggregation]), Cell(YES if query == "similarity" else NO))
-        cells = _cells(study.metric, numbers.loc[label], counted=True)
+        cells = _cells(results.metric, numbers.loc[label], counted=True)
         rows.append(Row((*head, *cells), ranked=label in group.complete))
         if (aggregation, query) in theirs:
             rows.append(printed_row(theirs[aggregation, query]))
-    columns = paper_columns(study.metric, ("Row", "Agg", "Sim"))
+    columns = paper_columns(results.metric, ("Row", "Agg", "Sim"))
     caption = (
         "Agg: pseudo-labels by spatial aggregation, CEAL: by the network alone; Sim: asking by similarity.",
-        *_about(study, group, numbers),
+        *_about(results, group, numbers),
         *why,
     )
     return marked(Table(f"table2-{slug(group.name)}", f"Ablation on {group.name}", columns, tuple(rows), caption))
 
 
-def _rows(study: Study, group: Group) -> pd.DataFrame:
+def _rows(results: Results, group: Group) -> pd.DataFrame:
     """Numbers by label."""
-    numbers = study.efficiency()
+    numbers = results.efficiency()
     return numbers[numbers["group"] == group.name].set_index("label")
 
 
@@ -105,10 +105,10 @@ def _parts(run: Run) -> tuple[str, str] | None:
     return (named, query) if named in AGGREGATIONS else None
 
 
-def _about(study: Study, group: Group, numbers: pd.DataFrame) -> list[str]:
-    best = "max(p): the highest" if study.metric.higher else "min(p): the lowest"
+def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
+    best = "max(p): the highest" if results.metric.higher else "min(p): the lowest"
     sentences = [
-        *measured(study, group),
+        *measured(results, group),
         f"{best} mean over seeds of any round, with the deviation of that round.",
         *_true_shares(numbers),
     ]
@@ -116,7 +116,7 @@ def _about(study: Study, group: Group, numbers: pd.DataFrame) -> list[str]:
         sentences.append("S%: the least labeled share at which the mean over seeds reaches the reference; - if never.")
     if len(group.methods) > 1:
         sentences.append("Best in bold, second underlined; what is printed alike is equal.")
-    return [*sentences, *provenance(study, group), *left_out(study.collection, group.name)]
+    return [*sentences, *provenance(results, group), *left_out(results.collection, group.name)]
 
 
 def _true_shares(numbers: pd.DataFrame) -> list[str]:

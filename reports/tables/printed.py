@@ -9,7 +9,7 @@ from typing import Literal
 from albench.reports.group import Group
 from albench.reports.metric import Metric
 from albench.reports.published import SHARES, Printed, Protocol, methods, protocols, table1, table2
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.tables.table import Cell, Column, Row, Table, marked, slug
 
 YES, NO = "✓", "×"
@@ -44,23 +44,23 @@ def printed_table2() -> Table:
     return marked(Table("printed-table2", "Ablation in the STAR paper", columns, tuple(rows), caption))
 
 
-def paper_protocol(study: Study, group: Group) -> Protocol | None:
+def paper_protocol(results: Results, group: Group) -> Protocol | None:
     """The paper's protocol, if this is a suite that repeats it."""
-    if study.collection.digest is None or not study.collection.name.startswith(("paper-", "ablation-")):
+    if results.collection.digest is None or not results.collection.name.startswith(("paper-", "ablation-")):
         return None
     return protocols().get(group.some_run.config["dataset"]["name"])
 
 
-def printed_beside(study: Study, group: Group, seeds: int) -> tuple[Protocol | None, list[str]]:
+def printed_beside(results: Results, group: Group, seeds: int) -> tuple[Protocol | None, list[str]]:
     """The paper's protocol if its values can stand beside ours, and the sentence that says why or why not.
 
     Args:
-        study: what is reported.
-        group: of the study.
+        results: what is reported.
+        group: of the results.
         seeds: of the paper's table.
     """
-    protocol = paper_protocol(study, group)
-    if protocol is None or study.metric.name != "dice_slice":
+    protocol = paper_protocol(results, group)
+    if protocol is None or results.metric.name != "dice_slice":
         return None, []
     difference = protocol.difference(group.some_run.config)
     if difference is not None:

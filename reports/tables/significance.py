@@ -8,13 +8,13 @@ import pandas as pd
 
 from albench.reports.captions import left_out, measured, provenance
 from albench.reports.group import Group
-from albench.reports.results import Study
+from albench.reports.results import Results
 from albench.reports.tables.table import Cell, Column, Row, Table, slug
 
 
-def difference_table(study: Study, group: Group, kind: str) -> Table | None:
+def difference_table(results: Results, group: Group, kind: str) -> Table | None:
     """Paired differences in AUBC to the baseline or to the best rival; None if there are none."""
-    found = study.differences()
+    found = results.differences()
     if found.empty:
         return None
     found = found[(found["group"] == group.name) & (found["kind"] == kind)]
@@ -38,7 +38,7 @@ def difference_table(study: Study, group: Group, kind: str) -> Table | None:
         p_values = [_p_cell(row[name]) for name in ("t", "t_holm", "flip", "flip_holm", "least")]
         rows.append(Row((Cell(row["label"]), Cell(row["rival"]), Cell(f"{row['seeds']:.0f}"), gain, *p_values)))
     caption = (
-        *measured(study, group),
+        *measured(results, group),
         "Gain: mean of the differences seed by seed, positive where the method is better, with a 95 % t interval.",
         *_power(found),
         *(
@@ -46,17 +46,17 @@ def difference_table(study: Study, group: Group, kind: str) -> Table | None:
             if kind == "best rival"
             else []
         ),
-        *provenance(study, group),
-        *left_out(study.collection, group.name),
+        *provenance(results, group),
+        *left_out(results.collection, group.name),
     )
-    against = study.baseline if kind == "baseline" else "the best of the others"
+    against = results.baseline if kind == "baseline" else "the best of the others"
     name = f"differences-{slug(kind)}-{slug(group.name)}"
     return Table(name, f"Differences to {against} on {group.name}", tuple(map(Column, titles)), tuple(rows), caption)
 
 
-def rank_table(study: Study) -> Table | None:
+def rank_table(results: Results) -> Table | None:
     """Mean ranks of methods in every group; None if no two methods have a seed in common."""
-    found = study.ranks()
+    found = results.ranks()
     found = found[found.groupby("group")["label"].transform("count") > 1]
     if found.empty:
         return None
@@ -76,7 +76,7 @@ def rank_table(study: Study) -> Table | None:
     caption = (
         "Mean rank in AUBC over the seeds that all ranked methods of the group have, 1 for the best; its range when "
         "any one seed is left out; and whether the method has the best mean rank then or now.",
-        *left_out(study.collection),
+        *left_out(results.collection),
     )
     return Table("ranks", "Mean ranks", tuple(map(Column, titles)), tuple(rows), caption)
 

@@ -15,7 +15,7 @@ Direction = Literal["both", "forward"]
 
 
 def windows(depth: int, interval: int, starts: Iterable[int]) -> list[range]:
-    """Groups of `interval + 1` consecutive positions of a subject, one from every start.
+    """Groups of `interval + 1` consecutive positions of a case, one from every start.
 
     A group that would pass the last slice is filled up with slices before it (the paper's footnote 3); starts that
     lead to the same group give it once.
@@ -29,37 +29,37 @@ def fixed_groups(depth: int, interval: int) -> list[range]:
     return windows(depth, interval, range(0, depth, interval))
 
 
-def neighbors(ids: Ids, subject: NDArray[np.int64], directions: Direction) -> Ids:
-    """Pairs of closest labeled slices of the same subject (Sec. 2.2).
+def neighbors(ids: Ids, case: NDArray[np.int64], directions: Direction) -> Ids:
+    """Pairs of closest labeled slices of the same case (Sec. 2.2).
 
     Args:
-        ids: labeled slices, ascending, so sorted by subject and position.
-        subject: of every slice, by id.
+        ids: labeled slices, ascending, so sorted by case and position.
+        case: of every slice, by id.
 
     Returns:
         (n, 2) ids: the slice that is remembered and the slice to segment; `forward` remembers the lower position only.
     """
-    return _directed(np.stack([ids[:-1], ids[1:]], 1)[subject[ids[:-1]] == subject[ids[1:]]], directions)
+    return _directed(np.stack([ids[:-1], ids[1:]], 1)[case[ids[:-1]] == case[ids[1:]]], directions)
 
 
-def apart(subject: NDArray[np.int64], stride: int, directions: Direction) -> Ids:
-    """All pairs of slices of the same subject that are `stride` positions apart, or of its ends if it is shallower.
+def pairs_at_stride(case: NDArray[np.int64], stride: int, directions: Direction) -> Ids:
+    """All pairs of slices of the same case that are `stride` positions apart, or of its ends if it is shallower.
 
     Args:
-        subject: of every slice, by id; ascending.
+        case: of every slice, by id; ascending.
 
     Returns:
-        (n, 2) ids, as `neighbors`; a subject of one slice is paired with itself.
+        (n, 2) ids, as `neighbors`; a case of one slice is paired with itself.
     """
     pairs = []
-    for index, depth in zip(*np.unique(subject, return_counts=True), strict=True):
-        ids = np.flatnonzero(subject == index)
+    for index, depth in zip(*np.unique(case, return_counts=True), strict=True):
+        ids = np.flatnonzero(case == index)
         step = min(stride, int(depth) - 1)
         pairs.append(np.stack([ids[: depth - step], ids[step:]], 1))
     return _directed(np.concatenate(pairs), directions)
 
 
-def turns(groups: Sequence[Ids], similarity: Scores) -> NDArray[np.int64]:
+def rank_in_group(groups: Sequence[Ids], similarity: Scores) -> NDArray[np.int64]:
     """In which turn each slice is asked for when every group names its least similar slice first, then its second.
 
     Args:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from albench.masks import Ids, Mask
 from albench.strategies._star.network import KeyValues, StarNetwork, valid_positions
-from albench.training.device import send
-from albench.training.learner import Learner, chunks, evaluating, joined
+from albench.training.device import to_device
+from albench.training.learner import Learner, batched, concat_batches, eval_mode
 from albench.training.networks import Features
 
 Describe = Callable[[Features, Tensor], Tensor]
@@ -34,7 +34,7 @@ class Memory(NamedTuple):
     inside: Tensor
 
 
-def remember(
+def encode_memory(
     network: StarNetwork, learner: Learner, masks: Mapping[int, Mask], describe: Describe, *, with_masks: bool
 ) -> Memory:
     """Encode slices and their masks by Enc_L, in the order of `masks`; by Enc_U if not `with_masks`.
@@ -55,8 +55,8 @@ def remember(
         return describe(features, batch.valid), *kv, valid_positions(batch.valid, features.r4).flatten(1)
 
     ids = np.array(list(masks), dtype=np.int64)
-    with evaluating(*network.modules()), torch.no_grad():
-        vectors, keys, values, inside = joined(map(encode, chunks(ids, learner.inference_batch)), len(ids))
+    with eval_mode(*network.modules()), torch.no_grad():
+        vectors, keys, values, inside = concat_batches(map(encode, batched(ids, learner.inference_batch)), len(ids))
     return Memory(ids, vectors, KeyValues(keys, values), inside)
 
 
@@ -74,6 +74,6 @@ def side_by_side(memory: Memory, members: Sequence[Ids]) -> tuple[KeyValues, Ten
     present = np.arange(count.max()) < count[:, None]
     index = np.zeros(present.shape, dtype=np.int64)
     index[present] = np.concatenate(members)
-    chosen, there = (send(values, memory.inside.device) for values in (index, present))
+    chosen, there = (to_device(values, memory.inside.device) for values in (index, present))
     valid = memory.inside[chosen] & there[:, :, None]
     return KeyValues(*(part[chosen].flatten(1, 2) for part in memory.kv)), valid.flatten(1)

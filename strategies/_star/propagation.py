@@ -1,6 +1,6 @@
 """Propagation of labels through all groups of a pool (STAR, Secs. 2.1 and 2.2), without gradients.
 
-The labeled slices of a few subjects are remembered at a time, so that memory is bounded. The others go through the
+The labeled slices of a few cases are remembered at a time, so that memory is bounded. The others go through the
 network batch by batch, each encoded once, however many groups it lies in, and leave their mask and two numbers.
 """
 
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from albench.acquisition import Scores, foreground, mean_over_valid
+from albench.acquisition import Scores, binarize, mean_over_valid
 from albench.masks import Ids, Mask, PackedMasks
-from albench.strategies._star.memory import Describe, Memory, remember, side_by_side
+from albench.strategies._star.memory import Describe, Memory, encode_memory, side_by_side
 from albench.strategies._star.network import KeyValues, StarNetwork, aggregate, attention_map
-from albench.training.device import send
+from albench.training.device import to_device
 from albench.training.learner import Images, Learner
-from albench.training.networks import Features, Prepared
+from albench.training.networks import DecoderInputs, Features
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class Propagation(NamedTuple):
         similarity: to the labeled slices of their groups, Eq. 4; -1 for slices that share no group with one.
         entropy: mean over valid pixels; NaN with aggregation `none`.
         masks: predicted foreground; empty with aggregation `none`.
-        attention: of the slice with the largest foreground of each subject, a few of the largest.
+        attention: of the slice with the largest foreground of each case, a few of the largest.
     """
 
     ids: Ids
@@ -97,18 +97,18 @@ def propagate(
         learner: knows slices, device and batch size.
         ids: the slices to segment, ascending, at least one.
         memory: {id: (h, w) mask} of the labeled slices.
-        groups: of each subject the ids in each of its groups.
+        groups: of each case the ids in each of its groups.
         rules: how.
-        shown: number of subjects whose attention is kept.
+        shown: number of cases whose attention is kept.
     """
-    subject, known = learner.slices.subject, np.array(sorted(memory), dtype=np.int64)
+    case, known = learner.slices.case, np.array(sorted(memory), dtype=np.int64)
     similarity, entropy = np.empty((2, len(ids)))
     gallery = _Gallery(shown)
 
-    def segment(subjects: list[int]) -> Iterator[_Found]:
-        own = ids[np.isin(subject[ids], subjects)]
-        own_memory = {i: memory[i] for i in known[np.isin(subject[known], subjects)].tolist()}
-        own_groups = [group for index in subjects for group in groups[index]]
+    def segment(cases: list[int]) -> Iterator[_Found]:
+        own = ids[np.isin(case[ids], cases)]
+        own_memory = {i: memory[i] for i in known[np.isin(case[known], cases)].tolist()}
+        own_groups = [group for index in cases for group in groups[index]]
         return _propagate_block(network, learner, own, own_memory, own_groups, rules, gallery)
 
     def keep(found: _Found) -> tuple[Ids, NDArray[np.uint8]]:
@@ -116,17 +116,17 @@ def propagate(
         similarity[rows], entropy[rows] = found.similarity, found.entropy
         return found.ids, found.masks
 
-    labeled = np.bincount(subject[known], minlength=len(groups))
+    labeled = np.bincount(case[known], minlength=len(groups))
     found = chain.from_iterable(map(segment, _blocks(labeled, _BATCHES * learner.inference_batch)))
     predicted = PackedMasks.collect(ids, learner.slices.shape[1:], map(keep, found))
     return Propagation(ids, similarity, entropy, predicted, gallery.attention)
 
 
-_BATCHES = 4  # of labeled slices that are remembered at once, and the rest of a subject
+_BATCHES = 4  # of labeled slices that are remembered at once, and the rest of a case
 
 
 def _blocks(labeled: NDArray[np.int64], enough: int) -> Iterator[list[int]]:
-    """Consecutive subjects, together until they have `enough` labeled slices or are the last."""
+    """Consecutive cases, together until they have `enough` labeled slices or are the last."""
     block: list[int] = []
     count = 0
     for index, own in enumerate(labeled.tolist()):
@@ -157,12 +157,12 @@ def _propagate_block(
     rules: Rules,
     gallery: _Gallery,
 ) -> Iterator[_Found]:
-    """Segment the slices of some subjects, batch by batch. The memory is that of these subjects."""
+    """Segment the slices of some cases, batch by batch. The memory is that of these cases."""
     attends = rules.aggregation == "attention"
     members = _members(groups, np.fromiter(memory, np.int64))
-    remembered = remember(network, learner, memory, rules.describe, with_masks=attends) if members else None
+    remembered = encode_memory(network, learner, memory, rules.describe, with_masks=attends) if members else None
     block = _Block(network, learner, remembered, members, rules, gallery)
-    return map(block.judge, learner.stream(learner.slices, ids, block.look))
+    return map(block.score, learner.stream(learner.slices, ids, block.forward))
 
 
 def _members(groups: Sequence[Ids], labeled: Ids) -> dict[int, list[Ids]]:
@@ -203,7 +203,7 @@ class _Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class _Block:
-    """Subjects whose labeled slices are remembered."""
+    """Cases whose labeled slices are remembered."""
 
     network: StarNetwork
     learner: Learner
@@ -212,7 +212,7 @@ class _Block:
     rules: Rules
     gallery: _Gallery
 
-    def look(self, ids: Ids, batch: Images) -> _Seen:
+    def forward(self, ids: Ids, batch: Images) -> _Seen:
         """Segment a batch by what its slices' groups remember."""
         features = self.network.encode(batch.images)
         kv = self.network.query_head(features.r4)  # Eq. 1, left
@@ -224,13 +224,13 @@ class _Block:
         vectors = self.rules.describe(features, batch.valid)
         return _Seen(ids, pairs, vectors, kv, features.r4.shape[-2:], probs, batch.valid[:, 0])
 
-    def judge(self, seen: _Seen) -> _Found:
+    def score(self, seen: _Seen) -> _Found:
         """Similarity, entropy and masks of a batch; where it looked goes to the gallery."""
         similarity = self._similarity(seen)
         if seen.probs is None:
             return _Found(seen.ids, similarity, np.full(len(seen.ids), np.nan), np.zeros(seen.valid.shape, np.uint8))
         entropy = mean_over_valid(self.rules.entropy(seen.probs), seen.valid).double().cpu().numpy()
-        masks = foreground(seen.probs, seen.valid)
+        masks = binarize(seen.probs, seen.valid)
         if self.rules.aggregation == "attention":
             self._show(seen, masks)
         return _Found(seen.ids, similarity, entropy, masks)
@@ -242,8 +242,8 @@ class _Block:
         assert self.memory is not None
         device = seen.vectors.device
         rows, sizes = np.array([(row, len(members)) for row, members in seen.pairs]).T
-        labeled = self.memory.vectors[send(np.concatenate([members for _, members in seen.pairs]), device)]
-        others = seen.vectors[send(np.repeat(rows, sizes), device)]
+        labeled = self.memory.vectors[to_device(np.concatenate([members for _, members in seen.pairs]), device)]
+        others = seen.vectors[to_device(np.repeat(rows, sizes), device)]
         cosines = (labeled * others).sum(1)  # no matrix product, which rounds by where a slice comes
         means = np.add.reduceat(cosines.double().cpu().numpy(), np.cumsum(sizes) - sizes) / sizes
         count = np.bincount(rows, minlength=len(seen.ids))
@@ -260,15 +260,15 @@ class _Block:
             assert self.memory is not None
             memory, valid = side_by_side(self.memory, members)
             r4 = aggregate(KeyValues(*(part[taken] for part in kv)), memory, valid, features.r4.shape[-2:])
-            total.index_add_(0, send(rows, total.device), self._decode(whole, taken, size, r4))
+            total.index_add_(0, to_device(rows, total.device), self._decode(whole, taken, size, r4))
         alone = np.flatnonzero(count == 0)
         if len(alone):
             taken = _rows(alone, total.device)
             total[taken] = self._decode(whole, taken, size)
-        return total / send(np.maximum(count, 1), total.device)[:, None, None]
+        return total / to_device(np.maximum(count, 1), total.device)[:, None, None]
 
     def _decode(
-        self, whole: Features | Prepared, rows: Tensor | slice, size: torch.Size, r4: Tensor | None = None
+        self, whole: Features | DecoderInputs, rows: Tensor | slice, size: torch.Size, r4: Tensor | None = None
     ) -> Tensor:
         """(k, h, w) of foreground in some rows, with another r4 if there is one."""
         part = type(whole)(*(maps[rows] for maps in whole))
@@ -276,11 +276,11 @@ class _Block:
         return torch.sigmoid(logits.float())[:, 0]
 
     def _show(self, seen: _Seen, masks: NDArray[np.uint8]) -> None:
-        """Show where the slice of each subject with the largest of (b, h, w) masks looked, if it looked at any."""
+        """Show where the slice of each case with the largest of (b, h, w) masks looked, if it looked at any."""
         areas = masks.sum((1, 2), dtype=np.int64) * [i in self.members for i in seen.ids.tolist()]
-        subject = self.learner.slices.subject[seen.ids]
-        for index in np.unique(subject[areas > 0]).tolist():
-            row = int(np.where(subject == index, areas, 0).argmax())
+        case = self.learner.slices.case[seen.ids]
+        for index in np.unique(case[areas > 0]).tolist():
+            row = int(np.where(case == index, areas, 0).argmax())
             if self.gallery.wants(index, int(seen.ids[row]), int(areas[row])):
                 self.gallery.show(index, self._attention(seen, row, masks[row]))
 
@@ -289,7 +289,7 @@ class _Block:
         members = self.members[int(seen.ids[row])][0]
         kv, valid = side_by_side(self.memory, [members])
         weights = attention_map(seen.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
-        whole = send(mask, weights.device).float()
+        whole = to_device(mask, weights.device).float()
         share = interpolate(whole[None, None], seen.size, mode="area").flatten()
         looked = (share @ weights / share.sum()).reshape(len(members), *seen.size).cpu().numpy()
         return Attention(int(seen.ids[row]), self.memory.ids[members], looked, int(mask.sum()))
@@ -299,7 +299,7 @@ def _rows(rows: Ids, device: torch.device) -> Tensor | slice:
     """What takes some elements of the first dimension: a slice, which copies nothing, if they are consecutive."""
     first, last = int(rows[0]), int(rows[-1])
     consecutive = last - first + 1 == len(rows) and (np.diff(rows) == 1).all()
-    return slice(first, last + 1) if consecutive else send(rows, device)
+    return slice(first, last + 1) if consecutive else to_device(rows, device)
 
 
 def _evenly(pairs: list[T], size: int) -> Iterator[list[T]]:
@@ -310,31 +310,31 @@ def _evenly(pairs: list[T], size: int) -> Iterator[list[T]]:
 
 
 class _Gallery:
-    """Of each subject the slice with the largest foreground, of the few subjects where that is largest.
+    """Of each case the slice with the largest foreground, of the few cases where that is largest.
 
-    Slices of a subject come in ascending order; among equals the first is shown.
+    Slices of a case come in ascending order; among equals the first is shown.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._by_subject: dict[int, Attention] = {}
+        self._by_case: dict[int, Attention] = {}
 
-    def wants(self, subject: int, slice_id: int, area: int) -> bool:
+    def wants(self, case: int, slice_id: int, area: int) -> bool:
         """Whether a slice with so much foreground would be shown."""
-        shown = self._by_subject.get(subject)
+        shown = self._by_case.get(case)
         if shown is not None:
             return area > shown.area
         larger = [other for other in self.attention if (-other.area, other.slice_id) < (-area, slice_id)]
         return len(larger) < self._size
 
-    def show(self, subject: int, attention: Attention) -> None:
-        """Show a slice that is wanted, in the place of the subject's last one or of the smallest."""
-        self._by_subject[subject] = attention
-        if len(self._by_subject) > self._size:
+    def show(self, case: int, attention: Attention) -> None:
+        """Show a slice that is wanted, in the place of the case's last one or of the smallest."""
+        self._by_case[case] = attention
+        if len(self._by_case) > self._size:
             last = self.attention[-1]
-            self._by_subject = {index: other for index, other in self._by_subject.items() if other is not last}
+            self._by_case = {index: other for index, other in self._by_case.items() if other is not last}
 
     @property
     def attention(self) -> list[Attention]:
         """What is shown, largest first."""
-        return sorted(self._by_subject.values(), key=lambda shown: (-shown.area, shown.slice_id))
+        return sorted(self._by_case.values(), key=lambda shown: (-shown.area, shown.slice_id))

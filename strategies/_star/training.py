@@ -1,4 +1,4 @@
-"""STAR's second stage: learn to segment a slice with the help of a labeled slice of the same subject (Sec. 2.2)."""
+"""STAR's second stage: learn to segment a slice with the help of a labeled slice of the same case (Sec. 2.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from albench.masks import Ids
 from albench.strategies._star.network import StarNetwork
 from albench.training.augment import augment
-from albench.training.learner import Batch, Learner, chunks, evaluating, mean_over_pixels
+from albench.training.learner import Batch, Learner, batched, eval_mode, mean_over_pixels
 from albench.training.losses import focal
 
 PairLoss = Literal["bce", "focal"]
@@ -49,7 +49,7 @@ def train_propagation(
         network: the learner's.
         learner: optimizes it.
         train: pairs to learn from.
-        val: pairs of other subjects.
+        val: pairs of other cases.
         lr: Adam's learning rate.
         patience: epochs without a lower validation loss.
         loss: of the predicted slice.
@@ -59,12 +59,12 @@ def train_propagation(
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)] if freeze_norm else []
 
     def step(rows: Ids, epoch: int) -> Tensor:
-        with evaluating(*norms):
+        with eval_mode(*norms):
             return _loss(network, train, rows, loss, augmented=learner.training.augment)[0]
 
     def validation_loss() -> float:
-        with evaluating(*network.modules()), torch.no_grad(), learner.autocast():
-            batches = chunks(np.arange(len(val.ids)), learner.training.batch_size)
+        with eval_mode(*network.modules()), torch.no_grad(), learner.autocast():
+            batches = batched(np.arange(len(val.ids)), learner.training.batch_size)
             parts = [_loss(network, val, rows, loss, augmented=False) for rows in batches]
         return mean_over_pixels(parts)
 

@@ -69,7 +69,7 @@ def test_a_test_metric_is_refused():
         "tune", "--strategy", "taal", "--dataset", "phantom", "--over", "views=1..2", "--metric", "dice_volume"
     )
     assert code == 2
-    assert "--metric must be of the validation subjects, got 'dice_volume': did you mean 'val_dice_volume'?" in said
+    assert "--metric must be of the validation cases, got 'dice_volume': did you mean 'val_dice_volume'?" in said
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_a_search_ranks_its_samples_by_the_mean_of_the_validation_curve(tmp_path
     )
     assert code == 0, said
     runs = load_runs(tmp_path / "here")
-    curves = runs[(runs.metric == "val_dice_slice") & (runs.subject == "all")].groupby("run").value.mean()
+    curves = runs[(runs.metric == "val_dice_slice") & (runs.case == "all")].groupby("run").value.mean()
     options = {
         path.parent.name: json.loads(path.read_text())["strategy"]["options"]["views"]
         for path in tmp_path.rglob("config.json")

@@ -8,7 +8,7 @@ from albench.benchmarks.plan import plan_runs, write_manifest
 from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.errors import ConfigError
-from albench.registry import STRATEGIES, menu
+from albench.registry import STRATEGIES, available
 from albench.runs.manifest import read_manifest
 
 PAPER = [
@@ -64,7 +64,7 @@ def test_the_ablation_is_the_rows_of_table_2_with_3_seeds():
 
 def test_the_smoke_suite_has_every_strategy():
     entries = [
-        entry for entry in menu(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")
+        entry for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")
     ]
     assert {run.strategy for run in load_suite("smoke").runs} == {entry.name for entry in entries}
 

@@ -110,7 +110,7 @@ def test_a_listing_that_cannot_be_read_does_not_hide_the_other_faults(tmp_path):
     faulty_folder(root)
     (root / "dataset.json").write_text("{")
     sentences = [problem.sentence for problem in find(DATASETS, "folder")(root=str(root)).problems()]
-    assert any('must list its subjects under "training"' in sentence for sentence in sentences)
+    assert any('must list its cases under "training"' in sentence for sentence in sentences)
     assert len(sentences) >= 18
 
 
@@ -138,8 +138,8 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
 def test_info_says_what_is_in_the_set_and_draws_it(decathlon, tmp_path):
     code, said = invoke("data", "info", "folder", "--data-root", decathlon, "--workers", 1)
     assert code == 0, said
-    assert "subjects 6" in said
-    assert "slices 48, 8 per subject" in said
+    assert "cases 6" in said
+    assert "slices 48, 8 per case" in said
     assert "slices with foreground 50.0%" in said
     valid = sum((20 + i) * 24 * 8 for i in range(6))
     assert f"foreground {6 * 7 * 9 * 4 / valid:.2%}"[:14] in said
@@ -155,7 +155,7 @@ def test_info_says_what_is_in_the_set_and_draws_it(decathlon, tmp_path):
     assert red.sum() > 500  # the outlines
 
 
-def test_the_picture_is_as_large_as_its_subjects_need_and_shows_the_middle_of_one_without_foreground(tmp_path):
+def test_the_picture_is_as_large_as_its_cases_need_and_shows_the_middle_of_one_without_foreground(tmp_path):
     from matplotlib.image import imread
 
     names = ("first", "second")
@@ -219,7 +219,7 @@ def test_files_that_no_list_names_are_told_when_the_data_are_prepared(decathlon)
     (decathlon / "dataset.json").write_text(json.dumps({"training": entries}))
     code, said = invoke("data", "prepare", "folder", "--data-root", decathlon)
     assert code == 0, said
-    assert "Task99_Blob: 4 subjects" in said
+    assert "Task99_Blob: 4 cases" in said
     assert "2 files are left out: albench data check names them" in said
 
 

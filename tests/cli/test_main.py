@@ -15,7 +15,7 @@ from support.samples import tiny_arguments, write_pair
 import albench.cli
 from albench import __version__
 from albench.data.prepared import cache_folder, prepare
-from albench.registry import DATASETS, STRATEGIES, find, menu
+from albench.registry import DATASETS, STRATEGIES, available, find
 
 ENTROPY = ("run", "--strategy", "entropy", "--dataset", "phantom")
 SHAPE = (20, 24, 8)
@@ -119,7 +119,7 @@ def test_list_shows_every_name_and_what_it_is(call, what, group):
     assert (code, err) == (0, "")
     heads, _, *lines = out.splitlines()
     named = [line for line in lines if not line.startswith(" ")]
-    assert [line.split()[0] for line in named] == [entry.name for entry in menu(group)]
+    assert [line.split()[0] for line in named] == [entry.name for entry in available(group)]
     second = heads.index("kind" if group == STRATEGIES else "what")
     assert all(line[second - 1] == " " != line[second] for line in named)
     assert "broken" not in out
@@ -137,7 +137,7 @@ def test_show_tells_options_of_a_dataset_with_type_default_and_meaning(call):
     code, out, err = call("show", "phantom")
     assert (code, err) == (0, "")
     assert "data.count  (integer, above 0, default 24)" in out
-    assert "count: number of subjects." in out
+    assert "count: number of cases." in out
     assert "data.root  (text, required)" in call("show", "folder")[1]
 
 
@@ -288,7 +288,7 @@ def _nan(root):
         (_truncated, (), "'{root}/imagesTr/blob_3.nii.gz' must be complete, it cannot be read to its end"),
         (_empty_masks, (), "must have foreground in at least one mask, all 6 masks are empty: check the labels asked"),
         (_flat, (), "'{root}/imagesTr/blob_3.nii.gz' must be a 3D volume, it has shape (9, 9): remove it"),
-        (_nan, (), "subject 'blob_3' must have finite intensities, 3840 voxels are NaN or infinite: repair"),
+        (_nan, (), "case 'blob_3' must have finite intensities, 3840 voxels are NaN or infinite: repair"),
         (str, ("--set", "data.labels=[7]"), "must have foreground in at least one mask, all 6 masks are empty: check"),
     ],
 )

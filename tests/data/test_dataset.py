@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albench.data import Dataset, Volume, split_subjects
+from albench.data import Dataset, Volume, split_cases
 from albench.data.prepared import cache_folder, content_key, prepare
 from albench.data.preprocessing import fit_to
 from albench.errors import ConfigError, DataError
@@ -22,28 +22,28 @@ class Boxes(Dataset):
     name = "boxes"
     broken: str = ""
 
-    def subjects(self):
+    def cases(self):
         return ["a", "b", "c"]
 
-    def load(self, subject):
-        size = {"a": (3, 20, 30), "b": (4, 33, 17), "c": (2, 16, 16)}[subject]
-        rng = np.random.default_rng(ord(subject))
+    def load(self, case):
+        size = {"a": (3, 20, 30), "b": (4, 33, 17), "c": (2, 16, 16)}[case]
+        rng = np.random.default_rng(ord(case))
         image = rng.normal(100, 20, (1, *size)).astype(np.float32)
         mask = np.zeros(size, np.uint8)
         mask[1, 4:9, 5:12] = 1
-        if subject == "b" and self.broken == "nan":
+        if case == "b" and self.broken == "nan":
             image[0, 0, 0, 0] = np.nan
-        if subject == "b" and self.broken == "shape":
+        if case == "b" and self.broken == "shape":
             mask = mask[:2]
-        if subject == "b" and self.broken == "2d":
+        if case == "b" and self.broken == "2d":
             mask = mask[0]
-        if subject == "b" and self.broken == "labels":
+        if case == "b" and self.broken == "labels":
             mask = mask * 2
         if self.broken == "empty":
             mask = mask * 0
-        if subject == "b" and self.broken == "constant":
+        if case == "b" and self.broken == "constant":
             image = image * 0 + 7
-        if subject == "b" and self.broken == "dots":
+        if case == "b" and self.broken == "dots":
             image = (np.arange(image.size).reshape(image.shape) == 1000).astype(np.float32)
         return Volume(image, mask, (3.0, 1.0, 1.0))
 
@@ -59,8 +59,8 @@ def test_slices_of_different_size_are_padded_to_a_multiple_of_16_and_the_valid_a
     assert prepared.images.shape == (9, 1, 48, 32)
     assert isinstance(prepared.images, np.memmap)
     assert stack.valid.tolist() == [[20, 30]] * 3 + [[33, 17]] * 4 + [[16, 16]] * 2
-    for index, subject in enumerate("abc"):
-        volume = Boxes().load(subject)
+    for index, case in enumerate("abc"):
+        volume = Boxes().load(case)
         ids = stack.of(index)
         _, depth, height, width = volume.image.shape
         np.testing.assert_array_equal(prepared.masks[ids][:, :height, :width], volume.mask)
@@ -74,7 +74,7 @@ def test_slices_of_different_size_are_padded_to_a_multiple_of_16_and_the_valid_a
         np.testing.assert_allclose(prepared.images[ids][:, 0, outside], inside.min(), rtol=1e-3)
 
 
-def test_a_stack_of_some_subjects_finds_their_slices():
+def test_a_stack_of_some_cases_finds_their_slices():
     prepared = prepare(Boxes())
     stack = prepared.labeled_stack(("c", "a"))
     assert stack.slices.position.tolist() == [0, 1, 0, 1, 2]
@@ -92,12 +92,12 @@ def test_intensities_are_clipped_to_the_window():
 @pytest.mark.parametrize(
     ("broken", "sentence"),
     [
-        ("nan", "subject 'b' must have finite intensities, 1 voxels are NaN or infinite: repair"),
-        ("shape", r"subject 'b' must have a mask of its image's shape, got \(2, 33, 17\) for \(4, 33, 17\): resample"),
-        ("2d", "subject 'b' must be a 3D image .* with a 3D mask"),
-        ("labels", "subject 'b' must have a mask of 0 and 1, got values up to 2"),
-        ("constant", "subject 'b' must have contrast, 7 is the intensity of all its voxels: repair or leave out the"),
-        ("dots", r"subject 'b' must have contrast between its 0.5th and 99.5th percentiles, .*: set data.window"),
+        ("nan", "case 'b' must have finite intensities, 1 voxels are NaN or infinite: repair"),
+        ("shape", r"case 'b' must have a mask of its image's shape, got \(2, 33, 17\) for \(4, 33, 17\): resample"),
+        ("2d", "case 'b' must be a 3D image .* with a 3D mask"),
+        ("labels", "case 'b' must have a mask of 0 and 1, got values up to 2"),
+        ("constant", "case 'b' must have contrast, 7 is the intensity of all its voxels: repair or leave out the"),
+        ("dots", r"case 'b' must have contrast between its 0.5th and 99.5th percentiles, .*: set data.window"),
         ("empty", "must have foreground in at least one mask, all 3 masks are empty: check the labels"),
     ],
 )
@@ -109,9 +109,7 @@ def test_a_volume_that_cannot_be_benchmarked_is_refused_and_nothing_is_taken_for
 
 def test_a_window_that_holds_no_intensities_is_refused():
     for window in ((-1000.0, -500.0), (5000.0, 6000.0)):
-        sentence = (
-            rf"subject 'a' must have intensities within data.window \[{window[0]}, {window[1]}\], it has \d+.* to"
-        )
+        sentence = rf"case 'a' must have intensities within data.window \[{window[0]}, {window[1]}\], it has \d+.* to"
         with pytest.raises(DataError, match=sentence):
             prepare(Boxes(window=window))
 
@@ -174,7 +172,7 @@ def test_a_full_disk_while_preparing_is_one_sentence_and_preparing_works_once_th
     assert "the disk must have room for" in result.stdout
     assert "free some space and run the same command again" in result.stdout
     assert not list(cache_folder().glob("*/meta.json"))
-    assert prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=6)).subjects
+    assert prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=6)).cases
 
 
 def test_a_cache_folder_that_is_a_file_is_one_sentence(tmp_path, monkeypatch):
@@ -206,38 +204,38 @@ def test_fit_to_leaves_slices_that_fit_alone():
 @given(st.integers(3, 60), st.integers(0, 5))
 def test_a_split_is_disjoint_seeded_and_independent_of_the_order(count, seed):
     names = [f"s{i:02d}" for i in range(count)]
-    split = split_subjects(names, (0.6, 0.2, 0.2), seed)
+    split = split_cases(names, (0.6, 0.2, 0.2), seed)
     assert sorted(split.train + split.val + split.test) == names
-    assert split == split_subjects(names[::-1], (0.6, 0.2, 0.2), seed)
+    assert split == split_cases(names[::-1], (0.6, 0.2, 0.2), seed)
     assert min(len(split.train), len(split.val), len(split.test)) >= 1
 
 
-def test_shares_of_41_subjects_give_the_papers_28_6_7():
-    split = split_subjects([str(i) for i in range(41)], (0.7, 0.15, 0.15), 0)
+def test_shares_of_41_cases_give_the_papers_28_6_7():
+    split = split_cases([str(i) for i in range(41)], (0.7, 0.15, 0.15), 0)
     assert (len(split.train), len(split.val), len(split.test)) == (28, 6, 7)
 
 
-def test_numbers_of_subjects_are_taken_as_they_are():
-    split = split_subjects([str(i) for i in range(20)], (5, 2, 3), 0)
+def test_numbers_of_cases_are_taken_as_they_are():
+    split = split_cases([str(i) for i in range(20)], (5, 2, 3), 0)
     assert (len(split.train), len(split.val), len(split.test)) == (5, 2, 3)
 
 
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ((1, 1, 5), r"at least one of the 4 subjects, \[1, 1, 5\] gives \[1, 1, 5\]: add subjects"),
+        ((1, 1, 5), r"at least one of the 4 cases, \[1, 1, 5\] gives \[1, 1, 5\]: add cases"),
         ((2, 0, 1), r"\[2, 0, 1\] gives \[2, 0, 1\]"),
-        ((0.5, 0.2, 0.2), r"three shares that sum to 1 or three numbers of subjects, got \[0.5, 0.2, 0.2\]"),
+        ((0.5, 0.2, 0.2), r"three shares that sum to 1 or three numbers of cases, got \[0.5, 0.2, 0.2\]"),
     ],
 )
 def test_a_split_that_cannot_be_made_is_refused(parts, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        split_subjects(["a", "b", "c", "d"], parts, 0)
+        split_cases(["a", "b", "c", "d"], parts, 0)
 
 
 def test_the_phantom_is_generated_from_its_seed_and_has_what_it_promises():
     phantom = find(DATASETS, "phantom")
-    volumes = [phantom().load(name) for name in phantom().subjects()]
+    volumes = [phantom().load(name) for name in phantom().cases()]
     again = phantom().load("phantom-003")
     np.testing.assert_array_equal(again.image, volumes[3].image)
     assert not np.array_equal(phantom(seed=1).load("phantom-003").mask, again.mask)

@@ -12,7 +12,7 @@ import pytest
 
 from albench.data import Dataset, Volume, split_volumes
 from albench.data.prepared import cache_folder, prepare
-from albench.data.workers import Crew, usual_workers
+from albench.data.workers import WorkerPool, default_workers
 from albench.errors import DataError, StoreError
 from albench.registry import DATASETS, find
 from albench.resolve import resolve
@@ -31,15 +31,15 @@ class Slow(Dataset):
     seconds: float = 0.0
     count: int = 6
 
-    def subjects(self):
+    def cases(self):
         return [f"s{i}" for i in range(self.count)]
 
-    def load(self, subject):
+    def load(self, case):
         with open(self.notes, "a") as file:
-            file.write(f"{os.getpid()} {subject}\\n")
+            file.write(f"{os.getpid()} {case}\\n")
         time.sleep(self.seconds)
-        rng = np.random.default_rng(int(subject[1:]))
-        image = rng.normal(size=(1, 4, 16 + int(subject[1:]), 20)).astype(np.float32)
+        rng = np.random.default_rng(int(case[1:]))
+        image = rng.normal(size=(1, 4, 16 + int(case[1:]), 20)).astype(np.float32)
         return Volume(image, (image[0] > 0).astype(np.uint8), (1.0, 1.0, 1.0))
 '''
 
@@ -104,7 +104,7 @@ def test_workers_give_the_same_files_as_one_process(tmp_path, start, monkeypatch
     (folder,) = cache_folder().glob("slow-*/")
     assert arrays(folder) == alone
     notes = read(tmp_path)[before:]
-    assert {subject for _, subject in notes} == {f"s{i}" for i in range(6)}
+    assert {case for _, case in notes} == {f"s{i}" for i in range(6)}
     assert str(process.pid) not in {pid for pid, _ in notes}
 
 
@@ -112,18 +112,18 @@ def test_workers_give_the_same_files_as_one_process(tmp_path, start, monkeypatch
 def test_killed_in_the_middle_it_continues_and_leaves_no_worker_behind(tmp_path, start, workers):
     process = start(seconds=0.4, workers=workers)
     deadline = time.monotonic() + 60
-    while len(list(cache_folder().glob("*.partial/subjects/*.slices"))) < 3 and time.monotonic() < deadline:
+    while len(list(cache_folder().glob("*.partial/cases/*.slices"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(1.0)  # for workers to notice
-    done = sorted(int(path.stem) for path in cache_folder().glob("*.partial/subjects/*.slices"))
+    done = sorted(int(path.stem) for path in cache_folder().glob("*.partial/cases/*.slices"))
     assert 3 <= len(done) < 6
     pids = {int(pid) for pid, _ in read(tmp_path)}
     assert not [pid for pid in pids if _runs(pid)]
     before = len(read(tmp_path))
     assert result(start(seconds=0.4, workers=1)) > 0
-    assert sorted(subject for _, subject in read(tmp_path)[before:]) == [f"s{i}" for i in range(6) if i not in done]
+    assert sorted(case for _, case in read(tmp_path)[before:]) == [f"s{i}" for i in range(6) if i not in done]
     assert len(list(cache_folder().glob("slow-*/meta.json"))) == 1
     assert not list(cache_folder().glob("*.partial"))
 
@@ -140,7 +140,7 @@ def _runs(pid):
 def test_two_processes_with_workers_read_every_volume_once(tmp_path, start):
     both = [start(seconds=0.1, workers=2), start(seconds=0.1, workers=2)]
     assert result(both[0]) == result(both[1])
-    assert sorted(subject for _, subject in read(tmp_path)) == [f"s{i}" for i in range(6)]
+    assert sorted(case for _, case in read(tmp_path)) == [f"s{i}" for i in range(6)]
 
 
 def test_interrupted_while_joining_it_moves_only_what_is_left(tmp_path, monkeypatch, start):
@@ -165,7 +165,7 @@ def test_interrupted_while_joining_it_moves_only_what_is_left(tmp_path, monkeypa
     monkeypatch.setattr(_Stack, "write", at_most(5))
     with pytest.raises(KeyboardInterrupt):
         prepare(data)
-    parts = sorted(cache_folder().glob("*.partial/subjects/*.slices"))
+    parts = sorted(cache_folder().glob("*.partial/cases/*.slices"))
     assert [_is_whole(part) for part in parts] == [False, False, True, True, True, True]
     before = len(read(tmp_path))
     monkeypatch.setattr(_Stack, "write", at_most(100))
@@ -187,7 +187,7 @@ def test_a_preparation_that_lost_files_is_one_sentence(monkeypatch):
             prepare(Pairs())
     (partial,) = cache_folder().glob("*.partial")
     (partial / "images.npy").unlink()
-    moved = partial / "subjects" / "3.slices"
+    moved = partial / "cases" / "3.slices"
     os.truncate(moved, len(moved.read_bytes().splitlines(keepends=True)[0]))
     with pytest.raises(StoreError, match="must be as albench left it, files are gone: remove it with albench data cl"):
         prepare(Pairs())
@@ -205,39 +205,39 @@ class Full(Dataset):
 
     name = "full-masks"
 
-    def subjects(self):
+    def cases(self):
         return ["a", "b"]
 
-    def load(self, subject):
-        shape = (2, 16, 16) if subject == "a" else (3, 20, 24)
+    def load(self, case):
+        shape = (2, 16, 16) if case == "a" else (3, 20, 24)
         image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
         return Volume(image, np.ones(shape, np.uint8), (1.0, 1.0, 1.0))
 
 
 def test_as_many_workers_as_cores_and_memory_allow_unless_the_files_are_small(decathlon, monkeypatch):
     small = find(DATASETS, "folder")(root=str(decathlon))
-    assert usual_workers(small) == 1
-    assert usual_workers(Pairs()) == 1
+    assert default_workers(small) == 1
+    assert default_workers(Pairs()) == 1
     monkeypatch.setattr("albench.data.workers._LITTLE", 1000)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(5)), raising=False)
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 23}.get)  # 32 GiB
-    assert usual_workers(small) == 5
+    assert default_workers(small) == 5
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3 << 20}.get)
-    assert usual_workers(small) == 3
+    assert default_workers(small) == 3
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 18}.get)
-    assert usual_workers(small) == 1
+    assert default_workers(small) == 1
 
 
 def test_a_run_shares_out_the_reading_too(decathlon, monkeypatch):
     hired = []
 
-    class Counted(Crew):
+    class Counted(WorkerPool):
         def __init__(self, dataset, workers):
             hired.append(workers)
             super().__init__(dataset, workers)
 
-    monkeypatch.setattr("albench.data.preparation.Crew", Counted)
-    monkeypatch.setattr("albench.data.prepared.usual_workers", lambda dataset: 2)
+    monkeypatch.setattr("albench.data.preparation.WorkerPool", Counted)
+    monkeypatch.setattr("albench.data.prepared.default_workers", lambda dataset: 2)
     resolve("random", "folder", settings={"data.root": str(decathlon)}, workers=None)
     assert hired == [2]
     from support.samples import invoke, tiny_training_arguments
@@ -258,17 +258,17 @@ class Uneven(Dataset):
 
     name = "uneven"
 
-    def subjects(self):
+    def cases(self):
         return ["a", "b"]
 
-    def load(self, subject):
-        channels = 1 if subject == "a" else 2
+    def load(self, case):
+        channels = 1 if case == "a" else 2
         image = np.random.default_rng(0).normal(size=(channels, 3, 16, 16)).astype(np.float32)
         return Volume(image, np.ones((3, 16, 16), np.uint8), (1.0, 1.0, 1.0))
 
 
-def test_subjects_with_different_channels_are_refused():
-    sentence = "all subjects must have the same number of channels, 'a' has 1 and 'b' 2: choose"
+def test_cases_with_different_channels_are_refused():
+    sentence = "all cases must have the same number of channels, 'a' has 1 and 'b' 2: choose"
     with pytest.raises(DataError, match=sentence):
         prepare(Uneven())
 
@@ -282,25 +282,25 @@ def test_a_worker_passes_the_sentence_on(tmp_path, decathlon):
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs(Dataset):
-    """Eight volumes of four persons."""
+    """Eight volumes of four patients."""
 
     name = "pairs"
 
-    def subjects(self):
-        return [f"{person}{visit}" for person in "abcd" for visit in (1, 2)]
+    def cases(self):
+        return [f"{patient}{visit}" for patient in "abcd" for visit in (1, 2)]
 
-    def person(self, subject):
-        return subject[0]
+    def patient(self, case):
+        return case[0]
 
-    def load(self, subject):
-        image = np.random.default_rng(ord(subject[0])).normal(size=(1, 2, 16, 16)).astype(np.float32)
+    def load(self, case):
+        image = np.random.default_rng(ord(case[0])).normal(size=(1, 2, 16, 16)).astype(np.float32)
         return Volume(image, np.ones((2, 16, 16), np.uint8), (1.0, 1.0, 1.0))
 
 
 def test_volumes_of_one_person_are_never_split():
     prepared = prepare(Pairs())
     for seed in range(10):
-        split = split_volumes(prepared.subjects, prepared.persons, (0.5, 0.25, 0.25), seed)
+        split = split_volumes(prepared.cases, prepared.patients, (0.5, 0.25, 0.25), seed)
         assert [len(part) for part in (split.train, split.val, split.test)] == [4, 2, 2]
         owners = [{name[0] for name in part} for part in (split.train, split.val, split.test)]
         assert not owners[0] & owners[1]
@@ -311,14 +311,14 @@ _PEAK = """
 import resource, sys
 from pathlib import Path
 import nibabel as nib, numpy as np, torch
-from albench.data.preparation import prepare_subject
+from albench.data.preparation import prepare_case
 from albench.registry import DATASETS, find
 data = find(DATASETS, "folder")(root=sys.argv[1], size=(240, 240))
 warm = find(DATASETS, "folder")(root=sys.argv[2], size=(240, 240))
-prepare_subject(warm, warm.subjects()[0], Path(sys.argv[2]) / "0")
+prepare_case(warm, warm.cases()[0], Path(sys.argv[2]) / "0")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for index, subject in enumerate(data.subjects()):
-    prepare_subject(data, subject, Path(sys.argv[1]) / str(index))
+for index, case in enumerate(data.cases()):
+    prepare_case(data, case, Path(sys.argv[1]) / str(index))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -27,12 +27,12 @@ def make(root, year=2019, **options):
 def test_the_naming_of_every_year_is_read(tmp_path, year):
     root = brats(tmp_path, year)
     data = make(root, year)
-    assert len(data.subjects()) == 6
-    subject = data.subjects()[0]
-    folder = next(root.rglob(subject))
+    assert len(data.cases()) == 6
+    case = data.cases()[0]
+    folder = next(root.rglob(case))
     (flair,) = [path for path in folder.iterdir() if path.name.endswith(("_flair.nii.gz", "-t2f.nii.gz"))]
     (mask,) = [path for path in folder.iterdir() if "seg" in path.name.lower()]
-    volume = data.load(subject)
+    volume = data.load(case)
     assert volume.spacing == (1.0, 1.0, 1.0)
     np.testing.assert_array_equal(volume.image[0], np.asarray(nib.load(flair).dataobj).transpose(2, 1, 0))
     assert volume.mask.sum() == (np.asarray(nib.load(mask).dataobj) > 0).sum()
@@ -44,7 +44,7 @@ def test_targets_are_the_regions_of_the_challenge(tmp_path, year):
     sizes = {}
     for target in ("whole-tumor", "tumor-core", "enhancing"):
         data = make(root, year, target=target)
-        sizes[target] = data.load(data.subjects()[0]).mask.sum()
+        sizes[target] = data.load(data.cases()[0]).mask.sum()
     assert sizes["enhancing"] == 8 * 8
     assert sizes["tumor-core"] == 3 * 8 * 8
     assert sizes["whole-tumor"] > sizes["tumor-core"]
@@ -53,35 +53,35 @@ def test_targets_are_the_regions_of_the_challenge(tmp_path, year):
 def test_sequences_are_channels_in_the_order_asked_for(tmp_path):
     root = brats(tmp_path, 2023, count=3)
     everything = make(root, 2023, sequences=("flair", "t1", "t1ce", "t2"))
-    volume = everything.load(everything.subjects()[0])
+    volume = everything.load(everything.cases()[0])
     assert volume.image.shape[0] == 4
     means = volume.image.mean((1, 2, 3))
     assert list(means) == sorted(means)
-    two = make(root, 2023, sequences=("t2", "flair")).load(everything.subjects()[0])
+    two = make(root, 2023, sequences=("t2", "flair")).load(everything.cases()[0])
     np.testing.assert_array_equal(two.image, volume.image[[3, 0]])
 
 
 def test_grades_are_told_by_folders_in_2019_and_by_a_table_in_2020(tmp_path):
     for year, name in ((2019, "BraTS19_TCIA_1_1"), (2020, "BraTS20_Training_001")):
         root = brats(tmp_path, year)
-        low, high = set(make(root, year).subjects()), set(make(root, year, grade="HGG").subjects())
+        low, high = set(make(root, year).cases()), set(make(root, year, grade="HGG").cases())
         assert name in low
         assert len(low) == len(high) == 6
         assert not low & high
-        assert set(find(DATASETS, "brats")(root=str(root)).subjects()) == low | high
+        assert set(find(DATASETS, "brats")(root=str(root)).cases()) == low | high
 
 
 def test_a_year_without_grades_says_how_to_use_all(tmp_path):
     with pytest.raises(DataError, match=r"data.grade must be told by .*: leave data.grade out to use all of them"):
-        make(brats(tmp_path, 2021), 2021, grade="LGG").subjects()
+        make(brats(tmp_path, 2021), 2021, grade="LGG").cases()
 
 
 def test_visits_of_one_person_stay_in_one_part_of_the_split(tmp_path):
     data = make(brats(tmp_path, 2023), 2023)
     prepared = prepare(data)
-    assert prepared.persons == tuple(f"BraTS-GLI-{n // 2:05d}" for n in range(1, 7))
-    split = split_volumes(prepared.subjects, prepared.persons, (2, 1, 1), 0)
-    parts = [{data.person(subject) for subject in part} for part in (split.train, split.val, split.test)]
+    assert prepared.patients == tuple(f"BraTS-GLI-{n // 2:05d}" for n in range(1, 7))
+    split = split_volumes(prepared.cases, prepared.patients, (2, 1, 1), 0)
+    parts = [{data.patient(case) for case in part} for part in (split.train, split.val, split.test)]
     assert [len(part) for part in parts] == [2, 1, 1]
     assert len(split.train + split.val + split.test) == 6
 
@@ -99,7 +99,7 @@ def test_a_missing_sequence_names_the_file(tmp_path):
     root = brats(tmp_path, 2021)
     (root / "BraTS2021_00003" / "BraTS2021_00003_flair.nii.gz").unlink()
     with pytest.raises(DataError, match=r"BraTS2021_00003' must hold BraTS2021_00003_flair.nii.gz or .*: fetch the"):
-        make(root, 2021).subjects()
+        make(root, 2021).cases()
 
 
 def test_the_protocol_is_that_of_the_paper():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from albench.data import Dataset, check_volume
-from albench.registry import DATASETS, find, menu
+from albench.registry import DATASETS, available, find
 from albench.resolve import resolve
 
-_NAMES = [entry.name for entry in menu(DATASETS) if entry.cls is not None and not entry.cls.locations]
+_NAMES = [entry.name for entry in available(DATASETS) if entry.cls is not None and not entry.cls.locations]
 
 
 @pytest.fixture(params=_NAMES)
@@ -18,34 +18,34 @@ def dataset(request: pytest.FixtureRequest) -> Dataset:
 
 
 def test_no_dataset_is_broken():
-    assert [entry.problem for entry in menu(DATASETS) if entry.cls is None] == []
+    assert [entry.problem for entry in available(DATASETS) if entry.cls is None] == []
     assert "phantom" in _NAMES
 
 
-def test_subjects_are_sorted_and_unique(dataset):
-    subjects = list(dataset.subjects())
-    assert len(subjects) >= 3
-    assert subjects == sorted(set(subjects))
-    assert subjects == list(dataset.subjects())
+def test_cases_are_sorted_and_unique(dataset):
+    cases = list(dataset.cases())
+    assert len(cases) >= 3
+    assert cases == sorted(set(cases))
+    assert cases == list(dataset.cases())
 
 
-def test_loading_a_subject_gives_the_same_valid_volume_every_time(dataset):
-    subjects = list(dataset.subjects())
-    for subject in (subjects[0], subjects[-1]):
-        first, second = dataset.load(subject), dataset.load(subject)
-        check_volume(first, subject)
+def test_loading_a_case_gives_the_same_valid_volume_every_time(dataset):
+    cases = list(dataset.cases())
+    for case in (cases[0], cases[-1]):
+        first, second = dataset.load(case), dataset.load(case)
+        check_volume(first, case)
         assert first.image.ndim == 4
         assert first.image.shape[1:] == first.mask.shape
         assert (first.image.dtype, first.mask.dtype) == (np.float32, np.uint8)
         np.testing.assert_array_equal(first.image, second.image)
         np.testing.assert_array_equal(first.mask, second.mask)
         assert first.spacing == second.spacing
-    different = dataset.load(subjects[0])
+    different = dataset.load(cases[0])
     assert different.image.shape != first.image.shape or not np.array_equal(different.image, first.image)
 
 
 def test_some_foreground_is_there_and_is_not_everything(dataset):
-    mask = dataset.load(dataset.subjects()[0]).mask
+    mask = dataset.load(dataset.cases()[0]).mask
     assert 0 < mask.mean() < 0.5
 
 

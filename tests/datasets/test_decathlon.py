@@ -50,7 +50,7 @@ def test_every_task_is_read_by_its_name_with_its_labels_and_channels(tmp_path, n
     modality = CHANNELS.get(name)
     root = decathlon_task(tmp_path, task, name=file, labels=labels, modality=modality, count=3)
     data = make(name, tmp_path)
-    assert list(data.subjects()) == [f"{file}_{number}" for number in (2, 3, 4)]
+    assert list(data.cases()) == [f"{file}_{number}" for number in (2, 3, 4)]
     volume = data.load(f"{file}_3")
     check_volume(volume, name)
     raw = np.asarray(nib.load(root / "labelsTr" / f"{file}_3.nii.gz").dataobj)
@@ -100,7 +100,7 @@ def test_an_archive_is_unpacked_beside_itself_once_and_gives_the_same_as_its_fol
     first, second = prepare(make("spleen", root, **small)), prepare(make("spleen", moved, **small))
     assert first.key == second.key
     assert sorted(path.name for path in moved.parent.iterdir()) == ["Task09_Spleen", "Task09_Spleen.tar"]
-    assert list(make("spleen", moved.parent).subjects()) == list(first.subjects)
+    assert list(make("spleen", moved.parent).cases()) == list(first.cases)
 
 
 def test_a_damaged_or_a_wrong_archive_is_one_sentence_and_leaves_nothing(tmp_path):
@@ -109,11 +109,11 @@ def test_a_damaged_or_a_wrong_archive_is_one_sentence_and_leaves_nothing(tmp_pat
     place.parent.mkdir()
     place.write_bytes(archive.read_bytes()[:-30_000])
     with pytest.raises(DataError, match=r"must be a whole \.tar archive, it cannot be unpacked .*: fetch it again"):
-        make("spleen", place).subjects()
+        make("spleen", place).cases()
     with tarfile.open(place, "w") as tar:
         tar.add(archive, arcname="other.tar")
     with pytest.raises(DataError, match="must hold Task09_Spleen/imagesTr, it does not: fetch the archive of"):
-        make("spleen", place).subjects()
+        make("spleen", place).cases()
     assert [path.name for path in place.parent.iterdir()] == [place.name]
 
 
@@ -123,7 +123,7 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
     with tarfile.open(place, "w") as tar:
         tar.add(tmp_path / "evil", arcname="../outside")
     with pytest.raises(DataError, match="cannot be unpacked"):
-        make("spleen", place).subjects()
+        make("spleen", place).cases()
     assert not (tmp_path.parent / "outside").exists()
 
 
@@ -154,7 +154,7 @@ def test_the_spleen_is_fetched_over_a_broken_connection_prepared_and_run(publish
     published.breaks = [200_000]
     code, said = invoke("data", "prepare", "spleen", "--download", *SMALL)
     assert code == 0, said
-    assert "spleen: 6 subjects, 54 slices of 32 x 32" in said
+    assert "spleen: 6 cases, 54 slices of 32 x 32" in said
     assert "2 images of the official test set have no labels and are left out" in said
     assert published.asked == [None, "bytes=200000-"]
     assert invoke("data", "prepare", "spleen", "--download", *SMALL)[0] == 0

@@ -90,13 +90,13 @@ def test_uncompressed_files_and_hidden_files_are_handled(decathlon):
     (decathlon / "imagesTr" / "blob_0.nii").write_bytes(gzip.decompress(packed.read_bytes()))
     packed.unlink()
     (decathlon / "imagesTr" / "._blob_1.nii.gz").write_bytes(b"resource fork")
-    assert list(folder(decathlon).subjects()) == [f"blob_{i}" for i in range(6)]
+    assert list(folder(decathlon).cases()) == [f"blob_{i}" for i in range(6)]
 
 
 def test_dataset_json_decides_who_belongs_to_the_set(decathlon):
     pair = {"image": "./imagesTr/blob_2.nii.gz", "label": "./labelsTr/blob_2.nii.gz"}
     (decathlon / "dataset.json").write_text(json.dumps({"training": [pair]}))
-    assert list(folder(decathlon).subjects()) == ["blob_2"]
+    assert list(folder(decathlon).cases()) == ["blob_2"]
 
 
 def spoil(root: Path, fault: str) -> None:
@@ -150,9 +150,9 @@ def spoil(root: Path, fault: str) -> None:
         ("other shape", r"a mask must have the shape of its image, '.*blob_3.nii.gz' has \(9, 9, 9\) and the image"),
         ("2d", r"'.*blob_3.nii.gz' must be a 3D volume, it has shape \(9, 9\): remove it"),
         ("4d", r"'.*blob_3.nii.gz' must be a 3D volume, it has shape \(9, 9, 4, 2\): remove it"),
-        ("nan", "subject 'blob_3' must have finite intensities, 4416 voxels are NaN or infinite: repair"),
+        ("nan", "case 'blob_3' must have finite intensities, 4416 voxels are NaN or infinite: repair"),
         ("other grid", "a mask must lie on the grid of its image, the corners of '.*blob_3.nii.gz' are up to 7 mm off"),
-        ("bad json", 'dataset.json\' must list its subjects under "training"'),
+        ("bad json", 'dataset.json\' must list its cases under "training"'),
         ("missing in json", "gone.nii.gz' must exist, dataset.json lists it: add the file or remove the line"),
         ("undeclared label", r"a mask must hold labels that dataset.json declares, '.*blob_1.nii.gz' holds 2 too"),
     ],
@@ -175,7 +175,7 @@ def test_labels_that_do_not_occur_are_refused(decathlon):
 
 def test_a_missing_folder_is_one_sentence(tmp_path):
     with pytest.raises(DataError, match=r"data.root must be an existing folder, '.*nowhere' is not: set it with"):
-        folder(tmp_path / "nowhere").subjects()
+        folder(tmp_path / "nowhere").cases()
 
 
 def test_small_slices_get_a_finer_grid_and_large_ones_the_papers_network(decathlon, tmp_path):
@@ -189,15 +189,15 @@ def test_small_slices_get_a_finer_grid_and_large_ones_the_papers_network(decathl
 def test_real_hippocampi_have_the_voxel_counts_that_nibabel_reads():
     data = folder(HIPPOCAMPUS)
     prepared = prepare(data)
-    assert len(prepared.subjects) == 104
+    assert len(prepared.cases) == 104
     for label in (1, 2):
         only = prepare(folder(HIPPOCAMPUS, labels=(label,)))
-        for index, name in enumerate(only.subjects):
+        for index, name in enumerate(only.cases):
             raw = np.asarray(nib.load(HIPPOCAMPUS / "labelsTr" / f"{name}.nii.gz").dataobj)
             stack = only.labeled_stack([name])
             assert stack.masks(stack.slices.of(0)).sum(dtype=int) == (raw == label).sum()
             assert only.counts[index] == raw.shape[2]
-    for name in prepared.subjects[::10]:
+    for name in prepared.cases[::10]:
         image = nib.as_closest_canonical(nib.load(HIPPOCAMPUS / "imagesTr" / f"{name}.nii.gz"))
         expected = np.asarray(image.dataobj).astype(np.float32)[::-1, ::-1].transpose(2, 1, 0)
         np.testing.assert_array_equal(data.load(name).image[0], expected)

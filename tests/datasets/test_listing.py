@@ -33,9 +33,9 @@ def test_volumes_of_one_subject_stay_in_one_part_of_the_split(decathlon):
     assert data.title == "mine"
     assert list(data.subjects()) == [f"{who}-blob_{i}" for i, who in enumerate("aabbcc")]
     prepared = prepare(data)
-    assert prepared.persons == tuple("aabbcc")
+    assert prepared.patients == tuple("aabbcc")
     for seed in range(6):
-        split = split_volumes(prepared.subjects, prepared.persons, (1, 1, 1), seed)
+        split = split_volumes(prepared.subjects, prepared.patients, (1, 1, 1), seed)
         parts = [{name[0] for name in part} for part in (split.train, split.val, split.test)]
         assert [len(part) for part in parts] == [1, 1, 1]
         assert len(split.train) == len(split.val) == len(split.test) == 2
@@ -69,7 +69,7 @@ def test_a_split_of_too_few_persons_is_refused_before_the_data_are_prepared(deca
 def test_without_subjects_every_volume_is_its_own(decathlon):
     data = folder(csv(decathlon, "image,mask", *(row.rpartition(",")[0] for row in rows(decathlon))))
     assert list(data.subjects()) == [f"blob_{i}" for i in range(6)]
-    assert [data.person(name) for name in data.subjects()] == list(data.subjects())
+    assert [data.patient(name) for name in data.subjects()] == list(data.subjects())
 
 
 def test_options_come_from_the_list_unless_the_user_sets_them(decathlon):

@@ -15,7 +15,7 @@ from albench.reports.figures.compare import positions, pseudo_labels, win_matrix
 from albench.reports.figures.curves import cost_curves, learning_curves
 from albench.reports.figures.figures import draw
 from albench.reports.figures.slices import _large_and_small, gallery, segmentations
-from albench.reports.figures.style import as_svg, looks, write_drawing
+from albench.reports.figures.style import as_svg, line_styles, write_drawing
 
 PREDICTED = {
     "propagated": {"dice": 0.8, "dice_foreground": 0.6},
@@ -38,17 +38,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(folder):
+def results(folder):
     return load(folder)
 
 
 @pytest.fixture(scope="module")
-def drawings(study):
-    return {drawing.name: drawing for drawing in draw(study)}
+def drawings(results):
+    return {drawing.name: drawing for drawing in draw(results)}
 
 
-def look(study):
-    return looks(list(study.groups[0].methods), "random")
+def look(results):
+    return line_styles(list(results.groups[0].methods), "random")
 
 
 def images(ax):
@@ -94,8 +94,8 @@ def test_pdf_text_is_truetype_and_a_png_is_large_enough_to_print(drawings, tmp_p
     assert width == 7 * 200
 
 
-def test_the_curves_are_the_means_over_seeds_with_the_reference(study):
-    whole, zoomed = learning_curves(study, study.groups[0], look(study)).figure.axes
+def test_the_curves_are_the_means_over_seeds_with_the_reference(results):
+    whole, zoomed = learning_curves(results, results.groups[0], look(results)).figure.axes
     lines = {line.get_label(): line for line in whole.get_lines()}
     np.testing.assert_allclose(lines["star"].get_xdata(), [10, 15, 20])
     np.testing.assert_allclose(lines["star"].get_ydata(), [0.5, 0.64, 0.705])
@@ -112,8 +112,8 @@ def test_of_many_methods_only_the_best_and_the_baseline_have_bands(tmp_path):
         for index in range(7):
             strategy = "random" if index == 0 else f"method-{index}"
             write_run(tmp_path, strategy, seed, [0.5, 0.6 + 0.02 * seed - 0.01 * abs(index - 3)])
-    study = load(tmp_path)
-    drawing = learning_curves(study, study.groups[0], look(study))
+    results = load(tmp_path)
+    drawing = learning_curves(results, results.groups[0], look(results))
     assert len(drawing.figure.axes[0].collections) == 2
     assert any(
         "only of random and method-3" in said or "only of method-3 and random" in said for said in drawing.caption
@@ -121,13 +121,13 @@ def test_of_many_methods_only_the_best_and_the_baseline_have_bands(tmp_path):
 
 
 def test_a_distance_has_its_unit_on_the_axis(folder):
-    study = load(folder, metric="hd95")
-    figure = learning_curves(study, study.groups[0], look(study)).figure
+    results = load(folder, metric="hd95")
+    figure = learning_curves(results, results.groups[0], look(results)).figure
     assert figure.axes[0].get_ylabel() == "95th percentile Hausdorff distance [mm]"
 
 
-def test_the_axes_of_cost_hold_what_was_measured(study):
-    figure = cost_curves(study, study.groups[0], look(study)).figure
+def test_the_axes_of_cost_hold_what_was_measured(results):
+    figure = cost_curves(results, results.groups[0], look(results)).figure
     drawn = {ax.get_xlabel(): ax.get_lines()[0].get_xdata().tolist() for ax in figure.axes if ax.get_lines()}
     assert drawn == {
         "labeled slices with foreground": [5, 7.5, 10],
@@ -136,11 +136,11 @@ def test_the_axes_of_cost_hold_what_was_measured(study):
     }
 
 
-def test_costs_are_counted_in_the_log_of_queries(study):
-    costs = study.costs()
+def test_costs_are_counted_in_the_log_of_queries(results):
+    costs = results.costs()
     own = costs[(costs["label"] == "star") & (costs["seed"] == 0)]
     assert own["slices"].tolist() == [10, 15, 20]
-    assert own["subjects"].tolist() == [2, 2, 2]
+    assert own["cases"].tolist() == [2, 2, 2]
     assert own["fit_seconds"].tolist() == [2, 2, 2]
     assert own["steps"].tolist() == [10, 10, 10]
 
@@ -158,23 +158,23 @@ def test_costs_that_an_older_version_did_not_measure_are_missing(tmp_path):
     assert costs["steps"].tolist() == [7, 7]  # those really made, where that was counted
 
 
-def test_the_win_matrix_shows_its_numbers(study):
-    figure = win_matrix(study, study.groups[0]).figure
+def test_the_win_matrix_shows_its_numbers(results):
+    figure = win_matrix(results, results.groups[0]).figure
     texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     # star beats random in round 1 of both seeds and ties in round 2.
     assert texts[0, 2] == "0.75"
     assert texts[2, 0] == "0.25"
 
 
-def test_positions_are_those_of_the_queries(study):
-    figure = positions(study, study.groups[0], look(study)).figure
+def test_positions_are_those_of_the_queries(results):
+    figure = positions(results, results.groups[0], look(results)).figure
     heights = figure.axes[0].patches[0].get_data().values
-    # Slices 10 to 19 of the pool: positions 5 to 9 of 50 in both subjects, all in the second tenth.
+    # Slices 10 to 19 of the pool: positions 5 to 9 of 50 in both cases, all in the second tenth.
     np.testing.assert_allclose(heights, [0, 100, *[0] * 8])
 
 
-def test_pseudo_labels_with_and_without_aggregation(study):
-    (drawing,) = pseudo_labels(study, study.groups[0])
+def test_pseudo_labels_with_and_without_aggregation(results):
+    (drawing,) = pseudo_labels(results, results.groups[0])
     left, right = drawing.figure.axes
     lines = {line.get_label(): line.get_ydata().tolist() for line in left.get_lines()}
     assert lines["aggregated: all slices"] == [0.8] * 3
@@ -188,35 +188,35 @@ def test_large_and_small_are_chosen_by_size_alone():
     masks = np.zeros((6, 4, 4), dtype=np.uint8)
     for row, area in enumerate([9, 3, 16, 2, 12, 1]):
         masks[row].flat[:area] = 1
-    subjects = np.array(["x", "x", "y", "y", "z", "z"])
+    cases = np.array(["x", "x", "y", "y", "z", "z"])
     # Largest 9, 16, 12: the median is 12 of z; smallest 3, 2, 1: the median is 2 of y.
-    assert _large_and_small({"masks": masks, "subjects": subjects}) == {"large": 4, "small": 3}
+    assert _large_and_small({"masks": masks, "cases": cases}) == {"large": 4, "small": 3}
     tiny = masks.copy()
     tiny[3] = 0
     tiny[3].flat[0] = 1  # of 16: less than a tenth
-    assert _large_and_small({"masks": tiny, "subjects": np.array(["x", "x", "y", "y", "y", "y"])}) == {"large": 0}
-    one = {"masks": masks[:1], "subjects": subjects[:1]}
+    assert _large_and_small({"masks": tiny, "cases": np.array(["x", "x", "y", "y", "y", "y"])}) == {"large": 0}
+    one = {"masks": masks[:1], "cases": cases[:1]}
     assert _large_and_small(one) == {"large": 0}
-    assert _large_and_small({"masks": masks[:0], "subjects": subjects[:0]}) == {}
+    assert _large_and_small({"masks": masks[:0], "cases": cases[:0]}) == {}
 
 
 def test_segmentations_without_their_files_are_left_out(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "runs")
-    study = load(tmp_path / "runs")
+    results = load(tmp_path / "runs")
     for path in tmp_path.glob("runs/made/star/seed-0-*/rounds/*/showcase.npz"):
         path.unlink()
-    assert segmentations(study, study.groups[0]) is None
+    assert segmentations(results, results.groups[0]) is None
 
 
-def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(study, folder):
-    drawing = segmentations(study, study.groups[0])
+def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(results, folder):
+    drawing = segmentations(results, results.groups[0])
     axes = drawing.figure.axes
     assert [ax.get_title() for ax in axes[:5]] == ["slice", "truth", "random", "entropy", "star"]
     shown = np.load(next(folder.glob("made/star/seed-0-*/showcase.npz")))
     for start, row in ((0, 1), (5, 0)):
         np.testing.assert_array_equal(images(axes[start])[0], shown["images"][row])
-        subject, position = shown["subjects"][row], shown["positions"][row]
-        assert axes[start].get_ylabel().endswith(f"{subject}, slice {position}")
+        case, position = shown["cases"][row], shown["positions"][row]
+        assert axes[start].get_ylabel().endswith(f"{case}, slice {position}")
     truth, star = axes[1].collections[0], axes[4].collections[-1]
     moved = star.get_paths()[0].vertices.mean(0) - truth.get_paths()[0].vertices.mean(0)
     np.testing.assert_allclose(moved, [1, 0], atol=0.1)  # predictions are written one pixel to the right
@@ -226,8 +226,8 @@ def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(study,
     assert "with 20.0% of the pool labeled" in drawing.caption[0]
 
 
-def test_a_window_is_cut_where_it_is_outlined(study):
-    axes = segmentations(study, study.groups[0]).figure.axes
+def test_a_window_is_cut_where_it_is_outlined(results):
+    axes = segmentations(results, results.groups[0]).figure.axes
     box = axes[5].patches[0]
     left, top = box.get_xy()
     (image,) = axes[6].get_images()
@@ -239,17 +239,17 @@ def test_a_window_is_cut_where_it_is_outlined(study):
     assert part.size < whole.size
 
 
-def test_the_gallery_shows_the_first_queries_with_their_names(study, folder):
-    axes = gallery(study, study.groups[0]).figure.axes
+def test_the_gallery_shows_the_first_queries_with_their_names(results, folder):
+    axes = gallery(results, results.groups[0]).figure.axes
     stored = np.load(next(folder.glob("made/random/seed-0-*/rounds/00/arrays.npz")))
     for index in range(4):
         np.testing.assert_array_equal(images(axes[index])[0], stored["asked_images"][index])
-        expected = f"{stored['asked_subjects'][index]}, {stored['asked_positions'][index]}"
+        expected = f"{stored['asked_cases'][index]}, {stored['asked_positions'][index]}"
         assert axes[index].get_title() == expected
 
 
-def test_attention_lies_over_the_slice_it_looked_at(study, folder):
-    (drawing,) = attention(study, study.groups[0])
+def test_attention_lies_over_the_slice_it_looked_at(results, folder):
+    (drawing,) = attention(results, results.groups[0])
     below, asking, above = drawing.figure.axes[:3]
     stored = np.load(next(folder.glob("made/star/seed-0-*/rounds/01/arrays.npz")))
     for ax, row in ((asking, 0), (below, 1), (above, 2)):
@@ -278,7 +278,7 @@ def test_without_pictures_there_are_no_figures_of_slices(tmp_path):
 
 
 def test_no_two_methods_look_alike():
-    made = looks([f"m{index}" for index in range(12)], "m3")
+    made = line_styles([f"m{index}" for index in range(12)], "m3")
     assert made["m3"].color == "#7f7f7f"
     for one, other in ((a, b) for a in made for b in made if a < b):
         differing = sum(getattr(made[one], part) != getattr(made[other], part) for part in ("color", "line", "marker"))

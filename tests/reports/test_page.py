@@ -100,8 +100,8 @@ def test_the_page_escapes_what_runs_are_called(tmp_path):
 
 
 def sentences(folder, **options):
-    study = load(folder, **options)
-    return " ".join(summarize(study, study.groups[0]).sentences)
+    results = load(folder, **options)
+    return " ".join(summarize(results, results.groups[0]).sentences)
 
 
 def test_the_summary_says_who_leads_by_how_much_and_how_sure(made):
@@ -179,8 +179,8 @@ def test_a_method_that_lacks_seeds_neither_ranks_nor_reaches_nor_counts_as_teste
     assert "goes to star" not in said
     assert "No method reaches the supervised reference" in said
     assert "Not tested, for want of two common seeds that differ: star." in said
-    study = load(tmp_path)
-    assert set(study.ranks()["label"]) == {"random", "entropy"}
+    results = load(tmp_path)
+    assert set(results.ranks()["label"]) == {"random", "entropy"}
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_a_large_report_takes_less_than_15_seconds_and_a_gibibyte(tmp_path):
             dice = 0.6 + 0.3 * (1 - np.exp(-np.arange(17) / 5)) + rng.normal(0, 0.01, 17) + index / 500
             pictures = 512 if seed == 0 else 0
             labeled = [10 + 2 * index for index in range(17)]
-            write_run(tmp_path, strategy, seed, dice.tolist(), subjects=12, pictures=pictures, labeled=labeled)
+            write_run(tmp_path, strategy, seed, dice.tolist(), cases=12, pictures=pictures, labeled=labeled)
     code = (
         "import resource, sys, time\n"
         "from albench.cli.main import main\n"

@@ -127,14 +127,14 @@ def test_a_group_without_a_reference_borrows_that_of_another_way_to_buy(tmp_path
         ("random", "b 20", write_run(tmp_path, "random", 0, [0.5, 0.9], settings=settings, folder="3/seed-0-1")),
     ]
     write_plan(tmp_path, runs)
-    study = load(tmp_path)
-    assert study.group("b 20").borrowed == "b 5"
-    assert study.group("b 20").supervised[0] == 0.8
+    results = load(tmp_path)
+    assert results.group("b 20").borrowed == "b 5"
+    assert results.group("b 20").supervised[0] == 0.8
     other = {"protocol.budget": 20, "training.epochs": 5}
     runs[2] = ("random", "b 20", write_run(tmp_path, "random", 0, [0.5, 0.9], settings=other, folder="4/seed-0-1"))
     write_plan(tmp_path, runs)
-    study = load(tmp_path)
-    assert study.group("b 20").reference == []
+    results = load(tmp_path)
+    assert results.group("b 20").reference == []
 
 
 def test_mixed_hardware_versions_and_first_labels_are_warned_about(tmp_path):

@@ -135,8 +135,8 @@ def runs(tmp_path):
 
 
 def main(folder, **options):
-    study = load(folder, **options)
-    return main_table(study, study.groups[0])
+    results = load(folder, **options)
+    return main_table(results, results.groups[0])
 
 
 def cells_of(table, label):
@@ -167,7 +167,7 @@ def test_table_1_shows_every_method_at_its_shares(runs):
 def test_a_caption_says_on_what_a_table_rests(runs):
     caption = " ".join(main(runs).caption)
     for said in (
-        "Slice Dice on 2 test subjects, mean ± sample standard deviation over 2 seeds (0, 1).",
+        "Slice Dice on 2 test cases, mean ± sample standard deviation over 2 seeds (0, 1).",
         "Supervised reference: 0.750 ± 0.000, all slices labeled, 2 seeds (0, 1).",
         "The nearest round counts: 15.0% for 15%, 20.0% for 20%.",
         "n/a: no round lies near 25%, 30%.",
@@ -211,11 +211,11 @@ def test_a_method_without_the_seeds_of_most_is_never_the_best(runs):
     marks = {row.cells[0].text: [cell.mark for cell in row.cells] for row in table.rows}
     assert set(marks.pop("entropy")) == {""}
     assert any("best" in own for own in marks.values())
-    study = load(runs)
-    assert "entropy" not in study.groups[0].ranking
-    differences = study.differences()
+    results = load(runs)
+    assert "entropy" not in results.groups[0].ranking
+    differences = results.differences()
     assert "entropy" not in set(differences[differences["kind"] == "best rival"]["rival"])
-    lead = summarize(study, study.groups[0]).lead
+    lead = summarize(results, results.groups[0]).lead
     assert not lead.startswith("entropy")
     assert lead.endswith("Not ranked, for want of seeds that most have: entropy.")
 
@@ -335,9 +335,9 @@ def test_nothing_breaks_latex_or_markdown():
 
 
 def test_every_format_is_written_alone_and_all_together(runs):
-    study = load(runs)
+    results = load(runs)
     made = {
-        kind: {path.name for path in write(study, runs / kind, kind)} for kind in ("latex", "markdown", "csv", "all")
+        kind: {path.name for path in write(results, runs / kind, kind)} for kind in ("latex", "markdown", "csv", "all")
     }
     assert made["latex"] == {"tables.tex"}
     assert made["markdown"] == {"tables.md"}

@@ -40,9 +40,9 @@ def test_an_empty_mask_costs_nothing_and_a_full_one_its_border():
     assert effort(np.ones((1, 1), dtype=np.uint8)) == Effort(1, pytest.approx(math.pi / 8 * (4 + 4 / math.sqrt(2))))
 
 
-def test_labels_cost_their_sum_and_every_subject_counts_once():
+def test_labels_cost_their_sum_and_every_case_counts_once():
     labels = [Effort(3, 1.5), Effort(0, 0.0), Effort(4, 2.0)]
-    expected = {"slices": 3, "nonempty": 2, "foreground": 7, "contour": 3.5, "subjects": 2}
+    expected = {"slices": 3, "nonempty": 2, "foreground": 7, "contour": 3.5, "cases": 2}
     assert total(labels, [5, 5, 1]) == expected
 
 
@@ -54,16 +54,16 @@ def test_every_record_tells_what_all_labels_of_its_training_cost(tiny_run, tiny)
         for name in split["train"]
         for position, mask in enumerate(tiny.labeled_stack((name,)).masks(np.arange(split["slices"][name])))
     }
-    bought = [(named["subject"], named["position"]) for named in split["initial"]]
+    bought = [(named["case"], named["position"]) for named in split["initial"]]
     for index, record in enumerate(store.records):
         found = [effort(masks[key]) for key in bought]
         assert record["effort"]["slices"] == record["labeled"] == len(bought)
         assert record["effort"]["nonempty"] == sum(masks[key].any() for key in bought)
         assert record["effort"]["foreground"] == sum(int(masks[key].sum()) for key in bought)
         assert record["effort"]["contour"] == pytest.approx(sum(one.contour for one in found))
-        assert record["effort"]["subjects"] == len({name for name, _ in bought})
+        assert record["effort"]["cases"] == len({name for name, _ in bought})
         query = json.loads((store.folder / "rounds" / f"{index:02d}" / "query.json").read_text())
-        bought += [(named["subject"], named["position"]) for named in query["slices"]]
+        bought += [(named["case"], named["position"]) for named in query["slices"]]
 
 
 def test_the_slices_whose_predictions_are_shown_are_kept_with_their_truth(tiny_run, tiny):
@@ -82,12 +82,12 @@ def test_the_most_wanted_slices_are_kept_as_pictures(tiny_run):
     asked = np.load(store.folder / "rounds" / "00" / "arrays.npz")
     assert asked["asked_ids"].tolist() == query["ids"]
     assert asked["asked_positions"].tolist() == [named["position"] for named in query["slices"]]
-    assert asked["asked_subjects"].tolist() == [named["subject"] for named in query["slices"]]
+    assert asked["asked_cases"].tolist() == [named["case"] for named in query["slices"]]
     assert not (store.folder / "rounds" / "02" / "arrays.npz").exists()
 
 
 def test_a_picture_is_made_smaller_by_leaving_out_pixels(tiny):
-    stack = tiny.labeled_stack(tiny.subjects[:1])
+    stack = tiny.labeled_stack(tiny.cases[:1])
     whole = pictures(stack.slices, [2, 0], stack.masks(np.array([2, 0])))
     small = pictures(stack.slices, [2, 0], stack.masks(np.array([2, 0])), longest=16)
     assert small["images"].shape == (2, 16, 16)

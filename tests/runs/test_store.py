@@ -53,10 +53,10 @@ import torch
 sys.path.insert(0, sys.argv[3])
 from support.samples import TINY
 from albench.errors import StoreError
-from albench.loop import Execution, run, Silent
+from albench.loop import Execution, run, NullCallback
 from albench.resolve import resolve
 
-class FillsTheDisk(Silent):
+class FillsTheDisk(NullCallback):
     def round(self, record):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 
@@ -99,7 +99,7 @@ def record(index: int, unlabeled: int = 10) -> dict[str, object]:
         "share": 1 - unlabeled / 20,
         "test": {"dice_slice": 0.1, **metrics},
         "val": {"dice_slice": 0.2},
-        "subjects": {"x": metrics, "y": {"dice_volume": 1.0, "dice_foreground": 0.5}},
+        "cases": {"x": metrics, "y": {"dice_volume": 1.0, "dice_foreground": 0.5}},
     }
 
 
@@ -155,7 +155,7 @@ def test_the_query_is_written_with_names_and_scores(open_store, pool, folder):
     query = json.loads((folder / "rounds" / "00" / "query.json").read_text())
     assert query["ids"] == pool.unlabeled[[3, 1]].tolist()
     slices = pool.slices
-    expected = [{"subject": slices.subjects[slices.subject[i]], "position": slices.position[i]} for i in query["ids"]]
+    expected = [{"case": slices.cases[slices.case[i]], "position": slices.position[i]} for i in query["ids"]]
     assert query["slices"] == expected
     scores = np.linspace(0, 1, len(pool.unlabeled)) / 3
     assert {int(i): s for i, s in query["scores"].items()} == dict(zip(pool.unlabeled.tolist(), scores, strict=True))
@@ -301,14 +301,14 @@ def test_all_runs_are_one_table(open_store, pool, tmp_path, config):
     with RunStore.open(tmp_path / "runs", replace(config, seed=1)) as store:
         append(store, pool)
     table = load_runs(tmp_path / "runs")
-    expected = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "subject", "metric", "value"]
+    expected = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "metric", "value"]
     assert list(table.columns) == expected
     assert len(table) == 3 * (3 + 1 + 2 + 2)
     assert set(table["dataset"]) == {"phantom"}
     assert set(table["run"]) == {folder.name for folder in find_runs(tmp_path)}
     assert table["value"].dtype == float
     one = table[(table["seed"] == 0) & (table["round"] == 1)]
-    values = one.set_index(["subject", "metric"])["value"]
+    values = one.set_index(["case", "metric"])["value"]
     assert values["all", "dice_volume"] == values["x", "dice_volume"] == 1.25
     assert values["all", "val_dice_slice"] == 0.2
     assert np.isnan(values["all", "dice_foreground"])
@@ -327,7 +327,7 @@ def test_scores_csv_holds_what_the_records_hold(open_store, pool, folder):
         append(store, pool)
         append(store, pool)
     table = pd.read_csv(folder / "scores.csv")
-    loaded = load_runs(folder)[["round", "subject", "metric", "value"]]
+    loaded = load_runs(folder)[["round", "case", "metric", "value"]]
     pd.testing.assert_frame_equal(table, loaded)
 
 

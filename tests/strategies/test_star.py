@@ -16,10 +16,10 @@ from support.samples import TINY, tiny_arguments, without_times
 from torch.nn.functional import cosine_similarity
 
 import albench.strategies.star as star_module
-from albench.acquisition import binary_entropy, foreground
+from albench.acquisition import binarize, binary_entropy
 from albench.cli.catalog import describe
 from albench.config import build, options_of
-from albench.loop import Execution, Silent, run
+from albench.loop import Execution, NullCallback, run
 from albench.query import check_query
 from albench.resolve import resolve
 from albench.strategies import _star_propagation as propagation
@@ -29,7 +29,7 @@ from albench.strategies._star.similarity import SIMILARITIES
 from albench.strategies._star.training import Pairs
 from albench.strategies.star import PRESETS, TABLE_2, Star
 from albench.strategy import Round
-from albench.training.learner import evaluating
+from albench.training.learner import eval_mode
 from albench.training.networks import Task
 
 PAPER = Star()
@@ -52,7 +52,7 @@ def star_round(make_round):
         ctx.learner.network = net
         if padding:
             sizes = np.array([[32, 32], [20, 32], [32, 12], [24, 24]])
-            slices = replace(ctx.pool.slices, valid=sizes[ctx.pool.slices.subject])
+            slices = replace(ctx.pool.slices, valid=sizes[ctx.pool.slices.case])
             ctx.learner.slices = slices
             ctx = replace(ctx, pool=replace(ctx.pool, slices=slices))
         return ctx
@@ -95,7 +95,7 @@ def slice_by_slice(ctx, groups, similarity):
         mask = inside(valid, a.r4)
         return float((cosine_similarity(a.r4[0].double(), b.r4[0].double(), dim=0) * mask).sum() / mask.sum())
 
-    with evaluating(*net.modules()), torch.no_grad():
+    with eval_mode(*net.modules()), torch.no_grad():
         for group in (group for own in groups for group in own):
             members = [int(i) for i in group if int(i) in memory]
             for i in (int(i) for i in group if int(i) not in memory):
@@ -174,9 +174,9 @@ def test_a_batch_is_let_go_before_the_next_is_made(star_round, monkeypatch):
 
 def test_a_slice_in_two_groups_gets_the_mean_of_both(star_round, monkeypatch):
     ctx = star_round(interval=4)
-    subject = next(s for s in range(4) if len(ctx.pool.slices.of(s)) % 4 in (2, 3))
-    own = ctx.pool.slices.of(subject)
-    *_, first, second = [list(group) for group in groups_of(Star(), ctx)[subject]]
+    case = next(s for s in range(4) if len(ctx.pool.slices.of(s)) % 4 in (2, 3))
+    own = ctx.pool.slices.of(case)
+    *_, first, second = [list(group) for group in groups_of(Star(), ctx)[case]]
     shared = sorted(set(first) & set(second) & set(ctx.pool.unlabeled.tolist()))
     assert shared
 
@@ -185,7 +185,7 @@ def test_a_slice_in_two_groups_gets_the_mean_of_both(star_round, monkeypatch):
     monkeypatch.setattr(propagation, "mean_over_valid", lambda v, m: probabilities.append(v) or average(v, m))
 
     def predict(groups):
-        everywhere = [groups if s == subject else [] for s in range(4)]
+        everywhere = [groups if s == case else [] for s in range(4)]
         rule = Rules("attention", SIMILARITIES["flat"], lambda p: p)
         found = propagate(ctx.learner.network, ctx.learner, np.array(shared), bought(ctx), everywhere, rule)
         return found.similarity, probabilities[-1]
@@ -219,7 +219,7 @@ def test_each_slice_is_encoded_once_however_many_groups_it_lies_in(star_round, m
     assert seen == {"unlabeled": len(ctx.pool.unlabeled), "labeled": len(ctx.pool.labeled), "decoded": passes}
 
 
-def test_the_order_of_subjects_in_the_pool_changes_nothing(star_round):
+def test_the_order_of_cases_in_the_pool_changes_nothing(star_round):
     ctx = star_round()
     found = run_propagation(ctx)
     slices = ctx.pool.slices
@@ -227,10 +227,10 @@ def test_the_order_of_subjects_in_the_pool_changes_nothing(star_round):
     turned = replace(
         slices,
         rows=slices.rows[order],
-        subject=np.repeat(np.arange(4), [len(slices.of(s)) for s in (2, 0, 3, 1)]),
+        case=np.repeat(np.arange(4), [len(slices.of(s)) for s in (2, 0, 3, 1)]),
         position=slices.position[order],
         valid=slices.valid[order],
-        subjects=tuple(slices.subjects[s] for s in (2, 0, 3, 1)),
+        cases=tuple(slices.cases[s] for s in (2, 0, 3, 1)),
         spacing=slices.spacing[[2, 0, 3, 1]],
     )
     masks = {new: ctx.pool.mask(int(old)) for new, old in enumerate(order) if int(old) in bought(ctx)}
@@ -279,17 +279,17 @@ def test_rows_are_taken_in_their_order_and_without_a_copy_if_they_are_consecutiv
 @pytest.mark.parametrize("shown", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 @pytest.mark.parametrize("equal", [False, True])
-def test_the_largest_slice_of_a_few_subjects_is_shown(star_round, shown, batch_size, equal):
+def test_the_largest_slice_of_a_few_cases_is_shown(star_round, shown, batch_size, equal):
     ctx = star_round()
     if equal:  # all masks are full
         with torch.no_grad():
             ctx.learner.network.decoder.predict.bias.fill_(50)
     ctx.learner.training = replace(ctx.learner.training, batch_size=batch_size)
     found = run_propagation(ctx, shown=shown)
-    subject = ctx.pool.slices.subject
+    case = ctx.pool.slices.case
     area = {i: int(mask.sum()) for i, mask in found.masks.items()}
     order = sorted(area, key=lambda i: (-area[i], i))
-    largest = [i for n, i in enumerate(order) if subject[i] not in subject[order[:n]]]
+    largest = [i for n, i in enumerate(order) if case[i] not in case[order[:n]]]
     assert len(set(area.values())) == 1 if equal else len(set(area.values())) > 4
     assert [(one.slice_id, one.area) for one in found.attention] == [(i, area[i]) for i in largest[:shown]]
 
@@ -384,7 +384,7 @@ def test_without_a_pair_slices_are_segmented_without_attention(star_round):
 def test_the_comparison_is_with_the_network_before_the_second_stage_and_leaves_the_network_after_it(star_round):
     ctx = star_round()
     expected = {
-        int(i): foreground(probs, valid)[row]
+        int(i): binarize(probs, valid)[row]
         for ids, probs, valid in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
         for row, i in enumerate(ids)
     }
@@ -508,7 +508,7 @@ def test_row_1_of_table_2_equals_random_record_for_record(tiny_run):
 
 def test_round_0_is_that_of_every_other_strategy_and_the_second_stage_is_recorded(tiny_run):
     star, random = records(tiny_run("star")), records(tiny_run("random"))
-    for part in ("labeled", "test", "val", "subjects", "fit"):
+    for part in ("labeled", "test", "val", "cases", "fit"):
         assert star[0][part] == random[0][part]
     assert star[1]["test"] != random[1]["test"]
     assert [fit["purpose"] for fit in star[0]["query"]] == ["propagation"]
@@ -538,11 +538,11 @@ class StopError(Exception):
 
 @pytest.mark.parametrize("moment", ["second stage", "propagation"])
 def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny_run, tmp_path, monkeypatch, moment):
-    monkeypatch.setattr(propagation, "_BATCHES", 0)  # every subject is a block
+    monkeypatch.setattr(propagation, "_BATCHES", 0)  # every case is a block
     expected = records(tiny_run("star"))
     calls = []
 
-    class Stopping(Silent):
+    class Stopping(NullCallback):
         now = "fit"
 
         def phase(self, round_index, name):
@@ -556,7 +556,7 @@ def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny
 
     def stopping(*args):
         calls.append(args)
-        if moment == "propagation" and len(calls) == 7:  # the third of four subjects in round 1
+        if moment == "propagation" and len(calls) == 7:  # the third of four cases in round 1
             raise StopError
         return original(*args)
 
@@ -565,7 +565,7 @@ def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny
     arguments = resolved.config, resolved.strategy, resolved.prepared, tmp_path / "stopped"
     with pytest.raises(StopError):
         run(*arguments, Execution(torch.device("cpu")), Stopping())
-    assert records(run(*arguments, Execution(torch.device("cpu")), Silent())) == expected
+    assert records(run(*arguments, Execution(torch.device("cpu")), NullCallback())) == expected
 
 
 KILLED = """

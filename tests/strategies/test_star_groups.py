@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from albench.strategies._star.groups import apart, fixed_groups, neighbors, turns, windows
+from albench.strategies._star.groups import fixed_groups, neighbors, pairs_at_stride, rank_in_group, windows
 
 
 def ends(groups):
     return [(group[0], group[-1]) for group in groups]
 
 
-def test_the_papers_groups_of_a_brats_subject():
+def test_the_papers_groups_of_a_brats_case():
     groups = fixed_groups(155, 10)
     assert ends(groups) == [*((start, start + 10) for start in range(0, 150, 10)), (144, 154)]
     assert len(range(0, 155, 10)) == 16
@@ -20,7 +20,7 @@ def test_the_papers_groups_of_a_brats_subject():
     ("depth", "first", "last", "count"),
     [(100, (0, 10), (89, 99), 10), (101, (0, 10), (90, 100), 10), (8, (0, 7), (0, 7), 1), (1, (0, 0), (0, 0), 1)],
 )
-def test_the_last_group_is_filled_up_and_a_subject_too_shallow_is_one_group(depth, first, last, count):
+def test_the_last_group_is_filled_up_and_a_case_too_shallow_is_one_group(depth, first, last, count):
     groups = ends(fixed_groups(depth, 10))
     assert (groups[0], groups[-1], len(groups)) == (first, last, count)
 
@@ -41,29 +41,29 @@ def test_every_labeled_slice_opens_a_sliding_group_and_equal_ones_count_once():
 SUBJECT = np.repeat([0, 1, 2], [6, 1, 5])
 
 
-def test_pairs_are_neighbors_of_the_same_subject_in_both_directions_or_forward():
+def test_pairs_are_neighbors_of_the_same_case_in_both_directions_or_forward():
     labeled = np.array([0, 2, 5, 6, 7, 11])
     assert neighbors(labeled, SUBJECT, "forward").tolist() == [[0, 2], [2, 5], [7, 11]]
     assert neighbors(labeled, SUBJECT, "both").tolist() == [[0, 2], [2, 5], [7, 11], [2, 0], [5, 2], [11, 7]]
 
 
-def test_subjects_with_one_labeled_slice_give_no_pair():
+def test_cases_with_one_labeled_slice_give_no_pair():
     assert neighbors(np.array([0, 6, 7]), SUBJECT, "both").shape == (0, 2)
 
 
-def test_validation_pairs_are_a_stride_apart_and_never_across_subjects():
-    pairs = apart(SUBJECT, 4, "forward")
+def test_validation_pairs_are_a_stride_apart_and_never_across_cases():
+    pairs = pairs_at_stride(SUBJECT, 4, "forward")
     assert pairs.tolist() == [[0, 4], [1, 5], [6, 6], [7, 11]]
-    assert apart(SUBJECT, 1, "forward").tolist()[:5] == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]
-    assert apart(SUBJECT, 100, "forward").tolist() == [[0, 5], [6, 6], [7, 11]]
-    assert len(apart(SUBJECT, 4, "both")) == 2 * len(pairs)
+    assert pairs_at_stride(SUBJECT, 1, "forward").tolist()[:5] == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]
+    assert pairs_at_stride(SUBJECT, 100, "forward").tolist() == [[0, 5], [6, 6], [7, 11]]
+    assert len(pairs_at_stride(SUBJECT, 4, "both")) == 2 * len(pairs)
 
 
 def test_each_group_names_its_least_similar_slice_before_any_names_its_second():
     similarity = np.array([0.1, 0.2, 0.3, 0.8, 0.9, 0.5])
     groups = [np.array([0, 1, 2]), np.array([2, 3, 4])]
-    assert turns(groups, similarity).tolist() == [0, 1, 0, 1, 2, 0]  # the last is in no group
+    assert rank_in_group(groups, similarity).tolist() == [0, 1, 0, 1, 2, 0]  # the last is in no group
 
 
 def test_among_equally_similar_slices_the_lower_id_comes_first():
-    assert turns([np.arange(3)], np.ones(3)).tolist() == [0, 1, 2]
+    assert rank_in_group([np.arange(3)], np.ones(3)).tolist() == [0, 1, 2]

@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 from torch import nn
 
 from albench.errors import StrategyError
-from albench.registry import STRATEGIES, find, menu
+from albench.registry import STRATEGIES, available, find
 from albench.runs.store import read_records
 from albench.strategies.bald import BALD
 from albench.strategies.power_bald import PowerBALD
@@ -369,8 +369,8 @@ def test_bisect_halves_the_widest_gap_first():
 def test_strided_never_leaves_a_wider_gap_than_it_must(make_round):
     ctx = make_round(budget=6, interval=100)
     chosen = make("strided").query(ctx).ids
-    for subject in range(4):
-        ids = ctx.pool.slices.of(subject)
+    for case in range(4):
+        ids = ctx.pool.slices.of(case)
         known = [i for i in ids if i in chosen or i in ctx.pool.labeled]
         widest = max(b - a - 1 for a, b in zip([*known], [*known[1:], ids[-1] + 1], strict=True))
         assert widest <= (len(ids) - 1) // 2
@@ -383,25 +383,25 @@ def test_among_equal_gaps_strided_draws(make_round):
     assert len({int(make("strided").query(ctx).ids[0]) for _ in range(60)}) > 2
 
 
-def test_stratified_gives_every_subject_its_share(make_round):
+def test_stratified_gives_every_case_its_share(make_round):
     ctx = make_round(budget=6)
     for _ in range(20):
         ids = make("stratified").query(ctx).ids
-        counts = np.bincount(ctx.pool.slices.subject[ids], minlength=4)
+        counts = np.bincount(ctx.pool.slices.case[ids], minlength=4)
         assert set(counts) == {1, 2}
         assert len(set(ids)) == 6
     draws = np.concatenate([make("stratified").query(ctx).ids for _ in range(1000)])
-    for subject in range(4):
-        drawn = draws[ctx.pool.slices.subject[draws] == subject]
+    for case in range(4):
+        drawn = draws[ctx.pool.slices.case[draws] == case]
         assert chisquare(np.unique(drawn, return_counts=True)[1]).pvalue > 1e-4
 
 
-def test_a_subject_with_little_left_gives_that_and_the_others_their_equal_share(make_round):
+def test_a_case_with_little_left_gives_that_and_the_others_their_equal_share(make_round):
     first = make_round().pool.slices.of(0)
     ctx = make_round(budget=7, labeled=len(first) - 1)
     for _ in range(20):
         ids = make("stratified").query(ctx).ids
-        assert np.bincount(ctx.pool.slices.subject[ids], minlength=4).tolist() == [1, 2, 2, 2]
+        assert np.bincount(ctx.pool.slices.case[ids], minlength=4).tolist() == [1, 2, 2, 2]
 
 
 def test_random_foreground_draws_among_slices_with_a_predicted_foreground(make_round):
@@ -424,7 +424,7 @@ def test_full_labels_everything_before_round_0(make_round):
     assert make("full").initial(np.array([0, 4]), pool).tolist() == list(range(len(pool.slices)))
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in menu(STRATEGIES)])
+@pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
 def test_a_run_in_bfloat16_as_on_a_gpu_ends(tiny_run, monkeypatch, name):
     monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cpu", torch.bfloat16))
     assert read_records(tiny_run(name).folder)

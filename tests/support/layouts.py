@@ -101,7 +101,7 @@ def brats(parent: Path, year: int, count: int = 6) -> Path:
         root = parent / "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData"
         folders = [root / f"BraTS-GLI-{n // 2:05d}-{n % 2:03d}" for n in numbers]
     for index, folder in enumerate(folders):
-        _brats_subject(folder, year, index)
+        _brats_case(folder, year, index)
     if year == 2020:
         rows = [f"{'LGG' if i < count else 'HGG'},NA,NA,NA,x_{i},{folder.name}" for i, folder in enumerate(folders)]
         header = "Grade,BraTS_2017_subject_ID,BraTS_2018_subject_ID,TCGA_TCIA_subject_ID,BraTS_2019_subject_ID"
@@ -112,7 +112,7 @@ def brats(parent: Path, year: int, count: int = 6) -> Path:
     return root
 
 
-def _brats_subject(folder: Path, year: int, index: int) -> None:
+def _brats_case(folder: Path, year: int, index: int) -> None:
     shape, scans = (32, 32, 9), _SCANS_2023 if year == 2023 else _SCANS
     rng = np.random.default_rng(index)
     mask = ball(shape, 2)  # edema around necrosis and enhancing tumor

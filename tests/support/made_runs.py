@@ -28,7 +28,7 @@ def write_run(
     options: Mapping[str, object] | None = None,
     record: Mapping[str, object] | None = None,
     rounds: int | None = None,
-    subjects: int = 2,
+    cases: int = 2,
     version: str = albench.__version__,
     device: str = "cpu",
     title: str = "made",
@@ -54,9 +54,9 @@ def write_run(
         config[section] = {**config[section], key: value}
     _write(made / "config.json", config)
     _write(made / "environment.json", {"albench": version, "commit": "c0ffee", "strategy_kind": "other"})
-    test = [f"t{index}" for index in range(subjects)]
+    test = [f"t{index}" for index in range(cases)]
     depths = dict.fromkeys(_TRAIN, TOTAL // 2)
-    named = [{"subject": "a" if index % 2 == 0 else "b", "position": index // 2} for index in range(TOTAL)]
+    named = [{"case": "a" if index % 2 == 0 else "b", "position": index // 2} for index in range(TOTAL)]
     split = {"train": _TRAIN, "val": _VAL, "test": test, "slices": depths, "initial": named[: counts[0]]}
     _write(made / "split.json", split)
     lines = []
@@ -112,12 +112,12 @@ def _record(index: int, dice: float, count: int, test: Sequence[str], device: st
         "unlabeled": TOTAL - count,
         "share": count / TOTAL,
         "effort": {"slices": count, "nonempty": count / 2, "foreground": 9 * count, "contour": 3.0 * count}
-        | {"subjects": 2},
+        | {"cases": 2},
         "pseudo": {"count": 0, "foreground_share": None, "dice": None, "dice_foreground": None},
         "predictions": {},
         "test": metrics,
         "val": {"dice_slice": dice + 0.01},
-        "subjects": dict.fromkeys(test, metrics),
+        "cases": dict.fromkeys(test, metrics),
         "fit": [{"purpose": "training", "epochs": 2, "best_epoch": 1, "steps": 10, "val_loss": 0.1}],
         "query": [],
         "cost": {"seconds": {"fit": 2.0, "evaluate": 1.0, "query": 0.5}, "device": device, "threads": 1}
@@ -126,7 +126,7 @@ def _record(index: int, dice: float, count: int, test: Sequence[str], device: st
 
 
 def _pictures(folder: Path, index: int, test: Sequence[str], side: int, *, last: bool, attention: bool) -> None:
-    """Predictions, queries and attention: a disk in noise, larger from subject to subject."""
+    """Predictions, queries and attention: a disk in noise, larger from case to case."""
     rng = np.random.default_rng(index)
     y, x = np.ogrid[:side, :side]
     radii = [side / 10 * (1 + (row % 2) + 2 * (row // 2) / len(test)) for row in range(2 * len(test))]
@@ -134,7 +134,7 @@ def _pictures(folder: Path, index: int, test: Sequence[str], side: int, *, last:
     images = (60 * masks + rng.integers(0, 120, masks.shape)).astype(np.uint8)
     shown = {
         "ids": np.arange(len(masks)),
-        "subjects": np.array([test[row // 2] for row in range(len(masks))]),
+        "cases": np.array([test[row // 2] for row in range(len(masks))]),
         "positions": np.arange(len(masks)) % 2,
         "images": images,
         "masks": masks,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from support.samples import TINY
 
-from albench.loop import Execution, Silent, run
-from albench.registry import STRATEGIES, menu
+from albench.loop import Execution, NullCallback, run
+from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
 from albench.strategies.entropy import Entropy
 from albench.strategies.random_choice import Random
@@ -18,9 +18,9 @@ from albench.strategy import Query, Round, Strategy
 from albench.testing import check_dataset, check_strategy
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in menu(STRATEGIES)])
+@pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
 def test_every_strategy_passes_the_contract_kit(name):
-    (entry,) = (entry for entry in menu(STRATEGIES) if entry.name == name)
+    (entry,) = (entry for entry in available(STRATEGIES) if entry.name == name)
     assert entry.cls is not None, entry.problem
     checks = check_strategy(entry.cls())
     assert [check for check in checks if not check.passed] == []
@@ -159,11 +159,11 @@ LEAK: list = []
         ),
         (EditsWeights, "leaves the weights", "changed 'decoder.predict.bias' in query: train with ctx.learner"),
         (ForgetsDropout, "leaves the weights", "left some modules of the network in another mode"),
-        (TakesTheFirst, "does not depend on the order", "with the subjects in another order it chose other slices"),
+        (TakesTheFirst, "does not depend on the order", "with the cases in another order it chose other slices"),
         (
             DrawsAmongTheFirst,
             "does not depend on the order",
-            "times with the subjects in another order: do not",
+            "times with the cases in another order: do not",
         ),
         (Remembers, "gives the same answer in the same context", "the same context gave two answers"),
         (EditsImages, "answers with exactly the budget", "read-only"),
@@ -206,9 +206,9 @@ class Keeps(Strategy):
 def test_nothing_that_a_strategy_is_given_holds_a_mask_it_has_not_bought(tmp_path, tiny):
     """Walk every object that can be reached from the context that a run gives."""
     resolved = resolve("random", "phantom", settings=TINY)
-    run(resolved.config, Keeps(), resolved.prepared, tmp_path, Execution(torch.device("cpu")), Silent())
+    run(resolved.config, Keeps(), resolved.prepared, tmp_path, Execution(torch.device("cpu")), NullCallback())
     ctx = GIVEN[-1]
-    truth = tiny.labeled_stack(ctx.pool.slices.subjects)
+    truth = tiny.labeled_stack(ctx.pool.slices.cases)
     hidden = [truth.masks(np.array([i]))[0] for i in ctx.pool.unlabeled]
     hidden = [mask for mask in hidden if mask.any()]
     patterns = {mask.tobytes() for mask in hidden} | {np.packbits(mask, axis=-1).tobytes() for mask in hidden}
@@ -250,12 +250,12 @@ def test_a_broken_dataset_fails_for_the_right_reason():
     from albench.datasets.phantom import Phantom
 
     class Unsorted(Phantom):
-        def subjects(self):
-            return super().subjects()[::-1]
+        def cases(self):
+            return super().cases()[::-1]
 
     class Global(Phantom):
-        def load(self, subject):
-            volume = super().load(subject)
+        def load(self, case):
+            volume = super().load(case)
             volume.image[0, 0, 0, 0] = np.random.random()
             return volume
 

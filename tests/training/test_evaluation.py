@@ -10,7 +10,7 @@ from albench.streams import Streams
 from albench.training.evaluation import Evaluation, evaluate
 from albench.training.learner import Learner
 
-HEIGHT, WIDTH = 20, 27  # of the one subject that is padded to 32 x 32
+HEIGHT, WIDTH = 20, 27  # of the one case that is padded to 32 x 32
 
 
 class Intensity(nn.Module):
@@ -26,8 +26,8 @@ def brute_force_dice(prediction: np.ndarray, truth: np.ndarray) -> float:
     return (2 * both + 1e-5) / (sum(p for p, _ in pairs) + sum(t for _, t in pairs) + 1e-5)
 
 
-def evaluate_subjects(images: np.ndarray, masks: np.ndarray) -> Evaluation:
-    """The first five slices are of subject a, the rest of subject b; in batches of 2."""
+def evaluate_cases(images: np.ndarray, masks: np.ndarray) -> Evaluation:
+    """The first five slices are of case a, the rest of case b; in batches of 2."""
     counts, valid = np.array([5, len(masks) - 5]), np.array([[HEIGHT, WIDTH], [32, 32]])
     spacing = np.array([[3.0, 1.0, 2.0], [2.0, 1.0, 1.0]])
     labeled = Prepared("key", images, masks, ("a", "b"), counts, valid, spacing, ("a", "b")).labeled_stack(("a", "b"))
@@ -41,7 +41,7 @@ def evaluate_subjects(images: np.ndarray, masks: np.ndarray) -> Evaluation:
 
 @pytest.fixture
 def evaluated():
-    """Two subjects of 5 and 3 slices: images, truth, and their evaluation in batches of 2."""
+    """Two cases of 5 and 3 slices: images, truth, and their evaluation in batches of 2."""
     rng = np.random.default_rng(1)
     images = rng.normal(size=(8, 1, 32, 32)).astype(np.float16)
     images[0, 0, 3, 4] = 0  # a probability of exactly one half is foreground
@@ -52,20 +52,20 @@ def evaluated():
     masks[6, :10, :10] = 1
     images[1], images[4] = -1, -1
     images[4, 0, 30, 30] = 1  # in the padding, where nothing counts
-    return images[:, 0] >= 0, masks, evaluate_subjects(images, masks)
+    return images[:, 0] >= 0, masks, evaluate_cases(images, masks)
 
 
-def test_metrics_of_a_padded_subject_equal_brute_force_on_its_own_pixels(evaluated):
+def test_metrics_of_a_padded_case_equal_brute_force_on_its_own_pixels(evaluated):
     predicted, masks, evaluation = evaluated
     prediction = predicted[:5, :HEIGHT, :WIDTH].astype(np.uint8)
     truth = masks[:5, :HEIGHT, :WIDTH]
     by_slice = [brute_force_dice(p, t) for p, t in zip(prediction, truth, strict=True)]
-    scores = evaluation.subjects["a"]
+    scores = evaluation.cases["a"]
     assert (scores.slices, scores.blank) == (5, 2)
     assert scores.dice_slice == pytest.approx(np.mean(by_slice))
     assert scores.dice_foreground == pytest.approx(np.mean([by_slice[0], by_slice[2], by_slice[3]]))
     assert scores.dice_volume == pytest.approx(brute_force_dice(prediction, truth))
-    assert scores.blank_false_positive == 0
+    assert scores.empty_slice_fpr == 0
     assert scores.hd95 == pytest.approx(hd95(prediction, truth, (3.0, 1.0, 2.0)))
     assert by_slice[1] == by_slice[4] == 1
 
@@ -73,9 +73,9 @@ def test_metrics_of_a_padded_subject_equal_brute_force_on_its_own_pixels(evaluat
 def test_the_distance_of_a_missed_organ_is_the_diagonal_without_the_padding():
     masks = np.zeros((8, 32, 32), np.uint8)
     masks[:, 4:9, 4:9] = 1
-    evaluation = evaluate_subjects(np.full((8, 1, 32, 32), -1, np.float16), masks)
-    assert evaluation.subjects["a"].hd95 == pytest.approx(np.linalg.norm([5 * 3, HEIGHT * 1, WIDTH * 2]))
-    assert evaluation.subjects["b"].hd95 == pytest.approx(np.linalg.norm([3 * 2, 32, 32]))
+    evaluation = evaluate_cases(np.full((8, 1, 32, 32), -1, np.float16), masks)
+    assert evaluation.cases["a"].hd95 == pytest.approx(np.linalg.norm([5 * 3, HEIGHT * 1, WIDTH * 2]))
+    assert evaluation.cases["b"].hd95 == pytest.approx(np.linalg.norm([3 * 2, 32, 32]))
 
 
 def test_a_probability_of_one_half_is_foreground(evaluated):
@@ -84,14 +84,14 @@ def test_a_probability_of_one_half_is_foreground(evaluated):
     assert evaluation.shown[0][3, 4] == 1
 
 
-def test_the_summary_is_over_all_slices_and_over_all_subjects(evaluated):
+def test_the_summary_is_over_all_slices_and_over_all_cases(evaluated):
     _, _, evaluation = evaluated
-    first, second = evaluation.subjects.values()
+    first, second = evaluation.cases.values()
     summary = evaluation.summary()
-    assert list(evaluation.subjects) == ["a", "b"]
+    assert list(evaluation.cases) == ["a", "b"]
     assert summary["dice_slice"] == pytest.approx((5 * first.dice_slice + 3 * second.dice_slice) / 8)
     assert summary["dice_volume"] == pytest.approx((first.dice_volume + second.dice_volume) / 2)
-    assert summary["blank_share"] == 2 / 8
+    assert summary["empty_slice_share"] == 2 / 8
 
 
 def test_the_slices_with_the_largest_and_a_small_foreground_are_shown(evaluated):
@@ -109,8 +109,8 @@ def test_the_slices_with_the_largest_and_a_small_foreground_are_shown(evaluated)
         np.testing.assert_array_equal(shown, inside)
 
 
-def test_nothing_is_shown_of_a_subject_without_foreground(tiny, make_round):
-    labeled = tiny.labeled_stack(tiny.subjects[:1])
+def test_nothing_is_shown_of_a_case_without_foreground(tiny, make_round):
+    labeled = tiny.labeled_stack(tiny.cases[:1])
     empty = Prepared(
         "key",
         labeled.slices.images[labeled.slices.rows],
@@ -123,5 +123,5 @@ def test_nothing_is_shown_of_a_subject_without_foreground(tiny, make_round):
     ).labeled_stack(("a",))
     evaluation = evaluate(make_round().learner, empty)
     assert evaluation.shown == {}
-    assert evaluation.subjects["a"].dice_foreground is None
+    assert evaluation.cases["a"].dice_foreground is None
     assert evaluation.summary()["dice_foreground"] is None

@@ -9,13 +9,13 @@ from support.samples import SMALL_BRATS, TINY
 
 from albench.acquisition import k_center, mutual_information, quantize
 from albench.benchmarks.speed import brats_size, floor, inference, scene, star_query, taal_step, training
-from albench.loop import Execution, Silent, run
-from albench.registry import STRATEGIES, menu
+from albench.loop import Execution, NullCallback, run
+from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
 from albench.runs.store import read_records
 from albench.streams import Streams
 from albench.training.augment import augment
-from albench.training.device_cache import Resident
+from albench.training.device_cache import DeviceCache
 from albench.training.learner import Learner
 
 pytestmark = pytest.mark.gpu
@@ -50,10 +50,10 @@ def test_autocast_and_backward_passes_work_on_it(gpu):
     assert layer.weight.grad.tolist() == [[4, 4, 4]] * 2
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in menu(STRATEGIES)])
+@pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
 def test_every_strategy_runs_to_the_end(gpu, tmp_path, name):
     resolved = resolve(name, "phantom", settings=TINY)
-    run(resolved.config, resolved.strategy, resolved.prepared, tmp_path, Execution(gpu), Silent())
+    run(resolved.config, resolved.strategy, resolved.prepared, tmp_path, Execution(gpu), NullCallback())
     (folder,) = tmp_path.glob("*/*/*")
     records = read_records(folder)
     assert len(records) == (1 if name == "full" else 1 + TINY["protocol.rounds"])
@@ -78,7 +78,7 @@ def test_a_training_step_does_not_wait_for_the_device(gpu, tmp_path, monkeypatch
 
     monkeypatch.setattr(Learner, "optimize", watched)
     resolved = resolve(name, "phantom", settings=TINY)
-    run(resolved.config, resolved.strategy, resolved.prepared, tmp_path, Execution(gpu, share=False), Silent())
+    run(resolved.config, resolved.strategy, resolved.prepared, tmp_path, Execution(gpu, share=False), NullCallback())
     assert len(steps) > 10
 
 
@@ -117,11 +117,11 @@ def on(device, ctx):
 
 
 def test_images_on_the_device_are_those_of_the_memory_map(gpu, tiny):
-    whole, parts = Resident(tiny.images, gpu), Resident(tiny.images, gpu, capacity=tiny.images.nbytes - 1)
+    whole, parts = DeviceCache(tiny.images, gpu), DeviceCache(tiny.images, gpu, capacity=tiny.images.nbytes - 1)
     rows = np.array([5, 0, 17])
     expected = torch.from_numpy(tiny.images[rows])
-    for resident in (whole, parts):
-        found = resident.batch(tiny.images, rows)
+    for device_cache in (whole, parts):
+        found = device_cache.batch(tiny.images, rows)
         assert found.device.type == "cuda"
         assert torch.equal(found.cpu(), expected)
     assert whole._whole is not None

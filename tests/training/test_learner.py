@@ -15,8 +15,8 @@ from albench.data.prepared import Prepared
 from albench.errors import StrategyError
 from albench.strategy import score_slices
 from albench.streams import Streams
-from albench.training.device_cache import Resident
-from albench.training.learner import Learner, joined
+from albench.training.device_cache import DeviceCache
+from albench.training.learner import Learner, concat_batches
 from albench.training.networks import Segmenter, Task
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ OPTIONS = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride
 
 
 def padded() -> LabeledStack:
-    """Seven slices of two subjects of different size on one grid of 32 x 48."""
+    """Seven slices of two cases of different size on one grid of 32 x 48."""
     rng = np.random.default_rng(0)
     counts, valid = np.array([3, 4]), np.array([[20, 33], [32, 48]])
     images = rng.normal(size=(7, 1, 32, 48)).astype(np.float16)
@@ -207,7 +207,7 @@ def test_parts_are_joined_as_torch_joins_them():
     maps = torch.rand(7, 3, 4, 5).to(memory_format=torch.channels_last)
     whole = maps, torch.rand(7, 6, 4).transpose(1, 2), torch.rand(7, 2) < 0.5, torch.rand(7, 2).bfloat16()
     parts = [tensor.split(3) for tensor in whole]
-    found = joined(zip(*parts, strict=True), 7)
+    found = concat_batches(zip(*parts, strict=True), 7)
     for ours, theirs in zip(found, map(torch.cat, parts), strict=True):
         assert torch.equal(ours, theirs)
         assert ours.dtype == theirs.dtype
@@ -420,7 +420,7 @@ def test_dropout_samples_are_those_of_decoding_anew_every_time():
 
 def test_a_set_that_fits_is_copied_once_and_gives_what_the_memory_map_gives():
     images = padded().slices.images
-    small, roomy = (Resident(images, CPU, capacity) for capacity in (images.nbytes - 1, images.nbytes))
+    small, roomy = (DeviceCache(images, CPU, capacity) for capacity in (images.nbytes - 1, images.nbytes))
     rows = np.array([5, 0, 5])
     expected = torch.from_numpy(images[rows])
     assert torch.equal(small.batch(images, rows), expected)
@@ -437,9 +437,9 @@ def test_a_set_that_fits_is_copied_once_and_gives_what_the_memory_map_gives():
 def test_training_on_resident_images_is_the_same_as_from_the_memory_map():
     def trained(capacity: int) -> dict[str, torch.Tensor]:
         learner = make_learner()
-        learner._resident = Resident(learner.slices.images, CPU, capacity)
+        learner._device_cache = DeviceCache(learner.slices.images, CPU, capacity)
         learner.fit(examples(), supervised)
-        assert (learner._resident._whole is not None) == (capacity > 0)
+        assert (learner._device_cache._whole is not None) == (capacity > 0)
         return learner.weights()
 
     assert equal(trained(0), trained(1 << 30))

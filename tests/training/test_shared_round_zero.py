@@ -7,7 +7,7 @@ from support.samples import TINY, without_times
 from torch import Tensor, nn
 
 from albench import loop
-from albench.loop import Execution, Silent
+from albench.loop import Execution, NullCallback
 from albench.resolve import resolve
 from albench.runs.store import RunStore
 from albench.strategy import Query, Round, Strategy, Task
@@ -64,7 +64,7 @@ def play(tmp_path):
         named = strategy if isinstance(strategy, str) else "random"
         resolved = resolve(named, "phantom", seed=seed, settings=TINY | chosen)
         played = resolved.strategy if isinstance(strategy, str) else strategy
-        return loop.run(resolved.config, played, resolved.prepared, tmp_path / out, execution, Silent())
+        return loop.run(resolved.config, played, resolved.prepared, tmp_path / out, execution, NullCallback())
 
     return start
 
