@@ -1,3 +1,63 @@
-"""albench: which slices should be labeled next? A benchmark of active learning for 3D medical images."""
+"""albench: which slices of 3D medical images should be annotated next? A benchmark of active learning."""
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from albench.callback import RunCallback
+    from albench.data import Progress
+    from albench.runs.reader import RunReader
+
+__version__ = "0.2.0"
+
+
+def run(
+    strategy: str,
+    dataset: str,
+    *,
+    seed: int = 0,
+    settings: Mapping[str, object] | None = None,
+    out: Path | str = "runs",
+    device: str = "auto",
+    threads: int | None = None,
+    keep_weights: bool = False,
+    share: bool = True,
+    compile: bool = False,
+    callback: RunCallback | None = None,
+    progress: Progress | None = None,
+    workers: int | None = 1,
+) -> RunReader:
+    """Run one strategy on one dataset with one seed, or continue that run after its last finished round.
+
+    Args:
+        strategy: a name, `FILE.py:Class` or `module:Class`.
+        dataset: likewise.
+        seed: of weights, batches and queries.
+        settings: values by dotted name, such as {"training.epochs": 30}.
+        out: where runs are kept.
+        device: auto, cpu, cuda or cuda:N.
+        threads: of the CPU; None leaves them as they are.
+        keep_weights: keep the weights of every round.
+        share: take round 0 from another run in `out` that trains it alike.
+        compile: use torch.compile.
+        callback: told about progress, see `albench.callback`.
+        progress: told about the preparation of the data: cases done, cases in all, the last case's name.
+        workers: processes that prepare the data, see `albench.data.prepare`.
+
+    Returns:
+        The finished run: `records`, `config`, `split` and more.
+
+    Raises:
+        AlbenchError: something is wrong that a user can fix; see `albench.errors`.
+    """
+    from albench.loop import Execution
+    from albench.loop import run as run_loop
+    from albench.resolve import resolve
+    from albench.training.device import choose_device
+
+    execution = Execution(choose_device(device, threads), keep_weights, share, compile)
+    resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=progress, workers=workers)
+    return run_loop(resolved, Path(out), execution, callback)

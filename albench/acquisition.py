@@ -1,6 +1,6 @@
-"""The mathematics of asking: pure functions on tensors and arrays.
+"""The mathematics of query strategies, as pure functions on tensors and arrays.
 
-Pixels first (how uncertain is a prediction), then slices (from pixels to one score), then sets (which slices together).
+First pixels (uncertainty of a prediction), then slices (aggregation to one score), then sets (selection of a batch).
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ Scores = NDArray[np.float64]
 def binary_entropy(probs: Tensor) -> Tensor:
     """Entropy in nats of a Bernoulli distribution, `-p ln p - (1-p) ln(1-p)`, 0 at 0 and 1. Any shape.
 
-    Its gradient is finite everywhere. That of `torch.special.entr` is infinite at 0, which a sigmoid turns into NaN.
+    Its gradient is finite everywhere. That of `torch.special.entr` is infinite at 0, which gives NaN after a sigmoid.
     """
     rest, tiny = 1 - probs, torch.finfo(probs.dtype).tiny
     return -(probs * probs.clamp_min(tiny).log() + rest * rest.clamp_min(tiny).log())
 
 
 def margin(probs: Tensor) -> Tensor:
-    """Gap between the probabilities of the two classes, `|2p - 1|`. Any shape."""
+    """Difference between the probabilities of the two classes, `|2p - 1|`. Any shape."""
     return (2 * probs - 1).abs()
 
 
 def variance(probs: Tensor, correction: int) -> Tensor:
     """Variance over the first dimension of (t, ...), the sum of squares divided by `t - correction`.
 
-    In two passes over the samples, which a CPU does in a tenth of the time of `Tensor.var` along that dimension.
+    Two passes over the samples take a tenth of the time of `Tensor.var` along this dimension on a CPU.
     """
     return (probs - probs.mean(0)).square_().sum(0) / (len(probs) - correction)
 
 
 def bald(probs: Tensor) -> Tensor:
-    """Mutual information in nats of prediction and weights, `H(mean p) - mean H(p)`, at least 0.
+    """Mutual information in nats between prediction and weights, `H(mean p) - mean H(p)`, at least 0.
 
     Houlsby et al., arXiv:1112.5745, Eq. 2; Gal, Islam and Ghahramani, ICML 2017.
 
@@ -57,8 +57,8 @@ def bald(probs: Tensor) -> Tensor:
 def weighted_jsd(probs: Tensor, alpha: float) -> Tensor:
     """Weighted Jensen-Shannon divergence in nats of n predictions, `alpha H(mean p) - (1 - alpha) mean H(p)`.
 
-    Gaillochet et al., DALI 2022. With alpha 0.5 it is half the Jensen-Shannon divergence, 0 where all agree; more
-    adds `(2 alpha - 1) H(mean p)`, which is 0 only where all agree and are certain.
+    Gaillochet et al., DALI 2022. With alpha = 0.5 it is half the Jensen-Shannon divergence, which is 0 where all
+    predictions agree. A larger alpha adds `(2 alpha - 1) H(mean p)`, which is 0 only where the mean is certain.
 
     Args:
         probs: (n, ...) foreground probabilities; the result has the other dimensions.
@@ -67,7 +67,7 @@ def weighted_jsd(probs: Tensor, alpha: float) -> Tensor:
 
 
 def binarize(probs: Tensor, valid: Tensor) -> NDArray[np.uint8]:
-    """(b, h, w) masks: probability at least 0.5, nothing in the padding."""
+    """(b, h, w) masks: 1 where the probability is at least 0.5, and 0 in the padding."""
     return ((probs >= 0.5) & (valid > 0)).cpu().numpy().astype(np.uint8)
 
 
@@ -77,13 +77,13 @@ def mean_over_valid(values: Tensor, valid: Tensor) -> Tensor:
 
 
 def aggregate(values: Tensor, valid: Tensor, how: Aggregation, top: float) -> Tensor:
-    """One score per slice from its pixels.
+    """(n,) scores of slices from scores of their pixels.
 
     Args:
         values: (n, h, w) pixel scores.
-        valid: (n, h, w), 1 on pixels that count, at least one per slice.
-        how: `mean` or `sum` over the valid pixels, or `top`: the mean of the highest of them.
-        top: share of the valid pixels that `top` takes, rounded up to whole pixels.
+        valid: (n, h, w), 1 on image pixels and 0 on padding; at least one 1 per slice.
+        how: `mean` or `sum` over the valid pixels, or `top`, the mean of the highest ones.
+        top: share of the valid pixels that `top` averages, rounded up to whole pixels.
     """
     if how == "mean":
         return mean_over_valid(values, valid)
@@ -96,33 +96,33 @@ def aggregate(values: Tensor, valid: Tensor, how: Aggregation, top: float) -> Te
 
 
 def top_k(scores: Scores, ids: Ids, count: int) -> Ids:
-    """The `count` ids with the highest scores, highest first; among equals the lower id comes first."""
+    """The `count` ids with the highest scores, in descending order; ties are broken by the lower id."""
     return ids[np.lexsort((ids, -scores))][:count]
 
 
 def k_center(candidates: Tensor, centers: Tensor, count: int) -> Tensor:
-    """Greedy k-center: `count` times, take the candidate that is farthest from its nearest center, as a new center.
+    """Greedy k-center: `count` times, make the candidate that is farthest from its nearest center a new center.
 
-    Sener and Savarese, ICLR 2018, Algorithm 1; the covering radius is at most twice the smallest possible. Distances
-    are Euclidean; among equals the first candidate is taken.
+    Sener and Savarese, ICLR 2018, Algorithm 1; the covering radius is at most twice the optimum. Distances are
+    Euclidean; ties are broken by the lower row.
 
-    The picks are those of float64, at little of its cost: a candidate's distance to its nearest center only falls as
-    centers are added, so an old distance is an upper bound, and only candidates that lead by their bound are measured
-    (lazily, as Minoux's accelerated greedy algorithm does). The first bounds are float32 distances plus all that
-    rounding can have taken from them. O(centers n d) time in float32, O(n) memory beside the arguments.
+    The result equals that of float64 distances, at a fraction of their cost. Distances to the nearest center can only
+    decrease as centers are added, so an earlier distance is an upper bound, and only the candidates with the highest
+    bounds are evaluated exactly (lazy evaluation, as in Minoux's accelerated greedy algorithm). The initial bounds are
+    float32 distances plus a bound of their rounding error. O(m n d) time in float32, O(n) memory beside the arguments.
 
     Args:
-        candidates: (n, d), more than `count` or as many.
+        candidates: (n, d), n at least `count`.
         centers: (m, d), at least one.
 
     Returns:
-        (count,) rows of `candidates`, in the order of choice.
+        (count,) rows of `candidates`, in the order of selection.
     """
-    shift = candidates.mean(0, dtype=torch.float64)  # smaller norms lose fewer digits in |a|^2 + |b|^2 - 2ab
+    shift = candidates.mean(0, dtype=torch.float64)  # |a|^2 + |b|^2 - 2ab loses fewer digits with smaller norms
     bound = torch.cat([_upper_bounds(part, centers, shift) for part in candidates.split(_BLOCK)])
     known = len(centers)
     fixed = torch.cat([centers.double() - shift, shift.new_empty(count, len(shift))])
-    checked = torch.zeros(len(bound), dtype=torch.long, device=bound.device)  # against so many of `fixed`
+    checked = torch.zeros(len(bound), dtype=torch.long, device=bound.device)  # centers in each bound
     chosen: list[int] = []
     for _ in range(count):
         while True:
@@ -142,7 +142,7 @@ def k_center(candidates: Tensor, centers: Tensor, count: int) -> Tensor:
         fixed[known] = candidates[row].double() - shift
         known += 1
         bound[row] = -1
-        checked[row] = len(fixed) + 1  # never again
+        checked[row] = len(fixed) + 1  # never evaluated again
     return torch.tensor(chosen, dtype=torch.long)
 
 
@@ -153,10 +153,11 @@ def _nearest(points: Tensor, centers: Tensor) -> Tensor:
 
 
 def _upper_bounds(points: Tensor, centers: Tensor, shift: Tensor) -> Tensor:
-    """(n,) float64, at least the squared distances of (n, d) points to the nearest of (m, d) centers, from float32.
+    """(n,) upper bounds in float64 of the squared distances of (n, d) points to the nearest of (m, d) centers.
 
-    The relative error of a float32 dot product over d terms is at most about d 2^-24 of the product of the norms
-    (Higham, Accuracy and Stability of Numerical Algorithms, Sec. 3.1); a few more operations come before and after.
+    They are computed from float32 products. The error of a float32 dot product over d terms is at most about d 2^-24
+    times the product of the norms (Higham, Accuracy and Stability of Numerical Algorithms, Sec. 3.1). 16 is added to d
+    for the operations before and after.
     """
     near, far = (part.double().sub(shift).float() for part in (points, centers))
     norms, reach = near.double().square().sum(1), far.double().square().sum(1)
@@ -166,7 +167,7 @@ def _upper_bounds(points: Tensor, centers: Tensor, shift: Tensor) -> Tensor:
 
 
 def cosine(first: Tensor, second: Tensor) -> Tensor:
-    """(n, m) cosines, at least 0, of the rows of (n, d) and (m, d); 0 with a row of zeros."""
+    """(n, m) cosine similarities of the rows of (n, d) and (m, d), at least 0; rows of zeros give 0."""
     unit_first, unit_second = (
         rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny) for rows in (first, second)
     )
@@ -174,9 +175,9 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
 
 
 def quantize(images: Tensor, bins: int) -> Tensor:
-    """(n, p) uint8 bins of (n, p) intensities: equal widths between each row's lowest and highest value.
+    """(n, p) uint8 bins of (n, p) intensities, of equal width between the lowest and the highest value of each row.
 
-    As numpy.histogram does, the highest value belongs to the last bin. All values of a constant row are in bin 0.
+    As in numpy.histogram, the highest value belongs to the last bin. All values of a constant row are in bin 0.
     """
     low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
     width = torch.where(high > low, high - low, 1.0)
@@ -203,25 +204,25 @@ def mutual_information(first: Tensor, second: Tensor, bins: int) -> Tensor:
 
 
 def min_max(values: Tensor) -> Tensor:
-    """(n,) values brought to [0, 1]; all 0 if they are equal."""
+    """(n,) values scaled linearly to [0, 1]; all 0 if they are equal."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else torch.zeros_like(values)
 
 
 def representative(density: Tensor, redundancy: Tensor, count: int, weight: float) -> Tensor:
-    """Greedy choice of a set S of candidates that stands for the pool and differs from what is labeled.
+    """Greedily select a set S of candidates that represents the unlabeled slices and differs from the labeled ones.
 
-    In every step the candidate c with the highest `minmax(D(S + c)) - weight minmax(M(S + c))` joins, where
+    Each step adds the candidate c with the highest `minmax(D(S + c)) - weight minmax(M(S + c))`, where
     `D(S) = sum_u max_{s in S} density[s, u]` (facility location) and `M(S) = sum_l max_{s in S} redundancy[s, l]`.
-    Li et al., IJCARS 2024. Among equals the first candidate is taken.
+    Li et al., IJCARS 2024. Ties are broken by the lower row.
 
     Args:
         density: (n, u) similarity of candidates to unlabeled slices, at least 0.
         redundancy: (n, l) similarity of candidates to labeled slices, at least 0.
-        count: how many to choose, at most n.
+        count: how many to select, at most n.
 
     Returns:
-        (count,) rows, in the order of choice.
+        (count,) rows, in the order of selection.
     """
     left = torch.ones(len(density), dtype=torch.bool, device=density.device)
     covered_u, covered_l = torch.zeros_like(density[0]), torch.zeros_like(redundancy[0])
@@ -239,21 +240,21 @@ def representative(density: Tensor, redundancy: Tensor, count: int, weight: floa
 
 
 def _covered_with(similarity: Tensor, covered: Tensor) -> Tensor:
-    """(n,) float64: how much is covered if one of n rows (n, m) of similarities joins what covers (m,) already."""
+    """(n,) float64 sums over m of the larger of (n, m) similarities and (m,) `covered`, the maxima so far."""
     parts = similarity.tensor_split(-(-len(similarity) // _ROWS))
     return torch.cat([torch.maximum(rows, covered).sum(1, dtype=torch.float64) for rows in parts])
 
 
-_BLOCK = 1024  # rows of a product held at once
-_ROWS = 16  # of similarities compared at once
-_LEADERS = 64  # candidates measured at once
-_COUNTED = 64  # images counted at once: their histograms and bins stay in the caches
+_BLOCK = 1024  # rows of a matrix product computed at once
+_ROWS = 16  # rows of similarities compared at once
+_LEADERS = 64  # candidates evaluated at once
+_COUNTED = 64  # images counted at once, so few that their histograms and bins stay in the CPU's caches
 
 _Joint = tuple[int, slice, Tensor]  # row of `first`, rows of `second`, (m, bins, bins) counts
 
 
 def _histograms_by_count(first: Tensor, second: Tensor, bins: int) -> Iterator[_Joint]:
-    """Joint histograms of each of (n, p) images with (m, p) others, by counting integers, some of the others a time."""
+    """Joint histograms of (n, p) with (m, p) images by counting, of one of the first and some of the second at once."""
     cells = bins * bins
     for start in range(0, len(second), _COUNTED):
         part = second[start : start + _COUNTED].int()
@@ -264,17 +265,17 @@ def _histograms_by_count(first: Tensor, second: Tensor, bins: int) -> Iterator[_
 
 
 def _histograms_by_product(first: Tensor, second: Tensor, bins: int) -> Iterator[_Joint]:
-    """The same as products of indicator matrices, which a GPU is faster at; exact, since float32 counts to 2^24."""
+    """The same by products of indicator matrices, faster on a GPU; exact, as float32 holds integers up to 2^24."""
     others = one_hot(second.long(), bins).float()
     for row, image in enumerate(first):
         yield row, slice(0, len(second)), (one_hot(image.long(), bins).float().T @ others).long()
 
 
 def _counts_times_log(highest_count: int, device: torch.device) -> Tensor:
-    """(highest + 1,) `n ln n`, rounded so that sums over all pixels are exact, whatever their order.
+    """(highest + 1,) values of `n ln n`, rounded so that sums over all pixels are exact in any order.
 
-    With N pixels, joint counts n and the two images' own counts a and b, the mutual information is
-    `(N ln N + sum n ln n - sum a ln a - sum b ln b) / N`: 0 for a constant image to the last bit.
+    With N pixels, joint counts n and marginal counts a and b, the mutual information is
+    `(N ln N + sum n ln n - sum a ln a - sum b ln b) / N`, which is exactly 0 for a constant image.
     """
     counts = torch.arange(highest_count + 1, dtype=torch.float64, device=device)
     values = torch.special.xlogy(counts, counts)

@@ -1,13 +1,14 @@
-"""The settings of a run: frozen dataclasses, checked once, written out whole, hashed into the run's name."""
+"""The settings of a run: frozen dataclasses, checked when they are built and hashed into the name of the run."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
@@ -23,14 +24,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Protocol:
-    """How labels are bought.
+    """How slices are queried and annotated.
 
     Attributes:
-        interval: every interval-th slice of a training case is labeled before round 0 (the paper's j).
-        budget: slices bought per round (the paper's b).
-        rounds: how many times slices are bought; there are rounds + 1 trainings.
-        warm_start: fine-tune from the last round's weights; false trains anew from the initial weights.
-        split: shares or numbers of cases for training, validation and test.
+        interval: every interval-th slice of a training case is labeled before round 0 (j in the paper).
+        budget: slices annotated per round (b in the paper).
+        rounds: number of queries; there are rounds + 1 trainings.
+        warm_start: fine-tune from the weights of the previous round; false trains from the initial weights.
+        split: shares or numbers of patients for training, validation and test.
         split_seed: seed of the split, the same for all seeds of a benchmark.
     """
 
@@ -58,8 +59,9 @@ class Training:
         lr_incremental: Adam's learning rate when fine-tuning in later rounds.
         focal_alpha: factor of the focal loss.
         focal_gamma: exponent of the focal loss.
-        focal_alpha_mode: `scalar` multiplies all pixels, `balanced` foreground by alpha and background by 1 - alpha.
-        augment: blur, flip and rotate the slices.
+        focal_alpha_mode: `scalar` weights all pixels by alpha; `balanced` weights foreground by alpha and background by
+            1 - alpha.
+        augment: blur, flip and rotate training slices at random.
     """
 
     epochs: Positive = 100
@@ -75,16 +77,16 @@ class Training:
 
 @dataclass(frozen=True)
 class Network:
-    """The segmentation network that every strategy shares.
+    """The segmentation network of every strategy.
 
     Attributes:
         backbone: residual network of the encoder.
         width: factor on the numbers of channels of the encoder.
         decoder_width: channels of the decoder.
-        stem_stride: how much the first layers shrink the image; the bottleneck is 4 times smaller still, 1/16 with 4.
+        stem_stride: downsampling by the first layers; the bottleneck has another factor of 4, so 4 gives 1/16.
         dropout: probability of dropping a feature of the bottleneck.
         upsample: interpolation in the decoder.
-        weights: path of a torchvision ResNet checkpoint to start the encoder from; none starts at random.
+        weights: path of a torchvision ResNet checkpoint for the encoder; none draws initial weights at random.
     """
 
     backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet50"
@@ -109,11 +111,11 @@ class Choice:
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run's records, apart from the machine.
+    """Everything that determines the records of a run, apart from the machine.
 
     Attributes:
-        title: the name under which results are filed; random draws depend on it.
-        locations: options of the dataset that say where its files lie; they are not part of the digest.
+        title: of the dataset; random draws depend on it.
+        locations: options of the dataset that say where its files are; they are not part of the digest.
         data_key: hash of the prepared data.
         weights_key: hash of the file that `network.weights` names; its path is not part of the digest.
     """
@@ -131,7 +133,7 @@ class RunConfig:
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any setting differs."""
-        settings = dataclasses.asdict(self)
+        settings = dataclasses.asdict(TypeAdapter(RunConfig).validate_python(dataclasses.asdict(self)))  # 1 is 1.0
         del settings["locations"]
         del settings["network"]["weights"]
         for choice in (settings["strategy"], settings["dataset"]):
@@ -139,45 +141,90 @@ class RunConfig:
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def options_of(choice: object) -> dict[str, object]:
-    """The options of a strategy or dataset as plain values."""
-    return json.loads(json.dumps({f.name: getattr(choice, f.name) for f in dataclasses.fields(choice)}))  # type: ignore[arg-type]
-
-
 def build(
     cls: type[T], options: Mapping[str, object], prefix: str, remedy: str = "set it with --set {option}=VALUE"
 ) -> T:
-    """Make a settings object from options, with every mistake answered in one sentence.
+    """Make a settings object from options as they come from YAML or JSON, and report a mistake in one sentence.
+
+    Types are strict: neither true nor text is a number, and a number is neither true nor text. A whole number may stand
+    for a float and a list for a tuple; `none` is None where the option allows it. Only the given options are passed to
+    `cls`, which can therefore tell them from its defaults.
 
     Args:
         prefix: what the user writes before the dot, such as `training`.
-        remedy: what to do about a wrong value; `{option}` stands for the option's full name.
+        remedy: what to do about a wrong value; `{option}` stands for the full name of the option.
 
     Raises:
-        ConfigError: an option is unknown or its value does not fit.
+        ConfigError: an option is unknown or missing, or its value does not fit.
     """
-    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    names = [field.name for field in fields]
     for key in options:
-        if key not in fields:
-            hint = suggestion(key, fields, f"{prefix}.") if fields else "it has no options, leave it out"
+        if key not in names:
+            hint = suggestion(key, names, f"{prefix}.") if names else "it has no options, leave it out"
             raise ConfigError(f"an option must be known, got '{prefix}.{key}': {hint}")
+    for field in fields:
+        if field.name not in options and field.default is field.default_factory is dataclasses.MISSING:
+            option = f"{prefix}.{field.name}"
+            raise ConfigError(f"{option} must be given, got {dict(options)!r}: {remedy.format(option=option)}")
+    hints = get_type_hints(cls, include_extras=True)
+    values = {name: _checked(hints[name], value, f"{prefix}.{name}", remedy) for name, value in options.items()}
     try:
-        made = TypeAdapter(cls).validate_python(dict(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = [prefix, *(str(part) for part in first["loc"])]
-        where, option = ".".join(path), ".".join(path[:2])
-        cure = remedy.format(option=option)
-        rule = first["msg"].replace("Input should be", "must be").replace("Field required", "must be given")
-        rule = rule.replace("must be a valid tuple", "must be a list such as [1,2]")
-        rule = rule[0].lower() + rule[1:]
-        raise ConfigError(f"{where} {rule}, got {first['input']!r}: {cure}") from error
-    _check_finite(made, fields, prefix, remedy)
+        made = cls(**values)
+    except ValueError as error:
+        raise ConfigError(
+            f"{prefix} must have options that fit together, got {dict(options)!r} ({error}): change one of them"
+        ) from error
+    _check_finite(made, names, prefix, remedy)
     return made
 
 
+def _checked(hint: type[object], value: object, option: str, remedy: str) -> object:
+    """The value of one option in the type of its field. Raises ConfigError."""
+    if isinstance(value, str) and value in ("none", "None") and _allows_none(hint):
+        return None
+    text = json.dumps(value, default=_plain)
+    try:
+        made = TypeAdapter(hint).validate_json(text, strict=True)
+        rule = "must be a number" if _is_bool(json.loads(text), made) else ""
+        where, got = option, value
+    except ValidationError as error:
+        first = error.errors()[0]
+        where, got = ".".join([option, *(str(part) for part in first["loc"])]), first["input"]
+        rule = _in_words(first["msg"])
+    if rule:
+        raise ConfigError(f"{where} {rule}, got {got!r}: {remedy.format(option=option)}")
+    return made
+
+
+def _in_words(message: str) -> str:
+    """A message of pydantic about JSON as the rule of an option."""
+    rule = re.sub(r"^(Input|Tuple|List) should (be|have)", r"must \2", message).replace(" after validation", "")
+    rule = rule.replace("must be a valid array", "must be a list such as [1,2]").replace("an object", "a mapping")
+    rule = rule.replace("Field required", "must be given")
+    return rule[0].lower() + rule[1:]
+
+
+def _allows_none(hint: object) -> bool:
+    """Whether None is a value of the type, and the word is not."""
+    parts = get_args(get_args(hint)[0] if get_origin(hint) is Annotated else hint)
+    return type(None) in parts and not any("none" in get_args(part) for part in parts)
+
+
+def _plain(value: object) -> object:
+    """A value that JSON does not have: an array or a number of numpy as list or number, others as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _is_bool(given: object, made: object) -> bool:
+    """Whether true or false was taken for a number, as pydantic does for `Literal[1, 2]`."""
+    if isinstance(given, list) and isinstance(made, list | tuple):
+        return any(map(_is_bool, given, made))
+    return isinstance(given, bool) and not isinstance(made, bool)
+
+
 def _check_finite(made: object, fields: Iterable[str], prefix: str, remedy: str) -> None:
-    """A run is written as JSON, which knows neither NaN nor infinity."""
+    """A run is written as JSON, which has neither NaN nor infinity."""
     for name in fields:
         value = getattr(made, name)
         try:

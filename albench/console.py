@@ -1,4 +1,4 @@
-"""The terminal that commands write to, the bar they show while data are fetched or prepared, and their tables."""
+"""What commands write to the terminal: tables, a progress bar, and values in words."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from albench.runs.records import RoundRecord
+
 
 def terminal() -> Console:
-    """Standard output; 120 columns where it is no terminal."""
+    """Standard output; 120 columns wide where it is not a terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=120)
 
 
 def new_table(*columns: str, title: str | None = None, numbers: Collection[str] = ()) -> Table:
-    """A table without a frame, for many columns in 80; text that does not fit goes on below.
+    """A table without a frame, narrow enough for many columns; text that does not fit is wrapped.
 
     Args:
         columns: their heads.
-        numbers: heads of those that are set to the right.
+        title: above the table.
+        numbers: heads of the columns that are aligned to the right.
     """
     table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
@@ -32,10 +35,10 @@ def new_table(*columns: str, title: str | None = None, numbers: Collection[str] 
 
 @contextmanager
 def bar(console: Console, words: str, *, in_bytes: bool = False) -> Iterator[Callable[..., None]]:
-    """A bar that shows only when there is something to do; a line where nobody looks at a terminal.
+    """A progress bar that appears with the first step; one line where output is not a terminal.
 
     Yields:
-        What to call with what is done, the total (None if unknown), and anything more, which is not shown.
+        A function of the steps done, their total (None if unknown), and anything else, which is not shown.
     """
     amount = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
@@ -51,3 +54,26 @@ def bar(console: Console, words: str, *, in_bytes: bool = False) -> Iterator[Cal
             shown.update(task, completed=done, total=total)
 
         yield show
+
+
+def describe(record: RoundRecord) -> str:
+    """A round in one line that leaves room for the time in 80 columns."""
+    dice = f"Dice slice {decimal(record.test.dice_slice)} volume {decimal(record.test.dice_volume)}"
+    return f"round {record.round:>2} at {record.share:>5.1%}  {dice}  HD95 {decimal(record.test.hd95, 1)} mm"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """A number; a dash if there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a short text, such as 1h05m or 3m20s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
+
+
+def size_in_words(size: float, digits: int = 1) -> str:
+    """Bytes as a short text; `digits` after the point of megabytes."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.{digits}f} MB"

@@ -1,4 +1,4 @@
-"""Binary masks in memory: eight pixels a byte, unpacked when looked at."""
+"""Binary masks in memory, packed to eight pixels per byte and unpacked when they are read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PackedMasks(Mapping[int, Mask]):
 
     @classmethod
     def collect(cls, ids: Ids, shape: tuple[int, int], parts: Iterable[tuple[Ids, NDArray[np.uint8]]]) -> PackedMasks:
-        """Pack a stream of ids (b,) and (b, h, w) masks of `shape`, which in the end are all of `ids` in any order."""
+        """Pack a stream of ids (b,) and (b, h, w) masks of `shape`, which covers all of `ids` in any order."""
         ordered, (height, width) = np.sort(ids), shape
         packed = np.empty((len(ids), height, -(-width // 8)), dtype=np.uint8)
         for some, masks in parts:
@@ -41,11 +41,11 @@ class PackedMasks(Mapping[int, Mask]):
         return cls(ordered, packed, width)
 
     def stack(self, ids: Ids) -> NDArray[np.uint8]:
-        """(n, h, w) masks of these ids, which must be there."""
+        """(n, h, w) masks of these ids, all of which must exist."""
         return np.unpackbits(self.packed[np.searchsorted(self.ids, ids)], axis=-1, count=self.width)
 
     def only(self, ids: Iterable[int]) -> PackedMasks:
-        """The masks of these ids alone."""
+        """The masks of these ids only."""
         chosen = np.array(sorted(ids), dtype=np.int64)
         return PackedMasks(chosen, self.packed[np.searchsorted(self.ids, chosen)], self.width)
 

@@ -1,4 +1,4 @@
-"""The pool, which is what a strategy may see, and the oracle, which is what it may buy."""
+"""The pool, which is what a strategy may see, and the oracle, which annotates what it queries."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from albench.data import LabeledStack, SliceStack
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.metrics import dice
-from albench.runs.annotation_cost import Effort, effort, total
+from albench.runs.annotation_cost import MaskCost, mask_cost, total_cost
+from albench.runs.records import AnnotationCost, MaskQuality
 
 
 @dataclass(frozen=True)
 class Pool:
-    """All training slices, with the masks of those that were bought and of no others.
+    """All training slices, with the masks of the labeled ones and of no others.
 
     Attributes:
         slices: images, cases and positions; the id of a slice is its row.
     """
 
     slices: SliceStack
-    _bought: Mapping[int, Mask] = field(default_factory=dict)
+    _masks: Mapping[int, Mask] = field(default_factory=dict)
 
     @property
     def labeled(self) -> Ids:
-        """Ids of the slices whose mask was bought, ascending."""
-        return np.array(sorted(self._bought), dtype=np.int64)
+        """Ids of the labeled slices, ascending."""
+        return np.array(sorted(self._masks), dtype=np.int64)
 
     @property
     def unlabeled(self) -> Ids:
@@ -36,71 +37,70 @@ class Pool:
         return np.setdiff1d(np.arange(len(self.slices)), self.labeled)
 
     def mask(self, slice_id: int) -> Mask:
-        """(h, w) mask of a bought slice.
+        """(h, w) mask of a labeled slice.
 
         Raises:
-            StrategyError: the slice was not bought.
+            StrategyError: the slice is unlabeled.
         """
-        if slice_id not in self._bought:
+        if slice_id not in self._masks:
             raise StrategyError(
-                f"only masks of bought slices can be read, {self.slices.label(slice_id)} is unlabeled: "
-                "return its id from query() to buy it"
+                f"only masks of labeled slices can be read, {self.slices.label(slice_id)} is unlabeled: "
+                "return its id from query() to have it annotated"
             )
-        return self._bought[slice_id]
+        return self._masks[slice_id]
 
     def with_masks(self, masks: Mapping[int, Mask]) -> Pool:
         """A pool in which these slices are labeled too."""
-        return replace(self, _bought={**self._bought, **masks})
+        return replace(self, _masks={**self._masks, **masks})
 
 
 class Oracle:
-    """Holds the truth of the pool and sells it by the slice. The only place where the budget is charged."""
+    """Holds the truth of the pool and annotates the slices that are queried. The only place that charges the budget.
+
+    Attributes:
+        queries: ids of every query so far, the initial slices first.
+    """
 
     def __init__(self, truth: LabeledStack) -> None:
         self._truth = truth
         self.queries: list[tuple[int, ...]] = []
-        self._efforts: dict[int, Effort] = {}
+        self._costs: dict[int, MaskCost] = {}
 
     def annotate(self, ids: Sequence[int] | Ids, budget: int) -> dict[int, Mask]:
-        """The masks of `ids`, in one sale of at most `budget` slices.
+        """The (h, w) masks of `ids`, in one query of at most `budget` slices.
 
         Raises:
-            StrategyError: an id does not exist, is asked for twice or was sold before, or there are too many.
+            StrategyError: an id does not exist, is repeated or was annotated before, or there are too many.
         """
         wanted = [int(i) for i in ids]
         if len(wanted) > budget:
             raise StrategyError(f"a query must have at most {budget} slices, got {len(wanted)}: return fewer ids")
-        sold = {i for sale in self.queries for i in sale}
+        annotated = {i for query in self.queries for i in query}
         total = len(self._truth.slices)
         for position, slice_id in enumerate(wanted):
             if not 0 <= slice_id < total:
                 raise StrategyError(f"a query must name slices of the pool, 0 to {total - 1}, got {slice_id}")
             if slice_id in wanted[:position]:
                 raise StrategyError(
-                    f"a query must name each slice once, {self._truth.slices.label(slice_id)} is there twice"
+                    f"a query must name each slice once, {self._truth.slices.label(slice_id)} is repeated"
                 )
-            if slice_id in sold:
+            if slice_id in annotated:
                 raise StrategyError(
-                    f"a query must name unlabeled slices, {self._truth.slices.label(slice_id)} was bought before: "
+                    f"a query must name unlabeled slices, {self._truth.slices.label(slice_id)} is labeled already: "
                     "choose from pool.unlabeled"
                 )
         self.queries.append(tuple(wanted))
         masks = self._truth.masks(np.array(wanted, dtype=np.int64))
         masks.flags.writeable = False
-        self._efforts |= {i: effort(mask) for i, mask in zip(wanted, masks, strict=True)}
+        self._costs |= {i: mask_cost(mask) for i, mask in zip(wanted, masks, strict=True)}
         return dict(zip(wanted, masks, strict=True))
 
-    def effort(self) -> dict[str, float]:
-        """What all labels so far cost an annotator, see `albench.runs.annotation_cost`; no strategy sees it."""
-        return total(self._efforts.values(), (int(self._truth.slices.case[i]) for i in self._efforts))
+    def annotation_cost(self) -> AnnotationCost:
+        """What all labels so far cost an annotator; no strategy sees it."""
+        return total_cost(self._costs.values(), (int(self._truth.slices.case[i]) for i in self._costs))
 
-    def evaluate_masks(self, masks: Mapping[int, Mask]) -> dict[str, float | None]:
-        """How good masks of unlabeled slices are: a diagnostic that no strategy sees.
-
-        Returns:
-            Number of masks, their mean share of foreground in the valid area, and their mean slice Dice against the
-            hidden truth over all of them and over those with foreground in the truth; None is a mean over nothing.
-        """
+    def evaluate_masks(self, masks: Mapping[int, Mask]) -> MaskQuality:
+        """How good masks of unlabeled slices are: a diagnostic that no strategy sees."""
         scores, foreground, shares = [], [], []
         for slice_id, mask in masks.items():
             truth = self._truth.truth[slice_id]
@@ -108,12 +108,12 @@ class Oracle:
             foreground.append(bool(truth.any()))
             height, width = self._truth.slices.valid[slice_id]
             shares.append(float(mask[:height, :width].mean()))
-        return {
-            "count": len(masks),
-            "foreground_share": _mean(shares),
-            "dice": _mean(scores),
-            "dice_foreground": _mean([score for score, real in zip(scores, foreground, strict=True) if real]),
-        }
+        return MaskQuality(
+            count=len(masks),
+            foreground_share=_mean(shares),
+            dice=_mean(scores),
+            dice_foreground=_mean([score for score, real in zip(scores, foreground, strict=True) if real]),
+        )
 
 
 def initial_slices(slices: SliceStack, interval: int) -> Ids:

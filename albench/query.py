@@ -1,10 +1,10 @@
-"""What a strategy answers, and the rules of an answer."""
+"""The query that a strategy returns, and the check that it follows the rules."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +14,31 @@ from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.pool import Pool
 
-if TYPE_CHECKING:
-    from albench.strategy import Round
+
+class QueryContext(Protocol):
+    """The part of a round that `Query.highest` and `Query.lowest` read; `albench.strategy.Round` has it."""
+
+    @property
+    def pool(self) -> Pool:
+        """All training slices."""
+
+    @property
+    def budget(self) -> int:
+        """How many slices to query."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a strategy answers.
+    """The slices that a strategy selects for labeling, with optional pseudo-labels and diagnostics.
 
     Attributes:
-        ids: exactly `budget` distinct unlabeled ids, most wanted first.
-        pseudo: {unlabeled id: (h, w) mask of 0 and 1} to train on in the next round, instead of the last ones.
+        ids: exactly `budget` distinct unlabeled ids, in descending priority.
+        pseudo: {unlabeled id: (h, w) mask of 0 and 1}, pseudo-labels of the next round; they replace the previous ones.
         scores: one finite score per unlabeled slice, in the order of `pool.unlabeled`; None without scores.
-        notes: {name: number or list of numbers} to keep in the round's record.
-        predictions: {name: {unlabeled id: (h, w) mask}}, whose Dice against the hidden truth the loop records. Nobody
-            trains on them and no strategy sees the result.
-        arrays: {name: array} to keep with the round, for figures.
+        notes: {name: number or list of numbers}, stored in the round's record.
+        predictions: {name: {unlabeled id: (h, w) mask}}. The loop records their Dice against the hidden truth, which no
+            strategy sees. They are not trained on.
+        arrays: {name: array}, stored with the round, for figures.
     """
 
     ids: Ids
@@ -40,34 +49,34 @@ class Query:
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
     @classmethod
-    def nothing(cls) -> Query:
-        """The answer of the last round, when nothing is bought any more."""
+    def empty(cls) -> Query:
+        """A query of no slices, as in the last round."""
         return cls(np.array([], dtype=np.int64))
 
     @classmethod
-    def highest(cls, scores: Scores, ctx: Round) -> Query:
-        """Ask for the slices with the highest scores; among equals the lower id comes first."""
+    def highest(cls, scores: Scores, ctx: QueryContext) -> Query:
+        """Query the slices with the highest scores; ties are broken by the lower id."""
         check_scores(scores, ctx.pool)
         return cls(top_k(scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
 
     @classmethod
-    def lowest(cls, scores: Scores, ctx: Round) -> Query:
-        """Ask for the slices with the lowest scores; among equals the lower id comes first."""
+    def lowest(cls, scores: Scores, ctx: QueryContext) -> Query:
+        """Query the slices with the lowest scores; ties are broken by the lower id."""
         check_scores(scores, ctx.pool)
         return cls(top_k(-scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
 
 
 def check_query(query: Query, pool: Pool, budget: int) -> None:
-    """Refuse an answer that breaks the rules.
+    """Check that a query follows the rules.
 
     Raises:
-        StrategyError: which rule, and with which slice.
+        StrategyError: names the violated rule and, where possible, the slice.
     """
     if not isinstance(query, Query):
         raise StrategyError(f"query() must return a Query, got {type(query).__name__}: end it with `return Query(ids)`")
     ids = np.asarray(query.ids)
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise StrategyError(f"a query must have a list of whole numbers, got {ids.dtype} of shape {ids.shape}")
+        raise StrategyError(f"a query must be a list of integers, got {ids.dtype} of shape {ids.shape}")
     if len(ids) != budget:
         raise StrategyError(f"a query must have exactly {budget} slices, got {len(ids)}: return `budget` ids")
     unlabeled = set(pool.unlabeled.tolist())
@@ -75,7 +84,7 @@ def check_query(query: Query, pool: Pool, budget: int) -> None:
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         twice = int(values[counts > 1][0])
-        raise StrategyError(f"a query must name each slice once, {pool.slices.label(twice)} is there twice")
+        raise StrategyError(f"a query must name each slice once, {pool.slices.label(twice)} is repeated")
     if query.scores is not None:
         check_scores(query.scores, pool)
     _check_masks(query.pseudo, unlabeled, "pseudo-labels", pool)
@@ -87,7 +96,7 @@ def check_query(query: Query, pool: Pool, budget: int) -> None:
 
 
 def check_scores(scores: Scores, pool: Pool) -> None:
-    """Refuse scores that are not one finite number per unlabeled slice. Raises StrategyError."""
+    """Check that there is one finite score per unlabeled slice. Raises StrategyError otherwise."""
     unlabeled = pool.unlabeled
     if not isinstance(scores, np.ndarray):
         raise StrategyError(f"scores must be a NumPy array, got {type(scores).__name__}: use np.asarray")
@@ -101,11 +110,11 @@ def check_scores(scores: Scores, pool: Pool) -> None:
 def _check_ids(ids: list[int], unlabeled: set[int], what: str, pool: Pool) -> None:
     for slice_id in ids:
         if not isinstance(slice_id, int | np.integer):
-            raise StrategyError(f"{what} must name slices by whole numbers, got {slice_id!r}")
+            raise StrategyError(f"{what} must name slices by integers, got {slice_id!r}")
         if not 0 <= slice_id < len(pool.slices):
             raise StrategyError(f"{what} must name slices of the pool, 0 to {len(pool.slices) - 1}, got {slice_id}")
         if slice_id not in unlabeled:
-            raise StrategyError(f"{what} must name unlabeled slices, {pool.slices.label(slice_id)} was bought before")
+            raise StrategyError(f"{what} must name unlabeled slices, {pool.slices.label(slice_id)} is labeled already")
 
 
 def _check_masks(masks: Mapping[int, Mask], unlabeled: set[int], what: str, pool: Pool) -> None:

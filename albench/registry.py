@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import json
 import pkgutil
 import sys
 from collections.abc import Callable
@@ -122,6 +124,12 @@ def source_digest(cls: type) -> str | None:
         return None
     path = sys.modules[cls.__module__].__file__
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
+
+
+def options_of(plugin: object) -> dict[str, object]:
+    """The fields of a strategy, a dataset or other settings as values of JSON."""
+    fields = dataclasses.fields(plugin)  # type: ignore[arg-type]
+    return json.loads(json.dumps({field.name: getattr(plugin, field.name) for field in fields}))
 
 
 def has_siblings(cls: type[Plugin]) -> bool:

@@ -9,23 +9,31 @@ from pathlib import Path
 
 import yaml
 
-from albench.config import Choice, Network, Protocol, RunConfig, Training, build, options_of
-from albench.data import Dataset, split_volumes
-from albench.data.prepared import Prepared, Progress, prepare
+from albench.config import Choice, Network, Protocol, RunConfig, Training, build
+from albench.data import Dataset, Prepared, Progress, Split, prepare, split_volumes
 from albench.errors import ConfigError
-from albench.registry import DATASETS, STRATEGIES, find, source_digest
+from albench.registry import DATASETS, STRATEGIES, find, options_of, source_digest
 from albench.strategy import Strategy
+from albench.yaml_loader import load_yaml
 
 SECTIONS = ("strategy", "data", "protocol", "training", "network")
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """A run that is ready to start."""
+class ResolvedRun:
+    """A run that is ready to start.
+
+    Attributes:
+        config: every setting, defaults written out.
+        strategy: to run.
+        prepared: the data.
+        split: cases of each part.
+    """
 
     config: RunConfig
     strategy: Strategy
     prepared: Prepared
+    split: Split
 
 
 def resolve(
@@ -36,7 +44,7 @@ def resolve(
     settings: Mapping[str, object] | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
-) -> Resolved:
+) -> ResolvedRun:
     """Check all settings, prepare the data and write every default out.
 
     What the user sets comes before what suits the dataset (`Dataset.defaults`), and that before albench's defaults.
@@ -45,7 +53,7 @@ def resolve(
         strategy: a name, `FILE.py:Class` or `module:Class`.
         dataset: likewise.
         settings: values by dotted name, such as {"training.epochs": 30}.
-        workers: as `albench.data.prepared.prepare`.
+        workers: as `albench.data.prepare`.
 
     Raises:
         ConfigError: a name, option or value is wrong.
@@ -64,7 +72,7 @@ def resolve(
     protocol = build(Protocol, sections["protocol"], "protocol")
     cases = data.cases()
     patients = [data.patient(case) for case in cases]
-    split_volumes(cases, patients, protocol.split, protocol.split_seed)  # refuses before the data are prepared
+    split = split_volumes(cases, patients, protocol.split, protocol.split_seed)  # an error comes before the preparation
     prepared = prepare(data, progress, workers)
     options = options_of(data)
     network = build(Network, sections["network"], "network")
@@ -80,7 +88,7 @@ def resolve(
         network=network,
         weights_key=_file_key(network.weights),
     )
-    return Resolved(config, strategy_object, prepared)
+    return ResolvedRun(config, strategy_object, prepared, split)
 
 
 def make_strategy(spec: str, settings: Mapping[str, object]) -> Strategy:
@@ -97,10 +105,10 @@ def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = N
     """`["training.epochs=30", ...]` to {"training.epochs": 30, ...}; values are read as YAML.
 
     Args:
-        data_root: of `--data-root`, which comes before an assignment to data.root.
+        data_root: the value of `--data-root`, which overrides an assignment to data.root.
 
     Raises:
-        ConfigError: an assignment names no option, or its value is no YAML.
+        ConfigError: an assignment does not name an option, or its value is not YAML.
     """
     settings: dict[str, object] = {}
     for assignment in assignments or []:
@@ -111,24 +119,14 @@ def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = N
                 f"one of {', '.join(SECTIONS)}"
             )
         try:
-            settings[name.strip()] = _number(yaml.safe_load(value))
+            settings[name.strip()] = load_yaml(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"--set {name} must have a YAML value such as 30 or [96,128], got '{value}'") from error
+            raise ConfigError(
+                f"--set {name} must have a YAML value such as 30 or [96,128], got '{value}': quote it for the shell"
+            ) from error
     if data_root is not None:
         settings["data.root"] = str(data_root)
     return settings
-
-
-def _number(value: object) -> object:
-    """YAML reads 1e-4 and none as text; a user means a number and nothing."""
-    if value in ("none", "None"):
-        return None
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _file_key(path: str | None) -> str | None:

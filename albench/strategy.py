@@ -1,7 +1,7 @@
-"""The page to read first: what a strategy is, what it is given in a round, and what it answers.
+"""The interface of a strategy, and the context that it is given in each round. Start reading here.
 
-A strategy is a frozen dataclass. Its fields are its hyper-parameters, its methods are its hooks; only `query` is
-required. It keeps nothing between rounds: what survives a round comes back in `Round`.
+A strategy is a frozen dataclass: its fields are its hyper-parameters, its methods are hooks of the loop, and only
+`query` is required. It has no state of its own; whatever lasts from one round to the next is part of `Round`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from albench.masks import Ids, Mask
 from albench.pool import Pool
 from albench.query import Query
 from albench.registry import STRATEGIES, register
-from albench.training.learner import Batch, Images, Learner, Weights
+from albench.training.batches import Batch, Images
+from albench.training.learner import Learner, Weights
 from albench.training.networks import Segmenter, Task
 
 __all__ = [
@@ -43,20 +44,22 @@ Kind = Literal["uncertainty", "diversity", "hybrid", "semi-supervised", "baselin
 PixelScore = Callable[[Tensor], Tensor]
 Aggregate = Callable[[Tensor, Tensor], Tensor]
 
+_TRAINING_HOOKS = ("initial", "network", "loss", "fit")
+
 
 @dataclass(frozen=True)
 class Round:
-    """What a strategy is given.
+    """The context of a strategy in one round.
 
     Attributes:
         index: the round, from 0.
-        budget: how many slices to ask for.
-        pool: all training slices, with the masks bought so far.
-        learner: trains and predicts; the network is in the state that `fit` left.
-        pseudo: {id: (h, w) mask} from the last query, without what was bought since.
-        previous: weights at the end of the last round; None in round 0.
+        budget: how many slices to query.
+        pool: all training slices, with the masks of the labeled ones.
+        learner: trains and predicts. In `query`, its network is as `fit` left it.
+        pseudo: {id: (h, w) mask}, pseudo-labels from the last query, without the slices labeled since.
+        previous: weights at the end of the previous round; None in round 0.
         rng: the random stream of this round's query.
-        interval: distance of the slices of a case that were labeled before round 0.
+        interval: distance in slices between the initial slices of a case.
     """
 
     index: int
@@ -69,24 +72,31 @@ class Round:
     interval: int
 
     def examples(self) -> dict[int, Mask]:
-        """{id: (h, w) mask} of the bought and the pseudo-labeled slices."""
+        """{id: (h, w) mask} of the labeled and the pseudo-labeled slices."""
         return {int(i): self.pool.mask(int(i)) for i in self.pool.labeled} | dict(self.pseudo)
 
     def score(self, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid) -> Scores:
-        """One score per unlabeled slice, in the order of `pool.unlabeled`; by default the mean over its valid pixels.
+        """Score every unlabeled slice from the network's prediction, by default by the mean over its valid pixels.
 
         Args:
-            pixel_score: (b, h, w) float32 foreground probabilities to (b, h, w) scores.
-            aggregate: (b, h, w) scores and (b, h, w) valid pixels to (b,).
+            pixel_score: maps (b, h, w) float32 foreground probabilities to (b, h, w) scores.
+            aggregate: maps (b, h, w) scores and (b, h, w) valid pixels to (b,) scores.
+
+        Returns:
+            (n,) scores in the order of `pool.unlabeled`.
         """
         predictions = self.learner.predict(self.pool.slices, self.pool.unlabeled)
         return score_slices(predictions, pixel_score, aggregate)
 
     def score_mc(self, passes: int, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid) -> Scores:
-        """The same from dropout samples: `pixel_score` is given (passes, b, h, w) probabilities.
+        """Score every unlabeled slice as in `score`, from `passes` dropout samples per slice.
+
+        Args:
+            pixel_score: maps (passes, b, h, w) float32 foreground probabilities to (b, h, w) scores.
+            aggregate: as in `score`.
 
         Raises:
-            StrategyError: the network has no dropout.
+            StrategyError: the network has no dropout, or is not a Segmenter.
         """
         predictions = self.learner.predict_mc(self.pool.slices, self.pool.unlabeled, passes)
         return score_slices(predictions, pixel_score, aggregate)
@@ -94,10 +104,10 @@ class Round:
 
 @dataclass(frozen=True)
 class Strategy(ABC):
-    """A way to spend a labeling budget.
+    """A query strategy: it selects the slices to label next, and may change how the network is trained.
 
-    `kind`, `needs` and `paper` are for the menu: what drives the choice, what it asks of training or network, and who
-    proposed it.
+    `albench list strategies` shows `kind` (what the selection is based on), `needs` (what the strategy requires of
+    network and training) and `paper` (its source).
     """
 
     group: ClassVar[str] = STRATEGIES
@@ -106,34 +116,49 @@ class Strategy(ABC):
     needs: ClassVar[str] = ""
     paper: ClassVar[str] = ""
 
-    def initial(self, anchors: Ids, pool: Pool) -> Ids:
-        """Slices to label before round 0. Strategies share the anchors; only a reference differs."""
-        return anchors
+    shares_round_zero: ClassVar[bool] = True
+    """Whether the training of round 0 is that of all strategies, so that it is done once and shared between runs.
+
+    True promises that `initial`, `fit` and `loss` do the same as the defaults in round 0, and that the network is a
+    Segmenter whose `encode` and `decode` are unchanged; parts added to it must not affect its logits or its initial
+    weights. A subclass that defines `initial`, `network`, `loss` or `fit` and does not state this attribute beside
+    them gets False.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        promise = next(index for index, base in enumerate(cls.__mro__) if "shares_round_zero" in vars(base))
+        if any(hook in vars(base) for base in cls.__mro__[:promise] for hook in _TRAINING_HOOKS):
+            cls.shares_round_zero = False
+
+    def initial(self, initial: Ids, pool: Pool) -> Ids:
+        """Slices to label before round 0, by default the `initial` slices that all strategies share."""
+        return initial
 
     def network(self, task: Task) -> nn.Module:
-        """The network to train, with logits (b, 1, h, w) for images (b, c, h, w)."""
+        """The network to train; it maps images (b, c, h, w) to logits (b, 1, h, w)."""
         return Segmenter(task)
 
     def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
-        """The loss of a batch, by default the supervised one; `unlabeled` gives batches of the pool."""
+        """The loss of a batch, by default the supervised one; `unlabeled` yields batches of the whole pool."""
         return batch.supervised(model(batch.images))
 
     def fit(self, ctx: Round) -> None:
-        """Train the learner; the test metrics of the round are those of the network afterwards."""
+        """Train the learner. Its network is evaluated afterwards, before `query`."""
         ctx.learner.fit(ctx.examples(), self.loss)
 
     @abstractmethod
     def query(self, ctx: Round) -> Query:
-        """Choose the next slices. Called after the evaluation, while there is something left to buy."""
+        """Select exactly `ctx.budget` unlabeled slices to label next. Not called in the last round."""
 
 
 @dataclass(frozen=True)
 class PixelScoring(Strategy):
-    """A strategy that scores a slice by its pixels.
+    """A strategy that scores the pixels of a slice and aggregates them to one score.
 
     Attributes:
-        aggregation: from pixels to a slice: `mean` or `sum` over the valid area, or the mean of the `top` pixels.
-        top: share of the valid pixels that aggregation `top` takes, those with the highest scores.
+        aggregation: from pixels to a slice: `mean` or `sum` over the valid area, or mean of its `top` pixels.
+        top: share of the valid pixels that aggregation `top` averages, those with the highest scores.
     """
 
     aggregation: Aggregation = "mean"
@@ -149,8 +174,8 @@ def score_slices(
 ) -> Scores:
     """One score per slice, from a stream of ids (b,), probabilities (b, h, w) and valid pixels (b, h, w).
 
-    Samples of probabilities, (t, b, h, w), are scored b / t slices at a time, so that what `pixel_score` needs in
-    between is no more than for one prediction of a batch.
+    Of t samples of probabilities, (t, b, h, w), b / t slices are scored at a time. So `pixel_score` needs no more
+    memory than for one prediction of a batch.
     """
 
     def scores(prediction: tuple[Ids, Tensor, Tensor]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Named random streams: every draw of a run comes from (seed, dataset, purpose, round), never from global state."""
+"""Named random streams: every random number of a run is determined by seed, dataset, purpose and round."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ import torch
 class Streams:
     """The random streams of one run.
 
-    The strategy is deliberately not part of the key: strategies of one seed see the same initial weights, batch
-    order and random draws, so that their curves can be compared pair by pair.
+    The strategy is deliberately not part of the key. Strategies with the same seed share initial weights, batch order
+    and random numbers, so that their results can be compared in pairs.
+
+    Attributes:
+        seed: of the run.
+        dataset: the name under which its results are filed.
     """
 
     seed: int
     dataset: str
 
     def numpy(self, purpose: str, round_index: int = 0) -> np.random.Generator:
-        """A fresh NumPy generator at the start of the stream."""
+        """A new NumPy generator at the start of a stream."""
         return np.random.default_rng(self._sequence(purpose, round_index))
 
     def integer(self, purpose: str, round_index: int = 0) -> int:
-        """A seed for torch at the start of the stream."""
+        """A seed for torch, derived from a stream."""
         return int(self._sequence(purpose, round_index).generate_state(1, np.uint64)[0] >> 1)
 
     @contextmanager
     def torch(self, purpose: str, round_index: int = 0) -> Iterator[None]:
-        """Run a block with torch's global generators seeded from the stream, and restore them afterwards."""
+        """Seed torch's global generators from a stream for a block, and restore their state afterwards."""
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(self.integer(purpose, round_index))
             yield

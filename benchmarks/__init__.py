@@ -1,1 +1,5 @@
-"""Suites of runs and their scheduling."""
+"""Suites: many runs, on one machine or many. `run_suite` runs one from Python."""
+
+from albench.benchmarks.runner import SuiteOutcome, run_suite
+
+__all__ = ["SuiteOutcome", "run_suite"]

@@ -1,7 +1,7 @@
-"""What is left of a suite takes: hours, disk and the time of day it ends, from a timed probe of every strategy.
+"""An estimate of what is left of a suite: hours and disk, from a timed probe of every strategy.
 
-The probe is two rounds of two epochs on two cases of the real data with the real network. What it took per slice is
-carried over to the run: an epoch grows with the labeled slices and a third of the validation slices (they are not
+The probe is two rounds of two epochs on two cases of the real data with the real network. Its times per slice
+are scaled to the run: an epoch grows with the labeled slices and a third of the validation slices (they are not
 differentiated), the evaluation with the validation and test slices, a query with the unlabeled ones. How many epochs a
 training makes is not known before: the estimate is a range from `patience + 1` to `epochs`, or, where runs of the suite
 have finished rounds, their mean.
@@ -10,16 +10,16 @@ have finished rounds, their mean.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from albench.benchmarks.plan import Amounts, PlannedRun, resolve_run
+from albench.benchmarks.plan import PlannedRun, SliceCounts, resolve_run
 from albench.config import Training
-from albench.loop import Execution, run
-from albench.runs.store import Record, read_records
+from albench.loop import run
+from albench.runs.reader import RunReader
+from albench.workbench import Execution
 
 _SUBJECTS, _EPOCHS = 2, 2
 _FORWARD = 1 / 3  # of a training step
@@ -48,30 +48,6 @@ class Estimate:
         return Estimate((a + c, b + d), self.disk + other.disk)
 
 
-@dataclass
-class _Stopwatch:
-    """A display that writes down how long phases and epochs take."""
-
-    epochs: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    records: list[Record] = field(default_factory=list)
-    _phase: str = ""
-    _since: float = 0.0
-
-    def phase(self, round_index: int, name: str) -> None:
-        """A phase begins."""
-        self._phase, self._since = name, time.perf_counter()
-
-    def epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
-        """An epoch ends."""
-        now = time.perf_counter()
-        self.epochs[self._phase].append(now - self._since)
-        self._since = now
-
-    def round(self, record: Record) -> None:
-        """A round ends."""
-        self.records.append(record)
-
-
 @dataclass(frozen=True)
 class Probe:
     """Seconds of a strategy's parts.
@@ -96,33 +72,33 @@ class Probe:
 def probe(planned: PlannedRun, execution: Execution) -> Probe:
     """Time a small piece of a run. Raises AlbenchError, as the run itself would."""
     resolved = resolve_run(replace(planned.spec, settings={**planned.spec.settings, **_SMALL}))
-    amounts, watch = Amounts.of(resolved), _Stopwatch()
+    slices = SliceCounts.of(resolved)
     with tempfile.TemporaryDirectory() as folder:
-        alone = replace(execution, share=False)
-        store = run(resolved.config, resolved.strategy, resolved.prepared, Path(folder), alone, watch)
-        files = {path: path.stat().st_size for path in store.folder.rglob("*") if path.is_file()}
+        done = run(resolved, Path(folder), replace(execution, share=False))
+        files = {path: path.stat().st_size for path in done.folder.rglob("*") if path.is_file()}
+        records = done.records
     weights = sum(size for path, size in files.items() if path.name == "weights.pt")
-    first, last = watch.records[0], watch.records[-1]
-    trained = amounts.initial + _FORWARD * amounts.val  # in round 0, whose last epoch is taken
-    querying = first["cost"]["seconds"]["query"] - sum(watch.epochs["query"])
+    first, last = records[0], records[-1]
+    trained = slices.initial + _FORWARD * slices.val  # in round 0, whose last epoch is taken
+    training = first.cost.query_epoch_seconds
     return Probe(
-        fit=watch.epochs["fit"][_EPOCHS - 1] / trained,
-        evaluate=last["cost"]["seconds"]["evaluate"] / (amounts.val + amounts.test),
-        query=querying / max(1, first["unlabeled"]),
-        training=watch.epochs["query"][_EPOCHS - 1] / trained if watch.epochs["query"] else 0.0,
+        fit=first.cost.fit_epoch_seconds[_EPOCHS - 1] / trained,
+        evaluate=last.cost.seconds.evaluate / (slices.val + slices.test),
+        query=(first.cost.seconds.query - sum(training)) / max(1, first.unlabeled),
+        training=training[_EPOCHS - 1] / trained if training else 0.0,
         weights=weights,
-        masks=(sum(files.values()) - weights) / len(watch.records) / amounts.train,
+        masks=(sum(files.values()) - weights) / len(records) / slices.train,
     )
 
 
 def estimate(
-    runs: Sequence[PlannedRun], root: Path, execution: Execution, tell: Callable[[str], None]
+    runs: Sequence[PlannedRun], root: Path, execution: Execution, on_probe: Callable[[str], None]
 ) -> Mapping[str, Estimate]:
     """What is left of the runs takes, by label.
 
     Args:
         root: the suite's folder.
-        tell: called with the name of every run that is probed.
+        on_probe: called with the name of every run that is probed.
     """
     alike: dict[tuple[str, str], list[PlannedRun]] = defaultdict(list)
     for planned in runs:
@@ -132,7 +108,7 @@ def estimate(
         left = [planned for planned in own if not planned.finished(root)]
         if not left:
             continue
-        tell(left[0].name)
+        on_probe(left[0].name)
         timed = probe(left[0], execution)
         fewest, most = _epochs(own, root) or _bounds(left[0].config.training)
         for planned in left:
@@ -144,8 +120,8 @@ def estimate(
 
 def _epochs(runs: Sequence[PlannedRun], root: Path) -> tuple[float, float] | None:
     """Mean epochs of the trainings that are done; None without any."""
-    records = [record for planned in runs for record in read_records(root / planned.folder)]
-    epochs = [fit["epochs"] for record in records for fit in record["fit"]]
+    records = [record for planned in runs for record in RunReader(root / planned.folder).records]
+    epochs = [training.epochs for record in records for training in record.fit_trainings]
     return (sum(epochs) / len(epochs),) * 2 if epochs else None
 
 
@@ -162,15 +138,15 @@ class _Cost:
     done: int
 
     def seconds(self, epochs: float) -> float:
-        amounts, total = self.run.amounts, 0.0
+        slices, total = self.run.slices, 0.0
         for index in range(self.done, self.run.rounds):
-            labeled = min(amounts.train, amounts.initial + index * self.run.config.protocol.budget)
-            trained = labeled + _FORWARD * amounts.val
-            total += epochs * self.probe.fit * trained + self.probe.evaluate * (amounts.val + amounts.test)
+            labeled = min(slices.train, slices.initial + index * self.run.config.protocol.budget)
+            trained = labeled + _FORWARD * slices.val
+            total += epochs * self.probe.fit * trained + self.probe.evaluate * (slices.val + slices.test)
             if index < self.run.rounds - 1:
-                total += self.probe.query * (amounts.train - labeled) + epochs * self.probe.training * trained
+                total += self.probe.query * (slices.train - labeled) + epochs * self.probe.training * trained
         return total
 
     def disk(self, *, keep_weights: bool) -> float:
         kept = self.run.rounds if keep_weights else 1
-        return self.probe.weights * kept + self.run.rounds * self.probe.masks * self.run.amounts.train
+        return self.probe.weights * kept + self.run.rounds * self.probe.masks * self.run.slices.train

@@ -1,45 +1,48 @@
-"""What a suite comes to: the folder of every run and how far it is, and the manifest that reports read."""
+"""The plan of a suite: the folder of every run and how far it is, and the manifest that reports read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from albench import __version__
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
-from albench.data import split_volumes
-from albench.data.prepared import Progress
+from albench.data import Progress
 from albench.errors import ConfigError, suggestion
-from albench.files import write_json
 from albench.pool import Pool, initial_slices
 from albench.registry import DATASETS, find
-from albench.resolve import Resolved, resolve
-from albench.runs.manifest import FORMAT, MANIFEST
-from albench.runs.store import is_finished, read_records, run_folder
+from albench.resolve import ResolvedRun, resolve
+from albench.runs.layout import run_folder
+from albench.runs.manifest import MANIFEST, write_manifest
+from albench.runs.reader import RunReader, is_finished
+from albench.runs.records import FORMAT, Manifest, ManifestRun
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run with its place.
+    """A run of a suite with its folder.
 
     Attributes:
-        folder: of the run, below the suite's.
+        spec: what the suite says of it.
+        config: every setting.
+        slices: numbers of slices.
+        folder: of the run, relative to the suite's.
     """
 
     spec: RunSpec
     config: RunConfig
-    amounts: Amounts
+    slices: SliceCounts
     folder: str
 
     @property
     def rounds(self) -> int:
-        """Trainings in all: until the last purchase that the protocol allows, or that is possible."""
-        protocol, unlabeled = self.config.protocol, self.amounts.train - self.amounts.initial
+        """Trainings in all: one more than the queries that the protocol asks for and the pool allows."""
+        protocol, unlabeled = self.config.protocol, self.slices.train - self.slices.initial
         return min(protocol.rounds, -(-unlabeled // protocol.budget)) + 1
 
     @property
@@ -50,16 +53,16 @@ class PlannedRun:
 
     def done(self, root: Path) -> int:
         """Finished rounds."""
-        return len(read_records(root / self.folder))
+        return len(RunReader(root / self.folder).records)
 
     def finished(self, root: Path) -> bool:
         """Whether all rounds are done."""
-        return is_finished(read_records(root / self.folder), self.rounds - 1)
+        return is_finished(RunReader(root / self.folder).records, self.rounds - 1)
 
 
 @dataclass(frozen=True)
-class Amounts:
-    """Slices of the parts of a run, and what is labeled before round 0."""
+class SliceCounts:
+    """Slices of the parts of a run, and of these in `train` the initial ones."""
 
     train: int
     val: int
@@ -67,12 +70,12 @@ class Amounts:
     initial: int
 
     @classmethod
-    def of(cls, resolved: Resolved) -> Amounts:
-        """The amounts of a run."""
-        protocol, prepared = resolved.config.protocol, resolved.prepared
-        split = split_volumes(prepared.cases, prepared.patients, protocol.split, protocol.split_seed)
-        train, val, test = (prepared.stack(part) for part in (split.train, split.val, split.test))
-        initial = resolved.strategy.initial(initial_slices(train, protocol.interval), Pool(train))
+    def of(cls, resolved: ResolvedRun) -> SliceCounts:
+        """The counts of a run."""
+        split = resolved.split
+        train, val, test = (resolved.prepared.stack(part) for part in (split.train, split.val, split.test))
+        interval = resolved.config.protocol.interval
+        initial = resolved.strategy.initial(initial_slices(train, interval), Pool(train))
         return cls(len(train), len(val), len(test), len(initial))
 
 
@@ -80,7 +83,9 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
     """Check every run of a suite, prepare its data and name its folder.
 
     Args:
-        workers: as `albench.data.prepared.prepare`.
+        suite: to plan.
+        progress: told about the preparation of the data.
+        workers: as `albench.data.prepare`.
 
     Raises:
         ConfigError: a setting is wrong, or two runs are the same.
@@ -88,7 +93,7 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
     """
     planned: dict[str, PlannedRun] = {}
     for spec in suite.runs:
-        strategy, dataset, settings = movable(spec.strategy, spec.dataset, spec.settings)
+        strategy, dataset, settings = with_absolute_paths(spec.strategy, spec.dataset, spec.settings)
         spec = replace(spec, strategy=strategy, dataset=dataset, settings=settings)
         resolved = resolve_run(spec, progress, workers)
         folder = run_folder(Path(), resolved.config).as_posix()
@@ -97,7 +102,7 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
                 f"{suite.name}: two runs must differ in a setting, '{planned[folder].name}' and '{spec.label}' do not: "
                 "remove one of them"
             )
-        planned[folder] = PlannedRun(spec, resolved.config, Amounts.of(resolved), folder)
+        planned[folder] = PlannedRun(spec, resolved.config, SliceCounts.of(resolved), folder)
     return list(planned.values())
 
 
@@ -111,33 +116,35 @@ def choose(runs: Sequence[PlannedRun], labels: Sequence[str] | None) -> list[Pla
     return [run for run in runs if not labels or run.spec.label in labels]
 
 
-def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | None = 1) -> Resolved:
+def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | None = 1) -> ResolvedRun:
     """A run that is ready to start. Raises ConfigError, DataError."""
     return resolve(
         spec.strategy, spec.dataset, seed=spec.seed, settings=spec.settings, progress=progress, workers=workers
     )
 
 
-def write_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -> None:
+def write_suite_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -> None:
     """Write which runs belong to the suite, and how tables name and group them. Raises StoreError."""
-    listed = [
-        {
-            "label": run.spec.label,
-            "group": run.spec.group or run.config.title,
-            "strategy": run.spec.strategy,
-            "dataset": run.config.title,
-            "seed": run.spec.seed,
-            "folder": run.folder,
-        }
+    listed = tuple(
+        ManifestRun(
+            label=run.spec.label,
+            group=run.spec.group or run.config.title,
+            strategy=run.spec.strategy,
+            dataset=run.config.title,
+            seed=run.spec.seed,
+            folder=run.folder,
+        )
         for run in runs
-    ]
-    digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()[:8]  # folders hold runs' digests
-    head = {"format": FORMAT, "name": suite.name, "digest": digest, "albench": __version__}
-    write_json(storage.local / MANIFEST, head | {"about": suite.about, "runs": listed})
+    )
+    content = json.dumps([asdict(run) for run in listed], sort_keys=True)  # folders hold the digests of the runs
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    write_manifest(storage.local, Manifest(FORMAT, suite.name, digest, __version__, suite.about, listed))
     storage.send(MANIFEST)
 
 
-def movable(strategy: str, dataset: str, settings: Mapping[str, object]) -> tuple[str, str, dict[str, object]]:
+def with_absolute_paths(
+    strategy: str, dataset: str, settings: Mapping[str, object]
+) -> tuple[str, str, dict[str, object]]:
     """The same strategy, dataset and settings with paths that mean the same in every working folder."""
     locations = {f"data.{name}" for name in find(DATASETS, dataset).locations} | {"network.weights"}
     absolute = {

@@ -1,98 +1,114 @@
-"""What is shown while a suite is computed: in a terminal one live table, elsewhere a line per finished round."""
+"""What a terminal shows of a suite: one live table, or one line per round where output is not a terminal."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from albench.benchmarks.callback import SuiteCallback
 from albench.benchmarks.plan import PlannedRun
-from albench.benchmarks.storage import Storage
-from albench.cli.run_progress import describe, duration
-from albench.runs.store import Record
+from albench.console import bar, decimal, describe, duration
+from albench.runs.records import RoundRecord
 
 
 @dataclass
-class _Line:
-    """A run that is being computed."""
+class _Row:
+    """A run that is at work."""
 
     run: PlannedRun
     done: int
     since: float
     times: list[float] = field(default_factory=list)
-    last: Record | None = None
+    last: RoundRecord | None = None
 
     def left(self) -> float | None:
         """Seconds until it ends, from the mean time of the rounds done here."""
         return (self.run.rounds - self.done) * sum(self.times) / len(self.times) if self.times else None
 
 
-class ProgressTable:
-    """Keeps count of the runs of a suite and shows them.
+class ProgressTable(SuiteCallback):
+    """Counts the runs of a suite and shows those that are at work."""
 
-    Args:
-        runs: what is to be computed.
-        storage: where they are kept.
-        parallel: how many are computed at once.
-
-    Attributes:
-        failures: {folder: error} of the runs that were given up.
-    """
-
-    def __init__(self, console: Console, runs: Sequence[PlannedRun], storage: Storage, parallel: int) -> None:
-        self._console, self._parallel = console, parallel
-        self._lines: dict[str, _Line] = {}
-        self._total, self._finished = len(runs), 0
-        self.failures: dict[str, str] = {}
-        self._rounds_left = {run.name: run.rounds - run.done(storage.local) for run in runs}
+    def __init__(self, console: Console) -> None:
+        self._console, self._parallel = console, 1
+        self._rows: dict[str, _Row] = {}
+        self._total = self._finished = self._failed = 0
+        self._rounds_left: dict[str, int] = {}
         self._times: list[float] = []
-        self._live = Live(console=console, refresh_per_second=2, transient=True, get_renderable=self._panel)
+        self._preparing: Callable[..., None] | None = None
+        self._shown = ExitStack()
 
-    def start(self, run: PlannedRun) -> None:
-        """A run begins, or begins again after an error."""
-        self._lines[run.name] = _Line(run, run.rounds - self._rounds_left[run.name], time.monotonic())
+    def on_preparation(self, done: int, total: int | None, case: str) -> None:
+        """Show a progress bar."""
+        if self._preparing is None:
+            self._preparing = self._shown.enter_context(bar(self._console, "preparing the data, once"))
+        self._preparing(done, total)
 
-    def round(self, run: PlannedRun, record: Record) -> None:
-        """A round is finished."""
-        line, now = self._lines[run.name], time.monotonic()
-        line.times.append(now - line.since)
-        line.since, line.done, line.last = now, record["round"] + 1, record
-        self._times.append(line.times[-1])
-        self._rounds_left[run.name] = run.rounds - line.done
+    def on_plan(self, name: str, chosen: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> None:
+        """Say how much is left."""
+        self._shown.close()
+        finished = len(chosen) - len(left)
+        self._console.print(f"{name}: {len(chosen)} runs, {finished} are finished already", highlight=False)
+
+    def on_start(self, runs: Sequence[PlannedRun], done: Sequence[int], parallel: int, where: str) -> None:
+        """Start the live table."""
+        self._parallel, self._total = parallel, len(runs)
+        self._rounds_left = {run.name: run.rounds - own for run, own in zip(runs, done, strict=True)}
+        self._console.print(f"{parallel} at once {where}", highlight=False)
+        if self._console.is_terminal:
+            live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._panel)
+            self._shown.enter_context(live)
+
+    def on_run_start(self, run: PlannedRun) -> None:
+        """Add a row."""
+        self._rows[run.name] = _Row(run, run.rounds - self._rounds_left[run.name], time.monotonic())
+
+    def on_round(self, run: PlannedRun, record: RoundRecord) -> None:
+        """Update the row; print a line where there is no live table."""
+        row, now = self._rows[run.name], time.monotonic()
+        row.times.append(now - row.since)
+        row.since, row.done, row.last = now, record.round + 1, record
+        self._times.append(row.times[-1])
+        self._rounds_left[run.name] = run.rounds - row.done
         if not self._console.is_terminal:
-            self._say(run, f"{describe(record)}  {self._all_left()} left")
+            self._print(run, f"{describe(record)}  {self._time_left()} left")
 
-    def finish(self, run: PlannedRun) -> None:
-        """A run is complete."""
+    def on_run_finish(self, run: PlannedRun) -> None:
+        """Remove the row."""
         self._finished += 1
         self._remove(run)
-        self._say(run, "finished")
+        self._print(run, "finished")
 
-    def again(self, run: PlannedRun, error: str) -> None:
-        """A run will be tried again."""
-        self._say(run, f"tried again: {error}")
+    def on_retry(self, run: PlannedRun, error: str) -> None:
+        """Print the error."""
+        self._print(run, f"tried again: {error}")
 
-    def fail(self, run: PlannedRun, error: str) -> None:
-        """A run was given up."""
-        self.failures[run.folder] = error
+    def on_failure(self, run: PlannedRun, error: str) -> None:
+        """Remove the row and print the error."""
+        self._failed += 1
         self._remove(run)
-        self._say(run, f"FAILED: {error}")
+        self._print(run, f"FAILED: {error}")
+
+    def on_end(self) -> None:
+        """Stop the live table."""
+        self._shown.close()
 
     def _remove(self, run: PlannedRun) -> None:
-        self._lines.pop(run.name, None)
+        self._rows.pop(run.name, None)
         self._rounds_left.pop(run.name, None)
 
-    def _say(self, run: PlannedRun, what: str) -> None:
-        count = f"[{self._finished + len(self.failures)}/{self._total}]"
+    def _print(self, run: PlannedRun, what: str) -> None:
+        count = f"[{self._finished + self._failed}/{self._total}]"
         self._console.print(f"{count} {run.name}: {what}", markup=False, highlight=False, soft_wrap=True)
 
-    def _all_left(self) -> str:
+    def _time_left(self) -> str:
         if not self._times:
             return "?"
         at_once = max(1, min(self._parallel, len(self._rounds_left)))
@@ -100,27 +116,14 @@ class ProgressTable:
 
     def _panel(self) -> Group:
         table = Table("run", "round", "slice Dice", "volume Dice", "left")
-        for line in self._lines.values():
-            test = line.last["test"] if line.last else {}
-            left = line.left()
+        for row in self._rows.values():
+            left = row.left()
             table.add_row(
-                escape(line.run.name),
-                f"{line.done}/{line.run.rounds}",
-                *("-" if test.get(name) is None else f"{test[name]:.3f}" for name in ("dice_slice", "dice_volume")),
+                escape(row.run.name),
+                f"{row.done}/{row.run.rounds}",
+                decimal(row.last.test.dice_slice if row.last else None),
+                decimal(row.last.test.dice_volume if row.last else None),
                 "?" if left is None else duration(left),
             )
-        counts = (
-            f"{self._finished} of {self._total} runs finished, {len(self.failures)} failed, {self._all_left()} left"
-        )
+        counts = f"{self._finished} of {self._total} runs finished, {self._failed} failed, {self._time_left()} left"
         return Group(table, counts)
-
-    def __enter__(self) -> ProgressTable:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._console.is_terminal:
-            self._live.stop()

@@ -13,9 +13,9 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its table does not heed `verbose`
@@ -25,21 +25,22 @@ import ray
 from ray import tune
 from ray.exceptions import RayTaskError
 
+from albench.benchmarks.callback import SuiteCallback
 from albench.benchmarks.plan import PlannedRun
-from albench.benchmarks.progress import ProgressTable
-from albench.benchmarks.storage import Place, open_storage
+from albench.benchmarks.storage import StorageLocation, open_storage
 from albench.benchmarks.trial import run_trial, sentence
-from albench.data.paths import cache_folder
+from albench.data import cache_folder
 from albench.errors import ConfigError
-from albench.loop import Execution
-from albench.runs.store import Record
+from albench.runs.records import RoundRecord
 from albench.training.device import choose_device
+from albench.workbench import Execution
 
 if TYPE_CHECKING:
     import torch
     from ray.tune.experiment import Trial
 
 EXPERIMENT = ".ray"
+_RECORD = "record"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class Options:
+class RayOptions:
     """How runs are computed.
 
     Attributes:
@@ -121,8 +122,13 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
         yield Cluster(f", dashboard at http://{dashboard}" if dashboard else "", slots), taken
 
 
-def compute(runs: Sequence[PlannedRun], place: Place, options: Options, progress_table: ProgressTable) -> None:
-    """Do the runs; one that fails is tried again, then left, and the others go on.
+def run_on_ray(
+    runs: Sequence[PlannedRun], location: StorageLocation, options: RayOptions, callback: SuiteCallback
+) -> dict[str, str]:
+    """Do the runs; one that fails is tried again, then given up, and the others go on.
+
+    Returns:
+        {folder: error} of the runs that were given up.
 
     Raises:
         ConfigError: a logger is not installed.
@@ -130,15 +136,11 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, progress
     by_folder, resources = {run.folder: run for run in runs}, options.resources
 
     def trial(config: Mapping[str, str]) -> None:
-        storage = open_storage(place)
-        run_trial(
-            by_folder[config["folder"]],
-            storage,
-            Execution(resources.device(), options.keep_weights, options.share),
-            _tell,
-        )
+        execution = Execution(resources.device(), options.keep_weights, options.share)
+        run_trial(by_folder[config["folder"]], open_storage(location), execution, _report)
 
-    be_quiet()
+    silence_ray()
+    forward = _Forward(callback, by_folder)
     tuner = tune.Tuner(
         resources.of(trial),
         param_space={"folder": tune.grid_search(list(by_folder))},
@@ -150,13 +152,14 @@ def compute(runs: Sequence[PlannedRun], place: Place, options: Options, progress
         ),
         run_config=tune.RunConfig(
             name=EXPERIMENT,
-            storage_path=place.uri,
+            storage_path=location.uri,
             failure_config=tune.FailureConfig(max_failures=options.retries),
-            callbacks=[_Watch(progress_table, by_folder), *(_logger(name, place.suite) for name in options.loggers)],
+            callbacks=[forward, *(_logger(name, location.suite) for name in options.loggers)],
             verbose=0,
         ),
     )
     tuner.fit()
+    return forward.failures
 
 
 @contextmanager
@@ -218,13 +221,15 @@ def _logger(name: str, suite: str) -> tune.Callback:
         raise ConfigError(f"--log {name} needs its package, '{error}': pip install 'albench[{name}]'") from error
 
 
-def be_quiet() -> None:
-    """Errors of trials are told in one sentence; their traces are kept beside the runs."""
+def silence_ray() -> None:
+    """Turn off Tune's own messages: errors of trials are told in one sentence, their traces are kept with the runs."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
-def _tell(record: Record) -> None:
-    tune.report({name: record[name] for name in ("round", "labeled", "unlabeled", "share", "test", "val")})
+def _report(record: RoundRecord) -> None:
+    """Hand a round to Tune: numbers for its loggers, and the whole record for the callback."""
+    numbers = {name: getattr(record, name) for name in ("round", "labeled", "unlabeled", "share")}
+    tune.report({**numbers, "test": asdict(record.test), "val": asdict(record.val), _RECORD: record})
 
 
 def _name(trial: Trial) -> str:
@@ -236,28 +241,35 @@ def _fitting(node: Mapping[str, float], taken: Resources) -> int:
     return min(by_cpu, int(node.get("GPU", 0) / taken.gpus + 1e-6)) if taken.gpus else by_cpu
 
 
-class _Watch(tune.Callback):
-    """Passes on to the progress_table what Tune says about trials."""
+class _Forward(tune.Callback):
+    """Tells the suite's callback what Tune says about trials.
 
-    def __init__(self, progress_table: ProgressTable, runs: Mapping[str, PlannedRun]) -> None:
-        self._table, self._runs = progress_table, runs
+    Attributes:
+        failures: {folder: error} of the runs that were given up.
+    """
+
+    def __init__(self, callback: SuiteCallback, runs: Mapping[str, PlannedRun]) -> None:
+        self._callback, self._runs = callback, runs
+        self.failures: dict[str, str] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._table.start(self._run(trial))
+        self._callback.on_run_start(self._run(trial))
 
     def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: Record, **info: object
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
-        self._table.round(self._run(trial), result)
+        self._callback.on_round(self._run(trial), result[_RECORD])
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._table.finish(self._run(trial))
+        self._callback.on_run_finish(self._run(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._table.again(self._run(trial), self._reason(trial))
+        self._callback.on_retry(self._run(trial), self._reason(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
-        self._table.fail(self._run(trial), self._reason(trial))
+        run = self._run(trial)
+        self.failures[run.folder] = self._reason(trial)
+        self._callback.on_failure(run, self.failures[run.folder])
 
     def __getstate__(self) -> dict[str, object]:
         """Nothing: Tune writes its callbacks to disk, to resume them itself, and a screen cannot be written."""

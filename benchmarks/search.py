@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
-import yaml
 from ray import tune
 from ray.tune.search.sample import Domain
 
-from albench.benchmarks.ray_runner import EXPERIMENT, Resources, be_quiet
+from albench.benchmarks.ray_runner import EXPERIMENT, Resources, silence_ray
 from albench.config import build
 from albench.errors import ConfigError, suggestion
-from albench.loop import Execution, NullCallback, run
+from albench.loop import run
 from albench.registry import STRATEGIES, find
 from albench.resolve import resolve
+from albench.workbench import Execution
+from albench.yaml_loader import load_yaml
 
 METRICS = {name: name for name in ("val_dice_slice", "val_dice_foreground", "val_dice_volume")} | {
     "val_dice": "val_dice_slice"
@@ -93,11 +94,10 @@ def search(what: Search, out: Path, resources: Resources, parallel: int) -> list
         values = []
         for seed in what.seeds:
             ready = resolve(what.strategy, what.dataset, seed=seed, settings=settings)
-            store = run(ready.config, ready.strategy, ready.prepared, out, Execution(device), NullCallback())
-            values += [record["val"][metric] for record in store.records]
+            values += [getattr(record.val, metric) for record in run(ready, out, Execution(device)).records]
         tune.report({"score": sum(values) / len(values)})
 
-    be_quiet()
+    silence_ray()
     results = tune.Tuner(
         resources.of(trial),
         param_space={"options": tune.grid_search(what.draw())},
@@ -124,7 +124,7 @@ def _domain(cls: type, name: str, text: str) -> Domain:
     if name not in options:
         raise ConfigError(f"--over must name an option of the strategy, got '{name}': {suggestion(name, options)}")
     low, dots, high = text.removeprefix("log:").partition("..")
-    values = [yaml.safe_load(low), yaml.safe_load(high)] if dots else _listed(hints[name], name, text)
+    values = [load_yaml(low), load_yaml(high)] if dots else _listed(hints[name], name, text)
     for value in values:
         build(cls, {name: value}, "strategy", "change {option} in --over")
     if not dots:
@@ -140,7 +140,7 @@ def _domain(cls: type, name: str, text: str) -> Domain:
 def _listed(hint: object, name: str, text: str) -> list[object]:
     """The values that the user lists; without a list, all that the type has."""
     if text:
-        values = yaml.safe_load(text)
+        values = load_yaml(text)
         if isinstance(values, list) and values:
             return values
         raise ConfigError(f"--over {name} must be a range or a list of values, got '{text}': {_HOW}")

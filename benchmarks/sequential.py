@@ -4,28 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from albench.benchmarks.callback import SuiteCallback
 from albench.benchmarks.plan import PlannedRun
-from albench.benchmarks.progress import ProgressTable
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.trial import run_trial, sentence
-from albench.loop import Execution
+from albench.runs.records import RoundRecord
+from albench.workbench import Execution
 
 
-def compute_here(
-    runs: Sequence[PlannedRun], storage: Storage, execution: Execution, progress_table: ProgressTable, *, retries: int
-) -> None:
-    """Do the runs; one that fails is tried again, then left, and the others go on.
+def run_sequentially(
+    runs: Sequence[PlannedRun], storage: Storage, execution: Execution, callback: SuiteCallback, *, retries: int
+) -> dict[str, str]:
+    """Do the runs; one that fails is tried again, then given up, and the others go on.
 
     Args:
+        runs: to do.
+        storage: where they are kept.
+        execution: how they are computed.
+        callback: told about progress.
         retries: how often a failed run is tried again.
+
+    Returns:
+        {folder: error} of the runs that were given up.
     """
+    failures: dict[str, str] = {}
     for run in runs:
+
+        def on_round(record: RoundRecord, run: PlannedRun = run) -> None:
+            callback.on_round(run, record)
+
         for attempt in range(retries + 1):
-            progress_table.start(run)
+            callback.on_run_start(run)
             try:
-                run_trial(run, storage, execution, lambda record, run=run: progress_table.round(run, record))
+                run_trial(run, storage, execution, on_round)
             except Exception as error:
-                (progress_table.again if attempt < retries else progress_table.fail)(run, sentence(error))
+                if attempt < retries:
+                    callback.on_retry(run, sentence(error))
+                else:
+                    failures[run.folder] = sentence(error)
+                    callback.on_failure(run, failures[run.folder])
             else:
-                progress_table.finish(run)
+                callback.on_run_finish(run)
                 break
+    return failures

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from albench.data.paths import cache_folder
+from albench.data import cache_folder
 from albench.errors import StoreError
+from albench.runs.layout import RunLayout
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-_RECORDS = "rounds.jsonl"
+_RECORDS = RunLayout(Path()).records.name
 
 
 class Storage(ABC):
@@ -50,10 +51,10 @@ class Folder(Storage):
         self.local = local
 
     def fetch(self, part: str) -> None:
-        """It is there."""
+        """Nothing to do: every node sees the folder."""
 
     def send(self, part: str) -> None:
-        """It is kept."""
+        """Nothing to do: every node sees the folder."""
 
 
 class Remote(Storage):
@@ -126,7 +127,7 @@ class Remote(Storage):
 
 
 @dataclass(frozen=True)
-class Place:
+class StorageLocation:
     """Where a suite is kept. Every node opens it for itself.
 
     Attributes:
@@ -145,13 +146,13 @@ class Place:
         return f"{self.where.rstrip('/')}/{self.suite}"
 
 
-def open_storage(place: Place) -> Storage:
+def open_storage(location: StorageLocation) -> Storage:
     """The storage of a suite. Raises StoreError if its URI is of no known kind."""
-    if "://" not in place.where:
-        return Folder(Path(place.uri))
-    files, root = _file_system(place.where)
-    copy = place.working or cache_folder() / "suites" / hashlib.sha256(place.where.encode()).hexdigest()[:8]
-    return Remote(files, f"{root}/{place.suite}", copy / place.suite)
+    if "://" not in location.where:
+        return Folder(Path(location.uri))
+    files, root = _file_system(location.where)
+    copy = location.working or cache_folder() / "suites" / hashlib.sha256(location.where.encode()).hexdigest()[:8]
+    return Remote(files, f"{root}/{location.suite}", copy / location.suite)
 
 
 def _file_system(where: str) -> tuple[FileSystem, str]:

@@ -27,6 +27,7 @@ from pydantic import Field
 from albench.config import Network, Protocol, Training, build
 from albench.errors import ConfigError, suggestion
 from albench.registry import DATASETS, STRATEGIES, find
+from albench.yaml_loader import load_yaml
 
 SUITES = Path(__file__).parent / "suites"
 _FIX = "correct '{option}' in the file"
@@ -150,24 +151,12 @@ def _find(spec: str) -> Path:
 
 def _read(path: Path) -> Mapping[str, object]:
     try:
-        content = yaml.load(path.read_text(), _Strict)  # _Strict is a SafeLoader
+        content = load_yaml(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"a suite must be a readable text file, '{path}' is not: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"a suite must be valid YAML, '{path}' is not: {error}") from error
     return _mapping(content, path.stem)
-
-
-class _Strict(yaml.SafeLoader):
-    """Refuses a key that is there twice; YAML would take the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        """A mapping whose keys differ."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key '{key}' is there twice in line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep)
 
 
 def _mapping(value: object, path: str) -> dict[str, object]:

@@ -5,45 +5,46 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 
 from albench.benchmarks.plan import PlannedRun, resolve_run
 from albench.benchmarks.storage import Storage
+from albench.callback import NullCallback
 from albench.errors import AlbenchError, DataError, StoreError
-from albench.loop import Execution, NullCallback, run
-from albench.runs.store import Record, run_folder, write_failure
-from albench.training.shared_round_zero import FOLDER as SHARED
+from albench.loop import run
+from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
+from albench.runs.records import RoundRecord
+from albench.runs.store import write_failure
+from albench.workbench import Execution
+
+OnRound = Callable[[RoundRecord], None]
 
 
-@dataclass(frozen=True)
-class Reporter(NullCallback):
-    """A display that shows nothing and passes finished rounds on."""
+class _OnRound(NullCallback):
+    """Passes finished rounds on."""
 
-    tell: Callable[[Record], None]
+    def __init__(self, on_round: OnRound) -> None:
+        self._on_round = on_round
 
-    def round(self, record: Record) -> None:
-        """Pass it on."""
-        self.tell(record)
+    def on_round(self, record: RoundRecord) -> None:
+        self._on_round(record)
 
 
-def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, tell: Callable[[Record], None]) -> None:
+def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, on_round: OnRound) -> None:
     """Do a run, or continue it after its last finished round. An error is written down beside the run.
 
     Args:
-        tell: called with every finished round.
+        planned: the run.
+        storage: where it is kept.
+        execution: how it is computed.
+        on_round: called with every finished round.
 
     Raises:
         AlbenchError: what the run raises.
     """
-
-    def keep(record: Record) -> None:
-        storage.send(SHARED)
-        storage.send(planned.folder)
-        tell(record)
-
     folder = storage.local / planned.folder
     storage.fetch(planned.folder)
-    storage.fetch(SHARED)
+    storage.fetch(SHARED_ROUND_ZERO)
     try:
         resolved = resolve_run(planned.spec)
         if run_folder(storage.local, resolved.config) != folder:
@@ -51,7 +52,7 @@ def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, tell:
                 f"the data and the code must be the same on every node, those of '{planned.name}' differ here: copy "
                 "the data and install the same version"
             )
-        run(resolved.config, resolved.strategy, resolved.prepared, storage.local, execution, Reporter(keep))
+        run(resolved, storage.local, replace(execution, mirror=storage.send), _OnRound(on_round))
     except Exception as error:
         with suppress(StoreError):  # it may be what failed
             write_failure(folder, sentence(error), traceback.format_exc())
@@ -60,6 +61,6 @@ def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, tell:
 
 
 def sentence(error: Exception) -> str:
-    """What a user reads: an error of albench says all itself, of another the kind matters too."""
+    """What a user reads: an error of albench is a sentence, of another error the kind matters too."""
     text = " ".join(str(error).split())
     return text if isinstance(error, AlbenchError) else f"{type(error).__name__}: {text}".removesuffix(": ")

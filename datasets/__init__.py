@@ -1,1 +1,1 @@
-"""The datasets: one file per source of images. A file dropped in here is found without any other change."""
+"""The datasets: one file per source of images. A new file in this folder is found without any other change."""

@@ -1,4 +1,4 @@
-"""Where a task of the Decathlon lies: its unpacked folder, or its archive, which is unpacked beside itself once."""
+"""Where a task of the Decathlon is: its unpacked folder, or its archive, which is unpacked once into its own folder."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _END = 1024  # zeros, at the end of every tar archive
 
 
 def public_archive(task: str, folder: Path) -> Archive:
-    """The archive of MONAI's copy of the Decathlon, to be put into `folder`."""
+    """The archive of MONAI's copy of the Decathlon, to be stored in `folder`."""
     from monai.apps.datasets import DecathlonDataset  # takes seconds
 
     return Archive(DecathlonDataset.resource[task], DecathlonDataset.md5[task], folder / f"{task}.tar")
 
 
 def located(task: str, root: Path) -> Path | None:
-    """The folder of the task or its .tar: `root` itself or something in it; None if neither is there."""
+    """The folder of the task or its .tar: `root` itself or an entry of it; None if neither exists."""
     for folder in (root, root / task):
         if (folder / "imagesTr").is_dir():
             return folder
@@ -33,11 +33,13 @@ def located(task: str, root: Path) -> Path | None:
 
 
 def unpacked(archive: Path, task: str) -> Path:
-    """The folder that the archive holds, unpacked beside it. Safe when killed, and when two processes do it at once.
+    """The folder that the archive contains, unpacked beside it.
+
+    A process may be killed in between, and two processes may unpack at once.
 
     Raises:
-        DataError: the archive is damaged or holds something else.
-        StoreError: there is no room or no right to write.
+        DataError: the archive is damaged or contains something else.
+        StoreError: the folder cannot be written.
     """
     folder = archive.parent / task
     if folder.is_dir():
@@ -46,7 +48,7 @@ def unpacked(archive: Path, task: str) -> Path:
     try:
         _extract(archive, partial)
         if not (partial / task / "imagesTr").is_dir():
-            raise DataError(f"'{archive}' must hold {task}/imagesTr, it does not: fetch the archive of {task}")
+            raise DataError(f"'{archive}' must contain {task}/imagesTr, it does not: download the archive of {task}")
         try:
             (partial / task).rename(folder)
         except OSError:
@@ -54,8 +56,8 @@ def unpacked(archive: Path, task: str) -> Path:
                 raise
     except OSError as error:
         raise StoreError(
-            f"'{archive.parent}' must have room for the unpacked archive, the system says '{error.strerror}': unpack "
-            "it elsewhere and say where with --data-root"
+            f"'{archive.parent}' must be writable and have room for the unpacked archive, the system says "
+            f"'{error.strerror}': unpack it elsewhere and give that folder with --data-root"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -63,16 +65,16 @@ def unpacked(archive: Path, task: str) -> Path:
 
 
 def _extract(archive: Path, target: Path) -> None:
-    from monai.apps.utils import extractall  # refuses links and paths that lead out of the folder
+    from monai.apps.utils import extractall  # rejects links and paths that lead out of the folder
 
     logging.getLogger("monai.apps").setLevel(logging.WARNING)
     try:
         with archive.open("rb") as file:
             file.seek(-_END, os.SEEK_END)
-            if any(file.read()):  # tarfile takes one that was cut between two members for whole
+            if any(file.read()):  # tarfile accepts an archive that is cut between two members
                 raise tarfile.ReadError("it ends early")
         extractall(archive, target, has_base=False)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise DataError(
-            f"'{archive}' must be a whole .tar archive, it cannot be unpacked ({error}): fetch it again"
+            f"'{archive}' must be a whole .tar archive, it cannot be unpacked ({error}): download it again"
         ) from error

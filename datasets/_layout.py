@@ -1,4 +1,4 @@
-"""Which image belongs to which mask in a folder: by dataset.json, by nnU-Net's names, or by equal names."""
+"""The pairs of image and mask in a folder: by dataset.json, by the names of nnU-Net, or by equal names."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _OTHER_FORMATS = (".mha", ".mhd", ".nrrd", ".nhdr", ".dcm", ".img", ".hdr", ".mg
 
 @dataclass(frozen=True)
 class Layout:
-    """What was found.
+    """The files of a dataset.
 
     Attributes:
         volumes: files by case, sorted by name.
-        patients: whose volume it is, where a listing says so.
-        declared: labels that the masks may hold; empty if nothing is declared.
-        modalities: channels of an image, as declared.
-        unlabeled: images of an official test set without labels.
+        patients: by case, where a listing names them.
+        declared: labels that the masks may contain; empty if none are declared.
+        modalities: number of channels of an image, as declared.
+        unlabeled: number of images of an official test set without labels.
         options: options of the dataset that a listing sets.
-        listings: the files that decided, beside the images.
-        problems: what is wrong with the folder.
+        listings: the files, besides images and masks, that decide what is read.
+        problems: of the folder or the listing.
     """
 
     volumes: Mapping[str, Files]
@@ -41,11 +41,11 @@ class Layout:
     problems: tuple[Problem, ...] = ()
 
     def all_channels(self) -> tuple[int, ...] | None:
-        """What to read of an image: all that is declared, or None for images without channels."""
+        """The channels to read: all that are declared, or None for images without channels."""
         return tuple(range(self.modalities)) if self.modalities > 1 else None
 
     def checked(self) -> Layout:
-        """The layout itself. Raises DataError with the first serious problem."""
+        """The layout itself. Raises DataError for the first serious problem."""
         for problem in self.problems:
             if problem.serious:
                 raise DataError(problem.sentence)
@@ -66,7 +66,7 @@ def read_folder(root: Path) -> Layout:
         volumes = {stem(files.images[0]): files for files in _listed(root, content["training"], problems)}
         known = {path.name for files in volumes.values() for path in files.images}
         problems += [
-            Problem(str(path), f"'{path}' should be listed in dataset.json, it is not: it is left out", False)
+            Problem(str(path), f"'{path}' should be listed in dataset.json, it is not and is left out: add it", False)
             for path in images.values()
             if path.name not in known
         ]
@@ -76,6 +76,8 @@ def read_folder(root: Path) -> Layout:
         pairs = " or ".join(f"{image}/ with {mask}/" for image, mask in FOLDERS)
         sentence = f"'{root}' must hold images in imagesTr/ and masks in labelsTr/, found none: check the path"
         problems.insert(0, Problem(str(root), f"{sentence} ({pairs})"))
+    elif not volumes and not any(problem.serious for problem in problems):
+        problems.append(_bad_listing(listing))
     test = content.get("test", [])
     return Layout(
         volumes=dict(sorted(volumes.items())),
@@ -87,10 +89,10 @@ def read_folder(root: Path) -> Layout:
     )
 
 
-def missing(files: Files, wanted_by: str) -> list[Problem]:
-    """A problem for every file that a listing names and that does not exist."""
+def missing(files: Files, listing: str) -> list[Problem]:
+    """A problem for every listed file that does not exist; `listing` is the name of the list."""
     return [
-        Problem(str(path), f"'{path}' must exist, {wanted_by} lists it: add the file or remove the line")
+        Problem(str(path), f"'{path}' must exist, {listing} lists it: add the file or remove the line")
         for path in (*files.images, files.mask)
         if not path.is_file()
     ]
@@ -104,7 +106,7 @@ def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
         if path.name.endswith(SUFFIXES):
             if stem(path) in found:
                 sentence = (
-                    f"a volume must be there once, '{path}' is there as '{found[stem(path)].name}' too: remove one"
+                    f"a volume must be stored once, '{path}' is stored as '{found[stem(path)].name}' too: remove one"
                 )
                 problems.append(Problem(str(path), sentence))
             found[stem(path)] = path
@@ -116,7 +118,7 @@ def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
 def _by_name(
     images: Mapping[str, Path], masks: Mapping[str, Path], masks_name: str, problems: list[Problem]
 ) -> dict[str, Files]:
-    """Pair equal names; in nnU-Net's way, `case_0000` and `case_0001` are the channels of `case`."""
+    """Pair equal names; as in nnU-Net, `case_0000` and `case_0001` are the channels of `case`."""
     volumes: dict[str, Files] = {}
     for name, path in images.items():
         numbered = re.fullmatch(r"(.+)_\d{4}", name)
@@ -170,18 +172,18 @@ def _content(listing: Path, problems: list[Problem]) -> dict[str, object]:
 def _bad_listing(listing: Path) -> Problem:
     return Problem(
         str(listing),
-        f'\'{listing}\' must list its cases under "training", each with "image" and "label": mend or remove it',
+        f'\'{listing}\' must list cases under "training", each with "image" and "label": correct or remove it',
     )
 
 
 def _modalities(content: Mapping[str, object]) -> int:
-    """Channels that the Decathlon's dataset.json declares; nnU-Net's are files of their own."""
+    """Number of channels that the dataset.json of the Decathlon declares; in nnU-Net, each channel is a file."""
     names = content.get("modality")
     return max(1, len(names)) if isinstance(names, dict) else 1
 
 
 def _declared(content: Mapping[str, object]) -> frozenset[int]:
-    """Labels are keys in the Decathlon's dataset.json and values in nnU-Net's."""
+    """Labels are keys in the dataset.json of the Decathlon and values in that of nnU-Net."""
     labels = content.get("labels")
     if not isinstance(labels, dict):
         return frozenset()

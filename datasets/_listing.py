@@ -1,16 +1,18 @@
-"""A CSV or YAML file that names images, masks and whose they are, and may set options of the dataset.
+"""A CSV or YAML file that lists images, masks and patients, and may set options of the dataset.
 
-    image,mask,subject                    axis: coronal
+    image,mask,patient                    axis: coronal
     a/before.nii.gz,a/m1.nii.gz,a         labels: [1]
     a/after.nii.gz,a/m2.nii.gz,a          volumes:
-    b/scan.nii.gz,b/mask.nii.gz,b           - {image: a/before.nii.gz, mask: a/m1.nii.gz, subject: a}
+    b/scan.nii.gz,b/mask.nii.gz,b           - {image: a/before.nii.gz, mask: a/m1.nii.gz, patient: a}
 
 Paths are relative to the file. Several images of one volume are its channels: a list, or in CSV separated by `;`.
+`subject` is another name for `patient`.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,31 +23,36 @@ from albench.data import Problem
 from albench.datasets._layout import Layout, missing
 from albench.datasets._nifti import Files, stem
 from albench.errors import DataError
+from albench.yaml_loader import load_yaml
 
 SUFFIXES = (".csv", ".yaml", ".yml")
 OPTIONS = ("axis", "labels", "window", "size", "channels")
-_COLUMNS = ("image", "mask", "subject")
+_COLUMNS = ("image", "mask", "patient")
+_ALIAS = "subject"  # of patient
 
 
 def read_listing(path: Path) -> Layout:
     """Read a listing. Raises DataError if it does not have the form above."""
     rows, options = _csv(path) if path.suffix == ".csv" else _yaml(path)
+    rows = _with_patients(path, rows)
     unknown = sorted({str(key) for row in rows for key in row} - set(_COLUMNS)) + sorted(set(options) - set(OPTIONS))
     if unknown:
-        raise _refused(path, f"'{unknown[0]}' is not one of {', '.join((*_COLUMNS, *OPTIONS))}")
+        raise _rejected(path, f"'{unknown[0]}' is not one of {', '.join((*_COLUMNS, *OPTIONS))}")
+    if not rows:
+        raise _rejected(path, "it lists none")
     volumes: dict[str, Files] = {}
     patients: dict[str, str] = {}
     problems: list[Problem] = []
     names = _names(path, rows)
     for name, row in zip(names, rows, strict=True):
         images = row["image"] if isinstance(row["image"], list) else str(row["image"]).split(";")
-        place = path.parent
-        files = Files(tuple(place / str(image).strip() for image in images), place / str(row["mask"]).strip())
-        gone = missing(files, path.name)
-        problems += gone
-        if not gone:
+        folder = path.parent
+        files = Files(tuple(folder / str(image).strip() for image in images), folder / str(row["mask"]).strip())
+        absent = missing(files, path.name)
+        problems += absent
+        if not absent:
             volumes[name] = files
-            patients[name] = str(row.get("subject") or name)
+            patients[name] = _patient(row) or name
     return Layout(
         volumes=dict(sorted(volumes.items())),
         patients=patients,
@@ -55,46 +62,76 @@ def read_listing(path: Path) -> Layout:
     )
 
 
+def _with_patients(path: Path, rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Rows in which the alias of `patient` is replaced. Raises DataError if a file uses both names."""
+    keys = {key for row in rows for key in row}
+    if {"patient", _ALIAS} <= keys:
+        raise DataError(
+            f"'{path}' must name the patient once, it has both 'patient' and '{_ALIAS}', which mean the same: remove "
+            f"'{_ALIAS}'"
+        )
+    return [{"patient" if key == _ALIAS else key: value for key, value in row.items()} for row in rows]
+
+
+def _patient(row: Mapping[str, object]) -> str:
+    """The patient of a row; empty if the row does not name one."""
+    patient = row.get("patient")
+    return "" if patient is None else str(patient).strip()
+
+
 def _names(path: Path, rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """A volume is called by its subject, and by its mask's name too if the subject has several."""
+    """A case is named after its patient, and after its mask too if the patient has several."""
     for number, row in enumerate(rows, 1):
         if not row.get("image") or not row.get("mask"):
-            raise _refused(path, f"volume {number} has no image or no mask")
-    per_subject = Counter(str(row.get("subject") or "") for row in rows)
+            raise _rejected(path, f"volume {number} has no image or no mask")
+    per_patient = Counter(map(_patient, rows))
     names = []
     for row in rows:
-        subject, mask = str(row.get("subject") or ""), stem(Path(str(row["mask"])))
-        names.append(mask if not subject else subject if per_subject[subject] == 1 else f"{subject}-{mask}")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise _refused(path, f"two volumes would be called '{twice[0]}'")
+        patient, mask = _patient(row), stem(Path(str(row["mask"]).strip()))
+        names.append(mask if not patient else patient if per_patient[patient] == 1 else f"{patient}-{mask}")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise _rejected(path, f"two cases would be named '{repeated[0]}'")
     return names
 
 
 def _csv(path: Path) -> tuple[list[dict[str, object]], dict[str, object]]:
-    """Rows, and the options from columns that say the same in every row."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = list(csv.DictReader(file))
+    """Rows, and the options from columns that have the same value in every row."""
+    table = list(csv.DictReader(io.StringIO(_text(path), newline="")))
+    for number, row in enumerate(table, 1):
+        if None in row:
+            raise _rejected(path, f"row {number} has more cells than the header")
     options: dict[str, object] = {}
     for name in OPTIONS:
         values = {row[name] for row in table if row.get(name)}
         if len(values) > 1:
-            raise _refused(path, f"column '{name}' says {' and '.join(sorted(values)[:2])}, not the same in every row")
+            raise _rejected(path, f"column '{name}' has {' and '.join(sorted(values)[:2])}, not one value in all rows")
         if values:
-            options[name] = yaml.safe_load(values.pop())
+            options[name] = _value(path, values.pop())
     return [{key: value for key, value in row.items() if key not in OPTIONS} for row in table], options
 
 
 def _yaml(path: Path) -> tuple[list[dict[str, object]], dict[str, object]]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise _refused(path, f"it is no YAML ({error})") from error
+    content = _value(path, _text(path))
     rows = content.get("volumes") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _refused(path, "it has no list 'volumes'")
+    if not isinstance(content, dict) or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _rejected(path, "it has no list 'volumes'")
     return rows, {key: value for key, value in content.items() if key != "volumes"}
 
 
-def _refused(path: Path, why: str) -> DataError:
-    return DataError(f"'{path}' must list volumes, each with image, mask and, if you like, subject, {why}: mend it")
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _rejected(path, f"it is not text in UTF-8 ({error})") from error
+
+
+def _value(path: Path, text: str) -> object:
+    try:
+        return load_yaml(text)
+    except yaml.YAMLError as error:
+        raise _rejected(path, f"it has a value that is not YAML ({' '.join(str(error).split())})") from error
+
+
+def _rejected(path: Path, reason: str) -> DataError:
+    return DataError(f"'{path}' must list volumes, each with image, mask and optionally patient, {reason}: correct it")

@@ -1,6 +1,6 @@
-"""Reading one volume from NIfTI files: turned to one orientation, cut along an axis, its mask made binary.
+"""Reading one volume from NIfTI files: brought to one orientation, cut along an axis, its mask made binary.
 
-`examine` says everything that is wrong, `load` refuses with the first of it.
+`examine` returns all problems, `load` raises the first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
-from albench.data import Problem, Volume, check_volume
+from albench.data import CaseSummary, Problem, Volume, case_problems, set_problems
 from albench.errors import DataError
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -34,7 +34,7 @@ class Files:
     """The files of one volume.
 
     Attributes:
-        images: one file, or several that are the channels.
+        images: one file, or one for every channel.
         mask: on the grid of the images.
     """
 
@@ -49,9 +49,9 @@ class Reading:
     Attributes:
         axis: slices lie across x (sagittal), y (coronal) or z (axial).
         labels: values of the mask that are foreground; None takes every value above 0.
-        declared: values that the mask may hold, if `labels` is None; empty allows all.
-        channels: which volumes of a 4D image are read; None refuses a 4D image.
-        same_grid: whether mask and further channels must lie on the grid of the first image by their headers.
+        declared: values that the mask may contain, if `labels` is None; empty allows all.
+        channels: indices of the channels of a 4D image to read; None rejects a 4D image.
+        same_grid: whether the headers of the mask and of further channels must give the grid of the first image.
     """
 
     axis: Axis = "axial"
@@ -62,7 +62,7 @@ class Reading:
 
 
 def load(files: Files, reading: Reading) -> Volume:
-    """Read one volume. Raises DataError with the first problem."""
+    """Read one volume. Raises DataError for the first problem."""
     volume, problems = examine(files, reading)
     if problems:
         raise DataError(problems[0].sentence)
@@ -71,13 +71,13 @@ def load(files: Files, reading: Reading) -> Volume:
 
 
 def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem]]:
-    """Read one volume and note everything that is wrong with it; None if it cannot be put together."""
+    """Read one volume and collect its problems; the volume is None if a part of it cannot be read."""
     problems: list[Problem] = []
     images, channels, binary = [], [], None
     for path in files.images:
-        with _noting(problems, path):
+        with _collected(problems, path):
             images.append(_open(path, reading.channels))
-    with _noting(problems, files.mask):
+    with _collected(problems, files.mask):
         mask = _open(files.mask, None)
         binary = _read_mask(files.mask, mask, reading, problems)
         if len(images) == len(files.images):
@@ -85,7 +85,7 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     if len(images) < len(files.images):
         return None, problems
     for path, image in zip(files.images, images, strict=True):
-        with _noting(problems, path):
+        with _collected(problems, path):
             _check_grid(path, images[0], image, reading.same_grid, _CHANNEL)
             for channel in _read_image(path, image, reading.channels):
                 channels.append(oriented(channel, images[0].affine, reading.axis)[0])
@@ -95,35 +95,40 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing), problems
 
 
-def inspect(volumes: Mapping[str, Files], reading: Reading, window: tuple[float, float] | None) -> Iterator[Problem]:
-    """Everything that is wrong with any volume, and what only looks wrong. One volume is in memory at a time."""
+def inspect(
+    title: str,
+    volumes: Mapping[str, Files],
+    reading: Reading,
+    *,
+    size: tuple[int, int] | None,
+    window: tuple[float, float] | None,
+) -> Iterator[Problem]:
+    """Every problem of every volume and of all together. One volume is in memory at a time.
+
+    Args:
+        title: of the dataset.
+        size: as in `Dataset`, as is `window`.
+    """
     seen: dict[str, str] = {}
-    counts: dict[int, str] = {}
+    summaries = []
     for name, files in volumes.items():
         volume, problems = examine(files, reading)
         yield from problems
         if volume is None:
             continue
         image = str(files.images[0])
-        try:
-            check_volume(volume, name, window)
-        except DataError as error:
-            yield Problem(image, str(error))
+        yield from case_problems(volume, name, window, image)
         if not problems and not volume.mask.any():
-            yield Problem(str(files.mask), "a mask should have foreground, it has none: check its labels", False)
+            sentence = f"a mask should have foreground, '{files.mask}' has none: check its labels"
+            yield Problem(str(files.mask), sentence, False)
         content = hashlib.sha256(volume.image.tobytes()).hexdigest()
         if content in seen:
-            sentence = f"an image should be there once, it equals that of '{seen[content]}': remove one"
+            sentence = f"an image should occur once, '{image}' equals that of '{seen[content]}': remove one"
             yield Problem(image, sentence, False)
         seen.setdefault(content, name)
-        counts.setdefault(len(volume.image), name)
-        if len(counts) > 1 and counts.get(len(volume.image)) == name:
-            number, other = next(iter(counts.items()))
-            yield Problem(
-                image,
-                f"all cases must have the same number of channels, '{other}' has {number} and '{name}' "
-                f"{len(volume.image)}: choose channels that all of them have",
-            )
+        summaries.append(CaseSummary.of(volume, name, image, size))
+    if summaries:
+        yield from set_problems(title, summaries)
 
 
 def shape_of(path: Path, reading: Reading) -> tuple[int, int, int]:
@@ -137,7 +142,8 @@ def shape_of(path: Path, reading: Reading) -> tuple[int, int, int]:
 def oriented(
     values: NDArray[Scalar], affine: NDArray[np.float64], axis: Axis, *, copy: bool = True
 ) -> tuple[NDArray[Scalar], tuple[float, float, float]]:
-    """(d, h, w) values and their spacing, rows from front to back and columns from right to left of the body.
+    """(d, h, w) values and their spacing in millimeters; an axial slice has rows from front to back and columns from
+    right to left of the body.
 
     Args:
         values: (i, j, k) as in the file.
@@ -150,7 +156,7 @@ def oriented(
     order = [_DIMENSION[axis], *(i for i in (2, 1, 0) if i != _DIMENSION[axis])]
     turned = turned.transpose(order)
     if axis != "axial":
-        turned = turned[:, ::-1]  # rows from the top of the body down
+        turned = turned[:, ::-1]  # rows from the top of the body to the bottom
     dz, dy, dx = (float(sizes[i]) for i in order)
     return np.ascontiguousarray(turned) if copy else turned, (dz, dy, dx)
 
@@ -164,8 +170,8 @@ def stem(path: Path) -> str:
 
 
 def not_nifti(path: Path) -> str:
-    """What is wrong with a file of another format."""
-    return f"'{path}' must be a NIfTI file (.nii or .nii.gz), it is another format: convert it, with SimpleITK for one"
+    """The sentence about a file of another format."""
+    return f"'{path}' must be a NIfTI file (.nii or .nii.gz), it is another format: convert it, for example to .nii.gz"
 
 
 def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
@@ -173,14 +179,14 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
         raise DataError(not_nifti(path))
     try:
         image = nib.load(path)
-    except Exception as error:  # nibabel and the decompressor raise many kinds for a file that is no image
+    except Exception as error:  # nibabel and the decompressor raise many kinds for a file that is not an image
         raise DataError(f"'{path}' must be a readable NIfTI file, it is not ({error}): replace or remove it") from error
     shape = getattr(image, "shape", ())
     single = len(shape) == _ONE_IMAGE or (len(shape) > _ONE_IMAGE and set(shape[_ONE_IMAGE:]) == {1})
     if not isinstance(image, SpatialImage) or not (single or (len(shape) == _ONE_IMAGE + 1 and channels)):
-        remedy = "remove it or save one volume a file"
+        remedy = "remove it or save one volume per file"
         if len(shape) == _ONE_IMAGE + 1:
-            remedy += ", or for an image with channels say which with data.channels"
+            remedy += ", or choose the channels of an image with data.channels"
         raise DataError(f"'{path}' must be a 3D volume, it has shape {shape}: {remedy}")
     count = 1 if single else shape[_ONE_IMAGE]
     if channels and not 0 <= min(channels) <= max(channels) < count:
@@ -189,12 +195,14 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
             f"{count - 1}"
         )
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
-        raise DataError(f"'{path}' must have a header with a voxel size and directions, it has none: repair its affine")
+        raise DataError(
+            f"'{path}' must have a voxel size and directions in its header, its affine is not invertible: repair it"
+        )
     return image
 
 
-_MASK = ("a mask", "image", "resample the mask on the image's grid")
-_CHANNEL = ("a channel", "first channel", "resample it on the first channel's grid")
+_MASK = ("a mask", "image", "resample the mask to the image's grid")
+_CHANNEL = ("a channel", "first channel", "resample it to the first channel's grid")
 
 
 def _check_grid(
@@ -212,7 +220,7 @@ def _check_grid(
     if same_grid and distance > 0.5 * nib.affines.voxel_sizes(image.affine).min():
         raise DataError(
             f"{what} must lie on the grid of its {of}, the corners of '{path}' are up to {distance:.3g} mm off: "
-            "resample it, or use data.mask_grid=image if only its header is wrong"
+            "resample it, or set data.mask_grid=image if only its header is wrong"
         )
 
 
@@ -225,7 +233,7 @@ def _read_image(path: Path, image: SpatialImage, channels: tuple[int, ...] | Non
 
 
 def _read_mask(path: Path, mask: SpatialImage, reading: Reading, problems: list[Problem]) -> NDArray[np.uint8]:
-    """(i, j, k) mask of 0 and 1. Wrong labels are noted, and the others are still read."""
+    """(i, j, k) mask of 0 and 1. Wrong labels are added to `problems`, and the others are still read."""
     proxy = mask.dataobj
     scaled = getattr(proxy, "slope", 1) != 1 or getattr(proxy, "inter", 0) != 0
     with _complete(path):
@@ -234,27 +242,27 @@ def _read_mask(path: Path, mask: SpatialImage, reading: Reading, problems: list[
     if values.dtype.kind == "f":
         whole = np.rint(values)
         if not np.isfinite(values).all() or np.abs(values - whole).max() > 1e-3:
-            raise DataError(f"a mask must hold whole numbers, '{path}' does not: save labels, not probabilities")
+            raise DataError(f"a mask must contain whole numbers, '{path}' does not: save labels, not probabilities")
         values = whole
     if values.min() >= 0 and values.max() < 256:
         values = values.astype(np.uint8)
     found = {int(value) for value in np.unique(values)}
     if min(found) < 0:
-        sentence = f"a mask must hold labels of at least 0, '{path}' holds {min(found)}: save it without"
+        sentence = f"a mask must contain labels of at least 0, '{path}' contains {min(found)}: correct its labels"
         problems.append(Problem(str(path), sentence))
     undeclared = {value for value in found if value > 0} - reading.declared
     if reading.declared and undeclared and reading.labels is None:
         sentence = (
-            f"a mask must hold labels that dataset.json declares, '{path}' holds {min(undeclared)} too: "
-            "say which labels are foreground with data.labels"
+            f"a mask must contain labels that dataset.json declares, '{path}' contains {min(undeclared)} too: "
+            "choose the labels that are foreground with data.labels"
         )
         problems.append(Problem(str(path), sentence))
     return (values > 0 if reading.labels is None else np.isin(values, reading.labels)).astype(np.uint8)
 
 
 @contextmanager
-def _noting(problems: list[Problem], path: Path) -> Iterator[None]:
-    """Note what a block refuses, and go on after it."""
+def _collected(problems: list[Problem], path: Path) -> Iterator[None]:
+    """Turn a DataError of the block into a problem."""
     try:
         yield
     except DataError as error:
@@ -263,7 +271,7 @@ def _noting(problems: list[Problem], path: Path) -> Iterator[None]:
 
 @contextmanager
 def _complete(path: Path) -> Iterator[None]:
-    """Turn whatever a truncated file raises into one sentence; it shows only when the voxels are read."""
+    """Turn any exception about a truncated file into one sentence; it is raised only when the voxels are read."""
     try:
         yield
     except Exception as error:

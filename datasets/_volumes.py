@@ -1,4 +1,4 @@
-"""What all datasets of NIfTI files share: from a layout of files and a way of reading to cases and volumes."""
+"""The base class of datasets of NIfTI files: cases and volumes from a layout of files and a way of reading."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ FOR_SMALL_SLICES: dict[str, object] = {
 class NiftiVolumes(Dataset):
     """Volumes in NIfTI files.
 
-    Volumes are turned to the nearest orientation with x to the left, y to the back and z up, then cut along `axis`.
+    Volumes are brought to the nearest orientation with x to the left, y to the back and z up, then cut along `axis`.
 
     Attributes:
-        axis: how slices lie: across x (sagittal), y (coronal) or z (axial).
-        mask_grid: `own` asks for masks on the grid of their images; `image` trusts the array and ignores the mask's
-            header.
+        axis: slices lie across x (sagittal), y (coronal) or z (axial).
+        mask_grid: `own` requires masks on the grid of their images; `image` trusts the array and ignores the header of
+            the mask.
     """
 
     locations: ClassVar[tuple[str, ...]] = ("root",)
@@ -45,18 +45,18 @@ class NiftiVolumes(Dataset):
 
     @abstractmethod
     def _find(self) -> Layout:
-        """Which files there are."""
+        """The files of the dataset."""
 
     @abstractmethod
     def _reading(self) -> Reading:
-        """How they become volumes."""
+        """How files become volumes."""
 
     def cases(self) -> Sequence[str]:
         """Names of the volumes, sorted."""
         return sorted(self._layout.checked().volumes)
 
     def patient(self, case: str) -> str:
-        """Whose volume it is, where the names or a list say so."""
+        """The patient of a case, where names or a list tell it."""
         return self._layout.patients.get(case, case)
 
     def inputs(self) -> Sequence[Path]:
@@ -70,15 +70,16 @@ class NiftiVolumes(Dataset):
         return load(self._layout.checked().volumes[case], self._reading())
 
     def notes(self) -> Sequence[str]:
-        """What is left out: images of a test set without labels, and files that no list names."""
+        """What is left out: images of a test set without labels, and files that are not listed."""
         unlabeled, ignored = self._layout.unlabeled, len(self._layout.problems)
         notes = [f"{unlabeled} images of the official test set have no labels and are left out"] if unlabeled else []
         return [*notes, f"{ignored} files are left out: albench data check names them"] if ignored else notes
 
     def problems(self) -> Iterator[Problem]:
-        """Everything that is wrong with the folder and its files."""
+        """Every problem of the folder and its files."""
         yield from self._layout.problems
-        yield from inspect(self._layout.volumes, self._reading(), self.window)
+        volumes, reading = self._layout.volumes, self._reading()
+        yield from inspect(self.title, volumes, reading, size=self.size, window=self.window)
 
     @cached_property
     def _layout(self) -> Layout:

@@ -1,21 +1,21 @@
-"""Gliomas in MRI: the training data of BraTS [1] 2019, 2020, 2021 or 2023, which need a registration.
+"""Gliomas in MRI: the training data of BraTS [1] 2019, 2020, 2021 or 2023, which require a registration.
 
-One folder per case, anywhere under `data.root`:
+There is one folder per case, at any depth in `data.root`:
 
     HGG/BraTS19_X_1/BraTS19_X_1_flair.nii.gz, _t1, _t1ce, _t2, _seg             2019, with LGG/ beside HGG/
     BraTS20_Training_001/BraTS20_Training_001_flair.nii.gz, ...                 2020, grades in name_mapping.csv
     BraTS2021_00000/BraTS2021_00000_flair.nii.gz, ...                           2021
     BraTS-GLI-00000-000/BraTS-GLI-00000-000-t2f.nii.gz, -t1n, -t1c, -t2w, -seg  2023
 
-Defaults are the STAR paper's [2]: FLAIR, 240 x 240 pixels, 50, 14 and 12 patients, every 10th slice first, then 100 per
-round, batches of 32. Its cases are the 76 low-grade gliomas of 2019, `data.grade=LGG`; without it, 76 of all patients
-are dealt out. `protocol.split=[0.7,0.15,0.15]` uses all.
+Defaults are those of the STAR paper [2]: FLAIR, 240 x 240 pixels, 50, 14 and 12 patients, every 10th slice labeled
+initially, then 100 per round, batches of 32. Its cases are the 76 low-grade gliomas of 2019, `data.grade=LGG`; without
+this option, 76 of all patients are drawn. `protocol.split=[0.7,0.15,0.15]` uses all patients.
 
-Differences from the paper: its text says that the target is the tumor core, but its code makes foreground of every
-label, which is the whole tumor; here `whole-tumor` is the default and `tumor-core` an option. Its code normalizes by
+Differences from the paper: its text names the tumor core as target, but the authors' code makes every label foreground,
+which is the whole tumor; here `whole-tumor` is the default and `tumor-core` an option. The authors' code normalizes by
 mean and standard deviation over all voxels of all training volumes, background included; here each volume is clipped to
-its 0.5th and 99.5th percentiles and gets mean 0 and standard deviation 1, background included, because MRI has no unit
-that volumes share and the prepared data should not depend on the split.
+its 0.5th and 99.5th percentiles and gets mean 0 and standard deviation 1, background included, because MRI has no
+common unit of intensity and the prepared data should not depend on the split.
 
 [1] Baid et al. The RSNA-ASNR-MICCAI BraTS 2021 benchmark on brain tumor segmentation. arXiv:2107.02314, 2021.
 [2] Ma et al. STAR. MICCAI 2025.
@@ -55,10 +55,10 @@ class Brats(NiftiVolumes):
     """Gliomas in MRI: BraTS 2019, 2020, 2021 or 2023, with the protocol of the STAR paper.
 
     Attributes:
-        root: a folder with the folders of the cases, at any depth; None looks for BraTS where downloads are put.
+        root: a folder with the folders of the cases, at any depth; None takes the folder BraTS of the downloads.
         sequences: the MRI sequences that are the channels.
-        target: what is foreground.
-        grade: which gliomas. Only 2019 and 2020 tell.
+        target: the region that is foreground.
+        grade: the grade of the gliomas, known for 2019 and 2020 only.
     """
 
     root: str | None = None
@@ -68,7 +68,7 @@ class Brats(NiftiVolumes):
     size: tuple[int, int] | None = (240, 240)
 
     def defaults(self) -> Mapping[str, object]:
-        """The STAR paper's protocol."""
+        """The protocol of the STAR paper."""
         return {
             "protocol.interval": 10,
             "protocol.budget": 100,
@@ -78,7 +78,7 @@ class Brats(NiftiVolumes):
         }
 
     def archive(self) -> Archive | None:
-        """None if the data are there; nobody may pass them on."""
+        """None if the data are present. Raises DataError otherwise, because their license forbids redistribution."""
         if self._root.is_dir():
             return None
         raise DataError(_registration(self._root))
@@ -96,8 +96,8 @@ class Brats(NiftiVolumes):
             folders = {name: folder for name, folder in folders.items() if grades.get(name) == self.grade}
             if not folders:
                 raise DataError(
-                    f"data.grade must be told by folders LGG and HGG or by name_mapping.csv, '{self._root}' has no "
-                    f"{self.grade} case: leave data.grade out to use all of them"
+                    f"data.grade must be known from folders LGG and HGG or from name_mapping.csv, '{self._root}' has "
+                    f"no {self.grade} case: leave data.grade out to use all cases"
                 )
         volumes: dict[str, Files] = {}
         problems: list[Problem] = []
@@ -116,15 +116,16 @@ class Brats(NiftiVolumes):
 
 def _registration(root: Path) -> str:
     return (
-        f"BraTS must be asked for by yourself, '{root}' does not hold it: register at https://www.synapse.org/brats "
-        "and say with --data-root where the training data are, one folder per case with files such as "
+        f"BraTS must be requested from its organizers, '{root}' does not contain it: register at "
+        "https://www.synapse.org/brats and give the folder of the training data with --data-root, one folder per case "
+        "with files such as "
         "BraTS19_X_1_flair.nii.gz and BraTS19_X_1_seg.nii.gz, or BraTS-GLI-00000-000-t2f.nii.gz and "
         "BraTS-GLI-00000-000-seg.nii.gz"
     )
 
 
 def _case_folders(root: Path) -> dict[str, Path]:
-    """Every folder called BraTS... with NIfTI files named after it, by name."""
+    """Folders whose name begins with BraTS and that contain NIfTI files named after them, by name."""
     names = sorted(path for path in root.rglob("BraTS*") if path.is_dir() and not path.name.startswith("."))
     return {path.name: path for path in names if any(path.glob(f"{path.name}[_-]*.nii*"))}
 
@@ -136,17 +137,17 @@ def _file(folder: Path, name: str, endings: tuple[str, ...]) -> Path:
             if path.is_file():
                 return path
     wanted = " or ".join(f"{name}{ending}.nii.gz" for ending in endings)
-    raise DataError(f"'{folder}' must hold {wanted}, it does not: fetch the case again or remove its folder")
+    raise DataError(f"'{folder}' must contain {wanted}, it does not: download the case again or remove its folder")
 
 
 def _mask(folder: Path, name: str) -> Path:
-    """The file _seg; one case of 2020 has the mask of another name, which holds `Segm`."""
+    """The file _seg; one case of 2020 has its mask under another name, which contains `Segm`."""
     others = sorted(path for path in folder.glob("*Segm*") if path.name.endswith(SUFFIXES))
     return others[0] if len(others) == 1 else _file(folder, name, _MASK)
 
 
 def _grades(root: Path, folders: Mapping[str, Path]) -> dict[str, str]:
-    """LGG or HGG, from the folder above a case or from name_mapping.csv."""
+    """LGG or HGG by case, from the folder above it or from name_mapping.csv."""
     grades = {name: folder.parent.name for name, folder in folders.items() if folder.parent.name in ("LGG", "HGG")}
     for table in sorted(root.rglob("name_mapping.csv")):
         with table.open(newline="") as file:
@@ -156,6 +157,6 @@ def _grades(root: Path, folders: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _patient(name: str) -> str:
-    """Names of 2019 and 2023 end in the number of the visit."""
+    """The patient of a case: names of 2019 and 2023 end in the number of the visit."""
     visit = re.fullmatch(r"(BraTS19_.+)_\d+|(BraTS-[A-Za-z]+-\d+)-\d+", name)
     return (visit[1] or visit[2]) if visit else name

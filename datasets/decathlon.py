@@ -1,18 +1,18 @@
-"""The ten tasks of the Medical Segmentation Decathlon [1], by the names of their organs.
+"""The ten tasks of the Medical Segmentation Decathlon [1], named after their organs.
 
 `albench data prepare NAME --download` fetches MONAI's copy. The official test images have no labels and are left out;
-the labeled ones are split into training, validation and test. Where a task has several labels, `data.labels` chooses
+the labeled ones are split into training, validation and test set. If a task has several labels, `data.labels` selects
 the target.
 
-Spleen follows the STAR paper [2]: every 10th slice first, then 50 per round, batches of 16, ResNet-50, 512 x 512
-pixels, 28, 6 and 7 volumes. Protocols of the other tasks are albench's choice: about 2 % of the training slices per
-round.
+Spleen follows the STAR paper [2]: every 10th slice labeled initially, then 50 per round, batches of 16, ResNet-50,
+512 x 512 pixels, 28, 6 and 7 volumes. The protocols of the other tasks are chosen by albench: about 2 % of the training
+slices per round.
 
-Differences from the paper: it does not say which window it clips to; [-57, 164] HU is that of MONAI's spleen tutorial.
-It does not say over what it normalizes; here each volume gets mean 0 and standard deviation 1 after clipping, so that
-the prepared data do not depend on the split. [-175, 250] HU for the other organs of the abdomen is that of MONAI's
-tutorials on them; [-1000, 400] HU for the lung is albench's choice. Numbers of volumes are those of the archives, which
-for the hippocampus differ from the challenge's page (263).
+Differences from the paper: it does not state the window of intensities; [-57, 164] HU is that of MONAI's spleen
+tutorial. It does not state over what it normalizes; here each volume gets mean 0 and standard deviation 1 after
+clipping, so that the prepared data do not depend on the split. [-175, 250] HU for the other organs of the abdomen is
+that of MONAI's tutorials on them; [-1000, 400] HU for the lung is chosen by albench. Numbers of volumes are those of
+the archives, which differ from the page of the challenge for the hippocampus (263).
 
 [1] Antonelli et al. The Medical Segmentation Decathlon. Nature Communications 13:4128, 2022.
 [2] Ma et al. STAR. MICCAI 2025.
@@ -37,11 +37,11 @@ _ABDOMEN = (-175.0, 250.0)  # HU
 
 @dataclass(frozen=True)
 class Task:
-    """What is special about a task, beside its options.
+    """The properties of a task that are not options.
 
     Attributes:
         folder: its name in the Decathlon.
-        settings: what suits it, as `Dataset.defaults`.
+        settings: that suit it, as in `Dataset.defaults`.
     """
 
     folder: str
@@ -53,10 +53,10 @@ class Decathlon(NiftiVolumes):
     """One task of the Medical Segmentation Decathlon.
 
     Attributes:
-        root: the unpacked folder, the .tar, or the folder that holds one of them; None looks where downloads are put.
-        labels: values of the mask that are foreground. Several labels are one target; a run for each label in turn
-            treats them one against the rest.
-        channels: which channels of the image are read, from 0; None reads all.
+        root: the unpacked folder, the .tar, or the folder that contains one of them; None takes that of the downloads.
+        labels: values of the mask that are foreground. Several labels are one target; for one label against the rest,
+            run every label separately.
+        channels: indices of the channels of the image to read, from 0; None reads all.
     """
 
     task: ClassVar[Task]
@@ -70,7 +70,7 @@ class Decathlon(NiftiVolumes):
         return self.task.settings
 
     def archive(self) -> Archive | None:
-        """MONAI's copy of the task; None if the task is there already."""
+        """MONAI's copy of the task; None if the task is already present."""
         if located(self.task.folder, self._root):
             return None
         return public_archive(self.task.folder, self._root)
@@ -83,9 +83,9 @@ class Decathlon(NiftiVolumes):
         task, place = self.task.folder, located(self.task.folder, self._root)
         if place is None:
             raise DataError(
-                f"'{self._root}' must hold the folder {task} or its archive {task}.tar of http://medicaldecathlon.com, "
-                f"it has neither: run `albench data prepare {self.name} --download`, put one there, or say where it is "
-                "with --data-root"
+                f"'{self._root}' must contain the folder {task} or its archive {task}.tar of "
+                f"http://medicaldecathlon.com, it has neither: run `albench data prepare {self.name} --download`, or "
+                "give its place with --data-root"
             )
         return read_folder(place if place.is_dir() else unpacked(place, task))
 

@@ -1,8 +1,8 @@
 """Your own NIfTI volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, or a list of files.
 
 `imagesTr/` with `labelsTr/`, or `images/` with `masks/`, are paired by `dataset.json` or, without it, by file name. A
-CSV or YAML file may list image, mask and case instead, and set axis, labels, window, size and channels; volumes of
-one case then stay in one part of the split.
+CSV or YAML file may list image, mask and patient instead, and set axis, labels, window, size and channels, unless they
+are given with `--set`; all cases of a patient are in one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.
@@ -10,11 +10,12 @@ algorithms. arXiv:1902.09063, 2019.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar, get_type_hints
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -22,11 +23,11 @@ from pydantic import TypeAdapter, ValidationError
 from albench.data import register
 from albench.datasets._layout import Layout, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
-from albench.datasets._nifti import Axis, Reading, shape_of
+from albench.datasets._nifti import Reading, shape_of
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
 
-_SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse to segment or to attend over
+_SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation and attention
 
 
 @register("folder")
@@ -37,20 +38,31 @@ class Folder(NiftiVolumes):
     Attributes:
         root: the folder, or the CSV or YAML file.
         labels: values of the mask that are foreground; None takes every value above 0. Several labels are one target;
-            a run for each label in turn treats them one against the rest.
-        channels: which volumes of a 4D image are channels, from 0; None takes all that dataset.json declares.
+            for one label against the rest, run every label separately.
+        channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
+            declares.
     """
+
+    _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
 
     root: str
     labels: tuple[int, ...] | None = None
     channels: tuple[int, ...] | None = None
 
+    def __new__(cls, **given: object) -> Folder:
+        """Note which options are given, because a given option may be equal to its default."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "_given", frozenset(given))
+        return made
+
     def __post_init__(self) -> None:
-        """Take the options that a list sets, where the user has not set them."""
-        for name, value in self._layout.options.items() if self._is_list else ():
-            (field,) = (field for field in dataclasses.fields(self) if field.name == name)
-            if getattr(self, name) == field.default:
-                object.__setattr__(self, name, _fitting(value, name, self.root))
+        """Take the options that a list sets, except those that are given."""
+        if self._is_list:
+            hints = get_type_hints(type(self))
+            for name, value in self._layout.options.items():
+                fitting = _fitting(hints[name], value, name, self.root)
+                if name not in self._given:
+                    object.__setattr__(self, name, fitting)
 
     @property
     def title(self) -> str:
@@ -61,7 +73,7 @@ class Folder(NiftiVolumes):
     def defaults(self) -> Mapping[str, object]:
         """A budget and, for small slices, a small network with a fine grid.
 
-        The budget is 2 % of the slices that the default split trains on, at least 10.
+        The budget is 2 % of the slices in the training set of the default split, at least 10.
         """
         volumes = self._layout.checked().volumes.values()
         depths, *sides = np.array([shape_of(files.images[0], self._reading()) for files in volumes]).T
@@ -87,18 +99,12 @@ class Folder(NiftiVolumes):
         )
 
 
-_FIT: Mapping[str, Callable[[object], object]] = {
-    "axis": TypeAdapter(Axis).validate_python,
-    "labels": TypeAdapter(tuple[int, ...]).validate_python,
-    "channels": TypeAdapter(tuple[int, ...]).validate_python,
-    "window": TypeAdapter(tuple[float, float]).validate_python,
-    "size": TypeAdapter(tuple[int, int]).validate_python,
-}
-
-
-def _fitting(value: object, name: str, root: str) -> object:
+def _fitting(hint: type[object], value: object, name: str, root: str) -> object:
+    """The value of a list in the type of the option. Raises DataError."""
     try:
-        return _FIT[name](value)
+        return TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
         rule = error.errors()[0]["msg"].lower()
-        raise DataError(f"'{root}' must set {name} as data.{name} is set, got {value!r} ({rule}): mend it") from error
+        raise DataError(
+            f"'{root}' must set {name} to a value of data.{name}, got {value!r} ({rule}): correct it"
+        ) from error

@@ -1,8 +1,9 @@
-"""A generated set: volumes with one smooth organ among look-alikes, made from a seed in seconds, no download.
+"""A generated dataset: volumes with one smooth organ among look-alikes, made from a seed in seconds, no download.
 
-The organ's cross-section turns, bends and changes shape from slice to slice; its size and contrast differ between
-cases. Look-alikes have the same brightness but no dark core. A bias field, texture, blur and noise cover all, and
-some slices at both ends hold nothing. It is made to be learned slowly, so that labels keep paying off.
+The cross-section of the organ turns, bends and changes shape from slice to slice; its size and contrast differ between
+cases. Look-alikes have the same brightness but no dark core. A bias field, texture, blur and noise affect the whole
+volume, and some slices at both ends are empty. The task is hard enough that additional labels improve the Dice over
+many rounds.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class Phantom(Dataset):
 
     Attributes:
         count: number of cases.
-        depth: slices of a case, give or take a quarter.
+        depth: mean number of slices of a case, which varies by up to a quarter.
         side: height and width in pixels.
-        seed: seed of the volumes; not the seed of a run.
+        seed: of the volumes, independent of the seed of a run.
         noise: standard deviation of the noise, in units of the organ's mean contrast.
-        lookalikes: largest number of look-alikes in a case; the smallest is half of it.
+        lookalikes: largest number of look-alikes in a case; the smallest number is half of it.
     """
 
     count: PositiveInt = 24
@@ -81,7 +82,7 @@ class Phantom(Dataset):
 
 
 def _organ(x: Field, y: Field, z: Field, rng: np.random.Generator) -> tuple[Field, Field]:
-    """Two functions that are positive inside the organ and inside its core."""
+    """Two functions that are positive inside the organ and inside its core, each (d, h, w)."""
     start, end = rng.uniform(-0.85, -0.55), rng.uniform(0.55, 0.85)
     t = (2 * z - start - end) / (end - start)  # -1 to 1 along the organ
     profile = np.sqrt(np.clip(1 - t**2, 0, None)) * (1 + 0.25 * np.sin(3 * t + rng.uniform(0, 2 * np.pi)))
@@ -96,7 +97,7 @@ def _organ(x: Field, y: Field, z: Field, rng: np.random.Generator) -> tuple[Fiel
 
 
 def _lookalike(x: Field, y: Field, z: Field, organ: Field, rng: np.random.Generator) -> Field:
-    """An ellipsoid as bright as the organ, without a core, that keeps clear of it."""
+    """An ellipsoid as bright as the organ, without a core and without contact to it."""
     center, angle = rng.uniform(-0.6, 0.6, 3), rng.uniform(0, np.pi)
     dx, dy = x - center[0], y - center[1]
     u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)

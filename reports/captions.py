@@ -1,4 +1,4 @@
-"""What a caption must say: on what the numbers rest, and which runs they do without."""
+"""Sentences of captions: what was measured on which runs, where they come from, and which runs are left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 
 from albench.reports.collection import Collection
-from albench.reports.costs import initial_slices
 from albench.reports.group import Group
 from albench.reports.results import Results
 from albench.reports.runs import Problem, Run
@@ -14,55 +13,65 @@ from albench.reports.runs import Problem, Run
 
 def measured(results: Results, group: Group) -> list[str]:
     """Metric, cases, seeds and reference."""
-    metric, run = results.metric, group.some_run
-    cases = len(run.split["test" if metric.part == "test" else "val"])
+    metric, split = results.metric, group.some_run.reader.split
+    cases = len(split.test if metric.part == "test" else split.val)
     seeds = {label: sorted(own.seed for own in runs) for label, runs in group.methods.items()}
     sentences = [f"{_capital(metric.axis)} on {_count(cases, f'{metric.part} case')}, {_over(seeds)}."]
-    if group.incomplete:
-        sentences.append(f"Not ranked, for want of seeds that most have: {', '.join(group.incomplete)}.")
+    sentences += not_ranked(group)
     if not metric.higher:
         sentences.append("Lower is better.")
     return [*sentences, _reference(results, group)]
 
 
+def not_ranked(group: Group) -> list[str]:
+    """The incomplete methods, if the group has any."""
+    if not group.incomplete:
+        return []
+    return [f"Not ranked, because seeds that most methods have are missing: {', '.join(group.incomplete)}."]
+
+
 def provenance(results: Results, group: Group) -> list[str]:
-    """Where the numbers come from, and what was mixed."""
+    """Suite or folder, versions and hardware, and warnings."""
     collection = results.collection
-    planned = f"Suite {collection.name} ({collection.digest})" if collection.digest else f"Runs in {collection.name}"
+    source = f"Suite {collection.name} ({collection.digest})" if collection.digest else f"Runs in {collection.name}"
     versions = ", ".join(versions_of(group.runs))
-    return [f"{planned}; {versions}; computed on {', '.join(devices_of(group.runs))}.", *warnings(group)]
+    return [f"{source}; {versions}; computed on {', '.join(devices_of(group.runs))}.", *warnings(group)]
 
 
 def warnings(group: Group) -> list[str]:
-    """What was not held equal although it could have been."""
+    """Differences between runs that may affect their results although their protocols are equal."""
     devices, versions = devices_of(group.runs), versions_of(group.runs)
     found = []
     if len(devices) > 1:
         found.append(f"Caution: the runs were computed on different hardware ({', '.join(devices)}).")
     if len(versions) > 2:
         found.append(f"Caution: the runs were computed with different versions ({', '.join(versions)}).")
-    initial = {label: {tuple(initial_slices(run)) for run in runs} for label, runs in group.methods.items()}
-    if len(set.union(*initial.values())) > 1:
+    if len({run.reader.split.initial for runs in group.methods.values() for run in runs}) > 1:
         found.append("Caution: not all methods began with the same labels.")
     return found
 
 
 def left_out(collection: Collection, group: str | None = None) -> list[str]:
-    """One sentence per kind of problem, which names every run; of all groups if none is given."""
+    """One sentence per kind of problem, which names every run.
+
+    Args:
+        collection: of runs.
+        group: whose runs are named; None for all.
+    """
     problems = [problem for problem in collection.problems if group is None or problem.group == group]
     states = dict.fromkeys(problem.state for problem in problems)
     return [f"{_capital(state)}: {_named(p for p in problems if p.state == state)}." for state in states]
 
 
 def devices_of(runs: Iterable[Run]) -> list[str]:
-    """Names of the hardware, of every round."""
-    return sorted({str(record["cost"]["device"]) for run in runs for record in run.records if "cost" in record})
+    """Names of the hardware of every round."""
+    return sorted({record.cost.device for run in runs for record in run.reader.records})
 
 
 def versions_of(runs: Iterable[Run]) -> list[str]:
-    """Versions of albench and torch, of every round."""
-    costs = [record["cost"] for run in runs for record in run.records if "cost" in record]
-    return sorted({f"{name} {cost[name]}" for cost in costs for name in ("albench", "torch")})
+    """Versions of albench and torch of every round."""
+    costs = [record.cost for run in runs for record in run.reader.records]
+    return sorted({text for cost in costs for text in (f"albench {cost.albench}", f"torch {cost.torch}")})
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:
@@ -71,7 +80,7 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
 
 
 def _over(seeds: dict[str, list[int]]) -> str:
-    """What was averaged, and whether there is a deviation."""
+    """The seeds, and whether a deviation can be given."""
     first = next(iter(seeds.values()))
     counts = [len(own) for own in seeds.values()]
     if all(own == first for own in seeds.values()):
@@ -88,13 +97,13 @@ def _over(seeds: dict[str, list[int]]) -> str:
 def _reference(results: Results, group: Group) -> str:
     value, sd = group.supervised
     if not group.reference:
-        return "There is no run of the supervised reference, so S% is not known."
+        return "The supervised reference is missing, so S% is unknown."
     if math.isnan(value):
-        return "The supervised reference has no value of this metric, so S% is not known."
+        return "The supervised reference has no value of this metric, so S% is unknown."
     spread = f" ± {results.metric.text(sd)}" if len(group.reference) > 1 else ""
-    whose = f", from {group.borrowed}" if group.borrowed else ""
+    source = f", from {group.borrowed}" if group.borrowed else ""
     seeds = seeds_in_words(sorted(run.seed for run in group.reference))
-    return f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {seeds}{whose}."
+    return f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {seeds}{source}."
 
 
 def _named(problems: Iterable[Problem]) -> str:

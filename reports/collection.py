@@ -1,4 +1,4 @@
-"""All runs of a folder: those that a suite planned, or whatever it holds."""
+"""All runs of a folder: those that its suite lists, or all that lie in it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from albench.reports.protocol import differing_options, protocol_digest
 from albench.reports.runs import Problem, Run, read_run
+from albench.runs import find_runs
 from albench.runs.manifest import read_manifest
-from albench.runs.store import find_runs
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Collection:
 
     Attributes:
         name: of the suite, or of the folder.
-        digest: of the suite; None for runs that no suite planned.
-        runs: those that are finished.
-        problems: the others.
-        order: labels in the order of the suite; empty without one.
-        about: what the suite says of itself.
+        digest: of the suite; None without a suite.
+        runs: finished and verified.
+        problems: of all other runs.
+        order: labels in the order of the suite; empty without a suite.
+        about: what the suite is for.
     """
 
     name: str
@@ -32,36 +32,34 @@ class Collection:
     order: tuple[str, ...] = ()
     about: str = ""
 
-    def without(self, problems: Iterable[tuple[Run, Problem]]) -> Collection:
-        """The collection with some runs moved to the problems."""
-        moved = list(problems)
-        gone = {run.folder for run, _ in moved}
-        left = [run for run in self.runs if run.folder not in gone]
-        return replace(self, runs=left, problems=[*self.problems, *(problem for _, problem in moved)])
+    def without(self, rejected: Iterable[tuple[Run, Problem]]) -> Collection:
+        """The collection with some runs replaced by their problems."""
+        rejected = list(rejected)
+        folders = {run.reader.folder for run, _ in rejected}
+        left = [run for run in self.runs if run.reader.folder not in folders]
+        return replace(self, runs=left, problems=[*self.problems, *(problem for _, problem in rejected)])
 
 
 def collect(folder: Path) -> Collection:
-    """Read all runs that `folder/suite.json` plans, or else all at or below `folder`.
+    """Read all runs that the manifest of a suite lists, or all at or below a folder without a manifest.
 
     Raises:
-        StoreError: the folder is missing, or suite.json is damaged.
+        StoreError: the folder is missing, or its manifest is damaged.
     """
     found = find_runs(folder)
-    plan = read_manifest(folder)
-    if plan is not None:
-        planned = [(folder / run["folder"], run["label"], run["group"], run["seed"]) for run in plan["runs"]]
-        runs, problems = _read_all(planned)
-        order = tuple(dict.fromkeys(label for _, label, _, _ in planned))
-        return Collection(plan["name"], plan["digest"], runs, problems, order, str(plan.get("about", "")))
-    unnamed = [(path, path.parent.name, path.parent.parent.name, _seed_of(path)) for path in found]
-    runs, problems = _read_all(unnamed)
-    return Collection(folder.resolve().name, None, list(_named(runs)), problems)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        runs, problems = _read_all(_unlisted(reader.folder) for reader in found)
+        return Collection(folder.resolve().name, None, list(_named(runs)), problems)
+    runs, problems = _read_all((folder / run.folder, run.label, run.group, run.seed) for run in manifest.runs)
+    order = tuple(dict.fromkeys(run.label for run in manifest.runs))
+    return Collection(manifest.name, manifest.digest, runs, problems, order, manifest.about)
 
 
-def _read_all(planned: Iterable[tuple[Path, str, str, int]]) -> tuple[list[Run], list[Problem]]:
+def _read_all(listed: Iterable[tuple[Path, str, str, int]]) -> tuple[list[Run], list[Problem]]:
     runs: list[Run] = []
     problems: list[Problem] = []
-    for folder, label, group, seed in planned:
+    for folder, label, group, seed in listed:
         found = read_run(folder, label, group, seed)
         if isinstance(found, Run):
             runs.append(found)
@@ -70,24 +68,25 @@ def _read_all(planned: Iterable[tuple[Path, str, str, int]]) -> tuple[list[Run],
     return runs, problems
 
 
-def _seed_of(folder: Path) -> int:
-    """From the folder's name, for runs whose settings may be unreadable."""
+def _unlisted(folder: Path) -> tuple[Path, str, str, int]:
+    """A run with the label, group and seed of its path, because its settings may be unreadable."""
     seed = folder.name.removeprefix("seed-").partition("-")[0]
-    return int(seed) if seed.isdigit() else -1
+    return folder, folder.parent.name, folder.parent.parent.name, int(seed) if seed.isdigit() else -1
 
 
 def _named(runs: list[Run]) -> Iterator[Run]:
-    """Runs with labels and groups that tell apart what differs in options or protocol."""
+    """Runs with different labels where options differ, and different groups where protocols differ."""
     for run in runs:
-        title = run.config["title"]
-        own = protocol_digest(run.config)
-        beside = [other for other in runs if other.config["title"] == title]
-        group = title if len({protocol_digest(other.config) for other in beside}) == 1 else f"{title} ({own})"
+        config = run.reader.config
+        digest = protocol_digest(config)
+        beside = [other.reader.config for other in runs if other.reader.config.title == config.title]
+        digests = [protocol_digest(other) for other in beside]
+        group = config.title if len(set(digests)) == 1 else f"{config.title} ({digest})"
         rivals = [
-            other.config["strategy"]
-            for other in beside
-            if other.strategy == run.strategy and protocol_digest(other.config) == own
+            other.strategy
+            for other, own in zip(beside, digests, strict=True)
+            if other.strategy.name == run.strategy and own == digest
         ]
-        options = differing_options(run.config["strategy"], rivals)
+        options = differing_options(config.strategy, rivals)
         label = f"{run.strategy} ({', '.join(options)})" if options else run.strategy
         yield replace(run, label=label, group=group)

@@ -1,4 +1,4 @@
-"""Another folder of runs beside the first: its methods get names of their own, and only equal protocols are combine."""
+"""Two folders of runs in one collection: the methods of the second get labels of their own."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from albench.reports.protocol import differences, protocol_digest
 from albench.reports.runs import REFERENCE, Problem, Run
 
 
-def combine(ours: Collection, theirs: Collection, place: Path) -> Collection:
-    """Our collection with their runs as methods of their own, such as `star (OTHER)`.
+def combine(ours: Collection, theirs: Collection, folder: Path) -> Collection:
+    """Our collection, with their runs as further methods such as `star (OTHER)`.
 
-    A run whose protocol is that of none of our groups becomes a problem, and so does a supervised reference, because
-    a group has one.
+    A run whose protocol differs from those of all our groups becomes a problem. So does a supervised reference,
+    because each group has only one.
 
     Args:
         ours: comparable runs.
         theirs: comparable runs.
-        place: where theirs lie.
+        folder: of theirs.
     """
-    name = theirs.name if theirs.name != ours.name else str(place)
-    groups = {protocol_digest(run.config): run for run in reversed(ours.runs)}
+    name = theirs.name if theirs.name != ours.name else str(folder)
+    groups = {protocol_digest(run.reader.config): run.group for run in reversed(ours.runs)}
     added: list[Run] = []
     problems: list[Problem] = []
     for run in theirs.runs:
-        label = _label(run, name, ours)
-        model = groups.get(protocol_digest(run.config))
-        if model is not None and run.strategy != REFERENCE:
-            added.append(replace(run, label=label, group=model.group))
+        label, group = _label(run, name, ours), groups.get(protocol_digest(run.reader.config))
+        if group is not None and run.strategy != REFERENCE:
+            added.append(replace(run, label=label, group=group))
             continue
         if run.strategy == REFERENCE:
             why = f"the supervised reference is that of {ours.name}"
@@ -44,13 +43,13 @@ def combine(ours: Collection, theirs: Collection, place: Path) -> Collection:
 
 
 def _label(run: Run, name: str, ours: Collection) -> str:
-    """With its version where that differs from ours: it is another program, and said so."""
-    versions = {own.config["albench"] for own in ours.runs}
-    version = run.config["albench"]
+    """The label, with the folder's name, and with the version of albench if none of our runs has it."""
+    versions = {own.reader.stored_config.albench for own in ours.runs}
+    version = run.reader.stored_config.albench
     return f"{run.label} ({name})" if version in versions else f"{run.label} ({name}, albench {version})"
 
 
 def _difference(run: Run, ours: Collection) -> str:
-    """The setting that keeps a run from being compared with the group most like it."""
-    found = [differences(run.config, own.config) for own in ours.runs]
-    return min(found, key=len)[0] if found else "there are no runs"
+    """The first setting that differs from the most similar of our runs."""
+    found = [differences(run.reader.config, own.reader.config) for own in ours.runs]
+    return min(found, key=len)[0] if found else "no run is finished"

@@ -1,4 +1,4 @@
-"""One method's learning curves: a metric over the labeled share, one row per seed."""
+"""The learning curves of one method: a metric over the labeled share, one row per seed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curve:
-    """Curves of one method within one group.
+    """The learning curves of one method in one group.
 
     Attributes:
         seeds: (n,) ascending.
         labeled: (r,) labeled slices in every round; a mean where seeds differ.
-        share: (r,) of the pool.
+        share: (r,) the same as a share of the pool.
         values: (n, r) of the metric, NaN where it does not exist.
     """
 
@@ -42,20 +42,20 @@ class Curve:
 
 
 def curve_of(runs: Sequence[Run], metric: Metric) -> Curve:
-    """The curve of runs of one method, over the rounds that all of them have."""
+    """The curves of all runs of one method, over the rounds that all of them have."""
     runs = sorted(runs, key=lambda run: run.seed)
-    rounds = min(len(run.records) for run in runs)
-    records = [run.records[:rounds] for run in runs]
+    rounds = min(len(run.reader.records) for run in runs)
+    records = [run.reader.records[:rounds] for run in runs]
     return Curve(
         seeds=tuple(run.seed for run in runs),
-        labeled=_mean([[record["labeled"] for record in own] for own in records]),
-        share=_mean([[record["share"] for record in own] for own in records]),
+        labeled=_mean([[record.labeled for record in own] for own in records]),
+        share=_mean([[record.share for record in own] for own in records]),
         values=np.array([[metric.of(record) for record in own] for own in records], dtype=float),
     )
 
 
-def _mean(rows: list[list[float]]) -> Values:
-    """Column by column; of equal numbers exactly that number, which a sum over their count may miss."""
+def _mean(rows: Sequence[Sequence[float]]) -> Values:
+    """Mean of each column; of equal numbers exactly that number, which a sum divided by their count may miss."""
     table = np.array(rows, dtype=float)
     return np.where(np.ptp(table, axis=0) == 0, table[0], table.mean(0))
 

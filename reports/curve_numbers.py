@@ -1,10 +1,10 @@
-"""One method's learning curve in numbers."""
+"""The numbers of one method's learning curves."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from albench.reports.efficiency import area, at_share, best_per_seed, best_round, reached, summary
+from albench.reports.efficiency import area, at_share, best_per_seed, best_round, mean_and_sd, reached
 from albench.reports.group import Group
 from albench.reports.published import SHARES
 
@@ -13,12 +13,12 @@ REGIMES = ("early", "middle", "late")
 
 
 def numbers(group: Group, label: str, margin: float) -> dict[str, float]:
-    """The numbers of a method's curve, by name; docs/reading-the-report.md says what each is.
+    """The numbers of a method's curves, by name; docs/reading-the-report.md explains each.
 
     Args:
-        group: what the method is compared within.
+        group: in which the method is compared.
         label: the method.
-        margin: how far below the reference is almost there.
+        margin: how far below the reference a value is still close to it.
     """
     curve, higher = group.curves[label], group.metric.higher
     row: dict[str, float] = {"seeds": len(curve.seeds)}
@@ -31,7 +31,7 @@ def numbers(group: Group, label: str, margin: float) -> dict[str, float]:
     row["max"] = np.nan if best is None else float(curve.mean[best])
     row["max_sd"] = np.nan if best is None else float(curve.sd[best])
     row["max_share"] = np.nan if best is None else float(curve.share[best])
-    row["mean_of_max"], row["mean_of_max_sd"] = summary(best_per_seed(curve, higher=higher))
+    row["mean_of_max"], row["mean_of_max_sd"] = mean_and_sd(best_per_seed(curve, higher=higher))
     row["reference"], row["reference_sd"] = group.supervised
     found = reached(curve, row["reference"], margin, higher=higher)
     row["reach"], row["reach_sustained"], row["reach_near"] = found.mean, found.sustained, found.near
@@ -41,8 +41,8 @@ def numbers(group: Group, label: str, margin: float) -> dict[str, float]:
     row["reach_seeds"] = found.seeds
     row["aubc"], row["aubc_sd"] = _area(group, label)
     for regime, (low, high) in _regimes(group).items():
-        row[f"aubc_{regime}"], row[f"aubc_{regime}_sd"] = summary(area(curve.share, curve.values, low, high))
-    row["final"], row["final_sd"] = summary(curve.values[:, -1])
+        row[f"aubc_{regime}"], row[f"aubc_{regime}_sd"] = mean_and_sd(area(curve.share, curve.values, low, high))
+    row["final"], row["final_sd"] = mean_and_sd(curve.values[:, -1])
     row["final_share"] = float(curve.share[-1])
     return row
 
@@ -50,7 +50,7 @@ def numbers(group: Group, label: str, margin: float) -> dict[str, float]:
 def _area(group: Group, label: str) -> tuple[float, float]:
     if not group.areas:
         return float("nan"), float("nan")
-    return summary(np.array(list(group.areas[label].values())))
+    return mean_and_sd(np.array(list(group.areas[label].values())))
 
 
 def _regimes(group: Group) -> dict[str, tuple[float, float]]:

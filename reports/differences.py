@@ -1,4 +1,4 @@
-"""Paired differences between the methods of a group, with tests."""
+"""Paired differences between the methods of a group, with tests corrected for their number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ Row = dict[str, str | float]
 
 
 def differences(group: Group, baseline: str) -> list[Row]:
-    """A row for every method and kind of rival, the baseline and the best of the others; corrected by kind."""
+    """A row for every method and kind of rival: the baseline, and the best of the other methods.
+
+    Tests are corrected within each kind.
+    """
     areas = group.areas
     kinds: dict[str, dict[str, str]] = {"baseline": {}, "best rival": {}}
     for label in areas:

@@ -1,7 +1,7 @@
-"""How good a method gets, and with how few labels: the numbers of a learning curve.
+"""Label efficiency: how good a method becomes, and with how few labels.
 
-Shares are fractions of the pool. A share that is not reached within the budget is infinite; NaN means that the number
-does not exist, because there is no reference, no second seed, or no value.
+Shares are fractions of the pool. A share that is not reached within the budget is infinite. A number is NaN if it does
+not exist because the reference, a second seed or a value is missing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from albench.reports.curve import Curve, Values, spread
@@ -21,16 +22,16 @@ _EXACT = 5  # seeds up to which all n ** n resamples are counted
 
 @dataclass(frozen=True)
 class Reached:
-    """The least labeled share at which the supervised reference is reached (S%), and its stricter forms.
+    """The lowest labeled share at which the supervised reference is reached (S%), and its stricter forms.
 
     Attributes:
         mean: where the mean over seeds first reaches it, as in the STAR paper.
-        sustained: from where on the mean over seeds stays there to the end.
+        sustained: the lowest share from which the mean over seeds reaches it in all later rounds.
         near: where the mean over seeds first comes within the margin.
         median: of the shares at which each seed's own curve first reaches it.
         low: lower end of the 95 % bootstrap interval of that median.
         high: upper end.
-        seeds: how many seeds reach it.
+        seeds: number of seeds that reach it.
     """
 
     mean: float
@@ -43,9 +44,9 @@ class Reached:
 
 
 def at_share(curve: Curve, share: float) -> int | None:
-    """The round nearest to a labeled share, the earlier of two; None if the curve has no round near it.
+    """The round nearest to a labeled share, the earlier of two; None if the curve does not cover it.
 
-    Near is half a step of the curve beyond its first or last round.
+    A curve covers half a step beyond its first and last round.
     """
     steps = np.diff(curve.share)
     slack = float(steps.max()) / 2 if len(steps) else 0.0
@@ -56,13 +57,13 @@ def at_share(curve: Curve, share: float) -> int | None:
 
 
 def best_round(curve: Curve, *, higher: bool) -> int | None:
-    """The round with the best mean over seeds, the first of equals: that of max(p). None if there is no value."""
+    """The round of max(p): the best mean over seeds, the first of equals. None if no mean exists."""
     mean = curve.mean if higher else -curve.mean
     return None if np.isnan(mean).all() else int(np.nanargmax(mean))
 
 
 def best_per_seed(curve: Curve, *, higher: bool) -> Values:
-    """(n,) best value of each seed, in whichever round: its mean is higher than max(p), since noise is chosen too."""
+    """(n,) best value of each seed in any round; its mean is at least max(p), because noise is selected too."""
     values = curve.values if higher else -curve.values
     best = np.where(np.isnan(values), -np.inf, values).max(1)
     best[np.isinf(best)] = np.nan
@@ -70,7 +71,7 @@ def best_per_seed(curve: Curve, *, higher: bool) -> Values:
 
 
 def reached(curve: Curve, reference: float, margin: float, *, higher: bool) -> Reached:
-    """Where the reference is reached; all NaN if the reference is NaN."""
+    """The shares at which the reference is reached; all NaN if the reference is NaN."""
     if np.isnan(reference):
         return Reached(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, 0)
     sign = 1 if higher else -1
@@ -91,7 +92,7 @@ def reached(curve: Curve, reference: float, margin: float, *, higher: bool) -> R
 def median_interval(values: Values, level: float = 0.95) -> tuple[float, float]:
     """Percentile bootstrap interval of the median of (n,) values, infinite ones included; NaN for a single value.
 
-    All resamples are counted for up to 5 values, 10,000 random ones with a fixed seed are for more.
+    All resamples of up to 5 values are counted, and 10,000 random ones with a fixed seed of more values.
     """
     n = len(values)
     if n < 2:
@@ -113,10 +114,10 @@ def area(share: Values, values: Values, low: float, high: float) -> Values:
         share: (r,) ascending.
         values: (n, r).
         low: between the first and the last share.
-        high: likewise; if it equals `low`, the value there is meant.
+        high: likewise; if it equals `low`, the area is the value there.
 
     Returns:
-        (n,): a curve that is constant gives its value.
+        (n,): of a constant curve its value.
     """
     inside = share[(share > low) & (share < high)]
     grid = np.array([low, *inside, high])
@@ -126,22 +127,22 @@ def area(share: Values, values: Values, low: float, high: float) -> Values:
     return np.asarray(trapezoid(heights, grid, axis=1)) / (high - low)
 
 
-def summary(values: Values) -> tuple[float, float]:
+def mean_and_sd(values: Values) -> tuple[float, float]:
     """Mean and standard deviation over seeds."""
     return float(values.mean()), float(spread(values[:, None])[0])
 
 
 def common_range(curves: Sequence[Curve]) -> tuple[float, float] | None:
-    """Shares that all curves cover, over which their areas can be compared; None if there are none."""
+    """The shares that all curves cover, over which their areas can be compared; None if none exists."""
     low, high = max(curve.share[0] for curve in curves), min(curve.share[-1] for curve in curves)
     return (float(low), float(high)) if low <= high else None
 
 
-def _first(share: Values, there: np.ndarray) -> float:
+def _first(share: Values, there: NDArray[np.bool_]) -> float:
     return float(share[np.argmax(there)]) if there.any() else float("inf")
 
 
 def _median(values: Values) -> float:
-    """Of infinite values too, whose mean with a finite one is infinite."""
+    """The median, which is infinite if one of the two middle values is."""
     ordered = np.sort(values)
     return float((ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2)

@@ -1,4 +1,4 @@
-"""Runs that may be compared: same data, protocol, training and network, by method."""
+"""Groups of runs that can be compared: equal data, protocol, training and network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from albench.reports.collection import Collection
 from albench.reports.curve import Curve, curve_of
-from albench.reports.efficiency import area, common_range, summary
+from albench.reports.efficiency import area, common_range, mean_and_sd
 from albench.reports.metric import Metric
 from albench.reports.protocol import differences, protocol_digest
 from albench.reports.published import methods as published_methods
@@ -26,8 +26,8 @@ class Group:
         name: of the group.
         metric: what is compared.
         methods: {label: its runs by seed}, in the order of tables.
-        reference: runs of the supervised reference; empty if there are none.
-        borrowed: the group whose reference this is; None for its own.
+        reference: runs of the supervised reference; may be empty.
+        borrowed: the group that the reference belongs to; None if it is this one.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Group:
 
     @cached_property
     def curves(self) -> dict[str, Curve]:
-        """The curve of every method."""
+        """The curves of every method."""
         return {label: curve_of(runs, self.metric) for label, runs in self.methods.items()}
 
     @cached_property
@@ -59,9 +59,9 @@ class Group:
 
     @cached_property
     def complete(self) -> list[str]:
-        """Methods that have every seed that most methods have; all of them if there are not two.
+        """Methods that have every seed that most methods have; all methods if fewer than two do.
 
-        The mean of another is over fewer of these seeds, and its luck with them wins nothing.
+        Means over different seeds are not comparable, so incomplete methods are not ranked.
         """
         held = Counter(seed for curve in self.curves.values() for seed in curve.seeds)
         usual = {seed for seed, times in held.items() if 2 * times > len(self.curves)}
@@ -70,7 +70,7 @@ class Group:
 
     @property
     def incomplete(self) -> list[str]:
-        """Methods that are not."""
+        """All other methods."""
         return [label for label in self.methods if label not in self.complete]
 
     @cached_property
@@ -86,22 +86,22 @@ class Group:
         """Mean and standard deviation over seeds of the supervised reference; NaN without one."""
         if not self.reference:
             return float("nan"), float("nan")
-        return summary(curve_of(self.reference, self.metric).values[:, -1])
+        return mean_and_sd(curve_of(self.reference, self.metric).values[:, -1])
 
     @property
     def runs(self) -> list[Run]:
-        """All runs, the reference's own among them."""
+        """All runs of the group, including its own reference."""
         own = [] if self.borrowed else self.reference
         return [run for runs in self.methods.values() for run in runs] + own
 
     @property
     def some_run(self) -> Run:
-        """Any run: settings that are held equal can be read off it."""
+        """Any run, for the settings that all of them have in common."""
         return self.runs[0]
 
 
 def groups_of(collection: Collection, metric: Metric) -> list[Group]:
-    """The groups of a collection that hold a method, in the order in which they appear."""
+    """The groups of a collection that contain a method, in the order in which they appear."""
     by_group: dict[str, list[Run]] = {}
     for run in collection.runs:
         by_group.setdefault(run.group, []).append(run)
@@ -116,39 +116,46 @@ def groups_of(collection: Collection, metric: Metric) -> list[Group]:
 
 
 def only_comparable(collection: Collection) -> Collection:
-    """Without the runs whose settings, version or seed keep them from being compared, one sentence for each."""
-    refused: list[tuple[Run, Problem]] = []
+    """The collection without runs that differ from their group in version or protocol, and without duplicates."""
+    rejected: list[tuple[Run, Problem]] = []
     seen: dict[tuple[str, str, int], Run] = {}
     for run in collection.runs:
         beside = [other for other in collection.runs if other.group == run.group]
         why = _other_version(run, beside) or _other_protocol(run, beside) or _duplicate(run, seen)
         if why:
-            refused.append(
-                (run, Problem(why[0], run.group, run.label, run.seed, f"{run.title}, is left out: {why[1]}"))
-            )
+            state, reason = why
+            problem = Problem(state, run.group, run.label, run.seed, f"{run.title}, is left out: {reason}")
+            rejected.append((run, problem))
         else:
             seen[run.group, run.label, run.seed] = run
-    return collection.without(refused)
+    return collection.without(rejected)
 
 
 def _other_version(run: Run, beside: Sequence[Run]) -> tuple[str, str] | None:
-    most = _most(other.config["albench"] for other in beside)
-    if run.config["albench"] == most:
+    version, most = _version(run), _most(map(_version, beside))
+    if version == most:
         return None
-    return "other version", f"albench {run.config['albench']} wrote it, and {most} most of the others"
+    return "other version", f"it was written by albench {version}, and most of the others by {most}"
 
 
 def _other_protocol(run: Run, beside: Sequence[Run]) -> tuple[str, str] | None:
-    most = _most(protocol_digest(other.config) for other in beside)
-    if protocol_digest(run.config) == most:
+    digests = [protocol_digest(other.reader.config) for other in beside]
+    most = _most(digests)
+    if protocol_digest(run.reader.config) == most:
         return None
-    model = next(other for other in beside if protocol_digest(other.config) == most)
-    return "other protocol", f"{differences(run.config, model.config)[0]} as in most of the others"
+    model = beside[digests.index(most)]
+    return "other protocol", f"{differences(run.reader.config, model.reader.config)[0]} as in most of the others"
 
 
 def _duplicate(run: Run, seen: dict[tuple[str, str, int], Run]) -> tuple[str, str] | None:
     first = seen.get((run.group, run.label, run.seed))
-    return None if first is None else ("duplicate", f"'{first.folder}' is the same method and seed, and is taken")
+    if first is None:
+        return None
+    return "duplicate", f"'{first.reader.folder}' has the same method and seed and is used"
+
+
+def _version(run: Run) -> str:
+    return run.reader.stored_config.albench
 
 
 def _most(values: Iterable[str]) -> str:
@@ -156,14 +163,14 @@ def _most(values: Iterable[str]) -> str:
     return Counter(values).most_common(1)[0][0]
 
 
-def _order(planned: Sequence[str], runs: Sequence[Run]) -> Callable[[str], tuple[int, float, str]]:
-    """Labels in the order of the suite; without one, in that of the STAR paper, and others by name before its own."""
+def _order(listed: Sequence[str], runs: Sequence[Run]) -> Callable[[str], tuple[int, float, str]]:
+    """Labels in the order of the suite; without a suite in that of the STAR paper, with others before STAR."""
     published = [method.strategy for method in published_methods()]
     strategies = {run.label: run.strategy for run in runs}
 
     def key(label: str) -> tuple[int, float, str]:
-        if label in planned:
-            return 0, planned.index(label), label
+        if label in listed:
+            return 0, listed.index(label), label
         strategy = strategies[label]
         return 1, published.index(strategy) if strategy in published else len(published) - 1.5, label
 
@@ -171,10 +178,10 @@ def _order(planned: Sequence[str], runs: Sequence[Run]) -> Callable[[str], tuple
 
 
 def _borrowing(group: Group, runs: Sequence[Run]) -> Group:
-    """The group with another group's reference: how labels are bought does not matter when all are there at once."""
-    own = protocol_digest(group.some_run.config, buying=False)
+    """The group with the reference of another one that differs only in how labels are queried, if one exists."""
+    own = protocol_digest(group.some_run.reader.config, queries=False)
     for run in runs:
-        if run.strategy == REFERENCE and protocol_digest(run.config, buying=False) == own:
+        if run.strategy == REFERENCE and protocol_digest(run.reader.config, queries=False) == own:
             found = [other for other in runs if other.strategy == REFERENCE and other.group == run.group]
             return Group(group.name, group.metric, group.methods, found, run.group)
     return group

@@ -1,12 +1,13 @@
-"""The metrics that can be reported: what they are called, their unit, and which way is better."""
+"""The metrics that can be reported: their names, units and directions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from albench.errors import ConfigError
-from albench.runs.store import Record
+from albench.runs.records import Metrics, RoundRecord
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,13 @@ class Metric:
     """One metric of the records.
 
     Attributes:
-        name: as in scores.csv; `val_...` is taken on the validation cases.
+        name: as in `scores.csv`, where `val_...` is measured on the validation cases.
         title: as in a caption.
         unit: of the values; empty for shares.
         higher: whether a higher value is better.
         decimals: printed.
-        margin: how far below the reference still counts as almost there.
-        part: whose cases it is taken on.
+        margin: how far below the reference a value is still close to it.
+        part: whose cases are measured.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Metric:
     higher: bool = True
     decimals: int = 3
     margin: float = 0.01
-    part: str = "test"
+    part: Literal["test", "validation"] = "test"
 
     @property
     def axis(self) -> str:
@@ -42,13 +43,17 @@ class Metric:
         """1 if higher is better, else -1."""
         return 1 if self.higher else -1
 
-    def of(self, record: Record) -> float:
+    def of(self, record: RoundRecord) -> float:
         """The value of a round; NaN if it does not exist."""
-        value = record["test" if self.part == "test" else "val"].get(self.name.removeprefix("val_"))
-        return float("nan") if value is None else float(value)
+        return self.value(record.test if self.part == "test" else record.val)
+
+    def value(self, metrics: Metrics) -> float:
+        """The value among the metrics of a case or of a set of cases; NaN if it does not exist."""
+        value: float | None = getattr(metrics, self.name.removeprefix("val_"))
+        return float("nan") if value is None else value
 
     def text(self, value: float) -> str:
-        """The value as printed in tables."""
+        """The value as printed in sentences and tables."""
         return f"{value:.{self.decimals}f}"
 
 
@@ -68,7 +73,7 @@ def find_metric(name: str) -> Metric:
     """The metric of this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the name is unknown.
     """
     known = _METRICS.get(name.removeprefix("val_"))
     if known is None:

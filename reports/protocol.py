@@ -1,54 +1,59 @@
-"""What must be equal in two runs for a comparison of their strategies, and what is not."""
+"""The protocol of a run: everything that must be equal in two runs so that their strategies can be compared."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 
-from albench.runs.store import Record
+from albench.config import Choice, RunConfig
 
-_BUYING = ("interval", "budget", "rounds")
+_QUERIES = ("interval", "budget", "rounds")
 
 
-def protocol_digest(config: Record, *, buying: bool = True) -> str:
-    """Eight hexadecimal digits of data, protocol, training and network; not of strategy, seed or places.
+def protocol_digest(config: RunConfig, *, queries: bool = True) -> str:
+    """Eight hexadecimal digits of data, protocol, training and network; not of strategy, seed or paths.
 
     Args:
         config: the settings of a run.
-        buying: count how labels are bought, which does not matter to the supervised reference.
+        queries: include how many labels are queried and when, which does not affect the supervised reference.
     """
-    text = json.dumps(_held_equal(config, buying=buying), sort_keys=True)
+    text = json.dumps(_protocol(config, queries=queries), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def differences(one: Record, other: Record) -> list[str]:
-    """Settings that keep two runs from being compared, as `training.epochs is 5 and not 100`."""
-    first, second = dict(_flat(_held_equal(one))), dict(_flat(_held_equal(other)))
+def differences(one: RunConfig, other: RunConfig) -> list[str]:
+    """Settings that prevent a comparison of two runs, as `training.epochs is 5 and not 100`."""
+    first, second = dict(_flat(_protocol(one))), dict(_flat(_protocol(other)))
     keys = sorted(first.keys() | second.keys(), key=lambda key: (key.endswith("_key"), key))  # a hash explains least
     return [f"{key} is {first.get(key)} and not {second.get(key)}" for key in keys if first.get(key) != second.get(key)]
 
 
-def differing_options(choice: Record, rivals: Iterable[Record]) -> list[str]:
+def differing_options(choice: Choice, rivals: Iterable[Choice]) -> list[str]:
     """Options, as `name=value`, in which a strategy differs from some rival of the same name."""
-    own = choice["options"] | ({"code": choice["code"]} if choice["code"] else {})
-    others = [rival["options"] | ({"code": rival["code"]} if rival["code"] else {}) for rival in rivals]
+    own, others = _options(choice), [_options(rival) for rival in rivals]
     keys = dict.fromkeys(key for options in (own, *others) for key in options)
     return [f"{key}={own.get(key)}" for key in keys if any(other.get(key) != own.get(key) for other in others)]
 
 
-def _held_equal(config: Record, *, buying: bool = True) -> Record:
-    protocol = {key: value for key, value in config["protocol"].items() if buying or key not in _BUYING}
-    network = {key: value for key, value in config["network"].items() if key != "weights"}
-    dataset = {key: value for key, value in config["dataset"].items() if key != "spec"}
+def _options(choice: Choice) -> dict[str, object]:
+    """The options of a strategy, and the hash of its code if it is a plugin."""
+    return choice.options | ({"code": choice.code} if choice.code else {})
+
+
+def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
+    protocol = {key: value for key, value in asdict(config.protocol).items() if queries or key not in _QUERIES}
+    network = {key: value for key, value in asdict(config.network).items() if key != "weights"}
+    dataset = {key: value for key, value in asdict(config.dataset).items() if key != "spec"}
     return {
-        "title": config["title"],
+        "title": config.title,
         "dataset": dataset,
-        "data_key": config["data_key"],
+        "data_key": config.data_key,
         "protocol": protocol,
-        "training": config["training"],
+        "training": asdict(config.training),
         "network": network,
-        "weights_key": config.get("weights_key"),
+        "weights_key": config.weights_key,
     }
 
 

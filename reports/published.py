@@ -1,4 +1,4 @@
-"""What the STAR paper printed [1], to rebuild its tables and to stand beside ours.
+"""What the STAR paper [1] printed, to rebuild its tables and to show it beside our results.
 
 [1] Ma et al. Spatial Aggregation for Semi-supervised Active Learning in 3D Medical Image Segmentation. MICCAI 2025.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from albench.runs.store import Record
+from albench.config import RunConfig
 
 SHARES = (0.15, 0.20, 0.25, 0.30)
 """Labeled shares of the columns of Tables 1 and 2."""
@@ -22,10 +22,10 @@ class Method:
     """A method of Table 1.
 
     Attributes:
-        strategy: its name here.
-        name: its name there.
-        al: whether it asks for labels.
-        ssl: whether it learns from unlabeled slices too.
+        strategy: its name in albench.
+        name: its name in the paper.
+        al: whether it queries labels.
+        ssl: whether it also learns from unlabeled slices.
     """
 
     strategy: str
@@ -39,23 +39,29 @@ class Printed:
     """A row of Table 1 or 2.
 
     Attributes:
-        values: (mean, standard deviation) as printed, at 15, 20, 25 and 30 %, and of max(p).
-        s_percent: as printed; empty for a dash.
+        values: (mean, standard deviation) at 15, 20, 25 and 30 % and of max(p); means have three decimals.
+        sd_decimals: decimals of the standard deviations.
+        s_share: S% as a share; None for a dash.
         s_slices: the same as a number of slices, which only Table 2 prints.
     """
 
-    values: tuple[tuple[str, str], ...]
-    s_percent: str
-    s_slices: str = ""
+    values: tuple[tuple[float, float], ...]
+    sd_decimals: int
+    s_share: float | None
+    s_slices: int | None = None
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the paper's runs on a dataset were made, as far as it says.
+    """The protocol of the paper on a dataset, as far as it is printed.
 
     Attributes:
-        dataset: its name here.
-        title: its name there.
+        dataset: its name in albench.
+        title: its name in the paper.
+        interval: see `albench.config`, also for the three settings below.
+        budget: slices queried per round.
+        backbone: of the network.
+        batch_size: slices per optimizer step.
         supervised: Dice of the supervised reference, as printed.
     """
 
@@ -67,19 +73,21 @@ class Protocol:
     batch_size: int
     supervised: str
 
-    def difference(self, config: Record) -> str | None:
-        """The first setting of a run that differs from the paper's, in words; None if none does."""
-        ours = {
-            "protocol.interval": (config["protocol"]["interval"], self.interval),
-            "protocol.budget": (config["protocol"]["budget"], self.budget),
-            "network.backbone": (config["network"]["backbone"], self.backbone),
-            "network.width": (config["network"]["width"], 1.0),
-            "training.batch_size": (config["training"]["batch_size"], self.batch_size),
-            "training.epochs": (config["training"]["epochs"], 100),
-            "training.patience": (config["training"]["patience"], 5),
+    def difference(self, config: RunConfig) -> str | None:
+        """The first setting of a run that differs from the paper's, in words; None if all are equal."""
+        settings = {
+            "protocol.interval": (config.protocol.interval, self.interval),
+            "protocol.budget": (config.protocol.budget, self.budget),
+            "network.backbone": (config.network.backbone, self.backbone),
+            "network.width": (config.network.width, 1.0),
+            "training.batch_size": (config.training.batch_size, self.batch_size),
+            "training.epochs": (config.training.epochs, 100),
+            "training.patience": (config.training.patience, 5),
         }
-        found = [f"{name} is {own} here and {theirs} there" for name, (own, theirs) in ours.items() if own != theirs]
-        return found[0] if found else None
+        for name, (ours, theirs) in settings.items():
+            if ours != theirs:
+                return f"{name} is {ours} here and {theirs} there"
+        return None
 
 
 @cache
@@ -92,7 +100,7 @@ def methods() -> tuple[Method, ...]:
 
 @cache
 def protocols() -> Mapping[str, Protocol]:
-    """The paper's protocols, by our name of the dataset."""
+    """The protocols of the paper, by the name of the dataset in albench."""
     return {
         row["dataset"]: Protocol(
             row["dataset"],
@@ -108,13 +116,13 @@ def protocols() -> Mapping[str, Protocol]:
 
 
 def table1(dataset: str) -> dict[str, Printed]:
-    """{the paper's name of the method: what it printed} for BraTS or Spleen."""
-    return {row["method"]: _printed(row) for row in _read("table1.csv") if row["dataset"] == dataset}
+    """{name of the method in the paper: its row} for BraTS or Spleen."""
+    return {row["method"]: _printed(row, sd_decimals=2) for row in _read("table1.csv") if row["dataset"] == dataset}
 
 
 def table2() -> dict[tuple[str, str], Printed]:
-    """{(aggregation, query): what it printed} of the ablation on BraTS."""
-    return {(row["aggregation"], row["query"]): _printed(row) for row in _read("table2.csv")}
+    """{(aggregation, query): its row} of the ablation on BraTS."""
+    return {(row["aggregation"], row["query"]): _printed(row, sd_decimals=3) for row in _read("table2.csv")}
 
 
 def _read(name: str) -> Iterator[dict[str, str]]:
@@ -122,6 +130,9 @@ def _read(name: str) -> Iterator[dict[str, str]]:
     yield from csv.DictReader(text.splitlines())
 
 
-def _printed(row: Mapping[str, str]) -> Printed:
+def _printed(row: Mapping[str, str], *, sd_decimals: int) -> Printed:
     columns = ("p15", "p20", "p25", "p30", "max_p")
-    return Printed(tuple((row[name], row[f"{name}_sd"]) for name in columns), row["s_percent"], row.get("s_slices", ""))
+    values = tuple((float(row[name]), float(row[f"{name}_sd"])) for name in columns)
+    slices = row.get("s_slices")
+    share = float(row["s_percent"]) / 100 if row["s_percent"] else None
+    return Printed(values, sd_decimals, share, int(slices) if slices else None)

@@ -1,4 +1,4 @@
-"""Writing a report: numbers, tables, figures and the page."""
+"""Writing a report: its tables, numbers, figures and page."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv", "html", "all")
 
 
 def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
-    """Write the report of a results.
+    """Write a report.
 
     Args:
         results: see `albench.reports.load`.
-        out: its folder, made if needed; files of the same name are replaced.
+        out: its folder, created if it is missing; files of the same names are replaced.
         wanted: `all`, or one format of the tables; `html` is the page with its figures.
 
     Returns:
-        The files to look at first.
+        The files to open first.
 
     Raises:
+        ConfigError: the format is unknown.
         StoreError: the folder cannot be written.
     """
     if wanted not in FORMATS:
@@ -48,7 +49,7 @@ def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
 
 
 def all_tables(results: Results) -> Iterator[Table]:
-    """Every table of a results."""
+    """Every table of a report."""
     for group in results.groups:
         ablation = ablation_table(results, group)
         if ablation is None or len(ablation.rows) < len(group.methods):

@@ -1,4 +1,4 @@
-"""A results: the comparable runs of a folder, and every number about them as a DataFrame, for notebooks and reports."""
+"""The results of comparable runs: every number as a DataFrame, for notebooks and reports."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import pandas as pd
 from albench.errors import ConfigError, StoreError
 from albench.reports.collection import Collection, collect
 from albench.reports.compare import combine
-from albench.reports.costs import AXES, PHASES, annotation, seconds, steps
+from albench.reports.costs import AXES, PHASES, annotation_cost, seconds, steps
 from albench.reports.curve_numbers import numbers
 from albench.reports.differences import differences
+from albench.reports.file_names import check_distinct
 from albench.reports.group import Group, groups_of, only_comparable
 from albench.reports.metric import Metric, find_metric
 from albench.reports.runs import REFERENCE
 from albench.reports.significance import ranks, wins
-from albench.reports.tables.table import slug
 
 
 @dataclass(frozen=True)
 class Results:
-    """Runs that were read once, and what follows from them.
+    """Runs that were read and verified once, and the numbers that follow from them.
 
     Attributes:
-        folder: where they lie.
+        folder: of the runs.
         collection: all runs, and the problems of those that are left out.
         metric: what is compared.
         baseline: label of the method that the others are compared with.
-        margin: how far below the reference still counts as almost there.
-        groups: what is compared within.
+        margin: how far below the reference a value is still close to it.
+        groups: in which methods are compared.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ class Results:
     groups: list[Group]
 
     def group(self, name: str) -> Group:
-        """The group of this name. Raises ConfigError if there is none."""
+        """The group of this name. Raises ConfigError if the name is unknown."""
         for group in self.groups:
             if group.name == name:
                 return group
@@ -86,7 +86,7 @@ class Results:
         return self._differences.copy()
 
     def wins(self, group: str) -> pd.DataFrame:
-        """How often the row is better than the column, over seeds and rounds after round 0."""
+        """Share of pairs of seed and round, without round 0, in which the row is better than the column."""
         curves = self.group(group).curves
         table = [
             [
@@ -103,19 +103,12 @@ class Results:
         for group in self.groups:
             own = {label: group.areas[label] for label in group.complete if group.areas}
             found = ranks(own, higher=self.metric.higher)
-            for label in found.mean if found else []:
-                assert found is not None
-                rows.append(
-                    {
-                        "group": group.name,
-                        "label": label,
-                        "seeds": len(found.seeds),
-                        "rank": found.mean[label],
-                        "low": found.low[label],
-                        "high": found.high[label],
-                        "may_be_first": label in found.first,
-                    }
-                )
+            if found is None:
+                continue
+            for label, rank in found.mean.items():
+                row = {"group": group.name, "label": label, "seeds": len(found.seeds), "rank": rank}
+                row |= {"low": found.low[label], "high": found.high[label], "may_be_first": label in found.first}
+                rows.append(row)
         columns = ["group", "label", "seeds", "rank", "low", "high", "may_be_first"]
         return pd.DataFrame(rows, columns=columns)
 
@@ -125,17 +118,17 @@ class Results:
         for group in self.groups:
             for label, runs in group.methods.items():
                 for run in runs:
-                    axes = {axis: annotation(run, axis) for axis in AXES}
+                    axes = {axis: annotation_cost(run, axis) for axis in AXES}
                     time = {f"{phase}_seconds": seconds(run, phase) for phase in PHASES}
                     columns = axes | time | {"steps": steps(run)}
-                    for index, record in enumerate(run.records):
+                    for index, record in enumerate(run.reader.records):
                         row = {"group": group.name, "label": label, "seed": run.seed, "round": index}
-                        row |= {"share": record["share"], "value": self.metric.of(record)}
+                        row |= {"share": record.share, "value": self.metric.of(record)}
                         rows.append(row | {name: float(values[index]) for name, values in columns.items()})
         return pd.DataFrame(rows)
 
     def costs(self) -> pd.DataFrame:
-        """One row per group, label, seed and round: what all its labels cost, and seconds and optimizer steps."""
+        """One row per group, label, seed and round: annotation cost of all labels, seconds, and optimizer steps."""
         return self._costs.copy()
 
 
@@ -150,19 +143,19 @@ def load(
     """Read the runs of a folder.
 
     Args:
-        folder: of a suite, or with runs anywhere below.
+        folder: of a suite, or one that contains runs at any depth.
         metric: see `albench.reports.metric`.
         baseline: label of the method that the others are compared with; None takes `random`.
-        margin: how far below the reference still counts as almost there; None takes 0.01, or 1 mm.
-        compare: another such folder, whose runs stand beside these where their protocol is the same.
+        margin: how far below the reference a value is still close to it; None takes 0.01, or 1 mm for distances.
+        compare: another such folder, whose runs are compared with these where their protocols are equal.
 
     Raises:
-        ConfigError: there is no such metric or baseline, or the margin is negative.
-        StoreError: there is no finished run.
+        ConfigError: the metric or the baseline is unknown, or the margin is negative.
+        StoreError: no run is finished and undamaged.
     """
     chosen, folder = find_metric(metric), Path(folder)
     if margin is not None and not margin >= 0:
-        raise ConfigError(f"--margin must be at least 0, got {margin}: it is how far below the reference is enough")
+        raise ConfigError(f"--margin must be at least 0, got {margin}: it is a distance to the reference")
     collection = only_comparable(collect(folder))
     if compare is not None:
         collection = combine(collection, only_comparable(collect(Path(compare))), Path(compare))
@@ -170,8 +163,8 @@ def load(
     if not groups:
         raise StoreError(_nothing(folder, collection))
     labels = list(dict.fromkeys(label for group in groups for label in group.methods))
-    _check_names([group.name for group in groups])
-    _check_names(labels)
+    check_distinct(group.name for group in groups)
+    check_distinct(labels)
     if baseline not in (None, *labels):
         raise ConfigError(f"--baseline must be one of {', '.join(labels)}, got '{baseline}'")
     return Results(
@@ -179,20 +172,8 @@ def load(
     )
 
 
-def _check_names(names: list[str]) -> None:
-    """Files are named by groups and methods, and one must not take another's place."""
-    known: dict[str, str] = {}
-    for name in names:
-        if slug(name) in known:
-            raise ConfigError(
-                f"names of groups and of methods must differ in letters or digits, '{known[slug(name)]}' and '{name}' "
-                "do not: rename one in the suite"
-            )
-        known[slug(name)] = name
-
-
 def _nothing(folder: Path, collection: Collection) -> str:
     rule = f"a report needs a finished run of a strategy other than {REFERENCE}, '{folder}' has none"
     if collection.problems:
         return f"{rule}: {collection.problems[0].sentence}"
-    return f"{rule}: give the folder in which albench run or a suite left its runs"
+    return f"{rule}: give the folder of a suite, or the --out of albench run"

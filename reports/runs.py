@@ -1,43 +1,40 @@
-"""Reading a run, or what keeps it from being one that numbers can be made of."""
+"""The finished runs that a report is made of, and the problems of the others."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from albench.errors import StoreError
-from albench.runs.store import Record, is_finished, read_config, read_records
+from albench.runs import RunReader, verify
 
 REFERENCE = "full"
-"""The strategy that labels everything: the supervised reference."""
+"""The strategy that labels all slices: the supervised reference."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """A finished and verified run.
 
     Attributes:
-        label: the method's name in tables.
-        group: what it is compared within.
-        records: one per round, in order.
-        split: cases of each part, and the initial slices.
-        environment: versions and hardware.
+        label: name of the method in tables.
+        group: in which it is compared.
+        reader: of its files.
     """
 
     label: str
     group: str
-    seed: int
-    folder: Path
-    config: Record
-    records: list[Record] = field(repr=False)
-    split: Record = field(repr=False)
-    environment: Record = field(repr=False)
+    reader: RunReader
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self.reader.config.seed
 
     @property
     def strategy(self) -> str:
-        """Name of the strategy."""
-        return self.config["strategy"]["name"]
+        """Name of its strategy."""
+        return self.reader.config.strategy.name
 
     @property
     def title(self) -> str:
@@ -47,10 +44,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Problem:
-    """A run that the numbers do without.
+    """A run that is left out.
 
     Attributes:
         state: missing, failed, unfinished, damaged, duplicate, other version or other protocol.
+        group: in which it would be compared.
+        label: name of the method.
+        seed: of the run.
         sentence: which run, and why.
     """
 
@@ -62,34 +62,29 @@ class Problem:
 
 
 def read_run(folder: Path, label: str, group: str, seed: int) -> Run | Problem:
-    """A finished run, or what keeps it from being one."""
+    """A run if it is finished and as albench wrote it, otherwise the reason why it is left out.
+
+    Args:
+        folder: of the run.
+        label: name of the method.
+        group: in which the run is compared.
+        seed: named in the sentence, because the settings may be unreadable.
+    """
 
     def problem(state: str, why: str) -> Problem:
         return Problem(state, group, label, seed, f"{label} on {group}, seed {seed}, {why}")
 
+    reader = RunReader(folder)
     try:
-        config = read_config(folder)
-        records = read_records(folder)
-        failure = _read_json(folder / "failure.json") if (folder / "failure.json").exists() else None
-        if config is None:
+        if not reader.started and not reader.records:
             return problem("missing", "is missing: it was not started")
-        rounds = config["protocol"]["rounds"]
-        if is_finished(records, rounds):
-            split, environment = _read_json(folder / "split.json"), _read_json(folder / "environment.json")
-            return Run(label, group, int(config["seed"]), folder, config, records, split, environment)
+        if reader.finished:
+            damages = verify(reader)
+            return problem("damaged", f"is left out: {damages[0].sentence}") if damages else Run(label, group, reader)
+        failure, done, rounds = reader.failure, len(reader.records), reader.config.protocol.rounds + 1
     except StoreError as error:
-        return problem("damaged", f"cannot be read: {error}")
-    except (KeyError, TypeError):
-        return problem("damaged", "cannot be read: its records lack what every record has")
+        return problem("damaged", f"is left out: {error}")
     if failure is not None:
-        reason = str(failure.get("error", "no reason is given")).rstrip(".")
-        where = f"in round {failure.get('round', '?')} after {failure.get('attempts', '?')} attempts"
-        return problem("failed", f"failed {where}: {reason}")
-    return problem("unfinished", f"is not finished: {len(records)} of {rounds + 1} rounds are done")
-
-
-def _read_json(path: Path) -> Record:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise StoreError(f"'{path}' must be of a finished run, it is missing or damaged") from error
+        attempts = f"{failure.attempts} attempt{'' if failure.attempts == 1 else 's'}"
+        return problem("failed", f"failed in round {failure.round} after {attempts}: {failure.error.rstrip('.')}")
+    return problem("unfinished", f"is not finished: {done} of {rounds} rounds are done")

@@ -1,6 +1,6 @@
-"""How sure a difference is: paired tests over seeds, corrected for their number, wins and ranks.
+"""Statistical evidence for a difference: paired tests over seeds and their correction, wins, and ranks.
 
-Seeds share initial weights, initial labels and batches, so two methods are compared seed by seed.
+All methods share the initial weights, initial labels and batches of a seed, so they are compared seed by seed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy import stats
 
 from albench.reports.curve import Curve, Values
 
-_MOST_SEEDS = 16  # 65,536 ways to flip signs
+_MOST_SEEDS = 16  # 65,536 combinations of signs
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Paired:
         high: upper end.
         t: p-value of the paired t test; NaN with one seed, or if all differences are equal.
         flip: p-value of the sign-flip permutation test; NaN with one seed.
-        least: the smallest p-value that this permutation test can give with as many seeds.
+        least: the lowest p-value that the permutation test can give with this number of seeds.
     """
 
     seeds: int
@@ -41,7 +41,7 @@ class Paired:
 
 
 def paired(differences: Values) -> Paired:
-    """Test whether (n,) paired differences are centered at 0, two-sided."""
+    """Two-sided tests whether (n,) paired differences are centered at 0."""
     n = len(differences)
     missing = float("nan")
     mean = float(differences.mean()) if n else missing
@@ -58,8 +58,8 @@ def paired(differences: Values) -> Paired:
 def sign_flip(differences: Values) -> float:
     """Exact two-sided p-value of the sign-flip test of (n,) differences; NaN for more than 16.
 
-    The share of all 2 ** n ways to give the differences signs with a sum at least as far from 0. It assumes only that
-    without an effect every difference could as well have had the other sign.
+    The share of all 2 ** n combinations of signs whose sum is at least as far from 0. The only assumption is that
+    without an effect the sign of every difference is random.
     """
     n = len(differences)
     if n > _MOST_SEEDS:
@@ -70,7 +70,7 @@ def sign_flip(differences: Values) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction over a family of tests [1]; NaN stays NaN and is no member.
+    """Holm's step-down correction over a family of tests [1]; NaN stays NaN and does not count.
 
     [1] Holm. A simple sequentially rejective multiple test procedure. Scand J Statist 6, 1979.
     """
@@ -84,9 +84,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def wins(one: Curve, other: Curve, *, higher: bool) -> float:
-    """Share of pairs of seed and round after round 0 in which `one` is better, ties counted half; NaN without a pair.
+    """Share of pairs of seed and round in which `one` is better, ties counted half; NaN without a pair.
 
-    Rounds are paired where both have as many labels. In round 0 strategies share labels and weights.
+    Rounds are paired if both have equally many labels. Round 0 is left out, because strategies share its labels and
+    weights.
     """
     seeds = sorted(set(one.seeds) & set(other.seeds))
     rounds = [r for r in range(1, min(len(one.share), len(other.share))) if one.labeled[r] == other.labeled[r]]
@@ -105,11 +106,11 @@ class Ranks:
     """Mean ranks of methods over seeds, 1 for the best.
 
     Attributes:
-        seeds: those that every method has.
+        seeds: common to all methods.
         mean: by method.
         low: the lowest mean rank when any one seed is left out; NaN with one seed.
-        high: the highest.
-        first: the methods with the best mean rank, over all seeds and whenever one is left out.
+        high: likewise the highest.
+        first: methods that have the best mean rank over all seeds, or when any one seed is left out.
     """
 
     seeds: tuple[int, ...]
@@ -120,7 +121,7 @@ class Ranks:
 
 
 def ranks(scores: Mapping[str, Mapping[int, float]], *, higher: bool) -> Ranks | None:
-    """Rank methods seed by seed, equals sharing the mean of their ranks; None if no seed is common to all.
+    """Rank methods seed by seed, equal values sharing the mean of their ranks; None if no seed is common to all.
 
     Args:
         scores: {method: {seed: value}}.

@@ -1,1 +1,1 @@
-"""The query strategies: one file per method. A file dropped in here is found without any other change."""
+"""The query strategies, one file each. A new file in this folder is found without any other change."""

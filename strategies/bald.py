@@ -1,9 +1,9 @@
-"""BALD [1, 2]: ask for the slices whose dropout samples disagree most, pixel by pixel.
+"""BALD [1, 2]: the slices with the highest mutual information between prediction and network weights.
 
-A pixel's score is the mutual information of prediction and weights, `H(mean p) - mean H(p)` over `passes` dropout
-samples: only what the network could learn counts, not what is noise in the image.
+A pixel's score is `H(mean p) - mean H(p)` over `passes` dropout samples. It is high where the samples disagree, and not
+where they agree that a pixel is ambiguous.
 
-Differences from the papers: [1, 2] score one label; here the pixels of a slice are averaged.
+Differences from the papers: [1, 2] score a single label; here the scores of the pixels of a slice are averaged.
 
 [1] Houlsby, Huszar, Ghahramani and Lengyel. Bayesian Active Learning for Classification and Preference Learning.
 arXiv:1112.5745, 2011.
@@ -25,7 +25,7 @@ from albench.strategy import PixelScoring, Query, Round, Scores, register
 @register("bald")
 @dataclass(frozen=True)
 class BALD(PixelScoring):
-    """Highest mutual information.
+    """Selects the slices with the highest mutual information.
 
     Attributes:
         passes: dropout samples per slice.
@@ -38,12 +38,12 @@ class BALD(PixelScoring):
     passes: Annotated[int, Field(ge=2)] = 10
 
     def query(self, ctx: Round) -> Query:
-        """Ask for the slices whose samples disagree most."""
+        """Query the slices with the highest mutual information."""
         return Query.highest(self.information(ctx), ctx)
 
     def information(self, ctx: Round) -> Scores:
-        """Mutual information of every unlabeled slice. Raises StrategyError if it is 0 everywhere."""
+        """Mutual information of every unlabeled slice. Raises StrategyError if it is 0 for all of them."""
         scores = ctx.score_mc(self.passes, bald, self.aggregate)
         if not scores.max() > 0:
-            raise StrategyError("dropout samples must differ, all of them agree on every slice: raise network.dropout")
+            raise StrategyError("dropout samples must differ, they are equal for every slice: raise network.dropout")
         return scores

@@ -1,13 +1,15 @@
-"""CEAL [1]: ask for the most uncertain slices, and train on the network's own masks of the most certain ones.
+"""CEAL [1]: the most uncertain slices are queried, and the most certain ones are pseudo-labeled.
 
-Three strategies by the uncertainty that ranks the slices: `ceal-margin`, `ceal-entropy` and `ceal-mc-dropout` (entropy
-of the mean over dropout samples). The highest are asked for. Pseudo-labels are masks of probability at least 0.5; they
-are chosen anew in every round and never counted as labeled, and a pseudo-labeled slice can still be asked for.
-`mode=topn` takes the `pseudo` most certain slices by the same ranking, as STAR's comparison does; `mode=threshold` is
-[1]: slices with a mean entropy below `threshold - decay * round`, at most `pseudo` of them, lowest first.
+There are three strategies, which differ in the uncertainty of a pixel: `ceal-margin`, `ceal-entropy` and
+`ceal-mc-dropout` (entropy of the mean over dropout samples). Pseudo-labels are the masks where the predicted
+probability is at least 0.5. They are selected anew in every round and do not count as labels, and their slices can
+still be queried. `mode=topn` takes the `pseudo` most certain slices of the same ranking, as in the comparison of STAR.
+`mode=threshold` is that of [1]: slices with a mean entropy below `threshold - decay * round`, at most `pseudo` of them,
+lowest first.
 
-Differences from the paper: [1] classifies images; here a slice's pixels are averaged. [1]'s recursive decay is read as
-linear, with 0 as its floor. Certain slices are nearly always empty ones; `exclude_empty` leaves those out.
+Differences from the paper: [1] classifies images; here the scores of the pixels of a slice are averaged. The recursive
+decay of [1] is read as linear, with a lower limit of 0. The most certain slices are nearly always empty; with
+`exclude_empty`, slices without predicted foreground are not pseudo-labeled.
 
 [1] Wang, Zhang, Li, Zhang and Lin. Cost-Effective Active Learning for Deep Image Classification. TCSVT 2017.
 """
@@ -30,15 +32,15 @@ from albench.strategy import Ids, Mask, PixelScoring, Query, Round, register
 
 @dataclass(frozen=True)
 class CEAL(PixelScoring):
-    """Uncertain slices to the oracle, certain ones to the training set.
+    """Queries uncertain slices and pseudo-labels certain ones.
 
     Attributes:
-        mode: how pseudo-labels are chosen: the `topn` most certain, or all below a `threshold`.
-        pseudo: how many pseudo-labels, at most; None takes the budget.
-        threshold: mean entropy in nats below which a slice is certain, in round 0.
-        decay: what the threshold loses per round.
-        exclude_empty: only slices with a predicted foreground become pseudo-labels.
-        query_rule: ask for the slices with the highest `uncertainty`, or at `random`, which tells the gain of the
+        mode: how slices are selected for pseudo-labels: the `topn` most certain, or all below a `threshold`.
+        pseudo: maximum number of pseudo-labels; None takes the budget.
+        threshold: mean entropy in nats below which a slice is certain in round 0.
+        decay: decrease of the threshold per round.
+        exclude_empty: pseudo-label only slices with predicted foreground.
+        query_rule: query the slices with the highest `uncertainty`, or at `random`, which separates the effect of the
             pseudo-labels from that of the query.
     """
 
@@ -61,7 +63,7 @@ class CEAL(PixelScoring):
         """(b, h, w) scores of pixels, high where the network is uncertain."""
 
     def query(self, ctx: Round) -> Query:
-        """Rank once; ask for one end and label the other."""
+        """Rank the slices; query the uncertain end and pseudo-label the certain one."""
         unlabeled = ctx.pool.unlabeled
         scores, entropies = np.empty((2, len(unlabeled)))
 
@@ -76,8 +78,8 @@ class CEAL(PixelScoring):
         query = Query.highest(scores, ctx)
         if self.query_rule == "random":
             query = Query(ctx.rng.choice(unlabeled, size=ctx.budget, replace=False), scores=query.scores)
-        asked = np.isin(unlabeled, query.ids)
-        eligible = ~asked & (predicted.packed.any((1, 2)) if self.exclude_empty else True)
+        queried = np.isin(unlabeled, query.ids)
+        eligible = ~queried & (predicted.packed.any((1, 2)) if self.exclude_empty else True)
         order = scores
         if self.mode == "threshold":
             order = entropies
@@ -87,7 +89,7 @@ class CEAL(PixelScoring):
         return Query(query.ids, pseudo=predicted.only(certain.tolist()), scores=query.scores)
 
     def threshold_at(self, round_index: int) -> float:
-        """Mean entropy in nats below which a slice is certain."""
+        """Mean entropy in nats below which a slice is certain in this round."""
         return max(0.0, self.threshold - self.decay * round_index)
 
 

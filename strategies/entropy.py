@@ -1,10 +1,10 @@
-"""Entropy [1]: ask for the slices whose predicted masks have the highest entropy.
+"""Entropy [1]: the slices whose predictions have the highest mean entropy.
 
-A slice's score is the mean binary entropy of its valid pixels, `-p ln p - (1-p) ln(1-p)`.
+The score of a slice is the mean over its valid pixels of the binary entropy `-p ln p - (1-p) ln(1-p)`.
 
-Differences from the paper: [1] sums over a sequence's tokens (total token entropy) or averages (token entropy); the
-mean is the default, so that slices of different size compare. STAR's code drops the (1-p) ln(1-p) term; it is kept
-here.
+Differences from the paper: [1] sums the entropies of the tokens of a sequence (total token entropy) or averages them
+(token entropy); the mean is the default here, so that slices of different sizes are comparable. The authors' code of
+STAR omits the term (1-p) ln(1-p), which is kept here.
 
 [1] Settles and Craven. An Analysis of Active Learning Strategies for Sequence Labeling Tasks. EMNLP 2008.
 """
@@ -20,11 +20,11 @@ from albench.strategy import PixelScoring, Query, Round, register
 @register("entropy")
 @dataclass(frozen=True)
 class Entropy(PixelScoring):
-    """Highest pixel entropy."""
+    """Selects the slices with the highest entropy."""
 
     kind = "uncertainty"
     paper = "Settles and Craven 2008"
 
     def query(self, ctx: Round) -> Query:
-        """Ask for the most uncertain slices."""
+        """Query the slices with the highest entropy."""
         return Query.highest(ctx.score(binary_entropy, self.aggregate), ctx)

@@ -1,6 +1,6 @@
-"""Full: every slice is labeled before round 0. The supervised reference that the others try to reach with less.
+"""Full: every slice is labeled before round 0. The fully supervised reference of the other strategies.
 
-There is one training, as in round 0 of the other strategies, and nothing left to ask for.
+There is a single training, like that of the other strategies in round 0, and no query.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from albench.strategy import Ids, Pool, Query, Round, Strategy, register
 @register("full")
 @dataclass(frozen=True)
 class Full(Strategy):
-    """All labels at once."""
+    """Labels all slices before round 0."""
 
     kind = "baseline"
 
-    def initial(self, anchors: Ids, pool: Pool) -> Ids:
+    def initial(self, initial: Ids, pool: Pool) -> Ids:
         """Every slice of the pool."""
         return np.arange(len(pool.slices))
 
     def query(self, ctx: Round) -> Query:
-        """A random choice; a run never asks, since nothing is left to buy."""
+        """Query random slices. Never called in a run, as no slice is unlabeled."""
         return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))

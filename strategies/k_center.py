@@ -1,11 +1,12 @@
-"""K-Center Greedy, or Core-Set [1]: cover the pool, so that no unlabeled slice is far from a labeled one.
+"""K-Center Greedy, or Core-Set [1]: slices that cover the pool, so that every slice is close to a labeled one.
 
-Again and again the slice that is farthest from its nearest labeled slice is taken; its distances count from then on.
-The distance is Euclidean between embeddings of the current encoder's bottleneck.
+Each step selects the slice that is farthest from its nearest labeled or already selected slice. The distance is
+Euclidean, between bottleneck features of the current encoder.
 
-Differences from the paper: [1] embeds images by a classifier's last fully connected layer, which a segmentation network
-lacks; here it is the bottleneck (r4), averaged over the valid area (`embedding=pooled`) or whole (`flat`; all slices
-then share one padded size). The greedy algorithm is used, as by the baselines of STAR, not the mixed integer program.
+Differences from the paper: [1] embeds images by the last fully connected layer of a classifier, which a segmentation
+network does not have; here the embedding is the bottleneck (r4), averaged over the valid area (`embedding=pooled`) or
+flattened (`flat`, padding included). The greedy algorithm is used, as in the comparison of STAR, not the mixed integer
+program of [1].
 
 [1] Sener and Savarese. Active Learning for Convolutional Neural Networks: A Core-Set Approach. ICLR 2018.
 """
@@ -26,10 +27,10 @@ from albench.strategy import Query, Round, Strategy, register
 @register("k-center")
 @dataclass(frozen=True)
 class KCenter(Strategy):
-    """Smallest covering radius.
+    """Selects slices that minimize the covering radius.
 
     Attributes:
-        embedding: `pooled` averages the bottleneck over the slice, `flat` keeps it whole (more memory).
+        embedding: `pooled` averages the bottleneck over the valid area, `flat` flattens it, which takes more memory.
     """
 
     kind = "diversity"
@@ -38,7 +39,7 @@ class KCenter(Strategy):
     embedding: Literal["pooled", "flat"] = "pooled"
 
     def query(self, ctx: Round) -> Query:
-        """Ask for the slices that cover the rest."""
+        """Query the slices that cover the others."""
         pool = ctx.pool
         features = ctx.learner.embed(pool.slices, np.arange(len(pool.slices)), pool=self.embedding == "pooled")
         if not torch.isfinite(features).all():

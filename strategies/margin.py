@@ -1,10 +1,10 @@
-"""Margin [1]: ask for the slices with the smallest gap between the two classes' probabilities.
+"""Margin [1]: the slices with the smallest mean margin between the probabilities of the two classes.
 
-A slice's score is the mean of 1 - |2p - 1| over its valid pixels: 0 where the network is certain, 1 where it is not.
-The highest are asked for, which are those with the lowest mean margin.
+The margin of a pixel is |2p - 1|. The score of a slice is the mean of 1 - |2p - 1| over its valid pixels: 0 if the
+network is certain, 1 if it is not.
 
-Differences from the paper: [1] takes the margin of a token of a sequence; here it is averaged over the pixels. With two
-classes the ranking is that of least confidence.
+Differences from the paper: [1] uses the margin of a token of a sequence; here the margins of the pixels are averaged.
+With two classes the ranking equals that of least confidence.
 
 [1] Scheffer, Decomain and Wrobel. Active Hidden Markov Models for Information Extraction. IDA 2001.
 """
@@ -20,11 +20,11 @@ from albench.strategy import PixelScoring, Query, Round, register
 @register("margin")
 @dataclass(frozen=True)
 class Margin(PixelScoring):
-    """Lowest pixel margin."""
+    """Selects the slices with the lowest margin."""
 
     kind = "uncertainty"
     paper = "Scheffer et al. 2001"
 
     def query(self, ctx: Round) -> Query:
-        """Ask for the most uncertain slices."""
+        """Query the slices with the lowest margin."""
         return Query.highest(ctx.score(lambda probs: 1 - margin(probs), self.aggregate), ctx)

@@ -1,12 +1,12 @@
-"""MC-Dropout [1, 2]: ask for the slices that are most uncertain when the prediction is averaged over dropout samples.
+"""MC-Dropout [1, 2]: the slices with the highest uncertainty over dropout samples.
 
-`passes` predictions with dropout on, one mask per slice and pass, all else as in evaluation. With `measure=entropy`
-(the baseline of STAR) a pixel's score is the entropy of the mean probability; with `measure=variance` ([2]) it is the
-population variance of the probabilities.
+Each slice is predicted `passes` times with dropout, each time with another dropout mask; all else is as in evaluation.
+With `measure=entropy` (as in the comparison of STAR), the score of a pixel is the entropy of its mean probability. With
+`measure=variance` (as in [2]), it is the population variance of its probabilities.
 
-Differences from the papers: [2] queries a mix of certain, random and uncertain slices and adds pseudo-labels; here the
-budget goes to the most uncertain ones. [2] sums over the pixels and may weight them by the distance to the contour; the
-mean is the default here and there are no weights. The number of passes is that of STAR's code, 10; [2] has 20.
+Differences from the papers: [2] queries a mixture of certain, random and uncertain slices and adds pseudo-labels; here
+the most uncertain slices are queried. [2] sums over the pixels and can weight them by their distance to the contour;
+here the unweighted mean is the default. The number of passes is 10, as in the authors' code of STAR; [2] uses 20.
 
 [1] Gal and Ghahramani. Dropout as a Bayesian Approximation. ICML 2016.
 [2] Gorriz, Carlier, Faure and Giro-i-Nieto. Cost-Effective Active Learning for Melanoma Segmentation. ML4H 2017.
@@ -27,11 +27,11 @@ from albench.strategy import PixelScoring, Query, Round, register
 @register("mc-dropout")
 @dataclass(frozen=True)
 class MCDropout(PixelScoring):
-    """Highest uncertainty over dropout samples.
+    """Selects the slices with the highest uncertainty over dropout samples.
 
     Attributes:
         passes: dropout samples per slice.
-        measure: `entropy` of the mean probability, or `variance` of the probabilities.
+        measure: uncertainty of a pixel: `entropy` of the mean probability, or `variance` of the probabilities.
     """
 
     kind = "uncertainty"
@@ -42,7 +42,7 @@ class MCDropout(PixelScoring):
     measure: Literal["entropy", "variance"] = "entropy"
 
     def query(self, ctx: Round) -> Query:
-        """Ask for the most uncertain slices."""
+        """Query the most uncertain slices."""
         return Query.highest(ctx.score_mc(self.passes, _MEASURES[self.measure], self.aggregate), ctx)
 
 

@@ -1,10 +1,11 @@
-"""PowerBALD [1]: draw slices with probability proportional to a power of their BALD score.
+"""PowerBALD [1]: slices drawn with probability proportional to a power of their BALD score.
 
-The best slices of one ranking resemble each other; drawing keeps the batch diverse at no cost. The draw without
-replacement takes the `budget` highest of `exponent ln(score) + Gumbel noise` (Gumbel's top-k trick), the noise coming
-from the round's random stream.
+The slices with the highest scores resemble each other; random sampling makes the batch more diverse at no cost. To
+sample without replacement, the slices with the highest `exponent ln(score) + Gumbel noise` are taken (Gumbel top-k
+trick). The noise comes from the random stream of the round.
 
-Differences from the paper: [1] scores one label; here the pixels of a slice are averaged, as in `bald`.
+Differences from the paper: [1] scores a single label; here the scores of the pixels of a slice are averaged, as in
+`bald`.
 
 [1] Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron and Gal. Stochastic Batch Acquisition: A Simple Baseline
 for Deep Active Learning. TMLR 2023.
@@ -25,10 +26,10 @@ from albench.strategy import Query, Round, register
 @register("power-bald")
 @dataclass(frozen=True)
 class PowerBALD(BALD):
-    """Random choice weighted by mutual information.
+    """Draws slices at random, weighted by mutual information.
 
     Attributes:
-        exponent: 0 is a uniform draw; the higher, the closer to `bald`.
+        exponent: 0 draws uniformly; the higher, the closer the selection is to that of `bald`.
     """
 
     kind = "hybrid"
@@ -38,7 +39,7 @@ class PowerBALD(BALD):
     exponent: Annotated[float, Field(ge=0)] = 1.0
 
     def query(self, ctx: Round) -> Query:
-        """Draw slices by their mutual information."""
+        """Query slices drawn by their mutual information."""
         information = np.maximum(self.information(ctx), np.finfo(np.float64).tiny)
         noise = ctx.rng.gumbel(size=len(information))
         return Query.highest(self.exponent * np.log(information) + noise, ctx)

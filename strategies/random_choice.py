@@ -1,4 +1,4 @@
-"""Random: every unlabeled slice is as likely as any other. The passive baseline that a strategy has to beat."""
+"""Random: slices drawn uniformly from the unlabeled ones. The passive baseline of active learning."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from albench.strategy import Query, Round, Strategy, register
 @register("random")
 @dataclass(frozen=True)
 class Random(Strategy):
-    """Uniform choice without replacement, from the round's own random stream."""
+    """Draws slices uniformly without replacement."""
 
     kind = "baseline"
 
     def query(self, ctx: Round) -> Query:
-        """Draw `budget` slices."""
+        """Query slices drawn from the random stream of the round."""
         return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))

@@ -1,8 +1,8 @@
-"""Random foreground: a random choice among the slices in which the network sees something.
+"""Random foreground: slices drawn uniformly from those with predicted foreground.
 
-Whether a mask is empty is decided from the prediction, never from the truth. When fewer slices than the budget have a
-predicted foreground, the rest is drawn from the others. A strategy that wins only because it avoids empty slices does
-not beat this one.
+Whether a slice has foreground is decided from the prediction, not from the truth. If fewer slices than the budget have
+predicted foreground, the remaining ones are drawn from the others. A strategy that is better than `random` only because
+it avoids empty slices is not better than this baseline.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from albench.strategy import Query, Round, Strategy, register
 @register("random-foreground")
 @dataclass(frozen=True)
 class RandomForeground(Strategy):
-    """Random among slices with a predicted foreground."""
+    """Draws slices with predicted foreground at random."""
 
     kind = "baseline"
 
     def query(self, ctx: Round) -> Query:
-        """Draw slices, those with a predicted foreground first."""
-        seen = ctx.score(lambda probs: (probs >= 0.5).float(), _any)
-        return Query.highest(seen + ctx.rng.random(len(seen)) / 2, ctx)
+        """Query random slices, those with predicted foreground first."""
+        foreground = ctx.score(lambda probs: (probs >= 0.5).float(), _any)
+        return Query.highest(foreground + ctx.rng.random(len(foreground)) / 2, ctx)
 
 
 def _any(values: Tensor, valid: Tensor) -> Tensor:

@@ -1,47 +1,51 @@
-"""STAR [1]: spread labels from labeled slices to their neighbors by attention, and ask for the least similar slices.
+"""STAR [1]: the slices least similar to the labeled ones, with pseudo-labels propagated by attention.
 
-A case is cut into groups of j + 1 slices, from one initially labeled slice to the next. A round has two stages: the
-supervised training that all strategies share, whose network is tested; then training on pairs of neighboring labeled
-slices, in which a second encoder remembers one slice with its mask and attention passes that on to the other. The
-network then segments every unlabeled slice from the labeled slices of its group. The slices whose features are least
-similar to those are asked for, and the predictions with the lowest entropy are pseudo-labels of the next round.
+A case is divided into groups of j + 1 slices, from one initial slice to the next. A round has two training stages. The
+first is the supervised training of all strategies; its network is evaluated. The second trains on pairs of neighboring
+labeled slices: a second encoder encodes one slice with its mask (the memory), and the other slice is segmented by
+attention to it. The network then segments every unlabeled slice from the labeled slices of its group. The slices whose
+features are least similar to these are queried, and the predictions with the lowest entropy are pseudo-labels in the
+next round.
 
-Presets: `paper` is [1], with the repairs below; `reference` is the authors' code [2], which differs in
+Presets: `paper` is [1], completed as listed below; `reference` is the authors' code [2], which differs in
 
     grouping=sliding, similarity=multiscale, selection=global, pseudo_as_memory=true, refill=false, entropy=half,
     pairs=forward, val_pair_stride=1, batch_norm=frozen, value_init=random, propagation_lr=5e-5,
     propagation_patience=5
 
-and needs `--set training.lr_incremental=1e-4 --set network.upsample=nearest --set network.dropout=0` beside. An option
-that is given comes before its preset; `null` counts as not given. Of [2], normalization frozen in the first stage too,
-separate augmentation of the slices of a pair and a loss divided by the batch size again are not reproduced.
+and also needs `--set training.lr_incremental=1e-4 --set network.upsample=nearest --set network.dropout=0`. An option
+that is set overrides its preset; `null` leaves it to the preset. Three details of [2] are not reproduced: frozen
+normalization in the first stage, separate augmentation of the two slices of a pair, and a second division of the loss
+by the batch size.
 
 Differences from the paper:
-- Pairs in both directions. [1] does not say; in [2] the lower slice always helps the upper one, but groups have labels
-  on both sides.
-- Validation pairs are j slices apart, as far as labels are spread. [1] does not say; [2] takes adjacent slices.
-- The decoder's upsampling is bilinear, as in the network that [2] is derived from; in [2] it is nearest.
-- Eq. 4 leaves the features open: here the bottleneck as one vector (`similarity=flat`).
-- Each group names its least similar slice, as in [1], and of these the b lowest are asked for, because there are more
-  groups than b; if there are fewer groups, their second choices follow (`selection=group-first`).
-- Eq. 2 divides by the root of the depth of the keys, D/8, which [1] calls D like that of the features.
-- Two key/value heads as in [2], one for each encoder; Eq. 1 has one (`share_kv=true`).
-- The encoder of labeled slices also sees the background, 1 - mask, as in [2].
-- The propagation loss, which [1] does not name, is binary cross-entropy as in [2] (`propagation_loss`).
-- Learning rates: [1] gives 1e-4 for supervised and 1e-5 for incremental training. Both stages use the former in
-  round 0 and the latter in later rounds (`propagation_lr=1e-5` for the second stage in all rounds).
-- The second stage stops after twice the epochs without progress, 10 for the 5 of [1] (`propagation_patience=5`): with
-  few pairs its validation loss rises and falls while attention is learned.
-- A slice in several groups gets the mean of its predictions, as in [2].
-- A queried slice is no pseudo-label, and the next one takes its place (`refill`).
-- The bottleneck has dropout, like that of every other strategy here.
-- Weights start at random or from ImageNet; those of [2] start from a video segmentation network that [1] does not name,
-  whose attention is trained already. Without that, value heads with random weights are learned too slowly: they start
-  as the identity instead (`value_init=random` for the other).
-- Padding is neither attended to nor compared.
-- While no case has two labeled slices there are no pairs, and slices are segmented without attention.
-- Without attention there is no trained encoder of labeled slices; Eq. 4 then compares features of the other encoder,
-  which does not see the mask.
+- Pairs are used in both directions. [1] does not specify this; in [2] the memory is always the lower slice, although
+  groups have labels on both sides.
+- Validation pairs are j slices apart, the largest distance of propagation. [1] does not specify this; [2] uses adjacent
+  slices.
+- The decoder's upsampling is bilinear, as in the network that [2] is derived from; in [2] it is nearest neighbor.
+- Eq. 4 does not specify the features: here the bottleneck as one vector (`similarity=flat`).
+- Each group nominates its least similar slice, as in [1]. As there are more groups than the budget b, the b least
+  similar of these slices are queried. If there are fewer groups, the second slice of each group follows, and so on
+  (`selection=group-first`).
+- Eq. 2 divides by the square root of D/8, the depth of the keys, which [1] denotes by D like that of the features.
+- There are two key/value heads as in [2], one for each encoder; Eq. 1 has a single one (`share_kv=true`).
+- The encoder of labeled slices also has the background, 1 - mask, as an input, as in [2].
+- The propagation loss, which [1] does not specify, is binary cross-entropy as in [2] (`propagation_loss`).
+- Learning rates: [1] has 1e-4 for supervised and 1e-5 for incremental training. Both stages use the former in round 0
+  and the latter in later rounds (`propagation_lr=1e-5` sets the second stage in all rounds).
+- The patience of the second stage is twice that of the first, 10 instead of the 5 epochs of [1]
+  (`propagation_patience=5`): with few pairs, the validation loss fluctuates while attention is learned.
+- The predictions of a slice in several groups are averaged, as in [2].
+- A queried slice is not pseudo-labeled; the slice with the next higher entropy replaces it (`refill`).
+- The bottleneck has dropout, as for all other strategies here.
+- Weights are initialized at random or from ImageNet. Those of [2] come from a video segmentation network, not mentioned
+  in [1], with trained attention. Without it, value heads with random initial weights train too slowly; here they start
+  as the identity (`value_init=random` for random weights).
+- Padding is excluded from attention and similarity.
+- If no case has two labeled slices, there are no pairs, and slices are segmented without attention.
+- Without attention, the encoder of labeled slices is not trained. Eq. 4 then compares features of the other encoder,
+  which does not have the mask as an input.
 
 [1] Ma et al. Spatial Aggregation for Semi-supervised Active Learning in 3D Medical Image Segmentation. MICCAI 2025.
 [2] github.com/HelenMa9998/STAR
@@ -68,10 +72,11 @@ from albench.strategies._star.propagation import Aggregation, Propagation, Rules
 from albench.strategies._star.similarity import SIMILARITIES, Similarity
 from albench.strategies._star.training import PairLoss, Pairs, train_propagation
 from albench.strategy import Query, Round, Strategy, Task, register
-from albench.training.learner import Batch, Weights
+from albench.training.batches import Batch
+from albench.training.learner import Weights
 
-_PRESET: Any = None  # in the place of a default that the preset decides
-_COMPARED = 8  # of so many slices one is segmented without attention too, to be compared: it takes time
+_PRESET: Any = None  # default of an option that the preset sets
+_COMPARED = 8  # every eighth slice is also segmented without attention for comparison; all would take too long
 _ENTROPIES = {"binary": binary_entropy, "half": torch.special.entr}
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
@@ -112,41 +117,44 @@ TABLE_2: tuple[Mapping[str, str], ...] = (
     {"aggregation": "self", "query_rule": "similarity"},
     {"aggregation": "attention", "query_rule": "similarity"},
 )
-"""Options of the rows of Table 2, in its order. Row 1 is `random`; row 4 is the table's "CEAL"."""
+"""Options that give the rows of Table 2, in its order. Row 1 equals `random`; row 4 is called "CEAL" there."""
 
 
 @register("star")
 @dataclass(frozen=True)
 class Star(Strategy):
-    """Spatial aggregation.
+    """Propagates labels between slices by attention and queries the slices least similar to labeled ones.
 
     Attributes:
-        preset: decides every option below that is not given (see above).
-        aggregation: pseudo-labels by `attention` over labeled slices, from the slice's `self` alone, or `none`.
-        query_rule: ask for the slices with the least `similarity`, or at `random`.
-        pseudo_count: pseudo-labels per round; None takes as many as are bought.
-        share_kv: one key/value head for both encoders.
-        value_init: initial weights of the value heads: `identity` passes features on, so that the decoder knows them.
-        propagation_loss: of the second stage: binary cross-entropy, or the focal loss of the first stage.
-        grouping: `fixed` groups from one initial slice to the next, or a `sliding` one from every labeled slice.
+        preset: sets every option below that is not set itself (see above).
+        aggregation: how slices are segmented for pseudo-labels: by `attention` to labeled slices, from the slice alone
+            (`self`), or not at all (`none`).
+        query_rule: query the slices with the lowest `similarity`, or at `random`.
+        pseudo_count: pseudo-labels per round; None takes the budget.
+        share_kv: use one key/value head for both encoders.
+        value_init: initial weights of the value heads; `identity` copies features, so that the decoder can read them.
+        propagation_loss: loss of the second stage: binary cross-entropy, or the focal loss of the first stage.
+        grouping: `fixed` groups from one initial slice to the next, or a `sliding` group from every labeled slice.
         similarity: cosine of bottlenecks as one vector (`flat`), averaged over positions (`positional`), or averaged
             over positions of three layers (`multiscale`).
-        selection: the lowest similarities of all (`global`), or of those that the groups name (`group-first`).
-        pseudo_as_memory: treat pseudo-labeled slices as labeled ones in pairs and groups, and do not ask for them,
-            while enough others are left to ask for.
-        refill: choose pseudo-labels after the slices to ask for are gone; false drops those that are asked for.
-        entropy: of both classes (`binary`), or only the term of the foreground (`half`).
-        pairs: whether a pair's slices help each other (`both`) or only the lower one the upper one (`forward`).
-        val_pair_stride: distance of validation pairs; None takes the interval of the initial labels.
-        batch_norm: whether normalization is in `train` mode or `frozen` in the second stage.
+        selection: query the lowest similarities of all slices (`global`), or of those that the groups nominate
+            (`group-first`).
+        pseudo_as_memory: treat pseudo-labeled slices as labeled ones in pairs and groups, and do not query them as long
+            as there are enough other slices.
+        refill: select pseudo-labels among the slices that are not queried; false selects among all slices and drops the
+            queried ones.
+        entropy: entropy of both classes (`binary`), or only the term of the foreground (`half`).
+        pairs: either slice of a pair can be the memory of the other (`both`), or only the lower one (`forward`).
+        val_pair_stride: distance of validation pairs in slices; None takes the interval of the initial slices.
+        batch_norm: mode of batch normalization in the second stage, `train` or `frozen`.
         propagation_lr: learning rate of the second stage; None takes that of the first stage in the same round.
-        propagation_patience: epochs without a lower validation loss before the second stage stops; None takes twice
-            those of the first stage.
+        propagation_patience: patience of the second stage in epochs; None takes twice that of the first stage.
     """
 
     kind: ClassVar = "semi-supervised"
     needs: ClassVar[str] = "a second encoder with attention, and a second training stage"
     paper: ClassVar[str] = "Ma et al., MICCAI 2025"
+    shares_round_zero: ClassVar[bool] = True  # the network's other parts come after the Segmenter and train in `query`
 
     preset: Literal["paper", "reference"] = "paper"
     aggregation: Aggregation = "attention"
@@ -173,11 +181,11 @@ class Star(Strategy):
                 object.__setattr__(self, name, value)
 
     def network(self, task: Task) -> StarNetwork:
-        """The shared segmenter with the labeled slices' encoder and attention."""
+        """The Segmenter with an encoder of labeled slices and attention."""
         return StarNetwork(task, share_kv=self.share_kv, identity=self.value_init == "identity")
 
     def query(self, ctx: Round) -> Query:
-        """Train the second stage, propagate, and choose; `fit` was the first stage."""
+        """Train the second stage, propagate labels, and select queries and pseudo-labels; `fit` is the first stage."""
         if self.aggregation == "none" and self.query_rule == "random":
             return Query(_random(ctx, ctx.pool.unlabeled))
         network = ctx.learner.network
@@ -193,12 +201,12 @@ class Star(Strategy):
         found = propagate(network, ctx.learner, candidates, memory, groups, rules)
         if aggregation != "none" and not np.isfinite(found.entropy).all():
             raise StrategyError("predictions must be finite, some are not: lower strategy.propagation_lr")
-        asked = (
+        queried = (
             _random(ctx, candidates) if self.query_rule == "random" else self._least_similar(found, groups, ctx.budget)
         )
-        pseudo = self._most_certain(found, asked, ctx.budget) if aggregation != "none" else []
+        pseudo = self._most_certain(found, queried, ctx.budget) if aggregation != "none" else []
         return Query(
-            asked,
+            queried,
             found.masks.only(pseudo),
             scores=_all_scores(ctx, found),
             notes={"pairs": len(pairs), "groups": sum(map(len, groups))} | histogram(found.similarity),
@@ -207,7 +215,7 @@ class Star(Strategy):
         )
 
     def _memory(self, ctx: Round) -> tuple[dict[int, Mask], Ids]:
-        """{id: mask} of the slices that count as labeled, and the ids that can be asked for."""
+        """{id: mask} of the slices that are treated as labeled, and the ids that can be queried."""
         memory = {int(i): ctx.pool.mask(int(i)) for i in ctx.pool.labeled}
         unlabeled = ctx.pool.unlabeled
         rest = np.setdiff1d(unlabeled, list(ctx.pseudo))
@@ -216,7 +224,7 @@ class Star(Strategy):
         return memory, unlabeled
 
     def _groups(self, pool: Pool, memory: Mapping[int, Mask], interval: int) -> list[list[Ids]]:
-        """Of each case the ids in each of its groups."""
+        """For each case the ids in each of its groups."""
         groups = []
         for case in range(len(pool.slices.cases)):
             ids = pool.slices.of(case)
@@ -228,7 +236,7 @@ class Star(Strategy):
         return groups
 
     def _second_stage(self, ctx: Round, network: StarNetwork, memory: Mapping[int, Mask]) -> Ids:
-        """Train on pairs of closest labeled slices; the pairs. Without any there is nothing to train on."""
+        """Train on pairs of neighboring labeled slices, if there are any; returns the pairs."""
         learner, slices, val = ctx.learner, ctx.pool.slices, ctx.learner.validation
         pairs = neighbors(np.array(sorted(memory), dtype=np.int64), slices.case, self.pairs)
 
@@ -250,25 +258,25 @@ class Star(Strategy):
         return pairs
 
     def _least_similar(self, found: Propagation, groups: Sequence[Sequence[Ids]], budget: int) -> Ids:
-        """The slices that are least like the labeled slices of their groups (Sec. 2.2)."""
+        """The slices least similar to the labeled slices of their groups (Sec. 2.2)."""
         first = np.zeros(len(found.ids))
         if self.selection == "group-first":
             rows = [np.flatnonzero(np.isin(found.ids, group)) for own in groups for group in own]
             first = rank_in_group(rows, found.similarity)
         return found.ids[np.lexsort((found.ids, found.similarity, first))][:budget]
 
-    def _most_certain(self, found: Propagation, asked: Ids, budget: int) -> list[int]:
-        """The slices whose predictions have the lowest entropy and are not asked for (Sec. 2.2)."""
+    def _most_certain(self, found: Propagation, queried: Ids, budget: int) -> list[int]:
+        """The slices with the lowest entropy that are not queried (Sec. 2.2)."""
         count = budget if self.pseudo_count is None else self.pseudo_count
         ranked = found.ids[np.lexsort((found.ids, found.entropy))]
         if self.refill:
-            ranked = ranked[~np.isin(ranked, asked)]
-        return [int(i) for i in ranked[:count] if i not in asked]
+            ranked = ranked[~np.isin(ranked, queried)]
+        return [int(i) for i in ranked[:count] if i not in queried]
 
     def _predictions(
         self, ctx: Round, found: Propagation, before: Weights | None, pseudo: Sequence[int]
     ) -> dict[str, PackedMasks]:
-        """What the loop compares with the truth: with and without aggregation, as in Fig. 3b, on every eighth slice."""
+        """Predictions with and without attention, of every eighth slice and of pseudo-labels, (Fig. 3b)."""
         if self.aggregation == "none":
             return {}
         if before is None:
@@ -288,7 +296,7 @@ def _random(ctx: Round, ids: Ids) -> Ids:
 
 
 def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
-    """What the network of the first stage, with the weights from before the second, makes of each slice alone."""
+    """Predictions without attention, with the weights `before` the second stage."""
     network, now = ctx.learner.network, ctx.learner.weights()
     network.load_state_dict(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
@@ -299,7 +307,7 @@ def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
 
 
 def _all_scores(ctx: Round, found: Propagation) -> Scores:
-    """Similarity of every unlabeled slice; those in the memory are their own neighbors, with 1."""
+    """Similarity of every unlabeled slice; 1 for those in the memory."""
     scores = np.ones(len(ctx.pool.unlabeled))
     scores[np.isin(ctx.pool.unlabeled, found.ids)] = found.similarity
     return scores

@@ -1,6 +1,6 @@
-"""Stratified: a random choice in which every case gets the same number of slices, give or take one.
+"""Stratified: random slices, the same number from every case up to a difference of one.
 
-The cases take turns, in random order, until the budget is spent; one that has no unlabeled slice left is passed.
+The cases take turns in random order until the budget is spent. Cases without unlabeled slices are skipped.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from albench.strategy import Query, Round, Strategy, register
 @register("stratified")
 @dataclass(frozen=True)
 class Stratified(Strategy):
-    """Random, with an equal share for every case."""
+    """Draws an equal number of random slices from every case."""
 
     kind = "baseline"
 
     def query(self, ctx: Round) -> Query:
-        """Draw slices case by case."""
+        """Query random slices, with the cases in turn."""
         unlabeled = ctx.rng.permutation(ctx.pool.unlabeled)
         case = ctx.pool.slices.case[unlabeled]
         turn = np.empty(len(unlabeled), dtype=np.int64)
@@ -30,5 +30,5 @@ class Stratified(Strategy):
 
 
 def _shuffled(case: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The cases' places in a random order."""
+    """The rank of each slice's case in a random order of the cases."""
     return rng.permutation(int(case.max()) + 1)[case]

@@ -1,8 +1,8 @@
-"""Strided: label in the middle of the widest gap between labeled slices, without looking at the images.
+"""Strided: the middle slices of the widest gaps between labeled slices, regardless of the images.
 
-A gap is a run of unlabeled slices of one case, between labeled ones or at its end. The widest gap is halved, then
-the widest of what is left, and so on; among equally wide gaps the order is random. A strategy that cannot beat this
-one has learned nothing from the images.
+A gap is a run of consecutive unlabeled slices of one case. The widest gap is bisected, then the widest of the resulting
+gaps, and so on; ties are broken at random. A strategy that is not better than this baseline gains nothing from the
+images.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from albench.strategy import Ids, Query, Round, Strategy, register
 @register("strided")
 @dataclass(frozen=True)
 class Strided(Strategy):
-    """Bisection of the widest gap."""
+    """Bisects the widest gaps between labeled slices."""
 
     kind = "baseline"
 
     def query(self, ctx: Round) -> Query:
-        """Halve the widest gaps."""
+        """Query the middle slices of the widest gaps."""
         slices, labeled = ctx.pool.slices, ctx.pool.labeled
         gaps: list[tuple[int, int]] = []
         for case in range(len(slices.cases)):
@@ -35,15 +35,15 @@ class Strided(Strategy):
 
 
 def bisect(gaps: list[tuple[int, int]], count: int, rng: np.random.Generator) -> Ids:
-    """Choose `count` ids by halving the widest gap again and again.
+    """Select `count` ids by repeatedly bisecting the widest gap.
 
     Args:
         gaps: first and last id of each run of unlabeled slices.
         count: at most the number of slices in all gaps.
-        rng: decides among equally wide gaps.
+        rng: breaks ties between equally wide gaps.
 
     Returns:
-        The ids in the order of choice.
+        (count,) ids in the order of selection.
     """
     heap = [(first - last, rng.random(), first, last) for first, last in gaps]
     heapq.heapify(heap)
@@ -59,6 +59,6 @@ def bisect(gaps: list[tuple[int, int]], count: int, rng: np.random.Generator) ->
 
 
 def _gaps(labeled: Ids, first: int, last: int) -> list[tuple[int, int]]:
-    """Runs of ids in [first, last] without a labeled one."""
+    """First and last ids of the runs of unlabeled slices in [first, last]."""
     edges = [first - 1, *labeled.tolist(), last + 1]
     return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]

@@ -1,13 +1,13 @@
-"""TAAL [1]: disagreement under augmentation, as a loss on unlabeled slices and as the score of a query.
+"""TAAL [1]: the slices whose augmented views are predicted most differently, with a consistency loss in training.
 
 Training adds to the supervised loss the weighted Jensen-Shannon divergence between the prediction of an unlabeled slice
-and those of `views` flipped, turned and noisy copies, turned back. Its weight grows over the first epochs. The query
-compares the eight flips and quarter turns of a slice and asks for those that disagree most.
+and those of `views` flipped, rotated and noisy copies, mapped back. Its weight increases over the first epochs. The
+score of a query is the same divergence between the eight flips and quarter rotations of a slice.
 
-Differences from the paper: the supervised loss is that of all strategies (focal, [1] has Dice), so is the training
-schedule, and the network goes on from the last round. Copies pass through the network with BatchNorm in evaluation
-mode, so that they do not shift its statistics (`batch_norm=train` for [1]'s way). A turned slice that is not square is
-given to the network as it is, its sides exchanged.
+Differences from the paper: the supervised loss (focal, in [1] Dice) and the training schedule are those of all
+strategies, and training continues from the weights of the previous round. The copies pass through the network with
+BatchNorm in evaluation mode, so that they do not change its statistics (`batch_norm=train` as in [1]). A quarter
+rotation of a slice that is not square exchanges its height and width.
 
 [1] Gaillochet, Desrosiers and Lombaert. TAAL: Test-Time Augmentation for Active Learning in Medical Image Segmentation.
 DALI 2022.
@@ -26,28 +26,30 @@ from torch import Tensor, nn
 
 from albench.acquisition import weighted_jsd
 from albench.strategy import Ids, PixelScoring, Query, Round, register, score_slices
-from albench.training.learner import Batch, Images, eval_mode
+from albench.training.batches import Batch, Images
 from albench.training.losses import ramp_up
+from albench.training.predictor import eval_mode
 
-View = tuple[bool, int]  # flipped; quarter turns
+View = tuple[bool, int]  # whether flipped; number of quarter rotations
 
-VIEWS: tuple[View, ...] = tuple((flip, turns) for flip in (False, True) for turns in range(4))
+VIEWS: tuple[View, ...] = tuple((flip, quarters) for flip in (False, True) for quarters in range(4))
 
 
 @register("taal")
 @dataclass(frozen=True)
 class TAAL(PixelScoring):
-    """Highest disagreement under augmentation.
+    """Trains on the consistency of augmented views and selects the slices where they disagree most.
 
     Attributes:
-        alpha_train: weight of the mean prediction's entropy in the loss; 0.5 asks for agreement, more for certainty.
+        alpha_train: weight of the entropy of the mean prediction in the loss; 0.5 rewards agreement only, more also
+            certainty.
         alpha_query: the same in the score.
         views: augmented copies of an unlabeled slice in a training step.
-        weight: of the unlabeled loss, when fully grown; 0 trains as strategies without unlabeled slices do.
-        ramp: epochs until it is.
+        weight: final weight of the unlabeled loss; 0 trains on labeled slices only.
+        ramp: epochs until the final weight is reached.
         noise: standard deviation of the noise added to a copy, in units of the normalized image.
         batch_norm: mode of BatchNorm for the copies.
-        query_rule: ask for the slices with the highest `disagreement`, or at `random`, which tells the gain of the
+        query_rule: query the slices with the highest `disagreement`, or at `random`, which separates the effect of the
             training from that of the query.
     """
 
@@ -65,7 +67,7 @@ class TAAL(PixelScoring):
     query_rule: Literal["disagreement", "random"] = "disagreement"
 
     def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
-        """Supervised loss plus `ramp * weight * JSD`; the gradient flows through the clean prediction only."""
+        """Supervised loss plus `ramp * weight * JSD`; only the prediction of the original slice has a gradient."""
         if self.weight == 0:
             return super().loss(model, batch, unlabeled, epoch)
         extra = next(unlabeled)
@@ -79,7 +81,7 @@ class TAAL(PixelScoring):
         return batch.supervised(labeled_logits) + ramp_up(epoch, self.ramp) * self.weight * consistency
 
     def query(self, ctx: Round) -> Query:
-        """Ask for the slices whose eight views disagree most."""
+        """Query the slices whose eight views disagree most."""
         if self.query_rule == "random":
             return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))
         network = ctx.learner.network
@@ -87,8 +89,8 @@ class TAAL(PixelScoring):
         def forward(ids: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
             valid = batch.valid[:, 0]
             probs = valid.new_empty(len(VIEWS), *valid.shape)
-            for view, seen in zip(VIEWS, probs, strict=True):
-                seen.copy_(_predict_view(network, batch.images, view, self.noise)[:, 0])
+            for view, predicted in zip(VIEWS, probs, strict=True):
+                predicted.copy_(_predict_view(network, batch.images, view, self.noise)[:, 0])
             return ids, probs, valid
 
         predictions = ctx.learner.stream(ctx.pool.slices, ctx.pool.unlabeled, forward)
@@ -105,21 +107,21 @@ class TAAL(PixelScoring):
         return bool(torch.rand(()) < 0.5), int(torch.randint(4, ()))
 
 
-def turn(maps: Tensor, view: View) -> Tensor:
-    """(..., h, w) maps flipped top to bottom, then turned by quarters; h and w change places with odd turns."""
-    flip, turns = view
-    return torch.rot90(maps.flip(-2) if flip else maps, turns, (-2, -1))
+def transform(maps: Tensor, view: View) -> Tensor:
+    """Flip (..., h, w) maps top to bottom, then rotate them by quarters; odd numbers of quarters exchange h and w."""
+    flip, quarters = view
+    return torch.rot90(maps.flip(-2) if flip else maps, quarters, (-2, -1))
 
 
-def turn_back(maps: Tensor, view: View) -> Tensor:
-    """The reverse of `turn`, exactly."""
-    flip, turns = view
-    turned = torch.rot90(maps, -turns, (-2, -1))
-    return turned.flip(-2) if flip else turned
+def invert(maps: Tensor, view: View) -> Tensor:
+    """The exact inverse of `transform`."""
+    flip, quarters = view
+    rotated = torch.rot90(maps, -quarters, (-2, -1))
+    return rotated.flip(-2) if flip else rotated
 
 
 def _predict_view(network: nn.Module, images: Tensor, view: View, noise: float) -> Tensor:
-    """(b, 1, h, w) probabilities of a noisy view, in the original frame."""
-    seen = turn(images, view)
-    logits = network(seen + noise * torch.randn_like(seen))
-    return turn_back(torch.sigmoid(logits.float()), view)
+    """(b, 1, h, w) probabilities of a noisy view, mapped back to the original orientation."""
+    transformed = transform(images, view)
+    logits = network(transformed + noise * torch.randn_like(transformed))
+    return invert(torch.sigmoid(logits.float()), view)

@@ -13,11 +13,11 @@ import pytest
 import torch
 from support.samples import TINY, write_pair
 
-from albench.data.prepared import Prepared, prepare
-from albench.loop import Execution, NullCallback, run
+from albench.data import Prepared, prepare
+from albench.loop import Execution, run
 from albench.pool import Oracle, Pool, initial_slices
 from albench.resolve import resolve
-from albench.runs.store import RunStore
+from albench.runs.reader import RunReader
 from albench.strategy import Round
 from albench.streams import Streams
 from albench.training.learner import Learner
@@ -35,15 +35,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_run(tmp_path: Path) -> Callable[..., RunStore]:
+def tiny_run(tmp_path: Path) -> Callable[..., RunReader]:
     """Run a strategy on a tiny phantom, in this process."""
 
     def start(
         strategy: str, settings: Mapping[str, object] | None = None, *, seed: int = 0, out: str = "runs"
-    ) -> RunStore:
+    ) -> RunReader:
         resolved = resolve(strategy, "phantom", seed=seed, settings=TINY | dict(settings or {}))
-        execution = Execution(torch.device("cpu"))
-        return run(resolved.config, resolved.strategy, resolved.prepared, tmp_path / out, execution, NullCallback())
+        return run(resolved, tmp_path / out, Execution(torch.device("cpu")))
 
     return start
 
@@ -65,8 +64,8 @@ def make_round(tiny: Prepared) -> Callable[..., Round]:
         config = resolve("random", "phantom", settings=TINY).config
         streams = Streams(0, "phantom")
         oracle = Oracle(train)
-        bought = initial_slices(train.slices, interval) if labeled is None else np.arange(labeled)
-        pool = Pool(train.slices).with_masks(oracle.annotate(bought, len(bought)))
+        ids = initial_slices(train.slices, interval) if labeled is None else np.arange(labeled)
+        pool = Pool(train.slices).with_masks(oracle.annotate(ids, len(ids)))
         with streams.torch("weights"):
             network = Segmenter(Task(1, (32, 32), config.network))
         learner = Learner(

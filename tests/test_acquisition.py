@@ -44,7 +44,7 @@ def test_entropy_equals_scipy():
     np.testing.assert_allclose(binary_entropy(torch.from_numpy(probs)).numpy(), expected, rtol=1e-12)
 
 
-def test_gradients_of_the_divergence_are_finite_where_a_sigmoid_has_reached_0_or_1():
+def test_gradients_of_the_divergence_are_finite_where_a_sigmoid_saturates():
     logits = torch.tensor([[30.0, -120.0, 2.0]], requires_grad=True)
     probs = torch.sigmoid(logits)
     assert probs[0, :2].tolist() == [1.0, 0.0]
@@ -128,12 +128,12 @@ def test_aggregation_equals_a_loop_over_slices(seed, how, top):
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-9)
 
 
-def test_highest_breaks_ties_by_the_lower_id():
+def test_top_k_breaks_ties_by_the_lower_id():
     ids = np.array([7, 3, 9, 1])
     assert top_k(np.array([1.0, 1.0, 2.0, 1.0]), ids, 3).tolist() == [9, 1, 3]
 
 
-def test_k_center_on_a_line_takes_the_far_end_then_the_middle():
+def test_k_center_on_a_line_selects_the_far_end_then_the_middle():
     points = torch.tensor([[1.0], [2.0], [10.0]])
     assert k_center(points, torch.tensor([[0.0]]), 2).tolist() == [2, 1]
 
@@ -153,7 +153,7 @@ def test_the_radius_of_k_center_is_at_most_twice_the_smallest_possible(seed):
     assert radius(tuple(found.tolist())) <= 2 * best + 1e-12
 
 
-def test_k_center_picks_what_scikit_activeml_picks():
+def test_k_center_selects_what_scikit_activeml_selects():
     from skactiveml.pool import CoreSet
 
     rng = np.random.default_rng(0)
@@ -167,7 +167,7 @@ def test_k_center_picks_what_scikit_activeml_picks():
 
 @given(st.integers(0, 10_000), st.integers(1, 80), st.sampled_from(["normal", "clusters", "far from the origin"]))
 @settings(max_examples=40, deadline=None)
-def test_k_center_picks_what_plain_float64_picks_though_it_measures_only_the_leaders(seed, size, kind):
+def test_lazy_k_center_selects_what_plain_float64_selects(seed, size, kind):
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(300, size)).astype(np.float32)
     if kind == "clusters":
@@ -188,7 +188,7 @@ def test_k_center_picks_what_plain_float64_picks_though_it_measures_only_the_lea
         nearest[row] = -1
 
 
-def test_bounds_of_float32_are_never_below_the_distances_of_float64():
+def test_upper_bounds_from_float32_are_never_below_float64_distances():
     rng = np.random.default_rng(0)
     for scale, offset in ((1, 0), (1e-3, 100), (1e4, -1e6)):
         points = (scale * rng.standard_cauchy((200, 300)) + offset).astype(np.float32)
@@ -197,21 +197,21 @@ def test_bounds_of_float32_are_never_below_the_distances_of_float64():
         assert (_upper_bounds(candidates, centers, candidates.mean(0, dtype=torch.float64)) >= exact).all()
 
 
-def test_k_center_never_takes_a_copy_of_a_labeled_slice_before_others():
+def test_k_center_never_selects_a_copy_of_a_labeled_slice_before_others():
     rng = np.random.default_rng(1)
-    blank = np.full((1, 1024), 300.0, np.float32)  # far from the origin: |a|^2 + |b|^2 - 2ab loses its digits
-    others = rng.normal(size=(10, 1024)).astype(np.float32) * 0.01 + blank
-    candidates = torch.from_numpy(np.concatenate([np.repeat(blank, 5, 0), others]))
-    chosen = k_center(candidates, torch.from_numpy(blank), 15).tolist()
+    constant = np.full((1, 1024), 300.0, np.float32)  # far from the origin: |a|^2 + |b|^2 - 2ab loses its digits
+    others = rng.normal(size=(10, 1024)).astype(np.float32) * 0.01 + constant
+    candidates = torch.from_numpy(np.concatenate([np.repeat(constant, 5, 0), others]))
+    chosen = k_center(candidates, torch.from_numpy(constant), 15).tolist()
     assert sorted(chosen[:10]) == list(range(5, 15))
     assert sorted(chosen) == list(range(15))
 
 
-def test_among_equally_far_candidates_k_center_takes_the_first():
+def test_k_center_breaks_ties_by_the_lower_row():
     assert k_center(torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([[0.0]]), 1).tolist() == [0]
 
 
-def test_cosine_equals_scikit_learn_without_negative_values_and_is_0_for_blank_images():
+def test_cosine_equals_scikit_learn_with_negative_values_and_rows_of_zeros_as_0():
     rng = np.random.default_rng(2)
     first, second = rng.normal(size=(5, 30)), rng.normal(size=(7, 30))
     first[2] = 0
@@ -221,7 +221,7 @@ def test_cosine_equals_scikit_learn_without_negative_values_and_is_0_for_blank_i
 
 @given(st.integers(0, 1000), st.integers(2, 30))
 @settings(max_examples=25, deadline=None)
-def test_both_ways_to_count_joint_histograms_are_exact(seed, bins):
+def test_both_algorithms_for_joint_histograms_are_exact(seed, bins):
     rng = np.random.default_rng(seed)
     first, second = (torch.from_numpy(rng.integers(0, bins, (n, 5000)).astype(np.uint8)) for n in (2, 3))
     first[0] = second[0] = 1  # one cell holds more counts than half precision can tell apart
@@ -235,7 +235,7 @@ def test_both_ways_to_count_joint_histograms_are_exact(seed, bins):
             np.testing.assert_array_equal(found[i, j].numpy(), expected)
 
 
-def test_histograms_are_counted_for_more_images_than_are_counted_at_once():
+def test_mutual_information_does_not_depend_on_the_number_of_images():
     levels = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (150, 40)).astype(np.uint8))
     whole = mutual_information(levels[:2], levels, 3)
     parts = [mutual_information(levels[:2], part, 3) for part in levels.split(7)]
@@ -261,7 +261,7 @@ def test_mutual_information_equals_histogram2d_and_scikit_learn(seed, bins):
             assert found[i, j] == pytest.approx(mutual_info_score(None, None, contingency=joint), abs=1e-6)
 
 
-def test_mutual_information_of_a_uniform_image_with_itself_is_the_log_of_its_levels_and_0_with_a_constant():
+def test_mutual_information_of_a_uniform_image_is_the_log_of_its_levels_with_itself_and_0_with_a_constant():
     uniform = torch.arange(400.0)[None] % 20
     constant = torch.full((1, 400), 3.0)
     levels = quantize(torch.cat([uniform, constant]), 20)
@@ -292,7 +292,7 @@ def test_representative_equals_a_plain_greedy_loop(seed):
 
 
 @pytest.mark.parametrize("candidates", [16, 17, 33, 100])
-def test_representative_is_that_of_all_candidates_at_once(candidates):
+def test_representative_does_not_depend_on_the_number_of_candidates(candidates):
     density, redundancy = torch.rand(candidates, 50), torch.rand(candidates, 9, dtype=torch.float64)
     covered = torch.rand(50)
     whole = torch.maximum(density, covered).double().sum(1)
@@ -301,6 +301,6 @@ def test_representative_is_that_of_all_candidates_at_once(candidates):
     assert representative(density, redundancy, 1, 0.5).tolist() == [first]
 
 
-def test_a_copy_of_a_chosen_candidate_adds_no_density():
+def test_a_copy_of_a_selected_candidate_adds_no_density():
     density = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.5]])
     assert representative(density, torch.zeros(3, 1), 2, 0.5).tolist() == [0, 2]

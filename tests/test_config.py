@@ -1,16 +1,20 @@
 import dataclasses
 import json
 from dataclasses import dataclass, replace
+from typing import Literal
 
+import numpy as np
 import pytest
-from pydantic import TypeAdapter
 from support.samples import TINY
 
+from albench import __version__
 from albench.cli.catalog import describe
-from albench.config import Choice, Network, Protocol, RunConfig, Training, build, options_of
+from albench.config import Choice, Network, Protocol, RunConfig, Training, build
 from albench.errors import ConfigError
-from albench.resolve import parse_settings, resolve
-from albench.runs.store import config_as_dict
+from albench.registry import options_of
+from albench.resolve import by_section, make_dataset, make_strategy, parse_settings, resolve
+from albench.runs.documents import decode, encode
+from albench.runs.records import FORMAT, StoredConfig
 
 SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
 OTHER_CHOICE = {
@@ -42,14 +46,14 @@ def changed(value: object) -> object:
 
 
 def variants() -> dict[str, RunConfig]:
-    """The settings with one thing changed that matters, by its name."""
+    """The settings with one relevant change each, by the name of the changed setting."""
     start, found = config(), {}
     for section, cls in SECTIONS.items():
         old = getattr(start, section)
         for field in dataclasses.fields(cls):
             new = build(cls, {field.name: changed(getattr(old, field.name))}, section)
             found[f"{section}.{field.name}"] = replace(start, **{section: new})
-    del found["network.weights"]  # they count by content
+    del found["network.weights"]  # the digest depends on their content
     found["weights_key"] = replace(start, weights_key="0123")
     found["seed"] = replace(start, seed=1)
     found["title"] = replace(start, title="elsewhere")
@@ -62,13 +66,13 @@ def variants() -> dict[str, RunConfig]:
     return found
 
 
-def test_the_digest_differs_with_every_setting_that_matters():
-    digests = {name: variant.digest() for name, variant in variants().items()} | {"as it was": config().digest()}
+def test_the_digest_depends_on_every_relevant_setting():
+    digests = {name: variant.digest() for name, variant in variants().items()} | {"unchanged": config().digest()}
     assert len(digests) > 25
     assert len(set(digests.values())) == len(digests)
 
 
-def test_the_digest_is_the_same_wherever_the_data_and_the_code_lie():
+def test_the_digest_does_not_depend_on_the_place_of_data_and_code():
     start = config()
     moved = replace(start, locations={"root": "/elsewhere"})
     respelled = replace(moved, strategy=replace(start.strategy, spec="albench.strategies.random_choice:Random"))
@@ -76,7 +80,7 @@ def test_the_digest_is_the_same_wherever_the_data_and_the_code_lie():
     assert len(start.digest()) == 8
 
 
-def test_the_digest_is_the_same_in_another_order_of_options():
+def test_the_digest_does_not_depend_on_the_order_of_options():
     start = config()
     turned = replace(start.strategy, options=dict(reversed(start.strategy.options.items())))
     assert replace(start, strategy=turned).digest() == start.digest()
@@ -87,16 +91,16 @@ def test_the_digest_is_the_same_in_another_order_of_options():
     [
         ("training", {"epoch": 3}, "an option must be known, got 'training.epoch': did you mean 'training.epochs'?"),
         ("training", {"zzz": 3}, "an option must be known, got 'training.zzz': choose one of training.epochs, "),
-        ("training", {"epochs": "many"}, "training.epochs must be a valid integer, .*, got 'many': set it with --set "),
+        ("training", {"epochs": "many"}, "training.epochs must be a valid integer, got 'many': set it with --set "),
         ("training", {"epochs": 0}, "training.epochs must be greater than or equal to 1, got 0: set it with --set tr"),
-        ("training", {"epochs": 2.5}, "training.epochs must be a valid integer, .*, got 2.5: set it with"),
+        ("training", {"epochs": 2.5}, "training.epochs must be a valid integer, got 2.5: set it with"),
         ("training", {"epochs": None}, "training.epochs must be a valid integer, got None: set it with"),
         ("training", {"lr": 0}, "training.lr must be greater than 0, got 0: set it with --set training.lr=VALUE"),
         ("training", {"lr": float("nan")}, "training.lr must be greater than 0, got nan"),
         ("training", {"lr": float("inf")}, "training.lr must be finite, got inf: set it with --set training.lr=VALUE"),
         ("training", {"focal_alpha": 1.2}, "training.focal_alpha must be less than or equal to 1, got 1.2"),
         ("training", {"focal_alpha_mode": "x"}, "training.focal_alpha_mode must be 'scalar' or 'balanced', got 'x'"),
-        ("training", {"augment": "maybe"}, "training.augment must be a valid boolean, .*, got 'maybe': set it with"),
+        ("training", {"augment": "maybe"}, "training.augment must be a valid boolean, got 'maybe': set it with"),
         ("network", {"dropout": 1}, "network.dropout must be less than 1, got 1: set it with --set network.dropout="),
         ("network", {"backbone": "vgg"}, "network.backbone must be 'resnet18', 'resnet34' or 'resnet50', got 'vgg'"),
         ("network", {"stem_stride": 3}, "network.stem_stride must be 1, 2 or 4, got 3: set it with"),
@@ -108,12 +112,124 @@ def test_the_digest_is_the_same_in_another_order_of_options():
             {"split": 3},
             r"protocol.split must be a list such as \[1,2\], got 3: set it with --set protocol.split=",
         ),
+        (
+            "protocol",
+            {"split": [1, 2, 3, 4]},
+            r"protocol.split must have at most 3 items, not 4, got \[1, 2, 3, 4\]: set it with --set protocol.split=",
+        ),
     ],
 )
 def test_a_wrong_option_is_one_sentence_with_its_name_its_value_and_the_remedy(section, options, sentence):
-    with pytest.raises(ConfigError, match=sentence) as refused:
+    with pytest.raises(ConfigError, match=sentence) as rejected:
         build(SECTIONS[section], options, section)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(rejected.value)
+
+
+NUMBERS = [
+    ("protocol", "interval"),
+    ("protocol", "budget"),
+    ("protocol", "rounds"),
+    ("protocol", "split_seed"),
+    ("training", "epochs"),
+    ("training", "patience"),
+    ("training", "batch_size"),
+    ("training", "lr"),
+    ("training", "focal_alpha"),
+    ("network", "width"),
+    ("network", "stem_stride"),
+    ("network", "dropout"),
+]
+
+
+@pytest.mark.parametrize(("section", "option"), NUMBERS)
+@pytest.mark.parametrize("value", [True, False, "1", "0.5"])
+def test_neither_true_nor_text_is_a_number(section, option, value):
+    remedy = f"got {value!r}: set it with --set {section}.{option}=VALUE"
+    with pytest.raises(
+        ConfigError, match=rf"^{section}.{option} must be (a valid integer|a.* number|1, 2 or 4), {remedy}$"
+    ):
+        build(SECTIONS[section], {option: value}, section)
+
+
+@pytest.mark.parametrize(
+    ("section", "options", "sentence"),
+    [
+        (
+            "training",
+            {"augment": 1},
+            "training.augment must be a valid boolean, got 1: set it with --set training.augme",
+        ),
+        ("training", {"augment": "true"}, "training.augment must be a valid boolean, got 'true': set it with"),
+        ("protocol", {"warm_start": 0}, "protocol.warm_start must be a valid boolean, got 0: set it with"),
+        ("protocol", {"warm_start": 0.0}, "protocol.warm_start must be a valid boolean, got 0.0: set it with"),
+        ("network", {"weights": 18}, "network.weights must be a valid string, got 18: set it with"),
+        ("network", {"weights": True}, "network.weights must be a valid string, got True: set it with"),
+        ("network", {"backbone": 18}, "network.backbone must be 'resnet18', 'resnet34' or 'resnet50', got 18: set it"),
+        ("protocol", {"split": [True, 1, 1]}, "protocol.split.0 must be a valid number, got True: set it with"),
+        ("protocol", {"split": ["4", 1, 1]}, "protocol.split.0 must be a valid number, got '4': set it with"),
+    ],
+)
+def test_a_value_of_another_type_is_rejected(section, options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        build(SECTIONS[section], options, section)
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("data.count=true", "data.count must be a valid integer, got True: set it with --set data.count=VALUE"),
+        ("data.noise=false", "data.noise must be a valid number, got False: set it with"),
+        ("data.size=[32,true]", "data.size.1 must be a valid integer, got True: set it with --set data.size=VALUE"),
+        ("training.epochs='3'", "training.epochs must be a valid integer, got '3': set it with"),
+        ("protocol.budget=true", "protocol.budget must be a valid integer, got True: set it with"),
+    ],
+)
+def test_a_run_rejects_a_value_of_another_type_before_the_preparation(setting, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        resolve("random", "phantom", settings=parse_settings([setting]), progress=lambda *call: pytest.fail("prepared"))
+
+
+def test_true_in_a_list_of_choices_of_numbers_is_rejected():
+    @dataclass(frozen=True)
+    class Chosen:
+        factors: tuple[Literal[1, 2], ...] = (1,)
+
+    assert build(Chosen, {"factors": [2, 1]}, "strategy").factors == (2, 1)
+    with pytest.raises(ConfigError, match=r"strategy.factors must be a number, got \[2, True\]: set it with"):
+        build(Chosen, {"factors": [2, True]}, "strategy")
+
+
+def test_options_that_do_not_fit_together_are_one_sentence():
+    @dataclass(frozen=True)
+    class Range:
+        low: int = 0
+        high: int = 1
+
+        def __post_init__(self):
+            if self.low > self.high:
+                raise ValueError("low is above high")
+
+    sentence = (
+        r"strategy must have options that fit together, got \{'low': 3\} \(low is above high\): change one of them"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        build(Range, {"low": 3}, "strategy")
+
+
+def test_a_class_can_tell_given_options_from_its_defaults():
+    class Noted:
+        def __new__(cls, **given):
+            made = super().__new__(cls)
+            made.given = given
+            return made
+
+    @dataclass
+    class Counted(Noted):
+        count: int = 3
+        side: float = 1.0
+
+    assert build(Counted, {"count": 3}, "data").given == {"count": 3}
+    assert build(Counted, {}, "data").given == {}
 
 
 def test_a_missing_option_and_a_class_without_options_are_one_sentence_too():
@@ -130,12 +246,15 @@ def test_a_missing_option_and_a_class_without_options_are_one_sentence_too():
         build(Bare, {"top": 1}, "strategy")
 
 
-def test_numbers_in_text_and_whole_numbers_where_fractions_may_be_are_understood():
-    training = build(Training, {"epochs": "30", "lr": 1, "focal_gamma": "2e-1"}, "training")
-    assert (training.epochs, training.lr, training.focal_gamma) == (30, 1.0, 0.2)
+def test_whole_numbers_are_floats_lists_are_tuples_and_numbers_of_numpy_are_numbers():
+    training = build(Training, {"epochs": np.int64(30), "lr": 1, "focal_gamma": np.float32(0.25)}, "training")
+    assert (training.epochs, training.lr, training.focal_gamma) == (30, 1.0, 0.25)
+    assert [type(value) for value in (training.epochs, training.lr, training.focal_gamma)] == [int, float, float]
+    for split in ([4, 1, 1], (4, 1, 1), np.array([4, 1, 1])):
+        assert build(Protocol, {"split": split}, "protocol").split == (4.0, 1.0, 1.0)
 
 
-def test_what_must_be_hashed_and_written_is_plain():
+def test_options_are_hashed_and_written_as_plain_values():
     assert options_of(Protocol()) == {
         "interval": 10,
         "budget": 100,
@@ -165,7 +284,7 @@ def test_assignments_are_read_as_yaml():
 
 
 @pytest.mark.parametrize("assignment", ["training.epochs", "epochs=3", "=3", "training.epochs 30"])
-def test_an_assignment_without_section_or_equals_sign_is_refused(assignment):
+def test_an_assignment_without_section_or_equals_sign_is_rejected(assignment):
     with pytest.raises(
         ConfigError,
         match=f"--set must name a section and an option, such as training.epochs=30, got '{assignment}': begin",
@@ -173,12 +292,12 @@ def test_an_assignment_without_section_or_equals_sign_is_refused(assignment):
         parse_settings([assignment])
 
 
-def test_an_assignment_that_is_no_yaml_is_refused():
+def test_an_assignment_that_is_not_yaml_is_rejected():
     with pytest.raises(ConfigError, match=r"--set data.size must have a YAML value such as 30 or \[96,128\], got '\[9"):
         parse_settings(["data.size=[96"])
 
 
-def test_the_user_comes_before_the_dataset_and_the_dataset_before_albench():
+def test_the_user_overrides_the_dataset_and_the_dataset_overrides_albench():
     settings = {name: value for name, value in TINY.items() if name != "protocol.budget"}
     by_dataset = resolve("random", "phantom", settings=settings).config
     assert (by_dataset.protocol.budget, Protocol().budget) == (16, 100)
@@ -198,24 +317,24 @@ def test_the_user_comes_before_the_dataset_and_the_dataset_before_albench():
         ({"data.noise": float("inf")}, "data.noise must be finite, got inf"),
     ],
 )
-def test_mistakes_are_refused_before_any_training(settings, sentence):
+def test_mistakes_are_rejected_before_the_training(settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         resolve("random", "phantom", settings=TINY | settings)
 
 
-def test_a_negative_seed_is_refused():
+def test_a_negative_seed_is_rejected():
     with pytest.raises(ConfigError, match="a seed must be at least 0, got -1"):
         resolve("random", "phantom", seed=-1, settings=TINY)
 
 
 @pytest.mark.parametrize("strategy", ["random", "albench.strategies.entropy:Entropy"])
-def test_the_written_settings_are_enough_to_make_the_run_again(strategy):
+def test_the_written_settings_are_enough_to_repeat_the_run(strategy):
     made = resolve(strategy, "phantom", seed=3, settings=TINY | {"data.size": [48, 32]}).config
-    written = json.loads(json.dumps(config_as_dict(made)))
-    assert {"format", "albench"} < set(written)
-    again = TypeAdapter(RunConfig).validate_python({k: written[k] for k in written if k not in ("format", "albench")})
+    text = encode(StoredConfig(FORMAT, __version__, made))
+    again = decode(StoredConfig, text, "config.json", "start the run again").run
     assert again == made
     assert again.digest() == made.digest()
+    written = json.loads(text)["run"]
     settings = {
         f"{prefix}.{name}": value
         for prefix, section in (
@@ -229,7 +348,7 @@ def test_the_written_settings_are_enough_to_make_the_run_again(strategy):
     assert resolved.config == made
 
 
-def test_the_digest_knows_initial_weights_by_content_not_by_path(tmp_path):
+def test_the_digest_depends_on_the_content_of_initial_weights_and_not_on_their_path(tmp_path):
     first, second = tmp_path / "first.pth", tmp_path / "second.pth"
     first.write_bytes(b"weights")
     second.write_bytes(b"weights")
@@ -244,8 +363,19 @@ def test_the_digest_knows_initial_weights_by_content_not_by_path(tmp_path):
     assert digest(second) != before
 
 
-def test_none_is_nothing():
-    assert parse_settings(["data.labels=none", "data.window=null"]) == {"data.labels": None, "data.window": None}
+@pytest.mark.parametrize("word", ["none", "None", "null", "~", ""])
+def test_none_is_none_where_an_option_allows_it(word):
+    assert make_dataset("phantom", parse_settings([f"data.window={word}"])).window is None
+    settings = parse_settings([f"network.weights={word}"])
+    assert build(Network, by_section(settings)["network"], "network").weights is None
+    with pytest.raises(ConfigError, match=r"training.epochs must be a valid integer, got"):
+        build(Training, by_section(parse_settings([f"training.epochs={word}"]))["training"], "training")
+
+
+def test_none_is_a_word_where_it_is_a_choice():
+    chosen = make_strategy("star", parse_settings(["strategy.aggregation=none", "strategy.pseudo_count=none"]))
+    assert options_of(chosen)["aggregation"] == "none"
+    assert options_of(chosen)["pseudo_count"] is None
 
 
 @pytest.mark.parametrize("section", ["protocol", "training", "network"])

@@ -190,14 +190,14 @@ BAD_ANSWERS = {
     ),
     "twice": (
         lambda ctx: Query(ctx.pool.unlabeled[[0, 1, 0]]),
-        r"a query must name each slice once, slice \d+ \(case .*\) is there twice",
+        r"a query must name each slice once, slice \d+ \(case .*\) is repeated",
     ),
     "too many": (lambda ctx: Query(ctx.pool.unlabeled[:4]), "a query must have exactly 3 slices, got 4: return `budge"),
     "too few": (lambda ctx: Query(ctx.pool.unlabeled[:2]), "a query must have exactly 3 slices, got 2"),
-    "none": (lambda ctx: Query.nothing(), "a query must have exactly 3 slices, got 0"),
+    "none": (lambda ctx: Query.empty(), "a query must have exactly 3 slices, got 0"),
     "bought": (
         lambda ctx: Query(np.append(ctx.pool.unlabeled[:2], ctx.pool.labeled[0])),
-        r"a query must name unlabeled slices, slice \d+ \(.*\) was bought before",
+        r"a query must name unlabeled slices, slice \d+ \(.*\) is labeled already",
     ),
     "outside": (lambda ctx: Query(np.array([9999, 1, 2])), r"a query must name slices of the pool, 0 to \d+, got 9999"),
     "negative": (lambda ctx: Query(np.array([-1, 1, 2])), r"a query must name slices of the pool, 0 to \d+, got -1"),
@@ -227,7 +227,7 @@ BAD_ANSWERS = {
     ),
     "pseudo-label of a bought slice": (
         lambda ctx: Query(first(ctx).ids, {int(ctx.pool.labeled[0]): blank(ctx)}),
-        r"pseudo-labels must name unlabeled slices, slice \d+ \(.*\) was bought before",
+        r"pseudo-labels must name unlabeled slices, slice \d+ \(.*\) is labeled already",
     ),
 }
 
@@ -249,7 +249,7 @@ def test_a_mask_cannot_be_read_in_fit_before_it_is_bought(play, tmp_path):
 
 def test_a_bad_answer_in_a_later_round_leaves_the_earlier_ones(play, tmp_path):
     with pytest.raises(StrategyError, match="exactly 3 slices, got 0"):
-        play(Scripted(lambda ctx: first(ctx) if ctx.index == 0 else Query.nothing()))
+        play(Scripted(lambda ctx: first(ctx) if ctx.index == 0 else Query.empty()))
     (records,) = tmp_path.rglob("rounds.jsonl")
     assert len(read_records(records.parent)) == 1
     assert [path.name for path in (records.parent / "rounds").iterdir()] == ["00"]

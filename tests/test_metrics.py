@@ -8,24 +8,24 @@ from scipy.spatial.distance import cdist
 from albench.metrics import dice, hd95, score_case, summarize
 
 
-def blank(shape=(8, 8)):
+def empty(shape=(8, 8)):
     return np.zeros(shape, dtype=np.uint8)
 
 
-def test_dice_of_the_closed_cases():
-    some = blank()
+def test_dice_of_empty_equal_and_overlapping_masks():
+    some = empty()
     some[2:4, 1:6] = 1  # 10 pixels
-    assert dice(blank(), blank()) == 1
+    assert dice(empty(), empty()) == 1
     assert dice(some, some) == 1
-    assert dice(some, blank()) == pytest.approx(1e-6, rel=1e-3)
-    half = blank()
+    assert dice(some, empty()) == pytest.approx(1e-6, rel=1e-3)
+    half = empty()
     half[2, 1:6] = 1
     assert dice(half, some) == pytest.approx(2 * 5 / 15, rel=1e-5)
 
 
 @given(st.integers(0, 2**32 - 1), st.tuples(st.floats(0.5, 5), st.floats(0.5, 5), st.floats(0.5, 5)))
 @settings(max_examples=25, deadline=None)
-def test_hd95_equals_brute_force_over_surface_voxels(seed, spacing):
+def test_hd95_equals_a_brute_force_search_over_surface_voxels(seed, spacing):
     rng = np.random.default_rng(seed)
     prediction, truth = (rng.random((2, 6, 7, 8)) > 0.8).astype(np.uint8)
     surfaces = [np.argwhere(m.astype(bool) & ~binary_erosion(m)) * spacing for m in (prediction, truth)]
@@ -35,21 +35,21 @@ def test_hd95_equals_brute_force_over_surface_voxels(seed, spacing):
 
 
 def test_hd95_of_a_shift_is_the_shift_in_millimeters():
-    truth, shifted = blank((9, 9, 9)), blank((9, 9, 9))
+    truth, shifted = empty((9, 9, 9)), empty((9, 9, 9))
     truth[4, 4, 4] = shifted[6, 4, 4] = 1
     assert hd95(shifted, truth, (3.0, 1.0, 1.0)) == pytest.approx(6.0)
 
 
 def test_hd95_of_empty_masks_is_0_or_the_diagonal():
-    some = blank((4, 3, 2))
+    some = empty((4, 3, 2))
     some[1, 1, 1] = 1
-    assert hd95(blank((4, 3, 2)), blank((4, 3, 2)), (1, 1, 1)) == 0
-    for pair in ((some, blank((4, 3, 2))), (blank((4, 3, 2)), some)):
+    assert hd95(empty((4, 3, 2)), empty((4, 3, 2)), (1, 1, 1)) == 0
+    for pair in ((some, empty((4, 3, 2))), (empty((4, 3, 2)), some)):
         assert hd95(*pair, (3.0, 2.0, 1.0)) == pytest.approx(np.sqrt(12**2 + 6**2 + 2**2))
 
 
-def test_a_case_by_hand():
-    truth, prediction = blank((3, 4, 4)), blank((3, 4, 4))
+def test_the_metrics_of_a_case_equal_those_by_hand():
+    truth, prediction = empty((3, 4, 4)), empty((3, 4, 4))
     truth[0, :2] = 1
     prediction[0, 0] = 1  # 4 of 8: Dice 8/12
     prediction[2, 0, 0] = 1  # a false positive; slice 1 is empty in both
@@ -58,11 +58,11 @@ def test_a_case_by_hand():
     assert scores.dice_foreground == pytest.approx(8 / 12, abs=1e-5)
     assert scores.dice_volume == pytest.approx(8 / 13, abs=1e-5)
     assert scores.empty_slice_fpr == 0.5
-    assert (scores.slices, scores.blank) == (3, 2)
+    assert (scores.slices, scores.empty_slices) == (3, 2)
 
 
 def test_a_case_without_foreground_has_no_foreground_dice():
-    scores = score_case(blank((2, 4, 4)), blank((2, 4, 4)), (1, 1, 1))
+    scores = score_case(empty((2, 4, 4)), empty((2, 4, 4)), (1, 1, 1))
     assert scores.dice_foreground is None
     assert scores.dice_slice == scores.dice_volume == 1
     full = score_case(np.ones((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8), (1, 1, 1))
@@ -76,16 +76,16 @@ def test_slice_metrics_of_a_set_are_means_over_all_its_slices():
         pair[1, 0] = 0
     cases = [score_case(p, t, (1, 1, 1)) for p, t in pairs]
     every = [(p, t) for pair in pairs for p, t in zip(*pair, strict=True)]
-    summary = summarize(cases)
-    assert summary["dice_slice"] == pytest.approx(np.mean([dice(p, t) for p, t in every]))
-    assert summary["dice_foreground"] == pytest.approx(np.mean([dice(p, t) for p, t in every if t.any()]))
-    assert summary["empty_slice_fpr"] == pytest.approx(np.mean([p.any() for p, t in every if not t.any()]))
-    assert summary["dice_volume"] == pytest.approx(np.mean([dice(*pair) for pair in pairs]))
-    assert summary["empty_slice_share"] == 3 / 17
+    metrics = summarize(cases)
+    assert metrics.dice_slice == pytest.approx(np.mean([dice(p, t) for p, t in every]))
+    assert metrics.dice_foreground == pytest.approx(np.mean([dice(p, t) for p, t in every if t.any()]))
+    assert metrics.empty_slice_fpr == pytest.approx(np.mean([p.any() for p, t in every if not t.any()]))
+    assert metrics.dice_volume == pytest.approx(np.mean([dice(*pair) for pair in pairs]))
+    assert metrics.empty_slice_share == 3 / 17
 
 
-def test_a_network_that_predicts_nothing_scores_the_blank_share():
-    truth = blank((10, 4, 4))
+def test_the_slice_dice_of_empty_predictions_is_the_share_of_empty_slices():
+    truth = empty((10, 4, 4))
     truth[:4, 1:3, 1:3] = 1
-    summary = summarize([score_case(blank((10, 4, 4)), truth, (1, 1, 1))])
-    assert summary["dice_slice"] == pytest.approx(summary["empty_slice_share"], abs=1e-5)
+    metrics = summarize([score_case(empty((10, 4, 4)), truth, (1, 1, 1))])
+    assert metrics.dice_slice == pytest.approx(metrics.empty_slice_share, abs=1e-5)

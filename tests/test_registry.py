@@ -242,7 +242,7 @@ def test_a_broken_entry_point_is_listed_with_its_reason_and_breaks_nothing_else(
 def test_a_name_belongs_to_one_class():
     class Another(Strategy):
         def query(self, ctx):
-            return Query.nothing()
+            return Query.empty()
 
     with pytest.raises(ConfigError, match=r"a strategy name must be unique, 'random' is taken by .*Random: choose an"):
         register("random")(Another)

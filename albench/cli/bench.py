@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,16 +14,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from albench.benchmarks.estimate import Estimate
-    from albench.benchmarks.plan import PlannedRun
-    from albench.benchmarks.storage import Storage
-    from albench.loop import Execution
+    from albench.benchmarks.runner import SuiteOutcome, SuitePlan
+    from albench.workbench import Execution
 
-_WHAT = "Another suite"
-_HOW = "Where and how"
+_WHAT = "Change the suite"
+_HOW = "Where and how to run"
 
 
 class Logger(str, Enum):
-    """Where Ray Tune can send the rounds beside."""
+    """Loggers of Ray Tune that can get every round too."""
 
     tensorboard = "tensorboard"
     mlflow = "mlflow"
@@ -33,7 +31,7 @@ class Logger(str, Enum):
 
 def bench(
     suite: Annotated[str | None, typer.Argument(help="A suite, or a YAML file. Lists them if left out.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what is left and what it takes, and leave.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what is left and what it costs, and exit.")] = False,
     storage: Annotated[str, typer.Option(help="Where runs are kept: a folder, or a URI: s3://bucket/runs.")] = "runs",
     only: Annotated[list[str] | None, typer.Option(help="Run this label only. Can be repeated.")] = None,
     assignments: Annotated[
@@ -51,7 +49,8 @@ def bench(
     ] = None,
     cpus_per_run: Annotated[int, typer.Option(min=1, help="Cores, and threads, of a run.", rich_help_panel=_HOW)] = 1,
     gpus_per_run: Annotated[
-        float | None, typer.Option(min=0, help="GPUs of a run; 0.5 shares one. 1 if any.", rich_help_panel=_HOW)
+        float | None,
+        typer.Option(min=0, help="GPUs of a run; 0.5 shares one. 1 if any.", rich_help_panel=_HOW),
     ] = None,
     max_parallel: Annotated[
         int | None,
@@ -64,68 +63,62 @@ def bench(
         bool, typer.Option("--ray/--no-ray", help="On Ray, or one run after the other.", rich_help_panel=_HOW)
     ] = True,
     device: Annotated[str, typer.Option(help="Without Ray: auto, cpu or cuda:1.", rich_help_panel=_HOW)] = "auto",
-    retries: Annotated[int, typer.Option(min=0, help="Times to try a failed run again.", rich_help_panel=_HOW)] = 2,
+    retries: Annotated[int, typer.Option(min=0, help="How often to retry a failed run.", rich_help_panel=_HOW)] = 2,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.", rich_help_panel=_HOW)] = False,
     share: Annotated[
-        bool, typer.Option(help="Train round 0 once for all that train it alike.", rich_help_panel=_HOW)
+        bool, typer.Option(help="Train round 0 once for all strategies that share it.", rich_help_panel=_HOW)
     ] = True,
     log: Annotated[
-        list[Logger] | None, typer.Option(help="Send rounds there too. Can be repeated.", rich_help_panel=_HOW)
+        list[Logger] | None, typer.Option(help="Also send rounds there. Can be repeated.", rich_help_panel=_HOW)
     ] = None,
 ) -> None:
     """Run a suite: strategies x seeds. The same command again does what is left."""
-    from albench.console import bar, terminal
+    from albench.console import terminal
 
     console = terminal()
     with console.status("starting"):
-        from albench.benchmarks.plan import choose, plan_runs, write_manifest
         from albench.benchmarks.progress import ProgressTable
-        from albench.benchmarks.sequential import compute_here
-        from albench.benchmarks.storage import Place, open_storage
-        from albench.benchmarks.suite import load_suite
-        from albench.loop import Execution
+        from albench.benchmarks.runner import plan_suite, run_suite
         from albench.resolve import parse_settings
         from albench.training.device import choose_device
+        from albench.workbench import Execution
     if suite is None:
         _print_suites(console)
         return
-    settings = parse_settings(assignments, data_root)
-    listed = load_suite(suite, settings=settings, seeds=_seeds(seeds), dataset=dataset)
-    with bar(console, "preparing the data, once") as show:
-        runs = plan_runs(listed, show, workers=None)
-    place = Place(storage if "://" in storage else str(Path(storage).absolute()), listed.name)
-    kept = open_storage(place)
-    for run in runs:
-        kept.fetch(run.folder)
-    chosen = choose(runs, only)
-    left = [run for run in chosen if not run.finished(kept.local)]
-    console.print(f"{listed.name}: {len(chosen)} runs, {len(chosen) - len(left)} are finished already", highlight=False)
+    settings, chosen_seeds, table = parse_settings(assignments, data_root), _seeds(seeds), ProgressTable(console)
     if plan:
+        planned = plan_suite(
+            suite,
+            settings=settings,
+            seeds=chosen_seeds,
+            dataset=dataset,
+            only=only,
+            storage=storage,
+            callback=table,
+        )
         execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
-        _print_plan(console, left, kept, execution, max_parallel)
+        _print_plan(console, planned, execution, max_parallel)
         return
-    write_manifest(listed, runs, kept)
-    failures: dict[str, str] = {}
-    if left and use_ray:
-        from albench.benchmarks.ray_runner import Options, compute, connected
-
-        with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
-            at_once = min(max_parallel or cluster.slots, cluster.slots, len(left))
-            console.print(f"{at_once} at once on Ray{cluster.dashboard}", highlight=False)
-            loggers = [logger.value for logger in log or []]
-            with ProgressTable(console, left, kept, at_once) as progress_table:
-                compute(left, place, Options(resources, at_once, retries, keep_weights, share, loggers), progress_table)
-                failures = progress_table.failures
-    elif left:
-        if (max_parallel or 1) > 1:
-            raise ConfigError(f"--no-ray does one run at a time, got --jobs {max_parallel}: leave one of them out")
-        execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
-        with ProgressTable(console, left, kept, 1) as progress_table:
-            compute_here(left, kept, execution, progress_table, retries=retries)
-            failures = progress_table.failures
-    for run in left:
-        kept.fetch(run.folder)
-    _print_summary(console, chosen, kept, failures)
+    outcome = run_suite(
+        suite,
+        settings=settings,
+        seeds=chosen_seeds,
+        dataset=dataset,
+        only=only,
+        storage=storage,
+        use_ray=use_ray,
+        address=address,
+        cpus_per_run=cpus_per_run,
+        gpus_per_run=gpus_per_run,
+        max_parallel=max_parallel,
+        device=device,
+        retries=retries,
+        keep_weights=keep_weights,
+        share=share,
+        loggers=[logger.value for logger in log or []],
+        callback=table,
+    )
+    _print_outcome(console, outcome)
 
 
 def _print_suites(console: Console) -> None:
@@ -139,71 +132,68 @@ def _print_suites(console: Console) -> None:
     console.print(table)
 
 
-def _print_plan(
-    console: Console, runs: Sequence[PlannedRun], kept: Storage, execution: Execution, at_once: int | None
-) -> None:
-    """List what is left with what it takes, found by a timed probe on this machine."""
+def _print_plan(console: Console, plan: SuitePlan, execution: Execution, at_once: int | None) -> None:
+    """Print what is left and what it costs, by a timed probe on this machine."""
     from datetime import datetime, timedelta
 
     import torch
 
     from albench.benchmarks.estimate import Estimate, estimate
-    from albench.cli.run_progress import size_in_words
-    from albench.console import new_table
-    from albench.runs.cost import hardware
+    from albench.console import new_table, size_in_words
+    from albench.runs.cost import device_name
     from albench.training.device import max_parallel_runs
 
+    runs, root = plan.left, plan.storage.local
     with console.status("probing") as status:
-        found = estimate(runs, kept.local, execution, lambda name: status.update(f"probing {name}"))
-    table = new_table("strategy", "runs", "begun", "rounds left", "time", "disk")
+        found = estimate(runs, root, execution, lambda name: status.update(f"probing {name}"))
+    table = new_table("strategy", "runs", "started", "rounds left", "time", "disk")
     for label, taken in found.items():
         own = [run for run in runs if run.spec.label == label]
-        done = [run.done(kept.local) for run in own]
+        done = [run.done(root) for run in own]
         left = sum(run.rounds for run in own) - sum(done)
-        table.add_row(
-            label, str(len(own)), str(sum(map(bool, done))), str(left), _time(taken), size_in_words(taken.disk, 0)
-        )
+        started = sum(map(bool, done))
+        table.add_row(label, str(len(own)), str(started), str(left), _time(taken), size_in_words(taken.disk, 0))
     console.print(table)
     total = sum(found.values(), Estimate((0, 0), 0))
-    where = hardware(execution.device)
-    at_once = min(at_once or max_parallel_runs(execution.device, torch.get_num_threads()), max(1, len(runs)))
+    threads = torch.get_num_threads()
+    at_once = min(at_once or max_parallel_runs(execution.device, threads), max(1, len(runs)))
     ends = [datetime.now() + timedelta(seconds=seconds / at_once) for seconds in total.seconds]
     unit = "GPU" if execution.device.type == "cuda" else "CPU"
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
     console.print(
-        f"{len(runs)} runs: {_time(total)} of {unit} time on {where['device']} with {where['threads']} threads a run, "
-        f"{size_in_words(total.disk, 0)}; {at_once} at once end between {first} and {last}",
+        f"{len(runs)} runs: {_time(total)} of {unit} time on {device_name(execution.device)} with {threads} threads a "
+        f"run, {size_in_words(total.disk, 0)}; {at_once} at once end between {first} and {last}",
         highlight=False,
         soft_wrap=True,
     )
 
 
 def _time(taken: Estimate) -> str:
-    from albench.cli.run_progress import duration
+    from albench.console import duration
 
     fewest, most = (duration(s) if s < 3600 else f"{s / 3600:.1f} hours" for s in taken.seconds)
     return fewest if fewest == most else f"{fewest} to {most}"
 
 
-def _print_summary(console: Console, runs: Sequence[PlannedRun], kept: Storage, failures: Mapping[str, str]) -> None:
-    """Say what became of the runs. Exit code 1 if one failed, 130 if the rest was stopped."""
-    finished = sum(run.finished(kept.local) for run in runs)
-    lines = [f"{finished} of {len(runs)} runs are finished, {len(failures)} failed"]
-    for run in runs:
-        if run.folder in failures:
-            lines.append(f"FAILED {run.name}, round {run.done(kept.local)}: {failures[run.folder]}")
+def _print_outcome(console: Console, outcome: SuiteOutcome) -> None:
+    """Print what became of the runs. Exit code 1 if one failed, 130 if the rest was stopped."""
+    finished = len(outcome.finished)
+    lines = [f"{finished} of {len(outcome.runs)} runs are finished, {len(outcome.failures)} failed"]
+    for run in outcome.runs:
+        if run.folder in outcome.failures:
+            lines.append(f"FAILED {run.name}, round {run.done(outcome.folder)}: {outcome.failures[run.folder]}")
     if finished:
-        lines.append(f"next: albench report {kept.local}")
+        lines.append(f"next: albench report {outcome.folder}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if finished + len(failures) < len(runs):
+    if finished + len(outcome.failures) < len(outcome.runs):
         raise KeyboardInterrupt
-    if failures:
+    if outcome.failures:
         raise typer.Exit(1)
 
 
 def _seeds(text: str | None) -> list[int] | None:
-    """`5` is 0 to 4, `0,3,7` are those."""
+    """`5` means the seeds 0 to 4, `0,3,7` a list."""
     if text is None:
         return None
     try:

@@ -1,8 +1,9 @@
-"""The commands `albench data ...`: fetch, prepare, look at, check, list and throw away data."""
+"""The commands `albench data ...`: download, prepare, summarize, check, list and delete data."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,26 +12,25 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from albench.data import Dataset
-    from albench.data.prepared import Prepared
+    from albench.data import Dataset, Prepared, Problem
 
-data = typer.Typer(name="data", help="Prepare data, look at them, check them.", no_args_is_help=True)
+data = typer.Typer(name="data", help="Prepare, summarize and check data.", no_args_is_help=True)
 
 _Name = Annotated[str, typer.Argument(help="A name (albench data list), FILE.py:Class or module:Class.")]
 _Root = Annotated[Path | None, typer.Option(help="Where the data are; short for --set data.root=...")]
-_Settings = Annotated[list[str] | None, typer.Option("--set", help="An option: data.labels=[1]. Can be repeated.")]
-_Workers = Annotated[int | None, typer.Option(min=1, help="Processes that read volumes. As many as suit if not given.")]
+_Settings = Annotated[list[str] | None, typer.Option("--set", help="An option: data.labels=[1]. May be repeated.")]
+_Workers = Annotated[int | None, typer.Option(min=1, help="Processes that read volumes; chosen by default.")]
 
 
 @data.command("prepare")
 def prepare_data(
     name: _Name,
-    download: Annotated[bool, typer.Option("--download", help="Fetch the public archive if it is not there.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Download the public archive if it is missing.")] = False,
     data_root: _Root = None,
     assignments: _Settings = None,
     workers: _Workers = None,
 ) -> None:
-    """Read all volumes once and keep them ready for runs. The same command again continues."""
+    """Read all volumes once and store them for runs. After an interruption, the same command continues."""
     console = _console()
     dataset = _dataset(name, data_root, assignments)
     archive = dataset.archive() if download else None
@@ -38,7 +38,7 @@ def prepare_data(
         from albench.console import bar
         from albench.data.download import fetch
 
-        with bar(console, f"fetching {archive.url}", in_bytes=True) as show:
+        with bar(console, f"downloading {archive.url}", in_bytes=True) as show:
             fetch(archive, show)
     prepared = _prepared(dataset, console, workers)
     total, channels, height, width = prepared.images.shape
@@ -53,9 +53,9 @@ def describe_data(
     data_root: _Root = None,
     assignments: _Settings = None,
     workers: _Workers = None,
-    sheet: Annotated[Path | None, typer.Option(help="The picture to write. NAME.png if not given.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="The picture to write; NAME.png by default.")] = None,
 ) -> None:
-    """Say what is in a dataset, and write a picture of slices with their masks."""
+    """Print a summary of a dataset, and write a picture of slices with their masks."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -77,62 +77,67 @@ def describe_data(
 @data.command("check")
 def check_data(
     path: Annotated[str, typer.Argument(help="A folder, or a CSV or YAML file that lists volumes.")],
-    dataset: Annotated[str, typer.Option(help="How the files are laid out: a dataset with data.root.")] = "folder",
+    dataset: Annotated[str, typer.Option(help="The layout of the files: a dataset with data.root.")] = "folder",
     assignments: _Settings = None,
 ) -> None:
-    """List every problem of every file. Exit code 1 if a run would be refused."""
+    """List every problem of every file and of all together. Exit code 1 if a run would reject the data."""
     from rich.markup import escape
 
     from albench.console import new_table
+    from albench.data import check_options
+    from albench.resolve import make_dataset, parse_settings
 
     console = _console()
-    problems = list(_dataset(dataset, Path(path), assignments).problems())
+    settings = parse_settings(assignments, Path(path))
+    checked = make_dataset(dataset, settings)
+    check_options(checked)
+    problems = list(checked.problems())
+    if not any(problem.serious for problem in problems):
+        problems += _split_problems(checked, settings)
     table = new_table("file", "problem", "")
     for problem in problems:
         file = os.path.relpath(problem.file, path) if os.path.exists(problem.file) else problem.file  # noqa: PTH110
-        table.add_row(escape(file), escape(problem.sentence), "refused" if problem.serious else "allowed")
+        table.add_row(escape(file), escape(problem.sentence), "rejected" if problem.serious else "warning")
     if problems:
         console.print(table)
     serious = sum(problem.serious for problem in problems)
-    console.print(f"{serious} problems, {len(problems) - serious} things worth a look", highlight=False)
+    console.print(f"{serious} problems, {len(problems) - serious} warnings", highlight=False)
     if serious:
         raise typer.Exit(1)
 
 
 @data.command("list")
 def list_data() -> None:
-    """List the datasets, and what is prepared in the cache."""
+    """List the datasets and the prepared sets in the cache."""
     from rich.markup import escape
 
     from albench import registry
     from albench.cli.catalog import COLUMNS, row
-    from albench.cli.run_progress import size_in_words
-    from albench.console import new_table
-    from albench.data.cache import prepared_sets
-    from albench.data.paths import cache_folder
+    from albench.console import new_table, size_in_words
+    from albench.data import cache_folder, prepared_sets
 
     console = _console()
     table = new_table(*COLUMNS[registry.DATASETS])
     for entry in registry.available(registry.DATASETS):
         table.add_row(*row(registry.DATASETS, entry))
     console.print(table)
-    shelf = new_table("prepared", "cases", "slices", "size")
+    sets = new_table("prepared", "cases", "slices", "size")
     for found in prepared_sets():
         counts = ("interrupted", "") if found.cases is None else (str(found.cases), str(found.slices))
-        shelf.add_row(escape(found.title), *counts, size_in_words(found.size))
-    if shelf.row_count:
-        console.print(shelf)
+        sets.add_row(escape(found.title), *counts, size_in_words(found.size))
+    if sets.row_count:
+        console.print(sets)
     console.print(f"cache: {cache_folder()}", highlight=False, soft_wrap=True)
 
 
 @data.command("clean")
 def clean_data(
-    title: Annotated[str | None, typer.Argument(help="As albench data list calls it. All if not given.")] = None,
+    title: Annotated[str | None, typer.Argument(help="A title of albench data list; all by default.")] = None,
     downloads: Annotated[bool, typer.Option("--downloads", help="Delete downloaded archives too.")] = False,
 ) -> None:
-    """Delete prepared data, which can be made again."""
-    from albench.cli.run_progress import size_in_words
-    from albench.data.cache import prepared_sets, remove, remove_downloads
+    """Delete prepared data, which can be prepared again."""
+    from albench.console import size_in_words
+    from albench.data import prepared_sets, remove_downloads, remove_prepared
     from albench.errors import ConfigError
 
     console = _console()
@@ -140,13 +145,13 @@ def clean_data(
     chosen = [prepared for prepared in found if title in (None, prepared.title)]
     if title is not None and not chosen:
         titles = ", ".join(sorted({prepared.title for prepared in found})) or "nothing is prepared"
-        raise ConfigError(f"what is deleted must be prepared, '{title}' is not: choose from {titles}")
+        raise ConfigError(f"only prepared data can be deleted, '{title}' is not prepared: choose from {titles}")
     freed = 0
     for prepared in chosen:
-        if remove(prepared):
+        if remove_prepared(prepared):
             freed += prepared.size
         else:
-            console.print(f"{prepared.title} is being prepared right now and stays", highlight=False)
+            console.print(f"{prepared.title} is being prepared and is kept", highlight=False)
     freed += remove_downloads() if downloads else 0
     console.print(f"freed {size_in_words(freed)}", highlight=False)
 
@@ -159,10 +164,25 @@ def _dataset(name: str, root: Path | None, assignments: list[str] | None) -> Dat
 
 def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepared:
     from albench.console import bar
-    from albench.data.prepared import prepare
+    from albench.data import prepare
 
-    with bar(console, "preparing the data, once") as show:
+    with bar(console, "preparing the data") as show:
         return prepare(dataset, show, workers)
+
+
+def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:
+    """The error of the split in a run with these settings, if there is one."""
+    from albench.config import Protocol, build
+    from albench.data import Problem, split_volumes
+    from albench.errors import ConfigError
+    from albench.resolve import by_section
+
+    given = by_section(dataset.defaults())["protocol"] | by_section(settings)["protocol"]
+    protocol, cases = build(Protocol, given, "protocol"), dataset.cases()
+    try:
+        split_volumes(cases, [dataset.patient(case) for case in cases], protocol.split, protocol.split_seed)
+    except ConfigError as error:
+        yield Problem(dataset.title, str(error))
 
 
 def _print_notes(dataset: Dataset, console: Console) -> None:

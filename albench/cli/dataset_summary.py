@@ -1,4 +1,4 @@
-"""What is in a prepared set: its numbers, and a picture of slices with their masks."""
+"""The summary of a prepared set: its numbers, and a picture of slices with their masks."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data.prepared import Prepared
+from albench.data import Prepared
 from albench.files import atomic_write
 
 _COLUMNS, _ROWS = 4, 3  # of the contact sheet
-_WIDTH, _TITLE = 3.0, 0.25  # of one of its pictures, in inches
-_LONG = 40  # letters of a name that fit above it
+_WIDTH, _TITLE = 3.0, 0.25  # width of a slice and height of its title, in inches
+_LONG = 40  # letters of a name that fit into the title
 
 
 def numbers(prepared: Prepared) -> Mapping[str, str]:
-    """Facts about a set, in words, by what they are called."""
+    """Values in words, by their names."""
     total, channels, height, width = prepared.images.shape
     foreground = [prepared.masks[rows].mean((1, 2)) for rows in _rows(prepared)]
     shares = np.concatenate(foreground)
     areas = np.repeat(prepared.valid.prod(1), prepared.counts) / (height * width)
-    volumes, patients = len(prepared.cases), len(set(prepared.patients))
+    cases, patients = len(prepared.cases), len(set(prepared.patients))
     facts = {
-        "cases": f"{volumes}" if patients == volumes else f"{patients}, with {volumes} volumes",
+        "cases": f"{cases}" if patients == cases else f"{cases} of {patients} patients",
         "slices": f"{total}, {_range(prepared.counts)} per case",
         "pixels": f"{height} x {width}, {channels} channel" + ("s" if channels > 1 else ""),
         "slices with foreground": f"{(shares > 0).mean():.1%}",
@@ -40,7 +40,9 @@ def numbers(prepared: Prepared) -> Mapping[str, str]:
 
 
 def contact_sheet(prepared: Prepared, path: Path) -> None:
-    """Write a PNG: of up to 12 cases the slice with most foreground or else the middle one, the mask outlined.
+    """Write a PNG of up to 12 cases, each with its slice of most foreground and the contour of the mask.
+
+    A case without foreground is shown by its middle slice.
 
     Raises:
         StoreError: the file cannot be written.
@@ -70,14 +72,14 @@ def contact_sheet(prepared: Prepared, path: Path) -> None:
         if mask.any() and not mask.all():
             ax.contour(mask, levels=[0.5], colors="red", linewidths=0.8)
         name = prepared.cases[case]
-        short = name if len(name) <= _LONG else f"…{name[1 - _LONG :]}"  # what differs is mostly at the end
+        short = name if len(name) <= _LONG else f"…{name[1 - _LONG :]}"  # names mostly differ at their ends
         ax.set_title(f"{short}, slice {position}", fontsize=7)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=120)
 
 
 def _rows(prepared: Prepared) -> list[slice]:
-    """Where each case's slices lie."""
+    """The rows of each case."""
     ends = np.cumsum(prepared.counts)
     return [slice(end - count, end) for count, end in zip(prepared.counts, ends, strict=True)]
 

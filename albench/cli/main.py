@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Commands(TyperGroup):
-    """Says in one sentence what a user can mend, and that a run was stopped."""
+    """Turns an error that a user can fix, and Ctrl-C, into one sentence and an exit code."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer vendors its base class
         try:
@@ -39,7 +39,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    help="Which slices should be labeled next? A benchmark of active learning for 3D medical images.",
+    help="Which slices of 3D medical images should be annotated next? A benchmark of active learning.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,14 +51,14 @@ app.command()(report)
 
 
 class Listing(str, Enum):
-    """What can be listed."""
+    """What `albench list` lists."""
 
     strategies = "strategies"
     datasets = "datasets"
 
 
 class PluginKind(str, Enum):
-    """What can be begun."""
+    """What `albench new` writes."""
 
     strategy = "strategy"
     dataset = "dataset"
@@ -66,9 +66,9 @@ class PluginKind(str, Enum):
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
-    """Which slices should be labeled next? A benchmark of active learning for 3D medical images."""
+    """Which slices of 3D medical images should be annotated next? A benchmark of active learning."""
     if show:
         print(f"albench {__version__}")
         raise typer.Exit
@@ -86,13 +86,11 @@ def run(
     ] = None,
     out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Threads of the CPU. All cores if not given.")
-    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads. All cores if not given.")] = None,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
-    share: Annotated[bool, typer.Option(help="Take round 0 from another run in --out that trains it alike.")] = True,
+    share: Annotated[bool, typer.Option(help="Take round 0 from another run in --out with the same training.")] = True,
     compile_network: Annotated[
-        bool, typer.Option("--compile", help="Use torch.compile: faster on a GPU after minutes of compiling.")
+        bool, typer.Option("--compile", help="Use torch.compile: faster on a GPU, after minutes of compilation.")
     ] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command again continues it."""
@@ -105,35 +103,28 @@ def run(
         from albench.loop import Execution
         from albench.loop import run as run_loop
         from albench.resolve import parse_settings, resolve
-        from albench.runs.store import read_records, run_folder
         from albench.training.device import choose_device
 
     settings = parse_settings(assignments, data_root)
     execution = Execution(choose_device(device, threads), keep_weights, share, compile_network)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None)
-    config = resolved.config
-    folder = run_folder(out, config)
-    before = len(read_records(folder))
-    display = (LiveProgress if console.is_terminal else LineProgress)(console, config.protocol.rounds)
-    if before:
-        console.print(f"{before} rounds are done already", highlight=False)
-    with display:
-        store = run_loop(config, resolved.strategy, resolved.prepared, out, execution, display)
-    if len(store.records) == before:
+    with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
+        done = run_loop(resolved, out, execution, progress)
+    if len(done.records) == progress.before:
         console.print("this run is finished; nothing to do", highlight=False)
-    console.print(curve(store.records, escape(f"{config.strategy.name} on {config.title}, seed {seed}")))
-    console.print(f"records: {escape(str(folder))}", highlight=False, soft_wrap=True)
+    console.print(curve(done.records, escape(f"{done.config.strategy.name} on {done.config.title}, seed {seed}")))
+    console.print(f"records: {escape(str(done.folder))}", highlight=False, soft_wrap=True)
 
 
 @app.command("list")
-def list_menu(menu: Annotated[Listing, typer.Argument(help="strategies or datasets.")]) -> None:
-    """List what can be named, with a broken plugin's reason."""
+def list_available(what: Annotated[Listing, typer.Argument(help="strategies or datasets.")]) -> None:
+    """List strategies or datasets, those that come with albench and your plugins."""
     from albench import registry
     from albench.cli.catalog import COLUMNS, row
     from albench.console import new_table
 
-    group = registry.STRATEGIES if menu is Listing.strategies else registry.DATASETS
+    group = registry.STRATEGIES if what is Listing.strategies else registry.DATASETS
     table = new_table(*COLUMNS[group])
     for entry in registry.available(group):
         table.add_row(*row(group, entry))
@@ -145,7 +136,7 @@ def check_strategy(
     strategy: Annotated[str, typer.Argument(help="A name, FILE.py:Class or module:Class.")],
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: strategy.passes=5.")] = None,
 ) -> None:
-    """Hold a strategy to the rules of the benchmark. Exit code 1 if it breaks one."""
+    """Check a strategy against the rules of the benchmark. Exit code 1 if it breaks one."""
     from albench.resolve import make_strategy, parse_settings
     from albench.testing import check_strategy
 
@@ -157,7 +148,7 @@ def check_dataset(
     dataset: Annotated[str, typer.Argument(help="A name, FILE.py:Class or module:Class.")],
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: data.root=FOLDER.")] = None,
 ) -> None:
-    """Hold a dataset to the rules of the benchmark. Exit code 1 if it breaks one."""
+    """Check a dataset against the rules of the benchmark. Exit code 1 if it breaks one."""
     from albench.resolve import make_dataset, parse_settings
     from albench.testing import check_dataset
 
@@ -168,7 +159,7 @@ def check_dataset(
 def new(
     kind: Annotated[PluginKind, typer.Argument(help="strategy or dataset.")],
     name: Annotated[str, typer.Argument(help="Its name, such as my-idea.")],
-    folder: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Where its folder is created.")] = Path(),
 ) -> None:
     """Write a small installable package with a strategy or a dataset, its test and a README."""
     from albench.cli.scaffold import new_package
@@ -181,7 +172,7 @@ def new(
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, or protocol, training or network.")]) -> None:
-    """Say what a strategy or a dataset does, its source and its options, or what protocol, training and network set."""
+    """Explain a strategy or a dataset with its source and options, or the settings protocol, training and network."""
     from rich.markup import escape
 
     from albench.cli.catalog import describe
@@ -198,19 +189,44 @@ def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = P
     from albench.console import new_table
 
     console, tables = _console(), {}
-    for state in run_states(out):
+    states = run_states(out)
+    for state in states:
         if state.dataset not in tables:
             heads = ("strategy", "run", "rounds", "state", "labeled", "slice\nDice", "volume\nDice")
             tables[state.dataset] = new_table(*heads, title=f"runs on {escape(state.dataset)}")
         tables[state.dataset].add_row(*map(escape, state.cells()))
     for table in tables.values():
         console.print(table)
+    for state in states:
+        if state.problem:
+            console.print(f"damaged: {state.problem}", markup=False, highlight=False, soft_wrap=True)
     if not tables:
-        console.print(f"no runs in {escape(str(out))}", highlight=False, soft_wrap=True)
+        console.print(f"no runs in {out}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A run, a suite, or a folder of runs.")] = Path("runs"),
+) -> None:
+    """Check that runs are as albench wrote them. Exit code 1 if one was changed or is damaged."""
+    from albench.runs import find_runs, verify
+    from albench.runs.manifest import read_manifest
+
+    console = _console()
+    read_manifest(folder)
+    damaged, runs = 0, find_runs(folder)
+    for run in runs:
+        found = verify(run)
+        damaged += bool(found)
+        for damage in found:
+            console.print(damage.sentence, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(runs) - damaged} of {len(runs)} runs are as albench wrote them", highlight=False)
+    if damaged:
+        raise typer.Exit(1)
 
 
 def main() -> None:
-    """Entry point: an error that a user can mend is one sentence on standard error and exit code 2."""
+    """Entry point: an error that a user can fix is one sentence on standard error and exit code 2."""
     app()
 
 

@@ -9,25 +9,31 @@ import typer
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A suite's folder, or one with runs anywhere below.")] = Path("runs"),
-    out: Annotated[Path | None, typer.Option(help="Where to write. FOLDER/report if not given.")] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder of a suite, or one with runs at any depth.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="Where to write the report; FOLDER/report if not given.")] = None,
     wanted: Annotated[str, typer.Option("--format", help="latex, markdown, csv, html or all.")] = "all",
     metric: Annotated[
         str,
         typer.Option(
-            help="dice_slice, dice_foreground, dice_volume, hd95, empty_slice_fpr, or one with val_ before it."
+            help="dice_slice, dice_foreground, dice_volume, hd95 or empty_slice_fpr; with val_ before it on the "
+            "validation cases."
         ),
     ] = "dice_slice",
     baseline: Annotated[
-        str | None, typer.Option(help="The method that the others are compared with, random if not given.")
+        str | None, typer.Option(help="Method that the others are compared with; random if not given.")
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(help="How far below the reference is almost there. 0.01, or 1 mm, if not given."),
+        typer.Option(help="Distance to the reference that counts as close; 0.01, or 1 mm for hd95, if not given."),
     ] = None,
-    compare: Annotated[Path | None, typer.Option(help="Another folder of runs, to stand beside these.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="Another folder of runs, whose methods are compared with these.")
+    ] = None,
 ) -> None:
-    """Write tables, figures and a page about runs, from their records alone."""
+    """Write tables, figures and a page from the records of runs.
+
+    Only finished and undamaged runs are reported; all others are named.
+    """
     from albench.reports import load
     from albench.reports.report import write
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from albench.errors import StoreError
 from albench.runs.manifest import MANIFEST, read_manifest
-from albench.runs.store import find_runs, is_finished, is_running, read_config, read_failure, read_records
+from albench.runs.reader import RunReader, find_runs
+
+State = Literal["finished", "running", "failed", "interrupted", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,11 @@ class RunState:
     """One run.
 
     Attributes:
+        dataset: under which the run is filed.
         strategy: its name, or the label that a suite gives it.
         run: name of its folder.
+        state: of a damaged run only these four are known.
+        problem: what is damaged; empty otherwise.
         done: finished rounds.
         rounds: rounds in all.
         labeled: share of the pool that is labeled in the last finished round.
@@ -28,25 +33,20 @@ class RunState:
     dataset: str
     strategy: str
     run: str
-    state: Literal["finished", "running", "failed", "interrupted", "damaged"]
-    done: int
-    rounds: int
-    labeled: float | None
-    dice_slice: float | None
-    dice_volume: float | None
+    state: State
+    problem: str = ""
+    done: int = 0
+    rounds: int = 0
+    labeled: float | None = None
+    dice_slice: float | None = None
+    dice_volume: float | None = None
 
     def cells(self) -> list[str]:
-        """The values beside the dataset as text, for a table."""
-        shown = [f"{value:.3f}" if value is not None else "-" for value in (self.dice_slice, self.dice_volume)]
-        share = "-" if self.labeled is None else f"{self.labeled:.1%}"
-        return [
-            self.strategy,
-            self.run,
-            f"{self.done}/{self.rounds}",
-            self.state,
-            share,
-            *shown,
-        ]
+        """The values after the dataset as text, for a table."""
+        dice = ["-" if value is None else f"{value:.3f}" for value in (self.dice_slice, self.dice_volume)]
+        labeled = "-" if self.labeled is None else f"{self.labeled:.1%}"
+        rounds = "-" if self.state == "damaged" else f"{self.done}/{self.rounds}"
+        return [self.strategy, self.run, rounds, self.state, labeled, *dice]
 
 
 def run_states(out: Path) -> list[RunState]:
@@ -58,34 +58,31 @@ def run_states(out: Path) -> list[RunState]:
     labels: dict[Path, str] = {}
     for path in sorted(out.rglob(MANIFEST)):
         manifest = read_manifest(path.parent)
-        assert manifest is not None
-        labels |= {path.parent / run["folder"]: run["label"] for run in manifest["runs"]}
-    states = ((folder, _state(folder)) for folder in find_runs(out))
-    return [replace(state, strategy=labels.get(folder, state.strategy)) for folder, state in states]
+        labels |= {path.parent / run.folder: run.label for run in manifest.runs} if manifest else {}
+    return [_state(run, labels.get(run.folder)) for run in find_runs(out)]
 
 
-def _state(folder: Path) -> RunState:
+def _state(run: RunReader, label: str | None) -> RunState:
     try:
-        config, records, failure = read_config(folder), read_records(folder), read_failure(folder)
-        assert config is not None  # find_runs looks for it
-    except StoreError:
-        return RunState(folder.parent.parent.name, folder.parent.name, folder.name, "damaged", 0, 0, None, None, None)
+        config, records, failure = run.config, run.records, run.failure
+    except StoreError as error:
+        dataset, strategy = run.folder.parent.parent.name, label or run.folder.parent.name
+        return RunState(dataset, strategy, run.folder.name, "damaged", str(error))
     last = records[-1] if records else None
-    finished = is_finished(records, config["protocol"]["rounds"])
     return RunState(
-        dataset=config["title"],
-        strategy=config["strategy"]["name"],
-        run=folder.name,
-        state=_name(finished=finished, running=is_running(folder), failed=failure is not None),
+        dataset=config.title,
+        strategy=label or config.strategy.name,
+        run=run.folder.name,
+        state=_name(finished=run.finished, running=run.running, failed=failure is not None),
         done=len(records),
-        rounds=len(records) if finished else config["protocol"]["rounds"] + 1,
-        labeled=last["share"] if last else None,
-        dice_slice=last["test"]["dice_slice"] if last else None,
-        dice_volume=last["test"]["dice_volume"] if last else None,
+        rounds=len(records) if run.finished else config.protocol.rounds + 1,
+        labeled=last.share if last else None,
+        dice_slice=last.test.dice_slice if last else None,
+        dice_volume=last.test.dice_volume if last else None,
     )
 
 
-def _name(*, finished: bool, running: bool, failed: bool) -> Literal["finished", "running", "failed", "interrupted"]:
+def _name(*, finished: bool, running: bool, failed: bool) -> State:
     if finished:
         return "finished"
     if running:

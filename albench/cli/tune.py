@@ -30,20 +30,19 @@ def tune(
     max_parallel: Annotated[int | None, typer.Option(min=1, help="Runs at once. All that fit.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.")] = None,
 ) -> None:
-    """Search the options of a strategy, by what the validation cases say; the test cases are not looked at."""
-    from albench.cli.main import _console
-    from albench.console import new_table
+    """Search the options of a strategy, by the validation cases; the test cases are not used."""
+    from albench.console import new_table, terminal
     from albench.resolve import parse_settings, resolve
 
-    console = _console()
+    console = terminal()
     settings = parse_settings(assignments, data_root)
     with console.status("starting"):
-        from albench.benchmarks.plan import movable
+        from albench.benchmarks.plan import with_absolute_paths
         from albench.benchmarks.ray_runner import connected
         from albench.benchmarks.search import Search, parse_space, search
-    own, data, settings = movable(strategy, dataset, settings)
+    own, data, settings = with_absolute_paths(strategy, dataset, settings)
     what = Search(own, data, parse_space(over), settings, metric, range(seeds), samples)
-    what.domains()  # refuses before Ray starts, as does the next line, which prepares the data once
+    what.domains()  # an error in it, or in the data that the next line prepares, comes before Ray starts
     resolve(own, data, settings=settings)
     with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
         at_once = min(max_parallel or cluster.slots, cluster.slots, samples)

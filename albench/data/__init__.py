@@ -1,30 +1,38 @@
 """Data, from files to slices: what a dataset is, how it is prepared, and the slices that everything else works on."""
 
-from albench.data.dataset import (
-    Archive,
-    Dataset,
-    LabeledStack,
-    Problem,
-    SliceStack,
-    Split,
-    Volume,
-    check_volume,
-    split_volumes,
-)
+from albench.data.cache import PreparedSet, prepared_sets, remove_downloads, remove_prepared
+from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.paths import cache_folder, downloads_folder
+from albench.data.preparation import Progress
+from albench.data.prepared import Prepared, prepare
+from albench.data.problems import CaseSummary, Problem, case_problems, set_problems
+from albench.data.slices import LabeledStack, SliceStack
+from albench.data.split import Split, split_volumes
+from albench.data.volume import Volume, check_volume
 from albench.registry import register
 
 __all__ = [
     "Archive",
+    "CaseSummary",
     "Dataset",
     "LabeledStack",
+    "Prepared",
+    "PreparedSet",
     "Problem",
+    "Progress",
     "SliceStack",
     "Split",
     "Volume",
     "cache_folder",
+    "case_problems",
+    "check_options",
     "check_volume",
     "downloads_folder",
+    "prepare",
+    "prepared_sets",
     "register",
+    "remove_downloads",
+    "remove_prepared",
+    "set_problems",
     "split_volumes",
 ]

@@ -1,4 +1,4 @@
-"""The prepared sets in the cache: what is there, how large it is, and throwing it away."""
+"""What is in the cache of prepared sets and downloads, and its removal."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _NAME = re.compile(r"(?P<title>.+)-[0-9a-f]{16}(?P<partial>\.partial)?")
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """A folder of the cache.
+    """A prepared set on disk, complete or interrupted.
 
     Attributes:
-        title: the dataset's.
+        folder: where it is.
+        title: of the dataset.
         size: bytes on disk.
-        cases: how many; None if preparing was interrupted.
-        slices: how many; None if preparing was interrupted.
+        cases: how many; None if the preparation was interrupted.
+        slices: how many; None if the preparation was interrupted.
     """
 
     folder: Path
@@ -34,7 +35,7 @@ class PreparedSet:
 
 
 def prepared_sets() -> Iterator[PreparedSet]:
-    """Every prepared set, and what is left of interrupted preparations, sorted by name."""
+    """Every prepared set and every interrupted preparation, sorted by name."""
     cache = cache_folder()
     for folder in sorted(cache.iterdir()) if cache.is_dir() else ():
         name = _NAME.fullmatch(folder.name)
@@ -42,14 +43,14 @@ def prepared_sets() -> Iterator[PreparedSet]:
             continue
         try:
             counts = json.loads((folder / "meta.json").read_text())["counts"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             yield PreparedSet(folder, name["title"], size_of(folder))
         else:
             yield PreparedSet(folder, name["title"], size_of(folder), len(counts), sum(counts))
 
 
-def remove(prepared: PreparedSet) -> bool:
-    """Delete a set; runs that have it open keep what they see. False if it is being prepared right now."""
+def remove_prepared(prepared: PreparedSet) -> bool:
+    """Delete a set; runs that have it open can still read it. False if it is being prepared at this moment."""
     lock = prepared.folder.with_name(f"{prepared.folder.name.removesuffix('.partial')}.lock")
     with locked(lock, wait=False, leave=False) as free:
         if free:
@@ -59,7 +60,7 @@ def remove(prepared: PreparedSet) -> bool:
 
 
 def remove_downloads() -> int:
-    """Delete archives and what was unpacked from them beside them; the bytes that were freed."""
+    """Delete downloaded archives and the folders unpacked from them; returns the freed bytes."""
     size = size_of(downloads_folder())
     with translate_os_errors(downloads_folder()):
         shutil.rmtree(downloads_folder(), ignore_errors=not downloads_folder().exists())

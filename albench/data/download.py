@@ -1,4 +1,4 @@
-"""Fetching a public archive: what arrived stays when the connection breaks, and the checksum has the last word."""
+"""Download of a public archive: it resumes after a broken connection and verifies the checksum."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from albench.data.dataset import Archive
 from albench.errors import DataError
 from albench.files import locked, translate_os_errors
 
-Received = Callable[[int, int | None], None]  # bytes so far, and of the whole file if the server tells
+Received = Callable[[int, int | None], None]  # bytes so far; bytes of the whole file, if the server reports them
 
 _BLOCK = 1 << 20
-_TRIES = 4  # in a row that bring nothing
+_TRIES = 4  # in succession without any data
 _TIMEOUT = 60.0  # seconds of silence
 
 
 def fetch(archive: Archive, received: Received, pause: float = 2.0) -> Path:
-    """Download an archive unless it is there, going on where an earlier attempt stopped.
+    """Download an archive unless it exists, and resume where an earlier attempt stopped.
 
     Args:
-        received: called with what has arrived.
-        pause: seconds to wait before a broken connection is tried again.
+        received: called after every block.
+        pause: seconds before the next attempt after a broken connection.
+
+    Returns:
+        The path of the archive.
 
     Raises:
-        DataError: the server cannot be reached, or what it sent is not the archive.
+        DataError: the server cannot be reached, or its file has another checksum.
         StoreError: the folder cannot be written.
     """
     path, part = archive.path, archive.path.with_name(f"{archive.path.name}.part")
@@ -50,7 +53,7 @@ def _receive(url: str, part: Path, received: Received, pause: float) -> None:
             return
         except urllib.error.HTTPError as error:
             raise DataError(
-                f"'{url}' must be there, the server answers {error.code} {error.reason}: fetch the archive by hand"
+                f"'{url}' must exist, the server answers {error.code} {error.reason}: download the archive by hand"
             ) from error
         except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
             failures = 1 if _size(part) > before else failures + 1
@@ -58,19 +61,19 @@ def _receive(url: str, part: Path, received: Received, pause: float) -> None:
                 reason = getattr(error, "reason", error)
                 raise DataError(
                     f"'{url}' must be reachable, the connection failed after {_size(part) >> 20} MiB ({reason}): run "
-                    "the same command again to go on from there, or fetch the archive by hand"
+                    "the same command again to resume, or download the archive by hand"
                 ) from error
             time.sleep(pause)
 
 
 def _receive_rest(url: str, part: Path, received: Received) -> None:
-    """One connection: ask for what is missing and append it."""
+    """Request the missing bytes over one connection and append them."""
     have = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and have:  # nothing is missing; the checksum decides
+        if error.code == 416 and have:  # no bytes are missing; the checksum decides
             return
         raise
     with response, translate_os_errors(part), part.open("ab" if response.status == 206 else "wb") as file:
@@ -94,8 +97,8 @@ def _check(archive: Archive, part: Path) -> None:
     if digest.hexdigest() != archive.md5:
         part.unlink()
         raise DataError(
-            f"the archive from '{archive.url}' must have the MD5 sum {archive.md5}, it has {digest.hexdigest()}: it "
-            "was removed; run the same command again, or fetch it by hand"
+            f"the archive from '{archive.url}' must have the MD5 sum {archive.md5}, it has {digest.hexdigest()} and "
+            "is removed: run the same command again, or download it by hand"
         )
 
 

@@ -1,4 +1,4 @@
-"""Where albench keeps files that it can make or fetch again."""
+"""Where albench stores files that it can prepare or download again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """`$ALBENCH_CACHE`, or the platform's folder for caches."""
+    """`$ALBENCH_CACHE`, or the cache folder of the platform."""
     if "ALBENCH_CACHE" in os.environ:
         return Path(os.environ["ALBENCH_CACHE"])
     if sys.platform == "darwin":
@@ -17,5 +17,5 @@ def cache_folder() -> Path:
 
 
 def downloads_folder() -> Path:
-    """Where public archives are put and unpacked, and where the datasets look for them."""
+    """Where public archives are stored and unpacked, and where the datasets look for them."""
     return cache_folder() / "downloads"

@@ -1,6 +1,6 @@
-"""From volumes to slices on disk: each case on its own, in as many processes as asked for, then joined.
+"""From volumes to slices on disk: each case on its own, in one or several processes, then all in two arrays.
 
-A case that is done is kept when preparing is interrupted. A worker holds one volume at a time.
+Finished cases are kept when preparation is interrupted. A worker holds one volume at a time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,29 +17,35 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.config import options_of
-from albench.data.dataset import GRID, Dataset, check_volume
+from albench.data.dataset import Dataset
 from albench.data.preprocessing import fit_to, standardized
+from albench.data.problems import CaseSummary, Problem, set_problems
+from albench.data.slices import GRID
+from albench.data.volume import check_volume
 from albench.data.workers import WorkerPool
 from albench.errors import DataError, StoreError
 from albench.files import atomic_write, translate_os_errors, write_json
-from albench.training.memory import trim_memory
+from albench.machine import trim_memory
+from albench.registry import options_of
 
-FORMAT = 2
+FORMAT = 3  # of a prepared set; part of its key, so that a set of another format is prepared anew
 
-Progress = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]  # cases done, cases in all, name of the last case
 
 
 def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) -> None:
-    """Prepare all cases and rename the complete set to `folder`. One process at a time may call it.
+    """Prepare all cases and rename the complete set to `folder`. Only one process at a time may call it.
+
+    Args:
+        workers: processes that read volumes; 1 reads in this process.
 
     Raises:
-        DataError: a volume cannot be used; the cases done before it are kept.
+        DataError: a volume, or all together, cannot be used; finished cases are kept.
         StoreError: the cache cannot be written.
     """
     cases = list(dataset.cases())
     if not cases:
-        raise DataError(f"dataset '{dataset.title}' must have cases, it has none: check where its images lie")
+        _raise_first(set_problems(dataset.title, []))
     partial = folder.with_name(f"{folder.name}.partial")
     with translate_os_errors(partial):
         (partial / "cases").mkdir(parents=True, exist_ok=True)
@@ -51,7 +57,9 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
         for done, (case, _) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
             progress(done, len(cases), case)
         facts = [_read_facts(path)[0] for path in paths]
-        _check_together(dataset, cases, facts)
+        pairs = zip(cases, facts, strict=True)
+        summaries = [CaseSummary(case, case, fact.shape[1], fact.foreground) for case, fact in pairs]
+        _raise_first(set_problems(dataset.title, summaries))
         _join(partial, paths, facts, dataset.size, worker_pool)
     meta = {
         "cases": cases,
@@ -71,9 +79,10 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What is remembered of a prepared case: the first line of its file, which exists when the case is done.
+    """The first line of the file of a prepared case, which exists when the case is finished.
 
-    The slices follow, first of the image in float16, then of the mask in uint8, until they are moved to the others'.
+    The slices follow, first of the image in float16, then of the mask in uint8, until they are moved to the arrays of
+    the whole set.
 
     Attributes:
         shape: slices, channels, height and width on the working grid.
@@ -91,15 +100,10 @@ class CaseFacts:
 def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     """Read, check, standardize and scale one case, and write it to a file."""
     volume = dataset.load(case)
-    trim_memory()  # what reading needed, or it adds to what standardizing needs
+    trim_memory()  # the peak of reading would otherwise add to that of standardizing
     check_volume(volume, case, dataset.window)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
-    volume = standardized(volume, dataset.window)
-    if not all(channel.any() for channel in volume.image):
-        raise DataError(
-            f"case '{case}' must have contrast between its 0.5th and 99.5th percentiles, they are equal: set "
-            "data.window, for example to its whole range"
-        )
+    volume = standardized(volume, case, dataset.window)
     volume = fit_to(volume, dataset.size)
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
     mask = np.ascontiguousarray(volume.mask)
@@ -107,37 +111,27 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
-            file.write(values.data)  # numpy's own writing of a full disk is an error without a number
+            file.write(values.data)  # on a full disk, numpy's own writing raises an error without a number
 
 
 def _read_facts(path: Path) -> tuple[CaseFacts, int]:
-    """What is remembered of a case, and where in its file the slices begin."""
+    """The first line of a case's file, and the offset of its slices in bytes."""
     with path.open("rb") as file:
         return CaseFacts(**json.loads(file.readline())), file.tell()
 
 
-def _check_together(dataset: Dataset, cases: Sequence[str], facts: Sequence[CaseFacts]) -> None:
-    """Refuse cases that are sound one by one and no set together. Raises DataError."""
-    if not any(fact.foreground for fact in facts):
-        raise DataError(
-            f"dataset '{dataset.title}' must have foreground in at least one mask, all {len(facts)} masks are "
-            "empty: check the labels asked for"
-        )
-    for case, fact in zip(cases, facts, strict=True):
-        if fact.shape[1] != facts[0].shape[1]:
-            raise DataError(
-                f"all cases must have the same number of channels, '{cases[0]}' has {facts[0].shape[1]} and "
-                f"'{case}' {fact.shape[1]}: choose channels that all of them have"
-            )
+def _raise_first(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        raise DataError(problem.sentence)
 
 
 @dataclass(frozen=True)
 class _Stack:
-    """An array on disk that several processes fill in pieces.
+    """An array on disk that several processes fill part by part.
 
     Attributes:
         path: a .npy file.
-        dtype: numpy's name.
+        dtype: its name in numpy.
         shape: slices first.
     """
 
@@ -154,19 +148,19 @@ class _Stack:
     def _offset(self, row: int) -> int:
         return len(self._header) + row * int(np.prod(self.shape[1:])) * np.dtype(self.dtype).itemsize
 
-    def begun(self) -> bool:
-        """Whether the file is there."""
+    def exists(self) -> bool:
+        """Whether the file exists in its full size."""
         return self.path.exists() and self.path.stat().st_size == self._offset(self.shape[0])
 
-    def begin(self) -> None:
-        """Make the file, without its content."""
+    def create(self) -> None:
+        """Create the file in its full size, without content."""
         with atomic_write(self.path) as file:
             file.write(self._header)
             file.truncate(self._offset(self.shape[0]))
 
     def write(self, row: int, values: NDArray[np.generic], fill: float) -> None:
-        """Write slices from `row` on, padded at the bottom and right with `fill`, down to the disk."""
-        # Plain writes: with a memory map a full disk would be SIGBUS, not an error.
+        """Write slices from `row` on, padded at the bottom and right with `fill`, and flush them to the disk."""
+        # Plain writes: with a memory map, a full disk would end the process with SIGBUS.
         short = [full - has for full, has in zip(self.shape[-2:], values.shape[-2:], strict=True)]
         pad = [(0, 0)] * (values.ndim - 2) + [(0, number) for number in short]
         padded = np.pad(values, pad, constant_values=fill) if any(short) else values
@@ -184,19 +178,20 @@ def _join(
     size: tuple[int, int] | None,
     worker_pool: WorkerPool,
 ) -> None:
-    """Move all slices, padded to one shape, into two files. Interrupted, it goes on with those not yet moved."""
+    """Move all slices, padded to one shape, into two files; after an interruption, only those not yet moved."""
     sides = np.array([fact.shape[2:] for fact in facts]).max(0)
     height, width = size or (-(-int(side) // GRID) * GRID for side in sides)
     total, channels = sum(fact.shape[0] for fact in facts), facts[0].shape[1]
     images = _Stack(partial / "images.npy", "float16", (total, channels, height, width))
     masks = _Stack(partial / "masks.npy", "uint8", (total, height, width))
-    if not (images.begun() and masks.begun()):
+    if not (images.exists() and masks.exists()):
         if not all(_is_whole(path) for path in paths):
             raise StoreError(
-                f"'{partial}' must be as albench left it, files are gone: remove it with albench data clean"
+                f"'{partial}' must hold all files of an interrupted preparation, some are missing: remove it with "
+                "albench data clean"
             )
-        images.begin()
-        masks.begin()
+        images.create()
+        masks.create()
     starts = np.cumsum([0, *(fact.shape[0] for fact in facts)]).tolist()
     for _ in worker_pool.each(
         _move, [(path, start, images, masks) for path, start in zip(paths, starts, strict=False)]
@@ -205,19 +200,19 @@ def _join(
 
 
 def _move(dataset: Dataset, path: Path, row: int, images: _Stack, masks: _Stack) -> None:
-    """Put one case's slices where they belong, unless they are there already."""
+    """Move the slices of one case to the arrays of the whole set, unless that is done already."""
     if not _is_whole(path):
         return
-    facts, begin = _read_facts(path)
+    facts, offset = _read_facts(path)
     depth, _, height, width = shape = tuple(facts.shape)
-    image = np.memmap(path, np.float16, "r", begin, shape)
+    image = np.memmap(path, np.float16, "r", offset, shape)
     images.write(row, image, fill=float(image.min()))
-    masks.write(row, np.memmap(path, np.uint8, "r", begin + image.nbytes, (depth, height, width)), fill=0)
-    os.truncate(path, begin)
+    masks.write(row, np.memmap(path, np.uint8, "r", offset + image.nbytes, (depth, height, width)), fill=0)
+    os.truncate(path, offset)
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a case's file still holds its slices."""
+    """Whether the file of a case still holds its slices."""
     return path.stat().st_size > _read_facts(path)[1]
 
 

@@ -1,8 +1,8 @@
 """The prepared set: every volume read once, normalized, scaled, padded and stored as memory-mapped arrays.
 
 `albench.data.preparation` builds it under a temporary name, one process at a time, and renames it when it is complete.
-The folder's name is a hash of the dataset's options and of the content of its files, so a changed file or option
-gives a new one.
+The name of its folder is a hash of the options of the dataset and of the content of its files, so a changed file or
+option leads to a new set.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.config import options_of
-from albench.data.dataset import GRID, Dataset, LabeledStack, SliceStack
+from albench.data.dataset import Dataset, check_options
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
+from albench.data.slices import LabeledStack, SliceStack
 from albench.data.workers import default_workers
-from albench.errors import ConfigError
+from albench.errors import StoreError
 from albench.files import locked, write_json
 from albench.masks import PackedMasks
-from albench.registry import source_digest
-
-__all__ = ["Prepared", "Progress", "cache_folder", "content_key", "prepare"]
+from albench.registry import options_of, source_digest
 
 
 @dataclass(frozen=True)
@@ -34,15 +32,15 @@ class Prepared:
     """A prepared set on disk, opened by memory map.
 
     Attributes:
-        key: the hash of options and content.
+        key: hash of options and content.
         images: (N, c, H, W) float16, zero mean and unit variance per volume; padding has the volume's minimum.
         masks: (N, H, W) uint8.
         cases: names, sorted.
         counts: (s,) slices of each case.
-        valid: (s, 2) height and width that are not padding.
+        valid: (s, 2) height and width without padding.
         spacing: (s, 3) millimeters along z, y, x on the working grid.
-        patients: (s,) whose volume each case is; the split keeps a patient's volumes together.
-        intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it was not recorded.
+        patients: (s,) the patient of each case; the split keeps the cases of a patient together.
+        intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it is not known.
     """
 
     key: str
@@ -71,34 +69,26 @@ class Prepared:
         )
 
     def labeled_stack(self, cases: Sequence[str]) -> LabeledStack:
-        """The slices of the named cases together with their masks."""
+        """The slices of the named cases with their masks."""
         stack = self.stack(cases)
         case_masks = ((ids, self.masks[stack.rows[ids]]) for ids in map(stack.of, range(len(cases))))
         return LabeledStack(stack, PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], case_masks))
 
 
 def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:
-    """Open the prepared set, building it first if it is not there. Safe when several processes call it at once.
+    """Open the prepared set, and build it first if it does not exist. Several processes may call it at once.
 
     Args:
-        workers: processes that read volumes, None for as many as suit the data and the machine; a script that asks
-            for more than one must be importable, its own work under `if __name__ == "__main__":`.
+        progress: called after every case.
+        workers: processes that read volumes; None chooses as many as suit the data and the machine. A script that sets
+            more than one must be importable, with its own work under `if __name__ == "__main__":`.
 
     Raises:
-        ConfigError: the working size does not fit the network's grid, or the window is none.
-        DataError: a file of the dataset cannot be used.
-        StoreError: the cache cannot be written.
+        ConfigError: as `check_options`.
+        DataError: the files of the dataset cannot be used.
+        StoreError: the cache cannot be written, or the prepared set is damaged.
     """
-    if dataset.size and any(side < GRID or side % GRID for side in dataset.size):
-        raise ConfigError(
-            f"data.size must be two multiples of {GRID}, got {list(dataset.size)}: write for example "
-            "--set data.size=[96,128]"
-        )
-    if dataset.window and not dataset.window[0] < dataset.window[1]:
-        raise ConfigError(
-            f"data.window must be two numbers, the lower first, got {list(dataset.window)}: write for example "
-            "--set data.window=[-57,164]"
-        )
+    check_options(dataset)
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
     if not (folder / "meta.json").exists():
@@ -106,22 +96,31 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
             if not (folder / "meta.json").exists():
                 show = progress or (lambda done, total, case: None)
                 build_set(dataset, folder, show, default_workers(dataset) if workers is None else workers)
-    meta = json.loads((folder / "meta.json").read_text())
-    return Prepared(
-        key=key,
-        images=np.load(folder / "images.npy", mmap_mode="r"),
-        masks=np.load(folder / "masks.npy", mmap_mode="r"),
-        cases=tuple(meta["cases"]),
-        counts=np.array(meta["counts"]),
-        valid=np.array(meta["valid"]),
-        spacing=np.array(meta["spacing"]),
-        patients=tuple(meta["patients"]),
-        intensity=np.array(meta["intensity"]),
-    )
+    return _open(folder, key)
+
+
+def _open(folder: Path, key: str) -> Prepared:
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        return Prepared(
+            key=key,
+            images=np.load(folder / "images.npy", mmap_mode="r"),
+            masks=np.load(folder / "masks.npy", mmap_mode="r"),
+            cases=tuple(meta["cases"]),
+            counts=np.array(meta["counts"]),
+            valid=np.array(meta["valid"]),
+            spacing=np.array(meta["spacing"]),
+            patients=tuple(meta["patients"]),
+            intensity=np.array(meta["intensity"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"'{folder}' must be a whole prepared set, it cannot be read ({error}): remove it with albench data clean"
+        ) from error
 
 
 def content_key(dataset: Dataset) -> str:
-    """A hash of what the dataset will load: its options, its code if it is a plugin, the content of its files."""
+    """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
     options = {k: v for k, v in options_of(dataset).items() if k not in dataset.locations}
     digests = _file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
@@ -129,7 +128,7 @@ def content_key(dataset: Dataset) -> str:
 
 
 def _file_digests(paths: Sequence[Path]) -> list[tuple[str, str]]:
-    """Name and SHA-256 of each file. A file of unchanged size and time is not read again."""
+    """Name and SHA-256 of each file. A file of unchanged size and modification time is not read again."""
     if not paths:
         return []
     where = hashlib.sha256(str(paths[0].resolve().parent).encode()).hexdigest()[:16]

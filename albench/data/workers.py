@@ -1,4 +1,4 @@
-"""One job for every case of a dataset, in this process or shared among several."""
+"""A pool of processes that run one job per case of a dataset."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from typing import TypeVar
 
 from albench.data.dataset import Dataset
 from albench.errors import DataError
+from albench.machine import usable_cores
 from albench.registry import DATASETS, find, import_path
 
 Job = TypeVar("Job", bound=tuple[object, ...])
 
-_LITTLE = 32 << 20  # bytes of files that are read before workers are ready
-_MEMORY = 4 << 30  # bytes for a worker: three volumes of 512 x 512 x 1300 in float32
+_SMALL = 32 << 20  # bytes of files that one process reads before workers have started
+_MEMORY = 4 << 30  # bytes of a worker: three volumes of 512 x 512 x 1300 in float32
 
 
 def default_workers(dataset: Dataset) -> int:
-    """One for generated data or small files; otherwise one per core, as far as there are 4 GiB of memory for each."""
-    if sum(path.stat().st_size for path in dataset.inputs()) < _LITTLE:
+    """1 for generated data or small files; otherwise one per core, but at most one per 4 GiB of memory."""
+    if sum(path.stat().st_size for path in dataset.inputs()) < _SMALL:
         return 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(usable_cores(), memory // _MEMORY))
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class WorkerPool:
-    """Processes that read one dataset, each one job at a time; a context manager that waits for them at its end."""
+    """Processes that read one dataset, one job at a time each; a context manager that waits for them at its end.
+
+    Args:
+        dataset: sent to every process once.
+        workers: number of processes; with 1, jobs run in this process.
+    """
 
     def __init__(self, dataset: Dataset, workers: int) -> None:
         self._dataset = dataset
@@ -46,13 +47,13 @@ class WorkerPool:
         self._pool: ProcessPoolExecutor | None = None
 
     def each(self, work: Callable[..., None], jobs: Sequence[Job]) -> Iterator[Job]:
-        """Call `work(dataset, *job)` for every job; yields a job when it is done.
+        """Call `work(dataset, *job)` for every job and yield each job when it is finished.
 
         Args:
-            work: a function of a module, so that another process finds it.
+            work: a function of a module, so that another process can import it.
 
         Raises:
-            DataError: the system ended a worker. What `work` raises comes through.
+            DataError: the system terminated a worker. Exceptions of `work` are passed on.
         """
         if self._workers == 1 or (self._pool is None and len(jobs) < 2):
             for job in jobs:
@@ -60,7 +61,7 @@ class WorkerPool:
                 yield job
             return
         if self._pool is None:
-            # Fresh processes: a fork of one that has used torch's threads may hang.
+            # Spawned, because a fork of a process that has used torch's threads may hang.
             context = multiprocessing.get_context("spawn")
             arguments = (import_path(type(self._dataset)), pickle.dumps(self._dataset))
             self._pool = ProcessPoolExecutor(min(self._workers, len(jobs)), context, _begin, arguments)
@@ -71,7 +72,7 @@ class WorkerPool:
                 yield tasks[task]
         except BrokenProcessPool as error:
             raise DataError(
-                "a worker must have the memory of a few volumes, the system ended one: use fewer with --workers"
+                "a worker must have memory for a few volumes, the system terminated one: use fewer with --workers"
             ) from error
 
     def __enter__(self) -> WorkerPool:
@@ -88,13 +89,13 @@ _read_here: list[Dataset] = []  # the dataset of this worker process
 
 
 def _begin(place: str, pickled: bytes) -> None:
-    """Get ready: one thread, deaf to Ctrl-C (the parent tells when to stop), and gone when the parent is."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported, which few datasets need and takes seconds
-    if "torch" in sys.modules:  # by the user's script
+    """Initialize a worker: it uses one thread, ignores Ctrl-C (the parent decides) and ends with its parent."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # for a later import of torch, which takes seconds and few datasets need
+    if "torch" in sys.modules:  # imported by the user's script
         sys.modules["torch"].set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    find(DATASETS, place)  # imports a plugin's file, which unpickling cannot
+    find(DATASETS, place)  # imports the file of a plugin; unpickling cannot do that
     _read_here[:] = [pickle.loads(pickled)]
 
 

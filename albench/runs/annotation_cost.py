@@ -1,4 +1,4 @@
-"""What labels cost an annotator, beyond their number: pixels painted and outlines drawn."""
+"""What labels cost an annotator beyond their number: foreground pixels and contour length."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from dataclasses import dataclass
 import numpy as np
 
 from albench.masks import Mask
+from albench.runs.records import AnnotationCost
 
 
 @dataclass(frozen=True)
-class Effort:
-    """What it takes to draw one mask.
+class MaskCost:
+    """What one mask costs.
 
     Attributes:
-        foreground: pixels of the working grid inside the mask.
-        contour: length of its outline in pixels, see `contour_length`.
+        foreground_pixels: pixels of the working grid inside the mask.
+        contour_length: in pixels, see `contour_length`.
     """
 
-    foreground: int
-    contour: float
+    foreground_pixels: int
+    contour_length: float
 
 
-def effort(mask: Mask) -> Effort:
+def mask_cost(mask: Mask) -> MaskCost:
     """What an (h, w) mask costs; nothing if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
-        return Effort(0, 0.0)
+        return MaskCost(0, 0.0)
     part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Effort(int(part.sum(dtype=np.int64)), contour_length(part))
+    return MaskCost(int(part.sum(dtype=np.int64)), contour_length(part))
 
 
 def contour_length(mask: Mask) -> float:
-    """Length in pixels of the outline of an (h, w) mask, by Crofton's formula in four directions [1].
+    """Length in pixels of the contour of an (h, w) mask, by Crofton's formula in four directions [1].
 
-    The outline is crossed by lines along rows, columns and both diagonals; pixel edges alone would make a circle
-    4 / pi times too long. What touches the border of the array ends there.
+    The crossings of the contour with lines along rows, columns and both diagonals are counted; counting pixel edges
+    would make a circle 4 / pi times too long. A mask that touches the border of the array ends there.
 
     [1] Legland et al. Computation of Minkowski measures on 2D and 3D binary images. Image Anal Stereol 26, 2007.
     """
@@ -48,18 +49,18 @@ def contour_length(mask: Mask) -> float:
     return math.pi / 8 * float(straight + (falling + rising) / math.sqrt(2))
 
 
-def total(labels: Iterable[Effort], cases: Iterable[int]) -> dict[str, float]:
-    """What a set of labels costs together: the axes on which strategies can be compared.
+def total_cost(masks: Iterable[MaskCost], cases: Iterable[int]) -> AnnotationCost:
+    """What a set of labels costs together.
 
     Args:
-        labels: one per slice.
+        masks: one cost per labeled slice.
         cases: the case of each slice.
     """
-    labels = list(labels)
-    return {
-        "slices": len(labels),
-        "nonempty": sum(label.foreground > 0 for label in labels),
-        "foreground": sum(label.foreground for label in labels),
-        "contour": math.fsum(label.contour for label in labels),
-        "cases": len(set(cases)),
-    }
+    masks = list(masks)
+    return AnnotationCost(
+        slices=len(masks),
+        nonempty_slices=sum(mask.foreground_pixels > 0 for mask in masks),
+        foreground_pixels=sum(mask.foreground_pixels for mask in masks),
+        contour_length=math.fsum(mask.contour_length for mask in masks),
+        cases=len(set(cases)),
+    )

@@ -1,4 +1,4 @@
-"""What a round costs: seconds of its phases, memory at its peak, and on what it was computed."""
+"""What a round costs to compute: seconds of its phases, memory at its peak, and on what it was computed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 import albench
+from albench.runs.records import ComputeCost, EnvironmentRecord, PhaseSeconds
+
+Phase = Literal["fit", "evaluate", "query"]
 
 _PACKAGES = ("torch", "monai", "numpy", "scipy", "nibabel")
 
@@ -24,31 +28,46 @@ class Clock:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._seconds: dict[str, float] = {}
+        self._seconds: dict[Phase, float] = {}
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time a block, with what it left running on the device."""
+    def phase(self, name: Phase) -> Iterator[None]:
+        """Time a block, including what it left running on the device."""
         start = time.perf_counter()
         yield
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         self._seconds[name] = time.perf_counter() - start
 
-    def cost(self) -> dict[str, object]:
-        """Seconds by phase, peak memory in bytes (of the process so far, and of the device), hardware and versions."""
+    def cost(self, steps: int, fit_epochs: Sequence[float], query_epochs: Sequence[float]) -> ComputeCost:
+        """The cost of the round after all three phases.
+
+        Args:
+            steps: optimizer steps that were made.
+            fit_epochs: seconds of every epoch in `fit`.
+            query_epochs: seconds of every epoch in `query`.
+        """
         cuda = self._device.type == "cuda"
         unit = 1 if sys.platform == "darwin" else 1024
-        return {
-            "seconds": dict(self._seconds),
-            "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
-            "peak_device_memory": torch.cuda.max_memory_allocated(self._device) if cuda else None,
-            **hardware(self._device),
-            "albench": albench.__version__,
-            "torch": torch.__version__,
-        }
+        return ComputeCost(
+            seconds=PhaseSeconds(self._seconds["fit"], self._seconds["evaluate"], self._seconds["query"]),
+            fit_epoch_seconds=tuple(fit_epochs),
+            query_epoch_seconds=tuple(query_epochs),
+            steps=steps,
+            peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+            peak_device_memory=torch.cuda.max_memory_allocated(self._device) if cuda else None,
+            device=device_name(self._device),
+            threads=torch.get_num_threads(),
+            albench=albench.__version__,
+            torch=torch.__version__,
+        )
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or `cpu` with its architecture."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
 
 def commit() -> str | None:
@@ -63,20 +82,16 @@ def commit() -> str | None:
         return None
 
 
-def hardware(device: torch.device) -> dict[str, object]:
-    """Name of the device, and threads of the CPU."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
-    return {"device": name, "threads": torch.get_num_threads()}
-
-
-def environment(device: torch.device) -> dict[str, object]:
+def environment(device: torch.device, strategy_kind: str) -> EnvironmentRecord:
     """Versions, commit, hardware and command line of this process."""
-    return {
-        "albench": albench.__version__,
-        "commit": commit(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in _PACKAGES},
-        "platform": platform.platform(),
-        **hardware(device),
-        "command": sys.argv,
-    }
+    return EnvironmentRecord(
+        albench=albench.__version__,
+        commit=commit(),
+        python=platform.python_version(),
+        packages={name: version(name) for name in _PACKAGES},
+        platform=platform.platform(),
+        device=device_name(device),
+        threads=torch.get_num_threads(),
+        command=tuple(sys.argv),
+        strategy_kind=strategy_kind,
+    )

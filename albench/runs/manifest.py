@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from albench.errors import StoreError
-from albench.runs.store import Record
+from albench.runs.documents import read_document, write_document
+from albench.runs.records import Manifest
 
 MANIFEST = "suite.json"
-FORMAT = 1
 
 
-def read_manifest(folder: Path) -> Record | None:
+def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a suite's folder; None if there is none.
-
-    Keys: name, digest, albench and runs, each with label, group, strategy, dataset, seed and folder.
 
     Raises:
         StoreError: it is damaged or of another format.
@@ -23,20 +19,9 @@ def read_manifest(folder: Path) -> Record | None:
     path = folder / MANIFEST
     if not path.exists():
         return None
-    try:
-        manifest: Record = json.loads(path.read_text())
-        sound = manifest["format"] == FORMAT and _are_texts(manifest, "name", "digest")
-        for run in manifest["runs"]:
-            sound = sound and _are_texts(run, "label", "group", "folder") and isinstance(run["seed"], int)
-    except (OSError, ValueError, KeyError, TypeError):
-        sound = False
-    if not sound:
-        raise StoreError(
-            f"'{path}' must be a suite's plan of format {FORMAT}, it is not: start the suite again, or remove the file "
-            "to report on all runs below it"
-        )
-    return manifest
+    return read_document(Manifest, path, "start the suite again, or remove the file to report on all runs below it")
 
 
-def _are_texts(record: Record, *keys: str) -> bool:
-    return all(isinstance(record[key], str) for key in keys)
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a suite into its folder. Raises StoreError."""
+    write_document(folder / MANIFEST, manifest)

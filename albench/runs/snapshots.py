@@ -1,4 +1,4 @@
-"""Slices with their masks, kept with a run so that its figures can be drawn without the data set."""
+"""Snapshots: slices with their masks, kept with a run so that figures can be drawn without the data set."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from albench.data import SliceStack
 from albench.masks import Ids, Mask
+from albench.runs.array_files import Arrays
 
-Arrays = dict[str, NDArray[np.generic]]
 
-
-def pictures(slices: SliceStack, ids: Ids | Sequence[int], masks: Mask, *, longest: int | None = None) -> Arrays:
-    """Everything to draw n slices.
+def snapshots(slices: SliceStack, ids: Ids | Sequence[int], masks: Mask, *, longest: int | None = None) -> Arrays:
+    """Everything that is needed to draw n slices.
 
     Args:
         slices: where they are.
@@ -32,7 +31,7 @@ def pictures(slices: SliceStack, ids: Ids | Sequence[int], masks: Mask, *, longe
     step = 1 if longest is None else max(1, -(-max(slices.shape[1:]) // longest))
     images = np.zeros(masks.shape, dtype=np.uint8)
     for row, (slice_id, (height, width)) in enumerate(zip(ids, valid, strict=True)):
-        image = slices.images[slices.rows[slice_id], 0, :height, :width].astype(np.float32)
+        image = slices.read(np.array([slice_id]))[0, 0, :height, :width].astype(np.float32)
         images[row, :height, :width] = _gray(image)
     return {
         "ids": ids,

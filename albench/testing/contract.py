@@ -1,10 +1,4 @@
-"""The contract kit: run a strategy on a small scene and check every rule of the benchmark.
-
-    failed = [check for check in check_strategy(MyIdea()) if not check.passed]
-    assert not failed
-
-The scene has cases of different size with padding, slices that are not square, empty slices, and a small network.
-"""
+"""The contract: the rules of the benchmark for strategies and datasets, and the checks of every rule."""
 
 from __future__ import annotations
 
@@ -23,20 +17,20 @@ import numpy as np
 import torch
 from scipy.stats import chi2
 
+from albench.callback import NullCallback
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build
-from albench.data import Dataset, check_volume
-from albench.data.prepared import Prepared
+from albench.data import Dataset, Prepared, check_volume, split_volumes
 from albench.errors import AlbenchError
-from albench.loop import Execution, NullCallback, run
-from albench.resolve import by_section
-from albench.runs.store import Record
+from albench.loop import Execution, run
+from albench.resolve import ResolvedRun, by_section
+from albench.runs.records import RoundRecord
 from albench.strategy import Query, Round, Strategy
 from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, StrategyHarness
 
 __all__ = ["Check", "check_dataset", "check_strategy"]
 
 _REPEATS = 24  # of a query that draws, in each of two orders of the pool
-_CHANCE = 1e-6  # of refusing a strategy that draws without a preference for the order
+_CHANCE = 1e-6  # of rejecting a strategy that draws whatever the order
 
 
 @dataclass(frozen=True)
@@ -44,8 +38,8 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        rule: what a strategy must do.
-        problem: why it does not; empty if it does.
+        rule: what a plugin must do.
+        problem: how the plugin breaks the rule; empty if it does not.
     """
 
     rule: str
@@ -53,15 +47,15 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the rule is kept."""
+        """Whether the plugin keeps the rule."""
         return not self.problem
 
 
 def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda check: None) -> list[Check]:
     """Check a strategy against the rules of the benchmark, in about ten seconds on a CPU.
 
-    A strategy that draws, from `ctx.rng` or by dropout, is asked many times, and how often it chooses each slice is
-    compared; one that does not draw must choose the same slices exactly. If a query cannot be had at all, only that is
+    A strategy that draws, from `ctx.rng` or by dropout, is queried many times, and the frequencies of the chosen slices
+    are compared; a deterministic strategy must choose exactly the same slices. If the first query fails, only that is
     reported.
 
     Args:
@@ -70,7 +64,7 @@ def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda 
     Returns:
         All outcomes, in order.
     """
-    rule = "answers with exactly the budget of distinct unlabeled slices, finite scores and well-formed pseudo-labels"
+    rule = "queries exactly the budget of distinct unlabeled slices, finite scores and well-formed pseudo-labels"
     harnesses: list[StrategyHarness] = []
 
     def begin() -> None:
@@ -106,7 +100,7 @@ def _outcome(rule: str, check: Callable[[], str | None]) -> Check:
         return Check(rule, check() or "")
     except AlbenchError as error:
         return Check(rule, str(error))
-    except Exception as error:  # whatever a plugin does wrong is an outcome
+    except Exception as error:  # every error of a plugin is an outcome
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Check(rule, f"it raised {type(error).__name__}: {error} ({where.filename}:{where.lineno})")
 
@@ -115,17 +109,17 @@ def _deterministic(harness: StrategyHarness) -> str | None:
     answers = []
     for global_seed in (1, 2):
         with _global_state(global_seed):
-            answers.append(harness.ask())
-    return None if _same(*answers) else "the same context gave two answers: use ctx.rng, and keep nothing between calls"
+            answers.append(harness.query())
+    return None if _same(*answers) else "the same context gave two queries: use ctx.rng, and keep nothing between calls"
 
 
 def _independent_of_order(harness: StrategyHarness) -> str | None:
     orders = (TRAIN, TRAIN[::-1])
-    if _same(harness.ask(seed=0), harness.ask(seed=1)):
-        first, second = (set(harness.named(harness.ask(cases=order).ids, order)) for order in orders)
+    if _same(harness.query(seed=0), harness.query(seed=1)):
+        first, second = (set(harness.named(harness.query(cases=order).ids, order)) for order in orders)
         missed = sorted(first - second)
         if missed:
-            return f"with the cases in another order it chose other slices, not {missed[0]}: do not choose by id"
+            return f"with the cases in another order it chose other slices, without {missed[0]}: do not choose by id"
         return None
     counts = [_counts(harness, order) for order in orders]
     slices = sorted(set(counts[0]) | set(counts[1]))
@@ -145,19 +139,19 @@ def _independent_of_order(harness: StrategyHarness) -> str | None:
 def _counts(harness: StrategyHarness, order: Sequence[str]) -> dict[tuple[str, int], int]:
     counts: dict[tuple[str, int], int] = {}
     for seed in range(_REPEATS):
-        for name in harness.named(harness.ask(seed=seed, cases=order).ids, order):
+        for name in harness.named(harness.query(seed=seed, cases=order).ids, order):
             counts[name] = counts.get(name, 0) + 1
     return counts
 
 
 def _one_left(harness: StrategyHarness) -> str | None:
-    harness.ask(bought=np.arange(len(harness.labeled.slices) - 1), budget=1)
+    harness.query(annotated=np.arange(len(harness.labeled.slices) - 1), budget=1)
     return None
 
 
 def _all_at_once(harness: StrategyHarness) -> str | None:
     unlabeled = np.count_nonzero(harness.labeled.slices.position % PROTOCOL.interval)
-    harness.ask(budget=int(unlabeled))
+    harness.query(budget=int(unlabeled))
     return None
 
 
@@ -172,7 +166,7 @@ def _leaves_pool(harness: StrategyHarness) -> str | None:
         if any(not np.array_equal(masks[int(i)], mask) for i, mask in zip(ctx.pool.labeled, truth, strict=True)):
             problem.append("it changed a mask of the pool: work on a copy")
 
-    harness.ask(watch=watch)
+    harness.query(watch=watch)
     if _hash(images) != before:
         problem.append("it changed the images of the pool: work on a copy")
     return problem[0] if problem else None
@@ -188,16 +182,16 @@ def _leaves_weights(harness: StrategyHarness) -> str | None:
             problem.append(f"it changed '{changed[0]}' in query: train with ctx.learner, or work on a copy")
         modes = {module.training for module in ctx.learner.network.modules()}
         if modes == {True, False}:
-            problem.append("it left some modules of the network in another mode than the others: restore them")
+            problem.append("it left the network partly in training and partly in evaluation mode: restore the modes")
 
-    harness.ask(watch=watch)
+    harness.query(watch=watch)
     return problem[0] if problem else None
 
 
 def _leaves_random_state(harness: StrategyHarness) -> str | None:
     with _global_state(3):
         before = _state()
-        harness.ask()
+        harness.query()
         if _state() != before:
             return "it drew from, or seeded, the global generator of random or numpy: use ctx.rng"
     return None
@@ -210,9 +204,9 @@ def _cannot_see_truth(harness: StrategyHarness) -> str | None:
     other = masks.copy()
     other[hidden] = np.random.default_rng(0).permutation(masks[hidden])
     altered = Prepared(**{**vars(harness.prepared), "masks": other}).labeled_stack(TRAIN)
-    if _same(harness.ask(), harness.ask(truth=altered)):
+    if _same(harness.query(), harness.query(truth=altered)):
         return None
-    return "its answer changed with masks that it has not bought: use pool.mask of labeled slices only"
+    return "its query changed with masks of unlabeled slices: use pool.mask of labeled slices only"
 
 
 def _pickles(harness: StrategyHarness) -> str | None:
@@ -233,30 +227,31 @@ def _resumes(harness: StrategyHarness) -> str | None:
         training=TRAINING,
         network=NETWORK,
     )
+    prepared = harness.prepared
+    split = split_volumes(prepared.cases, prepared.patients, PROTOCOL.split, PROTOCOL.split_seed)
+    resolved = ResolvedRun(config, strategy, prepared, split)
     execution = Execution(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
-        whole = run(config, strategy, harness.prepared, Path(folder) / "whole", execution, NullCallback()).records
+        whole = run(resolved, Path(folder) / "whole", execution).records
         for _ in whole:
             try:
-                parts = run(
-                    config, strategy, harness.prepared, Path(folder) / "parts", execution, _Interrupting()
-                ).records
+                parts = run(resolved, Path(folder) / "parts", execution, _Interrupting()).records
             except _StoppedError:
                 continue
-    if [_timeless(record) for record in whole] == [_timeless(record) for record in parts]:
+    if [record.results() for record in whole] == [record.results() for record in parts]:
         return None
-    return "a run stopped after every round and continued gave other records: keep nothing outside of Query and weights"
+    return "a run that was stopped and continued gave other records: keep nothing outside of Query and weights"
 
 
 _STRATEGY_RULES: dict[str, Callable[[StrategyHarness], str | None]] = {
-    "gives the same answer in the same context, whatever the global random state": _deterministic,
+    "gives the same query in the same context, whatever the global random state": _deterministic,
     "does not depend on the order of the pool": _independent_of_order,
-    "works when one slice is left": _one_left,
-    "works when the budget is all that is left": _all_at_once,
-    "leaves images and masks of the pool as they were": _leaves_pool,
-    "leaves the weights as they were, unless it trains with the learner": _leaves_weights,
-    "leaves the global random state as it was": _leaves_random_state,
-    "does not depend on masks that it has not bought": _cannot_see_truth,
+    "works when one unlabeled slice is left": _one_left,
+    "works when the budget equals the number of unlabeled slices": _all_at_once,
+    "leaves images and masks of the pool unchanged": _leaves_pool,
+    "leaves the weights unchanged, unless it trains with the learner": _leaves_weights,
+    "leaves the global random state unchanged": _leaves_random_state,
+    "does not depend on masks of unlabeled slices": _cannot_see_truth,
     "can be pickled": _pickles,
     "gives the same records when a run is interrupted and continued": _resumes,
 }
@@ -267,7 +262,7 @@ def _sorted_cases(dataset: Dataset) -> str | None:
     if len(names) < 3:
         return f"it has {len(names)} cases, at least 3 are needed for training, validation and test"
     if names != sorted(set(names)):
-        return "cases() is not sorted, or names a case twice"
+        return "cases() is not sorted, or repeats a name"
     return None
 
 
@@ -288,13 +283,13 @@ def _loads_alike(dataset: Dataset) -> str | None:
         with _global_state(2):
             two = dataset.load(name)
         if not (np.array_equal(one.image, two.image) and np.array_equal(one.mask, two.mask)):
-            return f"case '{name}' was not the same when loaded twice: seed its randomness by its name"
+            return f"case '{name}' differed when it was loaded twice: seed its randomness by its name"
     return None
 
 
 def _files_exist(dataset: Dataset) -> str | None:
     missing = [path for path in dataset.inputs() if not path.is_file()]
-    return f"inputs() names '{missing[0]}', which is no file" if missing else None
+    return f"inputs() names '{missing[0]}', which is not a file" if missing else None
 
 
 def _sound_defaults(dataset: Dataset) -> str | None:
@@ -312,11 +307,11 @@ def _pickles_dataset(dataset: Dataset) -> str | None:
 
 
 _DATASET_RULES: dict[str, Callable[[Dataset], str | None]] = {
-    "names at least three cases, sorted, each once": _sorted_cases,
+    "names at least three cases, sorted, without repeats": _sorted_cases,
     "loads float32 images with uint8 masks of 0 and 1 of the same shape, finite, with a spacing": _well_formed,
     "loads the same twice, whatever the global random state": _loads_alike,
     "names existing files as its inputs": _files_exist,
-    "suits itself with known settings": _sound_defaults,
+    "has defaults that are known settings": _sound_defaults,
     "can be pickled": _pickles_dataset,
 }
 
@@ -330,10 +325,10 @@ class _StoppedError(Exception):
 
 
 class _Interrupting(NullCallback):
-    """Stops a run after one round, unless that was the last."""
+    """Stops a run after every round but the last."""
 
-    def round(self, record: Record) -> None:
-        if record["round"] < PROTOCOL.rounds and record["unlabeled"]:
+    def on_round(self, record: RoundRecord) -> None:
+        if record.round < PROTOCOL.rounds and record.unlabeled:
             raise _StoppedError
 
 
@@ -349,7 +344,7 @@ def _same(first: Query, second: Query) -> bool:
 
 @contextmanager
 def _global_state(seed: int) -> Iterator[None]:
-    """Seed the generators that strategies must leave alone, and restore them afterwards."""
+    """Seed the global generators, which strategies must not touch, and restore them afterwards."""
     python, legacy = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)
@@ -366,7 +361,3 @@ def _state() -> bytes:
 
 def _hash(values: np.ndarray) -> str:
     return hashlib.sha256(values.tobytes()).hexdigest()
-
-
-def _timeless(record: Record) -> Record:
-    return {key: value for key, value in record.items() if key != "cost"}

@@ -1,6 +1,6 @@
-"""A small scene on which a strategy is asked, again and again, for the contract kit.
+"""A toy dataset and a harness that queries a strategy on it again and again, for the contract kit.
 
-Its cases differ in size and are padded, its slices are not square, some are empty, and the network is small.
+The cases differ in size and are padded, the slices are not square, some are empty, and the network is small.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from albench.config import Network, Protocol, Training
-from albench.data import LabeledStack
-from albench.data.prepared import Prepared
+from albench.data import LabeledStack, Prepared
 from albench.masks import Ids, Mask
-from albench.pool import Oracle, Pool
+from albench.pool import Oracle, Pool, initial_slices
 from albench.query import Query, check_query
 from albench.strategy import Round, Strategy
 from albench.streams import Streams
@@ -30,14 +29,14 @@ BUDGET = 4
 
 
 class StrategyHarness:
-    """Asks a strategy on the scene, always with the weights that its `fit` left and nothing else left from before.
+    """Queries a strategy on the toy dataset, each time from the weights after its `fit` and from nothing else.
 
     Attributes:
-        strategy: the one to ask.
-        prepared: the scene.
+        strategy: under test.
+        prepared: the toy dataset.
         labeled: its training slices with their truth.
-        weights: what `fit` left.
-        pseudo: {(case, position): mask} of its first answer, which later contexts give back.
+        weights: of the network after `fit`.
+        pseudo: {(case, position): mask} of the first query, which later contexts contain.
     """
 
     def __init__(self, strategy: Strategy) -> None:
@@ -46,22 +45,34 @@ class StrategyHarness:
         self.labeled = self.prepared.labeled_stack(TRAIN)
         self.pseudo: dict[tuple[str, int], Mask] = {}
         self.weights = self._fitted()
-        first = self.ask()
+        first = self.query()
         self.pseudo = dict(zip(self.named(list(first.pseudo)), first.pseudo.values(), strict=True))
 
-    def ask(
+    def query(
         self,
         *,
         seed: int = 0,
         cases: Sequence[str] = TRAIN,
         truth: LabeledStack | None = None,
-        bought: Ids | None = None,
+        annotated: Ids | None = None,
         budget: int = BUDGET,
         watch: Callable[[Round, Query], None] = lambda ctx, query: None,
     ) -> Query:
-        """One valid answer. `watch` sees the context afterwards, while its random streams are still on."""
+        """A valid query.
+
+        Args:
+            seed: of the random streams.
+            cases: of the pool, in this order.
+            truth: of the pool; None takes the true masks of `cases`.
+            annotated: ids of the labeled slices; None takes the initial slices.
+            budget: slices to query.
+            watch: called with the context and the query, while the random streams are still seeded.
+
+        Raises:
+            StrategyError: the query breaks a rule.
+        """
         labeled = truth or self.prepared.labeled_stack(cases)
-        ctx = self._round(labeled, seed, bought, budget, index=1)
+        ctx = self._round(labeled, seed, annotated, budget, index=1)
         ctx.learner.network.load_state_dict(self.weights)
         with _streams(seed, "query"):
             query = self.strategy.query(ctx)
@@ -70,7 +81,7 @@ class StrategyHarness:
         return query
 
     def named(self, ids: Ids | list[int], cases: Sequence[str] = TRAIN) -> list[tuple[str, int]]:
-        """Slices by case and position, which do not depend on the order of the pool."""
+        """Slices by case and position, whatever the order of the pool."""
         slices = self.prepared.stack(cases)
         return [(slices.cases[slices.case[i]], int(slices.position[i])) for i in ids]
 
@@ -80,10 +91,11 @@ class StrategyHarness:
             self.strategy.fit(ctx)
         return ctx.learner.weights()
 
-    def _round(self, labeled: LabeledStack, seed: int, bought: Ids | None, budget: int, *, index: int) -> Round:
+    def _round(self, labeled: LabeledStack, seed: int, annotated: Ids | None, budget: int, *, index: int) -> Round:
         slices = labeled.slices
-        initial = np.flatnonzero(slices.position % PROTOCOL.interval == 0) if bought is None else bought
-        pool = Pool(slices).with_masks(Oracle(labeled).annotate(initial, len(initial)))
+        if annotated is None:
+            annotated = initial_slices(slices, PROTOCOL.interval)
+        pool = Pool(slices).with_masks(Oracle(labeled).annotate(annotated, len(annotated)))
         channels, height, width = slices.shape
         streams = Streams(seed, "contract")
         with streams.torch("weights"):
@@ -124,7 +136,7 @@ def toy_dataset() -> Prepared:
         counts.append(depth)
         valid.append((rows, columns))
     stacked = np.concatenate(images)[:, None].astype(np.float16)
-    stacked.flags.writeable = False  # as a memory map is
+    stacked.flags.writeable = False  # like a memory map
     return Prepared(
         key="contract",
         images=stacked,

@@ -1,33 +1,34 @@
-"""Augmentation of a whole batch on its device: blur, flips and rotation, one geometric draw for image and mask."""
+"""Augmentation of batches on their device: blur, flips and rotations, with the same geometry for image and mask."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from monai.networks.layers.simplelayers import separable_filtering
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from albench.training.device import to_device
 
-_BLUR_SIGMA = 1.1  # of a 5-tap kernel, by OpenCV's rule 0.3 ((k - 1) / 2 - 1) + 0.8
+_BLUR_SIGMA = 1.1  # of a kernel of k = 5 taps, by OpenCV's rule 0.3 ((k - 1) / 2 - 1) + 0.8
 
 
 def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Blur (5 x 5), flip (horizontally, vertically or both) and rotate (-90 to 90 degrees), each with probability 0.5.
 
-    Images are interpolated linearly, masks take the nearest pixel. What turns in from outside is not valid.
-    Draws come from torch's global generator of the CPU, so they are the same on every device.
+    Images are interpolated linearly, masks by nearest neighbor. Pixels from outside the image are not valid.
+    Random numbers come from torch's global CPU generator, so they are the same on every device.
 
     Args:
         images: (b, c, h, w).
         masks: (b, m, h, w).
-        valid: (b, 1, h, w), 1 where a pixel counts.
+        valid: (b, 1, h, w), 1 on image pixels and 0 on padding.
 
     Returns:
-        The three, transformed alike.
+        Images, masks and valid pixels, transformed alike.
     """
+    from monai.networks.layers.simplelayers import separable_filtering  # importing MONAI takes seconds
+
     batch = len(images)
     blur = torch.rand(batch) < 0.5
     flip = torch.rand(batch) < 0.5
@@ -37,21 +38,24 @@ def augment(images: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tenso
     flip_x = torch.where(flip & (axes != 1), -1.0, 1.0)
     flip_y = torch.where(flip & (axes != 0), -1.0, 1.0)
 
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for intensities and positions
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse for intensities and coordinates
         if blur.any():
-            # Rows, because indexing by a mask makes the CPU wait for the device
+            # Row indices, because indexing by a mask would make the CPU wait for the device
             chosen = to_device(blur.nonzero()[:, 0], images.device)
             images = images.clone()
             images[chosen] = separable_filtering(images[chosen], [_kernel(images.device)] * 2, mode="reflect")
         matrices = to_device(_matrices(angles, flip_x, flip_y, images.shape[-2:]), images.device)
         grid = affine_grid(matrices, list(images.shape), align_corners=False)
-        turned = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        moved = grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
         labels = grid_sample(torch.cat([masks, valid], 1), grid, mode="nearest", align_corners=False)
-    return turned, labels[:, :-1], labels[:, -1:]
+    return moved, labels[:, :-1], labels[:, -1:]
 
 
 def _matrices(angles: Tensor, flip_x: Tensor, flip_y: Tensor, size: torch.Size) -> Tensor:
-    """(b, 2, 3) maps from output to input positions in torch's [-1, 1] coordinates, square in pixels."""
+    """(b, 2, 3) affine maps from output to input positions in torch's [-1, 1] coordinates.
+
+    Rotations keep the proportions in pixels on images that are not square.
+    """
     height, width = size
     cos, sin = torch.cos(angles), torch.sin(angles)
     zero = torch.zeros_like(cos)

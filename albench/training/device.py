@@ -1,4 +1,4 @@
-"""Where to compute, and how values get there."""
+"""Choice of the device, and transfer of arrays to it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from albench.data.workers import usable_cores
 from albench.errors import ConfigError
+from albench.machine import usable_cores
 
 
 def choose_device(name: str, threads: int | None = None) -> torch.device:
-    """The device that a user names; `auto` is a GPU if there is one.
+    """The device that a user names; `auto` is a GPU if the machine has one.
 
     Args:
-        threads: of the CPU; None leaves them as they are.
+        threads: number of CPU threads; None keeps torch's default.
 
     Raises:
-        ConfigError: there is no such device.
+        ConfigError: the device does not exist.
     """
     if threads is not None:
         torch.set_num_threads(threads)
@@ -33,22 +33,22 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
         raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got '{name}'")
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"--device must be there, got '{name}' and this machine has {count} CUDA devices: use cpu")
+        raise ConfigError(f"--device must exist, got '{name}' on a machine with {count} CUDA devices: use cpu")
     return device
 
 
 def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
-    """Values of the CPU as a tensor on a device.
+    """Copy an array or a CPU tensor to a device.
 
-    A plain copy to a GPU makes the CPU wait until the GPU has done all that was asked of it; from pinned memory it need
-    not, and the GPU is not idle while the CPU prepares what comes next.
+    A copy from pinned memory does not block. A plain copy to a GPU blocks the CPU until the GPU has finished all queued
+    work, and the GPU is then idle until the CPU has queued more.
     """
     tensor = torch.as_tensor(values)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def max_parallel_runs(device: torch.device, cpus: int) -> int:
-    """How many runs fit on this machine at once, each with its own GPU or with `cpus` cores."""
+    """How many runs this machine can do in parallel, each on its own GPU or on `cpus` cores."""
     if device.type == "cuda":
         return torch.cuda.device_count()
     return max(1, usable_cores() // cpus)

@@ -1,4 +1,4 @@
-"""Where a batch of images comes from: the device, if the whole prepared set fits there, or else the memory map."""
+"""The prepared images on the device, if they fit, so that batches are not read from the memory map again."""
 
 from __future__ import annotations
 
@@ -7,44 +7,50 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from albench.data import SliceStack
+from albench.masks import Ids
 from albench.training.device import to_device
 
-_SHARE = 0.5  # of the free memory of a device; the rest is for weights and activations
-_BLOCK = 1024  # slices that are copied at once
+_SHARE = 0.5  # of the free device memory; the rest is for weights and activations
+_BLOCK = 1024  # slices copied at once
 
 
 class DeviceCache:
-    """The images of a prepared set, copied to the device at the first use and shared by all rounds of a run.
+    """Reads batches of images; copies the whole prepared set to the device at the first read, if it fits.
 
-    On a CPU nothing is copied: the operating system keeps the memory map in memory.
+    All rounds of a run share one cache. On a CPU nothing is copied, because the operating system caches the memory map.
 
     Args:
-        images: (N, c, H, W) float16, as in `SliceStack`.
+        images: (N, c, H, W) float16, the prepared set, as in `SliceStack.images`.
         device: where to compute.
-        capacity: bytes that the images may take there; None is half of what is free, and nothing on a CPU.
+        capacity: bytes that the copy may take; None is half of the free memory on a GPU and 0 on a CPU.
     """
 
     def __init__(self, images: NDArray[np.float16], device: torch.device, capacity: int | None = None) -> None:
         self.images = images
         self.device = device
-        self._capacity = _free(device) if capacity is None else capacity
-        self._whole: Tensor | None = None
+        self._capacity = _default_capacity(device) if capacity is None else capacity
+        self._copy: Tensor | None = None
 
-    def batch(self, images: NDArray[np.float16], rows: NDArray[np.int64]) -> Tensor:
-        """(b, c, H, W) float16 on the device: some rows of `images`, which need not be those of this set."""
-        if images is not self.images or images.nbytes > self._capacity:
-            return to_device(images[rows], self.device)
-        if self._whole is None:
-            self._whole = torch.empty(images.shape, dtype=torch.float16, device=self.device)
-            for start in range(0, len(images), _BLOCK):
-                part = np.array(images[start : start + _BLOCK])  # torch takes no array that is read-only
-                self._whole[start : start + _BLOCK] = torch.from_numpy(part).to(self.device)
-        return self._whole[to_device(rows, self.device)]
+    def batch(self, slices: SliceStack, ids: Ids) -> Tensor:
+        """(b, c, H, W) float16 images on the device. Slices of another prepared set are read without the cache."""
+        if slices.images is not self.images or self.images.nbytes > self._capacity:
+            return to_device(slices.read(ids), self.device)
+        if self._copy is None:
+            self._copy = self._copy_to_device()
+        return self._copy[to_device(slices.rows[ids], self.device)]
+
+    def _copy_to_device(self) -> Tensor:
+        copy = torch.empty(self.images.shape, dtype=torch.float16, device=self.device)
+        for start in range(0, len(self.images), _BLOCK):
+            part = np.array(self.images[start : start + _BLOCK])  # torch accepts no read-only array
+            copy[start : start + _BLOCK] = torch.from_numpy(part).to(self.device)
+        return copy
 
 
-def _free(device: torch.device) -> int:
-    """Bytes that images may take there."""
+def _default_capacity(device: torch.device) -> int:
+    """Bytes."""
     if device.type != "cuda":
         return 0
-    torch.cuda.empty_cache()  # of an earlier run in this process, whose memory does not count as free else
+    torch.cuda.empty_cache()  # memory cached by an earlier run in this process would not count as free
     return int(torch.cuda.mem_get_info(device)[0] * _SHARE)

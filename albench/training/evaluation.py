@@ -10,7 +10,8 @@ from albench.acquisition import binarize
 from albench.data import LabeledStack, SliceStack
 from albench.masks import Ids, Mask
 from albench.metrics import CaseScores, score_case, summarize
-from albench.training.learner import Learner
+from albench.runs.records import Metrics
+from albench.training.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,18 @@ class Evaluation:
     cases: dict[str, CaseScores]
     shown: dict[int, Mask]
 
-    def summary(self) -> dict[str, float | None]:
+    def metrics(self) -> Metrics:
         """Metrics of the whole set."""
         return summarize(list(self.cases.values()))
 
 
-def evaluate(learner: Learner, labeled: LabeledStack) -> Evaluation:
+def evaluate(predictor: Predictor, labeled: LabeledStack) -> Evaluation:
     """Segment every slice, foreground where the probability is at least 0.5, and compare with the truth."""
     slices = labeled.slices
     cases, shown = {}, {}
     for index, name in enumerate(slices.cases):
         ids = slices.of(index)
-        prediction, truth = _predicted(learner, slices, ids), labeled.masks(ids)
+        prediction, truth = _predicted(predictor, slices, ids), labeled.masks(ids)
         height, width = slices.valid[ids[0]]
         inside = np.s_[:, :height, :width]
         cases[name] = score_case(prediction[inside], truth[inside], slices.spacing[index])
@@ -45,16 +46,16 @@ def evaluate(learner: Learner, labeled: LabeledStack) -> Evaluation:
     return Evaluation(cases, shown)
 
 
-def showcase(labeled: LabeledStack) -> Ids:
+def example_slices(labeled: LabeledStack) -> Ids:
     """Ids of the slices whose predictions are shown: of each case the largest and a small foreground."""
     slices = labeled.slices
     cases = [slices.of(index) for index in range(len(slices.cases))]
     return np.array(sorted(int(ids[row]) for ids in cases for row in _extremes(labeled.masks(ids))), dtype=np.int64)
 
 
-def _predicted(learner: Learner, slices: SliceStack, ids: Ids) -> Mask:
+def _predicted(predictor: Predictor, slices: SliceStack, ids: Ids) -> Mask:
     """(n, H, W) masks, nothing in the padding."""
-    return np.concatenate([binarize(probs, valid) for _, probs, valid in learner.predict(slices, ids)])
+    return np.concatenate([binarize(probs, valid) for _, probs, valid in predictor.predict(slices, ids)])
 
 
 def _extremes(truth: Mask) -> set[int]:

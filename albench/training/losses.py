@@ -21,26 +21,27 @@ def focal(
 ) -> Tensor:
     """Focal loss, averaged over the valid pixels of the batch.
 
-    `FL = a (1 - p_t)^g BCE` with `p_t = exp(-BCE)`, Lin et al., ICCV 2017, Eq. 5. As in the code of STAR, `scalar`
-    gives all pixels the factor alpha; `balanced` is the paper's: alpha for foreground, 1 - alpha for background.
+    `FL = a (1 - p_t)^g BCE` with `p_t = exp(-BCE)`, Lin et al., ICCV 2017, Eq. 5. With `scalar`, all pixels
+    have the weight alpha, as in the authors' code of STAR. With `balanced`, foreground has the weight alpha and
+    background 1 - alpha, as in Lin et al.
 
     Args:
         logits: (b, 1, h, w).
         target: (b, 1, h, w) in [0, 1].
-        valid: (b, 1, h, w), 1 on pixels that count and 0 on padding.
+        valid: (b, 1, h, w), 1 on image pixels and 0 on padding.
     """
     logits = logits.float()
     bce = binary_cross_entropy_with_logits(logits, target, reduction="none")
     weight: Tensor | float = alpha
     if alpha_mode == "balanced":
         weight = alpha * target + (1 - alpha) * (1 - target)
-    wrong = (1 - torch.exp(-bce)).clamp_min(1e-12)  # at 0 an exponent below 1 has no finite gradient
+    wrong = (1 - torch.exp(-bce)).clamp_min(1e-12)  # with gamma < 1, the gradient at 0 is infinite
     return (weight * wrong**gamma * bce * valid).sum() / valid.sum().clamp_min(1)
 
 
 def ramp_up(epoch: int, length: int) -> float:
-    """`exp(-5 (1 - min(e, E) / E)^2)`: the growing weight of an unsupervised loss, e^-5 at epoch 0, 1 from `length` on.
+    """Weight of an unsupervised loss, `exp(-5 (1 - min(e, E) / E)^2)`, Laine and Aila, ICLR 2017.
 
-    Laine and Aila, ICLR 2017.
+    It grows from e^-5 at epoch e = 0 to 1 at epoch E = `length`, and stays 1.
     """
     return math.exp(-5 * (1 - min(epoch, length) / length) ** 2)

@@ -1,4 +1,4 @@
-"""The segmenter that all strategies share: a residual encoder, dropout and a refinement decoder.
+"""The segmentation network of all strategies: a residual encoder, dropout and a refinement decoder.
 
 The architecture is that of STAR's supervised path (Ma et al., MICCAI 2025), whose decoder comes from space-time
 memory networks (Oh et al., ICCV 2019).
@@ -11,28 +11,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from albench.config import Network
 from albench.errors import ConfigError
 
-_BACKBONES: dict[str, tuple[type[ResNetBlock] | type[ResNetBottleneck], list[int]]] = {
-    "resnet18": (ResNetBlock, [2, 2, 2, 2]),
-    "resnet34": (ResNetBlock, [3, 4, 6, 3]),
-    "resnet50": (ResNetBottleneck, [3, 4, 6, 3]),
-}
+_STAGES = {"resnet18": [2, 2, 2, 2], "resnet34": [3, 4, 6, 3], "resnet50": [3, 4, 6, 3]}  # blocks in each stage
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a network has to fit.
+    """What a network is built for.
 
     Attributes:
-        channels: of an image.
-        size: height and width of a slice.
-        network: the options of the shared segmenter.
+        channels: number of image channels.
+        size: height and width of a slice in pixels.
+        network: options of the Segmenter.
     """
 
     channels: int
@@ -41,7 +36,7 @@ class Task:
 
 
 class Features(NamedTuple):
-    """What the encoder sees; fractions are of the image with the default stem, k channels with width 1.
+    """Feature maps of the encoder. Sizes are those of the default stem, numbers of channels those of width 1.
 
     Attributes:
         r4: (b, 1024, h/16, w/16) for resnet50, 256 channels for resnet18 and 34.
@@ -55,12 +50,12 @@ class Features(NamedTuple):
 
 
 class DecoderInputs(NamedTuple):
-    """Features whose part that dropout does not reach has gone through the decoder, to be decoded many times.
+    """Features with the skip connections computed, so that decoding them again with other dropout masks costs less.
 
     Attributes:
         r4: as in Features.
-        skip3: (b, width, h/8, w/8), what the decoder makes of r3.
-        skip2: (b, width, h/4, w/4), of r2.
+        skip3: (b, width, h/8, w/8), the skip connection from r3.
+        skip2: (b, width, h/4, w/4), the skip connection from r2.
     """
 
     r4: Tensor
@@ -69,11 +64,11 @@ class DecoderInputs(NamedTuple):
 
 
 class Segmenter(nn.Module):
-    """The shared segmentation network: `decode(encode(x))`, with dropout in `decode` only.
+    """The segmentation network of all strategies: `decode(encode(x))`, with dropout in `decode` only.
 
-    A network of a strategy must map (b, c, h, w) images to (b, 1, h, w) logits; that is all the loop asks for. Dropout
-    samples and embeddings (`Learner.predict_mc`, `Learner.embed`) need a Segmenter or a subclass. A subclass with a
-    `decode` of its own that reads r3 or r2 also overrides `prepare`, to return its features as they are.
+    The loop only requires that a network maps (b, c, h, w) images to (b, 1, h, w) logits. Dropout samples and
+    embeddings (`Learner.predict_mc`, `Learner.embed`) require a Segmenter or a subclass. A subclass that overrides
+    `decode` and reads r3 or r2 in it must also override `prepare` to return the features unchanged.
     """
 
     def __init__(self, task: Task) -> None:
@@ -90,7 +85,7 @@ class Segmenter(nn.Module):
         return self.encoder(images)
 
     def prepare(self, features: Features) -> Features | DecoderInputs:
-        """What does not change from one `decode` of the same features to the next, done once."""
+        """Compute the part of `decode` that dropout does not change, once for several calls of `decode`."""
         return DecoderInputs(features.r4, *self.decoder.skips(features))
 
     def decode(self, features: Features | DecoderInputs, size: torch.Size) -> Tensor:
@@ -108,11 +103,13 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int, options: Network) -> None:
         super().__init__()
-        block, layers = _BACKBONES[options.backbone]
+        from monai.networks.nets.resnet import ResNet, ResNetBlock, ResNetBottleneck  # importing MONAI takes seconds
+
+        block = ResNetBottleneck if options.backbone == "resnet50" else ResNetBlock
         planes = [max(1, round(width * options.width)) for width in (64, 128, 256, 512)]
         backbone = ResNet(
             block,
-            layers,
+            _STAGES[options.backbone],
             planes,
             spatial_dims=2,
             n_input_channels=channels,
@@ -131,31 +128,32 @@ class Encoder(nn.Module):
         return self.stages(self.conv1(images))
 
     def stages(self, stem: Tensor) -> Features:
-        """Everything after the first convolution, whose (b, 64, h/2, w/2) output is `stem`."""
+        """Everything after the first convolution; `stem` is its (b, 64, h/2, w/2) output."""
         stem = relu(self.bn1(stem), inplace=True)
         r2 = self.layer1(self.pool(stem))
         r3 = self.layer2(r2)
         return Features(self.layer3(r3), r3, r2)
 
     def load_torchvision(self, path: Path, backbone: str) -> None:
-        """Start from a torchvision ResNet checkpoint; the filters of its three colors are summed.
+        """Load a torchvision ResNet checkpoint.
 
-        With c channels each gets the sum divided by c, so that equal channels act as one gray image.
+        The filters of the three color channels are summed, and each of c image channels gets the sum divided by c. So
+        an image with c equal channels gives the features of the same gray image in color.
 
         Raises:
-            ConfigError: the file is missing, is no checkpoint, or is of another backbone or width.
+            ConfigError: the file is missing, is not a checkpoint, or has another backbone or width.
         """
         rule = f"network.weights must be a torchvision {backbone} checkpoint of width 1"
         if not path.is_file():
-            raise ConfigError(f"{rule}, '{path}' does not exist: name an existing file or leave it out")
+            raise ConfigError(f"{rule}, '{path}' does not exist: name an existing file or leave the option out")
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a file that is not a checkpoint
-            raise ConfigError(f"{rule}, '{path}' cannot be read as one: download it again") from error
+        except Exception as error:  # torch raises many types for a file that is not a checkpoint
+            raise ConfigError(f"{rule}, '{path}' cannot be read as a checkpoint: download it again") from error
         own = self.state_dict()
         missing = [key for key in own if key not in state]
         if missing:
-            raise ConfigError(f"{rule}, '{path}' lacks '{missing[0]}': name the checkpoint of {backbone}")
+            raise ConfigError(f"{rule}, '{path}' lacks '{missing[0]}': name a checkpoint of {backbone}")
         state = {key: state[key] for key in own}
         channels = own["conv1.weight"].shape[1]
         state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True).repeat(1, channels, 1, 1) / channels
@@ -168,7 +166,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From features at three scales to logits: two refinements, each a skip connection and residual blocks."""
+    """Maps features at three scales to logits, by two refinements with skip connections and residual blocks."""
 
     def __init__(self, channels: tuple[int, ...], width: int, upsample: str) -> None:
         super().__init__()
@@ -189,7 +187,7 @@ class Decoder(nn.Module):
         return self.predict(relu(m2))
 
     def skips(self, features: Features) -> tuple[Tensor, Tensor]:
-        """What r3 and r2 contribute, whatever r4 is."""
+        """The skip connections from r3 and r2, which do not depend on r4."""
         return self.refine3.skip(features.r3), self.refine2.skip(features.r2)
 
     def resize(self, maps: Tensor, size: torch.Size) -> Tensor:
@@ -199,7 +197,7 @@ class Decoder(nn.Module):
 
 
 class Refine(nn.Module):
-    """`block(skip(maps) + coarse)` with `skip(maps) = block(conv(maps))`; coarse has been brought to its size."""
+    """`block(skip(maps) + coarse)` with `skip(maps) = skip_block(conv(maps))` and coarse maps of the same size."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -212,7 +210,7 @@ class Refine(nn.Module):
         return self.skip_block(self.conv(maps))
 
     def forward(self, skip: Tensor, coarse: Tensor) -> Tensor:
-        """Two (b, width, h, w) to one."""
+        """Two (b, width, h, w) maps to one."""
         return self.block(skip + coarse)
 
 

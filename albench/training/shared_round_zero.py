@@ -1,8 +1,8 @@
-"""Round 0 is the same training for all strategies that leave it as it is. It is done once and kept beside the runs.
+"""Round 0 is the same training for all strategies that share it. It is done once and kept beside the runs.
 
-A strategy shares round 0 if its initial slices, its `fit` and its `loss` are the defaults and its network computes
-logits as the Segmenter does. The file's name is a hash of everything that decides the result, first of all the initial
-weights and the labeled slices, so strategies meet only where they would do the same to the last bit.
+A strategy declares that it shares round 0 (`Strategy.shares_round_zero`). The name of the stored training is a hash of
+everything that decides its result, first of all the initial weights and the labeled slices, so that runs share it only
+where their trainings would be equal to the last bit.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +20,43 @@ from torch import Tensor, nn
 import albench
 from albench.config import RunConfig
 from albench.files import locked, write_tensors
-from albench.runs.cost import hardware
-from albench.strategy import Round, Strategy
-from albench.training.learner import FitSummary, Weights
-from albench.training.networks import Decoder, Encoder, Segmenter
+from albench.masks import Ids
+from albench.runs.cost import device_name
+from albench.runs.records import FitSummary
+from albench.training.learner import Learner, TrainingLog, Weights
 
-FOLDER = ".round-0"
-
-_HOOKS = ("initial", "fit", "loss")
-_METHODS = ("forward", "encode", "decode")
-_PARTS = ("encoder", "dropout", "decoder")
+_PARTS = ("encoder", "dropout", "decoder")  # of a Segmenter, on which logits depend
 
 
-def fit_round_zero(strategy: Strategy, ctx: Round, config: RunConfig, folder: Path) -> bool:
-    """Train as `strategy.fit(ctx)` does, or take the weights of another run that has done the same.
+def fit_shared(learner: Learner, fit: Callable[[], None], config: RunConfig, labeled: Ids, folder: Path) -> None:
+    """Train as `fit` does, or take the weights and the log of another run that has done the same.
 
     Args:
+        learner: its network is a Segmenter.
+        fit: trains the learner.
+        config: settings of the run.
+        labeled: ids of the labeled slices.
         folder: where shared trainings are kept.
-
-    Returns:
-        Whether the weights were taken.
 
     Raises:
         StoreError: the weights cannot be written.
     """
-    network = ctx.learner.network
-    own = _logit_weights(network)
-    if own is None or any(getattr(type(strategy), hook) is not getattr(Strategy, hook) for hook in _HOOKS):
-        strategy.fit(ctx)
-        return False
-    path = folder / f"{_key(own, network, ctx, config)}.pt"
+    network = learner.network
+    path = folder / f"{_key(learner, config, labeled)}.pt"
     with locked(path.with_suffix(".lock"), wait=True):
         found = _read(path)
         if found is None:
-            strategy.fit(ctx)
-            done = {"weights": _logit_weights(network), "log": [dataclasses.asdict(fit) for fit in ctx.learner.log]}
-            write_tensors(path, done)
-            return False
+            fit()
+            log = [dataclasses.asdict(training.summary) for training in learner.log]
+            write_tensors(path, {"weights": _shared_weights(network), "log": log})
+            return
     network.load_state_dict(found["weights"], strict=False)
-    ctx.learner.log.extend(FitSummary(**fit) for fit in found["log"])
-    return True
+    learner.log.extend(TrainingLog(FitSummary(**summary), (), made=False) for summary in found["log"])
 
 
-def _logit_weights(network: nn.Module) -> dict[str, Tensor] | None:
-    """The weights that logits depend on, if they are made as the Segmenter makes them; None otherwise."""
-    if not isinstance(network, Segmenter):
-        return None
-    own = [getattr(type(network), name) for name in _METHODS] + [type(network.encoder), type(network.decoder)]
-    if own != [getattr(Segmenter, name) for name in _METHODS] + [Encoder, Decoder]:
-        return None
-    state = network.state_dict()
-    return {name: value for name, value in state.items() if name.partition(".")[0] in _PARTS}
+def _shared_weights(network: nn.Module) -> dict[str, Tensor]:
+    """The weights that logits depend on."""
+    return {name: value for name, value in network.state_dict().items() if name.partition(".")[0] in _PARTS}
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -80,18 +67,20 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _key(weights: Weights, network: nn.Module, ctx: Round, config: RunConfig) -> str:
+def _key(learner: Learner, config: RunConfig, labeled: Ids) -> str:
+    network = learner.network
+    weights: Weights = _shared_weights(network)
     settings = {
         "albench": albench.__version__,
         "torch": torch.__version__,
-        "hardware": hardware(ctx.learner.device),
+        "hardware": [device_name(learner.device), torch.get_num_threads()],
         "title": config.title,
         "seed": config.seed,
         "data": config.data_key,
         "split": [config.protocol.split, config.protocol.split_seed],
         "training": dataclasses.asdict(config.training),
         "modules": [repr(module) for name, module in network.named_children() if name in _PARTS],
-        "labeled": ctx.pool.labeled.tolist(),
+        "labeled": labeled.tolist(),
     }
     content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, value in weights.items():

@@ -10,8 +10,9 @@ from pathlib import Path
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
-from albench.loop import Execution, NullCallback, run
+from albench.loop import run
 from albench.resolve import resolve
+from albench.workbench import Execution
 
 _STRATEGIES = ("entropy", "star", "taal")
 _PARTS = ("fit", "evaluate", "query")
@@ -37,9 +38,12 @@ def parts(strategy: str, settings: Mapping[str, object]) -> dict[str, Spread]:
     resolved = resolve(strategy, "phantom", settings=settings)
     with tempfile.TemporaryDirectory() as folder:
         execution = Execution(synthetic.DEVICE, share=False)
-        store = run(resolved.config, resolved.strategy, resolved.prepared, Path(folder), execution, NullCallback())
-    seconds = [record["cost"]["seconds"] for record in store.records]
-    return {part: Spread.of([each[part] for each in (seconds[:-1] if part == "query" else seconds)]) for part in _PARTS}
+        records = run(resolved, Path(folder), execution).records
+    seconds = [record.cost.seconds for record in records]
+    return {
+        part: Spread.of([getattr(each, part) for each in (seconds[:-1] if part == "query" else seconds)])
+        for part in _PARTS
+    }
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from albench.training.memory import trim_memory
+from albench.machine import trim_memory
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -24,7 +24,7 @@ _BYTES = int(np.prod(_SHAPE)) * 4  # bytes
 
 _PREPARE = """
 import json, resource, sys, time
-from albench.data.prepared import prepare
+from albench.data import prepare
 from albench.registry import DATASETS, find
 if __name__ == "__main__":
     data = find(DATASETS, "folder")(root=sys.argv[1])

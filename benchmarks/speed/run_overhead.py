@@ -15,18 +15,19 @@ from unittest.mock import patch
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
-from albench.data.prepared import prepare
-from albench.loop import Execution, NullCallback, run
+from albench.data import prepare
+from albench.loop import run
 from albench.registry import DATASETS, find
 from albench.resolve import resolve
 from albench.runs.store import RunStore
+from albench.workbench import Execution
 
 _SETTINGS = {"data.count": 12, "protocol.rounds": 2, "training.epochs": 5, "training.patience": 5}
 _TO_THE_FIRST_STEP = """
 import os
-import albench.cli, albench.training.learner
+import albench.cli.main, albench.training.learner
 albench.training.learner.Learner.optimize = lambda *arguments, **options: os._exit(0)
-albench.cli.main()
+albench.cli.main.main()
 """
 
 
@@ -40,9 +41,9 @@ def measure() -> Finding:
             out, execution = Path(folder) / "runs", Execution(synthetic.DEVICE)
             with _timed_writes() as taken:
                 start = time.perf_counter()
-                store = run(resolved.config, resolved.strategy, resolved.prepared, out, execution, NullCallback())
+                done = run(resolved, out, execution)
                 whole = time.perf_counter() - start
-            inside = sum(sum(record["cost"]["seconds"].values()) for record in store.records)
+            inside = sum(record.cost.seconds.total for record in done.records)
             rest.append((whole - inside) / whole * 100)
             stored += taken
         data = find(DATASETS, "phantom")(count=12)

@@ -13,7 +13,7 @@ import yaml
 
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
-from albench.runs.store import read_records
+from albench.runs import find_runs
 
 _SUITE = {
     "about": "Four runs of half a minute.",
@@ -46,8 +46,7 @@ def _timed(suite: Path, out: Path, at_once: int) -> tuple[float, float]:
     start = time.perf_counter()
     _bench(suite, out, f"--max-parallel={at_once}")
     whole = time.perf_counter() - start
-    records = [record for path in out.rglob("rounds.jsonl") for record in read_records(path.parent)]
-    return whole, sum(sum(record["cost"]["seconds"].values()) for record in records)
+    return whole, sum(record.cost.seconds.total for run in find_runs(out) for record in run.records)
 
 
 def _bench(suite: Path, out: Path, option: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from albench.config import Network, Training
-from albench.data.prepared import Prepared
+from albench.data import Prepared
 from albench.pool import Pool
 from albench.strategy import Round, Strategy
 from albench.streams import Streams

@@ -14,7 +14,7 @@ from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.benchmarks.speed.training import bare
 from albench.resolve import make_strategy
-from albench.training.learner import Images
+from albench.training.batches import Images
 
 
 def measure() -> Finding:

@@ -1,4 +1,4 @@
-"""Where attention looked (Fig. 3a of the STAR paper)."""
+"""Attention maps of STAR (Fig. 3a of its paper)."""
 
 from __future__ import annotations
 
@@ -6,44 +6,46 @@ import numpy as np
 
 from albench.reports.captions import provenance
 from albench.reports.efficiency import at_share
-from albench.reports.figures.imaging import Arrays, load_arrays, outline, show_gray
+from albench.reports.figures.imaging import draw_contour, show_gray
 from albench.reports.figures.style import PREDICTION, TRUTH, Drawing, new_figure, subplots
+from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
 from albench.reports.runs import Run
-from albench.reports.tables.table import slug
+from albench.runs.array_files import Arrays
 
 _SHARE = 0.20  # labeled, at which attention is shown
 
 
 def attention(results: Results, group: Group) -> list[Drawing]:
-    """Fig. 3a: where unlabeled slices looked, for every method that kept it."""
+    """Fig. 3a: attention of unlabeled slices to labeled ones, for every method that keeps it."""
     drawings = []
     for label, runs in group.methods.items():
         run = min(runs, key=lambda one: one.seed)
+        rounds = len(run.reader.records)
         nearest = at_share(group.curves[label], _SHARE)
-        index = min(len(run.records) - 2, len(run.records) if nearest is None else nearest)
-        arrays = load_arrays(run.folder / "rounds" / f"{index:02d}" / "arrays.npz") if index >= 0 else None
-        if arrays is not None and "attention_0_ids" in arrays:
+        index = min(rounds - 2, rounds if nearest is None else nearest)
+        arrays = run.reader.arrays(index) if index >= 0 else {}
+        if "attention_0_ids" in arrays:
             drawings.append(_attention(results, group, run, index, arrays))
     return drawings
 
 
 def _attention(results: Results, group: Group, run: Run, index: int, arrays: Arrays) -> Drawing:
     count = sum(name.startswith("attention_") and name.endswith("_ids") for name in arrays)
-    stride = 4 * int(run.config["network"]["stem_stride"])
+    stride = 4 * run.reader.config.network.stem_stride
     figure = new_figure(2.1 * count)
     image = None
     for number, axes in enumerate(subplots(figure, count, 3)):
         part = {
             name: arrays[f"attention_{number}_{name}"] for name in ("ids", "positions", "images", "masks", "weights")
         }
-        asking, positions = int(part["positions"][0]), part["positions"][1:].astype(int)
+        unlabeled, positions = int(part["positions"][0]), part["positions"][1:].astype(int)
         weights = part["weights"].astype(np.float64)
         below, above = int(positions.argmin()), int(positions.argmax())
         show_gray(axes[1], part["images"][0].astype(np.uint8), 1.0)
-        outline(axes[1], part["masks"][0].astype(np.uint8), PREDICTION)
-        axes[1].set_title(f"slice {asking}, unlabeled")
+        draw_contour(axes[1], part["masks"][0].astype(np.uint8), PREDICTION)
+        axes[1].set_title(f"slice {unlabeled}, unlabeled")
         for ax, memory in ((axes[0], below), (axes[2], above)):
             own, height = part["images"][memory + 1].astype(np.uint8), weights.shape[1] * stride
             show_gray(ax, own, 1.0)
@@ -59,15 +61,15 @@ def _attention(results: Results, group: Group, run: Run, index: int, arrays: Arr
                 cmap="viridis",
             )
             ax.set(xlim=view[0], ylim=view[1])
-            outline(ax, part["masks"][memory + 1].astype(np.uint8), TRUTH)
+            draw_contour(ax, part["masks"][memory + 1].astype(np.uint8), TRUTH)
             ax.set_title(f"slice {positions[memory]}, labeled: {weights[memory].sum():.0%} of attention")
         figure.colorbar(image, ax=axes[2], shrink=0.85, label="attention [%]")
-    share = run.records[index]["share"]
+    share = run.reader.records[index].share
     caption = (
         f"Attention of {run.title}, in round {index} with {share:.1%} labeled, averaged over the foreground of the "
         "slice in the middle, on the first and the last labeled slice of its group; it sums to 100 % over all labeled "
         "slices of the group. Blue: labels; orange: pseudo-label. After Fig. 3a of Ma et al., MICCAI 2025, without the "
-        "truth of the unlabeled slice, which nobody bought.",
+        "truth of the unlabeled slice, because it was not annotated.",
         *provenance(results, group),
     )
     name = f"attention-{slug(run.label)}-{slug(group.name)}"

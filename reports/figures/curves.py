@@ -1,4 +1,4 @@
-"""Learning curves: a metric over the labeled share, whole and zoomed, and over other costs of annotation."""
+"""Learning curves: a metric over the labeled share, and over annotation cost."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from albench.reports.captions import measured, provenance
 from albench.reports.costs import AXES
 from albench.reports.figures.style import INK, Drawing, LineStyle, new_figure, subplots
+from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
-from albench.reports.tables.table import slug
 
-_BANDS = 6  # as many as can be told apart
+_BANDS = 6  # of more methods they overlap too much
 
 
 def learning_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing:
-    """Every method, and the supervised reference; with a band of one standard deviation where it can be told apart."""
+    """All methods and the supervised reference over all rounds, and a zoomed view of the second half."""
     figure = new_figure(3.1 + 0.16 * math.ceil(len(group.methods) / 5))
     whole, zoomed = subplots(figure, 1, 2)[0]
     banded = _banded(results, group)
@@ -34,7 +34,7 @@ def learning_curves(results: Results, group: Group, styles: Mapping[str, LineSty
     zoomed.set_title("second half")
     _zoom(zoomed, results, group)
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for the sake of clarity"
+    whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for clarity"
     deviates = any(np.isfinite(group.curves[label].sd).any() for label in banded)
     bands = [f"Bands: one sample standard deviation{whose}."] if deviates else []
     caption = (*measured(results, group), *bands, *provenance(results, group))
@@ -42,7 +42,7 @@ def learning_curves(results: Results, group: Group, styles: Mapping[str, LineSty
 
 
 def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing | None:
-    """The same over what labels cost; None if no run measured it."""
+    """The same over annotation cost; None if no cost changes from round to round."""
     costs = results.costs()
     costs = costs[costs["group"] == group.name]
     axes = [axis for axis in AXES if axis != "slices" and costs[axis].nunique() > 1]
@@ -51,8 +51,8 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
     columns = len(axes) if len(axes) <= 3 else 2
     rows = math.ceil(len(axes) / columns)
     figure = new_figure(2.4 * rows + 0.5)
-    places = [ax for row in subplots(figure, rows, columns) for ax in row]
-    for ax, axis in zip(places, axes, strict=False):
+    panels = [ax for row in subplots(figure, rows, columns) for ax in row]
+    for ax, axis in zip(panels, axes, strict=False):
         for label in group.methods:
             own = costs[costs["label"] == label].groupby("round")[[axis, "value"]].mean()
             _line(ax, styles[label], label, own[axis].to_numpy(), own["value"].to_numpy(), None)
@@ -61,19 +61,19 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.set_ylabel(results.metric.axis)
-    for ax in places[len(axes) :]:
+    for ax in panels[len(axes) :]:
         ax.set_axis_off()
-    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
         *measured(results, group),
-        "Each point is a round: the mean over seeds of what all its labels cost, and of the metric.",
+        "Each point is a round: the mean over seeds of the annotation cost of all its labels, and of the metric.",
         *provenance(results, group),
     )
-    return Drawing(f"costs-{slug(group.name)}", f"Costs of annotation on {group.name}", caption, figure)
+    return Drawing(f"costs-{slug(group.name)}", f"Annotation cost on {group.name}", caption, figure)
 
 
 def _banded(results: Results, group: Group) -> list[str]:
-    """Methods with a band: all of a few, of many the baseline and the one with the best mean AUBC."""
+    """Methods with a band: all if they are few, otherwise the baseline and the method with the best mean AUBC."""
     if len(group.methods) <= _BANDS:
         return list(group.methods)
     return [label for label in group.methods if label in (results.baseline, *group.ranking[:1])]
@@ -95,7 +95,7 @@ def _reference(ax: Axes, results: Results, group: Group) -> None:
 
 
 def _zoom(ax: Axes, results: Results, group: Group) -> None:
-    """Show the later half of the shares, and as much of the values as means and reference need there."""
+    """Show the second half of the shares, and the range of the means and the reference in it."""
     low = min(curve.share[0] for curve in group.curves.values())
     high = max(curve.share[-1] for curve in group.curves.values())
     middle = (low + high) / 2

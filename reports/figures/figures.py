@@ -1,14 +1,17 @@
-"""Every figure of a results."""
+"""All figures of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from albench.reports.figures.attention import attention
-from albench.reports.figures.compare import positions, pseudo_labels, time_per_round, win_matrix
 from albench.reports.figures.curves import cost_curves, learning_curves
+from albench.reports.figures.pseudo_labels import pseudo_labels
+from albench.reports.figures.query_positions import query_positions
+from albench.reports.figures.round_time import time_per_round
 from albench.reports.figures.slices import gallery, segmentations
 from albench.reports.figures.style import Drawing, LineStyle, line_styles, styled
+from albench.reports.figures.wins import win_matrix
 from albench.reports.group import Group
 from albench.reports.results import Results
 
@@ -28,7 +31,7 @@ def _of(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Iter
     yield segmentations(results, group)
     yield win_matrix(results, group)
     yield cost_curves(results, group, styles)
-    yield positions(results, group, styles)
+    yield query_positions(results, group, styles)
     yield gallery(results, group)
     yield from attention(results, group)
     yield from pseudo_labels(results, group)

@@ -1,8 +1,8 @@
-"""Slices: segmentations of methods side by side (Fig. 2 of the STAR paper), and what was asked for first."""
+"""Figures of slices: segmentations of methods side by side (Fig. 2 of the STAR paper), and the first queries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,71 +10,64 @@ from matplotlib.patches import Rectangle
 
 from albench.reports.captions import provenance
 from albench.reports.efficiency import at_share
-from albench.reports.figures.imaging import Arrays, Image, Shown, Window, load_arrays, outline, show_gray, shown_slice
+from albench.reports.figures.imaging import Image, ShownSlice, Window, draw_contour, show_gray, shown_slice
 from albench.reports.figures.style import PREDICTION, TRUTH, WIDTH, Drawing, new_figure, subplots
+from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
-from albench.reports.runs import Run
-from albench.reports.tables.table import slug
-from albench.runs.store import read_masks
+from albench.runs.array_files import Arrays
 
-_SHARE = 0.20  # at which segmentations are shown, where the paper shows most of its own
+_SHARE = 0.20  # labeled, at which segmentations are shown, as most of those in the paper
 _METHODS = 5
-_PAGE = 9.0  # inches that a column of pictures may take
+_PAGE = 9.0  # inches that a column of images may take
+_QUERIED = "queried_"  # prefix of arrays with snapshots of queried slices
 
 
 def segmentations(results: Results, group: Group) -> Drawing | None:
-    """Fig. 2: a large and a small object, the truth, and the five best methods; None without pictures.
+    """Fig. 2: a large and a small object, the truth, and the five best methods; None without snapshots.
 
-    Large is the largest slice of the test case in which it has the median size among all cases, small is the
-    smallest with at least a tenth of the largest, likewise, so nobody chooses what line_styles well.
+    Both slices are selected by their size alone, so that no example is selected because it favors a method. Large is
+    the largest slice of the test case in which it has the median size among all cases. Small is likewise the smallest
+    slice with at least a tenth of the largest foreground of its case.
     """
     best = group.ranking[:_METHODS][::-1]
+    if not best:
+        return None
     runs = {label: min(group.methods[label], key=lambda run: run.seed) for label in best}
     rounds = {label: at_share(group.curves[label], _SHARE) for label in best}
-    indices = {label: len(run.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()}
-    kept = _kept(runs, indices)
-    if kept is None:
-        return None
-    pictures, masks = kept
+    indices = {
+        label: len(run.reader.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()
+    }
+    snapshots = runs[best[0]].reader.snapshots()
+    masks = {label: run.reader.predictions(indices[label]) for label, run in runs.items()}
     rows = {
         size: row
-        for size, row in _large_and_small(pictures).items()
-        if all(int(pictures["ids"][row]) in own for own in masks.values())
+        for size, row in _large_and_small(snapshots).items()
+        if all(int(snapshots["ids"][row]) in own for own in masks.values())
     }
     if not rows:
         return None
     figure = new_figure(2.75 if len(rows) > 1 else 1.5, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
-    places = subplots(figure, len(rows), 2 + len(best))
-    for axes, (size, row) in zip(places, rows.items(), strict=True):
-        slice_id = int(pictures["ids"][row])
-        _draw(axes, size, shown_slice(pictures, row), [own[slice_id] for own in masks.values()])
-    for ax, name in zip(places[0], ("slice", "truth", *best), strict=True):
+    grid = subplots(figure, len(rows), 2 + len(best))
+    for axes, (size, row) in zip(grid, rows.items(), strict=True):
+        slice_id = int(snapshots["ids"][row])
+        _draw(axes, size, shown_slice(snapshots, row), [own[slice_id] for own in masks.values()])
+    for ax, name in zip(grid[0], ("slice", "truth", *best), strict=True):
         ax.set_title(name, fontsize=7)
     shares = sorted({f"{group.curves[label].share[index]:.1%}" for label, index in indices.items()})
     caption = (
         f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
         f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
         f"{len(best)} ranked methods with the best AUBC. Large: the largest slice of the test case in which it has "
-        "the median size among all cases; small: the smallest slice with at least a tenth of its case's largest "
-        "foreground, likewise. Pink: the part that is shown beside. Dice is that of the slice.",
+        "the median size among all cases; small: likewise the smallest slice with at least a tenth of the largest "
+        "foreground of its case. Pink: the part that is shown beside. Dice is that of the slice.",
         *provenance(results, group),
     )
     title = f"Segmentations on {group.name}"
     return Drawing(f"segmentations-{slug(group.name)}", title, caption, figure)
 
 
-def _kept(runs: Mapping[str, Run], indices: Mapping[str, int]) -> tuple[Arrays, dict[str, Mapping[int, Image]]] | None:
-    """The test slices that were kept, and what each run predicted there in its round; None if a run lacks its own."""
-    pictures = [load_arrays(run.folder / "showcase.npz") for run in runs.values()]
-    files = {label: run.folder / "rounds" / f"{indices[label]:02d}" / "showcase.npz" for label, run in runs.items()}
-    found = [arrays for arrays in pictures if arrays is not None]
-    if not found or len(found) < len(pictures) or not all(path.exists() for path in files.values()):
-        return None
-    return found[0], {label: read_masks(path) for label, path in files.items()}
-
-
-def _draw(axes: Sequence[Axes], size: str, shown: Shown, predictions: Sequence[Image]) -> None:
+def _draw(axes: Sequence[Axes], size: str, shown: ShownSlice, predictions: Sequence[Image]) -> None:
     """A row: the slice with the part that is shown beside, the truth there, and every prediction."""
     height, width = shown.image.shape
     inside = [mask[:height, :width] for mask in predictions]
@@ -84,22 +77,21 @@ def _draw(axes: Sequence[Axes], size: str, shown: Shown, predictions: Sequence[I
     axes[0].add_patch(box)
     axes[0].set_ylabel(f"{size}\n{shown.case}, slice {shown.position}", fontsize=6)
     show_gray(axes[1], shown.image, shown.aspect, window)
-    outline(axes[1], shown.truth, TRUTH)
+    draw_contour(axes[1], shown.truth, TRUTH)
     for ax, mask in zip(axes[2:], inside, strict=True):
         show_gray(ax, shown.image, shown.aspect, window)
-        outline(ax, shown.truth, TRUTH)
-        outline(ax, mask, PREDICTION)
+        draw_contour(ax, shown.truth, TRUTH)
+        draw_contour(ax, mask, PREDICTION)
         ax.set_xlabel(f"Dice {_dice(mask, shown.truth):.2f}", fontsize=6)
 
 
 def gallery(results: Results, group: Group) -> Drawing | None:
-    """The most wanted slices of every method in its first query; None without pictures."""
+    """The first slices of every method's first query; None without snapshots."""
     found = {}
     for label, runs in group.methods.items():
-        run = min(runs, key=lambda one: one.seed)
-        arrays = load_arrays(run.folder / "rounds" / "00" / "arrays.npz")
-        if arrays is not None and "asked_ids" in arrays:
-            found[label] = {name.removeprefix("asked_"): values for name, values in arrays.items()}
+        arrays = min(runs, key=lambda run: run.seed).reader.arrays(0)
+        if f"{_QUERIED}ids" in arrays:
+            found[label] = {name.removeprefix(_QUERIED): values for name, values in arrays.items()}
     if not found:
         return None
     columns = max(len(arrays["ids"]) for arrays in found.values())
@@ -111,37 +103,33 @@ def gallery(results: Results, group: Group) -> Drawing | None:
                 continue
             shown = shown_slice(arrays, index)
             show_gray(ax, shown.image, shown.aspect)
-            outline(ax, shown.truth, TRUTH)
+            draw_contour(ax, shown.truth, TRUTH)
             ax.set_title(f"{shown.case}, {shown.position}", fontsize=5, pad=2)
         axes[0].set_ylabel(label, fontsize=7, rotation="horizontal", ha="right", va="center")
     caption = (
-        "The slices that each method asked for first after round 0, most wanted first, by the run with the lowest "
-        "seed; with case and position, and the bought label in blue.",
+        "The first slices that each method queries after round 0, most wanted first, in its run with the lowest seed; "
+        "with case and position, and the label in blue.",
         *provenance(results, group),
     )
     return Drawing(f"queries-{slug(group.name)}", f"First queries on {group.name}", caption, figure)
 
 
-def _large_and_small(pictures: Arrays) -> dict[str, int]:
-    """{`large`: row, `small`: row}: each case's largest and its small slice, and of these the one of median area.
-
-    A small one with less than a tenth of its case's largest, as older versions kept, shows nothing and is left out.
-    """
-    areas = pictures["masks"].sum((1, 2), dtype=np.int64)
-    cases = pictures["cases"]
+def _large_and_small(snapshots: Arrays) -> dict[str, int]:
+    """{`large`: row, `small`: row}: of the largest slices of all cases the one of median area; likewise small ones."""
+    areas = snapshots["masks"].sum((1, 2), dtype=np.int64)
+    cases = snapshots["cases"]
     found = {}
     for size, sign in (("large", 1), ("small", -1)):
         rows = [max(np.flatnonzero(cases == name), key=lambda row: sign * areas[row]) for name in np.unique(cases)]
         if rows:
             found[size] = int(sorted(rows, key=lambda row: areas[row])[(len(rows) - 1) // 2])
-    small = found.get("small")
-    if small is not None and (small == found["large"] or 10 * areas[small] < areas[cases == cases[small]].max()):
-        del found["small"]
+    if found.get("small") == found.get("large"):
+        found.pop("small", None)
     return found
 
 
 def _window(masks: Sequence[Image]) -> Window:
-    """Top, bottom, left and right of a square around all masks with as much room again, at least 1/4 of the image."""
+    """A square around all masks, twice as wide as they are and at least a quarter as wide as the image."""
     together = np.any(np.stack(masks), axis=0)
     height, width = together.shape
     rows, columns = np.flatnonzero(together.any(1)), np.flatnonzero(together.any(0))
@@ -153,5 +141,5 @@ def _window(masks: Sequence[Image]) -> Window:
 
 
 def _dice(one: Image, other: Image) -> float:
-    """Of two masks, one of which is not empty."""
+    """Dice of two masks, one of which is not empty."""
     return 2 * float(np.logical_and(one, other).sum()) / float(one.sum(dtype=int) + other.sum(dtype=int))

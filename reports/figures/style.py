@@ -1,4 +1,4 @@
-"""How methods look in all figures, and how figures are written."""
+"""The style of figures: colors, lines and markers of methods, and how figures are written."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from matplotlib import rc_context, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito, Color Universal Design, 2008, without yellow, which is pale on paper, and black, which is the text's.
+# Okabe and Ito, Color Universal Design, 2008, without yellow, which is pale on paper, and black, the color of text.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES = ("-", "--", ":")
-_MARKERS = "o^Dv<>PX*hp"  # the square is the baseline's
+_MARKERS = "o^Dv<>PX*hp"  # the square marks the baseline
 BASELINE = "#7f7f7f"
 INK = "#131415"
 """The color of text and axes; the page replaces it by its own, for light and dark."""
 PREDICTION, TRUTH = "#E69F00", "#56B4E9"
-"""Outlines on gray images."""
+"""Colors of contours on gray images."""
 WIDTH = 7.0
 """Inches: the text width of most journals."""
 
 
 @dataclass(frozen=True)
 class LineStyle:
-    """Color, line and marker of a method: two methods differ in at least two of them."""
+    """Color, line and marker of a method; two methods differ in at least two of them."""
 
     color: str
     line: str
@@ -38,12 +38,12 @@ class LineStyle:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with what must be said about it.
+    """A figure with its caption.
 
     Attributes:
         name: of its files.
         title: what it shows, in a few words.
-        caption: sentences without which it must not be shown.
+        caption: sentences that must accompany the figure.
         figure: drawn, not yet written.
     """
 
@@ -54,7 +54,7 @@ class Drawing:
 
 
 def line_styles(labels: Sequence[str], baseline: str) -> dict[str, LineStyle]:
-    """A look for each label, in order; the baseline is gray."""
+    """A style for each label, in order; the baseline is gray."""
     others = [label for label in labels if label != baseline]
     found = {baseline: LineStyle(BASELINE, "-", "s")}
     for index, label in enumerate(others):
@@ -64,7 +64,7 @@ def line_styles(labels: Sequence[str], baseline: str) -> dict[str, LineStyle]:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure, inches wide and high. Draw within `styled()`."""
+    """An empty figure; height and width in inches. Draw within `styled()`."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -79,11 +79,11 @@ def write_drawing(drawing: Drawing, folder: Path) -> None:
         for kind in ("pdf", "png"):
             metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
             drawing.figure.savefig(folder / f"{drawing.name}.{kind}", metadata=metadata)
-            drawing.figure.set_layout_engine("none")  # once is enough
+            drawing.figure.set_layout_engine("none")  # the layout is computed once
 
 
 def as_svg(drawing: Drawing) -> str:
-    """The figure as an element of a page: without a background, and with ids that no other figure has."""
+    """The figure as an element of a page, without a background and without ids that other figures have too."""
     text = io.StringIO()
     with styled(), rc_context({"svg.hashsalt": drawing.name}):
         drawing.figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
@@ -94,7 +94,7 @@ def as_svg(drawing: Drawing) -> str:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Our style, for drawing and for writing."""
+    """Apply `style.mplstyle`, for drawing and for writing."""
     path = files("albench.reports.figures") / "style.mplstyle"
     colors = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
     with as_file(path) as file, style.context([str(file), dict.fromkeys(colors, INK)]):

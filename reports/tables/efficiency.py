@@ -1,4 +1,4 @@
-"""Stricter forms of S%, and areas under the learning curves."""
+"""The table of label efficiency: stricter forms of S%, and areas under the learning curves."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import pandas as pd
 
 from albench.reports.captions import left_out, measured, provenance
 from albench.reports.curve_numbers import REGIMES
+from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
-from albench.reports.tables.table import Cell, Column, Row, Table, marked, reach_cell, slug, value_cell
+from albench.reports.tables.cells import SHARE, Cell, Interval, metric_cell, reach_cell
+from albench.reports.tables.table import Column, Row, Table, marked
 
 
 def efficiency_table(results: Results, group: Group) -> Table:
@@ -33,14 +35,14 @@ def efficiency_table(results: Results, group: Group) -> Table:
         median = _median_cell(row)
         reached = [reach_cell(row[name]) for name in ("reach", "reach_sustained", "reach_near")]
         of = Cell("n/a" if not group.reference else f"{row['reach_seeds']:.0f} of {row['seeds']:.0f}")
-        cells = [value_cell(metric, row.get(name, math.nan), row.get(f"{name}_sd", math.nan)) for name in values]
+        cells = [metric_cell(metric, row.get(name, math.nan), row.get(f"{name}_sd", math.nan)) for name in values]
         rows.append(Row((Cell(str(label)), *reached, median, of, *cells), ranked=label in group.complete))
     caption = [*measured(results, group)]
     if group.reference:
         caption.append(
-            "S%: where the mean over seeds first reaches the reference; sustained: from where on it stays there to the "
-            f"end; within {results.margin:g}: where it first comes that near; median of seeds: where each seed's own "
-            "curve first reaches it, with the 95 % bootstrap interval of the median; seeds: how many do."
+            "S%: where the mean over seeds first reaches the reference; sustained: where it reaches it for all later "
+            f"rounds; within {results.margin:g}: where it first comes that close; median of seeds: where the curve of "
+            "each seed first reaches it, with the 95 % bootstrap interval of the median; seeds: how many reach it."
         )
     if group.range is not None:
         low, high = group.range
@@ -48,7 +50,7 @@ def efficiency_table(results: Results, group: Group) -> Table:
             f"AUBC: area under the curve from {low:.1%} to {high:.1%} labeled, divided by that range; early, middle, "
             "late: the same over its thirds."
         )
-    caption.append(f"{extreme.capitalize()}: each seed's best round, which flatters, since noise is chosen too.")
+    caption.append(f"{extreme.capitalize()}: best round of each seed, optimistically biased, as noise is selected too.")
     caption += [*provenance(results, group), *left_out(results.collection, group.name)]
     title = f"Efficiency on {group.name}"
     return marked(Table(f"efficiency-{slug(group.name)}", title, columns, tuple(rows), tuple(caption)))
@@ -63,8 +65,7 @@ def _median_cell(row: pd.Series) -> Cell:
     median, low, high = row["reach_median"], row["reach_low"], row["reach_high"]
     if math.isnan(median):
         return Cell("n/a")
-    text = f"> {row['final_share']:.1%}" if math.isinf(median) else f"{median:.1%}"
-    if math.isnan(low) or math.isinf(low):
-        return Cell(text, value=median)
-    end = "never" if math.isinf(high) else f"{high:.1%}"
-    return Cell(text, f"[{low:.1%}, {end}]", median)
+    spread = None if math.isnan(low) or math.isinf(low) else Interval(low, high, SHARE)
+    if math.isinf(median):
+        return Cell(f"> {SHARE.text(row['final_share'])}", value=median, spread=spread)
+    return Cell(value=float(median), format=SHARE, spread=spread)

@@ -1,39 +1,40 @@
-"""Tables 1 and 2 as the STAR paper has them, from our runs, with its own values beside where they are comparable."""
+"""Tables 1 and 2 of the STAR paper from our runs, with the paper's values beside them where they are comparable."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
 from albench.reports.captions import left_out, measured, provenance
+from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.metric import Metric
 from albench.reports.published import SHARES, methods, table1, table2
 from albench.reports.results import Results
 from albench.reports.runs import Run
+from albench.reports.tables.cells import Cell, metric_cell, reach_cell
 from albench.reports.tables.printed import AGGREGATIONS, NO, YES, paper_columns, printed_beside, printed_row
-from albench.reports.tables.table import Cell, Row, Table, marked, reach_cell, slug, value_cell
+from albench.reports.tables.table import Row, Table, marked
 
 _SEEDS_OF_TABLE_1, _SEEDS_OF_TABLE_2 = 5, 3
 
 
 def main_table(results: Results, group: Group) -> Table:
-    """Table 1: every method at the columns' labeled shares, max(p) and S%, with the paper's values if comparable."""
+    """Table 1: every method at the labeled shares of the columns, max(p) and S%."""
     numbers = _rows(results, group)
     protocol, why = printed_beside(results, group, _SEEDS_OF_TABLE_1)
     theirs = table1(protocol.title) if protocol else {}
     names = {method.strategy: method.name for method in methods()}
-    alike = Counter(runs[0].strategy for runs in group.methods.values())
+    variants = Counter(runs[0].strategy for runs in group.methods.values())
     rows = []
     for label, runs in group.methods.items():
         strategy = runs[0].strategy
         head = (Cell(label), Cell(YES), Cell(YES if _is_semi_supervised(runs) else NO))
         rows.append(Row((*head, *_cells(results.metric, numbers.loc[label])), ranked=label in group.complete))
         printed = theirs.get(names.get(strategy, ""))
-        if printed is not None and alike[strategy] == 1:  # of two variants, which one is the paper's?
+        if printed is not None and variants[strategy] == 1:  # the paper does not say which of two variants is its own
             rows.append(printed_row(printed))
     columns = paper_columns(results.metric, ("Method", "AL", "SSL"))
     caption = (*_about(results, group, numbers), *why)
@@ -41,16 +42,16 @@ def main_table(results: Results, group: Group) -> Table:
 
 
 def ablation_table(results: Results, group: Group) -> Table | None:
-    """Table 2: ways to make pseudo-labels and to ask, of one strategy that has both options; None without two."""
-    found = {label: _parts(runs[0]) for label, runs in group.methods.items()}
-    parts = {label: own for label, own in found.items() if own is not None}
-    if len(set(parts.values())) < 2:
+    """Table 2: aggregation of pseudo-labels and query rule of STAR; None without two variants."""
+    found = {label: _variant(runs[0]) for label, runs in group.methods.items()}
+    variants = {label: own for label, own in found.items() if own is not None}
+    if len(set(variants.values())) < 2:
         return None
     numbers = _rows(results, group)
     protocol, why = printed_beside(results, group, _SEEDS_OF_TABLE_2)
     theirs = table2() if protocol else {}
     rows = []
-    for label, (aggregation, query) in parts.items():
+    for label, (aggregation, query) in variants.items():
         head = (Cell(label), Cell(AGGREGATIONS[aggregation]), Cell(YES if query == "similarity" else NO))
         cells = _cells(results.metric, numbers.loc[label], counted=True)
         rows.append(Row((*head, *cells), ranked=label in group.complete))
@@ -58,7 +59,7 @@ def ablation_table(results: Results, group: Group) -> Table | None:
             rows.append(printed_row(theirs[aggregation, query]))
     columns = paper_columns(results.metric, ("Row", "Agg", "Sim"))
     caption = (
-        "Agg: pseudo-labels by spatial aggregation, CEAL: by the network alone; Sim: asking by similarity.",
+        "Agg: pseudo-labels by spatial aggregation, CEAL: by the network alone; Sim: query by similarity.",
         *_about(results, group, numbers),
         *why,
     )
@@ -73,36 +74,29 @@ def _rows(results: Results, group: Group) -> pd.DataFrame:
 
 def _cells(metric: Metric, numbers: pd.Series, *, counted: bool = False) -> list[Cell]:
     names = [f"at_{share * 100:.0f}" for share in SHARES]
-    cells = [value_cell(metric, numbers[name], numbers[f"{name}_sd"]) for name in (*names, "max")]
-    return [*cells, _reach_cell(numbers, counted=counted)]
-
-
-def _reach_cell(numbers: pd.Series, *, counted: bool) -> Cell:
-    cell = reach_cell(numbers["reach"])
-    if not counted or not math.isfinite(cell.value):
-        return cell
-    return Cell(f"{numbers['reach_labeled']:.0f} ({cell.text})", value=cell.value)
+    cells = [metric_cell(metric, numbers[name], numbers[f"{name}_sd"]) for name in (*names, "max")]
+    return [*cells, reach_cell(numbers["reach"], numbers["reach_labeled"] if counted else None)]
 
 
 def _is_semi_supervised(runs: Sequence[Run]) -> bool:
-    """Whether unlabeled slices are learned from: by masks that were trained on, or as the strategy says of itself."""
+    """Whether unlabeled slices are learned from: by pseudo-labels in the records, or as the strategy declares."""
     run = runs[0]
-    if any(record["pseudo"]["count"] for record in run.records if "pseudo" in record):
+    if any(record.pseudo.count for record in run.reader.records):
         return True
-    if run.config["strategy"]["options"].get("aggregation") == "none":
+    if run.reader.config.strategy.options.get("aggregation") == "none":
         return False
     known = {method.strategy: method.ssl for method in methods()}
-    return run.environment.get("strategy_kind") == "semi-supervised" or known.get(run.strategy, False)
+    return run.reader.environment.strategy_kind == "semi-supervised" or known.get(run.strategy, False)
 
 
-def _parts(run: Run) -> tuple[str, str] | None:
-    """(aggregation, query rule) of a run of STAR, as Table 2 has them; None if it is of another strategy."""
-    options = run.config["strategy"]["options"]
+def _variant(run: Run) -> tuple[str, str] | None:
+    """(aggregation, query rule) of a run of STAR, as in Table 2; None for another strategy."""
+    options = run.reader.config.strategy.options
     aggregation, query = options.get("aggregation"), options.get("query_rule")
     if run.strategy != "star" or query is None:
         return None
-    named = {"self": "ceal"}.get(aggregation, aggregation)
-    return (named, query) if named in AGGREGATIONS else None
+    name = "ceal" if aggregation == "self" else str(aggregation)
+    return (name, str(query)) if name in AGGREGATIONS else None
 
 
 def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
@@ -113,14 +107,14 @@ def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
         *_true_shares(numbers),
     ]
     if group.reference:
-        sentences.append("S%: the least labeled share at which the mean over seeds reaches the reference; - if never.")
+        sentences.append("S%: the lowest labeled share at which the mean over seeds reaches the reference; -: never.")
     if len(group.methods) > 1:
-        sentences.append("Best in bold, second underlined; what is printed alike is equal.")
+        sentences.append("Best in bold, second underlined; values that are printed alike are equal.")
     return [*sentences, *provenance(results, group), *left_out(results.collection, group.name)]
 
 
 def _true_shares(numbers: pd.DataFrame) -> list[str]:
-    """What the columns' shares are in truth."""
+    """The exact labeled shares of the columns."""
     found, missing = [], []
     for share in SHARES:
         true = numbers[f"at_{share * 100:.0f}_share"].dropna()
@@ -129,7 +123,7 @@ def _true_shares(numbers: pd.DataFrame) -> list[str]:
         else:
             low, high = f"{true.min():.1%}", f"{true.max():.1%}"
             found.append(f"{low}{'' if low == high else f' to {high}'} for {share:.0%}")
-    sentences = [f"The nearest round counts: {', '.join(found)}."] if found else []
+    sentences = [f"Values are those of the nearest round: {', '.join(found)}."] if found else []
     if missing:
         sentences.append(f"n/a: no round lies near {', '.join(missing)}.")
     return sentences

@@ -1,4 +1,4 @@
-"""What the STAR paper printed: its tables rebuilt, and its values to stand beside ours."""
+"""What the STAR paper printed: its tables rebuilt, and its rows to show beside ours."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.metric import Metric
 from albench.reports.published import SHARES, Printed, Protocol, methods, protocols, table1, table2
 from albench.reports.results import Results
-from albench.reports.tables.table import Cell, Column, Row, Table, marked, slug
+from albench.reports.tables.cells import Cell, Deviation, NumberFormat, number_cell, reach_cell
+from albench.reports.tables.table import Column, Row, Table, marked
 
 YES, NO = "✓", "×"
 AGGREGATIONS = {"attention": YES, "none": NO, "ceal": "CEAL"}
-"""How Table 2 names ways to make pseudo-labels."""
+"""Aggregations of pseudo-labels, and how Table 2 prints them."""
 
 _DICE = Metric("dice_slice", "slice Dice")
 
@@ -37,22 +39,22 @@ def printed_table2() -> Table:
     """Table 2 of the paper, rebuilt from its numbers."""
     rows = []
     for (aggregation, query), printed in table2().items():
-        agg = AGGREGATIONS[aggregation]
-        rows.append(Row((Cell(agg), Cell(YES if query == "similarity" else NO), *_printed_cells(printed))))
+        head = (Cell(AGGREGATIONS[aggregation]), Cell(YES if query == "similarity" else NO))
+        rows.append(Row((*head, *_printed_cells(printed))))
     caption = ("As printed in Table 2 of Ma et al., MICCAI 2025: ablation on BraTS.",)
     columns = paper_columns(_DICE, ("Agg", "Sim"))
     return marked(Table("printed-table2", "Ablation in the STAR paper", columns, tuple(rows), caption))
 
 
 def paper_protocol(results: Results, group: Group) -> Protocol | None:
-    """The paper's protocol, if this is a suite that repeats it."""
+    """The protocol of the paper, if the suite repeats one of its experiments."""
     if results.collection.digest is None or not results.collection.name.startswith(("paper-", "ablation-")):
         return None
-    return protocols().get(group.some_run.config["dataset"]["name"])
+    return protocols().get(group.some_run.reader.config.dataset.name)
 
 
 def printed_beside(results: Results, group: Group, seeds: int) -> tuple[Protocol | None, list[str]]:
-    """The paper's protocol if its values can stand beside ours, and the sentence that says why or why not.
+    """The protocol of the paper if its values can be shown beside ours, and a sentence that says so or why not.
 
     Args:
         results: what is reported.
@@ -62,23 +64,23 @@ def printed_beside(results: Results, group: Group, seeds: int) -> tuple[Protocol
     protocol = paper_protocol(results, group)
     if protocol is None or results.metric.name != "dice_slice":
         return None, []
-    difference = protocol.difference(group.some_run.config)
+    difference = protocol.difference(group.some_run.reader.config)
     if difference is not None:
-        return None, [f"The paper's values are not shown beside, because its protocol is another: {difference}."]
+        return None, [f"The values of the paper are not shown, because its protocol differs: {difference}."]
     sentence = (
         f"As printed in the paper: Ma et al., MICCAI 2025, {seeds} seeds, supervised performance "
-        f"{protocol.supervised}; the split and the code are not the same."
+        f"{protocol.supervised}; split and code differ from ours."
     )
     return protocol, [sentence]
 
 
 def printed_row(printed: Printed) -> Row:
-    """A row of the paper below ours, whose first three cells say what it is."""
-    return Row((Cell("as printed in the paper"), Cell(""), Cell(""), *_printed_cells(printed)), muted=True)
+    """A row of the paper to show below ours; its first three cells say what it is."""
+    return Row((Cell("as printed in the paper"), Cell(), Cell(), *_printed_cells(printed)), muted=True)
 
 
 def paper_columns(metric: Metric, head: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of Tables 1 and 2 after those of `head`."""
+    """The columns of Tables 1 and 2, beginning with those of `head`."""
     better: Literal["higher", "lower"] = "higher" if metric.higher else "lower"
     shares = [Column(f"{share:.0%}", better) for share in SHARES]
     best = "max(p)" if metric.higher else "min(p)"
@@ -86,9 +88,6 @@ def paper_columns(metric: Metric, head: Sequence[str]) -> tuple[Column, ...]:
 
 
 def _printed_cells(printed: Printed) -> list[Cell]:
-    cells = [Cell(mean, f"± {sd}", float(mean)) for mean, sd in printed.values]
-    if not printed.s_percent:
-        return [*cells, Cell("-", value=math.inf)]
-    share = f"{printed.s_percent}%"
-    text = f"{printed.s_slices} ({share})" if printed.s_slices else share
-    return [*cells, Cell(text, value=float(printed.s_percent) / 100)]
+    decimals = NumberFormat(printed.sd_decimals)
+    cells = [number_cell(mean, NumberFormat(3), Deviation(sd, decimals)) for mean, sd in printed.values]
+    return [*cells, reach_cell(math.inf if printed.s_share is None else printed.s_share, printed.s_slices)]

@@ -1,4 +1,4 @@
-"""Differences with their tests, and mean ranks."""
+"""Tables of differences with their tests, and of mean ranks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ import math
 import pandas as pd
 
 from albench.reports.captions import left_out, measured, provenance
+from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
-from albench.reports.tables.table import Cell, Column, Row, Table, slug
+from albench.reports.tables.cells import Cell, Interval, NumberFormat, number_cell
+from albench.reports.tables.table import Column, Row, Table
+
+_GAIN = NumberFormat(4, sign=True)
+_P_VALUE = NumberFormat(3, least=0.001)
+_RANK = NumberFormat(2)
+_SEEDS = NumberFormat(0)
 
 
 def difference_table(results: Results, group: Group, kind: str) -> Table | None:
-    """Paired differences in AUBC to the baseline or to the best rival; None if there are none."""
+    """Paired differences in AUBC from the baseline or from the best rival; None without any.
+
+    Args:
+        results: what is reported.
+        group: of the results.
+        kind: `baseline` or `best rival`.
+    """
     found = results.differences()
     if found.empty:
         return None
@@ -33,19 +46,16 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
     )
     rows = []
     for _, row in found.iterrows():
-        interval = "" if math.isnan(row["low"]) else f"[{row['low']:+.4f}, {row['high']:+.4f}]"
-        gain = Cell("n/a") if math.isnan(row["gain"]) else Cell(f"{row['gain']:+.4f}", interval, row["gain"])
-        p_values = [_p_cell(row[name]) for name in ("t", "t_holm", "flip", "flip_holm", "least")]
-        rows.append(Row((Cell(row["label"]), Cell(row["rival"]), Cell(f"{row['seeds']:.0f}"), gain, *p_values)))
+        interval = None if math.isnan(row["low"]) else Interval(row["low"], row["high"], _GAIN)
+        seeds, gain = number_cell(row["seeds"], _SEEDS), number_cell(row["gain"], _GAIN, interval)
+        p_values = [number_cell(row[name], _P_VALUE) for name in ("t", "t_holm", "flip", "flip_holm", "least")]
+        rows.append(Row((Cell(row["label"]), Cell(row["rival"]), seeds, gain, *p_values)))
+    biased = "The best rival is selected by the numbers that are tested, so leads over it are optimistically biased."
     caption = (
         *measured(results, group),
         "Gain: mean of the differences seed by seed, positive where the method is better, with a 95 % t interval.",
         *_power(found),
-        *(
-            ["The best rival is chosen by the same numbers that are tested, so a lead over it looks surer than it is."]
-            if kind == "best rival"
-            else []
-        ),
+        *([biased] if kind == "best rival" else []),
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
@@ -55,49 +65,43 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
 
 
 def rank_table(results: Results) -> Table | None:
-    """Mean ranks of methods in every group; None if no two methods have a seed in common."""
+    """Mean ranks of methods in every group; None if no two methods share a seed."""
     found = results.ranks()
     found = found[found.groupby("group")["label"].transform("count") > 1]
     if found.empty:
         return None
     rows = []
     for _, row in found.iterrows():
-        interval = "n/a" if math.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
         cells = (
             Cell(row["group"]),
             Cell(row["label"]),
-            Cell(f"{row['seeds']:.0f}"),
-            Cell(f"{row['rank']:.2f}", value=row["rank"]),
-            Cell(interval, value=row["low"]),
+            number_cell(row["seeds"], _SEEDS),
+            number_cell(row["rank"], _RANK),
+            _range_cell(row["low"], row["high"]),
             Cell("yes" if row["may_be_first"] else "no"),
         )
         rows.append(Row(cells))
     titles = ("Group", "Method", "seeds", "mean rank", "without any one seed", "ever first")
     caption = (
-        "Mean rank in AUBC over the seeds that all ranked methods of the group have, 1 for the best; its range when "
-        "any one seed is left out; and whether the method has the best mean rank then or now.",
+        "Mean rank in AUBC over the seeds that all ranked methods of the group share, 1 for the best; its range when "
+        "any one seed is left out; and whether the method ever has the best mean rank, over all seeds or without one.",
         *left_out(results.collection),
     )
     return Table("ranks", "Mean ranks", tuple(map(Column, titles)), tuple(rows), caption)
 
 
-def _p_cell(p: float) -> Cell:
-    if math.isnan(p):
-        return Cell("n/a")
-    return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", value=p)
+def _range_cell(low: float, high: float) -> Cell:
+    return Cell("n/a") if math.isnan(low) else Cell(f"{_RANK.text(low)} to {_RANK.text(high)}", value=low)
 
 
 def _power(found: pd.DataFrame) -> list[str]:
-    """What the tests can say at all with so few seeds."""
+    """What the tests can show with the number of seeds."""
     if found["least"].isna().all():
         return ["With one seed nothing can be tested."]
-    least, tests = (
-        found["least"].min(),
-        len({frozenset(pair) for pair in zip(found["label"], found["rival"], strict=True)}),
-    )
-    corrected = min(1.0, least * tests)
+    tests = len({frozenset(pair) for pair in zip(found["label"], found["rival"], strict=True)})
+    corrected = min(1.0, found["least"].min() * tests)
     sentence = (
-        f"Least p: what the sign-flip test gives at best with as many seeds; after Holm's correction over {tests} "
-        f"{'test' if tests == 1 else 'tests'} it is {corrected:.3g}"
+        f"Least p: the lowest p that the sign-flip test can give with this number of seeds; after Holm's correction "
+        f"over {tests} {'test' if tests == 1 else 'tests'} it is {corrected:.3g}"
     )
     return [f"{sentence}, so no difference can be significant at 0.05 by it." if corrected > 0.05 else f"{sentence}."]

@@ -1,4 +1,4 @@
-"""Writing a table as LaTeX, Markdown or CSV. Its caption goes with it."""
+"""Writing a table with its caption as LaTeX, Markdown or CSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from albench.reports.tables.table import Cell, Row, Table
+from albench.reports.tables.cells import Cell
+from albench.reports.tables.table import Row, Table
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -36,7 +37,7 @@ def as_latex(table: Table) -> str:
 
 
 def as_latex_document(name: str, tables: Sequence[Table]) -> str:
-    """A document that holds all tables, from files of their names beside it."""
+    """A document with all tables, which it reads from files of their names beside it."""
     names = [table.name for table in tables]
     return _templates().get_template("tables.tex.jinja").render(name=name, names=names)
 
@@ -61,7 +62,7 @@ def as_csv(table: Table) -> str:
 
 
 def tex(text: str) -> str:
-    """Text with everything escaped that LaTeX would not print as it is, and minus signs before numbers."""
+    """Text in which everything that LaTeX interprets is escaped, with minus signs before numbers."""
     escaped = "".join(_TEX.get(letter, letter) for letter in text)
     return re.sub(r"(?<![\w$.-])-(?=\d)", "$-$", escaped)
 
@@ -69,7 +70,7 @@ def tex(text: str) -> str:
 def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("albench.reports"),
-        autoescape=False,  # LaTeX has its own escapes, in the filters
+        autoescape=False,  # the filters escape for LaTeX
         undefined=StrictUndefined,
         block_start_string="<%",
         block_end_string="%>",
@@ -92,14 +93,14 @@ def _latex_cell(cell: Cell) -> str:
     text = tex(cell.text)
     if cell.mark:
         text = rf"\{'textbf' if cell.mark == 'best' else 'underline'}{{{text}}}"
-    return rf"{text}{{\scriptsize\,{tex(cell.spread)}}}" if cell.spread else text
+    return rf"{text}{{\scriptsize\,{tex(cell.spread_text)}}}" if cell.spread else text
 
 
 def _markdown(cell: Cell, *, muted: bool) -> str:
     text = _escape(cell.text)
     if cell.mark:
         text = f"**{text}**" if cell.mark == "best" else f"<u>{text}</u>"
-    text = f"{text} {_escape(cell.spread)}".strip()
+    text = f"{text} {_escape(cell.spread_text)}".strip()
     return f"*{text}*" if muted and text else text
 
 

@@ -1,8 +1,8 @@
-// Sort a table by the column whose title is clicked. Numbers sort as such; what is empty or never reached comes last.
+// Sort a table by the column whose title is clicked. Missing numbers and shares that are never reached come last.
 document.querySelectorAll("table.sortable").forEach((table) => {
   const heads = [...table.tHead.rows[0].cells];
   const rows = [...table.tBodies[0].rows];
-  // A printed row belongs to the row above it and moves with it.
+  // A row of the paper moves with the row above it.
   const blocks = [];
   rows.forEach((row) => (row.classList.contains("printed") ? blocks[blocks.length - 1].push(row) : blocks.push([row])));
   heads.forEach((head, column) => {

@@ -1,1 +1,1 @@
-"""The parts of STAR; the strategy itself is `albench.strategies.star`."""
+"""Parts of the strategy STAR, `albench.strategies.star`."""

@@ -1,4 +1,4 @@
-"""What a round of STAR keeps for figures: a histogram of similarities, and where slices looked (Fig. 3a)."""
+"""What STAR stores for figures in a round: a histogram of similarities, and attention maps (Fig. 3a)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def histogram(similarity: Scores, bins: int = 20) -> dict[str, list[float]]:
 def attention_arrays(
     shown: Sequence[Attention], predicted: PackedMasks, memory: Mapping[int, Mask], pool: Pool
 ) -> Arrays:
-    """Everything to draw a slice and what it looked at, without the data set.
+    """Arrays that show slices and the labeled slices that they attend to, without the dataset.
 
-    For the i-th slice, which looked at n labeled slices; of the first dimension of size n + 1 it is the first:
-    `attention_i_ids` and `attention_i_positions` (n + 1,), `attention_i_images` (n + 1, h, w) uint8 of the first
-    channel, `attention_i_masks` (n + 1, h, w) uint8, predicted and labeled, and `attention_i_weights` (n, h', w').
+    The i-th slice attends to n labeled slices and comes before them in arrays of n + 1 elements: `attention_i_ids` and
+    `attention_i_positions` (n + 1,), `attention_i_images` (n + 1, h, w) uint8 of the first channel, and
+    `attention_i_masks` (n + 1, h, w) uint8, predicted and labeled. `attention_i_weights` is (n, h', w').
     """
     arrays: Arrays = {}
     slices = pool.slices
@@ -40,7 +40,7 @@ def attention_arrays(
         arrays |= {
             f"attention_{index}_ids": ids,
             f"attention_{index}_positions": slices.position[ids],
-            f"attention_{index}_images": _gray(slices.images[slices.rows[ids], 0][inside].astype(np.float32)),
+            f"attention_{index}_images": _gray(slices.read(ids)[:, 0][inside].astype(np.float32)),
             f"attention_{index}_masks": masks[inside],
             f"attention_{index}_weights": attention.weights,
         }
@@ -48,6 +48,6 @@ def attention_arrays(
 
 
 def _gray(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """0 to 255 between the lowest and the highest value."""
+    """Scale intensities from the lowest to the highest to 0 to 255."""
     low, high = images.min(), images.max()
     return np.rint((images - low) / max(high - low, 1e-6) * 255).astype(np.uint8)

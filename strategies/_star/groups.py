@@ -1,4 +1,4 @@
-"""Which slices belong together: STAR's groups and pairs, and the order in which groups ask. No images here."""
+"""STAR's groups and pairs of slices, and the order in which groups nominate slices. On ids only, without images."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ Direction = Literal["both", "forward"]
 def windows(depth: int, interval: int, starts: Iterable[int]) -> list[range]:
     """Groups of `interval + 1` consecutive positions of a case, one from every start.
 
-    A group that would pass the last slice is filled up with slices before it (the paper's footnote 3); starts that
-    lead to the same group give it once.
+    A group that would exceed the last slice is shifted back to end there (footnote 3 of the paper). Starts that give
+    the same group give it once.
     """
     last = (min(start + interval, depth - 1) for start in starts)
     return [range(max(0, end - interval), end + 1) for end in sorted(set(last))]
 
 
 def fixed_groups(depth: int, interval: int) -> list[range]:
-    """The paper's groups: from each slice labeled before round 0 to the next one, both included (Sec. 2)."""
+    """The groups of the paper: from each initial slice to the next one, both included (Sec. 2)."""
     return windows(depth, interval, range(0, depth, interval))
 
 
 def neighbors(ids: Ids, case: NDArray[np.int64], directions: Direction) -> Ids:
-    """Pairs of closest labeled slices of the same case (Sec. 2.2).
+    """Pairs of labeled slices of the same case with no other labeled slice between them (Sec. 2.2).
 
     Args:
-        ids: labeled slices, ascending, so sorted by case and position.
-        case: of every slice, by id.
+        ids: labeled slices in ascending order, so that they are sorted by case and position.
+        case: (N,) case of every slice, by id.
 
     Returns:
-        (n, 2) ids: the slice that is remembered and the slice to segment; `forward` remembers the lower position only.
+        (n, 2) ids: the slice in the memory and the slice to segment; with `forward`, the former is always the lower.
     """
     return _directed(np.stack([ids[:-1], ids[1:]], 1)[case[ids[:-1]] == case[ids[1:]]], directions)
 
 
 def pairs_at_stride(case: NDArray[np.int64], stride: int, directions: Direction) -> Ids:
-    """All pairs of slices of the same case that are `stride` positions apart, or of its ends if it is shallower.
+    """All pairs of slices of the same case that are `stride` positions apart, or its first and last if it has fewer.
 
     Args:
-        case: of every slice, by id; ascending.
+        case: (N,) case of every slice, by id, in ascending order.
 
     Returns:
-        (n, 2) ids, as `neighbors`; a case of one slice is paired with itself.
+        (n, 2) ids, as from `neighbors`; the slice of a case with a single slice is paired with itself.
     """
     pairs = []
     for index, depth in zip(*np.unique(case, return_counts=True), strict=True):
@@ -60,21 +60,21 @@ def pairs_at_stride(case: NDArray[np.int64], stride: int, directions: Direction)
 
 
 def rank_in_group(groups: Sequence[Ids], similarity: Scores) -> NDArray[np.int64]:
-    """In which turn each slice is asked for when every group names its least similar slice first, then its second.
+    """The rank of each slice by ascending similarity within its group.
 
     Args:
-        groups: of each group the rows of `similarity` that belong to it, ascending.
-        similarity: one per slice.
+        groups: for each group the rows of `similarity` that belong to it, in ascending order.
+        similarity: (n,) one per slice.
 
     Returns:
-        One turn per slice, from 0: of a slice in several groups the earliest, of a slice in none 0.
+        (n,) ranks from 0: the lowest for a slice in several groups, 0 for a slice in none.
     """
-    never = len(similarity)
-    turn = np.full(never, never)
+    unranked = len(similarity)
+    rank = np.full(len(similarity), unranked)
     for rows in groups:
         order = rows[np.argsort(similarity[rows], kind="stable")]
-        turn[order] = np.minimum(turn[order], np.arange(len(order)))
-    return np.where(turn == never, 0, turn)
+        rank[order] = np.minimum(rank[order], np.arange(len(order)))
+    return np.where(rank == unranked, 0, rank)
 
 
 def _directed(pairs: Ids, directions: Direction) -> Ids:

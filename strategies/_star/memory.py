@@ -1,4 +1,4 @@
-"""STAR's memory: what labeled slices have to tell, each encoded once, however many slices look at it."""
+"""STAR's memory of labeled slices, each encoded once for all slices that attend to it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from torch import Tensor
 
 from albench.masks import Ids, Mask
 from albench.strategies._star.network import KeyValues, StarNetwork, valid_positions
+from albench.training.batches import batched, concat_batches
 from albench.training.device import to_device
-from albench.training.learner import Learner, batched, concat_batches, eval_mode
+from albench.training.learner import Learner
 from albench.training.networks import Features
+from albench.training.predictor import eval_mode
 
 Describe = Callable[[Features, Tensor], Tensor]
 
 
 class Memory(NamedTuple):
-    """n labeled slices.
+    """Encodings of n labeled slices.
 
     Attributes:
         ids: (n,)
         vectors: (n, d), whose dot products with those of other slices are similarities.
         kv: (n, p, .) keys and values.
-        inside: (n, p) bool, which positions count.
+        inside: (n, p) bool, False in the padding.
     """
 
     ids: Ids
@@ -37,11 +39,11 @@ class Memory(NamedTuple):
 def encode_memory(
     network: StarNetwork, learner: Learner, masks: Mapping[int, Mask], describe: Describe, *, with_masks: bool
 ) -> Memory:
-    """Encode slices and their masks by Enc_L, in the order of `masks`; by Enc_U if not `with_masks`.
+    """Encode slices in the order of `masks`, by Enc_L with their masks or, if not `with_masks`, by Enc_U without.
 
     Args:
         masks: {id: (h, w) mask}, at least one.
-        describe: vectors of b slices from their features and valid pixels.
+        describe: maps features and valid pixels of b slices to their (b, d) vectors.
     """
 
     def encode(some: Ids) -> tuple[Tensor, ...]:
@@ -60,20 +62,20 @@ def encode_memory(
     return Memory(ids, vectors, KeyValues(keys, values), inside)
 
 
-def side_by_side(memory: Memory, members: Sequence[Ids]) -> tuple[KeyValues, Tensor]:
-    """The memories of b slices as one batch.
+def batch_memory(memory: Memory, members: Sequence[Ids]) -> tuple[KeyValues, Tensor]:
+    """Batch the parts of the memory that b slices attend to.
 
     Args:
-        members: for each of the b slices the rows of what it looks at.
+        members: for each of the b slices the rows of the memory that it attends to.
 
     Returns:
-        (b, m, .) keys and values, where m is the number of positions of the largest memory, and (b, m) bool, false
-        in padded slices and where a smaller memory has ended.
+        (b, m, .) keys and values, where m is the number of positions of the slice with the most rows, and (b, m) bool,
+        False in the padding of slices and where a slice has fewer rows.
     """
-    count = np.array([len(rows) for rows in members])
+    count = np.array([len(own) for own in members])
     present = np.arange(count.max()) < count[:, None]
     index = np.zeros(present.shape, dtype=np.int64)
     index[present] = np.concatenate(members)
-    chosen, there = (to_device(values, memory.inside.device) for values in (index, present))
-    valid = memory.inside[chosen] & there[:, :, None]
-    return KeyValues(*(part[chosen].flatten(1, 2) for part in memory.kv)), valid.flatten(1)
+    rows, exists = (to_device(values, memory.inside.device) for values in (index, present))
+    valid = memory.inside[rows] & exists[:, :, None]
+    return KeyValues(*(part[rows].flatten(1, 2) for part in memory.kv)), valid.flatten(1)

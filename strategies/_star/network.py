@@ -1,6 +1,6 @@
-"""STAR's network: the shared segmenter, a second encoder for labeled slices, and attention between the two.
+"""STAR's network: the Segmenter, an encoder of labeled slices, and attention to their encodings (the memory).
 
-b slices, n memory slices per slice, p = h w positions of the bottleneck r4, which has D channels.
+Shapes: b slices, n memory slices per slice, p = h w positions of the bottleneck r4, which has D channels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from albench.training.networks import Encoder, Features, Segmenter, Task
 
 
 class KeyValues(NamedTuple):
-    """What a slice is recognized by, and what it has to tell.
+    """Keys and values of attention, one per position.
 
     Attributes:
         keys: (b, p, D/8).
@@ -28,15 +28,15 @@ class KeyValues(NamedTuple):
 
 
 class StarNetwork(Segmenter):
-    """Enc_U and decoder are the shared segmenter's; Enc_L and the key/value heads are added after it.
+    """The Segmenter, whose encoder is Enc_U, with Enc_L and key/value heads added.
 
-    The segmenter is made first, so that the same seed gives it the same initial weights as every other strategy's.
+    The Segmenter is built first, so that a seed gives it the same initial weights as for all other strategies.
 
     Args:
         share_kv: one key/value head for both encoders, as in Eq. 1, instead of one for each.
-        identity: start with value heads that pass features on: the first half of the channels is read from memory,
-            the second is the slice's own. So the decoder finds every feature where the first stage put it. One head
-            cannot do both, so a shared one starts at random.
+        identity: initialize the value heads to copy features: the head of the memory the first half of the channels,
+            the head of the slice to segment the second half. So the decoder reads each feature from the channel that it
+            had in the first stage. A single head cannot copy both halves, so a shared one is initialized at random.
     """
 
     def __init__(self, task: Task, *, share_kv: bool, identity: bool) -> None:
@@ -44,28 +44,28 @@ class StarNetwork(Segmenter):
         depth = self.encoder.channels[2]
         if depth % 8:
             raise ConfigError(
-                f"star needs a bottleneck whose channels are a multiple of 8, network.width={task.network.width} gives "
+                f"star needs a bottleneck with a multiple of 8 channels, network.width={task.network.width} gives "
                 f"{depth}: choose another width, such as 0.5"
             )
         self.labeled_encoder = LabeledEncoder(task)
         self.query_head = KeyValueHead(depth)
         self.memory_head = self.query_head if share_kv else KeyValueHead(depth)
         if identity and not share_kv:
-            _pass_on(self.memory_head.value, 0)
-            _pass_on(self.query_head.value, depth // 2)
+            _copy_channels(self.memory_head.value, 0)
+            _copy_channels(self.query_head.value, depth // 2)
 
     def share_encoder(self) -> None:
-        """Copy Enc_U to Enc_L, running statistics included; the stems of mask and background keep their weights."""
+        """Copy Enc_U to Enc_L, running statistics included; the stems of mask and background are left unchanged."""
         self.labeled_encoder.encoder.load_state_dict(self.encoder.state_dict())
 
     def propagate(self, images: Tensor, memory_images: Tensor, memory_masks: Tensor, memory_valid: Tensor) -> Tensor:
-        """Segment slices with the help of one labeled slice each, as in training.
+        """Segment slices by attention to one labeled slice each, as in training.
 
         Args:
             images: (b, c, h, w) slices to segment.
-            memory_images: (b, c, h, w) their labeled slices.
+            memory_images: (b, c, h, w) labeled slices.
             memory_masks: (b, 1, h, w) masks of the labeled slices.
-            memory_valid: (b, 1, h, w), 1 on pixels of the labeled slices that count.
+            memory_valid: (b, 1, h, w), 1 on image pixels of the labeled slices and 0 on padding.
 
         Returns:
             (b, 1, h, w) logits.
@@ -78,14 +78,14 @@ class StarNetwork(Segmenter):
 
 
 class LabeledEncoder(nn.Module):
-    """Enc_L: an encoder whose first layer also sees the mask and the background."""
+    """Enc_L: an encoder whose first layer also has the mask and the background as inputs."""
 
     def __init__(self, task: Task) -> None:
         super().__init__()
         self.encoder = Encoder(task.channels, task.network)
         conv = self.encoder.conv1
         shape = conv.out_channels, conv.kernel_size[0], conv.stride[0]
-        self.mask_stem, self.background_stem = _stem_of_mask(*shape), _stem_of_mask(*shape)
+        self.mask_stem, self.background_stem = _mask_stem(*shape), _mask_stem(*shape)
 
     def forward(self, images: Tensor, masks: Tensor) -> Features:
         """(b, c, h, w) images and their (b, 1, h, w) masks to features."""
@@ -94,7 +94,7 @@ class LabeledEncoder(nn.Module):
 
 
 class KeyValueHead(nn.Module):
-    """Enc_KV: two convolutions on the bottleneck."""
+    """Enc_KV: a convolution for keys and one for values, on the bottleneck."""
 
     def __init__(self, depth: int) -> None:
         super().__init__()
@@ -107,53 +107,53 @@ class KeyValueHead(nn.Module):
 
 
 def aggregate(query: KeyValues, memory: KeyValues, valid: Tensor, size: torch.Size) -> Tensor:
-    """What the decoder is given in the place of r4: what the memory tells, and the slice's own values.
+    """The input of the decoder in place of r4: values read from the memory, and the values of the slice itself.
 
     Args:
         query: (b, p, .) keys and values of the slices to segment.
-        memory: (b, m, .) keys and values of m = n p positions of each slice's memory.
-        valid: (b, m) bool, false at positions that do not count.
+        memory: (b, m, .) keys and values of m = n p positions of the memory of each slice.
+        valid: (b, m) bool, False at positions without attention.
         size: h and w.
 
     Returns:
-        (b, D, h, w)
+        (b, D, h, w) features.
     """
     read = attend(query.keys, memory.keys, memory.values, valid)  # Eq. 2
     return torch.cat([read, query.values], 2).transpose(1, 2).unflatten(2, size)  # Eq. 3
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, valid: Tensor) -> Tensor:
-    """The attention of Eq. 2: one softmax over all positions of all memory slices, scaled by the depth of the keys.
+    """The attention of Eq. 2: a softmax over all positions of all memory slices, scaled by the root of the key depth.
 
     Args:
         queries: (b, p, k) keys of the slices to segment.
         keys: (b, m, k) keys of the memory.
         values: (b, m, v) values of the memory.
-        valid: (b, m) bool, at least one true per slice.
+        valid: (b, m) bool, at least one True per slice.
 
     Returns:
-        (b, p, v)
+        (b, p, v) values.
     """
     return scaled_dot_product_attention(queries, keys, values, attn_mask=valid[:, None])
 
 
 def attention_map(queries: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
-    """(b, p, m) weights that `attend` gives the memory positions; they sum to 1 over m."""
+    """(b, p, m) attention weights of the memory positions, which sum to 1 over m."""
     scores = queries.float() @ keys.float().transpose(1, 2) / keys.shape[2] ** 0.5
     return scores.masked_fill(~valid[:, None], -torch.inf).softmax(2)
 
 
 def valid_positions(valid: Tensor, features: Tensor) -> Tensor:
-    """(b, h, w) bool: positions of (b, k, h, w) features that see a pixel where `valid` (b, 1, H, W) is 1.
+    """(b, h, w) bool: positions of (b, k, h, w) features that cover a pixel where `valid` (b, 1, H, W) is 1.
 
-    A slice without any such pixel, which augmentation can turn out of sight, counts whole.
+    A slice without valid pixels, which can result from augmentation, is valid everywhere.
     """
     inside = interpolate(valid, features.shape[-2:], mode="area")[:, 0] > 0
     return inside | ~inside.any(2, keepdim=True).any(1, keepdim=True)
 
 
-def _pass_on(conv: nn.Conv2d, first: int) -> None:
-    """Make each output channel a copy of an input channel, from the `first` on."""
+def _copy_channels(conv: nn.Conv2d, first: int) -> None:
+    """Initialize a convolution so that its output channels are copies of its input channels from `first` on."""
     nn.init.zeros_(conv.weight)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
@@ -162,8 +162,8 @@ def _pass_on(conv: nn.Conv2d, first: int) -> None:
             conv.weight[channel, first + channel, 1, 1] = 1
 
 
-def _stem_of_mask(channels: int, kernel: int, stride: int) -> nn.Conv2d:
-    """A first layer like that of the image, for one channel, initialized as residual networks are."""
+def _mask_stem(channels: int, kernel: int, stride: int) -> nn.Conv2d:
+    """A first layer of the same shape as that of the image, with one input channel, initialized as in ResNets."""
     stem = nn.Conv2d(1, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     return stem

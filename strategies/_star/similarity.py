@@ -1,6 +1,6 @@
-"""How alike two slices are in the embedding space: the cosine of Eq. 4, in three readings.
+"""The cosine similarity of two slices, Eq. 4 of STAR, in three interpretations.
 
-Each function makes one vector of every slice, such that the similarity of two slices is the dot product of theirs.
+Each function maps slices to vectors, such that the similarity of two slices is the dot product of their vectors.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Similarity = Literal["flat", "positional", "multiscale"]
 
 
 def flat(features: Features, valid: Tensor) -> Tensor:
-    """(b, D h w): r4 as one vector, so that the dot product is the cosine of whole feature maps.
+    """(b, D h w): r4 as one vector; the dot product is the cosine of entire feature maps.
 
     Args:
         features: of b slices.
-        valid: (b, 1, H, W), 1 on pixels that count.
+        valid: (b, 1, H, W), 1 on image pixels and 0 on padding.
     """
     r4 = features.r4.float()
     return normalize((r4 * valid_positions(valid, r4)[:, None]).flatten(1))
@@ -35,9 +35,9 @@ def positional(features: Features, valid: Tensor) -> Tensor:
 
 
 def multiscale(features: Features, valid: Tensor) -> Tensor:
-    """(b, 3 k h w): as `positional`, on r4, r3 and r2 brought to the shape (k, h, w) of r2 and put together.
+    """(b, 3 k h w): as `positional`, on r4, r3 and r2 interpolated to the shape (k, h, w) of r2 and concatenated.
 
-    As in STAR's code the channels are interpolated too, although neighboring channels have nothing in common.
+    As in the authors' code, channels are interpolated as well, although neighboring channels are unrelated.
     """
     shape = features.r2.shape[1:]
     scaled = [interpolate(maps.float()[:, None], shape, mode="trilinear", align_corners=False) for maps in features]

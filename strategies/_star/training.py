@@ -1,4 +1,4 @@
-"""STAR's second stage: learn to segment a slice with the help of a labeled slice of the same case (Sec. 2.2)."""
+"""STAR's second training stage: segment a slice by attention to a labeled slice of the same case (Sec. 2.2)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from torch import Tensor, nn
 from albench.masks import Ids
 from albench.strategies._star.network import StarNetwork
 from albench.training.augment import augment
-from albench.training.learner import Batch, Learner, batched, eval_mode, mean_over_pixels
+from albench.training.batches import Batch, batched, mean_over_pixels
+from albench.training.learner import Learner
 from albench.training.losses import focal
+from albench.training.predictor import eval_mode
 
 PairLoss = Literal["bce", "focal"]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Slices to learn from.
+    """Pairs of labeled slices.
 
     Attributes:
-        ids: (n, 2): the slice that is remembered with its mask, and the slice to segment.
-        batch: labeled slices from their ids.
+        ids: (n, 2): the slice in the memory and the slice to segment.
+        batch: reads labeled slices from their ids.
     """
 
     ids: Ids
@@ -43,17 +45,17 @@ def train_propagation(
     loss: PairLoss,
     freeze_norm: bool,
 ) -> None:
-    """Start Enc_L from Enc_U, then train all parts until the loss on the validation pairs stops falling.
+    """Copy Enc_U to Enc_L, then train the whole network until the loss on the validation pairs stops decreasing.
 
     Args:
-        network: the learner's.
-        learner: optimizes it.
-        train: pairs to learn from.
+        network: the network of the learner.
+        learner: trains it.
+        train: pairs to train on.
         val: pairs of other cases.
         lr: Adam's learning rate.
         patience: epochs without a lower validation loss.
         loss: of the predicted slice.
-        freeze_norm: use and keep the batch normalization's running statistics.
+        freeze_norm: normalize by the running statistics and do not update them.
     """
     network.share_encoder()
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)] if freeze_norm else []
@@ -64,7 +66,7 @@ def train_propagation(
 
     def validation_loss() -> float:
         with eval_mode(*network.modules()), torch.no_grad(), learner.autocast():
-            batches = batched(np.arange(len(val.ids)), learner.training.batch_size)
+            batches = batched(np.arange(len(val.ids)), learner.batch_size)
             parts = [_loss(network, val, rows, loss, augmented=False) for rows in batches]
         return mean_over_pixels(parts)
 
@@ -72,12 +74,12 @@ def train_propagation(
 
 
 def _loss(network: StarNetwork, pairs: Pairs, rows: Ids, loss: PairLoss, *, augmented: bool) -> tuple[Tensor, Tensor]:
-    """The propagation loss of a batch of pairs, averaged over valid pixels, and the number of these."""
+    """The propagation loss of a batch of pairs, averaged over valid pixels, and the number of valid pixels."""
     memory, query = (pairs.batch(ids) for ids in pairs.ids[rows].T)
     images, masks = torch.cat([memory.images, query.images], 1), torch.cat([memory.masks, query.masks], 1)
     valid = query.valid
     if augmented:
-        images, masks, valid = augment(images, masks, valid)  # one draw for both slices, so that they still correspond
+        images, masks, valid = augment(images, masks, valid)  # one geometry for both slices of a pair
     memory_image, image = images.chunk(2, 1)
     logits = network.propagate(image, memory_image, masks[:, :1], valid)
     target = masks[:, 1:]

@@ -178,7 +178,7 @@ def test_a_mistake_is_named_with_its_path(refused, strategies, more, sentence):
 def test_a_key_that_is_there_twice_is_refused(tmp_path):
     path = tmp_path / "twice.yaml"
     path.write_text("about: a\ndataset: phantom\nstrategies: [random]\nseeds: 2\nseeds: 5\n")
-    with pytest.raises(ConfigError, match="the key 'seeds' is there twice"):
+    with pytest.raises(ConfigError, match="the key 'seeds' occurs twice"):
         load_suite(str(path))
 
 

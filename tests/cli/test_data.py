@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from support.samples import invoke, write_pair
 
-from albench.data.cache import prepared_sets
-from albench.data.prepared import cache_folder, prepare
+from albench.data import cache_folder, prepare, prepared_sets
 from albench.files import locked
 from albench.registry import DATASETS, find
 
@@ -21,7 +20,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def faulty_folder(root):
-    """A folder with 18 faults, and for each what the table must say about which file."""
+    """Write a folder with 18 faults; returns the sentence about each, by file."""
     rng = np.random.default_rng(0)
     mask = np.zeros(SHAPE, np.uint8)
     mask[5:9, 5:9, 2:5] = 1
@@ -31,7 +30,7 @@ def faulty_folder(root):
 
     names = (
         *("good", "no_mask", "truncated", "not_nifti", "empty_file", "other_shape", "flat", "four", "nan"),
-        *("other_grid", "probabilities", "undeclared", "negative", "blank", "constant", "twin", "no_affine", "twice"),
+        *("other_grid", "probabilities", "undeclared", "negative", "empty", "constant", "twin", "no_affine", "doubled"),
     )
     for name in names:
         write_pair(root, name, image(), mask)
@@ -54,14 +53,14 @@ def faulty_folder(root):
     save(mask * np.float32(0.4), masks("probabilities"))
     save(mask * 7, masks("undeclared"))
     save(-mask.astype(np.int16), masks("negative"))
-    save(mask * 0, masks("blank"))
+    save(mask * 0, masks("empty"))
     save(np.full(SHAPE, 5, np.float32), images("constant"))
     images("twin").write_bytes(images("good").read_bytes())
     broken = nib.Nifti1Image(image(), None)
     broken.header.set_sform(np.zeros((4, 4)), code=1)
     broken.set_sform(np.diag([0.0, 0.0, 0.0, 1.0]), code=1)
     nib.save(broken, images("no_affine"))
-    save(image(), root / "imagesTr" / "twice.nii")
+    save(image(), root / "imagesTr" / "doubled.nii")
     (root / "imagesTr" / "other.mha").write_bytes(b"ObjectType = Image")
     save(mask, masks("orphan"))
     return {
@@ -74,20 +73,20 @@ def faulty_folder(root):
         "four.nii.gz": "must be a 3D volume, it has shape (20, 24, 8, 2)",
         "nan.nii.gz": "must have finite intensities, 1 voxels are NaN",
         "other_grid.nii.gz": "a mask must lie on the grid of its image",
-        "probabilities.nii.gz": "a mask must hold whole numbers",
-        "undeclared.nii.gz": "a mask must hold labels that dataset.json declares",
-        "negative.nii.gz": "a mask must hold labels of at least 0",
-        "blank.nii.gz": "a mask should have foreground, it has none",
+        "probabilities.nii.gz": "a mask must contain whole numbers",
+        "undeclared.nii.gz": "a mask must contain labels that dataset.json declares",
+        "negative.nii.gz": "a mask must contain labels of at least 0",
+        "empty.nii.gz": "a mask should have foreground, '",
         "constant.nii.gz": "must have contrast, 5 is the intensity of all its voxels",
-        "twin.nii.gz": "an image should be there once, it equals that of 'good'",
-        "no_affine.nii.gz": "must have a header with a voxel size and directions",
-        "twice.nii.gz": "a volume must be there once",
+        "twin.nii.gz": "equals that of 'good': remove one",
+        "no_affine.nii.gz": "must have a voxel size and directions in its header",
+        "doubled.nii.gz": "a volume must be stored once",
         "other.mha": "must be a NIfTI file",
         "orphan.nii.gz": "every mask must have an image",
     }
 
 
-def test_every_planted_fault_is_named_with_its_file(tmp_path):
+def test_every_fault_is_listed_with_its_file(tmp_path):
     root = tmp_path / "set"
     faults = faulty_folder(root)
     content = {"labels": {"0": "background", "1": "blob"}, "file_ending": ".nii.gz"}
@@ -97,24 +96,24 @@ def test_every_planted_fault_is_named_with_its_file(tmp_path):
     assert set(found) >= set(faults)
     for file, rule in faults.items():
         assert any(problem.file.endswith(f"/{file}") and rule in problem.sentence for problem in problems), file
-    assert {file for file, problem in found.items() if not problem.serious} == {*("blank.nii.gz", "twin.nii.gz")}
+    assert {file for file, problem in found.items() if not problem.serious} == {*("empty.nii.gz", "twin.nii.gz")}
     assert not any("good" in problem.file for problem in problems)
     code, said = invoke("data", "check", root)
     assert code == 1
     assert all(file in said for file in faults)
-    assert f"{len(problems) - 2} problems, 2 things worth a look" in said
+    assert f"{len(problems) - 2} problems, 2 warnings" in said
 
 
-def test_a_listing_that_cannot_be_read_does_not_hide_the_other_faults(tmp_path):
+def test_an_unreadable_listing_does_not_hide_other_faults(tmp_path):
     root = tmp_path / "set"
     faulty_folder(root)
     (root / "dataset.json").write_text("{")
     sentences = [problem.sentence for problem in find(DATASETS, "folder")(root=str(root)).problems()]
-    assert any('must list its cases under "training"' in sentence for sentence in sentences)
+    assert any('must list cases under "training"' in sentence for sentence in sentences)
     assert len(sentences) >= 18
 
 
-def test_several_faults_of_one_volume_are_all_named(tmp_path):
+def test_all_faults_of_one_volume_are_listed(tmp_path):
     image = np.full(SHAPE, np.nan, np.float32)
     _, mask = write_pair(tmp_path / "set", "one", image, np.full(SHAPE, -1, np.int16))
     nib.save(nib.Nifti1Image(np.full(SHAPE, -1, np.int16), np.eye(4)), mask)
@@ -126,16 +125,16 @@ def test_several_faults_of_one_volume_are_all_named(tmp_path):
 
 def test_a_good_folder_passes(decathlon):
     code, said = invoke("data", "check", decathlon)
-    assert (code, said) == (0, "0 problems, 0 things worth a look")
+    assert (code, said) == (0, "0 problems, 0 warnings")
 
 
-def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
+def test_a_missing_folder_is_one_sentence(tmp_path):
     code, said = invoke("data", "check", tmp_path / "nowhere")
     assert code == 2
     assert "data.root must be an existing folder" in said
 
 
-def test_info_says_what_is_in_the_set_and_draws_it(decathlon, tmp_path):
+def test_info_prints_a_summary_and_draws_slices(decathlon, tmp_path):
     code, said = invoke("data", "info", "folder", "--data-root", decathlon, "--workers", 1)
     assert code == 0, said
     assert "cases 6" in said
@@ -152,10 +151,10 @@ def test_info_says_what_is_in_the_set_and_draws_it(decathlon, tmp_path):
 
     pixels = imread(picture)
     red = (pixels[..., 0] > 0.8) & (pixels[..., 1] < 0.3)
-    assert red.sum() > 500  # the outlines
+    assert red.sum() > 500  # the contours
 
 
-def test_the_picture_is_as_large_as_its_cases_need_and_shows_the_middle_of_one_without_foreground(tmp_path):
+def test_the_picture_fits_its_cases_and_shows_the_middle_slice_of_a_case_without_foreground(tmp_path):
     from matplotlib.image import imread
 
     names = ("first", "second")
@@ -173,7 +172,7 @@ def test_the_picture_is_as_large_as_its_cases_need_and_shows_the_middle_of_one_w
         assert 0.3 < (half.mean(-1) < 0.2).mean() < 0.6
 
 
-def test_list_shows_datasets_and_what_is_prepared_and_clean_removes_it(decathlon):
+def test_list_shows_datasets_and_prepared_sets_and_clean_removes_them(decathlon):
     assert invoke("data", "prepare", "folder", "--data-root", decathlon, "--workers", 1)[0] == 0
     prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))
     code, said = invoke("data", "list")
@@ -187,7 +186,7 @@ def test_list_shows_datasets_and_what_is_prepared_and_clean_removes_it(decathlon
     assert [found.title for found in prepared_sets()] == ["Task99_Blob"]
     code, said = invoke("data", "clean", "spleen")
     assert code == 2
-    assert "what is deleted must be prepared, 'spleen' is not: choose from Task99_Blob" in said
+    assert "only prepared data can be deleted, 'spleen' is not prepared: choose from Task99_Blob" in said
     (cache_folder() / "downloads").mkdir()
     (cache_folder() / "downloads" / "some.tar").write_bytes(b"x" * 2_000_000)
     assert "freed" in invoke("data", "clean")[1]
@@ -197,15 +196,15 @@ def test_list_shows_datasets_and_what_is_prepared_and_clean_removes_it(decathlon
     assert {path.name for path in cache_folder().iterdir()} <= {"digests"}
 
 
-def test_what_is_being_prepared_is_not_deleted():
+def test_a_set_in_preparation_is_not_deleted():
     prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))
     (found,) = prepared_sets()
     with locked(found.folder.with_name(f"{found.folder.name}.lock"), wait=True):
-        assert "phantom is being prepared right now and stays" in invoke("data", "clean")[1]
+        assert "phantom is being prepared and is kept" in invoke("data", "clean")[1]
     assert found.folder.exists()
 
 
-def test_clean_removes_the_lock_of_a_preparation_that_was_killed():
+def test_clean_removes_the_lock_of_a_killed_preparation():
     partial = cache_folder() / "phantom-0123456789abcdef.partial"
     partial.mkdir(parents=True)
     partial.with_suffix(".lock").touch()
@@ -214,7 +213,7 @@ def test_clean_removes_the_lock_of_a_preparation_that_was_killed():
     assert list(cache_folder().iterdir()) == []
 
 
-def test_files_that_no_list_names_are_told_when_the_data_are_prepared(decathlon):
+def test_unlisted_files_are_reported_after_preparation(decathlon):
     entries = [{"image": f"imagesTr/blob_{i}.nii.gz", "label": f"labelsTr/blob_{i}.nii.gz"} for i in range(4)]
     (decathlon / "dataset.json").write_text(json.dumps({"training": entries}))
     code, said = invoke("data", "prepare", "folder", "--data-root", decathlon)

@@ -14,7 +14,7 @@ from support.samples import tiny_arguments, write_pair
 
 import albench.cli
 from albench import __version__
-from albench.data.prepared import cache_folder, prepare
+from albench.data import cache_folder, prepare
 from albench.registry import DATASETS, STRATEGIES, available, find
 
 ENTROPY = ("run", "--strategy", "entropy", "--dataset", "phantom")
@@ -142,7 +142,7 @@ def test_show_tells_options_of_a_dataset_with_type_default_and_meaning(call):
 
 
 def test_show_tells_of_a_plugin_file(call, tmp_path):
-    (tmp_path / "mine.py").write_text(PLUGIN.format(fields="power: float = 0.5", answer="Query.nothing()"))
+    (tmp_path / "mine.py").write_text(PLUGIN.format(fields="power: float = 0.5", answer="Query.empty()"))
     code, out, _ = call("show", "mine.py:Mine")
     assert code == 0
     assert "Asks in its own way." in out
@@ -232,7 +232,7 @@ def test_a_command_that_cannot_be_parsed_is_refused_with_exit_code_2(call, argum
         (("--set", "protocol.split=[4,2,1]"), "protocol.split must give each of train, validation and test at least"),
         (("--device", "tpu"), "--device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
         (("--device", "meta"), "--device must be auto, cpu, cuda or cuda:N, got 'meta'"),
-        (("--device", "cuda:99"), "--device must be there, got 'cuda:99' and this machine has"),
+        (("--device", "cuda:99"), "--device must exist, got 'cuda:99' on a machine with"),
         (
             ("--out", "/proc/nowhere"),
             "must be writable, the system says 'No such file or directory': choose another folder",

@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albench.data import Dataset, Volume, split_cases
-from albench.data.prepared import cache_folder, content_key, prepare
+from albench.data import Dataset, Volume, cache_folder, prepare
+from albench.data.prepared import content_key
 from albench.data.preprocessing import fit_to
+from albench.data.split import split_patients
 from albench.errors import ConfigError, DataError
 from albench.registry import DATASETS, find
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes(Dataset):
-    """Volumes of different sizes, for tests of the cache; `broken` spoils one of them."""
+    """Volumes of different sizes, for tests of the cache; `broken` names a fault of one of them."""
 
     name = "boxes"
     broken: str = ""
@@ -53,7 +54,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
 
 
-def test_slices_of_different_size_are_padded_to_a_multiple_of_16_and_the_valid_area_is_known():
+def test_slices_of_different_size_are_padded_to_a_multiple_of_16_with_a_known_valid_area():
     prepared = prepare(Boxes())
     stack = prepared.stack(("a", "b", "c"))
     assert prepared.images.shape == (9, 1, 48, 32)
@@ -98,16 +99,16 @@ def test_intensities_are_clipped_to_the_window():
         ("labels", "case 'b' must have a mask of 0 and 1, got values up to 2"),
         ("constant", "case 'b' must have contrast, 7 is the intensity of all its voxels: repair or leave out the"),
         ("dots", r"case 'b' must have contrast between its 0.5th and 99.5th percentiles, .*: set data.window"),
-        ("empty", "must have foreground in at least one mask, all 3 masks are empty: check the labels"),
+        ("empty", "must have foreground in at least one mask, all 3 masks are empty: check the masks, "),
     ],
 )
-def test_a_volume_that_cannot_be_benchmarked_is_refused_and_nothing_is_taken_for_good(broken, sentence):
+def test_an_unusable_volume_is_rejected_and_no_prepared_set_remains(broken, sentence):
     with pytest.raises(DataError, match=sentence):
         prepare(Boxes(broken=broken))
     assert not list(cache_folder().glob("*/meta.json"))
 
 
-def test_a_window_that_holds_no_intensities_is_refused():
+def test_a_window_without_intensities_is_rejected():
     for window in ((-1000.0, -500.0), (5000.0, 6000.0)):
         sentence = rf"case 'a' must have intensities within data.window \[{window[0]}, {window[1]}\], it has \d+.* to"
         with pytest.raises(DataError, match=sentence):
@@ -115,12 +116,12 @@ def test_a_window_that_holds_no_intensities_is_refused():
 
 
 @pytest.mark.parametrize("window", [(164.0, -57.0), (5.0, 5.0), (float("nan"), 1.0)])
-def test_a_reversed_window_is_refused(window):
+def test_a_reversed_window_is_rejected(window):
     with pytest.raises(ConfigError, match=r"data.window must be two numbers, the lower first, got \[.*\]: write for"):
         prepare(Boxes(window=window))
 
 
-def test_the_key_depends_on_options_and_content_but_not_on_the_place(tmp_path, decathlon):
+def test_the_key_depends_on_options_and_content_but_not_on_the_path(tmp_path, decathlon):
     folder = find(DATASETS, "folder")
     key = content_key(folder(root=str(decathlon)))
     moved = decathlon.rename(tmp_path / "elsewhere")
@@ -140,13 +141,13 @@ def test_a_prepared_set_is_not_prepared_again():
 
 
 _PREPARE = """
-from albench.data.prepared import prepare
+from albench.data import prepare
 from albench.registry import DATASETS, find
 print(prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=5)).masks.sum())
 """
 
 
-def test_two_processes_may_prepare_at_once():
+def test_two_processes_may_prepare_the_same_set_at_once():
     both = [subprocess.Popen([sys.executable, "-c", _PREPARE], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     first, second = (process.communicate(timeout=60)[0] for process in both)
     assert int(first) == int(second) > 0
@@ -156,7 +157,7 @@ def test_two_processes_may_prepare_at_once():
 
 _FULL_DISK = """
 import resource, sys
-from albench.data.prepared import prepare
+from albench.data import prepare
 from albench.errors import StoreError
 from albench.registry import DATASETS, find
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
@@ -167,7 +168,7 @@ except StoreError as error:
 """
 
 
-def test_a_full_disk_while_preparing_is_one_sentence_and_preparing_works_once_there_is_room():
+def test_a_full_disk_during_preparation_is_one_sentence_and_preparation_works_after_space_is_freed():
     result = subprocess.run([sys.executable, "-c", _FULL_DISK], capture_output=True, text=True, check=True)
     assert "the disk must have room for" in result.stdout
     assert "free some space and run the same command again" in result.stdout
@@ -195,45 +196,45 @@ def test_fit_to_keeps_proportions_in_millimeters_and_the_extent():
     assert scaled.mask[0].sum() * np.prod(scaled.spacing[1:]) == pytest.approx(area, rel=0.05)
 
 
-def test_fit_to_leaves_slices_that_fit_alone():
+def test_fit_to_does_not_change_slices_that_fit():
     volume = Volume(np.zeros((1, 2, 32, 20), np.float32), np.zeros((2, 32, 20), np.uint8), (3.0, 1.0, 1.0))
     assert fit_to(volume, (32, 32)) is volume
     assert fit_to(volume, None) is volume
 
 
 @given(st.integers(3, 60), st.integers(0, 5))
-def test_a_split_is_disjoint_seeded_and_independent_of_the_order(count, seed):
+def test_a_split_is_disjoint_seeded_and_independent_of_the_order_of_patients(count, seed):
     names = [f"s{i:02d}" for i in range(count)]
-    split = split_cases(names, (0.6, 0.2, 0.2), seed)
+    split = split_patients(names, (0.6, 0.2, 0.2), seed)
     assert sorted(split.train + split.val + split.test) == names
-    assert split == split_cases(names[::-1], (0.6, 0.2, 0.2), seed)
+    assert split == split_patients(names[::-1], (0.6, 0.2, 0.2), seed)
     assert min(len(split.train), len(split.val), len(split.test)) >= 1
 
 
-def test_shares_of_41_cases_give_the_papers_28_6_7():
-    split = split_cases([str(i) for i in range(41)], (0.7, 0.15, 0.15), 0)
+def test_shares_of_41_patients_give_28_6_and_7_as_in_the_paper():
+    split = split_patients([str(i) for i in range(41)], (0.7, 0.15, 0.15), 0)
     assert (len(split.train), len(split.val), len(split.test)) == (28, 6, 7)
 
 
-def test_numbers_of_cases_are_taken_as_they_are():
-    split = split_cases([str(i) for i in range(20)], (5, 2, 3), 0)
+def test_numbers_of_patients_are_used_as_given():
+    split = split_patients([str(i) for i in range(20)], (5, 2, 3), 0)
     assert (len(split.train), len(split.val), len(split.test)) == (5, 2, 3)
 
 
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ((1, 1, 5), r"at least one of the 4 cases, \[1, 1, 5\] gives \[1, 1, 5\]: add cases"),
+        ((1, 1, 5), r"at least one of the 4 patients, \[1, 1, 5\] gives \[1, 1, 5\]: add cases"),
         ((2, 0, 1), r"\[2, 0, 1\] gives \[2, 0, 1\]"),
-        ((0.5, 0.2, 0.2), r"three shares that sum to 1 or three numbers of cases, got \[0.5, 0.2, 0.2\]"),
+        ((0.5, 0.2, 0.2), r"three shares that sum to 1 or three numbers of patients, got \[0.5, 0.2, 0.2\]"),
     ],
 )
-def test_a_split_that_cannot_be_made_is_refused(parts, sentence):
+def test_an_impossible_split_is_rejected(parts, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        split_cases(["a", "b", "c", "d"], parts, 0)
+        split_patients(["a", "b", "c", "d"], parts, 0)
 
 
-def test_the_phantom_is_generated_from_its_seed_and_has_what_it_promises():
+def test_the_phantom_is_generated_from_its_seed_and_varies_as_documented():
     phantom = find(DATASETS, "phantom")
     volumes = [phantom().load(name) for name in phantom().cases()]
     again = phantom().load("phantom-003")
@@ -250,7 +251,7 @@ def test_the_phantom_is_generated_from_its_seed_and_has_what_it_promises():
     assert max(sizes) > 2 * min(sizes)
 
 
-def test_the_meta_file_names_the_options(tmp_path):
+def test_the_meta_file_contains_the_options(tmp_path):
     prepare(Boxes(size=(32, 32)))
     (meta,) = cache_folder().glob("boxes-*/meta.json")
     assert json.loads(meta.read_text())["options"]["size"] == [32, 32]

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from albench.data import Dataset, Volume, split_volumes
-from albench.data.prepared import cache_folder, prepare
+from albench.data import Dataset, Volume, cache_folder, prepare, split_volumes
 from albench.data.workers import WorkerPool, default_workers
 from albench.errors import DataError, StoreError
 from albench.registry import DATASETS, find
@@ -26,7 +25,7 @@ from albench.data import Dataset, Volume
 
 @dataclass(frozen=True, kw_only=True)
 class Slow(Dataset):
-    """Volumes that take their time; every process that reads one leaves a note."""
+    """Volumes that load slowly; every process that reads one adds a line to a file."""
     notes: str
     seconds: float = 0.0
     count: int = 6
@@ -45,7 +44,7 @@ class Slow(Dataset):
 
 SCRIPT = """
 import sys
-from albench.data.prepared import prepare
+from albench.data import prepare
 from albench.registry import DATASETS, find
 if __name__ == "__main__":
     plugin, notes, seconds, workers = sys.argv[1:]
@@ -61,7 +60,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start(tmp_path):
-    """Begin to prepare the slow set in a process of its own."""
+    """Start the preparation of the slow dataset in a separate process."""
     (tmp_path / "slow.py").write_text(PLUGIN)
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "notes").write_text("")
@@ -109,7 +108,7 @@ def test_workers_give_the_same_files_as_one_process(tmp_path, start, monkeypatch
 
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_killed_in_the_middle_it_continues_and_leaves_no_worker_behind(tmp_path, start, workers):
+def test_a_killed_preparation_continues_and_leaves_no_worker_running(tmp_path, start, workers):
     process = start(seconds=0.4, workers=workers)
     deadline = time.monotonic() + 60
     while len(list(cache_folder().glob("*.partial/cases/*.slices"))) < 3 and time.monotonic() < deadline:
@@ -133,7 +132,7 @@ def _runs(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    stat = Path(f"/proc/{pid}/stat")  # a zombie that nobody buried counts as gone
+    stat = Path(f"/proc/{pid}/stat")  # a zombie process has ended
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
@@ -143,7 +142,7 @@ def test_two_processes_with_workers_read_every_volume_once(tmp_path, start):
     assert sorted(case for _, case in read(tmp_path)) == [f"s{i}" for i in range(6)]
 
 
-def test_interrupted_while_joining_it_moves_only_what_is_left(tmp_path, monkeypatch, start):
+def test_an_interrupted_move_continues_with_the_remaining_cases(tmp_path, monkeypatch, start):
     from albench.data.preparation import _is_whole, _Stack
 
     data = find(DATASETS, f"{tmp_path / 'slow.py'}:Slow")(notes=str(tmp_path / "notes"))
@@ -175,7 +174,7 @@ def test_interrupted_while_joining_it_moves_only_what_is_left(tmp_path, monkeypa
     assert arrays(folder) == whole
 
 
-def test_a_preparation_that_lost_files_is_one_sentence(monkeypatch):
+def test_missing_files_of_an_interrupted_preparation_are_one_sentence(monkeypatch):
     from albench.data.preparation import _Stack
 
     def fail(*arguments, **more):
@@ -189,7 +188,7 @@ def test_a_preparation_that_lost_files_is_one_sentence(monkeypatch):
     (partial / "images.npy").unlink()
     moved = partial / "cases" / "3.slices"
     os.truncate(moved, len(moved.read_bytes().splitlines(keepends=True)[0]))
-    with pytest.raises(StoreError, match="must be as albench left it, files are gone: remove it with albench data cl"):
+    with pytest.raises(StoreError, match="must hold all files of an interrupted preparation, some are missing: remove"):
         prepare(Pairs())
 
 
@@ -201,7 +200,7 @@ def test_padding_is_never_foreground():
 
 @dataclass(frozen=True, kw_only=True)
 class Full(Dataset):
-    """Two volumes of different size that are foreground everywhere."""
+    """Two volumes of different size whose voxels are all foreground."""
 
     name = "full-masks"
 
@@ -214,11 +213,11 @@ class Full(Dataset):
         return Volume(image, np.ones(shape, np.uint8), (1.0, 1.0, 1.0))
 
 
-def test_as_many_workers_as_cores_and_memory_allow_unless_the_files_are_small(decathlon, monkeypatch):
+def test_the_number_of_workers_follows_cores_and_memory_unless_the_files_are_small(decathlon, monkeypatch):
     small = find(DATASETS, "folder")(root=str(decathlon))
     assert default_workers(small) == 1
     assert default_workers(Pairs()) == 1
-    monkeypatch.setattr("albench.data.workers._LITTLE", 1000)
+    monkeypatch.setattr("albench.data.workers._SMALL", 1000)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(5)), raising=False)
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1 << 23}.get)  # 32 GiB
     assert default_workers(small) == 5
@@ -228,26 +227,26 @@ def test_as_many_workers_as_cores_and_memory_allow_unless_the_files_are_small(de
     assert default_workers(small) == 1
 
 
-def test_a_run_shares_out_the_reading_too(decathlon, monkeypatch):
-    hired = []
+def test_a_run_reads_volumes_with_several_workers_too(decathlon, monkeypatch):
+    workers_used = []
 
     class Counted(WorkerPool):
         def __init__(self, dataset, workers):
-            hired.append(workers)
+            workers_used.append(workers)
             super().__init__(dataset, workers)
 
     monkeypatch.setattr("albench.data.preparation.WorkerPool", Counted)
     monkeypatch.setattr("albench.data.prepared.default_workers", lambda dataset: 2)
     resolve("random", "folder", settings={"data.root": str(decathlon)}, workers=None)
-    assert hired == [2]
+    assert workers_used == [2]
     from support.samples import invoke, tiny_training_arguments
 
     arguments = ("--data-root", decathlon, "--out", decathlon / "runs", *tiny_training_arguments(data__size=[32, 32]))
     code, said = invoke("run", "--strategy", "random", "--dataset", "folder", *arguments)
-    assert (code, hired) == (0, [2, 2]), said
+    assert (code, workers_used) == (0, [2, 2]), said
 
 
-def test_a_worker_does_not_wait_for_torch():
+def test_a_worker_does_not_import_torch():
     code = "import sys, albench.data.preparation, albench.datasets.brats; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
@@ -267,13 +266,13 @@ class Uneven(Dataset):
         return Volume(image, np.ones((3, 16, 16), np.uint8), (1.0, 1.0, 1.0))
 
 
-def test_cases_with_different_channels_are_refused():
+def test_cases_with_different_numbers_of_channels_are_rejected():
     sentence = "all cases must have the same number of channels, 'a' has 1 and 'b' 2: choose"
     with pytest.raises(DataError, match=sentence):
         prepare(Uneven())
 
 
-def test_a_worker_passes_the_sentence_on(tmp_path, decathlon):
+def test_an_error_of_a_worker_reaches_the_user(tmp_path, decathlon):
     (decathlon / "imagesTr" / "blob_3.nii.gz").write_bytes(b"hello")
     with pytest.raises(DataError, match=r"blob_3.nii.gz' must be a readable NIfTI file"):
         prepare(find(DATASETS, "folder")(root=str(decathlon)), workers=2)
@@ -297,14 +296,14 @@ class Pairs(Dataset):
         return Volume(image, np.ones((2, 16, 16), np.uint8), (1.0, 1.0, 1.0))
 
 
-def test_volumes_of_one_person_are_never_split():
+def test_cases_of_one_patient_are_never_separated():
     prepared = prepare(Pairs())
     for seed in range(10):
         split = split_volumes(prepared.cases, prepared.patients, (0.5, 0.25, 0.25), seed)
         assert [len(part) for part in (split.train, split.val, split.test)] == [4, 2, 2]
-        owners = [{name[0] for name in part} for part in (split.train, split.val, split.test)]
-        assert not owners[0] & owners[1]
-        assert not owners[2] & (owners[0] | owners[1])
+        patients = [{name[0] for name in part} for part in (split.train, split.val, split.test)]
+        assert not patients[0] & patients[1]
+        assert not patients[2] & (patients[0] | patients[1])
 
 
 _PEAK = """

@@ -5,8 +5,7 @@ from support.layouts import brats
 from support.samples import invoke, tiny_training_arguments
 
 from albench.benchmarks.suite import load_suite
-from albench.data import split_volumes
-from albench.data.prepared import prepare
+from albench.data import prepare, split_volumes
 from albench.errors import DataError
 from albench.registry import DATASETS, find
 
@@ -50,7 +49,7 @@ def test_targets_are_the_regions_of_the_challenge(tmp_path, year):
     assert sizes["whole-tumor"] > sizes["tumor-core"]
 
 
-def test_sequences_are_channels_in_the_order_asked_for(tmp_path):
+def test_sequences_are_channels_in_the_given_order(tmp_path):
     root = brats(tmp_path, 2023, count=3)
     everything = make(root, 2023, sequences=("flair", "t1", "t1ce", "t2"))
     volume = everything.load(everything.cases()[0])
@@ -61,7 +60,7 @@ def test_sequences_are_channels_in_the_order_asked_for(tmp_path):
     np.testing.assert_array_equal(two.image, volume.image[[3, 0]])
 
 
-def test_grades_are_told_by_folders_in_2019_and_by_a_table_in_2020(tmp_path):
+def test_grades_come_from_folders_in_2019_and_from_a_table_in_2020(tmp_path):
     for year, name in ((2019, "BraTS19_TCIA_1_1"), (2020, "BraTS20_Training_001")):
         root = brats(tmp_path, year)
         low, high = set(make(root, year).cases()), set(make(root, year, grade="HGG").cases())
@@ -71,12 +70,12 @@ def test_grades_are_told_by_folders_in_2019_and_by_a_table_in_2020(tmp_path):
         assert set(find(DATASETS, "brats")(root=str(root)).cases()) == low | high
 
 
-def test_a_year_without_grades_says_how_to_use_all(tmp_path):
-    with pytest.raises(DataError, match=r"data.grade must be told by .*: leave data.grade out to use all of them"):
+def test_a_grade_of_a_year_without_grades_is_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"data.grade must be known from .*: leave data.grade out to use all cases"):
         make(brats(tmp_path, 2021), 2021, grade="LGG").cases()
 
 
-def test_visits_of_one_person_stay_in_one_part_of_the_split(tmp_path):
+def test_visits_of_one_patient_are_in_one_part_of_the_split(tmp_path):
     data = make(brats(tmp_path, 2023), 2023)
     prepared = prepare(data)
     assert prepared.patients == tuple(f"BraTS-GLI-{n // 2:05d}" for n in range(1, 7))
@@ -86,23 +85,23 @@ def test_visits_of_one_person_stay_in_one_part_of_the_split(tmp_path):
     assert len(split.train + split.val + split.test) == 6
 
 
-def test_without_data_the_sentence_says_where_to_ask_and_what_is_expected(tmp_path):
+def test_missing_data_are_one_sentence_with_the_registration_and_the_layout(tmp_path):
     for arguments in ((), ("--download",), ("--data-root", tmp_path)):
         code, said = invoke("data", "prepare", "brats", *arguments)
         assert code == 2
-        assert "register at https://www.synapse.org/brats and say with --data-root where" in said
+        assert "register at https://www.synapse.org/brats and give the folder of the training data with" in said
         assert "BraTS19_X_1_flair.nii.gz and BraTS19_X_1_seg.nii.gz" in said
         assert "BraTS-GLI-00000-000-t2f.nii.gz and BraTS-GLI-00000-000-seg.nii.gz" in said
 
 
-def test_a_missing_sequence_names_the_file(tmp_path):
+def test_a_missing_sequence_is_one_sentence_with_its_file(tmp_path):
     root = brats(tmp_path, 2021)
     (root / "BraTS2021_00003" / "BraTS2021_00003_flair.nii.gz").unlink()
-    with pytest.raises(DataError, match=r"BraTS2021_00003' must hold BraTS2021_00003_flair.nii.gz or .*: fetch the"):
+    with pytest.raises(DataError, match=r"BraTS2021_00003' must contain BraTS2021_00003_flair.nii.gz or .*: download"):
         make(root, 2021).cases()
 
 
-def test_the_protocol_is_that_of_the_paper():
+def test_defaults_are_the_protocol_of_the_paper():
     data = find(DATASETS, "brats")()
     settings = data.defaults()
     assert (settings["protocol.interval"], settings["protocol.budget"], settings["training.batch_size"]) == (
@@ -114,7 +113,7 @@ def test_the_protocol_is_that_of_the_paper():
     assert (data.sequences, data.target, data.grade) == (("flair",), "whole-tumor", "any")
 
 
-def test_suites_of_the_paper_take_its_low_grade_gliomas_and_leave_that_option_out_for_other_data():
+def test_suites_of_the_paper_use_low_grade_gliomas_and_drop_that_option_for_other_datasets():
     for name in ("paper-brats", "ablation-brats"):
         assert {run.settings["data.grade"] for run in load_suite(name).runs} == {"LGG"}
         assert not any("data.grade" in run.settings for run in load_suite(name, dataset="phantom").runs)

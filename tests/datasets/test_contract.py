@@ -1,4 +1,4 @@
-"""What every dataset must do that needs no files; the others have tests of their own."""
+"""The rules for every dataset without files; datasets with files have separate tests."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ def test_cases_are_sorted_and_unique(dataset):
     assert cases == list(dataset.cases())
 
 
-def test_loading_a_case_gives_the_same_valid_volume_every_time(dataset):
+def test_loading_a_case_returns_the_same_valid_volume_every_time(dataset):
     cases = list(dataset.cases())
     for case in (cases[0], cases[-1]):
         first, second = dataset.load(case), dataset.load(case)
@@ -44,19 +44,19 @@ def test_loading_a_case_gives_the_same_valid_volume_every_time(dataset):
     assert different.image.shape != first.image.shape or not np.array_equal(different.image, first.image)
 
 
-def test_some_foreground_is_there_and_is_not_everything(dataset):
+def test_a_mask_has_foreground_and_background(dataset):
     mask = dataset.load(dataset.cases()[0]).mask
     assert 0 < mask.mean() < 0.5
 
 
-def test_defaults_are_settings_and_a_user_comes_before_them(dataset):
+def test_defaults_are_settings_that_the_user_overrides(dataset):
     resolved = resolve("random", dataset.name, settings={"protocol.rounds": 1}).config
     for name, value in ({**dataset.defaults(), "protocol.rounds": 1}).items():
         section, _, option = name.partition(".")
         assert getattr(getattr(resolved, section), option) == value
 
 
-def test_every_option_is_explained(dataset):
+def test_every_option_is_documented(dataset):
     from albench.cli.catalog import describe
 
     meaning = describe(dataset.name).partition("Meaning:\n")[2]

@@ -10,9 +10,7 @@ from support.loopback import serving
 from support.samples import invoke, tiny_training_arguments
 
 from albench.config import Network, Protocol, Training, build
-from albench.data import check_volume
-from albench.data.paths import downloads_folder
-from albench.data.prepared import prepare
+from albench.data import check_volume, downloads_folder, prepare
 from albench.errors import DataError
 from albench.registry import DATASETS, find
 from albench.resolve import by_section
@@ -45,7 +43,7 @@ def make(name, root=None, **options):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_is_read_by_its_name_with_its_labels_and_channels(tmp_path, name):
+def test_every_task_is_read_with_its_labels_and_channels(tmp_path, name):
     task, file, labels = TASKS[name]
     modality = CHANNELS.get(name)
     root = decathlon_task(tmp_path, task, name=file, labels=labels, modality=modality, count=3)
@@ -91,7 +89,7 @@ def test_one_label_against_the_rest(tmp_path):
         assert make("liver", root, labels=(label,)).load("liver_2").mask.sum() == (raw == label).sum() > 0
 
 
-def test_an_archive_is_unpacked_beside_itself_once_and_gives_the_same_as_its_folder(tmp_path):
+def test_an_archive_is_unpacked_once_and_equals_its_folder(tmp_path):
     root = spleen(tmp_path / "a")
     archive = packed(spleen(tmp_path / "b"))
     (tmp_path / "c").mkdir()
@@ -103,21 +101,21 @@ def test_an_archive_is_unpacked_beside_itself_once_and_gives_the_same_as_its_fol
     assert list(make("spleen", moved.parent).cases()) == list(first.cases)
 
 
-def test_a_damaged_or_a_wrong_archive_is_one_sentence_and_leaves_nothing(tmp_path):
+def test_a_damaged_or_wrong_archive_is_one_sentence_and_leaves_no_files(tmp_path):
     archive = packed(spleen(tmp_path / "a"))
     place = tmp_path / "b" / archive.name
     place.parent.mkdir()
     place.write_bytes(archive.read_bytes()[:-30_000])
-    with pytest.raises(DataError, match=r"must be a whole \.tar archive, it cannot be unpacked .*: fetch it again"):
+    with pytest.raises(DataError, match=r"must be a whole \.tar archive, it cannot be unpacked .*: download it again"):
         make("spleen", place).cases()
     with tarfile.open(place, "w") as tar:
         tar.add(archive, arcname="other.tar")
-    with pytest.raises(DataError, match="must hold Task09_Spleen/imagesTr, it does not: fetch the archive of"):
+    with pytest.raises(DataError, match="must contain Task09_Spleen/imagesTr, it does not: download the"):
         make("spleen", place).cases()
     assert [path.name for path in place.parent.iterdir()] == [place.name]
 
 
-def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
+def test_an_archive_with_a_path_outside_its_folder_is_rejected(tmp_path):
     place = tmp_path / "Task09_Spleen.tar"
     (tmp_path / "evil").write_text("")
     with tarfile.open(place, "w") as tar:
@@ -127,16 +125,16 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
     assert not (tmp_path.parent / "outside").exists()
 
 
-def test_without_data_the_sentence_says_which_archive_to_put_where():
+def test_missing_data_are_one_sentence_with_the_archive_and_its_place():
     code, said = invoke("data", "prepare", "spleen")
     assert code == 2
-    assert f"'{downloads_folder()}' must hold the folder Task09_Spleen or its archive Task09_Spleen.tar" in said
+    assert f"'{downloads_folder()}' must contain the folder Task09_Spleen or its archive Task09_Spleen.tar" in said
     assert "run `albench data prepare spleen --download`" in said
 
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """A server on loopback with the archive of the spleen, where MONAI would look for it."""
+    """A local server with the archive of the spleen, at the address that MONAI uses."""
     from monai.apps.datasets import DecathlonDataset
 
     content = packed(spleen(tmp_path / "published")).read_bytes()
@@ -150,15 +148,15 @@ def published(tmp_path, monkeypatch):
 SMALL = ("--set", "data.size=[32,32]", "--workers", "1")
 
 
-def test_the_spleen_is_fetched_over_a_broken_connection_prepared_and_run(published, tmp_path):
+def test_the_spleen_is_downloaded_over_a_broken_connection_prepared_and_run(published, tmp_path):
     published.breaks = [200_000]
     code, said = invoke("data", "prepare", "spleen", "--download", *SMALL)
     assert code == 0, said
     assert "spleen: 6 cases, 54 slices of 32 x 32" in said
     assert "2 images of the official test set have no labels and are left out" in said
-    assert published.asked == [None, "bytes=200000-"]
+    assert published.ranges_requested == [None, "bytes=200000-"]
     assert invoke("data", "prepare", "spleen", "--download", *SMALL)[0] == 0
-    assert len(published.asked) == 2
+    assert len(published.ranges_requested) == 2
     out = tmp_path / "runs"
     more = tiny_training_arguments(data__size=[32, 32])
     code, said = invoke("run", "--strategy", "entropy", "--dataset", "spleen", "--out", out, *more)
@@ -167,7 +165,7 @@ def test_the_spleen_is_fetched_over_a_broken_connection_prepared_and_run(publish
     assert json.loads(config.read_text())["dataset"]["options"]["window"] == [-57.0, 164.0]
 
 
-def test_a_download_with_a_wrong_checksum_is_refused(published):
+def test_a_download_with_a_wrong_checksum_is_rejected(published):
     published.content = published.content[:-1] + b"x"
     code, said = invoke("data", "prepare", "spleen", "--download", *SMALL)
     assert code == 2
@@ -175,7 +173,7 @@ def test_a_download_with_a_wrong_checksum_is_refused(published):
     assert not list(downloads_folder().glob("Task09*.tar"))
 
 
-def test_intensities_outside_of_the_window_make_no_difference(tmp_path):
+def test_intensities_outside_the_window_have_no_effect(tmp_path):
     root = spleen(tmp_path, count=3)
     data = make("spleen", root, size=(32, 32))
     raw = data.load("spleen_2").image[0]

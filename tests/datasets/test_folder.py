@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.samples import write_pair
 
-from albench.data.prepared import prepare
+from albench.data import prepare
 from albench.errors import DataError
 from albench.registry import DATASETS, find
 
@@ -19,7 +19,7 @@ def folder(root: Path, **options: object):
 
 
 def lps_reference(values: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Reorient by brute force: read every voxel at its place on an axis-aligned grid, x left, y back, z up."""
+    """Reorient by brute force: every voxel on an axis-aligned grid with x to the left, y to the back and z up."""
     direction = affine[:3, :3]
     axes = np.abs(direction / np.linalg.norm(direction, axis=0)).argmax(0)
     result = np.moveaxis(values, range(3), axes)
@@ -34,7 +34,7 @@ def lps_reference(values: np.ndarray, affine: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("permutation", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
 @pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, 1), (-1, -1, -1), (1, -1, 1)])
 @pytest.mark.parametrize("oblique", [0.0, 0.2])
-def test_volumes_in_any_orientation_are_turned_and_cut_alike(tmp_path, axis, permutation, flips, oblique):
+def test_volumes_in_any_orientation_give_the_same_slices(tmp_path, axis, permutation, flips, oblique):
     rng = np.random.default_rng(0)
     image, mask = rng.normal(size=(5, 6, 7)).astype(np.float32), (rng.random((5, 6, 7)) > 0.5).astype(np.uint8)
     spacing = np.array([1.0, 2.0, 3.0])
@@ -67,7 +67,7 @@ def test_slope_and_intercept_of_integers_are_applied(tmp_path):
     assert loaded.max() == pytest.approx(119 * 0.5 - 100)
 
 
-def test_float_labels_are_whole_numbers_or_refused(tmp_path):
+def test_float_labels_are_whole_numbers_or_rejected(tmp_path):
     image, mask = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32), np.zeros((4, 5, 6), np.float32)
     mask[1:3] = 2.0000001
     write_pair(tmp_path / "set", "one", image, mask)
@@ -75,17 +75,17 @@ def test_float_labels_are_whole_numbers_or_refused(tmp_path):
     assert folder(tmp_path / "set", labels=(1,)).load("one").mask.sum() == 0
     mask[0] = 0.4
     write_pair(tmp_path / "set", "one", image, mask)
-    with pytest.raises(DataError, match=r"a mask must hold whole numbers, '.*one.nii.gz' does not: save labels"):
+    with pytest.raises(DataError, match=r"a mask must contain whole numbers, '.*one.nii.gz' does not: save labels"):
         folder(tmp_path / "set").load("one")
 
 
-def test_labels_choose_the_foreground(decathlon):
+def test_labels_select_the_foreground(decathlon):
     both, first = prepare(folder(decathlon)), prepare(folder(decathlon, labels=(1,)))
     assert both.masks.sum() == 6 * 7 * 9 * 4
     assert first.masks.sum() == 3 * 7 * 9 * 4
 
 
-def test_uncompressed_files_and_hidden_files_are_handled(decathlon):
+def test_uncompressed_files_are_read_and_hidden_files_are_ignored(decathlon):
     packed = decathlon / "imagesTr" / "blob_0.nii.gz"
     (decathlon / "imagesTr" / "blob_0.nii").write_bytes(gzip.decompress(packed.read_bytes()))
     packed.unlink()
@@ -93,14 +93,14 @@ def test_uncompressed_files_and_hidden_files_are_handled(decathlon):
     assert list(folder(decathlon).cases()) == [f"blob_{i}" for i in range(6)]
 
 
-def test_dataset_json_decides_who_belongs_to_the_set(decathlon):
+def test_dataset_json_selects_the_cases(decathlon):
     pair = {"image": "./imagesTr/blob_2.nii.gz", "label": "./labelsTr/blob_2.nii.gz"}
     (decathlon / "dataset.json").write_text(json.dumps({"training": [pair]}))
     assert list(folder(decathlon).cases()) == ["blob_2"]
 
 
-def spoil(root: Path, fault: str) -> None:
-    """Plant a fault in a good folder."""
+def damage(root: Path, fault: str) -> None:
+    """Add a fault to a good folder."""
     image, mask = (root / part / "blob_3.nii.gz" for part in ("imagesTr", "labelsTr"))
     affine = np.diag([1.0, 1.0, 3.0, 1.0])
     if fault == "no mask":
@@ -130,7 +130,7 @@ def spoil(root: Path, fault: str) -> None:
     elif fault == "bad json":
         (root / "dataset.json").write_text("{")
     elif fault == "missing in json":
-        entry = {"image": "imagesTr/gone.nii.gz", "label": "labelsTr/blob_1.nii.gz"}
+        entry = {"image": "imagesTr/absent.nii.gz", "label": "labelsTr/blob_1.nii.gz"}
         (root / "dataset.json").write_text(json.dumps({"training": [entry]}))
     elif fault == "undeclared label":
         entries = [{"image": f"imagesTr/blob_{i}.nii.gz", "label": f"labelsTr/blob_{i}.nii.gz"} for i in range(6)]
@@ -152,24 +152,27 @@ def spoil(root: Path, fault: str) -> None:
         ("4d", r"'.*blob_3.nii.gz' must be a 3D volume, it has shape \(9, 9, 4, 2\): remove it"),
         ("nan", "case 'blob_3' must have finite intensities, 4416 voxels are NaN or infinite: repair"),
         ("other grid", "a mask must lie on the grid of its image, the corners of '.*blob_3.nii.gz' are up to 7 mm off"),
-        ("bad json", 'dataset.json\' must list its cases under "training"'),
-        ("missing in json", "gone.nii.gz' must exist, dataset.json lists it: add the file or remove the line"),
-        ("undeclared label", r"a mask must hold labels that dataset.json declares, '.*blob_1.nii.gz' holds 2 too"),
+        ("bad json", 'dataset.json\' must list cases under "training"'),
+        ("missing in json", "absent.nii.gz' must exist, dataset.json lists it: add the file or remove the line"),
+        (
+            "undeclared label",
+            r"a mask must contain labels that dataset.json declares, '.*blob_1.nii.gz' contains 2 too",
+        ),
     ],
 )
-def test_a_fault_is_one_sentence_that_names_the_file(decathlon, fault, sentence):
-    spoil(decathlon, fault)
+def test_a_fault_is_one_sentence_with_the_file(decathlon, fault, sentence):
+    damage(decathlon, fault)
     with pytest.raises(DataError, match=sentence):
         prepare(folder(decathlon))
 
 
-def test_a_wrong_mask_header_can_be_ignored_on_request(decathlon):
-    spoil(decathlon, "other grid")
+def test_the_header_of_a_mask_is_ignored_with_an_option(decathlon):
+    damage(decathlon, "other grid")
     assert prepare(folder(decathlon, mask_grid="image")).masks.sum() == 5 * 7 * 9 * 4
 
 
-def test_labels_that_do_not_occur_are_refused(decathlon):
-    with pytest.raises(DataError, match=r"all 6 masks are empty: check the labels asked for"):
+def test_labels_that_do_not_occur_are_rejected(decathlon):
+    with pytest.raises(DataError, match=r"all 6 masks are empty: check the masks, the labels that are foreground"):
         prepare(folder(decathlon, labels=(7,)))
 
 
@@ -178,15 +181,15 @@ def test_a_missing_folder_is_one_sentence(tmp_path):
         folder(tmp_path / "nowhere").cases()
 
 
-def test_small_slices_get_a_finer_grid_and_large_ones_the_papers_network(decathlon, tmp_path):
+def test_defaults_have_a_finer_grid_for_small_slices_and_the_network_of_the_paper_for_large_ones(decathlon, tmp_path):
     assert folder(decathlon).defaults()["network.stem_stride"] == 2
     image = np.zeros((200, 180, 12), np.float32)
     write_pair(tmp_path / "large", "one", image, image.astype(np.uint8))
     assert folder(tmp_path / "large").defaults() == {"protocol.budget": 10}
 
 
-@pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason="the real data are not beside the project")
-def test_real_hippocampi_have_the_voxel_counts_that_nibabel_reads():
+@pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason="the real data are not available")
+def test_real_hippocampi_have_the_voxel_counts_of_nibabel():
     data = folder(HIPPOCAMPUS)
     prepared = prepare(data)
     assert len(prepared.cases) == 104

@@ -1,22 +1,31 @@
 import json
+import pickle
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 from support.samples import write_pair
 
-from albench.data import split_volumes
-from albench.data.prepared import prepare
+from albench.data import prepare, split_volumes
 from albench.errors import ConfigError, DataError
-from albench.registry import DATASETS, find
-from albench.resolve import make_dataset, resolve
+from albench.registry import DATASETS, find, options_of
+from albench.resolve import make_dataset, parse_settings, resolve
 
-HEADER = "image,mask,subject"
+HEADER = "image,mask,patient"
 
 
-def rows(root, subjects="aabbcc"):
-    names = [f"blob_{index}" for index in range(6)]
-    return [f"imagesTr/{name}.nii.gz,labelsTr/{name}.nii.gz,{who}" for name, who in zip(names, subjects, strict=True)]
+def rows(patients="aabbcc"):
+    pairs = [f"imagesTr/blob_{index}.nii.gz,labelsTr/blob_{index}.nii.gz" for index in range(6)]
+    return [f"{pair},{patient}" for pair, patient in zip(pairs, patients, strict=True)]
+
+
+def yaml(root, options="", key="patient"):
+    volumes = "".join(
+        f"  - {{image: imagesTr/blob_{i}.nii.gz, mask: labelsTr/blob_{i}.nii.gz, {key}: {i}}}\n" for i in range(6)
+    )
+    (root / "mine.yaml").write_text(f"{options}volumes:\n{volumes}")
+    return root / "mine.yaml"
 
 
 def csv(root, *lines):
@@ -28,23 +37,23 @@ def folder(root, **options):
     return find(DATASETS, "folder")(root=str(root), **options)
 
 
-def test_volumes_of_one_subject_stay_in_one_part_of_the_split(decathlon):
-    data = folder(csv(decathlon, HEADER, *rows(decathlon)))
+def test_cases_of_one_patient_are_in_one_part_of_the_split(decathlon):
+    data = folder(csv(decathlon, HEADER, *rows()))
     assert data.title == "mine"
-    assert list(data.subjects()) == [f"{who}-blob_{i}" for i, who in enumerate("aabbcc")]
+    assert list(data.cases()) == [f"{patient}-blob_{i}" for i, patient in enumerate("aabbcc")]
     prepared = prepare(data)
     assert prepared.patients == tuple("aabbcc")
     for seed in range(6):
-        split = split_volumes(prepared.subjects, prepared.patients, (1, 1, 1), seed)
+        split = split_volumes(prepared.cases, prepared.patients, (1, 1, 1), seed)
         parts = [{name[0] for name in part} for part in (split.train, split.val, split.test)]
         assert [len(part) for part in parts] == [1, 1, 1]
         assert len(split.train) == len(split.val) == len(split.test) == 2
 
 
-def test_a_run_splits_by_subject(decathlon, tmp_path):
+def test_a_run_splits_by_patient(decathlon, tmp_path):
     from support.samples import invoke, tiny_training_arguments
 
-    listing = csv(decathlon, HEADER, *rows(decathlon))
+    listing = csv(decathlon, HEADER, *rows())
     more = tiny_training_arguments(data__size=[32, 32], protocol__split=[1, 1, 1])
     code, said = invoke(
         *("run", "--strategy", "random", "--dataset", "folder", "--data-root", listing, "--out", tmp_path / "runs"),
@@ -57,40 +66,94 @@ def test_a_run_splits_by_subject(decathlon, tmp_path):
     assert all(len({name[0] for name in parts[part]}) == 1 for part in ("train", "val", "test"))
 
 
-def test_a_split_of_too_few_persons_is_refused_before_the_data_are_prepared(decathlon):
-    listing = csv(decathlon, HEADER, *rows(decathlon, "aaabbb"))
+def test_a_split_of_too_few_patients_is_rejected_before_the_preparation(decathlon):
+    listing = csv(decathlon, HEADER, *rows("aaabbb"))
     settings = {"data.root": str(listing), "protocol.split": [1, 1, 1]}
     seen = []
-    with pytest.raises(ConfigError, match=r"at least one of the 2 subjects, \[1.0, 1.0, 1.0\] gives \[1, 1, 1\]"):
+    with pytest.raises(ConfigError, match=r"at least one of the 2 patients, \[1.0, 1.0, 1.0\] gives \[1, 1, 1\]"):
         resolve("random", "folder", settings=settings, progress=lambda *call: seen.append(call))
     assert seen == []
 
 
-def test_without_subjects_every_volume_is_its_own(decathlon):
-    data = folder(csv(decathlon, "image,mask", *(row.rpartition(",")[0] for row in rows(decathlon))))
-    assert list(data.subjects()) == [f"blob_{i}" for i in range(6)]
-    assert [data.patient(name) for name in data.subjects()] == list(data.subjects())
+def test_without_patients_every_case_has_its_own(decathlon):
+    data = folder(csv(decathlon, "image,mask", *(row.rpartition(",")[0] for row in rows())))
+    assert list(data.cases()) == [f"blob_{i}" for i in range(6)]
+    assert [data.patient(name) for name in data.cases()] == list(data.cases())
 
 
-def test_options_come_from_the_list_unless_the_user_sets_them(decathlon):
-    volumes = "".join(
-        f"  - {{image: imagesTr/blob_{i}.nii.gz, mask: labelsTr/blob_{i}.nii.gz, subject: {i}}}\n" for i in range(6)
-    )
-    (decathlon / "mine.yaml").write_text(
-        f"axis: coronal\nlabels: [2]\nwindow: [80, 120]\nsize: [48, 32]\nvolumes:\n{volumes}"
-    )
-    data = make_dataset("folder", {"data.root": str(decathlon / "mine.yaml")})
+def test_options_come_from_the_list(decathlon):
+    data = folder(yaml(decathlon, OPTIONS))
     assert (data.axis, data.labels, data.window, data.size) == ("coronal", (2,), (80.0, 120.0), (48, 32))
-    user = make_dataset("folder", {"data.root": str(decathlon / "mine.yaml"), "data.labels": [1]})
-    assert (user.labels, user.axis) == ((1,), "coronal")
     prepared = prepare(data)
     assert prepared.images.shape[1:] == (1, 48, 32)
     raw = np.asarray(nib.load(decathlon / "labelsTr" / "blob_1.nii.gz").dataobj)
     np.testing.assert_array_equal(data.load("1").mask.sum((1, 2)), (raw == 2).sum((0, 2))[::-1])
 
 
+OPTIONS = "axis: coronal\nlabels: [2]\nwindow: [80, 120]\nsize: [48, 32]\nchannels: [0]\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "value"),
+    [
+        ("axis", "axial", "axial"),
+        ("axis", "sagittal", "sagittal"),
+        ("labels", "[1]", (1,)),
+        ("labels", "none", None),
+        ("labels", "null", None),
+        ("window", "null", None),
+        ("window", "[0,1e3]", (0.0, 1000.0)),
+        ("size", "none", None),
+        ("channels", "null", None),
+    ],
+)
+def test_an_option_of_the_user_overrides_the_list_even_if_it_is_the_default(decathlon, option, given, value):
+    path = yaml(decathlon, OPTIONS)
+    by_list = make_dataset("folder", parse_settings([], path))
+    by_user = make_dataset("folder", parse_settings([f"data.{option}={given}"], path))
+    assert options_of(by_user) == options_of(by_list) | options_of(replace(by_list, **{option: value}))
+    assert getattr(by_user, option) == value != getattr(by_list, option)
+    assert folder(path, **{option: value}) == by_user
+    assert pickle.loads(pickle.dumps(by_user)) == by_user
+
+
+def test_the_axis_of_the_user_reaches_the_run(decathlon):
+    settings = {"data.root": str(yaml(decathlon, OPTIONS)), "protocol.split": [4, 1, 1]}
+    by_list = resolve("random", "folder", settings=settings).config
+    by_user = resolve("random", "folder", settings=settings | {"data.axis": "axial", "data.labels": None}).config
+    assert (by_list.dataset.options["axis"], by_user.dataset.options["axis"]) == ("coronal", "axial")
+    assert (by_list.dataset.options["labels"], by_user.dataset.options["labels"]) == ([2], None)
+    written = settings | {f"data.{name}": value for name, value in by_user.dataset.options.items()}
+    assert resolve("random", "folder", settings=written).config.digest() == by_user.digest()
+
+
+def test_subject_is_another_name_for_patient(decathlon):
+    by_csv = folder(csv(decathlon, "image,mask,subject", *rows()))
+    assert [by_csv.patient(case) for case in by_csv.cases()] == list("aabbcc")
+    by_yaml = folder(yaml(decathlon, key="subject"))
+    assert [by_yaml.patient(case) for case in by_yaml.cases()] == list("012345")
+
+
+def test_a_list_with_patient_and_subject_is_one_sentence(decathlon):
+    sentence = r"must name the patient once, it has both 'patient' and 'subject', which mean the same: remove 'subject'"
+    with pytest.raises(DataError, match=rf"mine.csv' {sentence}"):
+        folder(csv(decathlon, "image,mask,patient,subject", *(f"{row},x" for row in rows())))
+    path = yaml(decathlon)
+    path.write_text(path.read_text().replace("patient: 3", "subject: 3"))
+    with pytest.raises(DataError, match=rf"mine.yaml' {sentence}"):
+        folder(path)
+
+
+def test_patient_0_is_a_patient(decathlon):
+    data = folder(csv(decathlon, HEADER, *rows("001122")))
+    assert [data.patient(case) for case in data.cases()] == list("001122")
+    path = yaml(decathlon)
+    path.write_text(path.read_text().replace("patient: 1", "patient: 0"))
+    assert [folder(path).patient(case) for case in ("0-blob_0", "0-blob_1")] == ["0", "0"]
+
+
 def test_a_csv_sets_options_in_columns(decathlon):
-    lines = [f'{row},sagittal,"[1, 2]","[80, 120]","[32, 48]"' for row in rows(decathlon)]
+    lines = [f'{row},sagittal,"[1, 2]","[80, 120]","[32, 48]"' for row in rows()]
     data = folder(csv(decathlon, f"{HEADER},axis,labels,window,size", *lines))
     assert (data.axis, data.labels, data.window, data.size) == ("sagittal", (1, 2), (80.0, 120.0), (32, 48))
 
@@ -107,32 +170,58 @@ def test_several_images_of_a_volume_are_its_channels(decathlon):
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (("image,subject", "a.nii,1"), "volume 1 has no image or no mask: mend it"),
-        ((HEADER, "gone.nii.gz,labelsTr/blob_0.nii.gz,1"), r"gone.nii.gz' must exist, mine.csv lists it: add the file"),
+        (("image,patient", "a.nii,1"), "volume 1 has no image or no mask: correct it"),
+        ((HEADER,), "must list volumes, each with image, mask and optionally patient, it lists none: correct it"),
+        ((HEADER, "a,b,c,d"), "row 1 has more cells than the header"),
+        ((f"{HEADER},labels", 'a,b,c,"[1"'), "it has a value that is not YAML"),
+        (
+            (f"{HEADER},size", 'imagesTr/blob_0.nii.gz,labelsTr/blob_0.nii.gz,1,"[32, true]"'),
+            "a value of data.size, got",
+        ),
+        (
+            (HEADER, "absent.nii.gz,labelsTr/blob_0.nii.gz,1"),
+            r"absent.nii.gz' must exist, mine.csv lists it: add the file",
+        ),
         ((f"{HEADER},age", "imagesTr/blob_0.nii.gz,labelsTr/blob_0.nii.gz,1,30"), "'age' is not one of image, mask"),
-        ((f"{HEADER},axis", "a,b,c,axial", "d,e,f,coronal"), "column 'axis' says axial and coronal, not the same in"),
-        ((f"{HEADER},axis", "imagesTr/blob_0.nii.gz,labelsTr/blob_0.nii.gz,1,up"), "must set axis as data.axis is set"),
-        ((HEADER, "a,m.nii,1", "b,m.nii,1"), "two volumes would be called '1-m'"),
+        ((f"{HEADER},axis", "a,b,c,axial", "d,e,f,coronal"), "column 'axis' has axial and coronal, not one value in"),
+        (
+            (f"{HEADER},axis", "imagesTr/blob_0.nii.gz,labelsTr/blob_0.nii.gz,1,up"),
+            "must set axis to a value of data.axis, got 'up'",
+        ),
+        ((HEADER, "a,m.nii,1", "b,m.nii,1"), "two cases would be named '1-m'"),
     ],
 )
-def test_a_list_that_cannot_be_used_is_one_sentence(decathlon, lines, sentence):
+def test_an_unusable_list_is_one_sentence(decathlon, lines, sentence):
     with pytest.raises(DataError, match=sentence):
-        folder(csv(decathlon, *lines)).subjects()
+        folder(csv(decathlon, *lines)).cases()
 
 
 def test_a_yaml_without_volumes_is_one_sentence(decathlon):
     (decathlon / "mine.yaml").write_text("axis: axial")
-    with pytest.raises(DataError, match=r"must list volumes, .* it has no list 'volumes': mend it"):
-        folder(decathlon / "mine.yaml").subjects()
+    with pytest.raises(DataError, match=r"must list volumes, .* it has no list 'volumes': correct it"):
+        folder(decathlon / "mine.yaml").cases()
 
 
-def test_images_with_masks_are_a_layout_of_their_own(decathlon):
+def test_a_list_that_is_not_text_is_one_sentence(decathlon):
+    for name in ("mine.csv", "mine.yaml"):
+        (decathlon / name).write_bytes(b"image,mask\n\xff\xfe")
+        with pytest.raises(DataError, match=r"must list volumes, .* it is not text in UTF-8 .*: correct it"):
+            folder(decathlon / name)
+
+
+def test_a_dataset_json_that_lists_no_case_is_one_sentence(decathlon):
+    (decathlon / "dataset.json").write_text(json.dumps({"training": []}))
+    with pytest.raises(DataError, match=r"dataset.json' must list cases under \"training\", .*: correct or remove it"):
+        folder(decathlon).defaults()
+
+
+def test_folders_may_be_named_images_and_masks(decathlon):
     (decathlon / "imagesTr").rename(decathlon / "images")
     (decathlon / "labelsTr").rename(decathlon / "masks")
-    assert list(folder(decathlon).subjects()) == [f"blob_{i}" for i in range(6)]
+    assert list(folder(decathlon).cases()) == [f"blob_{i}" for i in range(6)]
     (decathlon / "masks" / "blob_2.nii.gz").unlink()
     with pytest.raises(DataError, match=r"blob_2.nii.gz' has none in masks/: add it"):
-        folder(decathlon).subjects()
+        folder(decathlon).cases()
 
 
 def test_numbered_files_of_nnunet_are_channels(tmp_path):
@@ -148,17 +237,19 @@ def test_numbered_files_of_nnunet_are_channels(tmp_path):
     content = {"channel_names": {"0": "T2", "1": "ADC"}, "labels": {"background": 0, "blob": 1}, "numTraining": 2}
     (root / "dataset.json").write_text(json.dumps(content | {"file_ending": ".nii.gz"}))
     data = folder(root)
-    assert list(data.subjects()) == ["case_1", "case_2"]
+    assert list(data.cases()) == ["case_1", "case_2"]
     volume = data.load("case_1")
     assert volume.image.mean((1, 2, 3)) == pytest.approx([0, 1], abs=0.1)
 
 
-def test_a_4d_image_needs_to_say_what_its_channels_are(tmp_path):
+def test_a_4d_image_needs_declared_or_chosen_channels(tmp_path):
     rng = np.random.default_rng(0)
     image = rng.normal(size=(20, 24, 8, 3)).astype(np.float32)
     mask = (image[..., 0] > 1).astype(np.uint8)
     write_pair(tmp_path / "set", "one", image, mask)
-    with pytest.raises(DataError, match=r"it has shape \(20, 24, 8, 3\): .* say which with data.channels"):
+    with pytest.raises(
+        DataError, match=r"it has shape \(20, 24, 8, 3\): .* choose the channels of an image with data.channels"
+    ):
         folder(tmp_path / "set").load("one")
     volume = folder(tmp_path / "set", channels=(2, 0)).load("one")
     np.testing.assert_array_equal(volume.image[0], image[::-1, ::-1, :, 2].transpose(2, 1, 0))
@@ -171,6 +262,6 @@ def test_a_4d_image_needs_to_say_what_its_channels_are(tmp_path):
 def test_another_format_is_one_sentence(decathlon):
     (decathlon / "imagesTr" / "blob_9.mha").write_bytes(b"ObjectType = Image")
     with pytest.raises(DataError, match=r"blob_9.mha' must be a NIfTI file \(.nii or .nii.gz\), it is another format"):
-        folder(decathlon).subjects()
+        folder(decathlon).cases()
     with pytest.raises(DataError, match=r"blob_9.mha' must be a NIfTI file"):
         folder(csv(decathlon, HEADER, "imagesTr/blob_9.mha,labelsTr/blob_0.nii.gz,1")).load("1")

@@ -1,5 +1,3 @@
-import json
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,26 +7,32 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from support.samples import TINY, without_times
+from support.samples import TINY
 
 import albench
-from albench.data import Split
 from albench.errors import StoreError
+from albench.masks import PackedMasks
 from albench.resolve import resolve
-from albench.cli.status import run_states
-from albench.runs.store import (
-    RunStore,
-    config_as_dict,
-    find_runs,
-    is_finished,
-    is_running,
-    load_runs,
-    read_config,
-    read_masks,
-    read_records,
-    run_folder,
+from albench.runs.cost import environment
+from albench.runs.documents import write_document
+from albench.runs.layout import run_folder
+from albench.runs.reader import RunReader, find_runs, is_finished
+from albench.runs.records import (
+    FORMAT,
+    AnnotationCost,
+    ComputeCost,
+    FitSummary,
+    MaskQuality,
+    Metrics,
+    PhaseSeconds,
+    QueryRecord,
+    RoundRecord,
+    SliceName,
+    SplitRecord,
+    StoredConfig,
 )
-from albench.strategy import Query
+from albench.runs.scores import load_runs
+from albench.runs.store import RoundFiles, RunStore, write_failure
 
 _OPEN = """
 import sys
@@ -52,22 +56,24 @@ from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[3])
 from support.samples import TINY
+from albench.callback import NullCallback
 from albench.errors import StoreError
-from albench.loop import Execution, run, NullCallback
+from albench.loop import Execution, run
 from albench.resolve import resolve
 
 class FillsTheDisk(NullCallback):
-    def round(self, record):
+    def on_round(self, record):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 
 torch.set_num_threads(1)
-resolved = resolve("entropy", "phantom", settings=TINY)
 try:
-    run(resolved.config, resolved.strategy, resolved.prepared, Path(sys.argv[1]),
-        Execution(torch.device("cpu")), FillsTheDisk())
+    run(resolve("entropy", "phantom", settings=TINY), Path(sys.argv[1]), Execution(torch.device("cpu")), FillsTheDisk())
 except StoreError as error:
     print(error)
 """
+
+SPLIT = SplitRecord(("a",), ("b",), ("x", "y"), {"a": 20}, tuple(SliceName("a", i) for i in range(10)))
+SCORES = {str(i): s for i, s in enumerate((np.linspace(0, 1, 10) / 3).tolist(), 10)}
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ def config():
 
 @pytest.fixture
 def open_store(tmp_path, config):
-    return lambda: RunStore.open(tmp_path / "runs", config)
+    return lambda **options: RunStore.open(tmp_path / "runs", config, **options)
 
 
 @pytest.fixture
@@ -85,108 +91,121 @@ def folder(tmp_path, config):
     return run_folder(tmp_path / "runs", config)
 
 
-@pytest.fixture
-def pool(make_round):
-    return make_round().pool
+def metrics(dice_volume: float, dice_foreground: float | None = None) -> Metrics:
+    return Metrics(0.1, dice_foreground, dice_volume, 2.5, None, 0.25)
 
 
-def record(index: int, unlabeled: int = 10) -> dict[str, object]:
-    metrics = {"dice_volume": 0.25 + index, "dice_foreground": None}
-    return {
-        "round": index,
-        "labeled": 20 - unlabeled,
-        "unlabeled": unlabeled,
-        "share": 1 - unlabeled / 20,
-        "test": {"dice_slice": 0.1, **metrics},
-        "val": {"dice_slice": 0.2},
-        "cases": {"x": metrics, "y": {"dice_volume": 1.0, "dice_foreground": 0.5}},
-    }
+def record(index: int, unlabeled: int | None = None) -> RoundRecord:
+    """A made-up round in which nothing but the numbers of slices and a Dice differs from round to round."""
+    unlabeled = 10 - 2 * index if unlabeled is None else unlabeled
+    return RoundRecord(
+        round=index,
+        labeled=20 - unlabeled,
+        unlabeled=unlabeled,
+        share=1 - unlabeled / 20,
+        annotation_cost=AnnotationCost(20 - unlabeled, 5, 70, 30.5, 1),
+        pseudo=MaskQuality(0, None, None, None),
+        notes={"threshold": 0.1 + 0.2, "pairs": 12},
+        predictions={},
+        test=metrics(0.25 + index / 10),
+        val=metrics(0.2),
+        cases={"x": metrics(0.25 + index / 10), "y": metrics(1.0, 0.5)},
+        fit_trainings=(FitSummary("training", 2, 1, 10, 0.1),),
+        query_trainings=(),
+        cost=ComputeCost(PhaseSeconds(2.0, 1.0, 0.5), (1.0, 1.0), (), 10, 1 << 20, None, "cpu", 1, "0", "2"),
+    )
 
 
-def append(store: RunStore, pool, *, keep_weights: bool = False, width: int = 13) -> tuple[dict, dict]:
-    """Store a made-up round: its pseudo-labels and weights."""
-    rng = np.random.default_rng(len(store.records))
+def append(store: RunStore, *, width: int = 13) -> RoundFiles:
+    """Store a made-up round."""
+    index = len(store.records)
+    if not index:
+        store.begin(SPLIT, environment(torch.device("cpu"), "other"), {"ids": np.arange(3)})
+    rng = np.random.default_rng(index)
     pseudo = {i: rng.integers(0, 2, (5, width)).astype(np.uint8) for i in (7, 2, 30)}
-    weights = {"a": torch.randn(3, 4), "count": torch.tensor(len(store.records))}
-    query = Query(pool.unlabeled[[3, 1]], pseudo, np.linspace(0, 1, len(pool.unlabeled)) / 3, {"threshold": 0.1 + 0.2})
-    store.append(record(len(store.records)), query, pseudo, pool, weights, {4: pseudo[2]}, keep_weights=keep_weights)
-    return pseudo, weights
+    ids = (13 + 2 * index, 12 + 2 * index)
+    files = RoundFiles(
+        query=QueryRecord(ids, tuple(SliceName("a", i) for i in ids), SCORES),
+        pseudo=pseudo,
+        predictions={4: pseudo[2]},
+        arrays={},
+        weights={"a": torch.randn(3, 4), "count": torch.tensor(index)},
+    )
+    store.append(record(index), files)
+    return files
 
 
-def write_round(open_store, pool) -> None:
+def write_round(open_store) -> None:
     with open_store() as store:
-        append(store, pool)
+        append(store)
+
+
+def results(records) -> list[dict[str, object]]:
+    return [one.results() for one in records]
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 13, 32])
-def test_what_a_round_leaves_is_what_the_next_one_starts_from(open_store, pool, width):
+def test_what_a_round_leaves_is_what_is_read(open_store, folder, width):
     with open_store() as store:
-        append(store, pool, width=width)
-        pseudo, weights = append(store, pool, width=width)
+        append(store, width=width)
+        files = append(store, width=width)
+    run = RunReader(folder)
+    assert results(run.records) == results([record(0), record(1)])
+    assert run.records[0].cost == record(0).cost
+    assert (run.split, run.query(1)) == (SPLIT, files.query)
+    assert run.environment.strategy_kind == "other"
+    assert run.query(0).ids == (13, 12)
+    for index, stored in ((1, run.pseudo(1)),):
+        assert dict(stored).keys() == files.pseudo.keys(), index
+        for i, mask in files.pseudo.items():
+            np.testing.assert_array_equal(stored[i], mask)
+            assert stored[i].dtype == np.uint8
+    assert list(run.predictions(1)) == [4]
+    assert run.arrays(1) == {}
+    np.testing.assert_array_equal(run.snapshots()["ids"], [0, 1, 2])
+    weights = run.weights(1)
+    assert all(torch.equal(files.weights[key], weights[key]) for key in files.weights)
+
+
+def test_before_the_first_round_there_are_settings_only(open_store, folder, config):
+    assert not RunReader(folder).started
     with open_store() as store:
-        state = store.resume(np.array([0, 4]))
-        assert store.records == [record(0), record(1)]
-    asked = pool.unlabeled[[3, 1]].tolist()
-    assert state.purchases == [[0, 4], asked, asked]
-    assert dict(state.pseudo).keys() == pseudo.keys()
-    for i, mask in pseudo.items():
-        np.testing.assert_array_equal(state.pseudo[i], mask)
-        assert state.pseudo[i].dtype == np.uint8
-    assert state.weights is not None
-    assert all(torch.equal(state.weights[key], weights[key]) for key in weights)
+        assert (store.records, store.finished) == ((), False)
+    run = RunReader(folder)
+    assert (run.started, run.records, run.finished, run.failure, run.config) == (True, (), False, None, config)
 
 
-def test_before_the_first_round_there_is_nothing_but_the_initial_set(open_store):
-    with open_store() as store:
-        state = store.resume(np.array([0, 4]))
-        assert (store.records, store.finished) == ([], False)
-    assert (state.purchases, dict(state.pseudo), state.weights) == ([[0, 4]], {}, None)
-
-
-def test_a_round_without_pseudo_labels_is_one_too(open_store, pool):
-    with open_store() as store:
-        store.append(record(0), Query.nothing(), {}, pool, {}, {}, keep_weights=False)
-        assert len(store.resume(np.array([0])).pseudo) == 0
-        assert json.loads((store.folder / "rounds" / "00" / "query.json").read_text())["scores"] is None
-
-
-def test_the_query_is_written_with_names_and_scores(open_store, pool, folder):
-    write_round(open_store, pool)
-    query = json.loads((folder / "rounds" / "00" / "query.json").read_text())
-    assert query["ids"] == pool.unlabeled[[3, 1]].tolist()
-    slices = pool.slices
-    expected = [{"case": slices.cases[slices.case[i]], "position": slices.position[i]} for i in query["ids"]]
-    assert query["slices"] == expected
-    scores = np.linspace(0, 1, len(pool.unlabeled)) / 3
-    assert {int(i): s for i, s in query["scores"].items()} == dict(zip(pool.unlabeled.tolist(), scores, strict=True))
-    assert list(read_masks(folder / "rounds" / "00" / "showcase.npz")) == [4]
-
-
-def test_where_a_run_began_is_written_once_and_on_what_it_runs_every_time(open_store, pool, folder):
-    for python, initial in (("3.10", [0, 4]), ("3.13", [1])):
+def test_what_is_written_before_round_0_is_written_anew_until_a_round_is_finished(open_store, folder):
+    for names in (("a",), ("c",)):
         with open_store() as store:
-            store.begin(Split(("a",), ("b",), ("c",)), np.array(initial), pool, {"python": python})
-    split = json.loads((folder / "split.json").read_text())
-    assert (split["train"], split["val"], split["test"]) == (["a"], ["b"], ["c"])
-    assert [named["position"] for named in split["initial"]] == pool.slices.position[[0, 4]].tolist()
-    assert json.loads((folder / "environment.json").read_text()) == {"python": "3.13"}
+            store.begin(replace(SPLIT, val=names), environment(torch.device("cpu"), "other"), {})
+    assert RunReader(folder).split.val == ("c",)
+    with open_store() as store:
+        append(store)
+        store.begin(replace(SPLIT, val=("d",)), environment(torch.device("cpu"), "hybrid"), {})
+    assert (RunReader(folder).split, RunReader(folder).environment.strategy_kind) == (SPLIT, "other")
 
 
 @pytest.mark.parametrize(("keep", "left"), [(False, ["02"]), (True, ["00", "01", "02"])])
-def test_only_the_latest_weights_are_kept_unless_asked(open_store, pool, folder, keep, left):
-    with open_store() as store:
+def test_only_the_latest_weights_are_kept_unless_asked(open_store, folder, keep, left):
+    with open_store(keep_weights=keep) as store:
         for _ in range(3):
-            append(store, pool, keep_weights=keep)
+            append(store)
     assert sorted(path.parent.name for path in folder.rglob("weights.pt")) == left
-    with open_store() as store:
-        store.tidy(keep_weights=False)
-    assert [path.parent.name for path in folder.rglob("weights.pt")] == ["02"]
+    with open_store():
+        assert [path.parent.name for path in folder.rglob("weights.pt")] == ["02"]
 
 
-def test_tidying_removes_what_a_killed_process_left_and_restores_what_follows_from_the_records(
-    open_store, pool, folder
-):
-    write_round(open_store, pool)
+def test_a_mirror_is_told_what_to_copy_after_every_round(open_store, folder, tmp_path):
+    told: list[str] = []
+    with open_store(mirror=told.append) as store:
+        append(store)
+        append(store)
+    assert told == [".round-0", folder.relative_to(tmp_path / "runs").as_posix()] * 2
+
+
+def test_opening_removes_what_a_killed_process_left_and_restores_the_table_of_metrics(open_store, folder):
+    write_round(open_store)
     scores = (folder / "scores.csv").read_bytes()
     (folder / "scores.csv").unlink()
     leftovers = [folder / ".rounds.jsonl.17.tmp", folder / "rounds" / "01" / ".weights.pt.17.tmp"]
@@ -194,94 +213,86 @@ def test_tidying_removes_what_a_killed_process_left_and_restores_what_follows_fr
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
     with open_store() as store:
-        store.tidy(keep_weights=False)
         assert not any(path.exists() for path in leftovers)
         assert (folder / "scores.csv").read_bytes() == scores
-        append(store, pool)
-    assert {path.name for path in (folder / "rounds" / "01").iterdir()} == {
-        *("query.json", "pseudo.npz", "showcase.npz", "weights.pt")
-    }
+        append(store)
+    names = {path.name for path in (folder / "rounds" / "01").iterdir()}
+    assert names == {"query.json", "pseudo.npz", "predictions.npz", "weights.pt"}
 
 
-def test_files_of_a_round_without_a_record_are_replaced(open_store, pool, folder):
-    write_round(open_store, pool)
-    records = (folder / "rounds.jsonl").read_bytes()
+def test_files_of_a_round_without_a_record_are_replaced(open_store, folder):
+    write_round(open_store)
+    records, weights = (folder / "rounds.jsonl").read_bytes(), (folder / "rounds" / "00" / "weights.pt").read_bytes()
     with open_store() as store:
-        append(store, pool)
+        append(store)
     (folder / "rounds.jsonl").write_bytes(records)  # killed just before the record
+    (folder / "rounds" / "00" / "weights.pt").write_bytes(weights)
+    (folder / "scores.csv").unlink()
     (folder / "rounds" / "01" / "other.txt").write_text("old")
     with open_store() as store:
         assert len(store.records) == 1
-        append(store, pool)
-        assert store.records == [record(0), record(1)]
+        append(store)
+        assert results(store.records) == results([record(0), record(1)])
     assert not (folder / "rounds" / "01" / "other.txt").exists()
 
 
 @pytest.mark.parametrize("damage", ['{"round": 0, "lab', "not JSON", "3", "\x00\x00"])
-def test_damaged_records_are_refused_in_one_sentence(open_store, pool, folder, damage):
-    write_round(open_store, pool)
+def test_a_damaged_run_is_not_continued(open_store, folder, damage):
+    write_round(open_store)
     with (folder / "rounds.jsonl").open("a") as file:
         file.write(damage)
-    with pytest.raises(StoreError, match=r"rounds.jsonl' must hold one JSON record per line, it is damaged: remove th"):
-        write_round(open_store, pool)
+    with pytest.raises(StoreError, match=r"rounds.jsonl', line 2, must hold .*: restore it from a copy, or remove the r"):
+        write_round(open_store)
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "sentence"),
     [
-        ("query.json", None),
-        ("query.json", b"{"),
-        ("query.json", b"[]"),
-        ("pseudo.npz", None),
-        ("pseudo.npz", b"PK"),
-        ("weights.pt", None),
-        ("weights.pt", b"half"),
+        ("query.json", None, r"query.json' is missing, its record lists it"),
+        ("query.json", b"{", r"query.json' was changed or replaced after it was written"),
+        ("pseudo.npz", b"PK", r"pseudo.npz' was changed or replaced after it was written"),
+        ("weights.pt", None, r"weights.pt' is missing, its record lists it"),
+        ("weights.pt", b"half", r"weights.pt' was changed or replaced after it was written"),
     ],
 )
-def test_a_damaged_round_is_refused_in_one_sentence(open_store, pool, folder, name, content):
-    write_round(open_store, pool)
+def test_a_run_with_a_damaged_round_is_not_continued(open_store, folder, name, content, sentence):
+    write_round(open_store)
     path = folder / "rounds" / "00" / name
     path.unlink() if content is None else path.write_bytes(content)
-    with (
-        open_store() as store,
-        pytest.raises(StoreError, match=rf"'.*{name}' .* is missing or damaged: remove the run"),
-    ):
-        dict(store.resume(np.array([0])).pseudo)
+    with pytest.raises(StoreError, match=f"'.*{sentence}.*: restore it from a copy, or remove the run"):
+        write_round(open_store)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 1}', "3", ""])
-def test_damaged_settings_are_refused_in_one_sentence(open_store, folder, content):
+@pytest.mark.parametrize("content", ["{", "[]", "3", "", '{"format": 2}'])
+def test_damaged_settings_are_one_sentence(open_store, folder, content):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(content)
-    with pytest.raises(
-        StoreError, match=r"'.*config.json' must be a run's settings, it is damaged: choose another --o"
-    ):
-        write_round(open_store, None)
+    with pytest.raises(StoreError, match=r"'.*config.json' must (hold|be) .*: restore it from a copy, or remove the run"):
+        write_round(open_store)
 
 
-def test_a_run_of_another_version_or_format_is_refused_in_one_sentence(open_store, folder, config):
+def test_a_run_of_another_version_or_format_is_one_sentence(open_store, folder, config):
     folder.mkdir(parents=True)
-    written = config_as_dict(config)
-    (folder / "config.json").write_text(json.dumps(written | {"albench": "0.0.1"}))
-    with pytest.raises(StoreError, match=rf"was written by albench 0.0.1 and this is {albench.__version__}: choose"):
-        write_round(open_store, None)
-    (folder / "config.json").write_text(json.dumps(written | {"format": 99, "albench": "9.0"}))
-    with pytest.raises(
-        StoreError, match=r"must be of format 1, albench 9.0 wrote format 99: read it with that version"
-    ):
-        write_round(open_store, None)
-    with pytest.raises(StoreError, match="must be of format 1"):
-        load_runs(folder)
+    write_document(folder / "config.json", StoredConfig(FORMAT, "0.0.1", config))
+    with pytest.raises(StoreError, match=rf"was begun by albench 0.0.1 and this is {albench.__version__}: use another"):
+        write_round(open_store)
+    for number in (1, 99):
+        write_document(folder / "config.json", StoredConfig(number, "9.0", config))
+        sentence = rf"config.json' must be of format {FORMAT}, albench '9.0' wrote format {number}: read it with that v"
+        with pytest.raises(StoreError, match=sentence):
+            write_round(open_store)
+        with pytest.raises(StoreError, match=sentence):
+            load_runs(folder)
 
 
 def test_a_run_has_one_writer(open_store, tmp_path, folder):
     command = [sys.executable, "-c", _OPEN, str(tmp_path / "runs"), str(Path(__file__).parents[1])]
     with open_store():
-        assert is_running(folder)
+        assert RunReader(folder).running
         second = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert "a run must be written by one process, another one is at work in" in second
-    assert "wait for it, or choose another --out" in second
-    assert not is_running(folder)
+    assert "wait for it, or use another --out" in second
+    assert not RunReader(folder).running
     with open_store():
         pass
 
@@ -294,23 +305,28 @@ def test_runs_that_differ_do_not_share_a_folder(tmp_path, config):
     assert run_folder(tmp_path, config).relative_to(tmp_path).parts[:2] == ("phantom", "random")
 
 
-def test_all_runs_are_one_table(open_store, pool, tmp_path, config):
+def test_a_whole_number_in_the_place_of_a_decimal_is_the_same_setting(config):
+    whole = replace(config, protocol=replace(config.protocol, split=(4, 1, 1)))
+    assert whole.digest() == config.digest()
+
+
+def test_all_runs_are_one_table(open_store, tmp_path, config):
     with open_store() as store:
-        append(store, pool)
-        append(store, pool)
+        append(store)
+        append(store)
     with RunStore.open(tmp_path / "runs", replace(config, seed=1)) as store:
-        append(store, pool)
+        append(store)
     table = load_runs(tmp_path / "runs")
     expected = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "metric", "value"]
     assert list(table.columns) == expected
-    assert len(table) == 3 * (3 + 1 + 2 + 2)
+    assert len(table) == 3 * 4 * 6
     assert set(table["dataset"]) == {"phantom"}
-    assert set(table["run"]) == {folder.name for folder in find_runs(tmp_path)}
+    assert set(table["run"]) == {run.folder.name for run in find_runs(tmp_path)}
     assert table["value"].dtype == float
     one = table[(table["seed"] == 0) & (table["round"] == 1)]
     values = one.set_index(["case", "metric"])["value"]
-    assert values["all", "dice_volume"] == values["x", "dice_volume"] == 1.25
-    assert values["all", "val_dice_slice"] == 0.2
+    assert values["all", "dice_volume"] == values["x", "dice_volume"] == 0.35
+    assert values["all", "val_dice_volume"] == 0.2
     assert np.isnan(values["all", "dice_foreground"])
     assert np.isnan(values["x", "dice_foreground"])
     assert values["y", "dice_foreground"] == 0.5
@@ -322,49 +338,45 @@ def test_no_runs_are_an_empty_table(tmp_path):
     assert "value" in table.columns
 
 
-def test_scores_csv_holds_what_the_records_hold(open_store, pool, folder):
+def test_scores_csv_holds_what_the_records_hold(open_store, folder):
     with open_store() as store:
-        append(store, pool)
-        append(store, pool)
+        append(store)
+        append(store)
     table = pd.read_csv(folder / "scores.csv")
-    loaded = load_runs(folder)[["round", "case", "metric", "value"]]
-    pd.testing.assert_frame_equal(table, loaded)
+    pd.testing.assert_frame_equal(table, load_runs(folder)[["round", "case", "metric", "value"]])
 
 
-def test_runs_are_found_at_any_depth(open_store, pool, tmp_path, folder):
+def test_runs_are_found_at_any_depth(open_store, tmp_path, folder):
     assert find_runs(tmp_path) == []
-    write_round(open_store, pool)
-    assert find_runs(tmp_path) == find_runs(folder) == [folder]
-    assert read_config(folder) is not None
-    assert read_config(tmp_path) is None
-    assert read_records(tmp_path) == []
+    write_round(open_store)
+    assert [run.folder for run in find_runs(tmp_path)] == [run.folder for run in find_runs(folder)] == [folder]
 
 
 @pytest.mark.parametrize(
     ("records", "rounds", "finished"),
     [
-        ([], 2, False),
-        ([record(0)], 2, False),
-        ([record(0), record(1), record(2)], 2, True),
-        ([record(0)], 0, True),
-        ([record(0), record(1, unlabeled=0)], 9, True),
+        ((), 2, False),
+        ((record(0),), 2, False),
+        ((record(0), record(1), record(2)), 2, True),
+        ((record(0),), 0, True),
+        ((record(0), record(1, unlabeled=0)), 9, True),
     ],
 )
-def test_a_run_is_finished_when_all_rounds_are_done_or_nothing_is_left(records, rounds, finished):
+def test_a_run_is_finished_when_all_rounds_are_done_or_no_slice_is_unlabeled(records, rounds, finished):
     assert is_finished(records, rounds) is finished
 
 
 @pytest.mark.parametrize("limit", [10, 1_000, 20_000])
-def test_a_full_disk_while_writing_a_round_keeps_the_earlier_ones_and_the_run_goes_on(tmp_path, tiny_run, limit):
+def test_a_full_disk_while_writing_a_round_keeps_the_earlier_ones_and_the_run_continues(tmp_path, tiny_run, limit):
     command = [sys.executable, "-c", _FULL_DISK, str(tmp_path / "runs"), str(limit), str(Path(__file__).parents[1])]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert "the disk must have room for" in result.stdout, result.stderr
     assert "free some space and run the same command again; finished rounds are kept" in result.stdout
-    (folder,) = find_runs(tmp_path / "runs")
-    assert len(read_records(folder)) == 1
-    assert not list(folder.rglob("*.tmp"))
+    (run,) = find_runs(tmp_path / "runs")
+    assert len(run.records) == 1
+    assert not list(run.folder.rglob("*.tmp"))
     resumed, whole = tiny_run("entropy"), tiny_run("entropy", out="whole")
-    assert [without_times(r) for r in resumed.records] == [without_times(r) for r in whole.records]
+    assert results(resumed.records) == results(whole.records)
     assert len(resumed.records) == 3
 
 
@@ -377,27 +389,27 @@ def test_an_output_folder_that_is_a_file_is_one_sentence(tmp_path, config):
         pass
 
 
-def test_a_run_can_be_moved(open_store, pool, tmp_path, folder):
-    write_round(open_store, pool)
-    shutil.copytree(folder, tmp_path / "elsewhere")
-    assert read_records(tmp_path / "elsewhere") == read_records(folder)
-    pd.testing.assert_frame_equal(
-        load_runs(tmp_path / "elsewhere").drop(columns="run"), load_runs(folder).drop(columns="run")
-    )
-
-
-def test_runs_are_loaded_from_a_path_or_its_name_and_a_missing_folder_is_one_sentence(open_store, pool, tmp_path):
-    write_round(open_store, pool)
+def test_runs_are_loaded_from_a_path_or_its_name_and_a_missing_folder_is_one_sentence(open_store, tmp_path):
+    write_round(open_store)
     assert len(load_runs(str(tmp_path))) == len(load_runs(tmp_path)) > 0
     with pytest.raises(StoreError, match=r"runs must be in an existing folder, '.*nowhere' is not one: give the --out"):
         load_runs(tmp_path / "nowhere")
 
 
-def test_a_damaged_run_hides_no_other(open_store, pool, folder, tmp_path):
-    write_round(open_store, pool)
-    damaged = folder.with_name("seed-9-damaged")
-    damaged.mkdir()
-    (damaged / "config.json").write_text("{")
-    states = {state.run: state.state for state in run_states(tmp_path)}
-    assert states["seed-9-damaged"] == "damaged"
-    assert len(states) == 2
+def test_a_failure_is_noted_counted_and_removed_by_the_next_round(open_store, folder):
+    write_round(open_store)
+    write_failure(folder, "it broke", "trace")
+    write_failure(folder, "it broke again", "trace")
+    failure = RunReader(folder).failure
+    assert failure is not None
+    assert (failure.error, failure.round, failure.attempts) == ("it broke again", 1, 2)
+    write_round(open_store)
+    assert RunReader(folder).failure is None
+
+
+def test_the_name_of_an_npz_that_holds_no_masks_is_told(open_store, folder):
+    write_round(open_store)
+    np.savez(folder / "rounds" / "00" / "pseudo.npz", other=np.zeros(3))
+    with pytest.raises(StoreError, match=r"pseudo.npz' must hold packed masks \(ids, masks, width\), it holds something"):
+        RunReader(folder).pseudo(0)
+    assert isinstance(RunReader(folder).predictions(0), PackedMasks)

@@ -1,6 +1,5 @@
-"""STAR as a strategy: propagation, queries, pseudo-labels, ablations."""
+"""STAR as a strategy: propagation, queries, pseudo-labels and ablations."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,25 +11,27 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from support.samples import TINY, tiny_arguments, without_times
+from support.samples import TINY, tiny_arguments
 from torch.nn.functional import cosine_similarity
 
 import albench.strategies.star as star_module
 from albench.acquisition import binarize, binary_entropy
+from albench.callback import NullCallback
 from albench.cli.catalog import describe
-from albench.config import build, options_of
-from albench.loop import Execution, NullCallback, run
+from albench.config import build
+from albench.loop import Execution, run
 from albench.query import check_query
+from albench.registry import options_of
 from albench.resolve import resolve
-from albench.strategies import _star_propagation as propagation
-from albench.strategies import _star_training as training
+from albench.runs import find_runs
+from albench.strategies._star import propagation, training
 from albench.strategies._star.propagation import Rules, propagate
 from albench.strategies._star.similarity import SIMILARITIES
 from albench.strategies._star.training import Pairs
 from albench.strategies.star import PRESETS, TABLE_2, Star
 from albench.strategy import Round
-from albench.training.learner import eval_mode
 from albench.training.networks import Task
+from albench.training.predictor import eval_mode
 
 PAPER = Star()
 SETTINGS = [*TABLE_2, {"preset": "reference"}, {"share_kv": True}, {"propagation_loss": "focal"}]
@@ -38,14 +39,14 @@ SETTINGS = [*TABLE_2, {"preset": "reference"}, {"share_kv": True}, {"propagation
 
 @pytest.fixture
 def star_round(make_round):
-    """A round in which STAR's network waits, untrained; with padding if asked for."""
+    """A round with an untrained network of STAR, and slices with padding if requested."""
 
     def make(strategy=PAPER, padding=False, **options) -> Round:
         ctx = make_round(**options)
         network = resolve("star", "phantom", settings=TINY | {"network.stem_stride": 2}).config.network
         torch.manual_seed(0)
         net = strategy.network(Task(1, (32, 32), network))
-        for module in net.modules():  # untrained batch normalization would make all features alike
+        for module in net.modules():  # without this, the features of all slices would be nearly equal
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(module.weight, 0.5, 2)
                 torch.nn.init.uniform_(module.bias, -1, 1)
@@ -64,24 +65,24 @@ def rules(aggregation="attention", similarity="flat"):
     return Rules(aggregation, SIMILARITIES[similarity], binary_entropy)
 
 
-def bought(ctx):
+def memory_of(ctx):
     return {int(i): ctx.pool.mask(int(i)) for i in ctx.pool.labeled}
 
 
 def groups_of(strategy, ctx):
-    return strategy._groups(ctx.pool, bought(ctx), ctx.interval)
+    return strategy._groups(ctx.pool, memory_of(ctx), ctx.interval)
 
 
 def run_propagation(ctx, strategy=PAPER, ids=None, memory=None, shown=2, **options):
-    memory = bought(ctx) if memory is None else memory
+    memory = memory_of(ctx) if memory is None else memory
     groups = strategy._groups(ctx.pool, memory, ctx.interval)
     ids = ctx.pool.unlabeled if ids is None else ids
     return propagate(ctx.learner.network, ctx.learner, ids, memory, groups, rules(**options), shown=shown)
 
 
 def slice_by_slice(ctx, groups, similarity):
-    """The same, one slice and one group at a time, with the memory encoded anew for each and attention as a loop."""
-    net, learner, memory = ctx.learner.network, ctx.learner, bought(ctx)
+    """The same for one slice and one group at a time, with a memory for each and attention in a loop."""
+    net, learner, memory = ctx.learner.network, ctx.learner, memory_of(ctx)
     result = {}
 
     def inside(valid, maps):
@@ -128,18 +129,18 @@ def slice_by_slice(ctx, groups, similarity):
 
 @pytest.mark.parametrize("similarity", ["flat", "positional"])
 @pytest.mark.parametrize("grouping", ["fixed", "sliding"])
-def test_propagation_equals_the_slice_by_slice_order(star_round, monkeypatch, grouping, similarity):
+def test_propagation_equals_that_slice_by_slice(star_round, monkeypatch, grouping, similarity):
     ctx = star_round(padding=True, interval=3)
     strategy = Star(grouping=grouping)
     merged = []
-    original = propagation._Block.look
+    original = propagation._Block.forward
 
     def watched(block, ids, batch):
-        seen = original(block, ids, batch)
-        merged.extend(zip(ids.tolist(), seen.probs, strict=True))
-        return seen
+        outputs = original(block, ids, batch)
+        merged.extend(zip(ids.tolist(), outputs.probs, strict=True))
+        return outputs
 
-    monkeypatch.setattr(propagation._Block, "look", watched)
+    monkeypatch.setattr(propagation._Block, "forward", watched)
     found = run_propagation(ctx, strategy, similarity=similarity)
     slow = slice_by_slice(ctx, groups_of(strategy, ctx), similarity)
     assert sorted(slow) == found.ids.tolist() == ctx.pool.unlabeled.tolist()
@@ -150,29 +151,29 @@ def test_propagation_equals_the_slice_by_slice_order(star_round, monkeypatch, gr
         probs = slow[i][2]
         height, width = ctx.pool.slices.valid[i]
         torch.testing.assert_close(ours[:height, :width], probs[:height, :width], atol=1e-4, rtol=0)
-        sure = (probs - 0.5).abs().numpy() > 1e-4
-        assert np.array_equal(found.masks[i][sure], (probs >= 0.5).numpy()[sure])
-    assert found.similarity.std() > 1e-3  # the comparison says something
+        certain = (probs - 0.5).abs().numpy() > 1e-4
+        assert np.array_equal(found.masks[i][certain], (probs >= 0.5).numpy()[certain])
+    assert found.similarity.std() > 1e-3  # otherwise the comparison would be meaningless
 
 
-def test_a_batch_is_let_go_before_the_next_is_made(star_round, monkeypatch):
+def test_a_batch_is_released_before_the_next_is_computed(star_round, monkeypatch):
     ctx = star_round()
     made, alive = [], []
-    original = propagation._Block.look
+    original = propagation._Block.forward
 
     def watched(block, ids, batch):
         alive.append(any(one() is not None for one in made))
-        seen = original(block, ids, batch)
-        made.extend(map(weakref.ref, (seen.vectors, seen.kv.keys, seen.probs)))
-        return seen
+        outputs = original(block, ids, batch)
+        made.extend(map(weakref.ref, (outputs.vectors, outputs.kv.keys, outputs.probs)))
+        return outputs
 
-    monkeypatch.setattr(propagation._Block, "look", watched)
+    monkeypatch.setattr(propagation._Block, "forward", watched)
     run_propagation(ctx)
     assert len(alive) > 2
     assert not any(alive)
 
 
-def test_a_slice_in_two_groups_gets_the_mean_of_both(star_round, monkeypatch):
+def test_a_slice_in_two_groups_has_the_mean_of_both(star_round, monkeypatch):
     ctx = star_round(interval=4)
     case = next(s for s in range(4) if len(ctx.pool.slices.of(s)) % 4 in (2, 3))
     own = ctx.pool.slices.of(case)
@@ -187,7 +188,7 @@ def test_a_slice_in_two_groups_gets_the_mean_of_both(star_round, monkeypatch):
     def predict(groups):
         everywhere = [groups if s == case else [] for s in range(4)]
         rule = Rules("attention", SIMILARITIES["flat"], lambda p: p)
-        found = propagate(ctx.learner.network, ctx.learner, np.array(shared), bought(ctx), everywhere, rule)
+        found = propagate(ctx.learner.network, ctx.learner, np.array(shared), memory_of(ctx), everywhere, rule)
         return found.similarity, probabilities[-1]
 
     one, other, both = (predict(groups) for groups in ([first], [second], [first, second]))
@@ -198,7 +199,7 @@ def test_a_slice_in_two_groups_gets_the_mean_of_both(star_round, monkeypatch):
 
 
 @pytest.mark.parametrize("grouping", ["fixed", "sliding"])
-def test_each_slice_is_encoded_once_however_many_groups_it_lies_in(star_round, monkeypatch, grouping):
+def test_each_slice_is_encoded_once_for_all_of_its_groups(star_round, monkeypatch, grouping):
     ctx = star_round(interval=2)
     net = ctx.learner.network
     seen = {"unlabeled": 0, "labeled": 0, "decoded": 0}
@@ -219,12 +220,12 @@ def test_each_slice_is_encoded_once_however_many_groups_it_lies_in(star_round, m
     assert seen == {"unlabeled": len(ctx.pool.unlabeled), "labeled": len(ctx.pool.labeled), "decoded": passes}
 
 
-def test_the_order_of_cases_in_the_pool_changes_nothing(star_round):
+def test_propagation_does_not_depend_on_the_order_of_cases(star_round):
     ctx = star_round()
     found = run_propagation(ctx)
     slices = ctx.pool.slices
     order = np.concatenate([slices.of(s) for s in (2, 0, 3, 1)])
-    turned = replace(
+    permuted = replace(
         slices,
         rows=slices.rows[order],
         case=np.repeat(np.arange(4), [len(slices.of(s)) for s in (2, 0, 3, 1)]),
@@ -233,9 +234,9 @@ def test_the_order_of_cases_in_the_pool_changes_nothing(star_round):
         cases=tuple(slices.cases[s] for s in (2, 0, 3, 1)),
         spacing=slices.spacing[[2, 0, 3, 1]],
     )
-    masks = {new: ctx.pool.mask(int(old)) for new, old in enumerate(order) if int(old) in bought(ctx)}
-    ctx.learner.slices = turned
-    other = replace(ctx, pool=type(ctx.pool)(turned).with_masks(masks))
+    masks = {new: ctx.pool.mask(int(old)) for new, old in enumerate(order) if int(old) in memory_of(ctx)}
+    ctx.learner.slices = permuted
+    other = replace(ctx, pool=type(ctx.pool)(permuted).with_masks(masks))
     again = run_propagation(other)
     back = np.argsort(order[again.ids])
     assert np.array_equal(order[again.ids][back], found.ids)
@@ -244,10 +245,10 @@ def test_the_order_of_cases_in_the_pool_changes_nothing(star_round):
     assert all(np.array_equal(again.masks[new], found.masks[int(order[new])]) for new in again.ids.tolist())
 
 
-def test_a_slice_in_no_group_with_a_labeled_one_is_least_similar_and_segmented_alone(star_round):
+def test_a_slice_without_a_labeled_one_in_its_group_is_least_similar_and_segmented_alone(star_round):
     ctx = star_round(labeled=12)
     found = run_propagation(ctx)
-    reached = [group for own in groups_of(Star(), ctx) for group in own if set(group.tolist()) & set(bought(ctx))]
+    reached = [group for own in groups_of(Star(), ctx) for group in own if set(group.tolist()) & set(memory_of(ctx))]
     alone = ~np.isin(found.ids, np.concatenate(reached))
     assert 0 < alone.sum() < len(alone)
     assert (found.similarity[alone] == -1).all()
@@ -268,7 +269,7 @@ def test_nothing_is_predicted_in_the_padding(star_round):
 
 
 @pytest.mark.parametrize("rows", [[3], [1, 2, 3], [0, 2], [2, 1], [0, 0, 2], [1, 1]])
-def test_rows_are_taken_in_their_order_and_without_a_copy_if_they_are_consecutive(rows):
+def test_an_index_keeps_the_order_of_rows_and_copies_nothing_if_they_are_consecutive(rows):
     part = torch.arange(8.0).view(4, 2)
     taken = part[propagation._rows(np.array(rows), part.device)]
     assert torch.equal(taken, torch.stack([part[row] for row in rows]))
@@ -279,12 +280,12 @@ def test_rows_are_taken_in_their_order_and_without_a_copy_if_they_are_consecutiv
 @pytest.mark.parametrize("shown", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 @pytest.mark.parametrize("equal", [False, True])
-def test_the_largest_slice_of_a_few_cases_is_shown(star_round, shown, batch_size, equal):
+def test_examples_of_attention_are_the_slices_with_the_largest_foreground(star_round, shown, batch_size, equal):
     ctx = star_round()
     if equal:  # all masks are full
         with torch.no_grad():
             ctx.learner.network.decoder.predict.bias.fill_(50)
-    ctx.learner.training = replace(ctx.learner.training, batch_size=batch_size)
+    ctx.learner.batch_size = batch_size
     found = run_propagation(ctx, shown=shown)
     case = ctx.pool.slices.case
     area = {i: int(mask.sum()) for i, mask in found.masks.items()}
@@ -294,45 +295,45 @@ def test_the_largest_slice_of_a_few_cases_is_shown(star_round, shown, batch_size
     assert [(one.slice_id, one.area) for one in found.attention] == [(i, area[i]) for i in largest[:shown]]
 
 
-def test_what_a_slice_looked_at_sums_to_one_and_skips_the_padding(star_round):
+def test_attention_sums_to_one_and_is_zero_in_the_padding(star_round):
     ctx = star_round(padding=True)
     with torch.no_grad():
         ctx.learner.network.decoder.predict.bias.fill_(50)
     found = run_propagation(ctx)
     assert len(found.attention) == 2
-    for shown in found.attention:
-        assert set(shown.memory.tolist()) <= set(ctx.pool.labeled.tolist())
-        assert shown.weights.shape == (len(shown.memory), 4, 4)
-        assert shown.weights.sum() == pytest.approx(1, abs=1e-5)
-        height, width = ctx.pool.slices.valid[shown.slice_id]
-        assert not shown.weights[:, -(-height // 8) :].any()
-        assert not shown.weights[:, :, -(-width // 8) :].any()
+    for example in found.attention:
+        assert set(example.memory.tolist()) <= set(ctx.pool.labeled.tolist())
+        assert example.weights.shape == (len(example.memory), 4, 4)
+        assert example.weights.sum() == pytest.approx(1, abs=1e-5)
+        height, width = ctx.pool.slices.valid[example.slice_id]
+        assert not example.weights[:, -(-height // 8) :].any()
+        assert not example.weights[:, :, -(-width // 8) :].any()
 
 
 @pytest.mark.parametrize("fields", SETTINGS)
-def test_every_setting_answers_by_the_rules(star_round, fields):
+def test_every_setting_gives_a_query_by_the_rules(star_round, fields):
     strategy = Star(**fields)
     ctx = star_round(strategy)
     query = strategy.query(ctx)
     check_query(query, ctx.pool, ctx.budget)
     assert not set(query.ids.tolist()) & set(query.pseudo)
-    wanted = 0 if strategy.aggregation == "none" else ctx.budget
-    assert len(query.pseudo) == wanted if strategy.refill else len(query.pseudo) <= wanted
+    count = 0 if strategy.aggregation == "none" else ctx.budget
+    assert len(query.pseudo) == count if strategy.refill else len(query.pseudo) <= count
 
 
-def test_the_least_similar_slice_of_each_group_is_asked_for_lowest_first(star_round):
+def test_the_least_similar_slices_of_groups_are_queried_in_ascending_order(star_round):
     ctx = star_round(budget=4)
     query = Star().query(ctx)
     similarity = dict(zip(ctx.pool.unlabeled.tolist(), query.scores, strict=True))
     groups = [[int(i) for i in group if int(i) in similarity] for own in groups_of(Star(), ctx) for group in own]
-    named = sorted({min(group, key=lambda i: (similarity[i], i)) for group in groups if group}, key=similarity.get)
-    assert query.ids.tolist() == named[:4]
+    nominated = sorted({min(group, key=lambda i: (similarity[i], i)) for group in groups if group}, key=similarity.get)
+    assert query.ids.tolist() == nominated[:4]
     overall = Star(selection="global").query(star_round(budget=4))
     lowest = sorted(ctx.pool.unlabeled.tolist(), key=lambda i: (overall.scores[ctx.pool.unlabeled == i][0], i))
     assert overall.ids.tolist() == lowest[:4]
 
 
-def test_more_slices_than_groups_are_asked_for_in_second_turns(star_round):
+def test_a_budget_above_the_number_of_groups_is_filled_with_second_slices(star_round):
     ctx = star_round()
     query = Star().query(replace(ctx, budget=len(ctx.pool.unlabeled)))
     assert sorted(query.ids.tolist()) == ctx.pool.unlabeled.tolist()
@@ -340,15 +341,15 @@ def test_more_slices_than_groups_are_asked_for_in_second_turns(star_round):
 
 
 @pytest.mark.parametrize("refill", [True, False])
-def test_a_slice_asked_for_is_no_pseudo_label(refill):
+def test_a_queried_slice_is_not_pseudo_labeled(refill):
     found = propagation.Propagation(np.arange(6), np.zeros(6), np.array([0.1, 0.2, 0.3, 0.3, 0.5, 0.6]), None, [])
-    asked = np.array([1, 5])
+    queried = np.array([1, 5])
     expected = [0, 2, 3] if refill else [0, 2]
-    assert Star(refill=refill)._most_certain(found, asked, 3) == expected
-    assert Star(refill=refill, pseudo_count=1)._most_certain(found, asked, 3) == [0]
+    assert Star(refill=refill)._most_certain(found, queried, 3) == expected
+    assert Star(refill=refill, pseudo_count=1)._most_certain(found, queried, 3) == [0]
 
 
-def test_the_memory_holds_bought_slices_only_unless_pseudo_labels_are_asked_in(star_round, monkeypatch):
+def test_the_memory_contains_pseudo_labels_only_if_the_option_is_set(star_round, monkeypatch):
     ctx = star_round()
     pseudo = {int(i): np.ones((32, 32), dtype=np.uint8) for i in ctx.pool.unlabeled[:5]}
     ctx = replace(ctx, pseudo=pseudo)
@@ -365,13 +366,13 @@ def test_the_memory_holds_bought_slices_only_unless_pseudo_labels_are_asked_in(s
     assert (query.scores[:5] == 1).all()
 
 
-def test_pseudo_labels_are_candidates_again_when_too_few_others_are_left(star_round):
+def test_pseudo_labeled_slices_are_candidates_if_there_are_too_few_others(star_round):
     ctx = star_round()
     pseudo = {int(i): np.ones((32, 32), dtype=np.uint8) for i in ctx.pool.unlabeled[1:]}
     check_query(Star(preset="reference").query(replace(ctx, pseudo=pseudo)), ctx.pool, ctx.budget)
 
 
-def test_without_a_pair_slices_are_segmented_without_attention(star_round):
+def test_without_pairs_slices_are_segmented_without_attention(star_round):
     ctx = star_round(interval=100)
     query = Star().query(ctx)
     assert query.notes["pairs"] == 0
@@ -381,7 +382,7 @@ def test_without_a_pair_slices_are_segmented_without_attention(star_round):
     assert all(np.array_equal(plain[i], found[i]) for i in plain)
 
 
-def test_the_comparison_is_with_the_network_before_the_second_stage_and_leaves_the_network_after_it(star_round):
+def test_plain_predictions_use_the_weights_before_the_second_stage_and_restore_those_after_it(star_round):
     ctx = star_round()
     expected = {
         int(i): binarize(probs, valid)[row]
@@ -409,7 +410,7 @@ def test_frozen_normalization_keeps_its_statistics_in_the_second_stage(star_roun
     assert moved == [False, True]
 
 
-def test_all_four_parts_learn_in_the_second_stage(star_round):
+def test_all_parts_of_the_network_are_trained_in_the_second_stage(star_round):
     ctx = star_round()
     before = {name: value.clone() for name, value in ctx.learner.network.named_parameters()}
     Star().query(ctx)
@@ -422,7 +423,7 @@ def test_all_four_parts_learn_in_the_second_stage(star_round):
         "memory_head",
         "decoder",
     }
-    assert [fit.purpose for fit in ctx.learner.log] == ["propagation"]
+    assert [training.summary.purpose for training in ctx.learner.collect_log()] == ["propagation"]
 
 
 def test_the_second_stage_starts_with_the_encoder_of_the_first(star_round, monkeypatch):
@@ -436,7 +437,7 @@ def test_the_second_stage_starts_with_the_encoder_of_the_first(star_round, monke
 
 
 @pytest.mark.parametrize("augmented", [False, True])
-def test_a_pairs_first_slice_is_remembered_with_its_mask_and_its_second_is_the_target(star_round, augmented):
+def test_the_first_slice_of_a_pair_is_the_memory_and_the_second_is_the_target(star_round, augmented):
     ctx = star_round()
     masks = {i: np.pad(np.ones((8 + i, 20), dtype=np.uint8), ((0, 24 - i), (0, 12))) for i in range(2)}
     given = []
@@ -461,7 +462,7 @@ def test_a_pairs_first_slice_is_remembered_with_its_mask_and_its_second_is_the_t
         image, memory_image, memory = given[-1]
         torch.manual_seed(seed)
         loss, _ = training._loss(Recorder(), pairs, np.array([0]), "bce", augmented=augmented)
-        assert float(loss) < 1e-6  # the target is what `target` says
+        assert float(loss) < 1e-6  # the target is that of `target`
         moved += not torch.equal(memory[0, 0], torch.from_numpy(masks[0]).float())
         if augmented:
             assert torch.equal(image, memory_image)
@@ -473,7 +474,7 @@ def test_a_pairs_first_slice_is_remembered_with_its_mask_and_its_second_is_the_t
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, 1e-3), (0.5, 0.5)])
-def test_the_second_stage_has_the_first_stages_rate_unless_it_is_given_its_own(star_round, monkeypatch, given, used):
+def test_the_second_stage_has_the_learning_rate_of_the_first_by_default(star_round, monkeypatch, given, used):
     ctx = star_round()
     rates = []
     monkeypatch.setattr(ctx.learner, "optimize", lambda *a, lr, **k: rates.append(lr))
@@ -481,7 +482,7 @@ def test_the_second_stage_has_the_first_stages_rate_unless_it_is_given_its_own(s
     assert rates == [used]
 
 
-def test_a_preset_decides_what_is_not_given():
+def test_a_preset_sets_the_options_that_are_not_set():
     assert options_of(Star()) == options_of(Star(preset="paper"))
     for name, fields in PRESETS.items():
         assert {field: getattr(Star(preset=name), field) for field in fields} == fields
@@ -497,30 +498,37 @@ def test_the_page_of_star_shows_what_the_reference_preset_sets():
         assert f"{field}={text}" in page
 
 
-def records(store):
-    return [without_times(record) for record in store.records]
+def results(run):
+    return [record.results() for record in run.records]
 
 
-def test_row_1_of_table_2_equals_random_record_for_record(tiny_run):
+def test_row_1_of_table_2_has_the_results_of_random(tiny_run):
     fields = {f"strategy.{name}": value for name, value in TABLE_2[0].items()}
-    assert records(tiny_run("star", fields)) == records(tiny_run("random"))
+    assert results(tiny_run("star", fields)) == results(tiny_run("random"))
 
 
 def test_round_0_is_that_of_every_other_strategy_and_the_second_stage_is_recorded(tiny_run):
-    star, random = records(tiny_run("star")), records(tiny_run("random"))
-    for part in ("labeled", "test", "val", "cases", "fit"):
-        assert star[0][part] == random[0][part]
-    assert star[1]["test"] != random[1]["test"]
-    assert [fit["purpose"] for fit in star[0]["query"]] == ["propagation"]
-    assert set(star[0]["predictions"]) == {"propagated", "plain", "pseudo", "pseudo_plain"}
-    eighth = -(-star[0]["unlabeled"] // 8)
-    counts = {name: graded["count"] for name, graded in star[0]["predictions"].items()}
+    star, random = tiny_run("star").records, tiny_run("random").records
+    for part in ("labeled", "test", "val", "cases", "fit_trainings"):
+        assert getattr(star[0], part) == getattr(random[0], part)
+    assert random[0].cost.fit_epoch_seconds == (), "the training must be shared"
+    assert star[1].test != random[1].test
+    assert [training.purpose for training in star[0].query_trainings] == ["propagation"]
+    eighth = -(-star[0].unlabeled // 8)
+    counts = {name: quality.count for name, quality in star[0].predictions.items()}
     assert counts == {"propagated": eighth, "plain": eighth, "pseudo": 3, "pseudo_plain": 3}
-    assert star[1]["pseudo"]["count"] == 3
+    assert star[1].pseudo.count == 3
+
+
+def test_round_0_trained_by_star_equals_that_of_other_strategies(tiny_run):
+    star, random = tiny_run("star", out="one").records, tiny_run("random", out="other").records
+    assert star[0].cost.fit_epoch_seconds
+    assert random[0].cost.fit_epoch_seconds
+    assert (star[0].fit_trainings, star[0].test) == (random[0].fit_trainings, random[0].test)
 
 
 @pytest.mark.parametrize("padding", [False, True])
-def test_the_size_of_a_block_changes_nothing(star_round, monkeypatch, padding):
+def test_results_do_not_depend_on_the_size_of_a_block(star_round, monkeypatch, padding):
     ctx = star_round(padding=padding)
     monkeypatch.setattr(propagation, "_BATCHES", 0)
     one_by_one = run_propagation(ctx, shown=3)
@@ -537,18 +545,18 @@ class StopError(Exception):
 
 
 @pytest.mark.parametrize("moment", ["second stage", "propagation"])
-def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny_run, tmp_path, monkeypatch, moment):
+def test_a_run_stopped_in_a_query_has_the_same_results_when_continued(tiny_run, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(propagation, "_BATCHES", 0)  # every case is a block
-    expected = records(tiny_run("star"))
+    expected = results(tiny_run("star"))
     calls = []
 
     class Stopping(NullCallback):
-        now = "fit"
+        now = (0, "fit")
 
-        def phase(self, round_index, name):
+        def on_phase(self, round_index, name):
             self.now = (round_index, name)
 
-        def epoch(self, epoch, epochs, loss, val_loss):
+        def on_epoch(self, epoch, epochs, loss, val_loss):
             if moment == "second stage" and self.now == (1, "query") and epoch == 2:
                 raise StopError
 
@@ -562,18 +570,18 @@ def test_a_run_stopped_in_a_query_gives_the_same_records_when_started_again(tiny
 
     monkeypatch.setattr(propagation, "_propagate_block", stopping)
     resolved = resolve("star", "phantom", settings=TINY)
-    arguments = resolved.config, resolved.strategy, resolved.prepared, tmp_path / "stopped"
+    arguments = resolved, tmp_path / "stopped", Execution(torch.device("cpu"))
     with pytest.raises(StopError):
-        run(*arguments, Execution(torch.device("cpu")), Stopping())
-    assert records(run(*arguments, Execution(torch.device("cpu")), NullCallback())) == expected
+        run(*arguments, Stopping())
+    assert results(run(*arguments)) == expected
 
 
 KILLED = """
 import os, signal, sys
 from albench.cli.main import main
-from albench.strategies import _star_propagation, _star_training
+from albench.strategies._star import propagation, training
 module, name, count = sys.argv[1:4]
-module = {"training": _star_training, "propagation": _star_propagation}[module]
+module = {"training": training, "propagation": propagation}[module]
 original, calls = getattr(module, name), []
 def dying(*args, **options):
     calls.append(1)
@@ -587,7 +595,7 @@ main()
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_the_second_stage_and_in_propagation_gives_the_same_records(tmp_path):
+def test_a_run_killed_in_the_second_stage_and_in_propagation_has_the_same_results(tmp_path):
     command = ["run", "--strategy", "star", "--dataset", "phantom", *tiny_arguments()]
 
     def start(folder, moment):
@@ -595,8 +603,8 @@ def test_a_run_killed_in_the_second_stage_and_in_propagation_gives_the_same_reco
         return subprocess.run(call, env=dict(os.environ), capture_output=True, timeout=120, check=False).returncode
 
     def stored(folder):
-        (file,) = (tmp_path / folder).rglob("rounds.jsonl")
-        return [without_times(json.loads(line)) for line in file.read_text().splitlines()]
+        (found,) = find_runs(tmp_path / folder)
+        return results(found)
 
     assert start("whole", ("training", "_loss", "0")) == 0
     assert start("killed", ("training", "_loss", "3")) == -signal.SIGKILL

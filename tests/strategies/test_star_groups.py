@@ -1,4 +1,4 @@
-"""Groups, pairs and turns of STAR, on positions and ids alone."""
+"""Groups, pairs and ranks of STAR, on positions and ids only."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_the_papers_groups_of_a_brats_case():
     ("depth", "first", "last", "count"),
     [(100, (0, 10), (89, 99), 10), (101, (0, 10), (90, 100), 10), (8, (0, 7), (0, 7), 1), (1, (0, 0), (0, 0), 1)],
 )
-def test_the_last_group_is_filled_up_and_a_case_too_shallow_is_one_group(depth, first, last, count):
+def test_the_last_group_is_shifted_back_and_a_case_with_few_slices_is_one_group(depth, first, last, count):
     groups = ends(fixed_groups(depth, 10))
     assert (groups[0], groups[-1], len(groups)) == (first, last, count)
 
@@ -34,36 +34,36 @@ def test_every_slice_is_in_a_group_and_every_group_has_an_initial_slice(depth, i
     assert all(len(group) == min(interval + 1, depth) for group in groups)
 
 
-def test_every_labeled_slice_opens_a_sliding_group_and_equal_ones_count_once():
+def test_every_labeled_slice_starts_a_sliding_group_and_equal_groups_are_given_once():
     assert ends(windows(30, 10, [0, 4, 10, 20, 22, 29])) == [(0, 10), (4, 14), (10, 20), (19, 29)]
 
 
-SUBJECT = np.repeat([0, 1, 2], [6, 1, 5])
+CASE = np.repeat([0, 1, 2], [6, 1, 5])
 
 
-def test_pairs_are_neighbors_of_the_same_case_in_both_directions_or_forward():
+def test_pairs_are_labeled_neighbors_of_the_same_case_in_one_or_both_directions():
     labeled = np.array([0, 2, 5, 6, 7, 11])
-    assert neighbors(labeled, SUBJECT, "forward").tolist() == [[0, 2], [2, 5], [7, 11]]
-    assert neighbors(labeled, SUBJECT, "both").tolist() == [[0, 2], [2, 5], [7, 11], [2, 0], [5, 2], [11, 7]]
+    assert neighbors(labeled, CASE, "forward").tolist() == [[0, 2], [2, 5], [7, 11]]
+    assert neighbors(labeled, CASE, "both").tolist() == [[0, 2], [2, 5], [7, 11], [2, 0], [5, 2], [11, 7]]
 
 
 def test_cases_with_one_labeled_slice_give_no_pair():
-    assert neighbors(np.array([0, 6, 7]), SUBJECT, "both").shape == (0, 2)
+    assert neighbors(np.array([0, 6, 7]), CASE, "both").shape == (0, 2)
 
 
 def test_validation_pairs_are_a_stride_apart_and_never_across_cases():
-    pairs = pairs_at_stride(SUBJECT, 4, "forward")
+    pairs = pairs_at_stride(CASE, 4, "forward")
     assert pairs.tolist() == [[0, 4], [1, 5], [6, 6], [7, 11]]
-    assert pairs_at_stride(SUBJECT, 1, "forward").tolist()[:5] == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]
-    assert pairs_at_stride(SUBJECT, 100, "forward").tolist() == [[0, 5], [6, 6], [7, 11]]
-    assert len(pairs_at_stride(SUBJECT, 4, "both")) == 2 * len(pairs)
+    assert pairs_at_stride(CASE, 1, "forward").tolist()[:5] == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]
+    assert pairs_at_stride(CASE, 100, "forward").tolist() == [[0, 5], [6, 6], [7, 11]]
+    assert len(pairs_at_stride(CASE, 4, "both")) == 2 * len(pairs)
 
 
-def test_each_group_names_its_least_similar_slice_before_any_names_its_second():
+def test_slices_are_ranked_by_similarity_within_their_groups():
     similarity = np.array([0.1, 0.2, 0.3, 0.8, 0.9, 0.5])
     groups = [np.array([0, 1, 2]), np.array([2, 3, 4])]
     assert rank_in_group(groups, similarity).tolist() == [0, 1, 0, 1, 2, 0]  # the last is in no group
 
 
-def test_among_equally_similar_slices_the_lower_id_comes_first():
+def test_ranks_break_ties_by_the_lower_id():
     assert rank_in_group([np.arange(3)], np.ones(3)).tolist() == [0, 1, 2]

@@ -49,7 +49,7 @@ def test_keys_and_values_have_the_papers_shapes(size):
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
-def test_the_same_seed_gives_the_segmenter_inside_the_weights_it_has_alone(backbone):
+def test_the_segmenter_inside_has_the_weights_that_the_seed_gives_it_alone(backbone):
     task = Task(1, (64, 64), Network(backbone=backbone, width=0.125, decoder_width=4))
     torch.manual_seed(5)
     alone = Segmenter(task).state_dict()
@@ -66,7 +66,7 @@ def test_one_key_value_head_can_serve_both_encoders():
     assert separate.memory_head is not separate.query_head
 
 
-def test_value_heads_can_start_by_passing_on_half_of_the_channels_each():
+def test_value_heads_can_start_as_copies_of_half_of_the_channels_each():
     net = network(identity=True).eval()
     r4 = net.encode(torch.randn(2, 1, 64, 64)).r4
     depth = r4.shape[1]
@@ -75,8 +75,8 @@ def test_value_heads_can_start_by_passing_on_half_of_the_channels_each():
     assert not torch.allclose(network().query_head.value(r4), r4[:, depth // 2 :])
 
 
-def test_a_width_that_the_keys_cannot_divide_is_refused_in_one_sentence():
-    with pytest.raises(ConfigError, match=r"multiple of 8, network.width=0.05 gives 13: choose another width"):
+def test_a_width_without_a_multiple_of_8_channels_is_an_error():
+    with pytest.raises(ConfigError, match=r"multiple of 8 channels, network.width=0.05 gives 13: choose another width"):
         network(width=0.05)
 
 
@@ -105,11 +105,11 @@ def test_attention_weights_sum_to_one_over_all_positions_of_all_memory_slices():
 
 def test_the_order_of_memory_slices_does_not_matter():
     queries, keys, values, valid = memory()
-    turned = [part.reshape(2, 3, 4, -1)[:, [2, 0, 1]].reshape(2, 12, -1) for part in (keys, values)]
-    torch.testing.assert_close(attend(queries, *turned, valid), attend(queries, keys, values, valid))
+    permuted = [part.reshape(2, 3, 4, -1)[:, [2, 0, 1]].reshape(2, 12, -1) for part in (keys, values)]
+    torch.testing.assert_close(attend(queries, *permuted, valid), attend(queries, keys, values, valid))
 
 
-def test_the_whole_memory_twice_changes_nothing_and_one_slice_twice_does():
+def test_repeating_the_memory_changes_nothing_and_repeating_one_slice_does():
     queries, keys, values, valid = memory()
     once = attend(queries, keys, values, valid)
     twice = attend(queries, keys.repeat(1, 2, 1), values.repeat(1, 2, 1), valid.repeat(1, 2))
@@ -124,7 +124,7 @@ def test_equal_keys_read_the_mean_of_the_values():
     torch.testing.assert_close(read, values.mean(1, keepdim=True).expand(2, 5, 6))
 
 
-def test_what_is_read_comes_before_the_slices_own_values():
+def test_values_from_the_memory_come_before_those_of_the_slice():
     net = network().eval()
     features = net.encode(torch.randn(2, 1, 64, 64))
     query, known = net.query_head(features.r4), net.memory_head(features.r4)
@@ -137,7 +137,7 @@ def test_what_is_read_comes_before_the_slices_own_values():
     torch.testing.assert_close(r4[:, : depth // 2], read.transpose(1, 2).reshape(2, depth // 2, 4, 4))
 
 
-def test_the_second_stage_starts_from_the_first_stages_encoder_and_keeps_the_stems_of_the_masks():
+def test_copying_the_encoder_leaves_the_stems_of_the_masks_unchanged():
     net = network()
     net.train()
     net.encode(torch.randn(4, 1, 64, 64))  # running statistics move
@@ -155,7 +155,7 @@ def test_the_second_stage_starts_from_the_first_stages_encoder_and_keeps_the_ste
     )
     with torch.no_grad():
         labeled.encoder.conv1.weight.zero_()
-    assert net.encoder.conv1.weight.any()  # a copy, not the same
+    assert net.encoder.conv1.weight.any()  # a copy, not a reference
 
 
 def test_stems_of_image_mask_and_background_are_summed_before_normalization():
@@ -167,7 +167,7 @@ def test_stems_of_image_mask_and_background_are_summed_before_normalization():
 
 
 @pytest.mark.parametrize("stem_stride", [1, 2, 4])
-def test_no_size_is_assumed(stem_stride):
+def test_the_network_works_for_any_size(stem_stride):
     net = network(size=(48, 80), stem_stride=stem_stride).eval()
     images, masks = torch.randn(2, 1, 48, 80), torch.zeros(2, 1, 48, 80)
     assert net.propagate(images, images, masks, torch.ones_like(masks)).shape == (2, 1, 48, 80)
@@ -192,7 +192,7 @@ def test_memory_in_the_padding_is_not_attended_to():
     )
 
 
-def test_a_memory_that_augmentation_turned_out_of_sight_counts_whole():
+def test_a_slice_without_valid_pixels_is_valid_everywhere():
     assert valid_positions(torch.zeros(1, 1, 64, 64), torch.zeros(1, 8, 4, 4)).all()
 
 
@@ -211,7 +211,7 @@ def features(count: int, seed: int) -> Features:
     return Features(*(torch.randn(count, *shape, generator=generator) for shape in shapes))
 
 
-def test_similarities_are_the_cosines_they_say():
+def test_similarities_are_cosines_of_whole_maps_or_averaged_over_positions():
     ours, theirs = features(3, 0), features(2, 1)
     valid = torch.ones(3, 1, 32, 48)
     for i in range(3):
@@ -243,7 +243,7 @@ def test_padding_does_not_change_a_similarity(describe):
     valid = torch.zeros(1, 1, 32, 48)
     valid[..., :16, :] = 1
     cut = [Features(*(maps[:, :, : maps.shape[2] // 2] for maps in each)) for each in (ours, theirs)]
-    if describe is multiscale:  # resampling looks across the edge
+    if describe is multiscale:  # interpolation crosses the edge
         other = Features(*(maps.clone() for maps in ours))
         other.r2[:, :, 6:] += 5
         torch.testing.assert_close(describe(other, valid), describe(ours, valid))

@@ -1,4 +1,4 @@
-"""Every strategy's rule against a second implementation, on a tiny phantom with a network of random weights."""
+"""The query of every strategy against a second implementation, on a tiny phantom with an untrained network."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from torch import nn
 
 from albench.errors import StrategyError
 from albench.registry import STRATEGIES, available, find
-from albench.runs.store import read_records
 from albench.strategies.bald import BALD
 from albench.strategies.power_bald import PowerBALD
 from albench.strategies.strided import bisect
-from albench.strategies.taal import TAAL, VIEWS, turn, turn_back
-from albench.training.learner import Images, Learner
+from albench.strategies.taal import TAAL, VIEWS, invert, transform
+from albench.training.batches import Images
+from albench.training.learner import Learner
 from albench.training.losses import ramp_up
 
 
@@ -27,13 +27,13 @@ def probabilities(ctx) -> np.ndarray:
     """(n, h, w) of the unlabeled slices, in one plain forward pass; the phantom has no padding."""
     network = ctx.learner.network.eval()
     slices = ctx.pool.slices
-    images = torch.from_numpy(slices.images[slices.rows[ctx.pool.unlabeled]].astype(np.float32))
+    images = torch.from_numpy(slices.read(ctx.pool.unlabeled).astype(np.float32))
     with torch.no_grad():
         return torch.sigmoid(network(images))[:, 0].double().numpy()
 
 
 def samples(ctx, passes: int) -> np.ndarray:
-    """(passes, n, h, w) under dropout, with the draws that a query from the same random state makes."""
+    """(passes, n, h, w) dropout samples, equal to those of a query from the same random state."""
     torch.manual_seed(5)
     parts = [probs for _, probs, _ in ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, passes)]
     torch.manual_seed(5)
@@ -41,7 +41,7 @@ def samples(ctx, passes: int) -> np.ndarray:
 
 
 def median_peak(ctx) -> float:
-    """The logit that half of the slices reach somewhere."""
+    """The median over slices of the highest logit."""
     peak = np.quantile(probabilities(ctx).max((1, 2)), 0.5)
     return float(np.log(peak / (1 - peak)))
 
@@ -63,12 +63,12 @@ def test_random_draws_every_slice_equally_often(make_round):
     assert set(draws) == set(ctx.pool.unlabeled)
 
 
-def test_entropy_asks_for_the_highest_mean_entropy(make_round):
+def test_entropy_queries_the_highest_mean_entropy(make_round):
     ctx = make_round()
     expect_highest(make("entropy").query(ctx), ctx, entropy(probabilities(ctx)).mean((1, 2)))
 
 
-def test_margin_asks_for_the_lowest_mean_margin(make_round):
+def test_margin_queries_the_lowest_mean_margin(make_round):
     ctx = make_round()
     expect_highest(make("margin").query(ctx), ctx, 1 - np.abs(2 * probabilities(ctx) - 1).mean((1, 2)))
 
@@ -92,19 +92,19 @@ def test_aggregation_is_an_option_of_every_strategy_that_scores_pixels(make_roun
         assert len(make(name, aggregation=aggregation, top=0.1).query(ctx).ids) == ctx.budget
 
 
-def test_mc_dropout_asks_for_the_highest_entropy_of_the_mean_probability(make_round):
+def test_mc_dropout_queries_the_highest_entropy_of_the_mean_probability(make_round):
     ctx = make_round()
     expected = entropy(samples(ctx, 10).mean(0)).mean((1, 2))
     expect_highest(make("mc-dropout").query(ctx), ctx, expected)
 
 
-def test_mc_dropout_by_variance_asks_for_the_highest_population_variance(make_round):
+def test_mc_dropout_by_variance_queries_the_highest_population_variance(make_round):
     ctx = make_round()
     expected = samples(ctx, 4).var(0).mean((1, 2))
     expect_highest(make("mc-dropout", passes=4, measure="variance").query(ctx), ctx, expected)
 
 
-def test_bald_asks_for_the_highest_mutual_information(make_round):
+def test_bald_queries_the_highest_mutual_information(make_round):
     ctx = make_round()
     p = samples(ctx, 10)
     query = make("bald").query(ctx)
@@ -115,17 +115,17 @@ def test_bald_asks_for_the_highest_mutual_information(make_round):
 
 
 @pytest.mark.parametrize("name", ["mc-dropout", "bald", "power-bald", "bal", "ceal-mc-dropout"])
-def test_strategies_that_sample_refuse_a_network_without_dropout(make_round, name):
+def test_strategies_with_dropout_samples_reject_a_network_without_dropout(make_round, name):
     ctx = make_round()
     ctx.learner.network.dropout.p = 0.0
     with pytest.raises(StrategyError, match=r"dropout samples need a network with dropout, network.dropout is 0: use"):
         make(name).query(ctx)
 
 
-def test_bald_refuses_samples_that_all_agree(make_round, monkeypatch):
+def test_bald_rejects_samples_that_are_all_equal(make_round, monkeypatch):
     ctx = make_round()
     monkeypatch.setattr(type(ctx), "score_mc", lambda self, passes, pixel, how: np.zeros(len(self.pool.unlabeled)))
-    with pytest.raises(StrategyError, match=r"dropout samples must differ, all of them agree on every slice: raise"):
+    with pytest.raises(StrategyError, match=r"dropout samples must differ, they are equal for every slice: raise"):
         make("bald").query(ctx)
 
 
@@ -156,10 +156,10 @@ def test_power_bald_ranks_by_the_information_of_bald(make_round):
 
 
 @pytest.mark.parametrize("embedding", ["pooled", "flat"])
-def test_k_center_asks_for_what_is_farthest_from_all_labeled_slices(make_round, embedding):
+def test_k_center_queries_the_slices_farthest_from_all_labeled_ones(make_round, embedding):
     ctx = make_round()
     slices = ctx.pool.slices
-    images = torch.from_numpy(slices.images[slices.rows].astype(np.float32))
+    images = torch.from_numpy(slices.read(np.arange(len(slices))).astype(np.float32))
     with torch.no_grad():
         features = ctx.learner.network.eval().encode(images).r4.double()
     features = (features.mean((2, 3)) if embedding == "pooled" else features.flatten(1)).numpy()
@@ -173,7 +173,7 @@ def test_k_center_asks_for_what_is_farthest_from_all_labeled_slices(make_round, 
     assert make("k-center", embedding=embedding).query(ctx).ids.tolist() == expected
 
 
-def test_bal_asks_for_uncertain_slices_that_are_like_the_pool_and_unlike_the_labeled(make_round):
+def test_bal_queries_uncertain_slices_similar_to_the_pool_and_dissimilar_to_labeled_ones(make_round):
     ctx = make_round()
     variance = samples(ctx, 10).var(0, ddof=1)
     query = make("bal", candidates=8, resize=16, bins=6, threshold=1e-4).query(ctx)
@@ -181,7 +181,7 @@ def test_bal_asks_for_uncertain_slices_that_are_like_the_pool_and_unlike_the_lab
     np.testing.assert_allclose(query.scores, uncertainty, rtol=1e-3)
 
     slices = ctx.pool.slices
-    raw = slices.images[slices.rows, 0].astype(np.float64)
+    raw = slices.read(np.arange(len(slices)))[:, 0].astype(np.float64)
     small = raw.reshape(len(raw), 16, 2, 16, 2).mean((2, 4)).reshape(len(raw), -1)
     unit = np.clip(small, -3, 3) / 6 + 0.5
 
@@ -203,14 +203,16 @@ def test_bal_asks_for_uncertain_slices_that_are_like_the_pool_and_unlike_the_lab
     assert query.ids.tolist() == chosen
 
 
-def test_bal_compares_all_pixels_only_of_slices_of_one_size(make_round):
-    ctx, asked = make_round(), []
+def test_bal_compares_images_at_full_resolution_only_if_all_have_the_same_size(make_round):
+    ctx, queried = make_round(), []
     for side in (None, 32):
         torch.manual_seed(5)
-        asked.append(make("bal", candidates=8, resize=side).query(ctx).ids.tolist())
-    assert asked[0] == asked[1]
+        queried.append(make("bal", candidates=8, resize=side).query(ctx).ids.tolist())
+    assert queried[0] == queried[1]
     ctx.pool.slices.valid[5] = 30, 32
-    with pytest.raises(StrategyError, match=r"strategy.resize=null needs slices of one size, these differ: set strat"):
+    with pytest.raises(
+        StrategyError, match=r"strategy.resize=null needs slices of equal size, these differ: set strat"
+    ):
         make("bal", resize=None).query(ctx)
 
 
@@ -218,7 +220,7 @@ def test_bal_compares_all_pixels_only_of_slices_of_one_size(make_round):
     ("name", "uncertainty"),
     [("ceal-entropy", entropy), ("ceal-margin", lambda p: 1 - np.abs(2 * p - 1)), ("ceal-mc-dropout", entropy)],
 )
-def test_ceal_asks_for_the_most_uncertain_and_labels_the_most_certain(make_round, name, uncertainty):
+def test_ceal_queries_the_most_uncertain_and_pseudo_labels_the_most_certain(make_round, name, uncertainty):
     ctx = make_round()
     probs = samples(ctx, 10).mean(0) if name == "ceal-mc-dropout" else probabilities(ctx)
     query = make(name, pseudo=4).query(ctx)
@@ -231,7 +233,7 @@ def test_ceal_asks_for_the_most_uncertain_and_labels_the_most_certain(make_round
         np.testing.assert_array_equal(mask, probs[row] >= 0.5)
 
 
-def test_ceal_by_threshold_labels_all_certain_slices_up_to_the_cap(make_round):
+def test_ceal_by_threshold_pseudo_labels_all_certain_slices_up_to_the_maximum(make_round):
     ctx = make_round()
     means = entropy(probabilities(ctx)).mean((1, 2))
     threshold = float(np.sort(means)[6]) + 1e-9
@@ -242,14 +244,14 @@ def test_ceal_by_threshold_labels_all_certain_slices_up_to_the_cap(make_round):
     assert set(capped.pseudo) == set(sorted(below, key=lambda i: means[ctx.pool.unlabeled.tolist().index(i)])[:2])
 
 
-def test_the_threshold_of_ceal_falls_linearly_to_0():
+def test_the_threshold_of_ceal_decreases_linearly_to_0():
     ceal = make("ceal-entropy")
     assert ceal.threshold_at(0) == 0.05
     assert ceal.threshold_at(10) == pytest.approx(0.017)
     assert ceal.threshold_at(16) == 0
 
 
-def test_ceal_can_leave_out_empty_slices(make_round):
+def test_ceal_can_exclude_empty_slices(make_round):
     ctx = make_round()
     with torch.no_grad():
         ctx.learner.network.decoder.predict.bias -= median_peak(ctx)
@@ -260,21 +262,21 @@ def test_ceal_can_leave_out_empty_slices(make_round):
     assert len(make("ceal-entropy", pseudo=0).query(ctx).pseudo) == 0
 
 
-def test_the_eight_views_turn_back_exactly_also_when_not_square():
+def test_the_eight_views_are_distinct_and_inverted_exactly_also_if_not_square():
     maps = torch.arange(2 * 3 * 5.0).reshape(1, 2, 3, 5)
-    seen = {tuple(turn(maps, view)[0, 0].flatten().tolist()) for view in VIEWS}
+    seen = {tuple(transform(maps, view)[0, 0].flatten().tolist()) for view in VIEWS}
     assert len(seen) == len(VIEWS) == 8
     for view in VIEWS:
-        assert torch.equal(turn_back(turn(maps, view), view), maps)
+        assert torch.equal(invert(transform(maps, view), view), maps)
         flip, turns = view
         plain = np.rot90(np.flipud(maps[0, 0].numpy()) if flip else maps[0, 0].numpy(), turns)
-        np.testing.assert_array_equal(turn(maps, view)[0, 0].numpy(), plain)
+        np.testing.assert_array_equal(transform(maps, view)[0, 0].numpy(), plain)
 
 
-def test_taal_asks_for_the_highest_disagreement_of_eight_views(make_round):
+def test_taal_queries_the_highest_disagreement_of_eight_views(make_round):
     ctx = make_round()
     network, slices = ctx.learner.network.eval(), ctx.pool.slices
-    images = slices.images[slices.rows[ctx.pool.unlabeled], 0].astype(np.float32)
+    images = slices.read(ctx.pool.unlabeled)[:, 0].astype(np.float32)
     views = []
     for flip in (False, True):
         for turns in range(4):
@@ -291,7 +293,7 @@ def test_taal_asks_for_the_highest_disagreement_of_eight_views(make_round):
 
 
 def pixelwise() -> nn.Module:
-    """A network whose output turns with its input."""
+    """A network that commutes with flips and rotations."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Tanh(), nn.Conv2d(4, 1, 1))
 
@@ -310,7 +312,7 @@ def taal_loss(ctx, model: nn.Module, epoch: int, **options: object) -> tuple[tor
 
 @pytest.mark.parametrize("alpha", [0.5, 0.75])
 @pytest.mark.parametrize("epoch", [1, 5, 10, 30])
-def test_views_that_agree_cost_only_the_entropy_that_alpha_adds(make_round, alpha, epoch):
+def test_equal_views_add_only_the_weighted_entropy_to_the_loss(make_round, alpha, epoch):
     model = pixelwise().eval()
     loss, supervised, extra = taal_loss(make_round(), model, epoch, alpha_train=alpha)
     p = torch.sigmoid(model(extra.images)).detach().double().numpy()
@@ -320,7 +322,7 @@ def test_views_that_agree_cost_only_the_entropy_that_alpha_adds(make_round, alph
     )
 
 
-def test_the_gradient_of_taal_flows_through_the_clean_prediction_only(make_round):
+def test_the_loss_of_taal_has_a_gradient_through_the_original_prediction_only(make_round):
     torch.manual_seed(1)
     model = nn.Conv2d(1, 1, 3, padding=1)
     state = torch.get_rng_state()
@@ -334,7 +336,7 @@ def test_the_gradient_of_taal_flows_through_the_clean_prediction_only(make_round
         views.append((bool(torch.rand(()) < 0.5), int(torch.randint(4, ()))))
         torch.randn(5, 1, 32, 32)  # the noise of a copy, here of standard deviation 0
     with torch.no_grad():
-        copies = [turn_back(torch.sigmoid(model(turn(extra.images, view))), view) for view in views]
+        copies = [invert(torch.sigmoid(model(transform(extra.images, view))), view) for view in views]
     p = torch.stack([torch.sigmoid(model(extra.images)), *copies])
     h = lambda q: -(q * q.log() + (1 - q) * (1 - q).log())  # noqa: E731
     (expected,) = torch.autograd.grad((0.5 * h(p.mean(0)) - 0.5 * h(p).mean(0)).mean(), model.weight)
@@ -342,7 +344,7 @@ def test_the_gradient_of_taal_flows_through_the_clean_prediction_only(make_round
 
 
 @pytest.mark.parametrize(("mode", "updates"), [("eval", 1), ("train", 4)])
-def test_the_copies_of_taal_leave_batch_norm_alone_unless_asked(make_round, mode, updates):
+def test_the_copies_of_taal_update_batch_norm_only_in_train_mode(make_round, mode, updates):
     ctx, model = make_round(), pixelwise().train()
     examples = ctx.examples()
     ids = np.array(sorted(examples))
@@ -353,20 +355,20 @@ def test_the_copies_of_taal_leave_batch_norm_alone_unless_asked(make_round, mode
     assert model[1].training
 
 
-def test_the_weight_of_the_unlabeled_loss_grows_from_e_to_the_minus_5_to_1():
+def test_the_weight_of_the_unlabeled_loss_increases_from_exp_minus_5_to_1():
     assert ramp_up(10, 10) == ramp_up(99, 10) == 1
     assert ramp_up(0, 10) == pytest.approx(np.exp(-5))
     assert ramp_up(5, 10) == pytest.approx(np.exp(-1.25))
 
 
-def test_bisect_halves_the_widest_gap_first():
+def test_bisect_starts_with_the_widest_gap():
     rng = np.random.default_rng(0)
     assert bisect([(1, 9), (11, 13)], 3, rng).tolist()[0] == 5
     assert set(bisect([(1, 9), (11, 13)], 3, rng)[1:]) == {2, 7}
     assert sorted(bisect([(1, 9), (11, 13)], 12, rng)) == [*range(1, 10), *range(11, 14)]
 
 
-def test_strided_never_leaves_a_wider_gap_than_it_must(make_round):
+def test_strided_leaves_no_gap_wider_than_necessary(make_round):
     ctx = make_round(budget=6, interval=100)
     chosen = make("strided").query(ctx).ids
     for case in range(4):
@@ -375,15 +377,15 @@ def test_strided_never_leaves_a_wider_gap_than_it_must(make_round):
         widest = max(b - a - 1 for a, b in zip([*known], [*known[1:], ids[-1] + 1], strict=True))
         assert widest <= (len(ids) - 1) // 2
     starts = {int(i) for _ in range(30) for i in make("strided").query(make_round(budget=1, interval=4)).ids}
-    assert len(starts) == 1  # the same context gives the same answer
+    assert len(starts) == 1  # the same context gives the same query
 
 
-def test_among_equal_gaps_strided_draws(make_round):
+def test_strided_draws_among_equally_wide_gaps(make_round):
     ctx = make_round(budget=1)
     assert len({int(make("strided").query(ctx).ids[0]) for _ in range(60)}) > 2
 
 
-def test_stratified_gives_every_case_its_share(make_round):
+def test_stratified_draws_equally_often_from_every_case_and_slice(make_round):
     ctx = make_round(budget=6)
     for _ in range(20):
         ids = make("stratified").query(ctx).ids
@@ -396,7 +398,7 @@ def test_stratified_gives_every_case_its_share(make_round):
         assert chisquare(np.unique(drawn, return_counts=True)[1]).pvalue > 1e-4
 
 
-def test_a_case_with_little_left_gives_that_and_the_others_their_equal_share(make_round):
+def test_stratified_shares_the_budget_of_an_exhausted_case_equally(make_round):
     first = make_round().pool.slices.of(0)
     ctx = make_round(budget=7, labeled=len(first) - 1)
     for _ in range(20):
@@ -404,7 +406,7 @@ def test_a_case_with_little_left_gives_that_and_the_others_their_equal_share(mak
         assert np.bincount(ctx.pool.slices.case[ids], minlength=4).tolist() == [1, 2, 2, 2]
 
 
-def test_random_foreground_draws_among_slices_with_a_predicted_foreground(make_round):
+def test_random_foreground_draws_slices_with_predicted_foreground_first(make_round):
     ctx = make_round()
     with torch.no_grad():
         ctx.learner.network.decoder.predict.bias -= median_peak(ctx)
@@ -425,6 +427,6 @@ def test_full_labels_everything_before_round_0(make_round):
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
-def test_a_run_in_bfloat16_as_on_a_gpu_ends(tiny_run, monkeypatch, name):
+def test_a_run_in_bfloat16_ends(tiny_run, monkeypatch, name):
     monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cpu", torch.bfloat16))
-    assert read_records(tiny_run(name).folder)
+    assert tiny_run(name).records

@@ -1,4 +1,4 @@
-"""Small data sets in the exact layout of the public ones."""
+"""Small datasets in the exact layout of the public ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # BraTS
 
 
 def ball(shape: tuple[int, int, int], label: int = 1) -> np.ndarray:
-    """A mask with a ball of `label` in the middle."""
+    """A mask with a ball of `label` in the center."""
     axes = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
     return (sum(axis**2 for axis in axes) < 0.3).astype(np.uint8) * label
 
@@ -29,7 +29,7 @@ def decathlon_task(
     count: int = 6,
     shape: tuple[int, int, int] = (32, 32, 9),
 ) -> Path:
-    """Unpacked, with the files that macOS left in the archives and a test set without labels."""
+    """An unpacked task, with the files of macOS that the archives contain and a test set without labels."""
     root, modality = parent / task, modality or {"0": "CT"}
     rng = np.random.default_rng(0)
     affine = np.diag([0.8, 0.8, 5.0, 1.0])
@@ -69,7 +69,7 @@ def decathlon_task(
 
 
 def packed(root: Path) -> Path:
-    """The folder as a .tar beside it, as it is published."""
+    """The folder as a .tar beside it, as published."""
     archive = root.with_name(f"{root.name}.tar")
     with tarfile.open(archive, "w") as tar:
         tar.add(root, arcname=root.name)
@@ -77,7 +77,7 @@ def packed(root: Path) -> Path:
 
 
 def spleen(parent: Path, count: int = 6) -> Path:
-    """Task09."""
+    """Task09 of the Decathlon."""
     return decathlon_task(parent, "Task09_Spleen", name="spleen", labels={"1": "spleen"}, count=count)
 
 
@@ -86,7 +86,7 @@ _SCANS_2023 = ("-t2f", "-t1n", "-t1c", "-t2w", "-seg")
 
 
 def brats(parent: Path, year: int, count: int = 6) -> Path:
-    """The training data of a year; 2019 and 2020 with as many high-grade as low-grade gliomas."""
+    """The training data of a year; 2019 and 2020 have as many high-grade as low-grade gliomas."""
     numbers = range(1, count + 1)
     if year == 2019:
         root = parent / "MICCAI_BraTS_2019_Data_Training"

@@ -1,19 +1,44 @@
-"""Runs written by hand, with curves that a test has chosen."""
+"""Runs with learning curves that a test chooses, written by the same code that writes real runs."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import torch
 
 import albench
-from albench.masks import PackedMasks
+from albench.config import Choice, Network, Protocol, RunConfig, Training
+from albench.runs import RoundRecord
+from albench.runs.array_files import Arrays
+from albench.runs.manifest import write_manifest
+from albench.runs.records import (
+    FORMAT,
+    AnnotationCost,
+    ComputeCost,
+    EnvironmentRecord,
+    FitSummary,
+    Manifest,
+    ManifestRun,
+    MaskQuality,
+    Metrics,
+    PhaseSeconds,
+    QueryRecord,
+    SliceName,
+    SplitRecord,
+)
+from albench.runs.store import RoundFiles, RunStore
 
 TOTAL = 100  # slices in the pool: a labeled slice is one percent
 
-_TRAIN, _VAL = ("a", "b"), ("c",)
+_BUDGET = 5  # queried slices per round, unless a test chooses more
+_POOL = tuple(SliceName("a" if index % 2 == 0 else "b", index // 2) for index in range(TOTAL))
+_NO_PSEUDO_LABELS = MaskQuality(0, None, None, None)
 
 
 def write_run(
@@ -23,62 +48,60 @@ def write_run(
     dice: Sequence[float],
     *,
     labeled: Sequence[int] | None = None,
-    folder: str | None = None,
     settings: Mapping[str, object] | None = None,
     options: Mapping[str, object] | None = None,
-    record: Mapping[str, object] | None = None,
+    pseudo: MaskQuality = _NO_PSEUDO_LABELS,
+    predictions: Mapping[str, MaskQuality] | None = None,
     rounds: int | None = None,
     cases: int = 2,
     version: str = albench.__version__,
     device: str = "cpu",
     title: str = "made",
-    pictures: int = 0,
+    side: int = 0,
 ) -> Path:
     """Write a run whose slice Dice is `dice`, round by round, and give its folder.
 
     Args:
-        labeled: slices labeled in each round; 10, 15, 20, ... if not given, and all for the strategy `full`.
-        settings: of the protocol, the training and so on: {"training.epochs": 5}.
+        out: the run lies at `out/<title>/<strategy>/seed-<seed>-<digest>`.
+        strategy: its name; `full` labels all slices before round 0.
+        seed: of the run.
+        dice: of the test cases.
+        labeled: slices labeled in each round; 10, 15, 20, ... if not given.
+        settings: {"training.epochs": 5, "data_key": "e"}.
         options: of the strategy.
-        record: to be added to every round's record.
-        rounds: that the protocol asks for; as many as there are if not given, and 3 for the strategy `full`.
-        pictures: side of the pictures in pixels; none with 0.
+        pseudo: quality of the pseudo-labels of every round.
+        predictions: quality of named masks of every round.
+        rounds: of the protocol; as many as there are if not given, and 3 for the strategy `full`.
+        cases: number of test cases.
+        version: of albench that writes the run.
+        device: that computes it.
+        title: of the dataset.
+        side: of snapshots in pixels; without snapshots if 0.
     """
     start = [TOTAL] if strategy == "full" else [10 + 5 * index for index in range(len(dice))]
     counts = list(labeled or start)
-    asked = 3 if strategy == "full" else len(dice) - 1
-    made = out / (folder or f"{title}/{strategy}/seed-{seed}-{len(dice):08x}")
-    config = _config(strategy, seed, asked if rounds is None else rounds, title, version, options or {})
-    for name, value in (settings or {}).items():
-        section, _, key = name.partition(".")
-        config[section] = {**config[section], key: value}
-    _write(made / "config.json", config)
-    _write(made / "environment.json", {"albench": version, "commit": "c0ffee", "strategy_kind": "other"})
+    usual = 3 if strategy == "full" else len(dice) - 1
+    config = _config(strategy, seed, usual if rounds is None else rounds, counts, title, options or {})
+    config = _changed(config, settings or {})
     test = [f"t{index}" for index in range(cases)]
-    depths = dict.fromkeys(_TRAIN, TOTAL // 2)
-    named = [{"case": "a" if index % 2 == 0 else "b", "position": index // 2} for index in range(TOTAL)]
-    split = {"train": _TRAIN, "val": _VAL, "test": test, "slices": depths, "initial": named[: counts[0]]}
-    _write(made / "split.json", split)
-    lines = []
-    for index, (value, count) in enumerate(zip(dice, counts, strict=True)):
-        lines.append(json.dumps(_record(index, value, count, test, device, version) | dict(record or {})))
-        bought = named[count : counts[index + 1]] if index + 1 < len(counts) else []
-        ids = list(range(count, count + len(bought)))
-        _write(made / "rounds" / f"{index:02d}" / "query.json", {"ids": ids, "slices": bought, "scores": None})
-        if pictures:
-            _pictures(made, index, test, pictures, last=index + 1 == len(counts), attention=strategy == "star")
-    (made / "rounds.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    return made
+    snapshots = _snapshots(test, side)
+    with patch.object(albench, "__version__", version), RunStore.open(out, config) as store:
+        split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, _POOL[: counts[0]])
+        store.begin(split, _environment(device), snapshots)
+        for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
+            record = _record(index, value, count, test, device)
+            files = _files(index, range(count, after), snapshots, seed, attention=strategy == "star")
+            store.append(replace(record, pseudo=pseudo, predictions=predictions or {}), files)
+    return store.folder
 
 
-def write_plan(out: Path, runs: Sequence[tuple[str, str, Path]], name: str = "made-suite") -> None:
-    """Write suite.json for (label, group, folder of the run)."""
-    planned = [
-        {"label": label, "group": group, "strategy": label, "dataset": "phantom", "seed": _seed(folder)}
-        | {"folder": str(folder.relative_to(out))}
+def write_suite(out: Path, runs: Sequence[tuple[str, str, Path]], name: str = "made-suite") -> None:
+    """Write the manifest of a suite with (label, group, folder) of its runs."""
+    listed = [
+        ManifestRun(label, group, label, "phantom", _seed(folder), str(folder.relative_to(out)))
         for label, group, folder in runs
     ]
-    _write(out / "suite.json", {"format": 1, "name": name, "digest": "1a2b3c4d", "albench": "0", "runs": planned})
+    write_manifest(out, Manifest(FORMAT, name, "1a2b3c4d", albench.__version__, "", tuple(listed)))
 
 
 def _seed(folder: Path) -> int:
@@ -86,80 +109,109 @@ def _seed(folder: Path) -> int:
 
 
 def _config(
-    strategy: str, seed: int, rounds: int, title: str, version: str, options: Mapping[str, object]
-) -> dict[str, dict[str, object]]:
-    return {
-        "format": 1,
-        "albench": version,
-        "strategy": {"name": strategy, "spec": strategy, "code": None, "options": dict(options)},
-        "dataset": {"name": "phantom", "spec": "phantom", "code": None, "options": {"size": None}},
-        "title": title,
-        "locations": {},
-        "data_key": "d",
-        "seed": seed,
-        "protocol": {"interval": 10, "budget": 5, "rounds": rounds, "warm_start": True},
-        "training": {"epochs": 100, "patience": 5, "batch_size": 16},
-        "network": {"backbone": "resnet50", "width": 1.0, "stem_stride": 2, "weights": None},
-        "weights_key": None,
-    }  # type: ignore[return-value]
+    strategy: str, seed: int, rounds: int, counts: Sequence[int], title: str, options: Mapping[str, object]
+) -> RunConfig:
+    budget = max([_BUDGET, *(after - count for count, after in pairwise(counts))])
+    return RunConfig(
+        strategy=Choice(strategy, strategy, None, dict(options)),
+        dataset=Choice("phantom", "phantom", None, {"size": None}),
+        title=title,
+        locations={},
+        data_key="d",
+        seed=seed,
+        protocol=Protocol(budget=budget, rounds=rounds),
+        training=Training(batch_size=16),
+        network=Network(stem_stride=2),
+    )
 
 
-def _record(index: int, dice: float, count: int, test: Sequence[str], device: str, version: str) -> dict[str, object]:
-    metrics = {"dice_slice": dice, "dice_foreground": None, "dice_volume": dice / 2, "hd95": 10 * (1 - dice)}
-    return {
-        "round": index,
-        "labeled": count,
-        "unlabeled": TOTAL - count,
-        "share": count / TOTAL,
-        "effort": {"slices": count, "nonempty": count / 2, "foreground": 9 * count, "contour": 3.0 * count}
-        | {"cases": 2},
-        "pseudo": {"count": 0, "foreground_share": None, "dice": None, "dice_foreground": None},
-        "predictions": {},
-        "test": metrics,
-        "val": {"dice_slice": dice + 0.01},
-        "cases": dict.fromkeys(test, metrics),
-        "fit": [{"purpose": "training", "epochs": 2, "best_epoch": 1, "steps": 10, "val_loss": 0.1}],
-        "query": [],
-        "cost": {"seconds": {"fit": 2.0, "evaluate": 1.0, "query": 0.5}, "device": device, "threads": 1}
-        | {"albench": version, "torch": "2"},
-    }
+def _changed(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
+    for name, value in settings.items():
+        section, _, key = name.partition(".")
+        change: dict[str, Any] = {key: value}
+        config = replace(config, **{section: replace(getattr(config, section), **change) if key else value})
+    return config
 
 
-def _pictures(folder: Path, index: int, test: Sequence[str], side: int, *, last: bool, attention: bool) -> None:
-    """Predictions, queries and attention: a disk in noise, larger from case to case."""
-    rng = np.random.default_rng(index)
+def _environment(device: str) -> EnvironmentRecord:
+    version = albench.__version__
+    return EnvironmentRecord(version, "c0ffee", "3", {}, "linux", device, 1, ("albench", "run"), "other")
+
+
+def _record(index: int, dice: float, count: int, test: Sequence[str], device: str) -> RoundRecord:
+    metrics = Metrics(dice, None, dice / 2, 10 * (1 - dice), None, None)
+    return RoundRecord(
+        round=index,
+        labeled=count,
+        unlabeled=TOTAL - count,
+        share=count / TOTAL,
+        annotation_cost=AnnotationCost(count, count // 2, 9 * count, 3.0 * count, 2),
+        pseudo=_NO_PSEUDO_LABELS,
+        notes={},
+        predictions={},
+        test=metrics,
+        val=Metrics(dice + 0.01, None, None, None, None, None),
+        cases=dict.fromkeys(test, metrics),
+        fit_trainings=(FitSummary("training", 2, 1, 10, 0.1),),
+        query_trainings=(),
+        cost=ComputeCost(PhaseSeconds(2.0, 1.0, 0.5), (), (), 10, 0, None, device, 1, albench.__version__, "2"),
+    )
+
+
+def _files(index: int, queried: range, snapshots: Arrays, seed: int, *, attention: bool) -> RoundFiles:
+    """Queries, predictions one pixel beside the truth, and pictures of what is queried."""
+    ids, masks = snapshots["ids"], snapshots["masks"]
+    side = masks.shape[1]
+    moved = np.roll(masks, 1 + side // 50, axis=2).astype(np.uint8)
+    arrays: Arrays = {}
+    if len(ids) and len(queried):
+        arrays = _pictures(snapshots) | (_attention(snapshots) if attention else {})
+    return RoundFiles(
+        query=QueryRecord(tuple(queried), tuple(_POOL[i] for i in queried), None),
+        pseudo={},
+        predictions=dict(zip(ids.tolist(), moved, strict=True)),
+        arrays=arrays,
+        weights={"layer": torch.tensor([seed, index])},
+    )
+
+
+def _snapshots(test: Sequence[str], side: int) -> Arrays:
+    """Two slices of each case: disks in noise, larger from case to case; no slice if the side is 0."""
+    rng = np.random.default_rng(0)
+    count = 2 * len(test) if side else 0
     y, x = np.ogrid[:side, :side]
-    radii = [side / 10 * (1 + (row % 2) + 2 * (row // 2) / len(test)) for row in range(2 * len(test))]
-    masks = np.array([(y - side / 2) ** 2 + (x - side / 2) ** 2 < radius**2 for radius in radii]).astype(np.uint8)
-    images = (60 * masks + rng.integers(0, 120, masks.shape)).astype(np.uint8)
-    shown = {
-        "ids": np.arange(len(masks)),
-        "cases": np.array([test[row // 2] for row in range(len(masks))]),
-        "positions": np.arange(len(masks)) % 2,
-        "images": images,
+    radii = [side / 10 * (1 + (row % 2) + 2 * (row // 2) / len(test)) for row in range(count)]
+    masks = np.zeros((count, side, side), dtype=np.uint8)
+    for mask, radius in zip(masks, radii, strict=True):
+        mask[(y - side / 2) ** 2 + (x - side / 2) ** 2 < radius**2] = 1
+    return {
+        "ids": np.arange(count),
+        "cases": np.array([test[row // 2] for row in range(count)], dtype=np.str_),
+        "positions": np.arange(count) % 2,
+        "images": (60 * masks + rng.integers(0, 120, masks.shape)).astype(np.uint8),
         "masks": masks,
-        "valid": np.full((len(masks), 2), side),
-        "pixel": np.ones((len(masks), 2)),
+        "valid": np.full((count, 2), side),
+        "pixel": np.ones((count, 2)),
     }
-    if index == 0:
-        np.savez(folder / "showcase.npz", **shown)
-    where = folder / "rounds" / f"{index:02d}"
-    moved = PackedMasks.of(shown["ids"], np.roll(masks, 1 + side // 50, axis=2))
-    np.savez_compressed(where / "showcase.npz", ids=moved.ids, masks=moved.packed, width=moved.width)
-    if not last:
-        step = max(1, side // 160)
-        arrays = {f"asked_{name}": values[:6] for name, values in shown.items()}
-        arrays |= {f"asked_{name}": shown[name][:6, ::step, ::step] for name in ("images", "masks")}
-        arrays["asked_valid"] = arrays["asked_valid"] // step
-        if attention:
-            weights = np.zeros((2, side // 8, side // 8), dtype=np.float32)
-            weights[0, 1, 2], weights[1, 0, 0] = 0.75, 0.25
-            arrays |= {"attention_0_ids": np.arange(3), "attention_0_positions": np.array([4, 0, 10])}
-            arrays |= {"attention_0_images": images[:3], "attention_0_masks": masks[:3]}
-            arrays["attention_0_weights"] = weights
-        np.savez_compressed(where / "arrays.npz", **arrays)
 
 
-def _write(path: Path, value: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
+def _pictures(snapshots: Arrays) -> Arrays:
+    """Of the first six slices, with sides of at most 160 pixels."""
+    step = -(-snapshots["images"].shape[1] // 160)
+    arrays = {f"queried_{name}": values[:6] for name, values in snapshots.items()}
+    arrays |= {f"queried_{name}": snapshots[name][:6, ::step, ::step] for name in ("images", "masks")}
+    return arrays | {"queried_valid": np.asarray(snapshots["valid"][:6], dtype=np.int64) // step}
+
+
+def _attention(snapshots: Arrays) -> Arrays:
+    """Of slice 4 to slice 0 with three quarters, and to slice 10 with a quarter."""
+    cells = snapshots["images"].shape[1] // 8
+    weights = np.zeros((2, cells, cells), dtype=np.float32)
+    weights[0, 1, 2], weights[1, 0, 0] = 0.75, 0.25
+    return {
+        "attention_0_ids": np.arange(3),
+        "attention_0_positions": np.array([4, 0, 10]),
+        "attention_0_images": snapshots["images"][:3],
+        "attention_0_masks": snapshots["masks"][:3],
+        "attention_0_weights": weights,
+    }

@@ -7,8 +7,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from albench.runs.store import Record
-
 TINY: dict[str, object] = {
     "data.count": 6,
     "data.depth": 8,
@@ -53,11 +51,6 @@ def write_pair(
         path.parent.mkdir(parents=True, exist_ok=True)
         nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0]) if affine is None else affine), path)
     return paths
-
-
-def without_times(record: Record) -> Record:
-    """A record without what may differ between two equal runs."""
-    return {key: value for key, value in record.items() if key != "cost"}
 
 
 def invoke(*arguments: object) -> tuple[int, str]:

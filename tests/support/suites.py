@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from albench.resolve import by_section
-from albench.runs.store import Record, read_records
-from support.samples import TINY, without_times
+from albench.runs import find_runs
+from support.samples import TINY
 
 FAILS = '''
 """Asks for the first slices; with seed 1 it breaks in its second query while a file says so."""
@@ -42,10 +42,9 @@ def write_suite(
     return path
 
 
-def records(root: Path) -> dict[str, list[Record]]:
-    """The records of all runs below a folder, without times, by folder of the run."""
-    found = sorted(root.rglob("rounds.jsonl"))
-    return {str(p.parent.relative_to(root)): [without_times(r) for r in read_records(p.parent)] for p in found}
+def results(root: Path) -> dict[str, list[dict[str, object]]]:
+    """The results of all runs below a folder, without times and hashes, by folder of the run."""
+    return {str(run.folder.relative_to(root)): [record.results() for record in run.records] for run in find_runs(root)}
 
 
 def failing(folder: Path) -> dict[str, object]:

@@ -3,8 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import rotate
 
-from albench import augment as module
-from albench.training.augment import augment
+from albench.training.augment import _matrices, augment
 
 
 def shape_batch(height: int, width: int, count: int = 64) -> torch.Tensor:
@@ -30,7 +29,7 @@ def test_rotation_by_90_degrees_is_exact_and_matches_scipy():
     image = shape_batch(32, 32, 1)
     angle, one = torch.tensor([np.pi / 2]), torch.ones(1)
     grid = torch.nn.functional.affine_grid(
-        module._matrices(angle, one, one, image.shape[-2:]), [1, 1, 32, 32], align_corners=False
+        _matrices(angle, one, one, image.shape[-2:]), [1, 1, 32, 32], align_corners=False
     )
     turned = torch.nn.functional.grid_sample(image, grid, align_corners=False)[0, 0].numpy()
     np.testing.assert_allclose(turned, np.rot90(image[0, 0].numpy(), 1), atol=1e-5)
@@ -39,14 +38,14 @@ def test_rotation_by_90_degrees_is_exact_and_matches_scipy():
 def test_rotation_keeps_proportions_on_a_slice_that_is_not_square():
     image = shape_batch(48, 80, 1)
     angle, one = torch.tensor([np.pi / 6]), torch.ones(1)
-    matrix = module._matrices(angle, one, one, image.shape[-2:])
+    matrix = _matrices(angle, one, one, image.shape[-2:])
     grid = torch.nn.functional.affine_grid(matrix, [1, 1, 48, 80], align_corners=False)
     turned = torch.nn.functional.grid_sample(image, grid, align_corners=False)[0, 0].numpy()
     expected = rotate(image[0, 0].numpy(), 30, reshape=False, order=1)
     assert np.abs(turned - expected).mean() < 0.01
 
 
-def test_what_turns_in_from_outside_is_not_valid():
+def test_pixels_from_outside_the_image_are_not_valid():
     torch.manual_seed(1)
     image = torch.rand(64, 1, 32, 32)
     _, _, valid = augment(image, image.round(), torch.ones_like(image))
@@ -55,18 +54,18 @@ def test_what_turns_in_from_outside_is_not_valid():
     assert 0.2 < (corner == 0).float().mean() < 0.8
 
 
-def test_one_slice_in_eight_stays_as_it_is():
+def test_one_slice_in_eight_is_unchanged():
     torch.manual_seed(2)
     noise = torch.randn(400, 1, 16, 16)
     moved, _, _ = augment(noise, noise.round(), torch.ones_like(noise))
-    untouched = torch.isclose(moved, noise, atol=1e-4).all(3).all(2).all(1).float().mean()
-    assert 0.07 < untouched < 0.19
+    unchanged = torch.isclose(moved, noise, atol=1e-4).all(3).all(2).all(1).float().mean()
+    assert 0.07 < unchanged < 0.19
 
 
 def test_blur_lowers_the_noise_of_half_of_the_slices():
     torch.manual_seed(3)
     noise = torch.randn(400, 1, 32, 32)
-    blurred = module.augment(noise, noise, torch.ones_like(noise))[0].std((1, 2, 3)) < 0.5
+    blurred = augment(noise, noise, torch.ones_like(noise))[0].std((1, 2, 3)) < 0.5
     assert 0.4 < blurred.float().mean() < 0.6
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from albench.config import Training
-from albench.data.prepared import Prepared
+from albench.data import Prepared
 from albench.metrics import hd95
 from albench.streams import Streams
 from albench.training.evaluation import Evaluation, evaluate
@@ -113,7 +113,7 @@ def test_nothing_is_shown_of_a_case_without_foreground(tiny, make_round):
     labeled = tiny.labeled_stack(tiny.cases[:1])
     empty = Prepared(
         "key",
-        labeled.slices.images[labeled.slices.rows],
+        labeled.slices.read(np.arange(len(labeled.slices))),
         np.zeros((len(labeled.slices), 32, 32), np.uint8),
         ("a",),
         np.array([len(labeled.slices)]),

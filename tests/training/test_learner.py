@@ -1,68 +1,19 @@
 import copy
 import math
-import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from support.learners import OPTIONS, equal, examples, make_learner, padded, supervised
 from torch import nn
 
-from albench.acquisition import mean_over_valid
-from albench.config import Network, Training
-from albench.data import LabeledStack
-from albench.data.prepared import Prepared
 from albench.errors import StrategyError
-from albench.strategy import score_slices
-from albench.streams import Streams
-from albench.training.device_cache import DeviceCache
-from albench.training.learner import Learner, concat_batches
-from albench.training.networks import Segmenter, Task
-
-CPU = torch.device("cpu")
-OPTIONS = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=2)
-
-
-def padded() -> LabeledStack:
-    """Seven slices of two cases of different size on one grid of 32 x 48."""
-    rng = np.random.default_rng(0)
-    counts, valid = np.array([3, 4]), np.array([[20, 33], [32, 48]])
-    images = rng.normal(size=(7, 1, 32, 48)).astype(np.float16)
-    masks = np.zeros((7, 32, 48), np.uint8)
-    for row, (height, width) in enumerate(np.repeat(valid, counts, axis=0)):
-        masks[row, :height, :width] = rng.random((height, width)) > 0.6
-    prepared = Prepared("key", images, masks, ("a", "b"), counts, valid, np.ones((2, 3)), ("a", "b"))
-    return prepared.labeled_stack(("a", "b"))
-
-
-def make_learner(
-    network: nn.Module | None = None, *, options: Network = OPTIONS, seed: int = 0, round_index: int = 0, **settings
-) -> Learner:
-    """A learner whose pool and validation set are the padded slices; batches of three leave a smaller last one."""
-    streams, labeled = Streams(seed, "padded"), padded()
-    with Streams(0, "padded").torch("weights"):
-        network = network or Segmenter(Task(1, (32, 48), options))
-    training = Training(**{"epochs": 2, "batch_size": 3, "lr": 1e-3} | settings)
-    return Learner(
-        network, labeled.slices, labeled, training, streams, round_index=round_index, lr=training.lr, device=CPU
-    )
-
-
-def examples(count: int = 7) -> dict[int, np.ndarray]:
-    masks = padded().masks(np.arange(count))
-    return dict(enumerate(masks))
-
-
-def supervised(model, batch, unlabeled, epoch):
-    return batch.supervised(model(batch.images))
-
-
-def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+from albench.training.learner import Learner, TrainingLog
 
 
 def optimize_with(learner: Learner, val_losses: list[float], **more) -> tuple:
-    """Train with made-up validation losses; the fit and the weights after every epoch."""
+    """Train with given validation losses; returns the summary and the weights after every epoch."""
     after, left = [], iter(val_losses)
 
     def validation_loss() -> float:
@@ -87,10 +38,28 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept():
     assert (fit.epochs, fit.best_epoch, fit.val_loss, fit.steps) == (4, 2, 1.0, 12)
     assert equal(learner.weights(), after[1])
     assert not equal(after[1], after[3])
-    assert learner.log == [fit]
+    assert [training.summary for training in learner.log] == [fit]
 
 
-def test_fit_keeps_the_best_of_what_it_reports():
+def test_the_log_holds_the_seconds_of_every_epoch_and_is_collected_once(monkeypatch):
+    learner, now = make_learner(epochs=4, patience=9), iter([0.0, 1.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    fit, _ = optimize_with(learner, [3.0, 1.0, 2.0, 1.5])
+    assert learner.collect_log() == (TrainingLog(fit, (1.0, 2.0, 4.0, 8.0)),)
+    assert learner.collect_log() == ()
+    assert learner.log == []
+
+
+def test_trainings_are_logged_in_order():
+    learner = make_learner(epochs=1)
+    summaries = [learner.fit(examples(), supervised), optimize_with(learner, [1.0])[0]]
+    log = learner.collect_log()
+    assert [training.summary for training in log] == summaries
+    assert [summary.purpose for summary in summaries] == ["training", "made-up"]
+    assert all(training.made and len(training.epoch_seconds) == 1 for training in log)
+
+
+def test_fit_keeps_the_weights_with_the_lowest_reported_validation_loss():
     losses, after = [], []
     learner = make_learner(epochs=6, patience=9, lr=0.03)
 
@@ -102,7 +71,7 @@ def test_fit_keeps_the_best_of_what_it_reports():
     learner._on_epoch = report
     fit = learner.fit(examples(), supervised)
     best = int(np.argmin(losses))
-    assert 0 <= best < 5, "the learning rate must be high enough for a last epoch that is not the best"
+    assert 0 <= best < 5, "the learning rate must be so high that the last epoch is not the best"
     assert (fit.best_epoch, fit.val_loss) == (best + 1, losses[best])
     assert equal(learner.weights(), after[best])
     assert learner.validation_loss() == losses[best]
@@ -118,54 +87,31 @@ def test_training_stops_after_patience_epochs_without_a_lower_validation_loss(lo
     assert (fit.epochs, fit.best_epoch) == (epochs, best)
 
 
-def test_a_validation_loss_that_is_nan_for_a_while_is_never_the_best():
+def test_a_validation_loss_of_nan_is_never_the_best():
     fit, _ = optimize_with(make_learner(epochs=3, patience=9), [math.nan, 2.0, math.nan])
     assert (fit.epochs, fit.best_epoch, fit.val_loss) == (3, 2, 2.0)
 
 
-def test_a_validation_loss_that_never_is_finite_is_refused():
-    with pytest.raises(StrategyError, match="the validation loss of made-up must be finite at least once, it never"):
+def test_a_validation_loss_that_is_never_finite_is_an_error():
+    with pytest.raises(
+        StrategyError,
+        match="loss of made-up must be finite at least once, it was not in 3 epochs: lower",
+    ):
         optimize_with(make_learner(epochs=3, patience=9), [math.nan] * 3)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_is_refused(value):
+def test_a_loss_that_is_not_finite_is_an_error(value):
     with pytest.raises(StrategyError, match=rf"loss of training must be finite, it is {value} in epoch 1: lower the"):
         make_learner().fit(examples(), lambda model, batch, unlabeled, epoch: supervised(model, batch, 0, 0) * value)
 
 
-def test_training_on_nothing_is_refused():
+def test_training_without_examples_is_an_error():
     with pytest.raises(StrategyError, match="training needs at least one labeled slice, got none"):
         make_learner().fit({}, supervised)
 
 
-def test_modules_are_put_back_in_the_mode_they_were_in():
-    learner = make_learner()
-    learner.network.train()
-    learner.network.encoder.layer2.eval()
-    before = [module.training for module in learner.network.modules()]
-    assert len(set(before)) == 2
-    seen = []
-
-    def modes() -> list[bool]:
-        return [module.training for module in learner.network.modules()]
-
-    ids = np.arange(7)
-    learner.network.decoder.register_forward_hook(lambda *_: seen.append(any(modes())))
-    for stream in (
-        learner.predict(learner.slices, ids),
-        learner.predict_mc(learner.slices, ids, 2),
-    ):
-        for _ in stream:
-            assert modes() == before
-        assert modes() == before
-    learner.embed(learner.slices, ids)
-    learner.validation_loss()
-    assert modes() == before
-    assert seen == [False] * 3 + [True] * 6 + [False] * 3
-
-
-def test_a_network_is_in_evaluation_mode_before_and_after_its_training():
+def test_a_network_is_in_training_mode_only_during_training():
     learner, seen = make_learner(), []
     assert not learner.network.training
     learner.fit(examples(), lambda model, *rest: (seen.append(model.training), supervised(model, *rest))[1])
@@ -173,57 +119,7 @@ def test_a_network_is_in_evaluation_mode_before_and_after_its_training():
     assert not any(module.training for module in learner.network.modules())
 
 
-def weak_reference_to_probabilities(prediction) -> weakref.ref:
-    return weakref.ref(prediction[1])
-
-
-@pytest.mark.parametrize("what", ["predict", "predict_mc"])
-def test_a_batch_is_let_go_before_the_next_is_made(what):
-    learner, made, alive = make_learner(), [], []
-    learner.network.encoder.register_forward_hook(lambda *_: alive.append([one() is not None for one in made]))
-    more = {"passes": 2} if what == "predict_mc" else {}
-    stream = getattr(learner, what)(learner.slices, np.arange(7), **more)
-    for reference in map(weak_reference_to_probabilities, stream):
-        made.append(reference)
-    assert alive == [[], [False], [False, False]]
-
-
-def test_scoring_lets_a_batch_go_before_the_next_is_made():
-    made, alive = [], []
-
-    def prediction(number: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
-        alive.append([one() is not None for one in made])
-        probs = torch.full((3, 4, 4), number / 10)
-        made.append(weakref.ref(probs))
-        return np.arange(3), probs, torch.ones(3, 4, 4)
-
-    scores = score_slices(map(prediction, range(3)), lambda probs: probs, mean_over_valid)
-    np.testing.assert_allclose(scores, np.repeat([0, 0.1, 0.2], 3), rtol=1e-6)
-    assert alive == [[], [False], [False, False]]
-
-
-def test_parts_are_joined_as_torch_joins_them():
-    torch.manual_seed(0)
-    maps = torch.rand(7, 3, 4, 5).to(memory_format=torch.channels_last)
-    whole = maps, torch.rand(7, 6, 4).transpose(1, 2), torch.rand(7, 2) < 0.5, torch.rand(7, 2).bfloat16()
-    parts = [tensor.split(3) for tensor in whole]
-    found = concat_batches(zip(*parts, strict=True), 7)
-    for ours, theirs in zip(found, map(torch.cat, parts), strict=True):
-        assert torch.equal(ours, theirs)
-        assert ours.dtype == theirs.dtype
-        assert ours.stride() == theirs.stride()
-
-
-def test_modules_are_put_back_when_prediction_fails():
-    learner = make_learner()
-    learner.network.train()
-    learner.network.decoder.register_forward_hook(lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        learner.validation_loss()
-    assert all(module.training for module in learner.network.modules())
-
-
-def test_validation_inside_training_leaves_dropout_and_batch_norm_training():
+def test_validation_restores_the_training_mode_of_dropout_and_batch_norm():
     learner = make_learner(epochs=3, patience=9)
     modes = []
 
@@ -235,50 +131,9 @@ def test_validation_inside_training_leaves_dropout_and_batch_norm_training():
     assert modes == [{True}] * 9
 
 
-def test_predict_equals_a_forward_pass_of_each_batch():
-    learner = make_learner()
-    ids = np.array([5, 0, 3, 6])
-    learner.network.eval()
-    images = torch.from_numpy(padded().slices.images[ids]).float()
-    with torch.no_grad():
-        expected = torch.cat([torch.sigmoid(learner.network(images[:3])), torch.sigmoid(learner.network(images[3:]))])
-    parts = list(learner.predict(learner.slices, ids))
-    assert [chunk.tolist() for chunk, _, _ in parts] == [[5, 0, 3], [6]]
-    torch.testing.assert_close(torch.cat([probs for _, probs, _ in parts]), expected[:, 0])
-    valid = torch.cat([valid for _, _, valid in parts])
-    for row, (height, width) in enumerate([(32, 48), (20, 33), (32, 48), (32, 48)]):
-        inside = torch.zeros(32, 48)
-        inside[:height, :width] = 1
-        assert torch.equal(valid[row], inside)
-
-
-def test_ids_are_rows_of_the_given_stack_not_of_the_prepared_set():
-    labeled = padded()
-    part = replace(labeled.slices, rows=labeled.slices.rows[3:], valid=labeled.slices.valid[3:])
-    learner = make_learner()
-    whole = torch.cat([probs for _, probs, _ in learner.predict(labeled.slices, np.array([3, 4, 5]))])
-    own = torch.cat([probs for _, probs, _ in learner.predict(part, np.array([0, 1, 2]))])
-    assert torch.equal(own, whole)
-
-
-@pytest.mark.parametrize("what", ["predict", "predict_mc"])
-def test_inference_reads_a_batch_when_it_is_asked_for_and_no_more_at_once(what):
-    learner = make_learner()
-    sizes = []
-    learner.network.encoder.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
-    more = {"passes": 5} if what == "predict_mc" else {}
-    stream = getattr(learner, what)(learner.slices, np.arange(7), **more)
-    assert sizes == []
-    first = next(stream)
-    assert sizes == [3]
-    assert max(part.numel() for part in first[1:]) <= 3 * 32 * 48 * more.get("passes", 1)
-    list(stream)
-    assert sizes == [3, 3, 1]
-
-
-def test_fit_is_the_same_for_the_same_streams_and_another_in_another_round_or_seed():
+def test_fit_is_determined_by_seed_and_round():
     def trained(**streams: int) -> dict[str, torch.Tensor]:
-        torch.manual_seed(len(streams))  # a global state that must not matter
+        torch.manual_seed(len(streams))  # the global state must not matter
         learner = make_learner(**streams)
         learner.fit(examples(), supervised)
         return learner.weights()
@@ -288,7 +143,7 @@ def test_fit_is_the_same_for_the_same_streams_and_another_in_another_round_or_se
     assert not equal(trained(), trained(seed=1))
 
 
-def test_batch_order_depends_on_ids_seed_and_round_only():
+def test_the_order_of_batches_depends_on_ids_seed_and_round_only():
     def order(loss_draws: int = 0, network: nn.Module | None = None, **streams: int) -> list[list[float]]:
         learner = make_learner(network, augment=False, **streams)
         seen = []
@@ -311,7 +166,7 @@ def test_batch_order_depends_on_ids_seed_and_round_only():
     assert first[:3] != first[3:]
 
 
-def test_what_a_loss_draws_depends_on_seed_and_round():
+def test_random_numbers_of_a_loss_depend_on_seed_and_round():
     def drawn(**streams: int) -> list[float]:
         draws = []
 
@@ -327,7 +182,7 @@ def test_what_a_loss_draws_depends_on_seed_and_round():
     assert not set(drawn()) & set(drawn(seed=1))
 
 
-def test_the_first_step_is_adams_with_the_learners_rate():
+def test_the_first_step_is_that_of_adam_with_the_learning_rate_of_the_learner():
     learner = make_learner(options=replace(OPTIONS, dropout=0), epochs=1, batch_size=7, augment=False, lr=0.01)
     learner.lr = 0.003
     twin = copy.deepcopy(learner.network).train()
@@ -345,7 +200,7 @@ def test_the_first_step_is_adams_with_the_learners_rate():
     trained = dict(learner.network.named_parameters())
     for name, parameter in twin.named_parameters():
         gradient = parameter.grad
-        certain = gradient.abs() > 1e-6  # of the others the sign is rounding
+        certain = gradient.abs() > 1e-6  # the sign of the others is rounding error
         expected = parameter - 0.003 * gradient / (gradient.abs() + 1e-8)
         torch.testing.assert_close(trained[name][certain], expected[certain], rtol=1e-3, atol=1e-6)
 
@@ -367,11 +222,11 @@ def test_validation_loss_does_not_depend_on_the_batch_size():
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-5)
 
 
-def test_unlabeled_batches_hold_the_whole_pool_once_an_epoch_and_are_read_when_pulled(monkeypatch):
+def test_unlabeled_batches_cover_the_pool_once_and_are_read_on_request(monkeypatch):
     learner = make_learner(epochs=1, augment=False)
     pulled, read = [], []
-    images_of = learner._images
-    monkeypatch.setattr(learner, "_images", lambda slices, ids: read.append(len(ids)) or images_of(slices, ids))
+    images_of = learner.images
+    monkeypatch.setattr(learner, "images", lambda slices, ids: read.append(len(ids)) or images_of(slices, ids))
 
     def loss(model, batch, unlabeled, epoch):
         pulled.append(next(unlabeled).images)
@@ -386,120 +241,6 @@ def test_unlabeled_batches_hold_the_whole_pool_once_an_epoch_and_are_read_when_p
     means = torch.cat(pulled).mean((1, 2, 3)).sort().values
     pool = torch.from_numpy(padded().slices.images).float().mean((1, 2, 3)).sort().values
     torch.testing.assert_close(means, pool)
-
-
-def test_dropout_samples_differ_between_passes_and_slices_and_leave_batch_norm_alone():
-    learner = make_learner()
-    learner.network.train()
-    before = learner.weights()
-    encoded = []
-    learner.network.encoder.register_forward_hook(lambda module, inputs, output: encoded.append(len(inputs[0])))
-    learner.slices = replace(learner.slices, rows=np.zeros_like(learner.slices.rows))  # seven times the same image
-    ids = np.arange(7)
-    parts = list(learner.predict_mc(learner.slices, ids, 4))
-    samples = torch.cat([probs for _, probs, _ in parts], 1)
-    assert samples.shape == (4, 7, 32, 48)
-    assert len(samples.flatten(0, 1).unique(dim=0)) == 4 * 7
-    assert sum(encoded) == 7
-    assert equal(learner.weights(), before)
-    assert np.concatenate([chunk for chunk, _, _ in parts]).tolist() == ids.tolist()
-
-
-def test_dropout_samples_are_those_of_decoding_anew_every_time():
-    learner, ids = make_learner(), np.arange(3)
-    torch.manual_seed(0)
-    ((_, found, _),) = learner.predict_mc(learner.slices, ids, 4)
-    network = learner.network.eval()
-    network.dropout.train()
-    torch.manual_seed(0)
-    images = torch.from_numpy(padded().slices.images[ids]).float()
-    with torch.no_grad():
-        expected = [torch.sigmoid(network.decode(network.encode(images), images.shape[-2:]))[:, 0] for _ in range(4)]
-    assert torch.equal(found, torch.stack(expected))
-
-
-def test_a_set_that_fits_is_copied_once_and_gives_what_the_memory_map_gives():
-    images = padded().slices.images
-    small, roomy = (DeviceCache(images, CPU, capacity) for capacity in (images.nbytes - 1, images.nbytes))
-    rows = np.array([5, 0, 5])
-    expected = torch.from_numpy(images[rows])
-    assert torch.equal(small.batch(images, rows), expected)
-    assert torch.equal(roomy.batch(images, rows), expected)
-    assert small._whole is None
-    copied = roomy._whole
-    assert copied is not None
-    assert torch.equal(roomy.batch(images, rows[:1]), expected[:1])
-    assert roomy._whole is copied
-    other = images[::-1].copy()
-    assert torch.equal(roomy.batch(other, rows), torch.from_numpy(other[rows])), "rows of another set"
-
-
-def test_training_on_resident_images_is_the_same_as_from_the_memory_map():
-    def trained(capacity: int) -> dict[str, torch.Tensor]:
-        learner = make_learner()
-        learner._device_cache = DeviceCache(learner.slices.images, CPU, capacity)
-        learner.fit(examples(), supervised)
-        assert (learner._device_cache._whole is not None) == (capacity > 0)
-        return learner.weights()
-
-    assert equal(trained(0), trained(1 << 30))
-
-
-class Coin(Segmenter):
-    """Foreground exactly where dropout keeps a one."""
-
-    def decode(self, features, size):
-        kept = self.dropout(torch.ones(len(features.r4), 1, *size)) > 0
-        return torch.where(kept, 50.0, -50.0)
-
-
-def test_the_mean_of_many_dropout_samples_is_the_probability_of_keeping():
-    learner = make_learner(Coin(Task(1, (32, 48), replace(OPTIONS, dropout=0.3))))
-    ((_, probs, _),) = learner.predict_mc(learner.slices, np.arange(2), 200)
-    deviation = math.sqrt(0.3 * 0.7 / probs.numel())
-    assert float(probs.mean()) == pytest.approx(0.7, abs=5 * deviation)
-    together = (probs[:, 0] * probs[:, 1]).mean()
-    assert float(together) == pytest.approx(0.49, abs=0.01), "slices must have masks of their own"
-
-
-def test_dropout_samples_need_dropout_and_a_segmenter():
-    learner = make_learner(options=replace(OPTIONS, dropout=0))
-    with pytest.raises(StrategyError, match=r"network.dropout is 0: use --set network.dropout=0.5"):
-        list(learner.predict_mc(learner.slices, np.arange(2), 2))
-    learner = make_learner(nn.Conv2d(1, 1, 1))
-    with pytest.raises(StrategyError, match=r"dropout samples need a network that is .*Segmenter, got Conv2d: derive"):
-        list(learner.predict_mc(learner.slices, np.arange(2), 2))
-    with pytest.raises(StrategyError, match=r"embeddings need a network that is .*Segmenter, got Conv2d: derive"):
-        learner.embed(learner.slices, np.arange(2))
-
-
-def test_a_pooled_embedding_is_the_mean_over_the_valid_pixels():
-    learner = make_learner()
-    learner.network.eval()
-    with torch.no_grad():
-        maps = learner.network.encode(torch.from_numpy(padded().slices.images).float()).r4
-    scale = 32 // maps.shape[-2]
-    assert scale > 1
-    fine = maps.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    expected = torch.stack([fine[i, :, :h, :w].mean((1, 2)) for i, (h, w) in enumerate(padded().slices.valid)])
-    sizes = []
-    hook = learner.network.encoder.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
-    found = learner.embed(learner.slices, np.arange(7))
-    assert sizes == [3, 3, 1]
-    hook.remove()
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-    other = np.array([5, 0, 6, 2])
-    torch.testing.assert_close(learner.embed(learner.slices, other), found[other])
-
-
-def test_a_flat_embedding_is_the_bottleneck_row_by_row():
-    learner = make_learner()
-    learner.network.eval()
-    flat = learner.embed(learner.slices, np.array([4, 1]), pool=False)
-    with torch.no_grad():
-        maps = learner.network.encode(torch.from_numpy(padded().slices.images[[4, 1]]).float()).r4
-    assert flat.shape == (2, maps[0].numel())
-    torch.testing.assert_close(flat, maps.flatten(1))
 
 
 def test_weights_are_a_copy():

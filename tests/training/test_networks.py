@@ -50,7 +50,7 @@ def test_dropout_acts_on_the_bottleneck_in_training_only():
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_torchvision_checkpoint_on_gray_gives_the_features_of_the_same_gray_in_three_colors(tmp_path, channels):
+def test_a_torchvision_checkpoint_gives_a_gray_image_the_features_of_the_same_image_in_color(tmp_path, channels):
     torch.manual_seed(0)
     colored = segmenter(3, backbone="resnet18").encoder.eval()
     checkpoint = {**colored.state_dict(), "fc.weight": torch.zeros(10, 512)}
@@ -62,7 +62,7 @@ def test_a_torchvision_checkpoint_on_gray_gives_the_features_of_the_same_gray_in
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_the_keys_of_a_torchvision_checkpoint_fit():
+def test_the_keys_are_those_of_torchvision():
     keys = set(segmenter().encoder.state_dict())
     published = {"conv1.weight", "bn1.running_mean", "layer1.0.conv3.weight", "layer1.0.downsample.0.weight"}
     published |= {"layer1.0.downsample.1.bias", "layer3.5.bn3.weight", "layer2.0.conv2.weight"}
@@ -70,22 +70,22 @@ def test_the_keys_of_a_torchvision_checkpoint_fit():
     assert not any(key.startswith(("layer4", "fc")) or key.endswith("downsample.0.bias") for key in keys)
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused_in_one_sentence(tmp_path):
+def test_a_checkpoint_that_does_not_fit_is_an_error(tmp_path):
     path = tmp_path / "weights.pth"
     with pytest.raises(ConfigError, match=r"checkpoint of width 1, '.*weights.pth' does not exist: name an existing"):
         segmenter(backbone="resnet18", weights=str(path))
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(ConfigError, match="cannot be read as one: download it again"):
+    with pytest.raises(ConfigError, match="cannot be read as a checkpoint: download it again"):
         segmenter(backbone="resnet18", weights=str(path))
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
-    with pytest.raises(ConfigError, match=r"lacks 'bn1.weight': name the checkpoint of resnet18"):
+    with pytest.raises(ConfigError, match=r"lacks 'bn1.weight': name a checkpoint of resnet18"):
         segmenter(backbone="resnet18", weights=str(path))
     torch.save(segmenter(3, backbone="resnet18", width=0.5).encoder.state_dict(), path)
     with pytest.raises(ConfigError, match=r"'conv1.weight' has shape \(32, 1, 7, 7\)"):
         segmenter(backbone="resnet18", weights=str(path))
 
 
-def test_same_seed_same_weights():
+def test_the_same_seed_gives_the_same_weights():
     first, second = ({}, {})
     for state in (first, second):
         torch.manual_seed(3)

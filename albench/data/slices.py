@@ -1,0 +1,76 @@
+"""The slices of a prepared set: what strategies, training and evaluation work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albench.masks import PackedMasks
+
+GRID = 16  # pixels; sides of a slice are multiples of it, because the encoder halves the image four times
+
+
+@dataclass(frozen=True)
+class SliceStack:
+    """The slices of some cases, sorted by case and position. The id of a slice is its row.
+
+    Attributes:
+        images: (N, c, H, W) float16, the whole prepared set, memory-mapped and read-only.
+        rows: (n,) where in `images` each slice of this stack lies.
+        case: (n,) index into `cases`.
+        position: (n,) z within the case, from 0.
+        valid: (n, 2) height and width of the part without padding, which starts at the top left.
+        cases: names.
+        spacing: (s, 3) millimeters along z, y, x of each case, on the working grid.
+    """
+
+    images: NDArray[np.float16]
+    rows: NDArray[np.int64]
+    case: NDArray[np.int64]
+    position: NDArray[np.int64]
+    valid: NDArray[np.int64]
+    cases: tuple[str, ...]
+    spacing: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every slice, padding included."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def of(self, case: int) -> NDArray[np.int64]:
+        """(m,) ids of the slices of one case, in order of position."""
+        return np.flatnonzero(self.case == case)
+
+    def read(self, ids: NDArray[np.int64]) -> NDArray[np.float16]:
+        """(n, c, H, W) float16 images of the (n,) given slices, padding included, as a copy in memory."""
+        return self.images[self.rows[ids]]
+
+    def label(self, slice_id: int) -> str:
+        """The name of a slice in messages."""
+        name = self.cases[self.case[slice_id]]
+        return f"slice {slice_id} (case {name}, position {self.position[slice_id]})"
+
+
+@dataclass(frozen=True)
+class LabeledStack:
+    """A stack with the reference masks of all its slices, for validation and test; never for the pool.
+
+    It copies the masks of these cases only, so that the validation set gives no access to the masks of the pool.
+
+    Attributes:
+        slices: the images.
+        truth: {id: (H, W) mask} of every slice.
+    """
+
+    slices: SliceStack
+    truth: PackedMasks
+
+    def masks(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(n, H, W) masks of the (n,) given slices."""
+        return self.truth.stack(ids)

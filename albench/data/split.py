@@ -1,0 +1,74 @@
+"""The split of cases into training, validation and test set, with all cases of a patient in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from albench.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Names of the cases of the training, validation and test set, sorted."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def split_volumes(cases: Sequence[str], patients: Sequence[str], parts: tuple[float, float, float], seed: int) -> Split:
+    """Split cases by patient.
+
+    Args:
+        cases: (s,) names.
+        patients: (s,) the patient of each case.
+        parts: as in `split_patients`.
+
+    Raises:
+        ConfigError: as `split_patients`.
+    """
+    drawn = split_patients(sorted(set(patients)), parts, seed)
+    volumes = sorted(zip(cases, patients, strict=True))
+    train, val, test = (
+        tuple(case for case, patient in volumes if patient in part) for part in (drawn.train, drawn.val, drawn.test)
+    )
+    return Split(train, val, test)
+
+
+def split_patients(patients: Sequence[str], parts: tuple[float, float, float], seed: int) -> Split:
+    """Sort the patients, shuffle them with `seed`, and assign them to the three sets in that order.
+
+    Args:
+        parts: shares that sum to 1 (training and validation are rounded down, the test set takes the rest), or numbers
+            of patients; with numbers, the remaining patients are not used.
+
+    Raises:
+        ConfigError: a set would be empty, or there are fewer patients than the numbers require.
+    """
+    total = len(patients)
+    if np.isclose(sum(parts), 1.0):
+        train, val = (int(part * total + 1e-9) for part in parts[:2])
+        val = max(val, 1)
+        counts = (train, val, total - train - val)
+    elif all(float(part).is_integer() for part in parts):
+        counts = (int(parts[0]), int(parts[1]), int(parts[2]))
+    else:
+        raise ConfigError(
+            f"protocol.split must be three shares that sum to 1 or three numbers of patients, got {list(parts)}: "
+            "write for example [0.7,0.15,0.15] or [28,6,7]"
+        )
+    if min(counts) < 1 or sum(counts) > total:
+        raise ConfigError(
+            f"protocol.split must give each of train, validation and test at least one of the {total} patients, "
+            f"{list(parts)} gives {list(counts)}: add cases or change protocol.split"
+        )
+    order = [sorted(patients)[i] for i in np.random.default_rng(seed).permutation(total)]
+    first, second, third = counts
+    return Split(
+        train=tuple(sorted(order[:first])),
+        val=tuple(sorted(order[first : first + second])),
+        test=tuple(sorted(order[first + second : first + second + third])),
+    )

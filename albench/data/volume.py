@@ -1,0 +1,75 @@
+"""One case as a dataset loads it: an image with its binary mask, and the rules for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albench.errors import DataError
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One case, z first: slices are `image[:, z]` and `mask[z]`.
+
+    Attributes:
+        image: (c, d, h, w) float32, any intensity range.
+        mask: (d, h, w) uint8, 1 where the target is.
+        spacing: millimeters between voxels along z, y, x.
+    """
+
+    image: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    spacing: tuple[float, float, float]
+
+
+def check_volume(volume: Volume, case: str, window: tuple[float, float] | None = None) -> None:
+    """Reject a volume that cannot be used.
+
+    Args:
+        case: its name, for the message.
+        window: the intensities will be clipped to this range.
+
+    Raises:
+        DataError: shapes, intensities, mask values or spacing break a rule.
+    """
+    image, mask = volume.image, volume.mask
+    if image.ndim != 4 or mask.ndim != 3 or 0 in image.shape:
+        raise DataError(
+            f"case '{case}' must be a 3D image (c, d, h, w) with a 3D mask (d, h, w), got {image.shape} and "
+            f"{mask.shape}: leave out 2D files"
+        )
+    if image.shape[1:] != mask.shape:
+        raise DataError(
+            f"case '{case}' must have a mask of its image's shape, got {mask.shape} for {image.shape[1:]}: "
+            "resample the mask to the image's grid"
+        )
+    ranges = [(float(channel.min()), float(channel.max())) for channel in image]
+    if not np.isfinite(ranges).all():
+        bad = int(image.size - np.isfinite(image).sum())
+        raise DataError(
+            f"case '{case}' must have finite intensities, {bad} voxels are NaN or infinite: repair or leave "
+            "out the volume"
+        )
+    for low, high in ranges:
+        if low == high:
+            raise DataError(
+                f"case '{case}' must have contrast, {low:g} is the intensity of all its voxels: repair or leave "
+                "out the volume"
+            )
+        if window and (high <= window[0] or low >= window[1]):
+            raise DataError(
+                f"case '{case}' must have intensities within data.window {list(window)}, it has {low:g} to "
+                f"{high:g}: choose a window that contains them"
+            )
+    if (mask > 1).any():
+        raise DataError(
+            f"case '{case}' must have a mask of 0 and 1, got values up to {mask.max()}: make the target 1 and all "
+            "else 0"
+        )
+    if min(volume.spacing) <= 0 or not np.isfinite(volume.spacing).all():
+        raise DataError(
+            f"case '{case}' must have a positive voxel spacing, got {volume.spacing} mm: repair or leave out the volume"
+        )

@@ -1,0 +1,182 @@
+"""Prediction with a network: probabilities, dropout samples and embeddings of slices, without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from albench.data import SliceStack
+from albench.errors import StrategyError
+from albench.masks import Ids
+from albench.training.batches import Images, batched, concat_batches
+from albench.training.device import to_device
+from albench.training.device_cache import DeviceCache
+from albench.training.networks import Segmenter
+
+T = TypeVar("T")
+
+
+class Predictor:
+    """A network on a device, in evaluation mode.
+
+    Args:
+        network: maps (b, c, h, w) images to (b, 1, h, w) logits.
+        slices: the training slices; the id of a slice is its row.
+        batch_size: slices of a training batch, see `inference_batch`.
+        device: where to compute.
+        device_cache: the prepared images on the device; None makes a cache of its own.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        slices: SliceStack,
+        *,
+        batch_size: int,
+        device: torch.device,
+        device_cache: DeviceCache | None = None,
+    ) -> None:
+        # With several threads, torch 2.13 corrupts memory in the backward pass of narrow channels-last networks on CPUs
+        self._memory_format = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        self.network = network.to(device).to(memory_format=self._memory_format).eval()  # type: ignore[call-overload]
+        self.slices = slices
+        self.batch_size = batch_size
+        self.device = device
+        self._device_cache = device_cache or DeviceCache(slices.images, device)
+
+    @property
+    def inference_batch(self) -> int:
+        """Slices of a batch without gradients: on a CPU as many as in training, on a GPU twice as many.
+
+        Without stored activations, such a batch needs less GPU memory than a training step. On a CPU, a larger batch
+        would not fit into its caches.
+        """
+        return self.batch_size * (2 if self.device.type == "cuda" else 1)
+
+    def predict(self, slices: SliceStack, ids: Ids) -> Iterator[tuple[Ids, Tensor, Tensor]]:
+        """Predict foreground probabilities batch by batch.
+
+        Yields:
+            ids (b,), probabilities (b, h, w) float32 and valid pixels (b, h, w) float32, on the device.
+        """
+
+        def forward(some: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
+            return some, torch.sigmoid(self.network(batch.images).float())[:, 0], batch.valid[:, 0]
+
+        return self.stream(slices, ids, forward)
+
+    def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[tuple[Ids, Tensor, Tensor]]:
+        """Predict foreground probabilities with dropout, with an independent dropout mask for every slice and pass.
+
+        All other modules are in evaluation mode. The encoder and the decoder's skip connections, which come before
+        dropout, run once per slice. Dropout masks are drawn from torch's global generator.
+
+        Yields:
+            ids (b,), probabilities (passes, b, h, w) float32 and valid pixels (b, h, w) float32, on the device.
+
+        Raises:
+            StrategyError: the network has no dropout, or is not a Segmenter.
+        """
+        network = self._segmenter("dropout samples")
+        dropouts = [module for module in network.modules() if isinstance(module, nn.Dropout) and module.p > 0]
+        if not dropouts:
+            raise StrategyError(
+                "dropout samples need a network with dropout, network.dropout is 0: use --set network.dropout=0.5"
+            )
+
+        def forward(some: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
+            features = network.prepare(network.encode(batch.images))
+            for dropout in dropouts:
+                dropout.train()
+            valid = batch.valid[:, 0]
+            probs = valid.new_empty(passes, *valid.shape)
+            for sample in probs:
+                torch.sigmoid(network.decode(features, valid.shape[-2:])[:, 0].float(), out=sample)
+            return some, probs, valid
+
+        return self.stream(slices, ids, forward)
+
+    def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Tensor:
+        """Compute the bottleneck features of slices.
+
+        Args:
+            ids: at least one.
+            pool: average over the valid area; otherwise flatten.
+
+        Returns:
+            (n, d) float32 features in the order of `ids`, on the device; d is the number of channels of r4, times its
+            area if flattened.
+
+        Raises:
+            StrategyError: the network is not a Segmenter.
+        """
+        network = self._segmenter("embeddings")
+
+        def forward(_: Ids, batch: Images) -> tuple[Tensor]:
+            features = network.encode(batch.images).r4.float()
+            if not pool:
+                return (features.flatten(1),)
+            share = interpolate(batch.valid, features.shape[-2:], mode="area")
+            return ((features * share).sum((2, 3)) / share.sum((2, 3)),)
+
+        return concat_batches(self.stream(slices, ids, forward), len(ids))[0]
+
+    def stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Ids, Images], T]) -> Iterator[T]:
+        """Apply `forward` to ids (b,) and their images batch by batch, in evaluation mode and without gradients.
+
+        Yields:
+            The results of `forward`. No reference to them is kept, so that consumers such as `map` release a batch
+            before the next one is computed.
+        """
+        modules, autocast = tuple(self.network.modules()), self.autocast()
+
+        def apply(some: Ids) -> T:
+            with eval_mode(*modules), torch.no_grad(), autocast:
+                return forward(some, self.images(slices, some))
+
+        return map(apply, batched(ids, self.inference_batch))
+
+    def images(self, slices: SliceStack, ids: Ids) -> Images:
+        """Read slices and their valid pixels to the device."""
+        images = self._device_cache.batch(slices, ids).float()
+        images = images.contiguous(memory_format=self._memory_format)
+        height, width = images.shape[-2:]
+        valid = to_device(slices.valid[ids], self.device)
+        inside_y = (torch.arange(height, device=self.device) < valid[:, :1]).float()
+        inside_x = (torch.arange(width, device=self.device) < valid[:, 1:]).float()
+        return Images(images, inside_y[:, None, :, None] * inside_x[:, None, None, :])
+
+    def autocast(self) -> torch.autocast:
+        """A context in which the network computes in bfloat16 on a GPU, and in float32 on a CPU."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def _segmenter(self, purpose: str) -> Segmenter:
+        if not isinstance(self.network, Segmenter):
+            raise StrategyError(
+                f"{purpose} need a network that is an albench.training.networks.Segmenter, got "
+                f"{type(self.network).__name__}: derive the strategy's network from it"
+            )
+        return self.network
+
+
+@contextmanager
+def eval_mode(*modules: nn.Module) -> Iterator[None]:
+    """Put modules in evaluation mode for a block, and restore the mode of each afterwards.
+
+    Submodules are not included: of a whole network pass `*network.modules()`.
+    """
+    modes = [module.training for module in modules]
+    for module in modules:
+        if module.training:
+            module.eval()
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            if module.training != mode:  # setting an attribute of a module costs far more than reading it
+                module.training = mode

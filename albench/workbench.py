@@ -1,0 +1,226 @@
+"""The workbench of a run: everything that its rounds are made of, so that the loop can say what happens in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from albench.callback import RunCallback
+from albench.errors import ConfigError, StoreError
+from albench.masks import Mask
+from albench.pool import Oracle, Pool, initial_slices
+from albench.query import Query
+from albench.resolve import ResolvedRun
+from albench.runs.array_files import Arrays
+from albench.runs.cost import Clock, Phase, environment
+from albench.runs.layout import SHARED_ROUND_ZERO
+from albench.runs.reader import RunReader
+from albench.runs.records import QueryRecord, RoundRecord, SliceName, SplitRecord
+from albench.runs.snapshots import snapshots
+from albench.runs.store import Mirror, RoundFiles, RunStore
+from albench.strategy import Round
+from albench.streams import Streams
+from albench.training.device_cache import DeviceCache
+from albench.training.evaluation import Evaluation, example_slices
+from albench.training.learner import Learner, TrainingLog, Weights
+from albench.training.networks import Segmenter, Task
+from albench.training.shared_round_zero import fit_shared
+
+_SHOWN = 6  # queried slices of which pictures are kept
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is computed and kept; not part of its identity.
+
+    Attributes:
+        device: where to compute.
+        keep_weights: keep every round's weights, not only the last.
+        share: take round 0 from another run in the same folder that trains it alike.
+        compile: pass the network through torch.compile. Like another device, it changes the last digits and what
+            dropout draws.
+        mirror: called with the folders to copy after every round, see `RunStore.open`.
+    """
+
+    device: torch.device
+    keep_weights: bool = False
+    share: bool = True
+    compile: bool = False
+    mirror: Mirror | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What the next round starts from; together with the random streams, the whole state of a run.
+
+    Attributes:
+        pool: with all masks that were annotated.
+        pseudo: {id: (h, w) mask} to train on.
+        weights: of the end of the last round; None before round 0.
+    """
+
+    pool: Pool
+    pseudo: Mapping[int, Mask]
+    weights: Weights | None
+
+
+class Workbench:
+    """What stays the same in all rounds of a run."""
+
+    def __init__(self, resolved: ResolvedRun, execution: Execution, callback: RunCallback) -> None:
+        self.config, self.strategy, self.split = resolved.config, resolved.strategy, resolved.split
+        self.execution, self.callback = execution, callback
+        self.streams = Streams(self.config.seed, self.config.title)
+        self.val = resolved.prepared.labeled_stack(self.split.val)
+        self.test = resolved.prepared.labeled_stack(self.split.test)
+        train = resolved.prepared.labeled_stack(self.split.train)
+        self.slices, self.oracle = train.slices, Oracle(train)
+        self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
+        self.network = self._network()
+        if execution.compile:
+            self.network.compile()
+        self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+
+    def begin(self, store: RunStore) -> State:
+        """Write what does not change, and give the state at the end of the last finished round."""
+        pool = Pool(self.slices)
+        initial = self.strategy.initial(initial_slices(self.slices, self.config.protocol.interval), pool)
+        shown = example_slices(self.test)
+        store.begin(
+            SplitRecord(
+                train=self.split.train,
+                val=self.split.val,
+                test=self.split.test,
+                slices={name: len(self.slices.of(index)) for index, name in enumerate(self.slices.cases)},
+                initial=tuple(self._name(int(i)) for i in initial),
+            ),
+            environment(self.execution.device, self.strategy.kind),
+            snapshots(self.test.slices, shown, self.test.masks(shown)),
+        )
+        done, last = RunReader(store.folder), len(store.records) - 1
+        for ids in [initial.tolist(), *(done.query(index).ids for index in range(last + 1))]:
+            pool = pool.with_masks(self.oracle.annotate(ids, len(ids)))
+        return State(pool, done.pseudo(last), done.weights(last)) if last >= 0 else State(pool, {}, None)
+
+    def round(self, index: int, state: State) -> Round:
+        """What the strategy is given: a learner at its starting weights, and no budget in the last round."""
+        protocol, training = self.config.protocol, self.config.training
+        start = state.weights if protocol.warm_start else None
+        try:
+            self.network.load_state_dict(start or self._initial_weights)
+        except RuntimeError as error:
+            raise StoreError(
+                f"the weights of round {index - 1} must fit the network, they do not: use the code that wrote them, or "
+                "remove the run"
+            ) from error
+        learner = Learner(
+            self.network,
+            self.slices,
+            self.val,
+            training,
+            self.streams,
+            round_index=index,
+            lr=training.lr_incremental if start else training.lr,
+            device=self.execution.device,
+            on_epoch=self.callback.on_epoch,
+            device_cache=self.device_cache,
+        )
+        budget = min(protocol.budget, len(state.pool.unlabeled)) if index < protocol.rounds else 0
+        rng = self.streams.numpy("query", index)
+        return Round(index, budget, state.pool, learner, state.pseudo, state.weights, rng, protocol.interval)
+
+    def fit(self, ctx: Round, out: Path) -> None:
+        """Train, or take the training of round 0 from another run where both strategies share it."""
+        shares = self.strategy.shares_round_zero and self.execution.share and not self.execution.compile
+        if ctx.index == 0 and shares and isinstance(self.network, Segmenter):
+            folder = out / SHARED_ROUND_ZERO
+            fit_shared(ctx.learner, lambda: self.strategy.fit(ctx), self.config, ctx.pool.labeled, folder)
+        else:
+            self.strategy.fit(ctx)
+
+    @contextmanager
+    def phase(self, ctx: Round, name: Phase) -> Iterator[None]:
+        """Tell the callback, and seed torch's generators for what the strategy draws itself."""
+        self.callback.on_phase(ctx.index, name)
+        try:
+            with self.streams.torch(name, ctx.index):
+                yield
+        except torch.cuda.OutOfMemoryError as error:
+            raise ConfigError(
+                f"a batch must fit into the memory of the GPU, in {name} of round {ctx.index} it does not with "
+                f"training.batch_size={self.config.training.batch_size}: lower it, or let fewer runs share the GPU"
+            ) from error
+
+    def record(
+        self,
+        ctx: Round,
+        query: Query,
+        test: Evaluation,
+        val: Evaluation,
+        fitted: tuple[TrainingLog, ...],
+        queried: tuple[TrainingLog, ...],
+        clock: Clock,
+    ) -> RoundRecord:
+        """What was measured in a round, before its query is annotated."""
+        labeled, total = len(ctx.pool.labeled), len(self.slices)
+        return RoundRecord(
+            round=ctx.index,
+            labeled=labeled,
+            unlabeled=total - labeled,
+            share=labeled / total,
+            annotation_cost=self.oracle.annotation_cost(),
+            pseudo=self.oracle.evaluate_masks(ctx.pseudo),
+            notes={name: np.asarray(value).tolist() for name, value in query.notes.items()},
+            predictions={name: self.oracle.evaluate_masks(masks) for name, masks in query.predictions.items()},
+            test=test.metrics(),
+            val=val.metrics(),
+            cases={name: scores.metrics() for name, scores in test.cases.items()},
+            fit_trainings=tuple(log.summary for log in fitted),
+            query_trainings=tuple(log.summary for log in queried),
+            cost=clock.cost(
+                steps=sum(log.summary.steps for log in (*fitted, *queried) if log.made),
+                fit_epochs=[seconds for log in fitted for seconds in log.epoch_seconds],
+                query_epochs=[seconds for log in queried for seconds in log.epoch_seconds],
+            ),
+        )
+
+    def after(self, ctx: Round, query: Query, masks: Mapping[int, Mask]) -> State:
+        """The state after a query was annotated; an annotated slice is no pseudo-label any more."""
+        pseudo = {i: mask for i, mask in query.pseudo.items() if i not in masks}
+        return State(ctx.pool.with_masks(masks), pseudo, ctx.learner.weights())
+
+    def files(self, pool: Pool, query: Query, masks: Mapping[int, Mask], state: State, test: Evaluation) -> RoundFiles:
+        """What is stored of a round beside its record; `pool` is the one that was queried."""
+        ids = [int(i) for i in query.ids]
+        scores = None
+        if query.scores is not None:
+            scores = {str(i): float(s) for i, s in zip(pool.unlabeled.tolist(), query.scores, strict=True)}
+        return RoundFiles(
+            query=QueryRecord(tuple(ids), tuple(map(self._name, ids)), scores),
+            pseudo=state.pseudo,
+            predictions=test.shown,
+            arrays={**query.arrays, **self._pictures(masks)},
+            weights=state.weights or {},
+        )
+
+    def _pictures(self, masks: Mapping[int, Mask]) -> Arrays:
+        """Of the most wanted slices, for figures."""
+        ids = list(masks)[:_SHOWN]
+        if not ids:
+            return {}
+        shown = snapshots(self.slices, ids, np.stack([masks[i] for i in ids]), longest=160)
+        return {f"queried_{name}": values for name, values in shown.items()}
+
+    def _name(self, slice_id: int) -> SliceName:
+        return SliceName(self.slices.cases[self.slices.case[slice_id]], int(self.slices.position[slice_id]))
+
+    def _network(self) -> nn.Module:
+        channels, height, width = self.slices.shape
+        with self.streams.torch("weights"):
+            return self.strategy.network(Task(channels, (height, width), self.config.network))

@@ -1,0 +1,32 @@
+"""What is imported with the interface of strategies, which the command line needs before it knows what to run."""
+
+import subprocess
+import sys
+
+import pytest
+
+LATE = {"monai", "pandas", "scipy", "sklearn", "matplotlib", "nibabel", "rich", "typer", "ray", "yaml"}
+MODULES = ["albench.strategy", "albench.training.learner", "albench.training.evaluation", "albench.strategies.star"]
+
+
+def imported(code: str) -> set[str]:
+    """Top-level packages that are imported after some code."""
+    code += "; import sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_strategy_is_imported_without_packages_that_only_a_run_needs(module):
+    loaded = imported(f"import {module}")
+    assert "torch" in loaded
+    assert not loaded & LATE
+
+
+def test_building_a_network_imports_monai():
+    code = "from albench.config import Network; from albench.training.networks import Segmenter, Task"
+    assert "monai" in imported(f"{code}; Segmenter(Task(1, (16, 16), Network()))")
+
+
+def test_the_records_of_a_run_are_read_without_torch():
+    assert "torch" not in imported("import albench.runs.records")
