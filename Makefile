@@ -1,19 +1,24 @@
 PYTHON ?= python3
 BIN := .venv/bin
+COVERAGE := 90
 
-.PHONY: demo test test-slow test-gpu lint types speed install
+.PHONY: demo test test-slow test-gpu format lint types speed install
 
 demo: install  ## Run the main job on generated data.
 	$(BIN)/albench run --strategy star --dataset phantom
 
-test: install  ## The default tests.
-	$(BIN)/pytest -n auto
+test: install  ## The default tests; fails if they cover less of the code than they did.
+	$(BIN)/pytest -n auto --cov --cov-report=term --cov-fail-under=$(COVERAGE)
 
 test-slow: install  ## Tests that take minutes or make fresh environments.
 	$(BIN)/pytest -m slow
 
-test-gpu: install  ## Tests on a GPU. Where there is none it is pretended, for which it takes a C++ compiler.
-	PYTHONPATH=tests $(BIN)/pytest -n auto -p support.pretended_gpu -m gpu
+test-gpu: install  ## Tests on a GPU. Without one it is simulated, which needs a C++ compiler.
+	PYTHONPATH=tests $(BIN)/pytest -n auto -p support.simulated_gpu -m gpu
+
+format: install  ## Sort imports, fix what can be fixed, and format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 lint: install
 	$(BIN)/ruff check .

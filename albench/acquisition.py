@@ -109,7 +109,7 @@ def k_center(candidates: Tensor, centers: Tensor, count: int) -> Tensor:
     The result equals that of float64 distances, at a fraction of their cost. Distances to the nearest center can only
     decrease as centers are added, so an earlier distance is an upper bound, and only the candidates with the highest
     bounds are evaluated exactly (lazy evaluation, as in Minoux's accelerated greedy algorithm). The initial bounds are
-    float32 distances plus a bound of their rounding error. O(m n d) time in float32, O(n) memory beside the arguments.
+    float32 distances plus a bound of their rounding error. O(m n d) time in float32, O(n) extra memory.
 
     Args:
         candidates: (n, d), n at least `count`.

@@ -157,7 +157,7 @@ def build(
     Raises:
         ConfigError: an option is unknown or missing, or its value does not fit.
     """
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
     names = [field.name for field in fields]
     for key in options:
         if key not in names:
@@ -206,7 +206,7 @@ def _in_words(message: str) -> str:
 
 
 def _allows_none(hint: object) -> bool:
-    """Whether None is a value of the type, and the word is not."""
+    """Whether None is a value of the type and the word `none` is not."""
     parts = get_args(get_args(hint)[0] if get_origin(hint) is Annotated else hint)
     return type(None) in parts and not any("none" in get_args(part) for part in parts)
 
@@ -217,7 +217,7 @@ def _plain(value: object) -> object:
 
 
 def _is_bool(given: object, made: object) -> bool:
-    """Whether true or false was taken for a number, as pydantic does for `Literal[1, 2]`."""
+    """Whether pydantic has read true or false as a number, as it does for `Literal[1, 2]`."""
     if isinstance(given, list) and isinstance(made, list | tuple):
         return any(map(_is_bool, given, made))
     return isinstance(given, bool) and not isinstance(made, bool)

@@ -1,4 +1,4 @@
-"""What commands write to the terminal: tables, a progress bar, and values in words."""
+"""Output on the terminal: tables, a progress bar, and the formats of numbers, durations and sizes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from albench.runs.records import RoundRecord
 
 
 def terminal() -> Console:
-    """Standard output; 120 columns wide where it is not a terminal."""
+    """Standard output, 120 columns wide if it is not a terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=120)
 
 
 def new_table(*columns: str, title: str | None = None, numbers: Collection[str] = ()) -> Table:
-    """A table without a frame, narrow enough for many columns; text that does not fit is wrapped.
+    """A compact table without a frame; long text is wrapped.
 
     Args:
-        columns: their heads.
+        columns: their headers.
         title: above the table.
-        numbers: heads of the columns that are aligned to the right.
+        numbers: headers of the columns that are aligned to the right.
     """
     table = Table(title=title, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
@@ -35,10 +35,10 @@ def new_table(*columns: str, title: str | None = None, numbers: Collection[str] 
 
 @contextmanager
 def bar(console: Console, words: str, *, in_bytes: bool = False) -> Iterator[Callable[..., None]]:
-    """A progress bar that appears with the first step; one line where output is not a terminal.
+    """A progress bar that appears with the first step; one line if output is not a terminal.
 
     Yields:
-        A function of the steps done, their total (None if unknown), and anything else, which is not shown.
+        A function of the steps done and their total (None if unknown); further arguments are ignored.
     """
     amount = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
@@ -57,23 +57,23 @@ def bar(console: Console, words: str, *, in_bytes: bool = False) -> Iterator[Cal
 
 
 def describe(record: RoundRecord) -> str:
-    """A round in one line that leaves room for the time in 80 columns."""
+    """A round in one line, short enough to append the time left within 80 columns."""
     dice = f"Dice slice {decimal(record.test.dice_slice)} volume {decimal(record.test.dice_volume)}"
     return f"round {record.round:>2} at {record.share:>5.1%}  {dice}  HD95 {decimal(record.test.hd95, 1)} mm"
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
-    """A number; a dash if there is none."""
+    """A number with fixed decimals; a dash for None."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a short text, such as 1h05m or 3m20s."""
+    """Seconds as text, such as 1h05m or 3m20s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
 
 
 def size_in_words(size: float, digits: int = 1) -> str:
-    """Bytes as a short text; `digits` after the point of megabytes."""
+    """Bytes as text, such as 1.2 GB; `digits` decimals for megabytes."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.{digits}f} MB"

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one sentence with the rule, the value and the remedy. The command line exits with 2."""
+"""Errors that a user can fix: one sentence with the rule, the value and the remedy. The command line exits with 2."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def suggestion(word: str, known: Iterable[str], prefix: str = "", *, cutoff: flo
     """The remedy for an unknown name: the nearest known one, or all of them.
 
     Args:
-        prefix: what the user writes before a known name.
-        cutoff: how alike the nearest must be, from 0 to 1.
+        prefix: written before each known name.
+        cutoff: lowest similarity of a suggested name, from 0 to 1.
     """
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=cutoff)
@@ -21,20 +21,20 @@ def suggestion(word: str, known: Iterable[str], prefix: str = "", *, cutoff: flo
 
 
 class AlbenchError(Exception):
-    """Something outside albench is wrong; the message says what, and what to do about it."""
+    """An error that a user can fix; the message says what is wrong and how to fix it."""
 
 
 class ConfigError(AlbenchError):
-    """A name, an option or a value is wrong."""
+    """A name, an option or a value is invalid."""
 
 
 class DataError(AlbenchError):
-    """A file or folder of images cannot be used as it is."""
+    """A file or a folder of images cannot be used."""
 
 
 class StrategyError(AlbenchError):
-    """A strategy broke the rules of the benchmark."""
+    """A strategy broke a rule of the benchmark."""
 
 
 class StoreError(AlbenchError):
-    """A run directory or the cache cannot be read or written."""
+    """A run, a suite or the cache cannot be read or written."""

@@ -1,4 +1,4 @@
-"""Writing that is never half done: to a temporary name, flushed, then renamed; and locks between processes."""
+"""Atomic writes (to a temporary file, flushed, then renamed), and locks between processes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _UNWRITABLE = (
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of `path` only when the block ends well.
+    """Open a file for writing that replaces `path` when the block ends without an error.
 
     Raises:
-        StoreError: the disk is full or the folder cannot be written; `path` is as it was before.
+        StoreError: the disk is full or the folder is not writable; `path` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -51,7 +51,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_tensors(path: Path, value: object) -> None:
-    """Write tensors, and plain values that hold them, as torch does, atomically."""
+    """Write tensors, or containers of tensors, with `torch.save`, atomically."""
     import torch
 
     content = io.BytesIO()  # torch hides the error of a full disk
@@ -62,7 +62,7 @@ def write_tensors(path: Path, value: object) -> None:
 
 @contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's complaints about a disk into one sentence."""
+    """Turn the operating system's errors about a disk into a StoreError."""
     try:
         yield
     except OSError as error:
@@ -80,10 +80,12 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path, *, wait: bool, leave: bool = True) -> Iterator[bool]:
-    """Hold an exclusive lock that the kernel drops when the process dies. Yields whether it was got.
+    """Hold an exclusive lock, which the kernel releases when the process dies. Yields whether it was acquired.
 
     Args:
-        leave: keep the file afterwards; otherwise whoever had the lock removes it.
+        path: the lock file.
+        wait: wait until the lock is free.
+        leave: keep the file afterwards; otherwise the holder removes it.
     """
     with ExitStack() as held:
         while True:
@@ -93,7 +95,7 @@ def locked(path: Path, *, wait: bool, leave: bool = True) -> Iterator[bool]:
             got = _lock(file, wait=wait)
             if not got or _is_at(file, path):
                 break
-            file.close()  # its last holder has removed it: nobody else would see this lock
+            file.close()  # the last holder removed this file, so another process would lock a new one
         try:
             yield got
         finally:
@@ -102,7 +104,7 @@ def locked(path: Path, *, wait: bool, leave: bool = True) -> Iterator[bool]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process holds the lock. The file may be missing or read-only."""
+    """Whether a process holds the lock. The file may be missing or read-only."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -114,7 +116,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _is_at(file: IO[Any], path: Path) -> bool:
-    """Whether an open file is the one of this name."""
+    """Whether an open file is still the one at this path."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -122,7 +124,7 @@ def _is_at(file: IO[Any], path: Path) -> bool:
 
 
 def _lock(file: IO[Any], *, wait: bool) -> bool:
-    """Try for half a second if not to wait: `is_locked` holds a lock for a moment."""
+    """Without `wait`, try for half a second, because `is_locked` holds the lock for a moment."""
     if wait:
         fcntl.flock(file, fcntl.LOCK_EX)
         return True

@@ -1,4 +1,4 @@
-"""From names to classes: strategies and datasets are found in their folder, in entry points, or by path."""
+"""Strategies and datasets by name: found in their folder, in entry points, or by import path."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from albench.errors import ConfigError, suggestion
 
 STRATEGIES = "albench.strategies"
 DATASETS = "albench.datasets"
-_PLUGIN = "albench_plugin_"  # begins the names of modules that were read from a file
+_PLUGIN = "albench_plugin_"  # prefix of modules that are loaded from a file
 _KINDS = {STRATEGIES: "strategy", DATASETS: "dataset"}
 
 
 class Plugin(Protocol):
-    """What can be on a menu: a subclass of `Strategy` or `Dataset`."""
+    """A subclass of `Strategy` or `Dataset`."""
 
     group: ClassVar[str]
     name: ClassVar[str]
@@ -37,7 +37,13 @@ _registered: dict[str, dict[str, type[Plugin]]] = {STRATEGIES: {}, DATASETS: {}}
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the menu: a name with its class, or with the reason why it cannot be used."""
+    """A strategy or a dataset that is available, or a plugin that cannot be loaded.
+
+    Attributes:
+        name: of the strategy or dataset.
+        cls: its class; None if it cannot be loaded.
+        problem: why it cannot be loaded; empty otherwise.
+    """
 
     name: str
     cls: type[Plugin] | None
@@ -45,15 +51,18 @@ class Entry:
 
 
 def register(name: str) -> Callable[[T], T]:
-    """Class decorator: make a strategy or a dataset known under `name`.
+    """Class decorator: register a strategy or a dataset under `name`.
 
-    The class says by its attribute `group` on which menu it belongs; `Strategy` and `Dataset` set it.
+    The class attribute `group`, set by `Strategy` and `Dataset`, says which of the two it is.
+
+    Raises:
+        ConfigError: the name is taken, or the class is abstract.
     """
 
     def add(cls: T) -> T:
         _check_complete(cls)
         if not cls.__module__.startswith(f"{cls.group}."):
-            _import_folder(cls.group)  # so that a plugin cannot take the name of what comes with albench
+            _import_folder(cls.group)  # so that a plugin cannot take a name of albench's own
         known = _registered[cls.group].get(name)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigError(
@@ -68,10 +77,10 @@ def register(name: str) -> Callable[[T], T]:
 
 
 def find(group: str, spec: str) -> type[Any]:
-    """The class that `spec` names: a registered name, `path/to/file.py:Class` or `package.module:Class`.
+    """The class with a registered name or an import path, `path/to/file.py:Class` or `package.module:Class`.
 
     Raises:
-        ConfigError: nothing of that name exists, or it exists and cannot be imported.
+        ConfigError: it does not exist or cannot be imported.
     """
     if ":" in spec:
         return _from_path(group, spec)
@@ -90,13 +99,13 @@ def find(group: str, spec: str) -> type[Any]:
 
 
 def import_path(cls: type) -> str:
-    """Where another process finds the class: what `find` takes."""
+    """The import path of a class, with which `find` finds it in another process."""
     where = sys.modules[cls.__module__].__file__ if cls.__module__.startswith(_PLUGIN) else cls.__module__
     return f"{where}:{cls.__qualname__}"
 
 
 def available(group: str) -> list[Entry]:
-    """Everything that can be named, sorted by name. A broken plugin is listed with its reason."""
+    """All strategies or datasets, sorted by name. A plugin that cannot be loaded is listed with the reason."""
     entries: dict[str, Entry] = {}
     for module, problem in _import_folder(group).items():
         if problem:
@@ -108,7 +117,7 @@ def available(group: str) -> list[Entry]:
             _check_class(group, cls, point.value)
             if _registered[group].get(point.name) is not cls:
                 register(point.name)(cls)
-        except Exception as error:  # whatever a plugin does wrong must not break the others
+        except Exception as error:  # a broken plugin must not hide the others
             entries[point.name] = Entry(point.name, None, f"{type(error).__name__}: {error}")
     for name, cls in _usable(group).items():
         entries[name] = Entry(name, cls)
@@ -116,9 +125,9 @@ def available(group: str) -> list[Entry]:
 
 
 def source_digest(cls: type) -> str | None:
-    """A hash of the file that defines a plugin; None for the classes that come with albench.
+    """A hash of the file that defines a plugin; None for albench's own classes.
 
-    It is part of a run's identity: results of an edited plugin never mix with those of its older self.
+    It is part of a run's identity, so results of an edited plugin never mix with those of its earlier version.
     """
     if cls.__module__.startswith("albench."):
         return None
@@ -127,18 +136,18 @@ def source_digest(cls: type) -> str | None:
 
 
 def options_of(plugin: object) -> dict[str, object]:
-    """The fields of a strategy, a dataset or other settings as values of JSON."""
+    """The fields of a strategy, a dataset or other settings as JSON values."""
     fields = dataclasses.fields(plugin)  # type: ignore[arg-type]
     return json.loads(json.dumps({field.name: getattr(plugin, field.name) for field in fields}))
 
 
 def has_siblings(cls: type[Plugin]) -> bool:
-    """Whether other names come from the module of this class."""
+    """Whether the module of this class registers other names too."""
     return sum(other.__module__ == cls.__module__ for other in _registered[cls.group].values()) > 1
 
 
 def _usable(group: str) -> dict[str, type[Plugin]]:
-    """What was registered, without the classes of a file whose import failed further down."""
+    """The registered classes, without those of a file whose import failed after the registration."""
     return {name: cls for name, cls in _registered[group].items() if cls.__module__ in sys.modules}
 
 
@@ -152,7 +161,7 @@ def _from_path(group: str, spec: str) -> type[Plugin]:
         raise ConfigError(f"'{where}' cannot be imported: {type(error).__name__}: {error}") from error
     cls = getattr(module, class_name, None)
     if cls is None:
-        raise ConfigError(f"'{where}' must define the class named after the colon, it has no '{class_name}'")
+        raise ConfigError(f"'{where}' must define the class named after the colon, it has no '{class_name}': check the name")
     _check_class(group, cls, spec)
     if "name" not in vars(cls):
         cls.name = class_name.lower()
@@ -179,24 +188,25 @@ def _load_file(path: Path) -> ModuleType:
 def _check_class(group: str, cls: object, spec: str) -> None:
     if not isinstance(cls, type) or getattr(cls, "group", None) != group:
         base = {STRATEGIES: "albench.strategy.Strategy", DATASETS: "albench.data.Dataset"}[group]
-        raise ConfigError(f"'{spec}' must be a subclass of {base}, got {cls!r}")
+        raise ConfigError(f"'{spec}' must be a subclass of {base}, got {cls!r}: derive it from that class")
     _check_complete(cls)
 
 
 def _check_complete(cls: type) -> None:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
-        raise ConfigError(f"a plugin must define every abstract method, '{cls.__name__}' lacks {', '.join(missing)}")
+        names = ", ".join(missing)
+        raise ConfigError(f"a plugin must define every abstract method, '{cls.__name__}' lacks {names}: define it")
 
 
 def _import_folder(group: str) -> dict[str, str]:
-    """Import every module of the folder; its name, and the reason if it fails."""
+    """Import every module of the folder. {name: why its import failed, or empty}."""
     modules = [module.name for module in pkgutil.iter_modules(importlib.import_module(group).__path__)]
     return {name: _import_quietly(f"{group}.{name}") for name in modules if not name.startswith("_")}
 
 
 def _import_quietly(module: str) -> str:
-    """Import a module of the folder; the reason if it exists and fails."""
+    """Import a module of the folder. Why it failed; empty if it did not, or if there is no such module."""
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:

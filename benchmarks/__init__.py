@@ -1,5 +1,5 @@
-"""Suites: many runs, on one machine or many. `run_suite` runs one from Python."""
+"""Suites of runs, on one or several machines. `plan_suite` and `run_suite` do from Python what `albench bench` does."""
 
-from albench.benchmarks.runner import SuiteOutcome, run_suite
+from albench.benchmarks.runner import SuiteOutcome, SuitePlan, plan_suite, run_suite
 
-__all__ = ["SuiteOutcome", "run_suite"]
+__all__ = ["SuiteOutcome", "SuitePlan", "plan_suite", "run_suite"]

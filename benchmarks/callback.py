@@ -1,4 +1,4 @@
-"""What a suite tells while it goes on."""
+"""Progress of a suite."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from albench.runs.records import RoundRecord
 
 
 class SuiteCallback:
-    """Does nothing; derive from it and override what you need."""
+    """Called while a suite runs. The methods do nothing: derive from the class and override what you need."""
 
     def on_preparation(self, done: int, total: int | None, case: str) -> None:
-        """Data are being prepared: cases done, cases in all, the last case's name."""
+        """A case is prepared: cases done, cases in total, name of the case."""
 
     def on_plan(self, name: str, chosen: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> None:
-        """The runs of the suite are known; those `left` are not finished."""
+        """The suite is planned: the chosen runs, and those that are left because they are not finished."""
 
     def on_start(self, runs: Sequence[PlannedRun], done: Sequence[int], parallel: int, where: str) -> None:
-        """Runs are about to start.
+        """The first runs are about to start.
 
         Args:
-            runs: all that are left.
+            runs: that are left.
             done: finished rounds of each.
-            parallel: runs at once.
+            parallel: number of runs at the same time.
             where: on what they run, in words.
         """
 
     def on_run_start(self, run: PlannedRun) -> None:
-        """A run starts, or starts again after an error."""
+        """A run starts, or restarts after an error."""
 
     def on_round(self, run: PlannedRun, record: RoundRecord) -> None:
         """A round is finished and stored."""
@@ -37,10 +37,10 @@ class SuiteCallback:
         """A run is complete."""
 
     def on_retry(self, run: PlannedRun, error: str) -> None:
-        """A run failed and will be tried again."""
+        """A run failed and is tried again."""
 
     def on_failure(self, run: PlannedRun, error: str) -> None:
-        """A run failed and is given up."""
+        """A run failed and is not tried again."""
 
     def on_end(self) -> None:
-        """No run is at work any more, also after an error or Ctrl-C."""
+        """The suite has ended, possibly by an error or Ctrl-C; called after every other method."""

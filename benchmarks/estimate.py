@@ -1,10 +1,10 @@
-"""An estimate of what is left of a suite: hours and disk, from a timed probe of every strategy.
+"""An estimate of the time and disk space that a suite still needs, from a timed probe of every strategy.
 
-The probe is two rounds of two epochs on two cases of the real data with the real network. Its times per slice
-are scaled to the run: an epoch grows with the labeled slices and a third of the validation slices (they are not
-differentiated), the evaluation with the validation and test slices, a query with the unlabeled ones. How many epochs a
-training makes is not known before: the estimate is a range from `patience + 1` to `epochs`, or, where runs of the suite
-have finished rounds, their mean.
+The probe is two rounds of two epochs on two training cases of the real data with the real network. Its times per slice
+are scaled to the run: an epoch is proportional to the labeled slices and a third of the validation slices (they need
+no backward pass), the evaluation to the validation and test slices, and a query to the unlabeled slices. The number of
+epochs is unknown in advance: the estimate is a range from `patience + 1` to `epochs`, or the mean of the finished
+rounds, if there are any.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from albench.loop import run
 from albench.runs.reader import RunReader
 from albench.workbench import Execution
 
-_SUBJECTS, _EPOCHS = 2, 2
-_FORWARD = 1 / 3  # of a training step
-_SMALL: Mapping[str, object] = {  # leaves the network and the slices as they are
-    "protocol.split": [_SUBJECTS, 1, 1],
+_CASES, _EPOCHS = 2, 2
+_FORWARD = 1 / 3  # cost of a forward pass as a share of a training step
+_SMALL: Mapping[str, object] = {  # same network, same size of slices
+    "protocol.split": [_CASES, 1, 1],
     "protocol.rounds": 1,
     "training.epochs": _EPOCHS,
 }
@@ -32,10 +32,10 @@ _SMALL: Mapping[str, object] = {  # leaves the network and the slices as they ar
 
 @dataclass(frozen=True)
 class Estimate:
-    """What some runs take.
+    """The estimated cost of some runs.
 
     Attributes:
-        seconds: fewest and most, of all runs one after the other on this machine.
+        seconds: lower and upper bound, if the runs are done one after another on this machine.
         disk: bytes.
     """
 
@@ -43,22 +43,22 @@ class Estimate:
     disk: float
 
     def __add__(self, other: Estimate) -> Estimate:
-        """What both take, one after the other."""
+        """The cost of both together."""
         (a, b), (c, d) = self.seconds, other.seconds
         return Estimate((a + c, b + d), self.disk + other.disk)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Seconds of a strategy's parts.
+    """The measured cost of a strategy.
 
     Attributes:
-        fit: of an epoch of `fit`, per training slice.
-        evaluate: per slice.
-        query: of a query without its training, per unlabeled slice.
-        training: of an epoch of a query's training, per training slice.
+        fit: seconds of an epoch in `fit`, per training slice.
+        evaluate: seconds of the evaluation, per slice.
+        query: seconds of a query without its training, per unlabeled slice.
+        training: seconds of an epoch in `query`, per training slice.
         weights: bytes of the weights.
-        masks: bytes of a round's other files, per slice of the pool.
+        masks: bytes of the other files of a round, per slice of the pool.
     """
 
     fit: float
@@ -70,7 +70,7 @@ class Probe:
 
 
 def probe(planned: PlannedRun, execution: Execution) -> Probe:
-    """Time a small piece of a run. Raises AlbenchError, as the run itself would."""
+    """Time a small version of a run. Raises AlbenchError, as the run itself would."""
     resolved = resolve_run(replace(planned.spec, settings={**planned.spec.settings, **_SMALL}))
     slices = SliceCounts.of(resolved)
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def probe(planned: PlannedRun, execution: Execution) -> Probe:
         records = done.records
     weights = sum(size for path, size in files.items() if path.name == "weights.pt")
     first, last = records[0], records[-1]
-    trained = slices.initial + _FORWARD * slices.val  # in round 0, whose last epoch is taken
+    trained = slices.initial + _FORWARD * slices.val  # in round 0, whose last epoch is used
     training = first.cost.query_epoch_seconds
     return Probe(
         fit=first.cost.fit_epoch_seconds[_EPOCHS - 1] / trained,
@@ -94,10 +94,12 @@ def probe(planned: PlannedRun, execution: Execution) -> Probe:
 def estimate(
     runs: Sequence[PlannedRun], root: Path, execution: Execution, on_probe: Callable[[str], None]
 ) -> Mapping[str, Estimate]:
-    """What is left of the runs takes, by label.
+    """{label: cost of what is left of its runs}; a label whose runs are finished is left out.
 
     Args:
-        root: the suite's folder.
+        runs: of the suite.
+        root: folder of the suite.
+        execution: how the runs are computed and kept.
         on_probe: called with the name of every run that is probed.
     """
     alike: dict[tuple[str, str], list[PlannedRun]] = defaultdict(list)
@@ -119,7 +121,7 @@ def estimate(
 
 
 def _epochs(runs: Sequence[PlannedRun], root: Path) -> tuple[float, float] | None:
-    """Mean epochs of the trainings that are done; None without any."""
+    """Mean number of epochs of the finished trainings, as both bounds; None without any."""
     records = [record for planned in runs for record in RunReader(root / planned.folder).records]
     epochs = [training.epochs for record in records for training in record.fit_trainings]
     return (sum(epochs) / len(epochs),) * 2 if epochs else None
@@ -131,7 +133,7 @@ def _bounds(training: Training) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Cost:
-    """What is left of one run takes."""
+    """The cost of what is left of one run."""
 
     run: PlannedRun
     probe: Probe

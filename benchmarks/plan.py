@@ -1,4 +1,4 @@
-"""The plan of a suite: the folder of every run and how far it is, and the manifest that reports read."""
+"""The plan of a suite: folder and progress of every run, and the manifest that reports read."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class PlannedRun:
     """A run of a suite with its folder.
 
     Attributes:
-        spec: what the suite says of it.
+        spec: the run in the suite.
         config: every setting.
-        slices: numbers of slices.
-        folder: of the run, relative to the suite's.
+        slices: number of slices of each part.
+        folder: of the run, relative to that of the suite.
     """
 
     spec: RunSpec
@@ -41,28 +41,28 @@ class PlannedRun:
 
     @property
     def rounds(self) -> int:
-        """Trainings in all: one more than the queries that the protocol asks for and the pool allows."""
+        """Total number of rounds: one more than the queries that the protocol wants and the pool allows."""
         protocol, unlabeled = self.config.protocol, self.slices.train - self.slices.initial
         return min(protocol.rounds, -(-unlabeled // protocol.budget)) + 1
 
     @property
     def name(self) -> str:
-        """How the run is called on the screen."""
+        """Name of the run in messages."""
         group = f"{self.spec.group}, " if self.spec.group else ""
         return f"{group}{self.spec.label}, seed {self.spec.seed}"
 
     def done(self, root: Path) -> int:
-        """Finished rounds."""
+        """Number of finished rounds. Raises StoreError."""
         return len(RunReader(root / self.folder).records)
 
     def finished(self, root: Path) -> bool:
-        """Whether all rounds are done."""
+        """Whether all rounds are finished. Raises StoreError."""
         return is_finished(RunReader(root / self.folder).records, self.rounds - 1)
 
 
 @dataclass(frozen=True)
 class SliceCounts:
-    """Slices of the parts of a run, and of these in `train` the initial ones."""
+    """Number of slices of each part of a run, and of the initial slices, which belong to `train`."""
 
     train: int
     val: int
@@ -80,15 +80,15 @@ class SliceCounts:
 
 
 def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | None = 1) -> list[PlannedRun]:
-    """Check every run of a suite, prepare its data and name its folder.
+    """Check every run of a suite, prepare its data and determine its folder.
 
     Args:
-        suite: to plan.
-        progress: told about the preparation of the data.
+        suite: the suite.
+        progress: called with the progress of the preparation.
         workers: as `albench.data.prepare`.
 
     Raises:
-        ConfigError: a setting is wrong, or two runs are the same.
+        ConfigError: a setting is wrong, or two runs are equal.
         DataError: the data cannot be used.
     """
     planned: dict[str, PlannedRun] = {}
@@ -107,7 +107,7 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
 
 
 def choose(runs: Sequence[PlannedRun], labels: Sequence[str] | None) -> list[PlannedRun]:
-    """The runs with one of these labels; all if there are none. Raises ConfigError for an unknown label."""
+    """The runs with one of these labels; without labels, all. Raises ConfigError for an unknown label."""
     known = {run.spec.label for run in runs}
     for label in labels or []:
         if label not in known:
@@ -124,7 +124,7 @@ def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | 
 
 
 def write_suite_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -> None:
-    """Write which runs belong to the suite, and how tables name and group them. Raises StoreError."""
+    """Write the manifest of a suite: its runs, and their labels and groups in tables. Raises StoreError."""
     listed = tuple(
         ManifestRun(
             label=run.spec.label,
@@ -136,7 +136,7 @@ def write_suite_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Stor
         )
         for run in runs
     )
-    content = json.dumps([asdict(run) for run in listed], sort_keys=True)  # folders hold the digests of the runs
+    content = json.dumps([asdict(run) for run in listed], sort_keys=True)  # folders are named by digests of settings
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     write_manifest(storage.local, Manifest(FORMAT, suite.name, digest, __version__, suite.about, listed))
     storage.send(MANIFEST)
@@ -145,7 +145,7 @@ def write_suite_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Stor
 def with_absolute_paths(
     strategy: str, dataset: str, settings: Mapping[str, object]
 ) -> tuple[str, str, dict[str, object]]:
-    """The same strategy, dataset and settings with paths that mean the same in every working folder."""
+    """The same strategy, dataset and settings with absolute paths, valid in every working folder."""
     locations = {f"data.{name}" for name in find(DATASETS, dataset).locations} | {"network.weights"}
     absolute = {
         name: str(Path(value).absolute()) if name in locations and isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""What a terminal shows of a suite: one live table, or one line per round where output is not a terminal."""
+"""The progress of a suite on a terminal: a live table, or one line per round if output is not a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from albench.runs.records import RoundRecord
 
 @dataclass
 class _Row:
-    """A run that is at work."""
+    """A run in progress."""
 
     run: PlannedRun
     done: int
@@ -29,12 +29,12 @@ class _Row:
     last: RoundRecord | None = None
 
     def left(self) -> float | None:
-        """Seconds until it ends, from the mean time of the rounds done here."""
+        """Estimated seconds until it ends, from the mean time of its rounds so far; None before the first."""
         return (self.run.rounds - self.done) * sum(self.times) / len(self.times) if self.times else None
 
 
 class ProgressTable(SuiteCallback):
-    """Counts the runs of a suite and shows those that are at work."""
+    """Shows the runs in progress, and counts those that are finished and failed."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._parallel = console, 1
@@ -52,16 +52,16 @@ class ProgressTable(SuiteCallback):
         self._preparing(done, total)
 
     def on_plan(self, name: str, chosen: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> None:
-        """Say how much is left."""
+        """Print how many runs are finished."""
         self._shown.close()
         finished = len(chosen) - len(left)
-        self._console.print(f"{name}: {len(chosen)} runs, {finished} are finished already", highlight=False)
+        self._console.print(f"{name}: {len(chosen)} runs, {finished} already finished", highlight=False)
 
     def on_start(self, runs: Sequence[PlannedRun], done: Sequence[int], parallel: int, where: str) -> None:
         """Start the live table."""
         self._parallel, self._total = parallel, len(runs)
         self._rounds_left = {run.name: run.rounds - own for run, own in zip(runs, done, strict=True)}
-        self._console.print(f"{parallel} at once {where}", highlight=False)
+        self._console.print(f"{parallel} in parallel {where}", highlight=False)
         if self._console.is_terminal:
             live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._panel)
             self._shown.enter_context(live)
@@ -71,7 +71,7 @@ class ProgressTable(SuiteCallback):
         self._rows[run.name] = _Row(run, run.rounds - self._rounds_left[run.name], time.monotonic())
 
     def on_round(self, run: PlannedRun, record: RoundRecord) -> None:
-        """Update the row; print a line where there is no live table."""
+        """Update the row; print a line if there is no live table."""
         row, now = self._rows[run.name], time.monotonic()
         row.times.append(now - row.since)
         row.since, row.done, row.last = now, record.round + 1, record
@@ -88,7 +88,7 @@ class ProgressTable(SuiteCallback):
 
     def on_retry(self, run: PlannedRun, error: str) -> None:
         """Print the error."""
-        self._print(run, f"tried again: {error}")
+        self._print(run, f"failed, trying again: {error}")
 
     def on_failure(self, run: PlannedRun, error: str) -> None:
         """Remove the row and print the error."""

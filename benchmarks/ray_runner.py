@@ -1,7 +1,7 @@
-"""A suite on Ray Tune: one trial per run, on one machine or many. The only file that imports ray.
+"""A suite on Ray Tune: one trial per run, on one or several machines.
 
-albench owns resume: a trial continues its run from the last finished round, on whichever node it lands, and Ray only
-decides where and when. What Ray itself writes goes to the folder `.ray` of the suite.
+Ray decides where and when a trial runs. The trial itself continues its run after the last finished round, on any node,
+without Ray's checkpoints. Ray's own files are in the folder `.ray` of the suite.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its table does not heed `verbose`
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its table ignores `verbose`
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 
 import ray
@@ -45,32 +45,32 @@ _RECORD = "record"
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run takes.
+    """The resources of a run.
 
     Attributes:
-        cpus: cores of a run, and its threads.
-        gpus: of a run; a fraction shares a GPU.
+        cpus: number of cores and of threads.
+        gpus: number of GPUs; a fraction shares one.
     """
 
     cpus: int
     gpus: float
 
     def device(self) -> torch.device:
-        """Where a run computes, in the process that has been given these. Sets the number of its threads."""
+        """The device of a run in the process that has these resources. Sets the number of threads."""
         return choose_device("cuda" if self.gpus else "cpu", self.cpus)
 
     def of(self, trial: Callable[..., None]) -> Callable[..., None]:
-        """A trial that Ray gives as much."""
+        """The trial with these resources."""
         return tune.with_resources(trial, {"cpu": self.cpus, "gpu": self.gpus})
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """What is there to compute on.
+    """A Ray cluster.
 
     Attributes:
-        dashboard: where Ray's dashboard is, in words; empty if it is not installed.
-        slots: runs that fit at once.
+        dashboard: address of the dashboard as the end of a sentence; empty if it is not installed.
+        slots: number of runs that fit at the same time.
     """
 
     dashboard: str
@@ -82,12 +82,12 @@ class RayOptions:
     """How runs are computed.
 
     Attributes:
-        resources: of a run.
-        parallel: runs at once, at most.
+        resources: of each run.
+        parallel: maximum number of runs at the same time.
         retries: how often a failed run is tried again.
-        keep_weights: keep every round's weights.
-        share: train round 0 once for all strategies that train it alike.
-        loggers: names of Tune's loggers that get the rounds too.
+        keep_weights: keep the weights of every round.
+        share: train round 0 once for all strategies that share it.
+        loggers: names of Tune's loggers that also receive every round.
     """
 
     resources: Resources
@@ -100,14 +100,15 @@ class RayOptions:
 
 @contextmanager
 def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tuple[Cluster, Resources]]:
-    """Start Ray on this machine, or join the cluster at `address`.
+    """Start Ray on this machine, or connect to the cluster at `address`.
 
     Args:
+        address: of the cluster; None starts Ray.
         cpus: cores of a run.
-        gpus: of a run; None takes one if there are any.
+        gpus: GPUs of a run; None is one if the cluster has GPUs.
 
     Raises:
-        ConfigError: there is no cluster at that address, or no node has what a run takes.
+        ConfigError: there is no cluster at the address, or no node has the resources of a run.
     """
     with _started(address) as dashboard:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -116,7 +117,7 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
         if not slots:
             most = {name: max(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
             raise ConfigError(
-                f"a run must fit on one node, it asks for {cpus} CPUs and {taken.gpus:g} GPUs and the largest node has "
+                f"a run must fit on one node, it needs {cpus} CPUs and {taken.gpus:g} GPUs and the largest node has "
                 f"{most['CPU']:g} and {most['GPU']:g}: lower --cpus-per-run or --gpus-per-run"
             )
         yield Cluster(f", dashboard at http://{dashboard}" if dashboard else "", slots), taken
@@ -125,10 +126,16 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
 def run_on_ray(
     runs: Sequence[PlannedRun], location: StorageLocation, options: RayOptions, callback: SuiteCallback
 ) -> dict[str, str]:
-    """Do the runs; one that fails is tried again, then given up, and the others go on.
+    """Do the runs. A run that fails is retried; if it fails again, the other runs continue.
+
+    Args:
+        runs: to do.
+        location: where they are kept.
+        options: how they are computed.
+        callback: called with the progress.
 
     Returns:
-        {folder: error} of the runs that were given up.
+        {folder: error} of the runs that failed.
 
     Raises:
         ConfigError: a logger is not installed.
@@ -164,10 +171,10 @@ def run_on_ray(
 
 @contextmanager
 def _started(address: str | None) -> Iterator[str | None]:
-    """A Ray that ends with the block; gives the place of its dashboard if that is installed.
+    """Ray for the duration of the block. Yields the address of its dashboard, if that is installed.
 
-    Its workers import from the folder it is started in before they import what is installed, so that folder is empty:
-    in the one above a checkout, the checkout's would pass for the package.
+    Ray is started in an empty folder. Its workers import modules from the folder in which it is started first, and in
+    the parent folder of a checkout named `albench` the checkout would be taken for the package.
     """
     os.environ["ALBENCH_CACHE"] = str(cache_folder().absolute())
     with tempfile.TemporaryDirectory(prefix="albench-") as empty:
@@ -181,7 +188,7 @@ def _started(address: str | None) -> Iterator[str | None]:
                 )
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"--address must be that of a running Ray cluster that lets you in, '{address}' does not: start one "
+                f"--address must be that of a running Ray cluster that accepts connections, got '{address}': start one "
                 "with 'ray start --head', set RAY_AUTH_MODE as on its nodes (docs/cluster.md), or leave --address out"
             ) from error
         try:
@@ -201,14 +208,14 @@ def _working_in(folder: str) -> Iterator[None]:
 
 
 def _reach(address: str | None) -> None:
-    """Raise OSError if nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    """Raise OSError if there is no server at HOST:PORT; Ray itself would try for minutes."""
     host, colon, port = (address or "").rpartition("//")[2].rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _logger(name: str, suite: str) -> tune.Callback:
-    """One of Tune's loggers, from its own package."""
+    """One of Tune's loggers. Raises ConfigError if its package is not installed."""
     from ray.air.integrations.mlflow import MLflowLoggerCallback
     from ray.air.integrations.wandb import WandbLoggerCallback
     from ray.tune.logger import TBXLoggerCallback
@@ -222,12 +229,12 @@ def _logger(name: str, suite: str) -> tune.Callback:
 
 
 def silence_ray() -> None:
-    """Turn off Tune's own messages: errors of trials are told in one sentence, their traces are kept with the runs."""
+    """Turn off Tune's messages: albench reports errors of trials in one sentence and stores their traces."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
 def _report(record: RoundRecord) -> None:
-    """Hand a round to Tune: numbers for its loggers, and the whole record for the callback."""
+    """Report a round to Tune: numbers for its loggers, and the record for the callback."""
     numbers = {name: getattr(record, name) for name in ("round", "labeled", "unlabeled", "share")}
     tune.report({**numbers, "test": asdict(record.test), "val": asdict(record.val), _RECORD: record})
 
@@ -242,10 +249,10 @@ def _fitting(node: Mapping[str, float], taken: Resources) -> int:
 
 
 class _Forward(tune.Callback):
-    """Tells the suite's callback what Tune says about trials.
+    """Forwards Tune's events to the callback of the suite.
 
     Attributes:
-        failures: {folder: error} of the runs that were given up.
+        failures: {folder: error} of the runs that failed.
     """
 
     def __init__(self, callback: SuiteCallback, runs: Mapping[str, PlannedRun]) -> None:
@@ -272,14 +279,14 @@ class _Forward(tune.Callback):
         self._callback.on_failure(run, self.failures[run.folder])
 
     def __getstate__(self) -> dict[str, object]:
-        """Nothing: Tune writes its callbacks to disk, to resume them itself, and a screen cannot be written."""
+        """Nothing: Tune pickles its callbacks for its own resume, and an open terminal cannot be pickled."""
         return {}
 
     def _run(self, trial: Trial) -> PlannedRun:
         return self._runs[trial.config["folder"]]
 
     def _reason(self, trial: Trial) -> str:
-        """Why a trial stopped."""
+        """Why a trial failed."""
         path = trial.pickled_error_file
         error = pickle.loads(Path(path).read_bytes()) if path else None
         if not isinstance(error, RayTaskError):

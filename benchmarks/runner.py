@@ -1,4 +1,4 @@
-"""Running a suite: plan it, do what is left on Ray or in this process, and say what became of every run."""
+"""Running a suite: plan it, do the runs that are left on Ray or in this process, and return the outcome."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from albench.workbench import Execution
 
 @dataclass(frozen=True)
 class SuitePlan:
-    """A suite whose runs and their folders are known.
+    """A suite with the folders and settings of its runs.
 
     Attributes:
-        suite: what was asked for.
-        runs: all runs.
-        chosen: those with the labels that were asked for.
-        location: where they are kept.
+        suite: the suite.
+        runs: all its runs.
+        chosen: the runs to do, selected by `only`.
+        location: where runs are kept.
         storage: the same, opened on this machine.
     """
 
@@ -42,12 +42,12 @@ class SuitePlan:
 
 @dataclass(frozen=True)
 class SuiteOutcome:
-    """What became of the runs of a suite.
+    """The outcome of a suite.
 
     Attributes:
         folder: of the suite; `albench.reports.load` reads it.
-        runs: those that were asked for.
-        failures: {folder of a run: error} of the runs that were given up.
+        runs: the chosen runs.
+        failures: {folder of a run: error} of the runs that failed.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class SuiteOutcome:
 
     @property
     def finished(self) -> list[PlannedRun]:
-        """The runs that are complete."""
+        """The finished runs."""
         return [run for run in self.runs if run.finished(self.folder)]
 
 
@@ -67,29 +67,42 @@ def plan_suite(
     seeds: Sequence[int] | None = None,
     dataset: str | None = None,
     only: Sequence[str] | None = None,
-    storage: str = "runs",
+    storage: Path | str = "runs",
     callback: SuiteCallback | None = None,
 ) -> SuitePlan:
-    """Check every run of a suite, prepare its data, and find out what is left. Arguments as `run_suite`."""
+    """Check every run of a suite, prepare its data, and find the runs that are left.
+
+    Args:
+        suite: a name, or the path of a YAML file.
+        settings: values by dotted name for all runs, such as {"training.epochs": 30}.
+        seeds: replace those of the suite.
+        dataset: replaces that of the suite.
+        only: labels to run now; None runs all.
+        storage: folder of the runs, or a URI such as s3://bucket/runs.
+        callback: called with the progress.
+
+    Raises:
+        AlbenchError: the suite, its data or its storage cannot be used.
+    """
     callback = callback or SuiteCallback()
     listed = load_suite(suite, settings=settings, seeds=seeds, dataset=dataset)
-    runs = plan_runs(listed, callback.on_preparation, workers=None)
-    location = StorageLocation(storage if "://" in storage else str(Path(storage).absolute()), listed.name)
-    plan = SuitePlan(listed, runs, choose(runs, only), location, open_storage(location))
-    for run in runs:
-        plan.storage.fetch(run.folder)
+    where = str(storage) if "://" in str(storage) else str(Path(storage).absolute())
+    location = StorageLocation(where, listed.name)
+    try:
+        runs = plan_runs(listed, callback.on_preparation, workers=None)
+        plan = SuitePlan(listed, runs, choose(runs, only), location, open_storage(location))
+        for run in runs:
+            plan.storage.fetch(run.folder)
+    except BaseException:
+        callback.on_end()
+        raise
     callback.on_plan(listed.name, plan.chosen, plan.left)
     return plan
 
 
 def run_suite(
-    suite: str,
+    suite: SuitePlan | str,
     *,
-    settings: Mapping[str, object] | None = None,
-    seeds: Sequence[int] | None = None,
-    dataset: str | None = None,
-    only: Sequence[str] | None = None,
-    storage: str = "runs",
     use_ray: bool = True,
     address: str | None = None,
     cpus_per_run: int = 1,
@@ -102,38 +115,34 @@ def run_suite(
     loggers: Sequence[str] = (),
     callback: SuiteCallback | None = None,
 ) -> SuiteOutcome:
-    """Run what is left of a suite.
+    """Run a suite, or continue it. Finished rounds are not repeated.
 
     A script should call it under `if __name__ == "__main__":`, because data are prepared in several processes.
 
     Args:
-        suite: a name, or the path of a YAML file.
-        settings: values by dotted name for all runs, such as {"training.epochs": 30}.
-        seeds: other seeds than those of the suite.
-        dataset: another dataset than that of the suite.
-        only: labels to run now; None runs all.
-        storage: where runs are kept: a folder, or a URI such as s3://bucket/runs.
-        use_ray: run on Ray, or one run after the other in this process.
+        suite: a plan, see `plan_suite`; or the name or the YAML file of a suite that is run as it is, in `runs`.
+        use_ray: run on Ray; otherwise one run after another in this process.
         address: of a running Ray cluster; None starts Ray on this machine.
-        cpus_per_run: cores, and threads, of a run.
-        gpus_per_run: GPUs of a run, a fraction shares one; None takes one if there is any. With Ray only.
-        max_parallel: runs at once; None takes as many as fit.
+        cpus_per_run: cores and threads of a run.
+        gpus_per_run: GPUs of a run on Ray, a fraction shares one; None is one if there is a GPU.
+        max_parallel: maximum number of runs at the same time; None is as many as fit.
         device: without Ray: auto, cpu, cuda or cuda:N.
         retries: how often a failed run is tried again.
         keep_weights: keep the weights of every round.
         share: train round 0 once for all strategies that share it.
-        loggers: of Ray Tune, which get every round too: tensorboard, mlflow, wandb.
-        callback: told about progress.
+        loggers: of Ray Tune that also receive every round: tensorboard, mlflow, wandb.
+        callback: called with the progress.
+
+    Returns:
+        The outcome. It lists the runs that failed; their errors are not raised.
 
     Raises:
-        AlbenchError: the suite, its data or its storage cannot be used. A run that fails is in the outcome instead.
+        AlbenchError: the suite, its data or its storage cannot be used.
     """
     callback = callback or SuiteCallback()
     if not use_ray and (max_parallel or 1) > 1:
         raise ConfigError(f"--no-ray does one run at a time, got --jobs {max_parallel}: leave one of them out")
-    plan = plan_suite(
-        suite, settings=settings, seeds=seeds, dataset=dataset, only=only, storage=storage, callback=callback
-    )
+    plan = suite if isinstance(suite, SuitePlan) else plan_suite(suite, callback=callback)
     write_suite_manifest(plan.suite, plan.runs, plan.storage)
     left, failures = plan.left, {}
     done = [run.done(plan.storage.local) for run in left]

@@ -1,6 +1,6 @@
-"""Search over the options of a strategy with Ray Tune, by what the validation cases say.
+"""Search over the options of a strategy with Ray Tune, scored on the validation cases.
 
-Every sample is an ordinary run with records of its own, so a search that is started again goes on where it was.
+Every sample is an ordinary run with its own records, so a repeated search continues after the finished rounds.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ _HOW = "write NAME=low..high, NAME=log:low..high or NAME=[a,b,c]"
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched.
+    """A search.
 
     Attributes:
+        strategy: name or import path.
+        dataset: likewise.
         space: {option: values}, as the user wrote them.
         settings: values by dotted name, for every sample.
-        metric: one of METRICS; a sample's score is its mean over rounds and seeds, the higher the better.
+        metric: one of METRICS; the score of a sample is the mean over rounds and seeds, higher is better.
         seeds: of the runs of a sample.
-        samples: how many combinations are tried, at most.
+        samples: maximum number of combinations.
     """
 
     strategy: str
@@ -51,7 +53,7 @@ class Search:
     samples: int
 
     def domains(self) -> dict[str, Domain]:
-        """Where the values come from. Raises ConfigError if an option, a range or the metric is wrong."""
+        """{option: its domain}. Raises ConfigError if an option, a range or the metric is wrong."""
         if self.metric not in METRICS:
             hint = suggestion(self.metric, METRICS)
             raise ConfigError(f"--metric must be of the validation cases, got '{self.metric}': {hint}")
@@ -59,8 +61,8 @@ class Search:
         return {name: _domain(cls, name, text) for name, text in self.space.items()}
 
     def draw(self) -> list[dict[str, object]]:
-        """Different combinations, always the same ones; fewer than `samples` if there are no more."""
-        rng, domains = np.random.RandomState(0), self.domains()  # what Ray Tune draws with
+        """Distinct combinations, the same in every call; fewer than `samples` if the space is smaller."""
+        rng, domains = np.random.RandomState(0), self.domains()  # the type of generator that Ray Tune needs
         drawn: list[dict[str, object]] = []
         for _ in range(20 * self.samples):
             options = {name: domain.sample(random_state=rng) for name, domain in domains.items()}
@@ -71,17 +73,28 @@ class Search:
 
 @dataclass(frozen=True)
 class Sample:
-    """A combination of options with its score; None if it failed."""
+    """A combination of options.
+
+    Attributes:
+        options: {option: value}.
+        score: see `Search.metric`; None if a run failed.
+    """
 
     options: Mapping[str, object]
     score: float | None
 
 
 def search(what: Search, out: Path, resources: Resources, parallel: int) -> list[Sample]:
-    """Try combinations of options, the best first.
+    """Try combinations of options.
 
     Args:
-        what: with paths that mean the same in every working folder, as `out` must.
+        what: the search, with absolute paths.
+        out: folder of the runs, absolute.
+        resources: of each sample.
+        parallel: maximum number of samples at the same time.
+
+    Returns:
+        The samples, best first.
 
     Raises:
         ConfigError: an option, a range or the metric is unknown or wrong.
@@ -113,12 +126,12 @@ def parse_space(assignments: Sequence[str]) -> dict[str, str]:
     """`["weight=0.1..10", "batch_norm"]` to {"weight": "0.1..10", "batch_norm": ""}. Raises ConfigError."""
     space = {name.strip(): values.strip() for name, _, values in (text.partition("=") for text in assignments)}
     if not space:
-        raise ConfigError(f"a search needs an option to vary, got none: give --over, and {_HOW}")
+        raise ConfigError(f"a search needs an option to vary, got none: use --over and {_HOW}")
     return space
 
 
 def _domain(cls: type, name: str, text: str) -> Domain:
-    """Where the values of an option come from. Raises ConfigError."""
+    """The domain of an option. Raises ConfigError."""
     hints = get_type_hints(cls, include_extras=False)
     options = [field.name for field in dataclasses.fields(cls)]
     if name not in options:
@@ -131,14 +144,14 @@ def _domain(cls: type, name: str, text: str) -> Domain:
         return tune.choice(values)
     first, last = (float(str(value)) for value in values)
     if not first < last or (text.startswith("log:") and first <= 0):
-        raise ConfigError(f"--over {name} must be a range from low to high, above 0 with log:, got '{text}': {_HOW}")
+        raise ConfigError(f"--over {name} must be a range from low to high, positive with log:, got '{text}': {_HOW}")
     if all(isinstance(value, int) for value in values):
         return (tune.lograndint if text.startswith("log:") else tune.randint)(int(first), int(last) + 1)
     return (tune.loguniform if text.startswith("log:") else tune.uniform)(first, last)
 
 
 def _listed(hint: object, name: str, text: str) -> list[object]:
-    """The values that the user lists; without a list, all that the type has."""
+    """The values that the user lists; without a list, all values of the type. Raises ConfigError."""
     if text:
         values = load_yaml(text)
         if isinstance(values, list) and values:
@@ -148,4 +161,4 @@ def _listed(hint: object, name: str, text: str) -> list[object]:
         return [False, True]
     if get_origin(hint) is Literal:
         return list(get_args(hint))
-    raise ConfigError(f"--over {name} must say which values to try, it says none: {_HOW}")
+    raise ConfigError(f"--over {name} must give the values to try, it gives none: {_HOW}")

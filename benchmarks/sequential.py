@@ -1,4 +1,4 @@
-"""A suite in this process, one run after the other, without Ray."""
+"""A suite in this process, one run after another, without Ray."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from albench.workbench import Execution
 def run_sequentially(
     runs: Sequence[PlannedRun], storage: Storage, execution: Execution, callback: SuiteCallback, *, retries: int
 ) -> dict[str, str]:
-    """Do the runs; one that fails is tried again, then given up, and the others go on.
+    """Do the runs. A run that fails is retried; if it fails again, the other runs continue.
 
     Args:
         runs: to do.
         storage: where they are kept.
         execution: how they are computed.
-        callback: told about progress.
+        callback: called with the progress.
         retries: how often a failed run is tried again.
 
     Returns:
-        {folder: error} of the runs that were given up.
+        {folder: error} of the runs that failed.
     """
     failures: dict[str, str] = {}
     for run in runs:

@@ -1,8 +1,7 @@
-"""Where the runs of a suite are kept: a folder that every node sees, or a remote store and a copy on each node.
+"""Storage of the runs of a suite: a folder that every node can access, or a remote store with a copy on each node.
 
-Runs are always written to a local folder. Where that is the storage itself there is nothing to do; otherwise a run is
-fetched before it goes on and its new files are sent after every round, the records last, because they decide what is
-finished.
+Runs are always written to a local folder. If the storage is remote, a run is fetched before it continues, and its new
+files are sent after every round. Its records are sent last, because they decide which rounds are finished.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ _RECORDS = RunLayout(Path()).records.name
 
 
 class Storage(ABC):
-    """The folder of a suite.
+    """The storage of a suite.
 
     Attributes:
-        local: where runs are written on this machine.
+        local: folder in which runs are written on this machine.
     """
 
     local: Path
 
     @abstractmethod
     def fetch(self, part: str) -> None:
-        """Bring a folder below `local` up to date."""
+        """Update a folder below `local` from the storage. Raises StoreError."""
 
     @abstractmethod
     def send(self, part: str) -> None:
-        """Keep what is new in a folder below `local`."""
+        """Update the storage from a folder below `local`. Raises StoreError."""
 
 
 class Folder(Storage):
-    """A folder that every node sees: a disk of this machine, or NFS."""
+    """A folder that every node can access: a disk of this machine, or NFS."""
 
     def __init__(self, local: Path) -> None:
         self.local = local
@@ -58,12 +57,12 @@ class Folder(Storage):
 
 
 class Remote(Storage):
-    """A store such as S3, of which every node has a working copy.
+    """A remote store such as S3. Every node has a local copy.
 
     Args:
-        files: the file system.
+        files: the remote file system.
         root: folder of the suite in it.
-        local: the working copy.
+        local: the local copy.
     """
 
     def __init__(self, files: FileSystem, root: str, local: Path) -> None:
@@ -71,7 +70,7 @@ class Remote(Storage):
         self._known: dict[str, tuple[int, int]] = {}
 
     def fetch(self, part: str) -> None:
-        """Copy what is missing here. Of a run that is here and there, the copy with more finished rounds is taken."""
+        """Copy missing files to here. If a run is here and there, the copy with more finished rounds wins."""
         with _one_sentence(self._root):
             there = self._list(part)
             records = f"{part}/{_RECORDS}"
@@ -87,7 +86,7 @@ class Remote(Storage):
                     self._copy_here(name)
 
     def send(self, part: str) -> None:
-        """Copy what changed here, and remove there what was removed here."""
+        """Copy files that changed here to the store, and remove there what was removed here."""
         with _one_sentence(self._root):
             here = {path.relative_to(self.local).as_posix(): path for path in _files_of(self.local / part)}
             for name, path in sorted(here.items(), key=lambda item: item[0].endswith(_RECORDS)):
@@ -128,12 +127,12 @@ class Remote(Storage):
 
 @dataclass(frozen=True)
 class StorageLocation:
-    """Where a suite is kept. Every node opens it for itself.
+    """The location of a suite, which every node opens for itself.
 
     Attributes:
         where: an absolute folder, or a URI that pyarrow or fsspec knows, such as s3://bucket/runs.
         suite: name of the suite.
-        working: where the working copy of a remote store is kept; None takes the cache folder of the node.
+        working: folder of the local copy of a remote store; None is the cache folder of the node.
     """
 
     where: str
@@ -142,12 +141,12 @@ class StorageLocation:
 
     @property
     def uri(self) -> str:
-        """The suite's own folder."""
+        """Folder or URI of the suite."""
         return f"{self.where.rstrip('/')}/{self.suite}"
 
 
 def open_storage(location: StorageLocation) -> Storage:
-    """The storage of a suite. Raises StoreError if its URI is of no known kind."""
+    """The storage of a suite. Raises StoreError if the kind of its URI is unknown."""
     if "://" not in location.where:
         return Folder(Path(location.uri))
     files, root = _file_system(location.where)
@@ -178,8 +177,8 @@ def _one_sentence(root: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"the storage '{root}' must be reachable and writable, it is not: {error}; finished rounds are kept here, "
-            "run the same command again"
+            f"the storage '{root}' must be reachable and writable, it is not ({error}): run the same command again, "
+            "finished rounds are kept on this machine"
         ) from error
 
 

@@ -1,16 +1,16 @@
-"""A suite: a YAML file that lists strategies, seeds and settings, and the runs that it stands for.
+"""A suite: a YAML file with strategies, seeds and settings, and the list of runs that follows from it.
 
-    about: What the suite is for.
+    about: The purpose of the suite.
     dataset: phantom
     seeds: 5                                        # or a list, such as [0, 1, 7]
     settings: {protocol: {rounds: 3}}               # for all runs
     strategies:
       - random                                      # a name, FILE.py:Class or module:Class
       - {strategy: star, label: random query, settings: {strategy: {query_rule: random}}}
-    variants:                                       # optional: the whole list again, with other settings
+    variants:                                       # optional: repeat all strategies with other settings
       - {group: half budget, settings: {protocol: {budget: 8}}}
 
-Runs of one group are compared with one another: they differ in strategy and seed only.
+Runs of one group are compared with each other; they differ only in strategy and seed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from albench.registry import DATASETS, STRATEGIES, find
 from albench.yaml_loader import load_yaml
 
 SUITES = Path(__file__).parent / "suites"
-_FIX = "correct '{option}' in the file"
+_REMEDY = "correct '{option}' in the file"
 _SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -42,8 +42,11 @@ class RunSpec:
     """One run of a suite.
 
     Attributes:
-        label: how tables name the method; unique within a group.
-        group: what it is compared in.
+        label: name of the method in tables; unique within a group.
+        group: runs that are compared with each other; empty for the only group of a suite.
+        strategy: name or import path.
+        dataset: likewise.
+        seed: of the run.
         settings: values by dotted name, as `albench.resolve.resolve` takes them.
     """
 
@@ -57,7 +60,13 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Suite:
-    """A list of runs with a name."""
+    """A named list of runs.
+
+    Attributes:
+        name: of the suite.
+        about: its purpose.
+        runs: in the order of the file.
+    """
 
     name: str
     about: str
@@ -94,23 +103,24 @@ def load_suite(
     seeds: Sequence[int] | None = None,
     dataset: str | None = None,
 ) -> Suite:
-    """Read a suite by its name or the path of its file.
+    """Read a suite.
 
     Args:
-        settings: values by dotted name that come before those of the file.
-        seeds: instead of those of the file.
-        dataset: likewise; the data options of the file are for its own dataset, and left out for another.
+        spec: its name, or the path of its file.
+        settings: values by dotted name that override those of the file.
+        seeds: replace those of the file.
+        dataset: replaces that of the file; data options of the file apply only to its own dataset.
 
     Raises:
-        ConfigError: the suite is unknown, or something in it is wrong; the message names its dotted path.
+        ConfigError: the suite is unknown, or an entry is wrong; the message gives its dotted path.
     """
     path = _find(spec)
-    file = build(_File, _read(path), path.stem, _FIX)
+    file = build(_File, _read(path), path.stem, _REMEDY)
     entries = [_entry(value, f"{path.stem}.strategies[{i}]") for i, value in enumerate(file.strategies)]
     if not entries:
         raise ConfigError(f"{path.stem}.strategies must list at least one strategy, it is empty: add a name")
     variants = [
-        build(_Variant, _mapping(value, f"{path.stem}.variants[{i}]"), f"{path.stem}.variants[{i}]", _FIX)
+        build(_Variant, _mapping(value, f"{path.stem}.variants[{i}]"), f"{path.stem}.variants[{i}]", _REMEDY)
         for i, value in enumerate(file.variants or [None])
         if value is not None
     ] or [_Variant("")]
@@ -126,16 +136,16 @@ def load_suite(
         own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", data, cls)
         varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", data)
         listed = common | varied | own
-        if other:  # options of the file's own dataset
+        if other:  # the data options belong to the dataset of the file
             listed = {name: value for name, value in listed.items() if not name.startswith("data.")}
         label, merged = entry.label or entry.strategy, listed | dict(settings or {})
         runs += [RunSpec(label, variant.group, entry.strategy, dataset, seed, merged) for seed in chosen]
-    _refuse_twins(runs, path.stem)
+    _check_unique(runs, path.stem)
     return Suite(path.stem, file.about, runs)
 
 
 def suite_names() -> list[str]:
-    """The suites that come with albench."""
+    """Names of the suites of albench."""
     return sorted(path.stem for path in SUITES.glob("*.yaml"))
 
 
@@ -166,7 +176,7 @@ def _mapping(value: object, path: str) -> dict[str, object]:
 
 
 def _entry(value: object, path: str) -> _Entry:
-    return _Entry(value) if isinstance(value, str) else build(_Entry, _mapping(value, path), path, _FIX)
+    return _Entry(value) if isinstance(value, str) else build(_Entry, _mapping(value, path), path, _REMEDY)
 
 
 def _known(group: str, spec: str, path: str) -> type:
@@ -179,7 +189,7 @@ def _known(group: str, spec: str, path: str) -> type:
 def _sections(
     settings: Mapping[str, object] | None, path: str, dataset: type, strategy: type | None = None
 ) -> dict[str, object]:
-    """`{"protocol": {"rounds": 3}}` to `{"protocol.rounds": 3}`, every name and value checked."""
+    """`{"protocol": {"rounds": 3}}` to `{"protocol.rounds": 3}`. Names and values are checked. Raises ConfigError."""
     classes: dict[str, type] = {"data": dataset, **_SECTIONS} | ({"strategy": strategy} if strategy else {})
     flat: dict[str, object] = {}
     for section, values in (settings or {}).items():
@@ -187,20 +197,20 @@ def _sections(
             hint = suggestion(section, classes, f"{path}.")
             raise ConfigError(f"a section of settings must be known, got '{path}.{section}': {hint}")
         options = _mapping(values, f"{path}.{section}")
-        if section != "data":  # a dataset may need options, such as its folder, that the suite leaves to the user
-            build(classes[section], options, f"{path}.{section}", _FIX)
+        if section != "data":  # a dataset may have required options, such as its folder, that the user gives
+            build(classes[section], options, f"{path}.{section}", _REMEDY)
         flat |= {f"{section}.{name}": value for name, value in options.items()}
     return flat
 
 
-def _refuse_twins(runs: Sequence[RunSpec], name: str) -> None:
+def _check_unique(runs: Sequence[RunSpec], name: str) -> None:
     seen = set()
     for run in runs:
         key = (run.group, run.label, run.seed)
         if key in seen:
             where = f" in group '{run.group}'" if run.group else ""
             raise ConfigError(
-                f"{name}: a label must be there once, '{run.label}' with seed {run.seed} is there twice{where}: give "
-                "one of them another label, or list each seed once"
+                f"{name}: a label and a seed must occur once, '{run.label}' with seed {run.seed} occurs twice{where}: "
+                "change one of the labels, or list each seed once"
             )
         seen.add(key)

@@ -1,4 +1,4 @@
-"""One run of a suite, wherever it is computed."""
+"""One run of a suite, on any node."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OnRound = Callable[[RoundRecord], None]
 
 
 class _OnRound(NullCallback):
-    """Passes finished rounds on."""
+    """Forwards finished rounds."""
 
     def __init__(self, on_round: OnRound) -> None:
         self._on_round = on_round
@@ -31,7 +31,7 @@ class _OnRound(NullCallback):
 
 
 def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, on_round: OnRound) -> None:
-    """Do a run, or continue it after its last finished round. An error is written down beside the run.
+    """Do a run, or continue it after its last finished round. An error is also written to the folder of the run.
 
     Args:
         planned: the run.
@@ -54,13 +54,13 @@ def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, on_ro
             )
         run(resolved, storage.local, replace(execution, mirror=storage.send), _OnRound(on_round))
     except Exception as error:
-        with suppress(StoreError):  # it may be what failed
+        with suppress(StoreError):  # writing may be what failed
             write_failure(folder, sentence(error), traceback.format_exc())
             storage.send(planned.folder)
         raise
 
 
 def sentence(error: Exception) -> str:
-    """What a user reads: an error of albench is a sentence, of another error the kind matters too."""
+    """The error in one sentence; other errors than those of albench with their type."""
     text = " ".join(str(error).split())
     return text if isinstance(error, AlbenchError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -27,7 +27,7 @@ def not_ranked(group: Group) -> list[str]:
     """The incomplete methods, if the group has any."""
     if not group.incomplete:
         return []
-    return [f"Not ranked, because seeds that most methods have are missing: {', '.join(group.incomplete)}."]
+    return [f"Not ranked (seeds that most methods have are missing): {', '.join(group.incomplete)}."]
 
 
 def provenance(results: Results, group: Group) -> list[str]:

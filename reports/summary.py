@@ -100,7 +100,7 @@ def _baseline(results: Results, group: Group) -> str:
     found = found[found["t_holm"].notna()]
     if found.empty:
         return ""
-    without = f" Not tested, because two common seeds that differ are missing: {', '.join(untested)}." * bool(untested)
+    without = f" Not tested without two common seeds with different gains: {', '.join(untested)}." * bool(untested)
     significant = found[found["t_holm"] < _LEVEL]
     better = list(significant[significant["gain"] > 0]["label"])
     worse = list(significant[significant["gain"] < 0]["label"])

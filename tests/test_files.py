@@ -24,7 +24,7 @@ with locked(Path(sys.argv[1]), wait=False) as got:
 """
 
 
-def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
+def test_a_file_is_replaced_when_the_block_succeeds(tmp_path):
     path = tmp_path / "new" / "value.txt"
     for content in (b"first", b"second"):
         with atomic_write(path) as file:
@@ -35,7 +35,7 @@ def test_a_file_is_replaced_when_the_block_ends_well(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt, SystemExit])
-def test_a_file_is_as_it_was_when_the_block_fails(tmp_path, error):
+def test_a_file_is_unchanged_when_the_block_fails(tmp_path, error):
     path = tmp_path / "value.txt"
     path.write_bytes(b"old")
 
@@ -50,7 +50,7 @@ def test_a_file_is_as_it_was_when_the_block_fails(tmp_path, error):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_json_with_nan_is_not_written(tmp_path):
+def test_nan_is_not_written_as_json(tmp_path):
     path = tmp_path / "value.json"
     write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -59,7 +59,7 @@ def test_json_with_nan_is_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
+def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "value.txt", tmp_path / "file" / "deeper" / "value.txt"):
         with pytest.raises(StoreError, match=r"must be writable, the system says '.*': choose another folder"):
@@ -77,17 +77,17 @@ def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
         (errno.EROFS, "'/x' must be writable, the system says 'Read-only file system'"),
     ],
 )
-def test_the_complaints_of_a_disk_become_one_sentence(code, sentence):
+def test_disk_errors_become_one_sentence(code, sentence):
     with pytest.raises(StoreError, match=sentence), translate_os_errors(Path("/x")):
         raise OSError(code, os.strerror(code))
 
 
-def test_other_errors_pass_through(tmp_path):
+def test_other_errors_are_not_translated(tmp_path):
     with pytest.raises(InterruptedError), translate_os_errors(tmp_path):
         raise OSError(errno.EINTR, "x")
 
 
-def test_a_lock_has_one_holder_and_is_released_when_it_is_killed(tmp_path):
+def test_a_lock_has_one_holder_and_is_released_when_the_holder_is_killed(tmp_path):
     path = tmp_path / "deep" / ".lock"
     holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True)
     try:
@@ -102,7 +102,7 @@ def test_a_lock_has_one_holder_and_is_released_when_it_is_killed(tmp_path):
         assert got
 
 
-def test_a_lock_is_waited_for(tmp_path):
+def test_a_process_can_wait_for_a_lock(tmp_path):
     with ExitStack() as holder:
         assert holder.enter_context(locked(tmp_path / ".lock", wait=False))
         released = []
@@ -121,7 +121,7 @@ def test_a_lock_is_released_after_the_block_and_after_an_error(tmp_path):
         assert not second
 
 
-def test_a_lock_can_be_removed_by_its_holder_also_after_an_error(tmp_path):
+def test_a_lock_file_is_removed_by_its_holder_if_asked_also_after_an_error(tmp_path):
     path = tmp_path / ".lock"
     with locked(path, wait=True, leave=False), locked(path, wait=False, leave=False) as second:
         assert not second
@@ -132,7 +132,7 @@ def test_a_lock_can_be_removed_by_its_holder_also_after_an_error(tmp_path):
     assert not path.exists()
 
 
-def test_who_waits_for_a_lock_that_is_removed_gets_one_that_all_others_see(tmp_path):
+def test_waiting_for_a_lock_file_that_is_removed_acquires_the_new_file(tmp_path):
     path = tmp_path / ".lock"
     with ExitStack() as holder, ExitStack() as waiter:
         holder.enter_context(locked(path, wait=True, leave=False))
@@ -142,7 +142,7 @@ def test_who_waits_for_a_lock_that_is_removed_gets_one_that_all_others_see(tmp_p
             assert not third
 
 
-def test_looking_at_a_lock_neither_takes_it_nor_needs_it(tmp_path):
+def test_is_locked_neither_acquires_the_lock_nor_needs_the_file(tmp_path):
     path = tmp_path / ".lock"
     assert not is_locked(path)
     assert not path.exists()
@@ -153,11 +153,11 @@ def test_looking_at_a_lock_neither_takes_it_nor_needs_it(tmp_path):
     assert not is_locked(path)
 
 
-def test_a_lock_is_got_although_someone_looks_at_it_for_a_moment(tmp_path):
+def test_a_lock_is_acquired_although_another_process_inspects_it(tmp_path):
     path = tmp_path / ".lock"
     path.touch()
-    with path.open("rb") as looking:
-        fcntl.flock(looking, fcntl.LOCK_SH)
-        Timer(0.15, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+    with path.open("rb") as inspected:
+        fcntl.flock(inspected, fcntl.LOCK_SH)
+        Timer(0.15, lambda: fcntl.flock(inspected, fcntl.LOCK_UN)).start()
         with locked(path, wait=False) as got:
             assert got

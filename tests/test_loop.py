@@ -1,28 +1,28 @@
 import ast
 import inspect
-import json
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from support.samples import TINY, without_times
+from support.samples import TINY
 
 import albench
 from albench import loop
 from albench.errors import ConfigError, StrategyError
-from albench.loop import Execution, NullCallback
+from albench.loop import Execution
 from albench.pool import Oracle
 from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
-from albench.runs.store import RunStore, read_masks, read_records
+from albench.runs import RunReader, find_runs
+from albench.runs.layout import SHARED_ROUND_ZERO
+from albench.runs.records import Metrics
 from albench.strategy import Query, Round, Strategy
 from albench.training.learner import Weights
-from albench.training.shared_round_zero import FOLDER as SHARED
 
 CPU = Execution(torch.device("cpu"))
 
@@ -33,7 +33,7 @@ def first(ctx: Round) -> Query:
 
 @dataclass(frozen=True)
 class Scripted(Strategy):
-    """Answers as it is told, and writes down how every round began and ended."""
+    """Queries as it is told, and keeps what every round started and ended with."""
 
     name = "scripted"
 
@@ -56,65 +56,66 @@ class Scripted(Strategy):
 def play(tmp_path):
     """Run a strategy object on the tiny phantom."""
 
-    def start(strategy: Strategy, settings: dict[str, object] | None = None, *, seed: int = 0) -> RunStore:
+    def start(
+        strategy: Strategy, settings: dict[str, object] | None = None, *, seed: int = 0, out: str = "runs"
+    ) -> RunReader:
         resolved = resolve("random", "phantom", seed=seed, settings=TINY | (settings or {}))
-        return loop.run(resolved.config, strategy, resolved.prepared, tmp_path / "runs", CPU, NullCallback())
+        return loop.run(replace(resolved, strategy=strategy), tmp_path / out, CPU)
 
     return start
 
 
-def records_of(store: RunStore) -> list[dict[str, object]]:
-    return [without_times(record) for record in store.records]
+def results_of(run: RunReader) -> list[dict[str, object]]:
+    return [record.results() for record in run.records]
 
 
 def same(first: Weights, second: Weights) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def blank(ctx: Round) -> np.ndarray:
+def empty(ctx: Round) -> np.ndarray:
     return np.zeros(ctx.pool.slices.shape[1:], np.uint8)
 
 
 def test_every_record_has_every_metric(tiny_run):
     store = tiny_run("entropy")
-    assert [record["round"] for record in store.records] == [0, 1, 2]
-    names = {"dice_slice", "dice_foreground", "dice_volume", "hd95", "empty_slice_fpr"}
+    assert [record.round for record in store.records] == [0, 1, 2]
     for record in store.records:
-        assert set(record["test"]) == set(record["val"]) == names | {"empty_slice_share"}
-        assert list(record["cases"]) == json.loads((store.folder / "split.json").read_text())["test"]
-        assert all(set(metrics) == names for metrics in record["cases"].values())
-        assert record["labeled"] + record["unlabeled"] == store.records[0]["labeled"] + store.records[0]["unlabeled"]
-        assert record["share"] == record["labeled"] / (record["labeled"] + record["unlabeled"])
-        assert [training["purpose"] for training in record["fit"]] == ["training"]
-        assert set(record["cost"]["seconds"]) == {"fit", "evaluate", "query"}
-    assert read_records(store.folder) == store.records
+        assert all(isinstance(metrics, Metrics) for metrics in (record.test, record.val, *record.cases.values()))
+        assert record.test.dice_slice is not None
+        assert tuple(record.cases) == store.split.test
+        assert record.labeled + record.unlabeled == store.records[0].labeled + store.records[0].unlabeled
+        assert record.share == record.labeled / (record.labeled + record.unlabeled)
+        assert [training.purpose for training in record.fit_trainings] == ["training"]
+        assert record.cost.seconds.total > record.cost.seconds.fit > sum(record.cost.fit_epoch_seconds) > 0
+        assert len(record.cost.fit_epoch_seconds) == record.fit_trainings[0].epochs
 
 
 def test_the_same_seed_gives_the_same_records_and_queries(tiny_run):
     first, second = tiny_run("entropy", out="a"), tiny_run("entropy", out="b")
-    assert records_of(first) == records_of(second)
+    assert results_of(first) == results_of(second)
     for path in sorted(first.folder.glob("rounds/*/query.json")):
         assert path.read_bytes() == (second.folder / path.relative_to(first.folder)).read_bytes()
 
 
-def test_two_strategies_of_one_seed_begin_alike_and_another_seed_does_not(play):
+def test_strategies_of_one_seed_start_alike_and_another_seed_does_not(play):
     forward, backward = Scripted(), Scripted(lambda ctx: Query(ctx.pool.unlabeled[-ctx.budget :]))
-    one = records_of(play(forward))
-    play_again = records_of(play(backward, {"training.patience": 4}))  # another digest, the same trainings
+    one = results_of(play(forward))
+    play_again = results_of(play(backward, {"training.patience": 4}))  # another digest, the same trainings
     assert one[0] == play_again[0]
     assert same(forward.after[0], backward.after[0])
     assert one[1]["test"] != play_again[1]["test"]
     other = Scripted()
-    assert records_of(play(other, seed=1))[0]["test"] != one[0]["test"]
+    assert results_of(play(other, seed=1))[0]["test"] != one[0]["test"]
     assert not same(other.before[0], forward.before[0])
 
 
 def test_full_labels_everything_and_trains_once(tiny_run):
     store = tiny_run("full")
     (record,) = store.records
-    assert (record["unlabeled"], record["share"]) == (0, 1.0)
+    assert (record.unlabeled, record.share) == (0, 1.0)
     assert store.finished
-    assert len(json.loads((store.folder / "split.json").read_text())["initial"]) == record["labeled"]
+    assert len(store.split.initial) == record.labeled
 
 
 def test_with_warm_start_a_round_begins_where_the_last_one_ended_at_the_incremental_rate(play):
@@ -137,15 +138,15 @@ def test_without_warm_start_every_round_begins_at_the_initial_weights_at_the_fir
     assert same(strategy.rounds[1].previous, strategy.after[0])
 
 
-def test_the_budget_is_charged_and_the_last_round_buys_nothing(play):
+def test_the_budget_is_charged_and_the_last_round_queries_nothing(play):
     strategy = Scripted()
     store = play(strategy, {"protocol.rounds": 3})
-    initial = store.records[0]["labeled"]
-    assert [record["labeled"] for record in store.records] == [initial, initial + 3, initial + 6, initial + 9]
+    initial = store.records[0].labeled
+    assert [record.labeled for record in store.records] == [initial, initial + 3, initial + 6, initial + 9]
     assert [ctx.budget for ctx in strategy.rounds] == [3, 3, 3, 0]
-    asked = [json.loads(path.read_text())["ids"] for path in sorted(store.folder.glob("rounds/*/query.json"))]
-    assert [len(ids) for ids in asked] == [3, 3, 3, 0]
-    for ctx, ids in zip(strategy.rounds[1:], asked, strict=False):
+    queried = [store.query(index).ids for index in range(4)]
+    assert [len(ids) for ids in queried] == [3, 3, 3, 0]
+    for ctx, ids in zip(strategy.rounds[1:], queried, strict=False):
         assert set(ids) <= set(ctx.pool.labeled.tolist())
 
 
@@ -155,13 +156,13 @@ def test_a_run_without_rounds_trains_once(play):
     assert store.finished
 
 
-def test_a_run_ends_when_there_is_nothing_left_to_buy(play):
+def test_a_run_ends_when_no_slice_is_unlabeled(play):
     strategy = Scripted()
     store = play(strategy, {"protocol.rounds": 9, "protocol.budget": 12})
-    total = store.records[0]["labeled"] + store.records[0]["unlabeled"]
+    total = store.records[0].labeled + store.records[0].unlabeled
     assert len(store.records) < 10
     assert store.finished
-    assert (store.records[-1]["labeled"], store.records[-1]["unlabeled"]) == (total, 0)
+    assert (store.records[-1].labeled, store.records[-1].unlabeled) == (total, 0)
     assert 0 < strategy.rounds[-2].budget <= 12
     assert strategy.rounds[-1].budget == 0
 
@@ -177,16 +178,16 @@ def test_a_finished_run_is_not_touched_again(play):
 
 @dataclass(frozen=True)
 class Peeks(Scripted):
-    """Reads a mask it has not bought, while training."""
+    """Reads the mask of an unlabeled slice while training."""
 
     def fit(self, ctx: Round) -> None:
         ctx.pool.mask(int(ctx.pool.unlabeled[0]))
 
 
-BAD_ANSWERS = {
+BAD_QUERIES = {
     "peeks in query": (
         lambda ctx: Query(np.array([ctx.pool.mask(int(ctx.pool.unlabeled[0])).sum()])),
-        r"only masks of bought slices can be read, slice \d+ \(case .*\) is unlabeled: return its id from query",
+        r"only masks of labeled slices can be read, slice \d+ \(case .*\) is unlabeled: return its id from query",
     ),
     "twice": (
         lambda ctx: Query(ctx.pool.unlabeled[[0, 1, 0]]),
@@ -195,7 +196,7 @@ BAD_ANSWERS = {
     "too many": (lambda ctx: Query(ctx.pool.unlabeled[:4]), "a query must have exactly 3 slices, got 4: return `budge"),
     "too few": (lambda ctx: Query(ctx.pool.unlabeled[:2]), "a query must have exactly 3 slices, got 2"),
     "none": (lambda ctx: Query.empty(), "a query must have exactly 3 slices, got 0"),
-    "bought": (
+    "labeled": (
         lambda ctx: Query(np.append(ctx.pool.unlabeled[:2], ctx.pool.labeled[0])),
         r"a query must name unlabeled slices, slice \d+ \(.*\) is labeled already",
     ),
@@ -218,46 +219,46 @@ BAD_ANSWERS = {
         r"pseudo-labels must be uint8 masks of 0 and 1 of shape \(32, 32\), got uint8 \(8, 8\) .* for slice \d+ \(",
     ),
     "pseudo-label of wrong dtype": (
-        lambda ctx: Query(first(ctx).ids, {int(ctx.pool.unlabeled[5]): blank(ctx).astype(np.float32)}),
+        lambda ctx: Query(first(ctx).ids, {int(ctx.pool.unlabeled[5]): empty(ctx).astype(np.float32)}),
         r"pseudo-labels must be uint8 masks of 0 and 1 .*, got float32",
     ),
     "pseudo-label of two": (
-        lambda ctx: Query(first(ctx).ids, {int(ctx.pool.unlabeled[5]): blank(ctx) + 2}),
+        lambda ctx: Query(first(ctx).ids, {int(ctx.pool.unlabeled[5]): empty(ctx) + 2}),
         r"pseudo-labels must be uint8 masks of 0 and 1 .* up to 2 for slice",
     ),
-    "pseudo-label of a bought slice": (
-        lambda ctx: Query(first(ctx).ids, {int(ctx.pool.labeled[0]): blank(ctx)}),
+    "pseudo-label of a labeled slice": (
+        lambda ctx: Query(first(ctx).ids, {int(ctx.pool.labeled[0]): empty(ctx)}),
         r"pseudo-labels must name unlabeled slices, slice \d+ \(.*\) is labeled already",
     ),
 }
 
 
-@pytest.mark.parametrize("case", BAD_ANSWERS)
-def test_a_bad_answer_is_refused_in_one_sentence_and_nothing_of_the_round_is_stored(play, tmp_path, case):
-    answer, sentence = BAD_ANSWERS[case]
+@pytest.mark.parametrize("case", BAD_QUERIES)
+def test_a_bad_query_is_one_sentence_and_nothing_of_the_round_is_stored(play, tmp_path, case):
+    answer, sentence = BAD_QUERIES[case]
     with pytest.raises(StrategyError, match=f"^strategy 'scripted': {sentence}") as refused:
         play(Scripted(answer))
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.rglob("rounds*"))
 
 
-def test_a_mask_cannot_be_read_in_fit_before_it_is_bought(play, tmp_path):
-    with pytest.raises(StrategyError, match=r"^strategy 'scripted': only masks of bought slices can be read, slice "):
+def test_the_mask_of_an_unlabeled_slice_cannot_be_read_in_fit(play, tmp_path):
+    with pytest.raises(StrategyError, match=r"^strategy 'scripted': only masks of labeled slices can be read, slice "):
         play(Peeks())
     assert not list(tmp_path.rglob("rounds*"))
 
 
-def test_a_bad_answer_in_a_later_round_leaves_the_earlier_ones(play, tmp_path):
+def test_a_bad_query_in_a_later_round_keeps_the_earlier_ones(play, tmp_path):
     with pytest.raises(StrategyError, match="exactly 3 slices, got 0"):
         play(Scripted(lambda ctx: first(ctx) if ctx.index == 0 else Query.empty()))
-    (records,) = tmp_path.rglob("rounds.jsonl")
-    assert len(read_records(records.parent)) == 1
-    assert [path.name for path in (records.parent / "rounds").iterdir()] == ["00"]
+    (run,) = find_runs(tmp_path)
+    assert len(run.records) == 1
+    assert [path.name for path in (run.folder / "rounds").iterdir()] == ["00"]
     resumed = play(Scripted())
     assert len(resumed.records) == 3
 
 
-def test_a_gpu_that_is_too_small_is_told_in_one_sentence_and_the_rounds_before_are_kept(play, tmp_path):
+def test_a_gpu_that_is_too_small_is_one_sentence_and_finished_rounds_are_kept(play, tmp_path):
     def too_large(ctx):
         if ctx.index == 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 12.00 GiB.")
@@ -269,11 +270,11 @@ def test_a_gpu_that_is_too_small_is_told_in_one_sentence_and_the_rounds_before_a
     )
     with pytest.raises(ConfigError, match=sentence):
         play(Scripted(too_large))
-    (records,) = tmp_path.rglob("rounds.jsonl")
-    assert len(read_records(records.parent)) == 1
+    (run,) = find_runs(tmp_path)
+    assert len(run.records) == 1
 
 
-def test_pseudo_labels_live_for_one_round_and_those_that_were_bought_are_dropped(play):
+def test_pseudo_labels_last_one_round_and_those_that_are_annotated_are_dropped(play):
     given = {}
 
     def answer(ctx: Round) -> Query:
@@ -281,27 +282,27 @@ def test_pseudo_labels_live_for_one_round_and_those_that_were_bought_are_dropped
             return first(ctx)
         rng = np.random.default_rng(0)
         chosen = ctx.pool.unlabeled[[1, 5, 7]].tolist()
-        given.update({i: rng.integers(0, 2, blank(ctx).shape).astype(np.uint8) for i in chosen})
+        given.update({i: rng.integers(0, 2, empty(ctx).shape).astype(np.uint8) for i in chosen})
         return Query(first(ctx).ids, given)
 
     strategy = Scripted(answer)
     store = play(strategy)
-    bought, *kept = given
+    annotated, *kept = given
     ctx = strategy.rounds[1]
     assert sorted(ctx.pseudo) == kept
-    assert bought in ctx.pool.labeled
+    assert annotated in ctx.pool.labeled
     for i in kept:
         np.testing.assert_array_equal(ctx.pseudo[i], given[i])
         np.testing.assert_array_equal(ctx.examples()[i], given[i])
-        np.testing.assert_array_equal(read_masks(store.folder / "rounds" / "00" / "pseudo.npz")[i], given[i])
+        np.testing.assert_array_equal(store.pseudo(0)[i], given[i])
     assert len(ctx.examples()) == len(ctx.pool.labeled) + 2
     assert len(strategy.rounds[2].pseudo) == 0
-    assert [record["pseudo"]["count"] for record in store.records] == [0, 2, 0]
+    assert [record.pseudo.count for record in store.records] == [0, 2, 0]
     shares = [given[i].mean() for i in kept]
-    assert store.records[1]["pseudo"]["foreground_share"] == pytest.approx(np.mean(shares))
+    assert store.records[1].pseudo.foreground_share == pytest.approx(np.mean(shares))
 
 
-def test_a_run_that_was_stopped_in_a_query_goes_on_to_the_same_records(play, tmp_path):
+def test_a_run_that_was_stopped_in_a_query_continues_to_the_same_records(play, tmp_path):
     def stop(ctx: Round) -> Query:
         if ctx.index == 1:
             raise KeyboardInterrupt
@@ -309,20 +310,13 @@ def test_a_run_that_was_stopped_in_a_query_goes_on_to_the_same_records(play, tmp
 
     def whole(ctx: Round) -> Query:
         chosen = ctx.pool.unlabeled[[0, 4]].tolist()
-        return Query(ctx.rng.choice(ctx.pool.unlabeled, ctx.budget, replace=False), {i: blank(ctx) for i in chosen})
+        return Query(ctx.rng.choice(ctx.pool.unlabeled, ctx.budget, replace=False), {i: empty(ctx) for i in chosen})
 
     with pytest.raises(KeyboardInterrupt):
         play(Scripted(stop))
     resumed = play(Scripted(whole))
-    expected = loop.run(
-        resumed.config,
-        Scripted(whole),
-        resolve("random", "phantom", settings=TINY).prepared,
-        tmp_path,
-        CPU,
-        NullCallback(),
-    )
-    assert records_of(resumed) == records_of(expected)
+    expected = play(Scripted(whole), out="whole")
+    assert results_of(resumed) == results_of(expected)
     assert (resumed.folder / "scores.csv").read_bytes() == (expected.folder / "scores.csv").read_bytes()
 
 
@@ -378,16 +372,16 @@ def test_the_oracles_masks_are_the_same_after_a_run_with_pseudo_labels(tiny_run,
 
     monkeypatch.setattr(Oracle, "__init__", keeping)
     store = tiny_run(name, settings)
-    assert any(record["pseudo"]["count"] for record in store.records)
+    assert any(record.pseudo.count for record in store.records)
     (oracle,) = oracles
     assert oracle[0].tobytes() == oracle[1]
 
 
 def test_what_a_strategy_notes_is_in_the_record(tiny_run):
-    notes = tiny_run("star").records[0]["notes"]
+    notes = tiny_run("star").records[0].notes
     assert notes["groups"] > 0
     assert len(notes["similarity_counts"]) == len(notes["similarity_edges"]) - 1 == 20
-    assert sum(notes["similarity_counts"]) == tiny_run("star").records[0]["unlabeled"]
+    assert sum(notes["similarity_counts"]) == tiny_run("star").records[0].unlabeled
 
 
 @pytest.mark.slow
@@ -398,11 +392,8 @@ def test_a_compiled_network_without_dropout_changes_the_last_digits_at_most(tmp_
     )
 
     def val_loss(execution: Execution, out: str) -> float:
-        store = loop.run(
-            resolved.config, resolved.strategy, resolved.prepared, tmp_path / out, execution, NullCallback()
-        )
-        return store.records[0]["fit"][0]["val_loss"]
+        return loop.run(resolved, tmp_path / out, execution).records[0].fit_trainings[0].val_loss
 
     compiled = val_loss(Execution(torch.device("cpu"), compile=True), "compiled")
     assert compiled == pytest.approx(val_loss(CPU, "plain"), rel=1e-3)
-    assert not (tmp_path / "compiled" / SHARED).exists(), "others would take its round 0 for theirs"
+    assert not (tmp_path / "compiled" / SHARED_ROUND_ZERO).exists(), "others would take its round 0"

@@ -7,7 +7,7 @@ from albench.masks import PackedMasks
 
 
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 40))
-def test_packed_masks_are_what_was_packed(count, height, width):
+def test_packing_is_lossless(count, height, width):
     masks = (np.random.default_rng(count).random((count, height, width)) > 0.5).astype(np.uint8)
     ids = np.arange(count) * 3 + 1
     packed = PackedMasks.of(ids, masks)

@@ -11,7 +11,7 @@ from albench.resolve import resolve
 from albench.strategy import Query, Strategy
 
 PLUGIN = '''
-"""First: ask for the slices with the lowest ids."""
+"""First: query the slices with the lowest ids."""
 from __future__ import annotations
 from dataclasses import dataclass
 from albench.strategy import Query, Round, Strategy, register
@@ -34,8 +34,8 @@ def write_plugin(path: Path, decorator: str = "", more: str = "") -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_menu(monkeypatch):
-    """What a test registers and imports is forgotten after it."""
+def _own_registry(monkeypatch):
+    """Undo all registrations and imports of a test."""
     for group in (STRATEGIES, DATASETS):
         available(group)
     known = {group: dict(classes) for group, classes in registry._registered.items()}
@@ -49,14 +49,14 @@ def _own_menu(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A second folder that is scanned for strategies."""
+    """A second folder that is searched for strategies."""
     monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
     return tmp_path
 
 
 @pytest.fixture
 def entry_point(monkeypatch):
-    """Add an entry point to what is installed."""
+    """Add an entry point, as an installed package does."""
     points = []
     monkeypatch.setattr(
         importlib.metadata, "entry_points", lambda *, group: [point for point in points if point.group == group]
@@ -72,7 +72,7 @@ def entries(group: str = STRATEGIES) -> dict[str, registry.Entry]:
     return {entry.name: entry for entry in available(group)}
 
 
-def test_the_menu_is_sorted_whole_and_sound():
+def test_all_strategies_and_datasets_are_available_and_sorted():
     names = [entry.name for entry in available(STRATEGIES)]
     assert names == sorted(set(names))
     assert {"random", "entropy", "margin", "full"} <= set(names)
@@ -80,7 +80,7 @@ def test_the_menu_is_sorted_whole_and_sound():
     assert {"phantom", "folder"} <= set(entries(DATASETS))
 
 
-def test_every_class_answers_to_its_name():
+def test_every_class_is_found_by_its_name():
     for group in (STRATEGIES, DATASETS):
         for entry in available(group):
             assert find(group, entry.name) is entry.cls
@@ -98,12 +98,12 @@ def test_every_class_answers_to_its_name():
         (DATASETS, "fantom", "dataset must be a known name or FILE.py:Class, got 'fantom': did you mean 'phantom'"),
     ],
 )
-def test_an_unknown_name_suggests_the_nearest(group, name, sentence):
+def test_the_error_for_an_unknown_name_suggests_the_nearest(group, name, sentence):
     with pytest.raises(ConfigError, match=sentence):
         find(group, name)
 
 
-def test_a_file_is_a_plugin_without_any_registration(tmp_path):
+def test_a_class_in_a_file_is_a_plugin_without_registration(tmp_path):
     cls = find(STRATEGIES, f"{write_plugin(tmp_path / 'mine.py')}:First")
     assert issubclass(cls, Strategy)
     assert cls.name == "first"
@@ -111,13 +111,13 @@ def test_a_file_is_a_plugin_without_any_registration(tmp_path):
     assert "first" not in entries()
 
 
-def test_a_file_may_choose_its_name(tmp_path):
+def test_a_plugin_in_a_file_may_choose_its_name(tmp_path):
     path = write_plugin(tmp_path / "mine.py", '@register("lowest-ids")')
     assert find(STRATEGIES, f"{path}:First").name == "lowest-ids"
     assert find(STRATEGIES, f"{path}:First") is find(STRATEGIES, f"{path}:First")
 
 
-def test_two_files_of_one_name_in_two_folders_are_two_plugins(tmp_path):
+def test_files_with_the_same_name_in_two_folders_are_two_plugins(tmp_path):
     classes = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -127,7 +127,7 @@ def test_two_files_of_one_name_in_two_folders_are_two_plugins(tmp_path):
     assert classes[0].__module__ != classes[1].__module__
 
 
-def test_a_module_on_the_path_is_a_plugin(tmp_path, monkeypatch):
+def test_a_class_in_an_importable_module_is_a_plugin(tmp_path, monkeypatch):
     write_plugin(tmp_path / "plugin_module.py")
     monkeypatch.syspath_prepend(tmp_path)
     assert find(STRATEGIES, "plugin_module:First").name == "first"
@@ -138,7 +138,7 @@ def test_a_module_on_the_path_is_a_plugin(tmp_path, monkeypatch):
     [
         ("{tmp}/none.py:First", "a plugin file must exist, '.*none.py' does not: check the path before the colon"),
         ("{tmp}:First", "cannot be imported: "),
-        ("{tmp}/mine.py:Second", "'.*mine.py' must define the class named after the colon, it has no 'Second'"),
+        ("{tmp}/mine.py:Second", "'.*mine.py' must define the class named after the colon, it has no 'Second': check"),
         ("{tmp}/mine.py:Query", "must be a subclass of albench.strategy.Strategy, got <class 'albench.query.Query'"),
         ("{tmp}/mine.py:register", "must be a subclass of albench.strategy.Strategy, got <function register"),
         ("{tmp}/mine.py:Strategy", "a plugin must define every abstract method, 'Strategy' lacks query"),
@@ -149,7 +149,7 @@ def test_a_module_on_the_path_is_a_plugin(tmp_path, monkeypatch):
         ("{tmp}/needs.py:First", "'.*needs.py' cannot be imported: ModuleNotFoundError: No module named 'no_such_thi"),
     ],
 )
-def test_a_spec_that_leads_nowhere_is_one_sentence(tmp_path, spec, sentence):
+def test_an_import_path_that_cannot_be_resolved_is_one_sentence(tmp_path, spec, sentence):
     write_plugin(tmp_path / "mine.py")
     (tmp_path / "broken.py").write_text("class First(:")
     (tmp_path / "needs.py").write_text("import no_such_thing")
@@ -158,7 +158,7 @@ def test_a_spec_that_leads_nowhere_is_one_sentence(tmp_path, spec, sentence):
             find(STRATEGIES, spec.format(tmp=tmp_path))
 
 
-def test_a_file_that_was_mended_can_be_loaded(tmp_path):
+def test_a_file_can_be_loaded_after_its_error_is_fixed(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("import no_such_thing")
     with pytest.raises(ConfigError, match="no_such_thing"):
@@ -167,7 +167,7 @@ def test_a_file_that_was_mended_can_be_loaded(tmp_path):
     assert find(STRATEGIES, f"{path}:First").name == "first"
 
 
-def test_a_file_dropped_into_the_folder_is_found_and_helpers_are_not(folder):
+def test_a_new_file_in_the_folder_is_found_and_private_modules_are_ignored(folder):
     write_plugin(folder / "plugin_dropped.py", '@register("plugin-dropped")')
     (folder / "_plugin_helper.py").write_text("1 / 0")
     assert entries()["plugin-dropped"].problem == ""
@@ -187,12 +187,12 @@ def test_a_file_dropped_into_the_folder_is_found_and_helpers_are_not(folder):
             "a strategy name must be unique, 'entropy' is",
         ),
         (
-            PLUGIN.format(decorator='@register("plugin-broken")', more="").replace("def query", "def ask"),
+            PLUGIN.format(decorator='@register("plugin-broken")', more="").replace("def query", "def choose"),
             "ConfigError: a plugin must define every abstract method, 'First' lacks query",
         ),
     ],
 )
-def test_a_broken_file_is_listed_with_its_reason_and_breaks_nothing_else(folder, text, reason):
+def test_a_broken_file_is_listed_with_the_reason_and_does_not_affect_others(folder, text, reason):
     before = set(entries())
     (folder / "plugin_broken.py").write_text(text)
     after = entries()
@@ -206,7 +206,7 @@ def test_a_broken_file_is_listed_with_its_reason_and_breaks_nothing_else(folder,
     assert find(STRATEGIES, "entropy").__module__ == f"{STRATEGIES}.entropy"
 
 
-def test_an_entry_point_is_on_the_menu_under_its_name(tmp_path, monkeypatch, entry_point):
+def test_an_entry_point_is_available_under_its_name(tmp_path, monkeypatch, entry_point):
     write_plugin(tmp_path / "plugin_installed.py")
     monkeypatch.syspath_prepend(tmp_path)
     entry_point("installed", "plugin_installed:First")
@@ -223,7 +223,7 @@ def test_an_entry_point_is_on_the_menu_under_its_name(tmp_path, monkeypatch, ent
         ("albench.datasets.phantom:Phantom", "must be a subclass of albench.strategy.Strategy"),
     ],
 )
-def test_a_broken_entry_point_is_listed_with_its_reason_and_breaks_nothing_else(
+def test_a_broken_entry_point_is_listed_with_the_reason_and_does_not_affect_others(
     tmp_path, monkeypatch, entry_point, value, reason
 ):
     write_plugin(tmp_path / "plugin_installed.py")
@@ -239,7 +239,7 @@ def test_a_broken_entry_point_is_listed_with_its_reason_and_breaks_nothing_else(
         find(STRATEGIES, "installed")
 
 
-def test_a_name_belongs_to_one_class():
+def test_a_name_belongs_to_one_class_only():
     class Another(Strategy):
         def query(self, ctx):
             return Query.empty()
@@ -250,7 +250,7 @@ def test_a_name_belongs_to_one_class():
     assert register("another")(Another) is register("another")(Another) is Another
 
 
-def test_the_digest_of_a_plugin_follows_its_file_and_decides_the_run(tmp_path):
+def test_an_edited_plugin_has_another_digest_and_its_runs_have_another_folder(tmp_path):
     path = write_plugin(tmp_path / "mine.py")
     spec = f"{path}:First"
     first = source_digest(find(STRATEGIES, spec))
@@ -262,12 +262,12 @@ def test_the_digest_of_a_plugin_follows_its_file_and_decides_the_run(tmp_path):
     assert edited.digest() != config.digest()
 
 
-def test_the_classes_of_albench_need_no_digest():
+def test_the_classes_of_albench_have_no_digest():
     assert source_digest(find(STRATEGIES, "entropy")) is None
     assert source_digest(find(DATASETS, "phantom")) is None
 
 
-def test_a_plugin_cannot_take_the_name_of_what_comes_with_albench(tmp_path):
+def test_a_plugin_cannot_take_a_name_of_albench(tmp_path):
     path = tmp_path / "impostor.py"
     path.write_text(
         "from dataclasses import dataclass\n"

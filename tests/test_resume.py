@@ -1,4 +1,3 @@
-import json
 import os
 import random
 import signal
@@ -9,10 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.samples import tiny_arguments, without_times
+from support.samples import tiny_arguments
+
+from albench.runs import RunReader, find_runs, verify
 
 FRAGILE = Path(__file__).parent / "support" / "fragile.py"
-KILLS = [  # in this order: each process goes on from where the last one was killed
+KILLS = [  # in this order: each process continues where the last one was killed
     ("prepare", "rename masks.npy 1"),
     ("fit", "batch 1"),
     ("write", "half query.json 1"),
@@ -46,13 +47,14 @@ def end(process):
 
 
 def results(folder):
-    """What a run has to say, without what may differ: bytes by file name, and the records."""
-    (run,) = folder.glob("runs/phantom/fragile/*")
-    names = ["config.json", "split.json", "scores.csv"]
-    files = [*(run / name for name in names), *(run / "rounds").rglob("*.json"), *(run / "rounds").rglob("*.npz")]
-    records = [without_times(json.loads(line)) for line in (run / "rounds.jsonl").read_text().splitlines()]
-    kept = {str(path.relative_to(run)): path.read_bytes() for path in files}
-    return kept, records, sorted(str(path.relative_to(run)) for path in run.rglob("*"))
+    """What a run leaves, without what may differ: files by name, records, and the names of all files."""
+    (path,) = folder.glob("runs/phantom/fragile/*")
+    run = RunReader(path)
+    assert verify(run) == []
+    files = [run.layout.config, run.layout.split, run.layout.scores, *(path / "rounds").rglob("*.json")]
+    files += (path / "rounds").rglob("*.npz")
+    kept = {str(file.relative_to(path)): file.read_bytes() for file in files}
+    return kept, [record.results() for record in run.records], sorted(str(f.relative_to(path)) for f in path.rglob("*"))
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +66,7 @@ def uninterrupted(tmp_path_factory):
 
 
 def finished_rounds(folder):
-    return [json.loads(line) for path in folder.rglob("rounds.jsonl") for line in path.read_text().splitlines()]
+    return [record.results() for run in find_runs(folder) for record in run.records]
 
 
 def test_a_run_that_is_killed_again_and_again_gives_what_an_uninterrupted_run_gives(uninterrupted, tmp_path):
@@ -77,12 +79,12 @@ def test_a_run_that_is_killed_again_and_again_gives_what_an_uninterrupted_run_gi
         if moment.startswith("half"):
             (half,) = tmp_path.rglob(f".{moment.split()[1]}.{process.pid}.tmp")
             assert half.stat().st_size == 20
-        done = [without_times(record) for record in finished_rounds(tmp_path)]
+        done = finished_rounds(tmp_path)
         assert done == expected[1][: len(done)], moment
         rounds.append(len(done))
     assert rounds == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
     assert Counter(phase for phase, _ in KILLS) >= Counter(fit=1, query=1, write=1)
-    assert "2 rounds are done already" in end(begin(tmp_path))
+    assert "2 rounds are finished already" in end(begin(tmp_path))
     assert results(tmp_path) == expected
 
 

@@ -39,7 +39,7 @@ def loss(self, model, batch, unlabeled, epoch):
 
 
 def fit(self, ctx):
-    ctx.learner.fit(ctx.pool.masks, self.loss)
+    ctx.learner.fit(ctx.examples(), self.loss)
 
 
 @pytest.mark.parametrize("hook", [initial, network, loss, fit], ids=lambda hook: hook.__name__)

@@ -11,7 +11,7 @@ def draw(streams: Streams, purpose: str = "query", round_index: int = 0) -> tupl
     return streams.numpy(purpose, round_index).random(3).tolist(), streams.integer(purpose, round_index), from_torch
 
 
-def test_the_same_name_gives_the_same_draws_whatever_was_drawn_before():
+def test_a_stream_does_not_depend_on_what_was_drawn_before():
     streams = Streams(0, "phantom")
     first = draw(streams)
     np.random.seed(5)
@@ -29,18 +29,18 @@ def test_the_same_name_gives_the_same_draws_whatever_was_drawn_before():
         lambda: draw(Streams(0, "phantom"), "query", 1),
     ],
 )
-def test_seed_dataset_purpose_and_round_each_give_other_draws(other):
+def test_streams_differ_between_seeds_datasets_purposes_and_rounds(other):
     assert not any(a == b for a, b in zip(draw(Streams(0, "phantom")), other(), strict=True))
 
 
-def test_streams_of_many_names_do_not_meet():
+def test_streams_of_many_names_do_not_collide():
     integers = [Streams(seed, "d").integer(purpose, r) for seed in range(5) for purpose in "abcde" for r in range(20)]
     assert len(set(integers)) == 500
     assert all(0 <= value < 2**63 for value in integers)
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_torchs_global_generator_is_as_it_was_before_also_after_an_error(fails):
+def test_the_state_of_torch_is_restored_also_after_an_error(fails):
     before = torch.get_rng_state()
     try:
         with Streams(0, "phantom").torch("fit"):
@@ -52,7 +52,7 @@ def test_torchs_global_generator_is_as_it_was_before_also_after_an_error(fails):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_streams_may_be_nested():
+def test_streams_can_be_nested():
     streams = Streams(0, "phantom")
     with streams.torch("outer"):
         expected = torch.rand(4)

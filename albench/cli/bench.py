@@ -1,12 +1,13 @@
-"""The command `albench bench`: suites of runs, on one machine or many."""
+"""The command `albench bench`: suites of runs, on one or several machines."""
 
 from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from albench.errors import ConfigError
 
@@ -17,12 +18,28 @@ if TYPE_CHECKING:
     from albench.benchmarks.runner import SuiteOutcome, SuitePlan
     from albench.workbench import Execution
 
-_WHAT = "Change the suite"
-_HOW = "Where and how to run"
+_WHAT = "Changes to the suite"
+_HOW = "Execution"
+
+
+class PanelCommand(TyperCommand):
+    """A command whose help groups the options by `rich_help_panel`, also without rich."""
+
+    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # vendored classes
+        """Write one section per panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            default = "Arguments" if param.param_type_name == "argument" else "Options"
+            if record is not None:
+                panels.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(record)
+        for name, records in panels.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
 
 
 class Logger(str, Enum):
-    """Loggers of Ray Tune that can get every round too."""
+    """Loggers of Ray Tune that can also receive every round."""
 
     tensorboard = "tensorboard"
     mlflow = "mlflow"
@@ -30,10 +47,12 @@ class Logger(str, Enum):
 
 
 def bench(
-    suite: Annotated[str | None, typer.Argument(help="A suite, or a YAML file. Lists them if left out.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what is left and what it costs, and exit.")] = False,
-    storage: Annotated[str, typer.Option(help="Where runs are kept: a folder, or a URI: s3://bucket/runs.")] = "runs",
-    only: Annotated[list[str] | None, typer.Option(help="Run this label only. Can be repeated.")] = None,
+    suite: Annotated[
+        str | None, typer.Argument(help="A suite or a YAML file; without it, the suites are listed.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what is left and its estimated cost, then exit.")] = False,
+    storage: Annotated[str, typer.Option(help="Folder of the runs, or a URI such as s3://bucket/runs.")] = "runs",
+    only: Annotated[list[str] | None, typer.Option(help="Run only this label. May be repeated.")] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting for all runs: training.epochs=30.", rich_help_panel=_WHAT),
@@ -45,22 +64,26 @@ def bench(
         str | None, typer.Option(help="Another dataset (albench list datasets).", rich_help_panel=_WHAT)
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Other seeds: how many, or a list: 0,3,7.", rich_help_panel=_WHAT)
+        str | None, typer.Option(help="Other seeds: their number, or a list such as 0,3,7.", rich_help_panel=_WHAT)
     ] = None,
-    cpus_per_run: Annotated[int, typer.Option(min=1, help="Cores, and threads, of a run.", rich_help_panel=_HOW)] = 1,
+    cpus_per_run: Annotated[int, typer.Option(min=1, help="Cores and threads of a run.", rich_help_panel=_HOW)] = 1,
     gpus_per_run: Annotated[
         float | None,
-        typer.Option(min=0, help="GPUs of a run; 0.5 shares one. 1 if any.", rich_help_panel=_HOW),
+        typer.Option(
+            min=0, help="GPUs of a run, 0.5 shares one; 1 by default if there is a GPU.", rich_help_panel=_HOW
+        ),
     ] = None,
     max_parallel: Annotated[
         int | None,
-        typer.Option("--max-parallel", "--jobs", min=1, help="Runs at once. All that fit.", rich_help_panel=_HOW),
+        typer.Option(
+            "--max-parallel", "--jobs", min=1, help="Parallel runs; by default as many as fit.", rich_help_panel=_HOW
+        ),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster: auto, or HOST:PORT.", rich_help_panel=_HOW)
+        str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT.", rich_help_panel=_HOW)
     ] = None,
     use_ray: Annotated[
-        bool, typer.Option("--ray/--no-ray", help="On Ray, or one run after the other.", rich_help_panel=_HOW)
+        bool, typer.Option("--ray/--no-ray", help="Run on Ray, or one run after another.", rich_help_panel=_HOW)
     ] = True,
     device: Annotated[str, typer.Option(help="Without Ray: auto, cpu or cuda:1.", rich_help_panel=_HOW)] = "auto",
     retries: Annotated[int, typer.Option(min=0, help="How often to retry a failed run.", rich_help_panel=_HOW)] = 2,
@@ -69,10 +92,11 @@ def bench(
         bool, typer.Option(help="Train round 0 once for all strategies that share it.", rich_help_panel=_HOW)
     ] = True,
     log: Annotated[
-        list[Logger] | None, typer.Option(help="Also send rounds there. Can be repeated.", rich_help_panel=_HOW)
+        list[Logger] | None,
+        typer.Option(help="Also send every round to this logger. May be repeated.", rich_help_panel=_HOW),
     ] = None,
 ) -> None:
-    """Run a suite: strategies x seeds. The same command again does what is left."""
+    """Run a suite: strategies x seeds. The same command continues an interrupted suite."""
     from albench.console import terminal
 
     console = terminal()
@@ -86,26 +110,21 @@ def bench(
         _print_suites(console)
         return
     settings, chosen_seeds, table = parse_settings(assignments, data_root), _seeds(seeds), ProgressTable(console)
-    if plan:
-        planned = plan_suite(
-            suite,
-            settings=settings,
-            seeds=chosen_seeds,
-            dataset=dataset,
-            only=only,
-            storage=storage,
-            callback=table,
-        )
-        execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
-        _print_plan(console, planned, execution, max_parallel)
-        return
-    outcome = run_suite(
+    planned = plan_suite(
         suite,
         settings=settings,
         seeds=chosen_seeds,
         dataset=dataset,
         only=only,
         storage=storage,
+        callback=table,
+    )
+    if plan:
+        execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
+        _print_plan(console, planned, execution, max_parallel)
+        return
+    outcome = run_suite(
+        planned,
         use_ray=use_ray,
         address=address,
         cpus_per_run=cpus_per_run,
@@ -125,7 +144,7 @@ def _print_suites(console: Console) -> None:
     from albench.benchmarks.suite import load_suite, suite_names
     from albench.console import new_table
 
-    table = new_table("suite", "what it is for", "dataset", "runs")
+    table = new_table("suite", "description", "dataset", "runs")
     for name in suite_names():
         suite = load_suite(name)
         table.add_row(name, suite.about, suite.runs[0].dataset, str(len(suite.runs)))
@@ -133,7 +152,7 @@ def _print_suites(console: Console) -> None:
 
 
 def _print_plan(console: Console, plan: SuitePlan, execution: Execution, at_once: int | None) -> None:
-    """Print what is left and what it costs, by a timed probe on this machine."""
+    """Print what is left and what it costs, estimated from a timed probe on this machine."""
     from datetime import datetime, timedelta
 
     import torch
@@ -162,7 +181,7 @@ def _print_plan(console: Console, plan: SuitePlan, execution: Execution, at_once
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
     console.print(
         f"{len(runs)} runs: {_time(total)} of {unit} time on {device_name(execution.device)} with {threads} threads a "
-        f"run, {size_in_words(total.disk, 0)}; {at_once} at once end between {first} and {last}",
+        f"run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish between {first} and {last}",
         highlight=False,
         soft_wrap=True,
     )
@@ -176,7 +195,7 @@ def _time(taken: Estimate) -> str:
 
 
 def _print_outcome(console: Console, outcome: SuiteOutcome) -> None:
-    """Print what became of the runs. Exit code 1 if one failed, 130 if the rest was stopped."""
+    """Print how many runs finished and which failed. Exit code 1 if one failed, 130 if the suite was interrupted."""
     finished = len(outcome.finished)
     lines = [f"{finished} of {len(outcome.runs)} runs are finished, {len(outcome.failures)} failed"]
     for run in outcome.runs:
@@ -193,7 +212,7 @@ def _print_outcome(console: Console, outcome: SuiteOutcome) -> None:
 
 
 def _seeds(text: str | None) -> list[int] | None:
-    """`5` means the seeds 0 to 4, `0,3,7` a list."""
+    """`5` gives the seeds 0 to 4, `0,3,7` the seeds 0, 3 and 7. Raises ConfigError."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What can be named, in words: lines of the menu and the page of one entry."""
+"""Descriptions of strategies, datasets and settings, for `albench list` and `albench show`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from albench.registry import DATASETS, STRATEGIES, Entry, available, find, has_s
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data"}
 SETTINGS: dict[str, type[Any]] = {"protocol": Protocol, "training": Training, "network": Network}
 
-
-COLUMNS = {STRATEGIES: ("name", "kind", "needs", "paper"), DATASETS: ("name", "what it is")}
+COLUMNS = {STRATEGIES: ("name", "kind", "needs", "paper"), DATASETS: ("name", "description")}
 
 
 def row(group: str, entry: Entry) -> tuple[str, ...]:
-    """The cells of an entry on the menu. A broken plugin shows its reason in place of what it would be."""
+    """The cells of an entry in `albench list`. A broken plugin shows the reason instead of its description."""
     cells: tuple[str, ...]
     if entry.cls is None:
         cells = ("broken", entry.problem, "") if group == STRATEGIES else (f"broken: {entry.problem}",)
@@ -35,10 +34,10 @@ def row(group: str, entry: Entry) -> tuple[str, ...]:
 
 
 def describe(name: str) -> str:
-    """The page of a strategy, a dataset or a section of settings: what it is, its source, its options with defaults.
+    """A strategy, a dataset or a section of settings: its description, its source, and its options with defaults.
 
     Raises:
-        ConfigError: nothing has that name.
+        ConfigError: the name is unknown.
     """
     if name in SETTINGS:
         cls, prefix, text = SETTINGS[name], name, ""
@@ -47,7 +46,7 @@ def describe(name: str) -> str:
         prefix, text = _PREFIX[cls.group], _source_text(cls)
     hints = get_type_hints(cls, include_extras=True)
     required = [field for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
-    defaults = {} if required else vars(cls())  # of an object, where a preset has been filled in
+    defaults = {} if required else vars(cls())  # of an instance, which fills in what a preset sets
     lines = [name, "", text or inspect.cleandoc(cls.__doc__ or "").splitlines()[0], "", "Options:"]
     for field in dataclasses.fields(cls):
         default = "required" if field in required else f"default {defaults.get(field.name, field.default)!r}"
@@ -59,7 +58,7 @@ def describe(name: str) -> str:
     if any(meanings):
         lines += ["", "Meaning:", *(meaning for meaning in meanings if meaning)]
     if name in SETTINGS:
-        lines += ["", "A dataset may bring defaults of its own, which come before these; --set comes before both."]
+        lines += ["", "Defaults of the dataset override these, and --set overrides both."]
     return "\n".join(lines)
 
 
@@ -75,7 +74,7 @@ def _find(name: str) -> type[Any]:
 
 
 def _in_words(hint: object) -> str:
-    """A type as a user would say it: `integer, at least 2`, `mean | sum`."""
+    """A type in words: `integer, at least 2`, `mean | sum`."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
         rules = [rule for extra in parts[1:] for rule in getattr(extra, "metadata", [extra])]
@@ -100,7 +99,7 @@ _LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def _source_text(cls: type) -> str:
-    """The docstring of the module; after that of the class, if the module has others to choose."""
+    """The docstring of the module; preceded by that of the class if the module registers several."""
     module = inspect.cleandoc(sys.modules[cls.__module__].__doc__ or "")
     own = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[0].rstrip()
     if module and not has_siblings(cls):

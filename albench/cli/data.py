@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from albench.data import Dataset, Prepared, Problem
 
-data = typer.Typer(name="data", help="Prepare, summarize and check data.", no_args_is_help=True)
+data = typer.Typer(name="data", help="Prepare, summarize and check data.", no_args_is_help=True, rich_markup_mode=None)
 
 _Name = Annotated[str, typer.Argument(help="A name (albench data list), FILE.py:Class or module:Class.")]
 _Root = Annotated[Path | None, typer.Option(help="Where the data are; short for --set data.root=...")]

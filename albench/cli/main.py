@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Heavy imports wait until a command needs them."""
+"""The command line. Commands import what they need when they are called, so that the help is fast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from albench import __version__
-from albench.cli.bench import bench
+from albench.cli.bench import PanelCommand, bench
 from albench.cli.data import data
 from albench.cli.report import report
 from albench.cli.tune import tune
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Commands(TyperGroup):
-    """Turns an error that a user can fix, and Ctrl-C, into one sentence and an exit code."""
+    """Report an error that a user can fix, or Ctrl-C, in one sentence and with an exit code."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer vendors its base class
         try:
@@ -42,23 +42,20 @@ app = typer.Typer(
     help="Which slices of 3D medical images should be annotated next? A benchmark of active learning.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # rich takes as long to import as all else together
     pretty_exceptions_enable=False,
 )
-app.add_typer(data)
-app.command()(bench)
-app.command()(tune)
-app.command()(report)
 
 
 class Listing(str, Enum):
-    """What `albench list` lists."""
+    """Argument of `albench list`."""
 
     strategies = "strategies"
     datasets = "datasets"
 
 
 class PluginKind(str, Enum):
-    """What `albench new` writes."""
+    """Argument of `albench new`."""
 
     strategy = "strategy"
     dataset = "dataset"
@@ -82,18 +79,18 @@ def run(
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data; short for --set data.root=...")] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting, such as training.epochs=30. Can be repeated."),
+        typer.Option("--set", help="A setting, such as training.epochs=30. May be repeated."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads. All cores if not given.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all cores by default.")] = None,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
-    share: Annotated[bool, typer.Option(help="Take round 0 from another run in --out with the same training.")] = True,
+    share: Annotated[bool, typer.Option(help="Reuse round 0 of another run in --out with the same training.")] = True,
     compile_network: Annotated[
-        bool, typer.Option("--compile", help="Use torch.compile: faster on a GPU, after minutes of compilation.")
+        bool, typer.Option("--compile", help="Use torch.compile: faster on a GPU after minutes of compilation.")
     ] = False,
 ) -> None:
-    """Run one strategy on one dataset with one seed. The same command again continues it."""
+    """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
     console = _console()
     from rich.markup import escape
 
@@ -112,14 +109,14 @@ def run(
     with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
         done = run_loop(resolved, out, execution, progress)
     if len(done.records) == progress.before:
-        console.print("this run is finished; nothing to do", highlight=False)
+        console.print("this run is already finished", highlight=False)
     console.print(curve(done.records, escape(f"{done.config.strategy.name} on {done.config.title}, seed {seed}")))
     console.print(f"records: {escape(str(done.folder))}", highlight=False, soft_wrap=True)
 
 
 @app.command("list")
 def list_available(what: Annotated[Listing, typer.Argument(help="strategies or datasets.")]) -> None:
-    """List strategies or datasets, those that come with albench and your plugins."""
+    """List strategies or datasets. Installed plugins are included."""
     from albench import registry
     from albench.cli.catalog import COLUMNS, row
     from albench.console import new_table
@@ -159,9 +156,9 @@ def check_dataset(
 def new(
     kind: Annotated[PluginKind, typer.Argument(help="strategy or dataset.")],
     name: Annotated[str, typer.Argument(help="Its name, such as my-idea.")],
-    folder: Annotated[Path, typer.Option(help="Where its folder is created.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Folder in which its folder is created.")] = Path(),
 ) -> None:
-    """Write a small installable package with a strategy or a dataset, its test and a README."""
+    """Write an installable package with a strategy or dataset. It includes a test and a README."""
     from albench.cli.scaffold import new_package
 
     console = _console()
@@ -171,8 +168,8 @@ def new(
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, or protocol, training or network.")]) -> None:
-    """Explain a strategy or a dataset with its source and options, or the settings protocol, training and network."""
+def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, protocol, training or network.")]) -> None:
+    """Describe a strategy, a dataset or a group of settings. Source, options and defaults are included."""
     from rich.markup import escape
 
     from albench.cli.catalog import describe
@@ -181,15 +178,15 @@ def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, or pro
 
 
 @app.command()
-def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = Path("runs")) -> None:
-    """List runs: how far they are, and their last Dice."""
+def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs")) -> None:
+    """List runs with their progress and last Dice. Damaged runs are marked."""
     from rich.markup import escape
 
     from albench.cli.status import run_states
     from albench.console import new_table
 
     console, tables = _console(), {}
-    states = run_states(out)
+    states, problems = run_states(out)
     for state in states:
         if state.dataset not in tables:
             heads = ("strategy", "run", "rounds", "state", "labeled", "slice\nDice", "volume\nDice")
@@ -197,32 +194,34 @@ def status(out: Annotated[Path, typer.Argument(help="Where runs are kept.")] = P
         tables[state.dataset].add_row(*map(escape, state.cells()))
     for table in tables.values():
         console.print(table)
-    for state in states:
-        if state.problem:
-            console.print(f"damaged: {state.problem}", markup=False, highlight=False, soft_wrap=True)
+    for problem in problems:
+        console.print(f"damaged: {problem}", markup=False, highlight=False, soft_wrap=True)
     if not tables:
         console.print(f"no runs in {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A run, a suite, or a folder of runs.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="A run, a suite or a folder of runs.")] = Path("runs"),
 ) -> None:
-    """Check that runs are as albench wrote them. Exit code 1 if one was changed or is damaged."""
-    from albench.runs import find_runs, verify
-    from albench.runs.manifest import read_manifest
+    """Check that runs are unchanged since they were written. Exit code 1 if one is changed or damaged."""
+    from albench import runs
+    from albench.cli.status import suite_labels
 
-    console = _console()
-    read_manifest(folder)
-    damaged, runs = 0, find_runs(folder)
-    for run in runs:
-        found = verify(run)
-        damaged += bool(found)
-        for damage in found:
-            console.print(damage.sentence, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"{len(runs) - damaged} of {len(runs)} runs are as albench wrote them", highlight=False)
-    if damaged:
+    found = {run.folder: runs.verify(run) for run in runs.find_runs(folder)}
+    _, sentences = suite_labels(folder)
+    sentences += [damage.sentence for damages in found.values() for damage in damages]
+    for sentence in sentences:
+        print(sentence)
+    print(f"{sum(not damages for damages in found.values())} of {len(found)} runs are as albench wrote them")
+    if sentences:
         raise typer.Exit(1)
+
+
+app.command(cls=PanelCommand)(bench)
+app.command()(tune)
+app.command()(report)
+app.add_typer(data)
 
 
 def main() -> None:

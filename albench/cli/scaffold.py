@@ -1,4 +1,4 @@
-"""`albench new`: the start of a plugin package, from the templates."""
+"""`albench new`: a new plugin package from the templates."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def new_package(kind: Kind, name: str, parent: Path) -> list[Path]:
     """Write a small installable package with a strategy or a dataset, its test and a README.
 
     Args:
-        name: what `--strategy` or `--dataset` will be given; also the name of the folder.
-        parent: where the folder is made.
+        kind: of the plugin.
+        name: of the plugin, for `--strategy` or `--dataset`, and of the folder.
+        parent: in which the folder is created.
 
     Returns:
         The files written.
@@ -36,10 +37,12 @@ def new_package(kind: Kind, name: str, parent: Path) -> list[Path]:
     if name in [entry.name for entry in available(_GROUPS[kind])]:
         raise ConfigError(f"a {kind} name must be unique, '{name}' is taken: choose another name")
     if find_spec(name.replace("-", "_")) is not None:
-        raise ConfigError(f"a name must not be that of an installed package, '{name}' is: choose another name")
+        raise ConfigError(
+            f"a name must differ from every installed package, '{name}' is installed: choose another name"
+        )
     folder = parent / name
     if folder.exists():
-        raise ConfigError(f"'{folder}' must not exist yet, it does: choose another name or folder")
+        raise ConfigError(f"'{folder}' must not exist, it does: choose another name or folder")
     words = name.split("-")
     values = {
         "name": name,

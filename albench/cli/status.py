@@ -1,7 +1,8 @@
-"""How far the runs of a folder are."""
+"""The progress of the runs in a folder."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,19 +16,19 @@ State = Literal["finished", "running", "failed", "interrupted", "damaged"]
 
 @dataclass(frozen=True)
 class RunState:
-    """One run.
+    """The progress of one run.
 
     Attributes:
         dataset: under which the run is filed.
-        strategy: its name, or the label that a suite gives it.
+        strategy: its name, or its label in a suite.
         run: name of its folder.
-        state: of a damaged run only these four are known.
+        state: of a damaged run, only the attributes above and `problem` are known.
         problem: what is damaged; empty otherwise.
         done: finished rounds.
-        rounds: rounds in all.
-        labeled: share of the pool that is labeled in the last finished round.
-        dice_slice: of the last finished round.
-        dice_volume: of the last finished round.
+        rounds: rounds in total.
+        labeled: labeled share of the pool in the last finished round.
+        dice_slice: slice Dice in the last finished round.
+        dice_volume: volume Dice in the last finished round.
     """
 
     dataset: str
@@ -49,20 +50,33 @@ class RunState:
         return [self.strategy, self.run, rounds, self.state, labeled, *dice]
 
 
-def run_states(out: Path) -> list[RunState]:
-    """The state of every run at or below `out`, under the label that its suite gives it.
+def run_states(out: Path) -> tuple[list[RunState], list[str]]:
+    """The state of every run at or below `out`, and a sentence for each damaged run or manifest.
 
     Raises:
-        StoreError: there is no such folder, or a suite's manifest is damaged.
+        StoreError: `out` is not a folder.
     """
+    labels, problems = suite_labels(out)
+    states = [_state(run, labels) for run in find_runs(out)]
+    return states, problems + [state.problem for state in states if state.problem]
+
+
+def suite_labels(out: Path) -> tuple[dict[Path, str], list[str]]:
+    """{folder of a run: its label in a suite}, and a sentence for each damaged manifest."""
     labels: dict[Path, str] = {}
+    problems = []
     for path in sorted(out.rglob(MANIFEST)):
-        manifest = read_manifest(path.parent)
-        labels |= {path.parent / run.folder: run.label for run in manifest.runs} if manifest else {}
-    return [_state(run, labels.get(run.folder)) for run in find_runs(out)]
+        try:
+            manifest = read_manifest(path.parent)
+        except StoreError as error:
+            problems.append(str(error))
+        else:
+            labels |= {path.parent / run.folder: run.label for run in manifest.runs} if manifest else {}
+    return labels, problems
 
 
-def _state(run: RunReader, label: str | None) -> RunState:
+def _state(run: RunReader, labels: Mapping[Path, str]) -> RunState:
+    label = labels.get(run.folder)
     try:
         config, records, failure = run.config, run.records, run.failure
     except StoreError as error:

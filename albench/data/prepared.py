@@ -113,7 +113,7 @@ def _open(folder: Path, key: str) -> Prepared:
             patients=tuple(meta["patients"]),
             intensity=np.array(meta["intensity"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"'{folder}' must be a whole prepared set, it cannot be read ({error}): remove it with albench data clean"
         ) from error

@@ -1,1 +1,1 @@
-"""How fast albench is, as ratios within one run: one runnable module per question, `make speed` for all."""
+"""The speed of albench, as ratios within one run: one runnable module per question, `make speed` for all."""

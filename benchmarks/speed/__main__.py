@@ -1,6 +1,6 @@
-"""All measurements one after the other, each in a process of its own, into one record: `make speed`.
+"""All measurements, each in its own process, in one record: `make speed`.
 
-Those of the CPU see no GPU; where there is one, some are made once more on it.
+Measurements of the CPU do not see a GPU. If there is one, some are repeated on it.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from albench.benchmarks.speed.record import machine, read
 from albench.files import write_json
 
 _QUESTIONS = (
-    *("floor", "k_center", "mutual_information", "training", "inference", "star_query", "taal_step", "loop", "scale"),
-    *("preparation", "suite"),
+    *("floor", "start_time", "k_center", "mutual_information", "training", "inference", "star_query", "taal_step"),
+    *("run_overhead", "scale", "preparation_workers", "suite_overhead"),
 )
-_GPU_TOO = ("floor", "training", "inference", "star_query", "taal_step")  # asked once more on a GPU
+_GPU_TOO = ("floor", "training", "inference", "star_query", "taal_step")  # repeated on a GPU
 _GPU_ONLY = ("brats_size",)
-_LONG_QUESTIONS = ("large_pool",)  # asked by name only
+_LONG_QUESTIONS = ("large_pool",)  # measured only if named
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def main() -> int:
-    """Measure; the exit code is 1 if a measurement could not be made. A missed limit is a finding, no failure."""
+    """Measure. The exit code is 1 if a measurement failed; a missed limit is a finding, not a failure."""
     gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=Path, default=Path(__file__).parent / "records", help="where to keep them")
+    parser.add_argument("--records", type=Path, default=Path(__file__).parent / "records", help="folder of the record")
     parser.add_argument(
         "--only",
         nargs="*",
         choices=(*_QUESTIONS, *_GPU_ONLY, *_LONG_QUESTIONS),
         default=_QUESTIONS + (_GPU_ONLY if gpu else ()),
-        help="some of the questions",
+        help="questions to measure",
     )
     arguments = parser.parse_args()
     found, failed = [], False
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def plan(names: Sequence[str], gpu: bool) -> list[tuple[str, dict[str, str]]]:
-    """Modules to run, and what to change in their environment: all of the CPU first, then those of a GPU."""
+    """(module, changes to its environment) of every measurement: those of the CPU, then those of a GPU."""
     on_cpu = [(name, _NO_GPU) for name in names if name not in _GPU_ONLY]
     return on_cpu + [(name, {}) for name in names if name in _GPU_ONLY or (gpu and name in _GPU_TOO)]
 

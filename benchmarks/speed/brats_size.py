@@ -1,4 +1,4 @@
-"""How long do the parts of a run take on a set as large as BraTS? It needs a GPU."""
+"""How long do the parts of a run take on a dataset as large as BraTS? Needs a GPU."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def measure() -> Finding:
         for strategy in _STRATEGIES
         for part, spread in parts(strategy, _SETTINGS).items()
     ]
-    return Finding("How long do the parts of a run take on a set as large as BraTS?", rows)
+    return Finding("How long do the parts of a run take on a dataset as large as BraTS?", rows)
 
 
 def parts(strategy: str, settings: Mapping[str, object]) -> dict[str, Spread]:
-    """Seconds of each part over the rounds of a run; the last round has no query."""
+    """{part: its seconds over the rounds of a run}; the last round has no query."""
     resolved = resolve(strategy, "phantom", settings=settings)
     with tempfile.TemporaryDirectory() as folder:
         execution = Execution(synthetic.DEVICE, share=False)

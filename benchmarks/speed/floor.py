@@ -1,4 +1,4 @@
-"""What this machine can do at most: arithmetic and memory traffic per second, measured; of its GPU if it has one."""
+"""The peak rates of this machine, or of its GPU: arithmetic and memory traffic per second, measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
 
 _SIDE, _PRECISION = (8192, torch.bfloat16) if synthetic.DEVICE.type == "cuda" else (2048, torch.float32)
-_NUMBERS = 1 << 26  # far more than the caches hold
+_NUMBERS = 1 << 26  # far more than fit into the caches
 
 
 def measure() -> Finding:
@@ -20,26 +20,26 @@ def measure() -> Finding:
         Row(f"{str(_PRECISION).removeprefix('torch.')} matrix product", Spread.of([peak() / 1e9]), unit="GFLOP/s"),
         Row("copy, read and written", Spread.of([bandwidth() / 1e9]), unit="GB/s"),
     ]
-    return Finding("What can this machine do at most?", rows)
+    return Finding("What are the peak rates of this machine?", rows)
 
 
 @cache
 def peak() -> float:
-    """Operations per second of the best of ten large matrix products."""
+    """Operations per second, the best of ten large matrix products."""
     first, second = torch.rand(2, _SIDE, _SIDE, dtype=_PRECISION, device=synthetic.DEVICE)
     return 2 * _SIDE**3 / min(interleaved({"product": lambda: first @ second}, 10, synthetic.DEVICE)["product"])
 
 
 @cache
 def bandwidth() -> float:
-    """Bytes per second, read and written, of the best of ten copies."""
+    """Bytes read and written per second, the best of ten copies."""
     source = torch.zeros(_NUMBERS, device=synthetic.DEVICE)
     target = torch.empty_like(source)
     return 2 * 4 * _NUMBERS / min(interleaved({"copy": lambda: target.copy_(source)}, 10, synthetic.DEVICE)["copy"])
 
 
 def seconds_of_arithmetic(flops: float) -> float:
-    """How long so many operations take at least."""
+    """Lower bound of the time of this many operations."""
     return flops / peak()
 
 

@@ -23,10 +23,10 @@ _SLICES = 1600 if synthetic.DEVICE.type == "cuda" else 160  # a tenth of them is
 
 
 def measure() -> Finding:
-    """Queries over bare forward passes on batches that are already there.
+    """Queries relative to bare forward passes over the same batches, which are on the device in advance.
 
-    On a CPU with the phantom's network at 64 x 64, whose pass is so short that all else shows, and two of them with
-    the paper's at 240 x 240; on a GPU all with the paper's.
+    On a CPU with the network of the phantom at 64 x 64, whose pass is so short that every overhead shows, and two
+    queries with the network of the paper at 240 x 240; on a GPU all queries with the network of the paper.
     """
     seconds, _ = _seconds(_SLICES, synthetic.SIDE, synthetic.NETWORK, tuple(_CHEAP), 41)
     rows = _rows(seconds, _CHEAP)
@@ -35,8 +35,8 @@ def measure() -> Finding:
     share = ratio([f - e for f, e in zip(seconds["forward"], seconds[_ENCODER], strict=True)], seconds["forward"])
     sampled = f"<= {1 + _PASSES * share.median:.3g}"
     rows += _rows(seconds, {"mc-dropout": sampled, "bald": sampled, "bal": "", "k-center": ""})
-    rows.append(Row("decoder's share of a pass", share))
-    rows.append(Row("a pass, time of a slice", Spread.of([s / slices * 1e3 for s in seconds["forward"]]), unit="ms"))
+    rows.append(Row("share of the decoder in a pass", share))
+    rows.append(Row("pass, time per slice", Spread.of([s / slices * 1e3 for s in seconds["forward"]]), unit="ms"))
     if synthetic.NETWORK != synthetic.PAPER:
         seconds, _ = _seconds(34, 240, synthetic.PAPER, tuple(_CHEAP), 5)
         rows += _rows(seconds, _CHEAP, ", ResNet-50 at 240 x 240")
@@ -44,24 +44,24 @@ def measure() -> Finding:
 
 
 def _rows(seconds: Mapping[str, list[float]], limits: Mapping[str, str], where: str = "") -> list[Row]:
-    """Queries in forward passes, each with its limit."""
+    """Queries in units of forward passes, each with its limit."""
     return [Row(name + where, ratio(seconds[name], seconds["forward"]), limit) for name, limit in limits.items()]
 
 
 def _seconds(
     slices: int, side: int, network: Network, names: tuple[str, ...], repeats: int
 ) -> tuple[dict[str, list[float]], int]:
-    """Seconds of a bare pass, and of its encoder or queries by name; and how many slices are unlabeled."""
+    """Seconds of a bare pass and, by name, of the encoder or of queries; and the number of unlabeled slices."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = synthetic.made_up(slices, side, Path(folder))
-        ctx = synthetic.after_training(make_strategy("entropy", {}), prepared, network)  # all share its network
+        ctx = synthetic.after_training(make_strategy("entropy", {}), prepared, network)  # all queries use its network
         forward, encode = bare_passes(ctx)
         named: dict[str, Variant] = {name: encode if name == _ENCODER else _query(name, ctx) for name in names}
         return interleaved({"forward": forward} | named, repeats, synthetic.DEVICE), len(ctx.pool.unlabeled)
 
 
 def bare_passes(ctx: Round) -> tuple[Callable[[], None], Callable[[], None]]:
-    """A forward pass over as many slices as are unlabeled, and its encoder's part; images are on the device before."""
+    """A forward pass over as many slices as are unlabeled, and its encoder alone, with images on the device."""
     learner = ctx.learner
     batches = synthetic.images_of(ctx, len(ctx.pool.unlabeled)).split(learner.inference_batch)
     network = learner.network

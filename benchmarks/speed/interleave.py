@@ -1,4 +1,4 @@
-"""Times of several variants to do one thing, taken in turns, so that a busy machine disturbs all of them alike."""
+"""Times of several variants, measured in turns, so that other load on the machine affects all of them equally."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Variant = Callable[[], object]
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of repeats, with the lowest and the highest."""
+    """Median, lowest and highest of repeated measurements."""
 
     median: float
     low: float
@@ -32,10 +32,12 @@ class Spread:
 def interleaved(
     variants: Mapping[str, Variant], repeats: int, device: torch.device | None = None
 ) -> dict[str, list[float]]:
-    """Seconds of every variant, A B A B, after one turn that is not counted.
+    """Seconds of every variant, in the order A B A B, after a warm-up turn.
 
     Args:
-        device: whose queue is waited for.
+        variants: by name.
+        repeats: number of turns.
+        device: to synchronize with after each variant.
     """
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(repeats + 1):
@@ -50,5 +52,5 @@ def interleaved(
 
 
 def ratio(above: list[float], below: list[float]) -> Spread:
-    """How many times as long one variant took as another, turn by turn."""
+    """The time of one variant relative to another, turn by turn."""
     return Spread.of([a / b for a, b in zip(above, below, strict=True)])

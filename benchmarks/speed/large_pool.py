@@ -1,4 +1,4 @@
-"""Does a query over 100,000 slices end, of every strategy, and within which time and memory?"""
+"""How much time and memory does a query over 100,000 slices need, with every strategy?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SLICES = 100_000
 
 
 def measure() -> Finding:
-    """100,000 slices at 64 x 64, the smallest network, 30 labeled slices, a budget of 16, STAR trains one epoch."""
+    """100,000 slices of 64 x 64, the smallest network, 30 labeled slices, a budget of 16; STAR trains for one epoch."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         prepared = synthetic.made_up(_SLICES, 64, Path(folder))
@@ -25,7 +25,7 @@ def measure() -> Finding:
                 rows.append(Row(entry.name, Spread.of([seconds]), unit="s"))
                 rows.append(Row(f"{entry.name}, memory", Spread.of([grown / 2**30]), "<= 24", "GiB"))
                 print(rows[-2], rows[-1], sep="; ", flush=True)
-    return Finding("Does a query over 100,000 slices end?", rows)
+    return Finding("How much time and memory does a query over 100,000 slices need?", rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How much memory a block of code has taken at its peak. Linux only."""
+"""The peak memory of a block of code. Linux only."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Growth:
-    """Bytes that the process grew by, at most; known when the block is over."""
+    """Peak growth of the process in bytes; set at the end of the block."""
 
     bytes: int = 0
 
 
 @contextmanager
 def watching() -> Iterator[Growth]:
-    """Measure a block's growth over what the process held before it, memory-mapped pages included."""
+    """Measure the peak memory of a block over that of the process before it, including memory-mapped pages."""
     gc.collect()
     trim_memory()
-    _RESET.write_text("5")  # the peak starts anew from here
+    _RESET.write_text("5")  # resets the peak
     before, growth = _kibibytes("VmRSS"), Growth()
     yield growth
     growth.bytes = 1024 * max(0, _kibibytes("VmHWM") - before)
 
 
 def unmapped(array: np.memmap) -> None:
-    """Drop the pages of a memory-mapped file from this process, so that reading them again is counted again."""
-    array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # numpy has no public name for it
+    """Drop the pages of a memory-mapped file from this process, so that reading them is counted again."""
+    array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # NumPy has no public name for it
 
 
 def _kibibytes(field: str) -> int:

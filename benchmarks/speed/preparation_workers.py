@@ -1,4 +1,4 @@
-"""How much faster are volumes prepared with two workers than with one, and how much memory does a worker need?"""
+"""How much faster is the preparation with two workers than with one, and how much memory does a worker need?"""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from albench.benchmarks.speed.record import Finding, Row, main
 
 _VOLUMES, _WORKERS, _REPEATS = 100, 2, 2
 _SHAPE = (240, 240, 155)
-_DISTINCT = 8  # volumes; the others are copies, which are read just as well
-_BYTES = int(np.prod(_SHAPE)) * 4  # bytes
+_DISTINCT = 8  # volumes; the others are copies, which take as long to read
+_BYTES = int(np.prod(_SHAPE)) * 4  # of a volume in float32
 
 _PREPARE = """
 import json, resource, sys, time
@@ -31,7 +31,7 @@ if __name__ == "__main__":
     begin = time.perf_counter()
     prepare(data, workers=int(sys.argv[2]))
     seconds = time.perf_counter() - begin
-    # The workers are gone and were waited for: this is the largest of them.
+    # The workers have ended and were waited for, so this is the largest of them.
     who = resource.RUSAGE_SELF if sys.argv[2] == "1" else resource.RUSAGE_CHILDREN
     scale = 1 if sys.platform == "darwin" else 1024
     print(json.dumps({"seconds": seconds, "peak": resource.getrusage(who).ru_maxrss * scale}))
@@ -39,10 +39,10 @@ if __name__ == "__main__":
 
 
 def measure() -> Finding:
-    """100 compressed NIfTI volumes of BraTS's size, each time in a fresh process with an empty cache.
+    """100 compressed NIfTI volumes of the size of BraTS, each time in a new process with an empty cache.
 
-    Times end when all is written down to the disk. A volume is what it takes in float32; the memory of a worker is its
-    peak less that of a worker with two tiny volumes.
+    Times include writing to the disk. The unit of memory is a volume in float32; the memory of a worker is its peak
+    minus that of a worker that reads two tiny volumes.
     """
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -56,15 +56,15 @@ def measure() -> Finding:
     one, two = ([turn[variant]["seconds"] for turn in turns] for variant in (0, 1))
     memory = [(turn[1]["peak"] - empty) / _BYTES for turn in turns]
     rows = [
-        Row("two workers, times as fast as one", ratio(one, two), ">= 1.7"),
+        Row("speedup of two workers over one", ratio(one, two), ">= 1.7"),
         Row("memory of a worker", Spread.of(memory), "<= 3", "volumes"),
         Row("one worker", Spread.of(one), unit="s"),
     ]
-    return Finding("What do two workers save?", rows, {"volumes": _VOLUMES, "shape": _SHAPE})
+    return Finding("What do two workers gain?", rows, {"volumes": _VOLUMES, "shape": _SHAPE})
 
 
 def _write_volumes(root: Path, count: int, shape: tuple[int, int, int]) -> None:
-    """Write a folder of smooth heads with a bright ball, compressed to about 2.5 MB each as BraTS."""
+    """Write a folder of smooth heads with a bright ball, compressed to about 2.5 MB each like those of BraTS."""
     for name in ("imagesTr", "labelsTr"):
         (root / name).mkdir(parents=True)
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in shape), indexing="ij")
@@ -85,17 +85,17 @@ def _write_volumes(root: Path, count: int, shape: tuple[int, int, int]) -> None:
 
 
 def _prepare(root: Path, workers: int, cache: Path) -> dict[str, float]:
-    """Seconds and the bytes of the largest worker."""
-    os.sync()  # what was written before is not charged to this
+    """Seconds of the preparation, and peak bytes of the largest worker."""
+    os.sync()  # so that earlier writes are not part of the time
     script = root.with_name("prepare.py")
     script.write_text(_PREPARE)
     environment = {**os.environ, "ALBENCH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(script), str(root), str(workers)]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     shutil.rmtree(cache)
-    measured: dict[str, float] = json.loads(told)
+    measured: dict[str, float] = json.loads(printed)
     return measured
 
 
 if __name__ == "__main__":
-    main("preparation", measure)
+    main("preparation_workers", measure)

@@ -1,4 +1,4 @@
-"""What a measurement found: one line on the screen, and JSON with hardware, versions and commit."""
+"""The result of a measurement: a line on the terminal, and JSON with hardware, versions and commit."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _PACKAGES = ("albench", "torch", "numpy", "scipy", "monai", "scikit-activeml", "
 
 @dataclass(frozen=True)
 class Row:
-    """One figure.
+    """One measured quantity.
 
     Attributes:
         name: what was measured.
-        value: a ratio, or what `unit` says.
-        limit: what it must keep, such as `<= 1.05`; empty without one.
+        value: in `unit`.
+        limit: on the median, such as `<= 1.05`; empty without one.
         unit: empty for a ratio.
-        floor: the same figure if only the arithmetic at the measured peak, or only the memory traffic at the measured
-            bandwidth, took time; None where there is no such floor.
+        floor: lower bound of the value, if only the arithmetic at the measured peak rate, or only the memory traffic at
+            the measured bandwidth, took time; None if there is no such bound.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the median keeps the limit; None without one."""
+        """Whether the median is within the limit; None without one."""
         if not self.limit:
             return None
         sign, number = self.limit.split()
@@ -62,8 +62,8 @@ class Finding:
 
     Attributes:
         question: in one sentence.
-        rows: its figures.
-        notes: what was measured on what.
+        rows: the measured quantities.
+        notes: details of the measurement.
     """
 
     question: str
@@ -72,9 +72,9 @@ class Finding:
 
 
 def main(name: str, measure: Callable[[], Finding]) -> None:
-    """Measure, print one line, and write JSON if `--json PATH` was given."""
+    """Measure, print one line, and write JSON with `--json PATH`."""
     parser = argparse.ArgumentParser(description=measure.__doc__)
-    parser.add_argument("--json", type=Path, help="where to write the record")
+    parser.add_argument("--json", type=Path, help="file of the record")
     arguments = parser.parse_args()
     load, start = os.getloadavg()[0], time.perf_counter()
     found = measure()
@@ -89,7 +89,7 @@ def main(name: str, measure: Callable[[], Finding]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Hardware, versions and commit, without the name of the machine."""
+    """Hardware, versions and commit; the name of the machine is left out."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "hardware": {"cpu": _cpu(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpu": gpu},

@@ -1,4 +1,4 @@
-"""What does a run cost beside training, evaluation and query?"""
+"""What does a run cost besides training, evaluation and query?"""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def measure() -> Finding:
         started = interleaved({"start": lambda: _start(Path(folder))}, 3)["start"]
     rows = [
         Row("outside fit, evaluate and query", Spread.of(rest), "<= 2", "% of the run"),
-        Row("prepared set opened", Spread.of(opened), "<= 1", "s"),
-        Row("store, per round", Spread.of(stored), "<= 50", "ms"),
+        Row("opening a prepared dataset", Spread.of(opened), "<= 1", "s"),
+        Row("writing a round", Spread.of(stored), "<= 50", "ms"),
         Row("albench run to the first training step", Spread.of(started), "<= 6", "s"),
     ]
-    return Finding("What does a run cost beside its parts?", rows)
+    return Finding("What does a run cost besides training, evaluation and query?", rows)
 
 
 @contextmanager
@@ -80,4 +80,4 @@ def _start(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main("loop", measure)
+    main("run_overhead", measure)

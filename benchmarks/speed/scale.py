@@ -1,4 +1,4 @@
-"""How do time and memory of every strategy's query grow with the pool?"""
+"""How do the time and memory of a query grow with the pool, with every strategy?"""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from albench.registry import STRATEGIES, available
 from albench.resolve import make_strategy
 
 _SIZES = (1000, 2000, 4000, 8000)
-_LABELED = 300  # the first slices, every tenth of which is labeled, whatever the pool
+_LABELED = 300  # of the first slices every tenth is labeled, whatever the size of the pool
 _SIDE = 64
 TRAINING = replace(synthetic.TRAINING, batch_size=64)
 
 
 def measure() -> Finding:
-    """Pools of 1,000 to 8,000 slices, the smallest network, 30 labeled slices, a budget of 16, STAR trains one epoch.
+    """Pools of 1,000 to 8,000 slices, the smallest network, 30 labeled slices, a budget of 16; STAR trains one epoch.
 
-    The exponent is the slope of log time over log pool; the faster of two queries counts. The memory of the largest
-    pool is what the process grew by, over the bytes of the pool and of one batch.
+    The exponent is the slope of log time over log pool size, of the faster of two queries. The memory is the growth of
+    the process with the largest pool, relative to the bytes of the pool and one batch.
     """
     names = [entry.name for entry in available(STRATEGIES) if entry.name != "full"]
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -42,11 +42,11 @@ def measure() -> Finding:
                 memory[name] = grown / (prepared.images.nbytes + batch)
     rows = [Row(f"{name}, exponent", Spread.of([slope(seconds[name])]), "<= 1.1") for name in names]
     rows += [Row(f"{name}, memory", Spread.of([memory[name]]), "<= 1") for name in names]
-    return Finding("How do queries grow with the pool?", rows, {"sizes": _SIZES, "seconds": seconds})
+    return Finding("How do time and memory of a query grow with the pool?", rows, {"sizes": _SIZES, "seconds": seconds})
 
 
 def query(name: str, prepared: synthetic.Prepared) -> tuple[float, int]:
-    """Seconds and bytes of growth of one query."""
+    """Seconds of one query, and its peak memory in bytes."""
     strategy = make_strategy(name, {})
     ctx = synthetic.make_round(strategy, prepared, synthetic.SMALLEST, labeled=_LABELED, training=TRAINING)
     for mapped in (prepared.images, prepared.masks):
@@ -59,12 +59,12 @@ def query(name: str, prepared: synthetic.Prepared) -> tuple[float, int]:
 
 
 def slope(seconds: list[float]) -> float:
-    """Exponent of the power of the pool's size that fits best."""
+    """Exponent of the power law in the size of the pool, by least squares."""
     return float(np.polyfit(np.log(_SIZES), np.log(seconds), 1)[0])
 
 
 def bytes_of_a_batch() -> int:
-    """What a training step of one batch holds: its gradients, activations and optimizer."""
+    """Peak memory of a training step: gradients, activations and the state of the optimizer."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = synthetic.made_up(TRAINING.batch_size, _SIDE, Path(folder))
         strategy = make_strategy("random", {})

@@ -1,4 +1,4 @@
-"""How many forward passes over the pool does STAR's query cost, its training aside?"""
+"""How many forward passes over the pool does the query of STAR cost, without its training?"""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from albench.resolve import make_strategy
 def measure() -> Finding:
     """The query without its second training, in bare forward passes of the segmenter over the unlabeled slices.
 
-    A part of it predicts every eighth slice alone, for the record's comparison with the propagated masks (Fig. 3b of
-    the paper).
+    It includes the prediction of every eighth slice alone, which the record compares with the propagated masks
+    (Fig. 3b of the paper).
     """
     strategy = make_strategy("star", {})
     with tempfile.TemporaryDirectory() as folder:
@@ -26,7 +26,7 @@ def measure() -> Finding:
         variants = {"bare": bare_passes(ctx)[0], "query": lambda: strategy.query(ctx)}
         seconds = interleaved(variants, 5, synthetic.DEVICE)
     rows = [Row("whole query", ratio(seconds["query"], seconds["bare"]), "<= 1.6")]
-    return Finding("What does STAR's query cost, in forward passes over the pool?", rows)
+    return Finding("What does the query of STAR cost, in forward passes over the pool?", rows)
 
 
 if __name__ == "__main__":

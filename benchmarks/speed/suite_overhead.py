@@ -1,4 +1,4 @@
-"""What does a suite cost beside its runs, and what do two runs at once save?"""
+"""What does a suite cost besides its runs, and what do two parallel runs save?"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SUITE = {
 
 
 def measure() -> Finding:
-    """Four runs of one thread on Ray, one at a time and two at a time, with the start of Ray and of its workers."""
+    """Four single-threaded runs on Ray, one and two at a time, including the start of Ray and its workers."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ALBENCH_CACHE"] = f"{folder}/cache"
         suite = Path(folder) / "four.yaml"
@@ -34,15 +34,15 @@ def measure() -> Finding:
         one, inside = _timed(suite, Path(folder) / "one", 1)
         two, _ = _timed(suite, Path(folder) / "two", 2)
     rows = [
-        Row("one at a time over the runs' own time", Spread.of([one / inside]), "<= 1.10"),
-        Row("one at a time over two at a time", Spread.of([one / two]), ">= 1.5"),
-        Row("the runs' own time", Spread.of([inside]), unit="s"),
+        Row("one at a time, relative to the time of the runs", Spread.of([one / inside]), "<= 1.10"),
+        Row("one at a time, relative to two at a time", Spread.of([one / two]), ">= 1.5"),
+        Row("time of the runs", Spread.of([inside]), unit="s"),
     ]
-    return Finding("What does a suite cost beside its runs?", rows, {"runs": 4})
+    return Finding("What does a suite cost besides its runs?", rows, {"runs": 4})
 
 
 def _timed(suite: Path, out: Path, at_once: int) -> tuple[float, float]:
-    """Seconds of the whole command, and the sum over runs of the seconds of their phases."""
+    """Seconds of the whole command, and the sum of the seconds of all phases of all runs."""
     start = time.perf_counter()
     _bench(suite, out, f"--max-parallel={at_once}")
     whole = time.perf_counter() - start
@@ -56,4 +56,4 @@ def _bench(suite: Path, out: Path, option: str) -> None:
 
 
 if __name__ == "__main__":
-    main("suite", measure)
+    main("suite_overhead", measure)

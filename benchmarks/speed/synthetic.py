@@ -1,4 +1,4 @@
-"""Rounds on made-up slices of any number, with the network and the budget that a question needs."""
+"""Rounds on synthetic slices, of the size and with the network and budget that a measurement needs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LAPTOP = Network(backbone="resnet18", width=0.25, decoder_width=32, stem_stride=
 SMALLEST = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=4)
 PAPER = Network()  # ResNet-50
 
-# What suits the device: a GPU is idle most of the time with the phantom's network
+# With the network of the phantom, a GPU would be idle most of the time
 SIDE, NETWORK, BATCH = (240, PAPER, 32) if DEVICE.type == "cuda" else (64, LAPTOP, 16)
 TRAINING = Training(batch_size=BATCH, epochs=1, lr=1e-3)
 
 
 def made_up(slices: int, side: int, folder: Path) -> Prepared:
-    """A prepared set on disk of smooth noise with a bright square; the last case validates."""
+    """A prepared dataset on disk: smooth noise with a bright square. The last case is for validation."""
     depth = min(slices, DEPTH)
     count = -(-slices // depth) + 1
     total = count * depth
@@ -74,20 +74,20 @@ def make_round(
     with streams.torch("weights"):
         model = strategy.network(Task(channels, (height, width), network))
     learner = Learner(model, slices, val, training, streams, round_index=1, lr=training.lr, device=DEVICE)
-    bought = np.arange(0, labeled or len(slices), 10)
-    masks = prepared.masks[slices.rows[bought]]
-    pool = Pool(slices).with_masks(dict(zip(bought.tolist(), masks, strict=True)))
+    ids = np.arange(0, labeled or len(slices), 10)
+    masks = prepared.masks[slices.rows[ids]]
+    pool = Pool(slices).with_masks(dict(zip(ids.tolist(), masks, strict=True)))
     return Round(1, budget, pool, learner, {}, learner.weights(), streams.numpy("query", 1), 10)
 
 
 def after_training(strategy: Strategy, prepared: Prepared, network: Network) -> Round:
-    """A round whose training is over, as when a run asks: malloc has learned by then to keep what a pass needs."""
+    """A round after its training, as in a run: by then, malloc keeps the memory of a pass instead of returning it."""
     ctx = make_round(strategy, prepared, network)
     strategy.fit(ctx)
     return ctx
 
 
 def images_of(ctx: Round, count: int) -> torch.Tensor:
-    """(count, c, h, w) float32 images of the first slices, resident on the device in the learner's memory format."""
+    """(count, c, h, w) float32 images of the first slices, on the device in the memory format of the learner."""
     slices = ctx.pool.slices
     return torch.cat(list(ctx.learner.stream(slices, np.arange(count), lambda _, batch: batch.images)))

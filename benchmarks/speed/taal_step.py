@@ -1,4 +1,4 @@
-"""What does a training step of TAAL cost, in bare steps and forward passes?"""
+"""What does a training step of TAAL cost, relative to bare steps and forward passes?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from albench.training.batches import Images
 
 
 def measure() -> Finding:
-    """A step on b labeled and b unlabeled slices over a bare step on 2 b slices and 3 bare forward passes of b."""
+    """A step on b labeled and b unlabeled slices, relative to a bare step on 2 b slices and 3 bare passes over b."""
     strategy = make_strategy("taal", {})
     with tempfile.TemporaryDirectory() as folder:
         prepared = synthetic.made_up(160, synthetic.SIDE, Path(folder))
@@ -48,7 +48,7 @@ def measure() -> Finding:
     worth = [a + 3 * b for a, b in zip(seconds["step"], seconds["forward"], strict=True)]
     rows = [
         Row("forward passes of a batch", Spread.of([sum(seen) / size]), "<= 5"),
-        Row("step over its bare parts", ratio(seconds["taal"], worth)),
+        Row("step, relative to its bare parts", ratio(seconds["taal"], worth)),
     ]
     return Finding("What does a training step of TAAL cost?", rows, {"batch": size})
 

@@ -1,4 +1,4 @@
-"""How many slices a second does training see, against a bare loop on a batch that is already there?"""
+"""How fast is training, compared with a bare loop on a fixed batch?"""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LABELED = 160
 
 
 def measure() -> Finding:
-    """`Learner.fit` of an epoch on 160 labeled slices; the bare loop takes as many steps on one fixed batch.
+    """An epoch of `Learner.fit` on 160 labeled slices; the bare loop takes as many steps on one fixed batch.
 
-    fit also validates, 50 slices after 160: the first figure gives the bare loop as many bare forward passes, the
-    second gives it none. On a CPU the phantom's network at 64 x 64; on a GPU ResNet-50 at 240 x 240, batch 32.
+    `fit` also validates on 50 slices. In the first row, the bare loop includes as many bare forward passes; in the
+    second, it does not. On a CPU with the network of the phantom at 64 x 64; on a GPU ResNet-50 at 240 x 240, batch 32.
     """
     size = synthetic.BATCH
     strategy = make_strategy("random", {})
@@ -47,34 +47,36 @@ def measure() -> Finding:
         seconds = interleaved(variants, 5, synthetic.DEVICE)
         with FlopCounterMode(display=False) as counter:
             step()
-    whole = _LABELED / (steps * size)  # slices of fit for each of the bare loop, whose batches are all of one size
+    whole = _LABELED / (steps * size)  # the last batch of fit may be smaller
     seen = count / (checks * checked)
     both = [whole * a + seen * b for a, b in zip(seconds["steps"], seconds["forwards"], strict=True)]
     floor = seconds_of_arithmetic(counter.get_total_flops() / size) * 1e3
     per_slice = Spread.of([s / _LABELED * 1e3 for s in seconds["fit"]])
     rows = [
-        Row("fit over bare steps and validation", ratio(both, seconds["fit"]), limit()),
-        Row("fit over bare steps alone", ratio([whole * s for s in seconds["steps"]], seconds["fit"])),
-        Row("fit, time of a slice", per_slice, unit="ms", floor=floor),
+        Row("speed of fit, relative to bare steps and validation", ratio(both, seconds["fit"]), limit()),
+        Row("speed of fit, relative to bare steps", ratio([whole * s for s in seconds["steps"]], seconds["fit"])),
+        Row("fit, time per slice", per_slice, unit="ms", floor=floor),
     ]
     return Finding(
-        "How much of training is the network?", rows, {"side": synthetic.SIDE, "batch": size, "steps": steps}
+        "How fast is training, compared with a bare loop?",
+        rows,
+        {"side": synthetic.SIDE, "batch": size, "steps": steps},
     )
 
 
 def limit() -> str:
-    """What the first figure must reach."""
+    """Limit of the first row."""
     return ">= 0.95" if synthetic.DEVICE.type == "cuda" else ">= 0.90"
 
 
 def bare(ctx: Round, images: torch.Tensor) -> tuple[Callable[[], None], Callable[[], None]]:
-    """One training step on fixed images with the learner's precision and optimizer, and one forward pass."""
+    """A training step on fixed images, with the precision and optimizer of the learner, and a forward pass."""
     learner = ctx.learner
     network: nn.Module = learner.network
     masks = (images[:, :1] > 1).float()
     ones = torch.ones_like(masks)
-    blank = np.zeros((1, *masks.shape[2:]), dtype=np.uint8)
-    criterion = learner.batch(learner.slices, np.arange(1), blank).criterion
+    empty = np.zeros((1, *masks.shape[2:]), dtype=np.uint8)
+    criterion = learner.batch(learner.slices, np.arange(1), empty).criterion
     fused = learner.device.type == "cuda" or None
     optimizer = torch.optim.Adam(network.parameters(), lr=learner.lr, fused=fused)
 

@@ -50,12 +50,12 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
         seeds, gain = number_cell(row["seeds"], _SEEDS), number_cell(row["gain"], _GAIN, interval)
         p_values = [number_cell(row[name], _P_VALUE) for name in ("t", "t_holm", "flip", "flip_holm", "least")]
         rows.append(Row((Cell(row["label"]), Cell(row["rival"]), seeds, gain, *p_values)))
-    biased = "The best rival is selected by the numbers that are tested, so leads over it are optimistically biased."
+    selected = "The best rival is selected by the numbers that are tested; the tests do not account for this selection."
     caption = (
         *measured(results, group),
         "Gain: mean of the differences seed by seed, positive where the method is better, with a 95 % t interval.",
         *_power(found),
-        *([biased] if kind == "best rival" else []),
+        *([selected] if kind == "best rival" else []),
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )

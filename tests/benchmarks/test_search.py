@@ -1,4 +1,3 @@
-import json
 import re
 
 import numpy as np
@@ -7,26 +6,26 @@ from support.samples import invoke, tiny_arguments
 
 from albench.benchmarks.search import Search, parse_space
 from albench.errors import ConfigError
-from albench.runs.store import load_runs
+from albench.runs import find_runs, load_runs
 
 
 def domain(text, strategy="taal"):
-    """The only domain of a search over TAAL."""
+    """The domain of the only option of a search."""
     (found,) = Search(strategy, "phantom", parse_space([text]), {}, "val_dice", [0], 1).domains().values()
     return found
 
 
 def drawn(text, strategy="taal"):
-    """Up to 400 different values of an option."""
+    """Up to 400 distinct values of an option."""
     found = Search(strategy, "phantom", parse_space([text]), {}, "val_dice", [0], 400)
     return [next(iter(options.values())) for options in found.draw()]
 
 
-def test_a_range_of_whole_numbers_includes_both_ends():
+def test_a_range_of_integers_includes_both_ends():
     assert set(drawn("views=1..3")) == {1, 2, 3}
 
 
-def test_a_range_of_numbers_is_uniform_and_with_log_uniform_in_the_logarithm():
+def test_a_range_is_sampled_uniformly_or_log_uniformly():
     even, log = np.array(drawn("weight=0.1..10.0")), np.array(drawn("weight=log:0.1..10.0"))
     assert even.min() >= 0.1
     assert even.max() <= 10
@@ -34,7 +33,7 @@ def test_a_range_of_numbers_is_uniform_and_with_log_uniform_in_the_logarithm():
     assert 0.8 < np.median(log) < 1.25
 
 
-def test_a_list_is_drawn_from_and_a_choice_needs_no_list():
+def test_values_come_from_a_list_or_from_the_type_of_the_option():
     assert set(drawn("views=[2,5]")) == {2, 5}
     assert set(drawn("batch_norm")) == {"eval", "train"}
     assert set(drawn("share_kv", "star")) == {True, False}
@@ -44,10 +43,10 @@ def test_a_list_is_drawn_from_and_a_choice_needs_no_list():
     ("text", "sentence"),
     [
         ("wieght=1..2", "--over must name an option of the strategy, got 'wieght': did you mean 'weight'?"),
-        ("weight", "--over weight must say which values to try, it says none: write NAME=low..high"),
+        ("weight", "--over weight must give the values to try, it gives none: write NAME=low..high"),
         ("weight=3", "--over weight must be a range or a list of values, got '3'"),
-        ("weight=2..1", "--over weight must be a range from low to high, above 0 with log:, got '2..1'"),
-        ("weight=log:0..1", "above 0 with log:, got 'log:0..1'"),
+        ("weight=2..1", "--over weight must be a range from low to high, positive with log:, got '2..1'"),
+        ("weight=log:0..1", "positive with log:, got 'log:0..1'"),
         ("views=0..3", "strategy.views must be greater than or equal to 1, got 0: change strategy.views in --over"),
         ("batch_norm=[on]", "strategy.batch_norm must be 'eval' or 'train', got True"),
     ],
@@ -57,14 +56,14 @@ def test_a_wrong_range_is_one_sentence(text, sentence):
         domain(text)
 
 
-def test_combinations_differ_and_are_always_the_same():
+def test_combinations_are_distinct_and_reproducible():
     what = Search("taal", "phantom", parse_space(["views=[1,2]", "batch_norm"]), {}, "val_dice", [0], 9)
     combinations = [(options["views"], options["batch_norm"]) for options in what.draw()]
     assert sorted(combinations) == [(1, "eval"), (1, "train"), (2, "eval"), (2, "train")]
     assert what.draw() == what.draw()
 
 
-def test_a_test_metric_is_refused():
+def test_a_metric_of_the_test_cases_is_rejected():
     code, said = invoke(
         "tune", "--strategy", "taal", "--dataset", "phantom", "--over", "views=1..2", "--metric", "dice_volume"
     )
@@ -83,10 +82,7 @@ def test_a_search_ranks_its_samples_by_the_mean_of_the_validation_curve(tmp_path
     assert code == 0, said
     runs = load_runs(tmp_path / "here")
     curves = runs[(runs.metric == "val_dice_slice") & (runs.case == "all")].groupby("run").value.mean()
-    options = {
-        path.parent.name: json.loads(path.read_text())["strategy"]["options"]["views"]
-        for path in tmp_path.rglob("config.json")
-    }
+    options = {run.folder.name: run.config.strategy.options["views"] for run in find_runs(tmp_path)}
     best = options[curves.idxmax()]
     scores = [float(score) for score in re.findall(r" [12] (0\.\d{4})", said)]
     assert len(scores) == 2, said

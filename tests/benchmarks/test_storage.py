@@ -3,7 +3,7 @@ import shutil
 import pytest
 from pyarrow.fs import LocalFileSystem
 
-from albench.benchmarks.storage import Folder, Place, Remote, open_storage
+from albench.benchmarks.storage import Folder, Remote, StorageLocation, open_storage
 from albench.errors import StoreError
 
 RUN = "phantom/entropy/seed-0-1a2b3c4d"
@@ -21,7 +21,7 @@ def names(folder):
 
 @pytest.fixture
 def node(tmp_path):
-    """A node with a working copy of its own; all share one store."""
+    """Open a node with its own local copy; all nodes share one store."""
 
     def open_node(name):
         return Remote(LocalFileSystem(), str(tmp_path / "store"), tmp_path / name)
@@ -29,7 +29,7 @@ def node(tmp_path):
     return open_node
 
 
-def test_what_one_node_sends_another_fetches(node):
+def test_files_sent_by_one_node_are_fetched_by_another(node):
     one, two = node("one"), node("two")
     write(one.local, f"{RUN}/rounds/00/query.json", "{}")
     write(one.local, f"{RUN}/rounds.jsonl", "a\n")
@@ -42,7 +42,7 @@ def test_what_one_node_sends_another_fetches(node):
     assert (two.local / RUN / "rounds.jsonl").read_text() == "a\n"
 
 
-def test_the_records_are_sent_last_and_fetched_last(node, monkeypatch):
+def test_records_are_sent_and_fetched_last(node, monkeypatch):
     one, two, order = node("one"), node("two"), []
     for name in ("config.json", "rounds.jsonl", "scores.csv", "zz.json"):
         write(one.local, f"{RUN}/{name}", "a\n")
@@ -56,7 +56,7 @@ def test_the_records_are_sent_last_and_fetched_last(node, monkeypatch):
     assert len(order) == 8
 
 
-def test_a_node_that_is_behind_takes_the_whole_run_and_one_that_is_ahead_keeps_its_own(node):
+def test_a_node_with_fewer_rounds_fetches_the_whole_run_and_one_with_more_keeps_its_own(node):
     one, two = node("one"), node("two")
     write(one.local, f"{RUN}/rounds.jsonl", "a\n")
     write(two.local, f"{RUN}/rounds.jsonl", "")
@@ -71,7 +71,7 @@ def test_a_node_that_is_behind_takes_the_whole_run_and_one_that_is_ahead_keeps_i
     assert (one.local / RUN / "rounds.jsonl").read_text() == "a\nb\n"
 
 
-def test_only_what_changed_is_sent_and_what_was_removed_is_removed(node, monkeypatch):
+def test_only_changed_files_are_sent_and_removed_files_are_removed(node, monkeypatch):
     one, sent = node("one"), []
     there = Remote._copy_there
     monkeypatch.setattr(Remote, "_copy_there", lambda self, name, path: (sent.append(name), there(self, name, path)))
@@ -86,7 +86,7 @@ def test_only_what_changed_is_sent_and_what_was_removed_is_removed(node, monkeyp
     assert names(one.local.parent / "store") == {f"{RUN}/rounds.jsonl"}
 
 
-def test_locks_and_half_written_files_stay_here(node):
+def test_locks_and_temporary_files_are_not_sent(node):
     one = node("one")
     write(one.local, f"{RUN}/.lock", "")
     write(one.local, f"{RUN}/.rounds.jsonl.7.tmp", "")
@@ -95,27 +95,29 @@ def test_locks_and_half_written_files_stay_here(node):
     assert names(one.local.parent / "store") == {f"{RUN}/config.json"}
 
 
-def test_a_store_that_cannot_be_written_is_one_sentence(node, tmp_path):
+def test_a_store_that_is_not_writable_is_one_sentence(node, tmp_path):
     one = node("one")
     write(one.local, f"{RUN}/config.json", "{}")
     write(tmp_path, "store", "a file where the folder should be")
-    with pytest.raises(StoreError, match=r"must be reachable and writable, it is not: .*finished rounds are kept here"):
+    with pytest.raises(
+        StoreError, match=r"must be reachable and writable, it is not .*: run the same command again"
+    ):
         one.send(RUN)
 
 
-def test_a_storage_is_a_folder_or_a_uri(tmp_path):
-    folder = open_storage(Place(str(tmp_path), "tiny"))
+def test_a_storage_is_opened_from_a_folder_or_a_uri(tmp_path):
+    folder = open_storage(StorageLocation(str(tmp_path), "tiny"))
     assert isinstance(folder, Folder)
     assert folder.local == tmp_path / "tiny"
-    remote = open_storage(Place("memory://bucket/runs", "tiny", tmp_path))
+    remote = open_storage(StorageLocation("memory://bucket/runs", "tiny", tmp_path))
     assert isinstance(remote, Remote)
     write(remote.local, f"{RUN}/config.json", "{}")
     remote.send(RUN)
     shutil.rmtree(remote.local)
-    open_storage(Place("memory://bucket/runs", "tiny", tmp_path)).fetch(RUN)
+    open_storage(StorageLocation("memory://bucket/runs", "tiny", tmp_path)).fetch(RUN)
     assert (remote.local / RUN / "config.json").read_text() == "{}"
 
 
-def test_an_unknown_kind_of_uri_is_one_sentence():
+def test_a_uri_of_an_unknown_kind_is_one_sentence():
     with pytest.raises(StoreError, match=r"--storage must be a folder or a URI .* got 'nonsense://x'"):
-        open_storage(Place("nonsense://x", "tiny"))
+        open_storage(StorageLocation("nonsense://x", "tiny"))

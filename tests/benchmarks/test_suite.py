@@ -4,7 +4,7 @@ import pytest
 import yaml
 from support.suites import write_suite
 
-from albench.benchmarks.plan import plan_runs, write_manifest
+from albench.benchmarks.plan import plan_runs, write_suite_manifest
 from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.errors import ConfigError
@@ -18,18 +18,18 @@ PAPER = [
 
 
 @pytest.fixture
-def refused(tmp_path):
-    """The sentence with which a suite is refused."""
+def error_of(tmp_path):
+    """Load a wrong suite and return the sentence of the error."""
 
     def load(strategies=("random",), **more):
-        with pytest.raises(ConfigError) as refusal:
+        with pytest.raises(ConfigError) as caught:
             load_suite(str(write_suite(tmp_path, list(strategies), **more)))
-        return str(refusal.value)
+        return str(caught.value)
 
     return load
 
 
-def test_every_suite_that_comes_with_albench_loads():
+def test_every_suite_of_albench_can_be_loaded():
     assert suite_names() == [
         "ablation-brats",
         "budgets",
@@ -46,14 +46,14 @@ def test_every_suite_that_comes_with_albench_loads():
 
 
 @pytest.mark.parametrize(("name", "dataset"), [("paper-spleen", "spleen"), ("paper-brats", "brats")])
-def test_the_suites_of_table_1_are_11_strategies_and_the_reference_with_5_seeds(name, dataset):
+def test_the_suites_of_table_1_have_11_strategies_and_the_reference_with_5_seeds(name, dataset):
     runs = load_suite(name).runs
     assert [run.label for run in runs if run.seed == 0] == [*PAPER, "full"]
     assert {run.seed for run in runs} == {0, 1, 2, 3, 4}
     assert {run.dataset for run in runs} == {dataset}
 
 
-def test_the_ablation_is_the_rows_of_table_2_with_3_seeds():
+def test_the_ablation_has_the_rows_of_table_2_with_3_seeds():
     from albench.strategies.star import TABLE_2
 
     runs = [run for run in load_suite("ablation-brats").runs if run.label != "full"]
@@ -70,7 +70,7 @@ def test_the_smoke_suite_has_every_strategy():
 
 
 @pytest.mark.parametrize("name", ["smoke", "factorial", "budgets"])
-def test_a_suite_on_generated_data_is_ready_to_run(name):
+def test_a_suite_on_generated_data_can_be_planned(name):
     runs = plan_runs(load_suite(name, seeds=[0], settings={"data.count": 12}))
     assert len({run.folder for run in runs}) == len(runs) == len(load_suite(name, seeds=[0]).runs)
 
@@ -88,7 +88,7 @@ def test_the_budgets_suite_halves_and_doubles_the_query_and_the_interval():
     assert sorted(groups.values()) == [(8, 10), (16, 5), (16, 10), (16, 20), (32, 10)]
 
 
-def test_settings_come_from_the_file_the_variant_the_strategy_and_the_user_in_this_order(tmp_path):
+def test_later_settings_win_in_the_order_of_file_variant_strategy_and_user(tmp_path):
     entry = {"strategy": "entropy", "settings": {"training": {"epochs": 7, "lr": 0.1}}}
     variants = [{"group": "a", "settings": {"training": {"epochs": 6, "patience": 3}}}]
     path = write_suite(tmp_path, [entry], variants=variants)
@@ -100,21 +100,21 @@ def test_settings_come_from_the_file_the_variant_the_strategy_and_the_user_in_th
     assert run.group == "a"
 
 
-def test_seeds_are_a_number_or_a_list_and_the_user_may_give_others(tmp_path):
+def test_seeds_are_a_number_or_a_list_and_the_user_can_replace_them(tmp_path):
     assert [run.seed for run in load_suite(str(write_suite(tmp_path, ["random"], seeds=3))).runs] == [0, 1, 2]
     path = str(write_suite(tmp_path, ["random"], seeds=[4, 2]))
     assert [run.seed for run in load_suite(path).runs] == [4, 2]
     assert [run.seed for run in load_suite(path, seeds=[9]).runs] == [9]
 
 
-def test_a_digest_changes_with_the_runs_and_not_with_words_or_places(tmp_path):
+def test_the_digest_of_a_suite_depends_on_its_runs_and_not_on_its_description(tmp_path):
     def digest(strategies, **more):
         suite = load_suite(str(write_suite(tmp_path, strategies, **more)))
         storage = Folder(tmp_path / "runs")
-        write_manifest(suite, plan_runs(suite), storage)
+        write_suite_manifest(suite, plan_runs(suite), storage)
         manifest = read_manifest(storage.local)
         assert manifest is not None
-        return manifest["digest"]
+        return manifest.digest
 
     assert digest(["random"]) == digest(["random"], about="other words")
     others = [digest(["random"]), digest(["random", "entropy"]), digest(["random"], seeds=3)]
@@ -168,32 +168,32 @@ def test_a_digest_changes_with_the_runs_and_not_with_words_or_places(tmp_path):
             {"variants": [{"group": "a", "settings": {"protocol": {"budgte": 1}}}]},
             "did you mean 'tiny.variants[0].settings.protocol.budget'?",
         ),
-        (["random", "random"], {}, "tiny: a label must be there once, 'random' with seed 0 is there twice"),
+        (["random", "random"], {}, "tiny: a label and a seed must occur once, 'random' with seed 0 occurs twice"),
     ],
 )
-def test_a_mistake_is_named_with_its_path(refused, strategies, more, sentence):
-    assert sentence in refused(strategies, **more)
+def test_the_error_of_a_wrong_entry_gives_its_path(error_of, strategies, more, sentence):
+    assert sentence in error_of(strategies, **more)
 
 
-def test_a_key_that_is_there_twice_is_refused(tmp_path):
+def test_a_repeated_key_is_rejected(tmp_path):
     path = tmp_path / "twice.yaml"
     path.write_text("about: a\ndataset: phantom\nstrategies: [random]\nseeds: 2\nseeds: 5\n")
     with pytest.raises(ConfigError, match="the key 'seeds' occurs twice"):
         load_suite(str(path))
 
 
-def test_an_unknown_suite_gets_the_nearest_name():
+def test_the_error_for_an_unknown_suite_suggests_the_nearest():
     with pytest.raises(ConfigError, match="got 'paper-splen': did you mean 'paper-spleen'"):
         load_suite("paper-splen")
 
 
-def test_two_runs_that_are_the_same_are_refused(tmp_path):
+def test_two_equal_runs_are_rejected(tmp_path):
     twins = ["random", {"strategy": "random", "label": "again"}]
     with pytest.raises(ConfigError, match="two runs must differ in a setting, 'random, seed 0' and 'again' do not"):
         plan_runs(load_suite(str(write_suite(tmp_path, twins))))
 
 
-def test_a_plan_knows_how_many_trainings_there_are(tmp_path):
+def test_a_plan_gives_the_number_of_rounds(tmp_path):
     path = str(write_suite(tmp_path, ["random", "full"], seeds=1))
     assert [run.rounds for run in plan_runs(load_suite(path))] == [3, 1]
     many = plan_runs(load_suite(path, settings={"protocol.rounds": 50}))
@@ -201,7 +201,7 @@ def test_a_plan_knows_how_many_trainings_there_are(tmp_path):
     assert many[0].rounds == -(-(total - initial) // 3) + 1
 
 
-def test_paths_of_a_suite_mean_the_same_everywhere(tmp_path, monkeypatch, decathlon):
+def test_relative_paths_of_a_suite_become_absolute(tmp_path, monkeypatch, decathlon):
     (tmp_path / "mine.py").write_text(
         "from dataclasses import dataclass\nfrom albench.strategies.entropy import Entropy\n\n\n"
         "@dataclass(frozen=True)\nclass Mine(Entropy):\n    pass\n"

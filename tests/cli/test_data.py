@@ -1,13 +1,17 @@
 import json
+from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
 import pytest
+from rich.console import Console
 from support.samples import invoke, write_pair
 
-from albench.data import cache_folder, prepare, prepared_sets
+from albench.data import Dataset, Volume, cache_folder, prepare, prepared_sets
+from albench.errors import AlbenchError, DataError
 from albench.files import locked
 from albench.registry import DATASETS, find
+from albench.resolve import parse_settings, resolve
 
 AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
 SHAPE = (20, 24, 8)
@@ -16,6 +20,7 @@ SHAPE = (20, 24, 8)
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("albench.console.terminal", lambda: Console(width=300))  # a sentence is not wrapped
     monkeypatch.chdir(tmp_path)
 
 
@@ -98,10 +103,10 @@ def test_every_fault_is_listed_with_its_file(tmp_path):
         assert any(problem.file.endswith(f"/{file}") and rule in problem.sentence for problem in problems), file
     assert {file for file, problem in found.items() if not problem.serious} == {*("empty.nii.gz", "twin.nii.gz")}
     assert not any("good" in problem.file for problem in problems)
-    code, said = invoke("data", "check", root)
+    code, output = invoke("data", "check", root)
     assert code == 1
-    assert all(file in said for file in faults)
-    assert f"{len(problems) - 2} problems, 2 warnings" in said
+    assert all(file in output for file in faults)
+    assert f"{len(problems) - 2} problems, 2 warnings" in output
 
 
 def test_an_unreadable_listing_does_not_hide_other_faults(tmp_path):
@@ -124,27 +129,27 @@ def test_all_faults_of_one_volume_are_listed(tmp_path):
 
 
 def test_a_good_folder_passes(decathlon):
-    code, said = invoke("data", "check", decathlon)
-    assert (code, said) == (0, "0 problems, 0 warnings")
+    code, output = invoke("data", "check", decathlon)
+    assert (code, output) == (0, "0 problems, 0 warnings")
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path):
-    code, said = invoke("data", "check", tmp_path / "nowhere")
+    code, output = invoke("data", "check", tmp_path / "nowhere")
     assert code == 2
-    assert "data.root must be an existing folder" in said
+    assert "data.root must be an existing folder" in output
 
 
 def test_info_prints_a_summary_and_draws_slices(decathlon, tmp_path):
-    code, said = invoke("data", "info", "folder", "--data-root", decathlon, "--workers", 1)
-    assert code == 0, said
-    assert "cases 6" in said
-    assert "slices 48, 8 per case" in said
-    assert "slices with foreground 50.0%" in said
+    code, output = invoke("data", "info", "folder", "--data-root", decathlon, "--workers", 1)
+    assert code == 0, output
+    assert "cases 6" in output
+    assert "slices 48, 8 per case" in output
+    assert "slices with foreground 50.0%" in output
     valid = sum((20 + i) * 24 * 8 for i in range(6))
-    assert f"foreground {6 * 7 * 9 * 4 / valid:.2%}"[:14] in said
-    assert "spacing 3 x 1 x 1 mm (z, y, x)" in said
+    assert f"foreground {6 * 7 * 9 * 4 / valid:.2%}"[:14] in output
+    assert "spacing 3 x 1 x 1 mm (z, y, x)" in output
     lowest = min(float(nib.load(path).get_fdata().min()) for path in (decathlon / "imagesTr").iterdir())
-    assert f"intensities as read {lowest:.6g} to " in said
+    assert f"intensities as read {lowest:.6g} to " in output
     picture = tmp_path / "Task99_Blob.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     from matplotlib.image import imread
@@ -175,18 +180,18 @@ def test_the_picture_fits_its_cases_and_shows_the_middle_slice_of_a_case_without
 def test_list_shows_datasets_and_prepared_sets_and_clean_removes_them(decathlon):
     assert invoke("data", "prepare", "folder", "--data-root", decathlon, "--workers", 1)[0] == 0
     prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))
-    code, said = invoke("data", "list")
+    code, output = invoke("data", "list")
     assert code == 0
     for row in ("spleen Decathlon, ", "brats Gliomas ", "folder Your own ", "hepatic-vessel Decathlon, "):
-        assert f" {row}" in said
-    assert " Task99_Blob 6 48 " in said
-    code, said = invoke("data", "clean", "phantom")
+        assert f" {row}" in output
+    assert " Task99_Blob 6 48 " in output
+    code, output = invoke("data", "clean", "phantom")
     assert code == 0
-    assert "freed 0." in said
+    assert "freed 0." in output
     assert [found.title for found in prepared_sets()] == ["Task99_Blob"]
-    code, said = invoke("data", "clean", "spleen")
+    code, output = invoke("data", "clean", "spleen")
     assert code == 2
-    assert "only prepared data can be deleted, 'spleen' is not prepared: choose from Task99_Blob" in said
+    assert "only prepared data can be deleted, 'spleen' is not prepared: choose from Task99_Blob" in output
     (cache_folder() / "downloads").mkdir()
     (cache_folder() / "downloads" / "some.tar").write_bytes(b"x" * 2_000_000)
     assert "freed" in invoke("data", "clean")[1]
@@ -216,13 +221,132 @@ def test_clean_removes_the_lock_of_a_killed_preparation():
 def test_unlisted_files_are_reported_after_preparation(decathlon):
     entries = [{"image": f"imagesTr/blob_{i}.nii.gz", "label": f"labelsTr/blob_{i}.nii.gz"} for i in range(4)]
     (decathlon / "dataset.json").write_text(json.dumps({"training": entries}))
-    code, said = invoke("data", "prepare", "folder", "--data-root", decathlon)
-    assert code == 0, said
-    assert "Task99_Blob: 4 cases" in said
-    assert "2 files are left out: albench data check names them" in said
+    code, output = invoke("data", "prepare", "folder", "--data-root", decathlon)
+    assert code == 0, output
+    assert "Task99_Blob: 4 cases" in output
+    assert "2 files are left out: albench data check names them" in output
 
 
 def test_a_dataset_without_an_archive_cannot_be_downloaded():
-    code, said = invoke("data", "prepare", "phantom", "--download")
+    code, output = invoke("data", "prepare", "phantom", "--download")
     assert code == 2
-    assert "a dataset must have a public archive to be downloaded, 'phantom' has none: leave --download out" in said
+    assert "a dataset must have a public archive to be downloaded, 'phantom' has none: leave --download out" in output
+
+
+def pair(root, name, *, channels=1, foreground=True, intensities=None):
+    """Write a volume of 24 x 24 x 6 voxels with its mask, as `folder` reads it."""
+    rng = np.random.default_rng(ord(name))
+    mask = np.zeros((24, 24, 6), np.uint8)
+    mask[8:12, 8:12, 2:4] = foreground
+    image = rng.normal(size=(24, 24, 6, channels)).astype(np.float32) if intensities is None else intensities
+    write_pair(root, name, image[..., 0] if image.ndim == 4 and channels == 1 else image, mask)
+
+
+def rejected_by_check_and_run(root, *settings):
+    """The error of a run that rejects a dataset; `data check` gives the same sentence."""
+    assignments = [part for setting in settings for part in ("--set", setting)]
+    code, output = invoke("data", "check", root, *assignments)
+    assert code == 1, output
+    with pytest.raises(AlbenchError) as rejected:
+        resolve("random", "folder", settings=parse_settings(settings, root))
+    assert str(rejected.value) in output
+    return str(rejected.value)
+
+
+def test_check_rejects_a_dataset_without_any_foreground_as_a_run_does(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        pair(tmp_path / "set", name, foreground=False)
+    assert rejected_by_check_and_run(tmp_path / "set") == (
+        "dataset 'set' must have foreground in at least one mask, all 4 masks are empty: check the masks, the labels "
+        "that are foreground and data.size"
+    )
+    assert "1 problems, 4 warnings" in invoke("data", "check", tmp_path / "set")[1]
+
+
+def test_check_rejects_labels_that_no_mask_contains_as_a_run_does(decathlon):
+    assert "all 6 masks are empty" in rejected_by_check_and_run(decathlon, "data.labels=[7]")
+    assert invoke("data", "check", decathlon, "--set", "data.labels=[2]")[0] == 0
+
+
+def test_check_rejects_masks_that_vanish_on_the_working_grid_as_a_run_does(tmp_path):
+    for name in ("a", "b", "c", "d"):
+        image = np.random.default_rng(0).normal(size=(64, 64, 4)).astype(np.float32)
+        mask = np.zeros(image.shape, np.uint8)
+        mask[32, 32, 1] = 1
+        write_pair(tmp_path / "set", name, image, mask)
+    assert "all 4 masks are empty" in rejected_by_check_and_run(tmp_path / "set", "data.size=[16,16]")
+
+
+def test_check_rejects_different_numbers_of_channels_as_a_run_does(tmp_path):
+    for name in "abcd":
+        pair(tmp_path / "set", name, channels=2)
+    rows = [f"imagesTr/{name}.nii.gz,labelsTr/{name}.nii.gz" for name in "ab"]
+    rows += [f"imagesTr/{name}.nii.gz;imagesTr/{name}.nii.gz,labelsTr/{name}.nii.gz" for name in "cd"]
+    (tmp_path / "set" / "list.csv").write_text("\n".join(["image,mask", *rows]))
+    assert rejected_by_check_and_run(tmp_path / "set" / "list.csv", "data.channels=[1]") == (
+        "all cases must have the same number of channels, 'a' has 1 and 'c' 2: choose channels that all of them have"
+    )
+
+
+def test_check_rejects_a_volume_without_contrast_after_clipping_as_a_run_does(tmp_path):
+    for name in ("a", "b", "c"):
+        pair(tmp_path / "set", name)
+    dots = np.zeros((24, 24, 6), np.float32)
+    dots[0, 0, 0] = 1
+    pair(tmp_path / "set", "d", intensities=dots)
+    error = rejected_by_check_and_run(tmp_path / "set")
+    assert error.startswith("case 'd' must have contrast between its 0.5th and 99.5th percentiles, they are equal: set")
+
+
+def test_check_rejects_too_few_patients_for_the_split_as_a_run_does(tmp_path):
+    for name in "abc":
+        pair(tmp_path / "set", name)
+    sentence = "protocol.split must give each of train, validation and test at least one of the {} patients, "
+    assert rejected_by_check_and_run(tmp_path / "set").startswith(sentence.format(3))
+    assert invoke("data", "check", tmp_path / "set", "--set", "protocol.split=[1,1,1]")[0] == 0
+    pair(tmp_path / "set", "d")
+    assert invoke("data", "check", tmp_path / "set")[0] == 0
+    assert rejected_by_check_and_run(tmp_path / "set", "protocol.split=[5,1,1]").startswith(sentence.format(4))
+
+
+@pytest.mark.parametrize("setting", ["data.size=[30,30]", "data.window=[5,1]"])
+def test_check_rejects_an_option_that_no_data_can_satisfy(decathlon, setting):
+    code, output = invoke("data", "check", decathlon, "--set", setting)
+    assert code == 2
+    assert f"{setting.partition('=')[0]} must be two" in output
+
+
+def test_check_rejects_an_empty_list_as_a_run_does(decathlon):
+    (decathlon / "list.csv").write_text("image,mask,patient\n")
+    code, output = invoke("data", "check", decathlon / "list.csv")
+    assert code == 2
+    assert "it lists none: correct it" in output
+
+
+def test_the_check_of_generated_data_finds_problems_of_all_cases_together():
+    @dataclass(frozen=True, kw_only=True)
+    class Drawn(Dataset):
+        name = "drawn"
+        channels: tuple[int, ...] = (1, 1)
+        foreground: int = 1
+
+        def cases(self):
+            return [f"case{index}" for index in range(len(self.channels))]
+
+        def load(self, case):
+            channels = self.channels[int(case[4:])]
+            image = np.random.default_rng(0).normal(size=(channels, 2, 16, 16)).astype(np.float32)
+            return Volume(image, np.full((2, 16, 16), self.foreground, np.uint8), (1.0, 1.0, 1.0))
+
+    assert list(Drawn().problems()) == []
+    for data, sentence in (
+        (Drawn(channels=()), "dataset 'drawn' must have cases, it has none"),
+        (Drawn(foreground=0), "dataset 'drawn' must have foreground in at least one mask, all 2 masks are empty"),
+        (Drawn(channels=(1, 2, 2)), "all cases must have the same number of channels, 'case0' has 1 and 'case1' 2"),
+    ):
+        (problem,) = data.problems()
+        assert problem.serious
+        assert problem.sentence.startswith(sentence)
+        with pytest.raises(DataError) as rejected:
+            prepare(data)
+        assert str(rejected.value) == problem.sentence

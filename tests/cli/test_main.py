@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from support.samples import tiny_arguments, write_pair
 
-import albench.cli
 from albench import __version__
+from albench.cli.main import main
 from albench.data import cache_folder, prepare
 from albench.registry import DATASETS, STRATEGIES, available, find
+from albench.runs import RunReader, find_runs
 
 ENTROPY = ("run", "--strategy", "entropy", "--dataset", "phantom")
 SHAPE = (20, 24, 8)
@@ -23,31 +24,32 @@ SHAPE = (20, 24, 8)
 
 @pytest.fixture
 def call(tmp_path, monkeypatch, capfd):
-    """Call the command line in this process, in an empty folder; gives exit code, output and errors."""
+    """Call the command line in this process, in an empty folder; returns exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
 
-    def main(*arguments):
+    def invoke(*arguments):
         monkeypatch.setattr(sys, "argv", ["albench", *map(str, arguments)])
         try:
-            albench.cli.main()
-        except SystemExit as leave:
-            return leave.code or 0, *capfd.readouterr()
+            main()
+        except SystemExit as end:
+            return end.code or 0, *capfd.readouterr()
         return 0, *capfd.readouterr()
 
-    return main
+    return invoke
 
 
 @pytest.fixture
-def refused(call):
-    """Call the command line with a mistake; gives the sentence that it says, and checks that it is nothing else."""
+def error_of(call):
+    """Call the command line with an error; returns the sentence, after checking that nothing else is printed."""
 
-    def main(*arguments):
+    def invoke(*arguments):
         return the_sentence(*call(*arguments))
 
-    return main
+    return invoke
 
 
 def the_sentence(code, out, err):
+    """The sentence of an error that a user can fix."""
     assert code == 2, out + err
     assert err.startswith("albench: ")
     assert err.count("\n") == 1
@@ -61,10 +63,11 @@ def on_folder(root, *more):
 
 
 def contents(folder):
+    """Time and content of every file."""
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_prints_one_line_per_round_a_table_and_where_its_records_are(albench, tmp_path):
+def test_a_run_prints_one_line_per_round_a_table_and_the_folder_of_its_records(albench, tmp_path):
     first = albench(*ENTROPY, *tiny_arguments())
     assert (first.returncode, first.stderr) == (0, "")
     lines = first.stdout.splitlines()
@@ -75,13 +78,12 @@ def test_a_run_prints_one_line_per_round_a_table_and_where_its_records_are(alben
     assert "entropy on phantom, seed 0" in first.stdout
     assert "\x1b" not in first.stdout
     folder = tmp_path / lines[-1].removeprefix("records: ")
-    records = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
-    assert [record["labeled"] for record in records] == [10, 13, 16]
+    assert [record.labeled for record in RunReader(folder).records] == [10, 13, 16]
     before = contents(folder)
 
     again = albench(*ENTROPY, *tiny_arguments())
     assert (again.returncode, again.stderr) == (0, "")
-    assert "this run is finished; nothing to do" in again.stdout
+    assert "this run is already finished" in again.stdout
     assert not [line for line in again.stdout.splitlines() if re.match(r"round +\d", line)]
     assert contents(folder) == before
 
@@ -92,7 +94,7 @@ def test_a_run_with_more_rounds_is_another_run(call, tmp_path):
     assert len(list((tmp_path / "runs" / "phantom" / "entropy").iterdir())) == 2
 
 
-def test_status_tells_how_far_runs_are(call, tmp_path):
+def test_status_prints_the_progress_of_runs(call, tmp_path):
     call(*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1"))
     call(*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1", "--seed", "1"))
     (records,) = tmp_path.glob("runs/phantom/entropy/seed-1-*/rounds.jsonl")
@@ -108,32 +110,32 @@ def test_status_tells_how_far_runs_are(call, tmp_path):
     ]
 
 
-def test_status_of_a_folder_without_runs_says_so(call, tmp_path):
+def test_status_says_that_a_folder_has_no_runs(call, tmp_path):
     (tmp_path / "empty").mkdir()
     assert call("status", "empty")[:2] == (0, "no runs in empty\n")
 
 
 @pytest.mark.parametrize(("what", "group"), [("strategies", STRATEGIES), ("datasets", DATASETS)])
-def test_list_shows_every_name_and_what_it_is(call, what, group):
+def test_list_prints_every_name_with_a_description(call, what, group):
     code, out, err = call("list", what)
     assert (code, err) == (0, "")
     heads, _, *lines = out.splitlines()
     named = [line for line in lines if not line.startswith(" ")]
     assert [line.split()[0] for line in named] == [entry.name for entry in available(group)]
-    second = heads.index("kind" if group == STRATEGIES else "what")
+    second = heads.index("kind" if group == STRATEGIES else "description")
     assert all(line[second - 1] == " " != line[second] for line in named)
     assert "broken" not in out
 
 
-def test_show_tells_what_a_strategy_does_its_options_and_its_source(call):
+def test_show_prints_description_options_and_source_of_a_strategy(call):
     code, out, err = call("show", "entropy")
     assert (code, err) == (0, "")
-    assert "ask for the slices whose predicted masks have the highest entropy" in out
+    assert "the slices whose predictions have the highest mean entropy" in out
     assert "[1] Settles and Craven." in out
     assert "Options:" in out
 
 
-def test_show_tells_options_of_a_dataset_with_type_default_and_meaning(call):
+def test_show_prints_type_default_and_meaning_of_the_options_of_a_dataset(call):
     code, out, err = call("show", "phantom")
     assert (code, err) == (0, "")
     assert "data.count  (integer, above 0, default 24)" in out
@@ -141,17 +143,17 @@ def test_show_tells_options_of_a_dataset_with_type_default_and_meaning(call):
     assert "data.root  (text, required)" in call("show", "folder")[1]
 
 
-def test_show_tells_of_a_plugin_file(call, tmp_path):
+def test_show_describes_a_plugin_in_a_file(call, tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN.format(fields="power: float = 0.5", answer="Query.empty()"))
     code, out, _ = call("show", "mine.py:Mine")
     assert code == 0
-    assert "Asks in its own way." in out
+    assert "Queries the first slices." in out
     assert "strategy.power  (number, default 0.5)" in out
 
 
 @pytest.mark.parametrize(("name", "nearest"), [("entropi", "entropy"), ("fantom", "phantom"), ("fold", "folder")])
-def test_show_suggests_the_nearest_strategy_or_dataset(refused, name, nearest):
-    assert f"got '{name}': did you mean '{nearest}'?" in refused("show", name)
+def test_show_suggests_the_nearest_strategy_or_dataset(error_of, name, nearest):
+    assert f"got '{name}': did you mean '{nearest}'?" in error_of("show", name)
 
 
 def test_the_version_is_printed(call):
@@ -162,7 +164,7 @@ def test_no_arguments_print_the_help(call):
     code, out, err = call()
     assert code == 2
     assert "Usage: albench" in out + err
-    for command in ("run", "list", "show", "status"):
+    for command in ("run", "bench", "list", "show", "status", "verify", "report", "data"):
         assert f" {command} " in out + err
 
 
@@ -178,7 +180,7 @@ def test_no_arguments_print_the_help(call):
         (("list", "networks"), "networks"),
     ],
 )
-def test_a_command_that_cannot_be_parsed_is_refused_with_exit_code_2(call, arguments, message):
+def test_a_command_that_cannot_be_parsed_ends_with_exit_code_2(call, arguments, message):
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
     assert message in err
@@ -240,16 +242,17 @@ def test_a_command_that_cannot_be_parsed_is_refused_with_exit_code_2(call, argum
         (("--out", "/dev/null"), "must be writable, the system says 'Not a directory': choose another folder"),
     ],
 )
-def test_a_wrong_argument_is_one_sentence_and_leaves_no_record(refused, tmp_path, more, sentence):
-    assert sentence in refused(*ENTROPY, *tiny_arguments(*more))
+def test_a_wrong_argument_is_one_sentence_and_leaves_no_record(error_of, tmp_path, more, sentence):
+    assert sentence in error_of(*ENTROPY, *tiny_arguments(*more))
     assert not list(tmp_path.rglob("rounds.jsonl"))
 
 
-def test_a_folder_that_is_missing_is_one_sentence(refused, tmp_path):
-    sentence = refused(*on_folder(tmp_path / "nowhere"))
+def test_a_missing_folder_is_one_sentence(error_of, tmp_path):
+    sentence = error_of(*on_folder(tmp_path / "nowhere"))
     assert sentence == f"data.root must be an existing folder, '{tmp_path}/nowhere' is not: set it with --data-root"
-    assert "data.root must be given" in refused("run", "--strategy", "random", "--dataset", "folder")
-    assert "runs must be in an existing folder, 'nowhere' is not one" in refused("status", "nowhere")
+    assert "data.root must be given" in error_of("run", "--strategy", "random", "--dataset", "folder")
+    for command in ("status", "verify"):
+        assert "runs must be in an existing folder, 'nowhere' is not one" in error_of(command, "nowhere")
 
 
 def _without_mask(root):
@@ -286,24 +289,24 @@ def _nan(root):
         (_without_mask, (), "every image must have a mask, '{root}/imagesTr/blob_3.nii.gz' has none in labelsTr/: add"),
         (_other_shape, (), "a mask must have the shape of its image, '{root}/labelsTr/blob_3.nii.gz' has (9, 9, 9)"),
         (_truncated, (), "'{root}/imagesTr/blob_3.nii.gz' must be complete, it cannot be read to its end"),
-        (_empty_masks, (), "must have foreground in at least one mask, all 6 masks are empty: check the labels asked"),
+        (_empty_masks, (), "must have foreground in at least one mask, all 6 masks are empty: check the masks, the"),
         (_flat, (), "'{root}/imagesTr/blob_3.nii.gz' must be a 3D volume, it has shape (9, 9): remove it"),
         (_nan, (), "case 'blob_3' must have finite intensities, 3840 voxels are NaN or infinite: repair"),
         (str, ("--set", "data.labels=[7]"), "must have foreground in at least one mask, all 6 masks are empty: check"),
     ],
 )
-def test_data_that_cannot_be_used_are_one_sentence_and_nothing_is_taken_for_good(
-    refused, decathlon, tmp_path, monkeypatch, spoil, more, sentence
+def test_data_that_cannot_be_used_are_one_sentence_and_nothing_is_stored(
+    error_of, decathlon, tmp_path, monkeypatch, spoil, more, sentence
 ):
     monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
     spoil(decathlon)
-    assert sentence.format(root=decathlon) in refused(*on_folder(decathlon, *more))
+    assert sentence.format(root=decathlon) in error_of(*on_folder(decathlon, *more))
     assert not list(cache_folder().glob("*/meta.json"))
     assert not (tmp_path / "runs").exists()
 
 
 PLUGIN = '''
-"""Asks in its own way."""
+"""Queries the first slices."""
 
 from dataclasses import dataclass
 
@@ -317,12 +320,12 @@ class Mine(Strategy):
     {fields}
     def query(self, ctx):
         ids, shape = ctx.pool.unlabeled[:ctx.budget], ctx.pool.slices.shape[1:]
-        return {answer}
+        return {query}
 '''
 
 
 @pytest.mark.parametrize(
-    ("answer", "sentence"),
+    ("query", "sentence"),
     [
         ("Query(ids[[0, 0, 1]])", "a query must name each slice once, slice"),
         ("Query(ids[:2])", "a query must have exactly 3 slices, got 2"),
@@ -332,22 +335,20 @@ class Mine(Strategy):
         ("Query(ids, pseudo={int(ids[0]): np.zeros((3, 3), np.uint8)})", "pseudo-labels must be uint8 masks of"),
         (
             "Query(np.array([ctx.pool.mask(int(i)).sum() for i in ids]))",
-            "only masks of bought slices can be read, slice",
+            "only masks of labeled slices can be read, slice",
         ),
     ],
 )
-def test_a_strategy_that_breaks_a_rule_is_refused_by_name_and_its_round_is_not_kept(
-    refused, tmp_path, answer, sentence
-):
-    (tmp_path / "mine.py").write_text(PLUGIN.format(fields="", answer=answer))
-    said = refused(*ENTROPY, *tiny_arguments("--strategy", "mine.py:Mine", "--set", "training.epochs=1"))
-    assert said.startswith(f"strategy 'mine': {sentence}")
+def test_a_strategy_that_breaks_a_rule_is_named_and_its_round_is_not_stored(error_of, tmp_path, query, sentence):
+    (tmp_path / "mine.py").write_text(PLUGIN.format(fields="", query=query))
+    error = error_of(*ENTROPY, *tiny_arguments("--strategy", "mine.py:Mine", "--set", "training.epochs=1"))
+    assert error.startswith(f"strategy 'mine': {sentence}")
     assert not list(tmp_path.rglob("rounds.jsonl"))
 
 
-def test_a_plugin_that_fails_on_import_is_one_sentence(refused, tmp_path):
+def test_a_plugin_that_cannot_be_imported_is_one_sentence(error_of, tmp_path):
     (tmp_path / "mine.py").write_text("raise ValueError('first line\\nsecond line')")
-    sentence = refused(*ENTROPY, "--strategy", "mine.py:Mine")
+    sentence = error_of(*ENTROPY, "--strategy", "mine.py:Mine")
     assert sentence == "'mine.py' cannot be imported: ValueError: first line second line"
 
 
@@ -406,7 +407,7 @@ def finished(process):
     return process.returncode, out, err
 
 
-def test_a_full_disk_is_one_sentence_while_preparing_and_while_writing_a_round_and_the_run_goes_on_later(
+def test_a_full_disk_is_one_sentence_and_the_run_continues_later(
     tmp_path, monkeypatch
 ):
     arguments = (*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1"))

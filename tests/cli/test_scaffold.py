@@ -11,7 +11,7 @@ from albench.errors import ConfigError
 
 
 @pytest.mark.parametrize("kind", ["strategy", "dataset"])
-def test_a_new_package_is_complete_and_its_code_is_clean(tmp_path, kind):
+def test_a_new_package_is_complete_and_passes_the_linter(tmp_path, kind):
     written = new_package(kind, "my-idea", tmp_path)
     assert {path.name for path in written} == {"README.md", "pyproject.toml", "my_idea.py", "test_my_idea.py"}
     assert "$" not in "".join(path.read_text() for path in written)
@@ -27,18 +27,18 @@ def test_a_new_package_is_complete_and_its_code_is_clean(tmp_path, kind):
     [
         ("My Idea", "a name must be lower-case words joined by hyphens, got 'My Idea': try 'my-idea'"),
         ("entropy", "a strategy name must be unique, 'entropy' is taken: choose another name"),
-        ("torch", "a name must not be that of an installed package, 'torch' is: choose another name"),
+        ("torch", "a name must differ from every installed package, 'torch' is installed: choose another name"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused(tmp_path, name, sentence):
+def test_an_invalid_name_is_rejected(tmp_path, name, sentence):
     with pytest.raises(ConfigError, match=sentence):
         new_package("strategy", name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_existing_folder_is_left_alone(tmp_path):
+def test_an_existing_folder_is_not_changed(tmp_path):
     (tmp_path / "my-idea").mkdir()
-    with pytest.raises(ConfigError, match=r"my-idea' must not exist yet, it does: choose another name or folder"):
+    with pytest.raises(ConfigError, match=r"my-idea' must not exist, it does: choose another name or folder"):
         new_package("strategy", "my-idea", tmp_path)
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albench.data import Dataset, Volume, cache_folder, prepare
+from albench.data import Dataset, Volume, cache_folder, prepare, prepared_sets
 from albench.data.prepared import content_key
 from albench.data.preprocessing import fit_to
 from albench.data.split import split_patients
-from albench.errors import ConfigError, DataError
+from albench.errors import ConfigError, DataError, StoreError
 from albench.registry import DATASETS, find
 
 
@@ -73,6 +73,16 @@ def test_slices_of_different_size_are_padded_to_a_multiple_of_16_with_a_known_va
         outside = np.ones((48, 32), bool)
         outside[:height, :width] = False
         np.testing.assert_allclose(prepared.images[ids][:, 0, outside], inside.min(), rtol=1e-3)
+
+
+def test_read_returns_a_copy_of_the_images_of_the_given_slices():
+    prepared = prepare(Boxes())
+    stack = prepared.stack(("c", "b"))
+    images = stack.read(np.array([3, 0]))
+    np.testing.assert_array_equal(images, np.stack([prepared.images[4], prepared.images[7]]))
+    assert (images.shape, images.dtype, images.flags.writeable) == ((2, 1, 48, 32), np.float16, True)
+    assert not np.shares_memory(images, prepared.images)
+    assert stack.read(np.array([], dtype=np.int64)).shape == (0, 1, 48, 32)
 
 
 def test_a_stack_of_some_cases_finds_their_slices():
@@ -176,9 +186,23 @@ def test_a_full_disk_during_preparation_is_one_sentence_and_preparation_works_af
     assert prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=6)).cases
 
 
-def test_a_cache_folder_that_is_a_file_is_one_sentence(tmp_path, monkeypatch):
-    from albench.errors import StoreError
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("meta.json", "{"), ("meta.json", "{}"), ("meta.json", "[]"), ("images.npy", ""), ("masks.npy", "hello")],
+)
+def test_a_damaged_prepared_set_is_one_sentence(file, content):
+    prepare(Boxes())
+    (meta,) = cache_folder().glob("boxes-*/meta.json")
+    (meta.parent / file).write_text(content)
+    with pytest.raises(
+        StoreError, match=r"boxes-.*' must be a whole prepared set, it cannot be read \(.*\): remove it"
+    ):
+        prepare(Boxes())
+    (found,) = prepared_sets()
+    assert found.title == "boxes"
 
+
+def test_a_cache_folder_that_is_a_file_is_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(StoreError, match="must be writable, the system says"):

@@ -57,7 +57,7 @@ def test_a_download_from_a_server_without_ranges_starts_again(server, archive):
     assert download(archive).read_bytes() == CONTENT
 
 
-def test_a_complete_file_without_a_checked_sum_is_checked(server, archive):
+def test_a_complete_file_that_was_not_yet_verified_is_verified(server, archive):
     archive.path.parent.mkdir()
     (archive.path.parent / "Task.tar.part").write_bytes(CONTENT)
     assert download(archive).read_bytes() == CONTENT

@@ -242,8 +242,8 @@ def test_a_run_reads_volumes_with_several_workers_too(decathlon, monkeypatch):
     from support.samples import invoke, tiny_training_arguments
 
     arguments = ("--data-root", decathlon, "--out", decathlon / "runs", *tiny_training_arguments(data__size=[32, 32]))
-    code, said = invoke("run", "--strategy", "random", "--dataset", "folder", *arguments)
-    assert (code, workers_used) == (0, [2, 2]), said
+    code, output = invoke("run", "--strategy", "random", "--dataset", "folder", *arguments)
+    assert (code, workers_used) == (0, [2, 2]), output
 
 
 def test_a_worker_does_not_import_torch():

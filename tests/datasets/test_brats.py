@@ -87,11 +87,11 @@ def test_visits_of_one_patient_are_in_one_part_of_the_split(tmp_path):
 
 def test_missing_data_are_one_sentence_with_the_registration_and_the_layout(tmp_path):
     for arguments in ((), ("--download",), ("--data-root", tmp_path)):
-        code, said = invoke("data", "prepare", "brats", *arguments)
+        code, output = invoke("data", "prepare", "brats", *arguments)
         assert code == 2
-        assert "register at https://www.synapse.org/brats and give the folder of the training data with" in said
-        assert "BraTS19_X_1_flair.nii.gz and BraTS19_X_1_seg.nii.gz" in said
-        assert "BraTS-GLI-00000-000-t2f.nii.gz and BraTS-GLI-00000-000-seg.nii.gz" in said
+        assert "register at https://www.synapse.org/brats and give the folder of the training data with" in output
+        assert "BraTS19_X_1_flair.nii.gz and BraTS19_X_1_seg.nii.gz" in output
+        assert "BraTS-GLI-00000-000-t2f.nii.gz and BraTS-GLI-00000-000-seg.nii.gz" in output
 
 
 def test_a_missing_sequence_is_one_sentence_with_its_file(tmp_path):
@@ -124,10 +124,10 @@ def test_every_year_runs_end_to_end(tmp_path, year):
     root = brats(tmp_path, year)
     split = [2, 1, 1] if year == 2023 else [4, 1, 1]
     more = tiny_training_arguments(data__size=[32, 32], protocol__split=split)
-    code, said = invoke(
+    code, output = invoke(
         *("run", "--strategy", "entropy", "--dataset", "brats", "--data-root", root, "--out", tmp_path / "runs"), *more
     )
-    assert code == 0, said
+    assert code == 0, output
     assert len(next((tmp_path / "runs").rglob("rounds.jsonl")).read_text().splitlines()) == 2
 
 
@@ -135,7 +135,7 @@ def test_every_year_runs_end_to_end(tmp_path, year):
 def test_strategies_work_on_several_channels(tmp_path, strategy):
     root = brats(tmp_path, 2021)
     more = tiny_training_arguments(data__size=[32, 32], data__sequences="[flair,t1ce]")
-    code, said = invoke(
+    code, output = invoke(
         *("run", "--strategy", strategy, "--dataset", "brats", "--data-root", root, "--out", tmp_path / "runs"), *more
     )
-    assert code == 0, said
+    assert code == 0, output

@@ -126,10 +126,10 @@ def test_an_archive_with_a_path_outside_its_folder_is_rejected(tmp_path):
 
 
 def test_missing_data_are_one_sentence_with_the_archive_and_its_place():
-    code, said = invoke("data", "prepare", "spleen")
+    code, output = invoke("data", "prepare", "spleen")
     assert code == 2
-    assert f"'{downloads_folder()}' must contain the folder Task09_Spleen or its archive Task09_Spleen.tar" in said
-    assert "run `albench data prepare spleen --download`" in said
+    assert f"'{downloads_folder()}' must contain the folder Task09_Spleen or its archive Task09_Spleen.tar" in output
+    assert "run `albench data prepare spleen --download`" in output
 
 
 @pytest.fixture
@@ -150,26 +150,26 @@ SMALL = ("--set", "data.size=[32,32]", "--workers", "1")
 
 def test_the_spleen_is_downloaded_over_a_broken_connection_prepared_and_run(published, tmp_path):
     published.breaks = [200_000]
-    code, said = invoke("data", "prepare", "spleen", "--download", *SMALL)
-    assert code == 0, said
-    assert "spleen: 6 cases, 54 slices of 32 x 32" in said
-    assert "2 images of the official test set have no labels and are left out" in said
+    code, output = invoke("data", "prepare", "spleen", "--download", *SMALL)
+    assert code == 0, output
+    assert "spleen: 6 cases, 54 slices of 32 x 32" in output
+    assert "2 images of the official test set have no labels and are left out" in output
     assert published.ranges_requested == [None, "bytes=200000-"]
     assert invoke("data", "prepare", "spleen", "--download", *SMALL)[0] == 0
     assert len(published.ranges_requested) == 2
     out = tmp_path / "runs"
     more = tiny_training_arguments(data__size=[32, 32])
-    code, said = invoke("run", "--strategy", "entropy", "--dataset", "spleen", "--out", out, *more)
-    assert code == 0, said
+    code, output = invoke("run", "--strategy", "entropy", "--dataset", "spleen", "--out", out, *more)
+    assert code == 0, output
     (config,) = out.glob("spleen/entropy/*/config.json")
-    assert json.loads(config.read_text())["dataset"]["options"]["window"] == [-57.0, 164.0]
+    assert json.loads(config.read_text())["run"]["dataset"]["options"]["window"] == [-57.0, 164.0]
 
 
 def test_a_download_with_a_wrong_checksum_is_rejected(published):
     published.content = published.content[:-1] + b"x"
-    code, said = invoke("data", "prepare", "spleen", "--download", *SMALL)
+    code, output = invoke("data", "prepare", "spleen", "--download", *SMALL)
     assert code == 2
-    assert "must have the MD5 sum" in said
+    assert "must have the MD5 sum" in output
     assert not list(downloads_folder().glob("Task09*.tar"))
 
 

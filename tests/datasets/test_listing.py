@@ -55,11 +55,11 @@ def test_a_run_splits_by_patient(decathlon, tmp_path):
 
     listing = csv(decathlon, HEADER, *rows())
     more = tiny_training_arguments(data__size=[32, 32], protocol__split=[1, 1, 1])
-    code, said = invoke(
+    code, output = invoke(
         *("run", "--strategy", "random", "--dataset", "folder", "--data-root", listing, "--out", tmp_path / "runs"),
         *more,
     )
-    assert code == 0, said
+    assert code == 0, output
     (path,) = (tmp_path / "runs").rglob("split.json")
     parts = json.loads(path.read_text())
     assert all({name[0] for name in parts[part]} and len(parts[part]) == 2 for part in ("train", "val", "test"))

@@ -1,4 +1,4 @@
-"""Curves made by hand, whose numbers are worked out on paper."""
+"""Learning curves chosen so that their numbers can be calculated by hand."""
 
 import itertools
 import math
@@ -40,13 +40,13 @@ def test_the_maximum_is_that_of_the_seed_mean_and_has_the_deviation_of_its_round
     # Seed means: 0.5, 0.7, 0.75, 0.75. The first of equals, at 20 %: 0.7 and 0.8 deviate by 0.1 / sqrt(2).
     assert (row["max"], row["max_share"]) == (pytest.approx(0.75), pytest.approx(0.2))
     assert row["max_sd"] == pytest.approx(0.1 / math.sqrt(2))
-    # Each seed's own maximum is 0.9: the mean of the maxima flatters.
+    # The maximum of each seed is 0.9: the mean of the maxima is optimistically biased.
     assert (row["mean_of_max"], row["mean_of_max_sd"]) == (pytest.approx(0.9), pytest.approx(0))
     assert (row["final"], row["final_sd"]) == (pytest.approx(0.75), pytest.approx(0.3 / math.sqrt(2)))
     assert row["at_20_sd"] == pytest.approx(0.1 / math.sqrt(2))
 
 
-def test_the_lowest_is_the_best_of_a_distance(tmp_path):
+def test_the_lowest_distance_is_the_best(tmp_path):
     for seed, dice in enumerate([(0.5, 0.9, 0.7), (0.5, 0.7, 0.7)]):
         write_run(tmp_path, "random", seed, dice)
         write_run(tmp_path, "full", seed, [0.75], rounds=2)
@@ -58,7 +58,7 @@ def test_the_lowest_is_the_best_of_a_distance(tmp_path):
     assert (row["reach_near"], row["reach_seeds"]) == (pytest.approx(0.15), 1)
 
 
-def test_the_columns_take_the_nearest_round_and_tell_its_true_share(tmp_path):
+def test_the_columns_take_the_nearest_round_and_give_its_exact_share(tmp_path):
     write_run(tmp_path, "random", 0, [0.1, 0.2, 0.3, 0.4], labeled=[11, 16, 22, 27])
     row = numbers(tmp_path, "random")
     assert [row[f"at_{share}"] for share in (15, 20, 25)] == [0.2, 0.3, 0.4]
@@ -72,12 +72,12 @@ def test_the_columns_take_the_nearest_round_and_tell_its_true_share(tmp_path):
     assert math.isnan(row["at_30_share"])
 
 
-def test_a_share_more_than_half_a_step_beyond_the_rounds_is_not_there():
+def test_a_share_more_than_half_a_step_beyond_the_rounds_has_no_round():
     steps = curve([0.1, 0.2, 0.3], start=20, step=4)  # 20, 24, 28 %
     assert [at_share(steps, share) for share in (0.17, 0.18, 0.30, 0.31)] == [None, 0, 2, None]
 
 
-def test_of_two_rounds_equally_near_the_earlier_counts():
+def test_the_earlier_of_two_equally_near_rounds_counts():
     assert at_share(curve([0.1, 0.2, 0.3], start=10, step=10), 0.15) == 0
     assert at_share(curve([0.1], start=10), 0.15) is None
 
@@ -85,15 +85,15 @@ def test_of_two_rounds_equally_near_the_earlier_counts():
 @pytest.mark.parametrize(
     ("rows", "mean", "sustained", "near", "median", "seeds"),
     [
-        # Seed means 0.5, 0.8, 0.9: exactly there counts as reached.
+        # Seed means 0.5, 0.8, 0.9: a value equal to the reference reaches it.
         (([0.4, 0.7, 0.9], [0.6, 0.9, 0.9]), 0.15, 0.15, 0.15, (0.2 + 0.15) / 2, 2),
-        # Reached at 15 %, lost at 20 %, back at 25 %.
+        # Reached at 15 %, lost at 20 %, reached again at 25 %.
         (([0.5, 0.8, 0.7, 0.9],), 0.15, 0.25, 0.15, 0.15, 1),
         # Reached and lost for good.
         (([0.9, 0.85, 0.5],), 0.10, NEVER, 0.10, 0.10, 1),
         # Never, but within 0.05 at 20 %.
         (([0.5, 0.7, 0.76],), NEVER, NEVER, 0.20, NEVER, 0),
-        # The mean never gets there, although one of two seeds does: the median is censored.
+        # The mean never reaches it, although one of two seeds does: the median is censored.
         (([0.5, 0.8, 0.8], [0.5, 0.5, 0.5]), NEVER, NEVER, NEVER, NEVER, 1),
     ],
 )
@@ -103,7 +103,7 @@ def test_the_share_at_which_the_reference_is_reached(rows, mean, sustained, near
     assert (found.median, found.seeds) == (pytest.approx(median), seeds)
 
 
-def test_without_a_reference_nothing_is_reached_and_nothing_is_missed(tmp_path):
+def test_without_a_reference_no_share_is_known(tmp_path):
     write_run(tmp_path, "random", 0, [0.1, 0.2])
     row = numbers(tmp_path, "random")
     assert row[["reference", "reach", "reach_sustained", "reach_near", "reach_median"]].isna().all()
@@ -136,13 +136,13 @@ def test_one_seed_has_no_deviation_and_no_interval(tmp_path):
     assert row["reach_median"] == 0.15
 
 
-def test_the_area_under_a_constant_curve_is_its_value_wherever_the_rounds_are():
+def test_the_area_under_a_constant_curve_is_its_value_for_any_rounds():
     share = np.array([0.1, 0.11, 0.3, 0.4])
     assert area(share, np.full((2, 4), 0.7), 0.1, 0.4) == pytest.approx([0.7, 0.7])
     assert area(share, np.full((1, 4), 0.7), 0.2, 0.25) == pytest.approx([0.7])
 
 
-def test_the_area_is_worked_out_on_paper():
+def test_the_area_is_the_one_calculated_by_hand():
     share, values = np.array([0.1, 0.2, 0.4]), np.array([[0.0, 1.0, 0.5]])
     # (0.1 * 0.5 + 0.2 * 0.75) / 0.3; from 0.15 to 0.3: (0.05 * 0.75 + 0.1 * 0.875) / 0.15.
     assert area(share, values, 0.1, 0.4) == pytest.approx([0.2 / 0.3])
@@ -159,7 +159,7 @@ def test_the_area_agrees_with_a_fine_sum():
     assert area(share, values, low, high)[0] == pytest.approx(np.interp(middle, share, values[0]).mean(), abs=1e-6)
 
 
-def test_areas_are_taken_over_the_shares_that_all_methods_have(tmp_path):
+def test_areas_are_over_the_shares_that_all_methods_cover(tmp_path):
     write_run(tmp_path, "random", 0, [0.0, 0.2, 0.4], labeled=[10, 20, 30])
     write_run(tmp_path, "entropy", 0, [0.5, 0.5, 0.9], labeled=[20, 30, 40])
     (group,) = load(tmp_path).groups
@@ -176,7 +176,7 @@ def test_early_middle_and_late_are_thirds_of_the_range(tmp_path):
     assert row["aubc"] == pytest.approx((0.2 + 0.3 + 0.6) / 3)
 
 
-def test_a_value_that_does_not_exist_makes_no_number():
+def test_missing_values_do_not_become_numbers():
     holed = curve([0.1, np.nan, 0.3], [0.3, 0.2, 0.1])
     assert best_round(holed, higher=True) == 0
     assert best_per_seed(holed, higher=True).tolist() == [0.3, 0.3]
@@ -185,7 +185,7 @@ def test_a_value_that_does_not_exist_makes_no_number():
     assert np.isnan(area(holed.share, holed.values, 0.1, 0.2)[0])
 
 
-def test_validation_metrics_are_reported_too(tmp_path):
+def test_validation_metrics_can_be_reported(tmp_path):
     write_run(tmp_path, "random", 0, [0.1, 0.3])
     assert numbers(tmp_path, "random", metric="val_dice_slice")["max"] == pytest.approx(0.31)
     assert numbers(tmp_path, "random", metric="dice_volume")["max"] == pytest.approx(0.15)

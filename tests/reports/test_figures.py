@@ -1,7 +1,5 @@
-"""Figures: what they show is what was recorded, on the right slice, with its unit."""
+"""Figures show what the records hold, on the right slice and with its unit."""
 
-import json
-import shutil
 import struct
 
 import numpy as np
@@ -11,17 +9,21 @@ from support.made_runs import write_run
 
 from albench.reports import load
 from albench.reports.figures.attention import attention
-from albench.reports.figures.compare import positions, pseudo_labels, win_matrix
 from albench.reports.figures.curves import cost_curves, learning_curves
 from albench.reports.figures.figures import draw
+from albench.reports.figures.pseudo_labels import pseudo_labels
+from albench.reports.figures.query_positions import query_positions
 from albench.reports.figures.slices import _large_and_small, gallery, segmentations
 from albench.reports.figures.style import as_svg, line_styles, write_drawing
+from albench.reports.figures.wins import win_matrix
+from albench.runs import RunReader
+from albench.runs.records import MaskQuality
 
 PREDICTED = {
-    "propagated": {"dice": 0.8, "dice_foreground": 0.6},
-    "plain": {"dice": 0.7, "dice_foreground": None},
-    "pseudo": {"dice": 1.0, "dice_foreground": None},
-    "pseudo_plain": {"dice": 0.9, "dice_foreground": None},
+    "propagated": MaskQuality(5, 0.1, dice=0.8, dice_foreground=0.6),
+    "plain": MaskQuality(5, 0.1, dice=0.7, dice_foreground=None),
+    "pseudo": MaskQuality(5, 0.1, dice=1.0, dice_foreground=None),
+    "pseudo_plain": MaskQuality(5, 0.1, dice=0.9, dice_foreground=None),
 }
 
 
@@ -30,9 +32,9 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("runs")
     for seed in range(2):
         for index, strategy in enumerate(["random", "entropy", "star"]):
-            extra = {"predictions": PREDICTED} if strategy == "star" else None
+            predictions = PREDICTED if strategy == "star" else {}
             dice = [0.5, 0.6 + 0.02 * index, 0.7 + 0.01 * seed]
-            write_run(made, strategy, seed, dice, pictures=32, record=extra)
+            write_run(made, strategy, seed, dice, side=32, predictions=predictions)
         write_run(made, "full", seed, [0.68], rounds=2)
     return made
 
@@ -47,12 +49,16 @@ def drawings(results):
     return {drawing.name: drawing for drawing in draw(results)}
 
 
-def look(results):
+def styles(results):
     return line_styles(list(results.groups[0].methods), "random")
 
 
 def images(ax):
     return [np.asarray(image.get_array()) for image in ax.get_images()]
+
+
+def run_of(folder, strategy):
+    return RunReader(next(folder.glob(f"made/{strategy}/seed-0-*")))
 
 
 def test_every_figure_is_drawn_from_complete_records(drawings):
@@ -85,7 +91,7 @@ def test_every_axis_has_a_label_and_no_texts_overlap(drawings):
             assert not any(box.overlaps(other) for other in boxes[:index]), drawing.name
 
 
-def test_pdf_text_is_truetype_and_a_png_is_large_enough_to_print(drawings, tmp_path):
+def test_text_in_pdf_is_truetype_and_a_png_is_large_enough_to_print(drawings, tmp_path):
     write_drawing(drawings["curves-made"], tmp_path)
     pdf = (tmp_path / "curves-made.pdf").read_bytes()
     assert b"/CIDFontType2" in pdf
@@ -95,7 +101,7 @@ def test_pdf_text_is_truetype_and_a_png_is_large_enough_to_print(drawings, tmp_p
 
 
 def test_the_curves_are_the_means_over_seeds_with_the_reference(results):
-    whole, zoomed = learning_curves(results, results.groups[0], look(results)).figure.axes
+    whole, zoomed = learning_curves(results, results.groups[0], styles(results)).figure.axes
     lines = {line.get_label(): line for line in whole.get_lines()}
     np.testing.assert_allclose(lines["star"].get_xdata(), [10, 15, 20])
     np.testing.assert_allclose(lines["star"].get_ydata(), [0.5, 0.64, 0.705])
@@ -107,13 +113,13 @@ def test_the_curves_are_the_means_over_seeds_with_the_reference(results):
     assert zoomed.get_ylim()[0] < 0.6 < 0.705 < zoomed.get_ylim()[1]
 
 
-def test_of_many_methods_only_the_best_and_the_baseline_have_bands(tmp_path):
+def test_only_the_best_and_the_baseline_of_many_methods_have_bands(tmp_path):
     for seed in range(2):
         for index in range(7):
             strategy = "random" if index == 0 else f"method-{index}"
             write_run(tmp_path, strategy, seed, [0.5, 0.6 + 0.02 * seed - 0.01 * abs(index - 3)])
     results = load(tmp_path)
-    drawing = learning_curves(results, results.groups[0], look(results))
+    drawing = learning_curves(results, results.groups[0], styles(results))
     assert len(drawing.figure.axes[0].collections) == 2
     assert any(
         "only of random and method-3" in said or "only of method-3 and random" in said for said in drawing.caption
@@ -122,40 +128,32 @@ def test_of_many_methods_only_the_best_and_the_baseline_have_bands(tmp_path):
 
 def test_a_distance_has_its_unit_on_the_axis(folder):
     results = load(folder, metric="hd95")
-    figure = learning_curves(results, results.groups[0], look(results)).figure
+    figure = learning_curves(results, results.groups[0], styles(results)).figure
     assert figure.axes[0].get_ylabel() == "95th percentile Hausdorff distance [mm]"
 
 
-def test_the_axes_of_cost_hold_what_was_measured(results):
-    figure = cost_curves(results, results.groups[0], look(results)).figure
+def test_the_axes_of_annotation_cost_hold_what_was_recorded(results):
+    figure = cost_curves(results, results.groups[0], styles(results)).figure
     drawn = {ax.get_xlabel(): ax.get_lines()[0].get_xdata().tolist() for ax in figure.axes if ax.get_lines()}
     assert drawn == {
-        "labeled slices with foreground": [5, 7.5, 10],
-        "foreground drawn [pixels]": [90, 135, 180],
-        "outlines drawn [pixels]": [30, 45, 60],
+        "labeled nonempty slices": [5, 7, 10],
+        "foreground pixels": [90, 135, 180],
+        "contour length [pixels]": [30, 45, 60],
     }
 
 
-def test_costs_are_counted_in_the_log_of_queries(results):
+def test_costs_are_those_of_the_records(results):
     costs = results.costs()
     own = costs[(costs["label"] == "star") & (costs["seed"] == 0)]
     assert own["slices"].tolist() == [10, 15, 20]
+    assert own["nonempty_slices"].tolist() == [5, 7, 10]
+    assert own["foreground_pixels"].tolist() == [90, 135, 180]
+    assert own["contour_length"].tolist() == [30, 45, 60]
     assert own["cases"].tolist() == [2, 2, 2]
     assert own["fit_seconds"].tolist() == [2, 2, 2]
+    assert own["evaluate_seconds"].tolist() == [1, 1, 1]
+    assert own["query_seconds"].tolist() == [0.5, 0.5, 0.5]
     assert own["steps"].tolist() == [10, 10, 10]
-
-
-def test_costs_that_an_older_version_did_not_measure_are_missing(tmp_path):
-    write_run(tmp_path, "random", 0, [0.5, 0.6], record={"effort": {}, "cost": {"device": "cpu", "steps": 7}})
-    path = next(tmp_path.rglob("rounds.jsonl"))
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines:
-        line["cost"] |= {"albench": "0", "torch": "2"}
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    costs = load(tmp_path).costs()
-    assert costs[["foreground", "contour", "fit_seconds"]].isna().all(axis=None)
-    assert costs["slices"].tolist() == [10, 15]
-    assert costs["steps"].tolist() == [7, 7]  # those really made, where that was counted
 
 
 def test_the_win_matrix_shows_its_numbers(results):
@@ -167,7 +165,7 @@ def test_the_win_matrix_shows_its_numbers(results):
 
 
 def test_positions_are_those_of_the_queries(results):
-    figure = positions(results, results.groups[0], look(results)).figure
+    figure = query_positions(results, results.groups[0], styles(results)).figure
     heights = figure.axes[0].patches[0].get_data().values
     # Slices 10 to 19 of the pool: positions 5 to 9 of 50 in both cases, all in the second tenth.
     np.testing.assert_allclose(heights, [0, 100, *[0] * 8])
@@ -191,28 +189,30 @@ def test_large_and_small_are_chosen_by_size_alone():
     cases = np.array(["x", "x", "y", "y", "z", "z"])
     # Largest 9, 16, 12: the median is 12 of z; smallest 3, 2, 1: the median is 2 of y.
     assert _large_and_small({"masks": masks, "cases": cases}) == {"large": 4, "small": 3}
-    tiny = masks.copy()
-    tiny[3] = 0
-    tiny[3].flat[0] = 1  # of 16: less than a tenth
-    assert _large_and_small({"masks": tiny, "cases": np.array(["x", "x", "y", "y", "y", "y"])}) == {"large": 0}
     one = {"masks": masks[:1], "cases": cases[:1]}
     assert _large_and_small(one) == {"large": 0}
     assert _large_and_small({"masks": masks[:0], "cases": cases[:0]}) == {}
 
 
-def test_segmentations_without_their_files_are_left_out(folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "runs")
-    results = load(tmp_path / "runs")
-    for path in tmp_path.glob("runs/made/star/seed-0-*/rounds/*/showcase.npz"):
-        path.unlink()
-    assert segmentations(results, results.groups[0]) is None
+def test_slices_that_a_run_did_not_predict_are_not_shown(folder, monkeypatch):
+    results, stored = load(folder), RunReader.predictions
+
+    def rows(*ids):
+        """Labels of the rows of the figure if only these slices are predicted."""
+        monkeypatch.setattr(RunReader, "predictions", lambda run, index: stored(run, index).only(ids))
+        drawing = segmentations(results, results.groups[0])
+        return drawing and [ax.get_ylabel().partition("\n")[0] for ax in drawing.figure.axes[::5]]
+
+    assert rows(0, 1, 2, 3) == ["large", "small"]
+    assert rows(1) == ["large"]
+    assert rows() is None
 
 
 def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(results, folder):
     drawing = segmentations(results, results.groups[0])
     axes = drawing.figure.axes
     assert [ax.get_title() for ax in axes[:5]] == ["slice", "truth", "random", "entropy", "star"]
-    shown = np.load(next(folder.glob("made/star/seed-0-*/showcase.npz")))
+    shown = run_of(folder, "star").snapshots()
     for start, row in ((0, 1), (5, 0)):
         np.testing.assert_array_equal(images(axes[start])[0], shown["images"][row])
         case, position = shown["cases"][row], shown["positions"][row]
@@ -226,7 +226,7 @@ def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(result
     assert "with 20.0% of the pool labeled" in drawing.caption[0]
 
 
-def test_a_window_is_cut_where_it_is_outlined(results):
+def test_a_window_shows_the_part_in_its_box(results):
     axes = segmentations(results, results.groups[0]).figure.axes
     box = axes[5].patches[0]
     left, top = box.get_xy()
@@ -241,23 +241,23 @@ def test_a_window_is_cut_where_it_is_outlined(results):
 
 def test_the_gallery_shows_the_first_queries_with_their_names(results, folder):
     axes = gallery(results, results.groups[0]).figure.axes
-    stored = np.load(next(folder.glob("made/random/seed-0-*/rounds/00/arrays.npz")))
+    stored = run_of(folder, "random").arrays(0)
     for index in range(4):
-        np.testing.assert_array_equal(images(axes[index])[0], stored["asked_images"][index])
-        expected = f"{stored['asked_cases'][index]}, {stored['asked_positions'][index]}"
+        np.testing.assert_array_equal(images(axes[index])[0], stored["queried_images"][index])
+        expected = f"{stored['queried_cases'][index]}, {stored['queried_positions'][index]}"
         assert axes[index].get_title() == expected
 
 
-def test_attention_lies_over_the_slice_it_looked_at(results, folder):
+def test_attention_lies_over_the_slice_it_belongs_to(results, folder):
     (drawing,) = attention(results, results.groups[0])
-    below, asking, above = drawing.figure.axes[:3]
-    stored = np.load(next(folder.glob("made/star/seed-0-*/rounds/01/arrays.npz")))
-    for ax, row in ((asking, 0), (below, 1), (above, 2)):
+    below, unlabeled, above = drawing.figure.axes[:3]
+    stored = run_of(folder, "star").arrays(1)
+    for ax, row in ((unlabeled, 0), (below, 1), (above, 2)):
         np.testing.assert_array_equal(images(ax)[0], stored["attention_0_images"][row])
         outlined = ax.collections[-1].get_paths()[0].vertices
         assert np.ptp(outlined[:, 0]) == pytest.approx(stored["attention_0_masks"][row].any(0).sum(), abs=1)
     assert below.get_title() == "slice 0, labeled: 75% of attention"
-    assert asking.get_title() == "slice 4, unlabeled"
+    assert unlabeled.get_title() == "slice 4, unlabeled"
     assert above.get_title() == "slice 10, labeled: 25% of attention"
     overlay = below.get_images()[1]
     # The bottleneck has a cell for 8 pixels: cell (1, 2) has its center at row 11.5 and column 19.5.
@@ -271,13 +271,13 @@ def test_attention_lies_over_the_slice_it_looked_at(results, folder):
     assert below.get_xlim() == (-0.5, 31.5)
 
 
-def test_without_pictures_there_are_no_figures_of_slices(tmp_path):
+def test_runs_without_snapshots_have_no_figures_of_slices(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     names = [drawing.name for drawing in draw(load(tmp_path))]
     assert names == ["curves-made", "costs-made", "positions-made", "time-made"]
 
 
-def test_no_two_methods_look_alike():
+def test_two_methods_differ_in_two_parts_of_their_style():
     made = line_styles([f"m{index}" for index in range(12)], "m3")
     assert made["m3"].color == "#7f7f7f"
     for one, other in ((a, b) for a in made for b in made if a < b):
@@ -285,15 +285,15 @@ def test_no_two_methods_look_alike():
         assert differing >= 2, (one, other)
 
 
-def test_a_figure_of_the_page_takes_the_pages_color_and_no_background(drawings):
+def test_a_figure_on_the_page_takes_the_color_of_its_text_and_has_no_background(drawings):
     svg = as_svg(drawings["wins-made"])
     assert svg.startswith("<svg")
     assert "currentColor" in svg
     assert "#131415" not in svg
 
 
-def test_names_are_shown_as_they_are_written(tmp_path):
-    write_run(tmp_path, "random", 0, [0.5, 0.6], folder="x/seed-0-1")
-    write_run(tmp_path, "random", 0, [0.5, 0.7], options={"a": "$x_1$ <b>"}, folder="y/seed-0-2")
+def test_names_are_shown_as_written(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    write_run(tmp_path, "random", 0, [0.5, 0.7], options={"a": "$x_1$ <b>"})
     (curves,) = (drawing for drawing in draw(load(tmp_path)) if drawing.name == "curves-made")
     assert "(a=$x_1$ &lt;b&gt;)" in as_svg(curves)

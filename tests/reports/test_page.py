@@ -1,4 +1,4 @@
-"""The page: complete, alone, and usable in a browser; the summary; and how long a large report takes."""
+"""The page is complete, needs no other file and works in a browser; the summary; the time of a large report."""
 
 import html
 import json
@@ -20,7 +20,7 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 
 
 class Structure(HTMLParser):
-    """What a page links to and which ids it has."""
+    """Links and ids of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -38,7 +38,7 @@ def write_made(folder):
     for seed in range(3):
         write_run(folder, "random", seed, [0.5, 0.6 + 0.01 * seed, 0.7])
         write_run(folder, "entropy", seed, [0.5, 0.55, 0.6 + 0.02 * seed])
-        write_run(folder, "star", seed, [0.5, 0.75, 0.85 - 0.01 * seed], pictures=32)
+        write_run(folder, "star", seed, [0.5, 0.75, 0.85 - 0.01 * seed], side=32)
         write_run(folder, "full", seed, [0.8], rounds=2)
     write_run(folder, "bal", 0, [0.5], rounds=2)
     return folder
@@ -75,7 +75,7 @@ def test_the_page_has_everything_and_begins_with_the_summary(page):
     assert said.count('class="card run"') == 12
 
 
-def test_the_page_needs_nothing_but_itself(page):
+def test_the_page_needs_no_other_file(page):
     text = page.read_text()
     outside = [link for link in Structure(text).links if not link.startswith(("#", "data:"))]
     assert outside == []
@@ -91,8 +91,8 @@ def test_no_id_is_used_twice(page):
     assert glyphs == set()
 
 
-def test_the_page_escapes_what_runs_are_called(tmp_path):
-    write_run(tmp_path, "random", 0, [0.5, 0.6], title="<script>alert(1)</script>", folder="x/seed-0-1")
+def test_the_page_escapes_names(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], title="<script>alert(1)</script>")
     assert invoke("report", tmp_path, "--format", "html")[0] == 0
     text = (tmp_path / "report" / "index.html").read_text()
     assert "<script>alert" not in text
@@ -104,41 +104,40 @@ def sentences(folder, **options):
     return " ".join(summarize(results, results.groups[0]).sentences)
 
 
-def test_the_summary_says_who_leads_by_how_much_and_how_sure(made):
+def test_the_summary_names_the_leader_its_lead_and_the_evidence(made):
     said = sentences(made)
     # AUBC: star 0.7125, 0.71, 0.7075; random 0.6, 0.605, 0.61: gains 0.1125, 0.105, 0.0975.
     assert "star leads with an AUBC of 0.710, ahead of random by 0.1050 (95 % interval +0.0864 to +0.1236)." in said
     assert "sign-flip test p = 0.25, and with 3 seeds it cannot be below 0.25" in said
-    assert "leaving out any one seed, the best mean rank goes to star." in said
+    assert "when any one seed is left out, the best mean rank goes to star." in said
     assert "Compared with random, better: star" in said
     assert "the supervised reference (0.800) is reached by star at 20.0%." in said
 
 
-def test_the_summary_does_not_call_chance_a_lead(tmp_path):
+def test_the_summary_says_that_a_lead_may_be_chance(tmp_path):
     for seed, (one, other) in enumerate([(0.6, 0.5), (0.6, 0.65), (0.6, 0.6)]):
         write_run(tmp_path, "random", seed, [0.5, one])
         write_run(tmp_path, "star", seed, [0.5, other])
     said = sentences(tmp_path)
     assert "the interval includes 0, so the order of the two may be chance" in said
-    assert "No method can be told apart from random" in said
+    assert "No method differs significantly from random" in said
     assert "goes to random or star" in said
-    assert "There is no supervised reference" in said
+    assert "The supervised reference is missing, so it is unknown how many labels suffice." in said
 
 
-def test_the_summary_of_one_seed_or_one_method_promises_nothing(tmp_path):
+def test_the_summary_of_one_seed_or_one_method_makes_no_claim(tmp_path):
     write_run(tmp_path, "star", 0, [0.5, 0.6])
     assert "star is the only method on made" in sentences(tmp_path)
     write_run(tmp_path, "random", 0, [0.5, 0.5])
     said = sentences(tmp_path)
-    assert "How sure: not at all. With one seed this may be chance, and nothing can be tested." in said
+    assert "Not testable: with one seed the difference may be chance." in said
     assert "better" not in said
-    write_run(tmp_path, "random", 1, [0.5, 0.9], folder="z/seed-1-1")
     write_run(tmp_path / "apart", "random", 1, [0.5, 0.9])
     write_run(tmp_path / "apart", "star", 0, [0.5, 0.5])
-    assert "They share no seed, so this may be chance." in sentences(tmp_path / "apart")
+    assert "Not testable: the two share no seed, so the difference may be chance." in sentences(tmp_path / "apart")
 
 
-def test_a_lead_that_only_other_seeds_make_is_not_called_one(tmp_path):
+def test_a_lead_over_different_seeds_is_not_called_a_lead(tmp_path):
     for seed, (one, other) in enumerate([(0.6, 0.5), (0.6, 0.58)]):
         write_run(tmp_path, "random", seed, [0.5, one])
         write_run(tmp_path, "star", seed, [0.5, other])
@@ -154,7 +153,7 @@ def test_a_lead_that_only_other_seeds_make_is_not_called_one(tmp_path):
     )
 
 
-def test_a_method_that_loses_over_common_seeds_is_not_said_to_be_even(tmp_path):
+def test_a_method_that_loses_over_common_seeds_is_said_to_lose(tmp_path):
     for seed, offset in enumerate([0, 0.001, 0.002]):
         write_run(tmp_path, "random", seed, [0.5, 0.7 + offset])
         write_run(tmp_path, "star", seed, [0.5, 0.6])
@@ -167,18 +166,18 @@ def test_a_method_that_loses_over_common_seeds_is_not_said_to_be_even(tmp_path):
     assert "the interval excludes 0" in said
 
 
-def test_a_method_that_lacks_seeds_neither_ranks_nor_reaches_nor_counts_as_tested(tmp_path):
+def test_a_method_with_missing_seeds_is_not_ranked_and_not_tested(tmp_path):
     for seed in range(4):
         for strategy in ("random", "entropy") if seed < 3 else ("random",):
             write_run(tmp_path, strategy, seed, [0.5, 0.6 + 0.02 * (strategy == "entropy") * (seed + 1)])
         write_run(tmp_path, "full", seed, [0.85])
     write_run(tmp_path, "star", 0, [0.9, 0.9])
     said = sentences(tmp_path)
-    assert "Not ranked, for want of seeds that most have: star." in said
+    assert "Not ranked (seeds that most methods have are missing): star." in said
     assert said.startswith("entropy leads")
     assert "goes to star" not in said
     assert "No method reaches the supervised reference" in said
-    assert "Not tested, for want of two common seeds that differ: star." in said
+    assert "Not tested without two common seeds with different gains: star." in said
     results = load(tmp_path)
     assert set(results.ranks()["label"]) == {"random", "entropy"}
 
@@ -209,7 +208,7 @@ def test_a_reference_without_a_value_is_not_called_missing(tmp_path):
     assert "nan" not in said
 
 
-def test_more_seeds_than_the_exact_test_takes_are_said_to_be_too_many(tmp_path):
+def test_the_summary_says_when_seeds_are_too_many_for_the_exact_test(tmp_path):
     for seed in range(17):
         write_run(tmp_path, "random", seed, [0.5, 0.6 + 0.001 * seed])
         write_run(tmp_path, "star", seed, [0.5, 0.7 + 0.002 * seed])
@@ -218,28 +217,28 @@ def test_more_seeds_than_the_exact_test_takes_are_said_to_be_too_many(tmp_path):
     assert "nan" not in said
 
 
-def test_equal_shares_of_three_seeds_are_that_share_exactly(tmp_path):
+def test_the_mean_of_equal_shares_is_exactly_that_share(tmp_path):
     for strategy in ("random", "star"):
         for seed in range(3 if strategy == "star" else 1):
             write_run(tmp_path, strategy, seed, [0.6], labeled=[10])
     assert "has a value" not in sentences(tmp_path)
 
 
-def test_a_reference_that_is_reached_and_lost_is_said_to_be_lost(tmp_path):
+def test_the_summary_says_when_the_reference_is_reached_and_lost(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.9, 0.6])
     write_run(tmp_path, "full", 0, [0.8], rounds=2)
-    assert "is reached by random at 15.0%, but not to the end." in sentences(tmp_path)
+    assert "is reached by random at 15.0% (not sustained)." in sentences(tmp_path)
     write_run(tmp_path / "never", "random", 0, [0.5, 0.6, 0.6])
     write_run(tmp_path / "never", "full", 0, [0.8], rounds=2)
     assert "No method reaches the supervised reference (0.800) with up to 20.0%" in sentences(tmp_path / "never")
 
 
-def test_a_distance_is_summed_up_in_millimeters(made):
+def test_the_gain_in_a_distance_is_in_millimeters(made):
     assert "ahead of random by 1.0500 mm" in sentences(made, metric="hd95")
 
 
 def browse(page, tmp_path, script, *, width=1280, dark=False):
-    """What a script on the page says, in a frame as wide as a screen."""
+    """The value of a script that runs on the page, in a frame as wide as a screen."""
     framed = page.read_text().replace(
         "</body>", f"<script>parent.postMessage(JSON.stringify((() => {{ {script} }})()), '*');</script></body>"
     )
@@ -280,7 +279,7 @@ def test_the_page_is_as_wide_as_the_screen(page, tmp_path, width):
 
 @pytest.mark.slow
 @in_a_browser
-def test_a_click_on_a_title_sorts_by_numbers_and_puts_what_is_missing_last(page, tmp_path):
+def test_a_click_on_a_title_sorts_by_numbers_with_missing_ones_last(page, tmp_path):
     script = """
     const table = document.querySelector("#table1-made table");
     const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent.trim());
@@ -298,7 +297,7 @@ def test_a_click_on_a_title_sorts_by_numbers_and_puts_what_is_missing_last(page,
 @pytest.mark.slow
 @in_a_browser
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_stands_out_from_its_background_in_light_and_dark(page, tmp_path, dark):
+def test_text_has_enough_contrast_in_light_and_dark(page, tmp_path, dark):
     script = """
     const light = (color) => {
         const [r, g, b] = color.match(/[0-9.]+/g).map((part) => {
@@ -332,9 +331,8 @@ def test_a_large_report_takes_less_than_15_seconds_and_a_gibibyte(tmp_path):
         strategy = "star" if index == 10 else f"method-{index}"
         for seed in range(5):
             dice = 0.6 + 0.3 * (1 - np.exp(-np.arange(17) / 5)) + rng.normal(0, 0.01, 17) + index / 500
-            pictures = 512 if seed == 0 else 0
             labeled = [10 + 2 * index for index in range(17)]
-            write_run(tmp_path, strategy, seed, dice.tolist(), cases=12, pictures=pictures, labeled=labeled)
+            write_run(tmp_path, strategy, seed, dice.tolist(), cases=12, side=0 if seed else 512, labeled=labeled)
     code = (
         "import resource, sys, time\n"
         "from albench.cli.main import main\n"
@@ -344,6 +342,6 @@ def test_a_large_report_takes_less_than_15_seconds_and_a_gibibyte(tmp_path):
         "print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
-    seconds, kibibytes = map(float, done.stdout.split()[-2:])  # of the processor: others may be at work beside
+    seconds, kibibytes = map(float, done.stdout.split()[-2:])  # of the processor, which other processes may use too
     assert seconds < 15
     assert kibibytes < 1024**2

@@ -1,14 +1,19 @@
-"""Which runs a report takes, what it says about the others, and what it compares."""
+"""Which runs a report includes, what it says about the others, and what it compares."""
 
 import json
+import shutil
 
 import pytest
-from support.made_runs import write_plan, write_run
+from support.made_runs import write_run, write_suite
 from support.samples import invoke
 
 from albench.errors import ConfigError, StoreError
 from albench.reports import load
 from albench.reports.captions import left_out, warnings
+from albench.runs.documents import write_document
+from albench.runs.layout import RunLayout
+from albench.runs.records import FailureRecord
+from albench.runs.store import write_failure
 
 
 def sentences(folder, **options):
@@ -26,32 +31,34 @@ def finished(tmp_path):
 
 def test_a_suite_names_its_methods_and_groups(tmp_path):
     runs = [
-        ("row 2", "small", write_run(tmp_path, "star", 0, [0.5, 0.6], folder="a/seed-0-1")),
-        ("row 1", "small", write_run(tmp_path, "star", 0, [0.5, 0.7], folder="b/seed-0-2")),
-        ("row 1", "large", write_run(tmp_path, "star", 0, [0.5, 0.7, 0.8], folder="c/seed-0-3")),
+        ("row 2", "small", write_run(tmp_path / "a", "star", 0, [0.5, 0.6])),
+        ("row 1", "small", write_run(tmp_path / "b", "star", 0, [0.5, 0.7])),
+        ("row 1", "large", write_run(tmp_path / "c", "star", 0, [0.5, 0.7, 0.8])),
     ]
-    write_plan(tmp_path, runs)
+    write_suite(tmp_path, runs)
     assert labels(tmp_path) == {"small": ["row 2", "row 1"], "large": ["row 1"]}
     assert load(tmp_path).collection.digest == "1a2b3c4d"
 
 
 def test_runs_that_are_missing_failed_unfinished_or_damaged_are_named(tmp_path, finished):
     failed = write_run(tmp_path, "entropy", 0, [0.5], rounds=2)
-    (failed / "failure.json").write_text(json.dumps({"error": "out of memory.", "round": 1, "attempts": 3}))
+    write_document(RunLayout(failed).failure, FailureRecord("out of memory.", 1, 3, ""))
     going = write_run(tmp_path, "entropy", 1, [0.5], rounds=2)
     broken = write_run(tmp_path, "entropy", 2, [0.5, 0.6, 0.7])
-    with (broken / "rounds.jsonl").open("a") as file:
+    with RunLayout(broken).records.open("a") as file:
         file.write('{"round": 3, "lab')
     absent = tmp_path / "made" / "entropy" / "seed-3-0"
     runs = [("random", "made", finished)] + [("entropy", "made", path) for path in (failed, going, broken, absent)]
-    write_plan(tmp_path, runs)
-    assert sentences(tmp_path) == [
+    write_suite(tmp_path, runs)
+    *others, damaged, missing = sentences(tmp_path)
+    assert others == [
         "entropy on made, seed 0, failed in round 1 after 3 attempts: out of memory",
         "entropy on made, seed 1, is not finished: 1 of 3 rounds are done",
-        f"entropy on made, seed 2, cannot be read: '{broken / 'rounds.jsonl'}' must hold one JSON record per line, it "
-        "is damaged: remove the run",
-        "entropy on made, seed 3, is missing: it was not started",
     ]
+    assert damaged.startswith(
+        f"entropy on made, seed 2, is left out: '{RunLayout(broken).records}', line 4, must hold JSON, it is damaged"
+    )
+    assert missing == "entropy on made, seed 3, is missing: it was not started"
     assert left_out(load(tmp_path).collection) == [
         "Failed: entropy, seed 0.",
         "Unfinished: entropy, seed 1.",
@@ -60,13 +67,110 @@ def test_runs_that_are_missing_failed_unfinished_or_damaged_are_named(tmp_path, 
     ]
 
 
-def test_a_round_that_was_begun_and_not_recorded_does_not_count(tmp_path, finished):
+def edit_dice(run, other):
+    text = run.records.read_text()
+    run.records.write_text(text.replace('"dice_slice": 0.6', '"dice_slice": 0.9', 1))
+
+
+def swap_lines(run, other):
+    first, second, third = run.records.read_text().splitlines()
+    run.records.write_text(f"{first}\n{third}\n{second}\n")
+
+
+def repeat_line(run, other):
+    first, second, third = run.records.read_text().splitlines()
+    run.records.write_text(f"{first}\n{second}\n{second}\n{third}\n")
+
+
+def take_records(run, other):
+    shutil.copy(other.records, run.records)
+
+
+def take_weights(run, other):
+    shutil.copy(other.round(2).weights, run.round(2).weights)
+
+
+def take_predictions(run, other):
+    shutil.copy(other.round(1).predictions, run.round(1).predictions)
+
+
+def edit_query(run, other):
+    text = run.round(0).query.read_text()
+    run.round(0).query.write_text(text.replace("10", "99", 1))
+
+
+def remove_split(run, other):
+    run.split.unlink()
+
+
+def edit_settings(run, other):
+    run.config.write_text(run.config.read_text().replace('"epochs": 100', '"epochs": 5'))
+
+
+def remove_settings(run, other):
+    run.config.unlink()
+
+
+def empty_environment(run, other):
+    run.environment.write_text("{}")
+
+
+DAMAGES = {
+    edit_dice: "rounds.jsonl', line 2, was changed after it was written, its content does not match its SHA-256",
+    swap_lines: "rounds.jsonl', line 2, must be round 1, it is round 2: a line was repeated, moved or removed",
+    repeat_line: "rounds.jsonl', line 3, must be round 2, it is round 1: a line was repeated, moved or removed",
+    take_records: "rounds.jsonl', line 1, was written after other content than is there now",
+    take_weights: "weights.pt' was changed or replaced after it was written, it does not match its record",
+    take_predictions: "predictions.npz' was changed or replaced after it was written, it does not match its record",
+    edit_query: "query.json' was changed",
+    remove_split: "split.json' is missing",
+    edit_settings: "config.json' was changed after it was written, its content does not match its SHA-256",
+    remove_settings: "config.json' is missing",
+    empty_environment: "environment.json' must be as albench wrote it, albench: is missing",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_or_changed_run_is_left_out_by_name_and_the_rest_is_reported(tmp_path, damage):
+    write_run(tmp_path, "random", 0, [0.5, 0.6, 0.7])
+    victim = write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.8], side=16)
+    other = write_run(tmp_path, "entropy", 1, [0.5, 0.7, 0.9], side=32)
+    runs = [(folder.parent.name, "made", folder) for folder in tmp_path.glob("made/*/*")]
+    write_suite(tmp_path, sorted(runs))
+    damage(RunLayout(victim), RunLayout(other))
+    code, said = invoke("report", tmp_path, "--format", "csv")
+    assert code == 0, said
+    assert "entropy on made, seed 0, is left out: '" in said
+    assert DAMAGES[damage] in said
+    results = load(tmp_path)
+    assert left_out(results.collection) == ["Damaged: entropy, seed 0."]
+    seeds = {label: curve.seeds for label, curve in results.groups[0].curves.items()}
+    assert seeds == {"entropy": (1,), "random": (0,)}
+    assert "# Damaged: entropy, seed 0." in (tmp_path / "report" / "csv" / "table1-made.csv").read_text().splitlines()
+
+
+def test_a_damaged_run_without_a_suite_is_named_by_its_folder(tmp_path, finished):
+    victim = RunLayout(write_run(tmp_path, "entropy", 3, [0.5, 0.6, 0.7]))
+    victim.config.write_text("{")
+    (sentence,) = sentences(tmp_path)
+    assert sentence.startswith(f"entropy on made, seed 3, is left out: '{victim.config}' must hold JSON")
+    assert labels(tmp_path) == {"made": ["random"]}
+
+
+def test_a_run_in_the_folder_of_other_settings_is_left_out(tmp_path, finished):
+    moved = write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7], settings={"training.epochs": 5})
+    moved.rename(moved.with_name("seed-0-12345678"))
+    (sentence,) = sentences(tmp_path)
+    assert f"must hold the settings that its folder is named after, these belong to '{moved.name}'" in sentence
+
+
+def test_a_round_without_a_record_does_not_count(tmp_path, finished):
     (finished / "rounds" / "03").mkdir()
     assert load(tmp_path).curves()["round"].max() == 2
 
 
-def test_a_finished_run_that_failed_before_is_taken(tmp_path, finished):
-    (finished / "failure.json").write_text(json.dumps({"error": "disk", "round": 1, "attempts": 1}))
+def test_a_finished_run_that_failed_before_is_included(tmp_path, finished):
+    write_failure(finished, "disk", "")
     assert sentences(tmp_path) == []
 
 
@@ -74,70 +178,70 @@ def test_a_run_of_another_version_is_left_out(tmp_path):
     for seed in range(2):
         write_run(tmp_path, "random", seed, [0.5, 0.6])
     write_run(tmp_path, "random", 2, [0.5, 0.6], version="0.0.1")
-    now = load(tmp_path).collection.runs[0].config["albench"]
+    now = load(tmp_path).collection.runs[0].reader.stored_config.albench
     assert sentences(tmp_path) == [
-        f"random on made, seed 2, is left out: albench 0.0.1 wrote it, and {now} most of the others"
+        f"random on made, seed 2, is left out: it was written by albench 0.0.1, and most of the others by {now}"
     ]
     assert load(tmp_path).groups[0].curves["random"].seeds == (0, 1)
 
 
-def test_a_run_of_another_format_cannot_be_read(tmp_path, finished):
-    other = write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7])
-    config = json.loads((other / "config.json").read_text()) | {"format": 2}
-    (other / "config.json").write_text(json.dumps(config))
-    (sentence,) = sentences(tmp_path)
-    assert "entropy on made, seed 0, cannot be read" in sentence
-    assert "must be of format 1" in sentence
-
-
-def test_of_two_runs_of_a_method_and_a_seed_the_first_is_taken(tmp_path, finished):
-    write_run(tmp_path, "random", 0, [0.1, 0.1, 0.1], folder="made/random/seed-0-later")
+def test_a_run_of_another_format_is_left_out(tmp_path, finished):
+    other = RunLayout(write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7], version="0.1.0"))
+    other.config.write_text(json.dumps(json.loads(other.config.read_text()) | {"format": 1}))
     assert sentences(tmp_path) == [
-        f"random on made, seed 0, is left out: '{finished}' is the same method and seed, and is taken"
+        f"entropy on made, seed 0, is left out: '{other.config}' must be of format 2, albench '0.1.0' wrote format 1: "
+        "read it with that version, or use another folder"
+    ]
+
+
+def test_the_first_of_two_runs_of_a_method_and_a_seed_is_used(tmp_path, finished):
+    write_run(tmp_path / "more", "random", 0, [0.1, 0.1, 0.1])
+    assert sentences(tmp_path) == [
+        f"random on made, seed 0, is left out: '{finished}' has the same method and seed and is used"
     ]
     assert load(tmp_path).groups[0].curves["random"].values.tolist() == [[0.5, 0.6, 0.7]]
 
 
-def test_options_that_differ_make_methods_and_protocols_that_differ_make_groups(tmp_path):
-    write_run(tmp_path, "star", 0, [0.5, 0.6], options={"aggregation": "none", "share": 1}, folder="1/seed-0-1")
-    write_run(tmp_path, "star", 0, [0.5, 0.6], options={"aggregation": "self", "share": 1}, folder="2/seed-0-2")
+def test_different_options_are_methods_and_different_protocols_are_groups(tmp_path):
+    write_run(tmp_path, "star", 0, [0.5, 0.6], options={"aggregation": "none", "share": 1})
+    write_run(tmp_path, "star", 0, [0.5, 0.6], options={"aggregation": "self", "share": 1})
     assert labels(tmp_path) == {"made": ["star (aggregation=none)", "star (aggregation=self)"]}
-    write_run(tmp_path, "star", 0, [0.5, 0.6], settings={"training.epochs": 5}, folder="3/seed-0-3")
+    write_run(tmp_path, "star", 0, [0.5, 0.6], settings={"training.epochs": 5})
     found = labels(tmp_path)
     assert len(found) == 2
     assert all(name.startswith("made (") for name in found)
     assert sorted(map(len, found.values())) == [1, 2]
 
 
-def test_a_run_of_another_protocol_is_refused_by_its_suite(tmp_path):
+def test_a_run_of_another_protocol_is_left_out_of_its_suite(tmp_path):
     runs = [("random", "made", write_run(tmp_path, "random", seed, [0.5, 0.6])) for seed in range(2)]
     other = write_run(tmp_path, "entropy", 0, [0.9, 0.9], settings={"training.epochs": 5})
-    write_plan(tmp_path, [*runs, ("entropy", "made", other)])
+    write_suite(tmp_path, [*runs, ("entropy", "made", other)])
     assert sentences(tmp_path) == [
         "entropy on made, seed 0, is left out: training.epochs is 5 and not 100 as in most of the others"
     ]
     assert labels(tmp_path) == {"made": ["random"]}
 
 
-def test_a_group_without_a_reference_borrows_that_of_another_way_to_buy(tmp_path):
+def test_a_group_without_a_reference_borrows_one_that_differs_only_in_queries(tmp_path):
     settings = {"protocol.budget": 20}
     runs = [
-        ("random", "b 5", write_run(tmp_path, "random", 0, [0.5, 0.6], folder="1/seed-0-1")),
-        ("full", "b 5", write_run(tmp_path, "full", 0, [0.8], rounds=1, folder="2/seed-0-1")),
-        ("random", "b 20", write_run(tmp_path, "random", 0, [0.5, 0.9], settings=settings, folder="3/seed-0-1")),
+        ("random", "b 5", write_run(tmp_path, "random", 0, [0.5, 0.6])),
+        ("full", "b 5", write_run(tmp_path, "full", 0, [0.8], rounds=1)),
+        ("random", "b 20", write_run(tmp_path, "random", 0, [0.5, 0.9], settings=settings)),
     ]
-    write_plan(tmp_path, runs)
+    write_suite(tmp_path, runs)
     results = load(tmp_path)
     assert results.group("b 20").borrowed == "b 5"
     assert results.group("b 20").supervised[0] == 0.8
     other = {"protocol.budget": 20, "training.epochs": 5}
-    runs[2] = ("random", "b 20", write_run(tmp_path, "random", 0, [0.5, 0.9], settings=other, folder="4/seed-0-1"))
-    write_plan(tmp_path, runs)
+    runs[2] = ("random", "b 20", write_run(tmp_path, "random", 0, [0.5, 0.9], settings=other))
+    write_suite(tmp_path, runs)
     results = load(tmp_path)
     assert results.group("b 20").reference == []
 
 
-def test_mixed_hardware_versions_and_first_labels_are_warned_about(tmp_path):
+def test_different_hardware_and_initial_labels_are_warned_about(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write_run(tmp_path, "entropy", 0, [0.5, 0.6], device="NVIDIA", labeled=[12, 17])
     assert warnings(load(tmp_path).groups[0]) == [
@@ -146,7 +250,7 @@ def test_mixed_hardware_versions_and_first_labels_are_warned_about(tmp_path):
     ]
 
 
-def test_another_folder_stands_beside_with_names_of_its_own(tmp_path):
+def test_methods_of_another_folder_have_labels_of_their_own(tmp_path):
     write_run(tmp_path / "ours", "random", 0, [0.5, 0.6])
     write_run(tmp_path / "ours", "full", 0, [0.8], rounds=1)
     write_run(tmp_path / "theirs", "random", 0, [0.5, 0.7])
@@ -154,23 +258,22 @@ def test_another_folder_stands_beside_with_names_of_its_own(tmp_path):
     write_run(tmp_path / "theirs", "random", 1, [0.5, 0.7], settings={"training.epochs": 5})
     both = {"compare": tmp_path / "theirs"}
     assert labels(tmp_path / "ours", **both) == {"made": ["random", "random (theirs)"]}
-    refused = sentences(tmp_path / "ours", **both)
-    assert any("of theirs is not compared: the supervised reference is that of ours" in one for one in refused)
-    assert any("of theirs is not compared: training.epochs is 5 and not 100 in ours" in one for one in refused)
+    rejected = sentences(tmp_path / "ours", **both)
+    assert any("of theirs is not compared: the supervised reference is that of ours" in one for one in rejected)
+    assert any("of theirs is not compared: training.epochs is 5 and not 100 in ours" in one for one in rejected)
     (group,) = load(tmp_path / "ours", **both).groups
     assert [run.seed for run in group.methods["random (theirs)"]] == [0]
 
 
-def test_of_the_settings_that_differ_one_that_can_be_read_is_named(tmp_path):
+def test_a_readable_setting_is_named_rather_than_a_hash(tmp_path):
     write_run(tmp_path / "ours", "random", 0, [0.5, 0.6])
-    path = write_run(tmp_path / "theirs", "random", 0, [0.5, 0.6], settings={"dataset.options": {"size": 64}})
-    config = json.loads((path / "config.json").read_text()) | {"data_key": "e"}
-    (path / "config.json").write_text(json.dumps(config))
-    (refused,) = sentences(tmp_path / "ours", compare=tmp_path / "theirs")
-    assert refused.endswith("is not compared: dataset.options.size is 64 and not None in ours")
+    settings = {"dataset.options": {"size": 64}, "data_key": "e"}
+    write_run(tmp_path / "theirs", "random", 0, [0.5, 0.6], settings=settings)
+    (rejected,) = sentences(tmp_path / "ours", compare=tmp_path / "theirs")
+    assert rejected.endswith("is not compared: dataset.options.size is 64 and not None in ours")
 
 
-def test_another_version_that_stands_beside_is_marked(tmp_path):
+def test_another_folder_of_another_version_is_labeled_with_it(tmp_path):
     write_run(tmp_path / "ours", "random", 0, [0.5, 0.6])
     write_run(tmp_path / "theirs", "random", 0, [0.5, 0.7], version="0.0.1")
     found = labels(tmp_path / "ours", compare=tmp_path / "theirs")
@@ -178,22 +281,28 @@ def test_another_version_that_stands_beside_is_marked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
-    [("{", "must be a suite's plan of format 1"), ('{"format": 2}', "must be a suite's plan of format 1")],
+    ("edit", "sentence"),
+    [
+        (lambda text: "{", "suite.json' must hold JSON, it is damaged"),
+        (lambda text: '{"format": 1, "albench": "0.1.0"}', "suite.json' must be of format 2, albench '0.1.0' wrote"),
+        (lambda text: text.replace("random", "best"), "suite.json' was changed after it was written"),
+    ],
 )
-def test_a_damaged_plan_is_refused(tmp_path, finished, text, sentence):
-    (tmp_path / "suite.json").write_text(text)
+def test_a_damaged_manifest_is_an_error(tmp_path, finished, edit, sentence):
+    write_suite(tmp_path, [("random", "made", finished)])
+    path = tmp_path / "suite.json"
+    path.write_text(edit(path.read_text()))
     with pytest.raises(StoreError, match=sentence):
         load(tmp_path)
 
 
-def test_what_cannot_be_reported_is_one_sentence(tmp_path, finished):
+def test_a_folder_without_results_is_one_sentence(tmp_path, finished):
     assert invoke("report", tmp_path / "nowhere")[1].startswith("albench: runs must be in an existing folder")
     (tmp_path / "empty").mkdir()
     code, said = invoke("report", tmp_path / "empty")
     assert (code, "Traceback" in said) == (2, False)
     assert "a report needs a finished run of a strategy other than full" in said
-    assert "give the folder in which albench run or a suite left its runs" in said
+    assert "give the folder of a suite, or the --out of albench run" in said
     write_run(tmp_path / "begun", "random", 0, [0.5], rounds=2)
     code, said = invoke("report", tmp_path / "begun")
     assert code == 2
@@ -211,7 +320,7 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path, finished):
         ("--margin", "-1", "--margin must be at least 0, got -1.0"),
     ],
 )
-def test_an_option_that_is_wrong_is_one_sentence(tmp_path, finished, option, value, sentence):
+def test_a_wrong_option_is_one_sentence(tmp_path, finished, option, value, sentence):
     code, said = invoke("report", tmp_path, option, value)
     assert code == 2
     assert sentence in said
@@ -224,12 +333,12 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, finished):
     assert "a report must be written to a folder" in said
 
 
-def test_names_whose_files_would_take_each_others_place_are_refused(tmp_path):
+def test_names_whose_files_would_replace_each_other_are_rejected(tmp_path):
     runs = [
-        (label, "made", write_run(tmp_path, "star", 0, [0.5, 0.6], folder=f"{index}/seed-0-1"))
+        (label, "made", write_run(tmp_path / str(index), "star", 0, [0.5, 0.6]))
         for index, label in enumerate(["row 1", "row-1"])
     ]
-    write_plan(tmp_path, runs)
+    write_suite(tmp_path, runs)
     with pytest.raises(ConfigError, match="must differ in letters or digits, 'row 1' and 'row-1' do not"):
         load(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Differences, tests, wins and ranks: against scipy, brute force and paper."""
+"""Differences, tests, wins and ranks, compared with scipy, brute force and calculations by hand."""
 
 import itertools
 import math
@@ -42,12 +42,12 @@ def test_the_sign_flip_test_is_that_of_scipy_and_of_brute_force():
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_the_least_p_is_what_the_sign_flip_test_gives_when_all_seeds_agree(n):
+def test_the_least_p_is_that_of_the_sign_flip_test_when_all_seeds_agree(n):
     found = paired(np.linspace(0.01, 0.02, n))
     assert found.flip == found.least == 2 / 2**n
 
 
-def test_with_one_seed_there_is_a_difference_and_no_test():
+def test_one_seed_has_a_difference_and_no_test():
     found = paired(np.array([0.02]))
     assert (found.seeds, found.difference) == (1, 0.02)
     assert all(math.isnan(value) for value in (found.low, found.high, found.t, found.flip, found.least))
@@ -62,11 +62,11 @@ def test_equal_differences_have_no_t_test_but_a_sign_flip_test():
     assert paired(np.zeros(3)).flip == 1
 
 
-def test_no_sign_flip_test_is_tried_with_more_seeds_than_can_be_counted():
+def test_the_sign_flip_test_is_left_out_for_more_than_16_seeds():
     assert math.isnan(sign_flip(np.linspace(0, 1, 17)))
 
 
-def test_holm_is_worked_out_on_paper():
+def test_holms_correction_is_the_one_calculated_by_hand():
     # Sorted: 0.01 * 4, 0.02 * 3, 0.03 * 2 is less than 0.06, so 0.06 stays; 0.5.
     assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
     assert holm([0.9, 0.6]) == [1.0, 1.0]
@@ -75,7 +75,7 @@ def test_holm_is_worked_out_on_paper():
     assert math.isnan(corrected[1])
 
 
-def test_wins_count_pairs_of_seed_and_round_with_ties_half_and_without_round_0():
+def test_wins_count_pairs_of_seed_and_round_after_round_0_with_ties_half():
     one, other = curve([9, 1, 2, 3], [9, 1, 1, 1]), curve([0, 0, 2, 4], [0, 2, 0, 0])
     # Seed 0: win, tie, loss; seed 1: loss, win, win.
     assert wins(one, other, higher=True) == pytest.approx(3.5 / 6)
@@ -89,7 +89,7 @@ def test_wins_need_a_common_seed_and_values():
     assert math.isnan(wins(curve([1]), curve([1]), higher=True))
 
 
-def test_mean_ranks_and_what_one_seed_does_to_them():
+def test_mean_ranks_and_the_effect_of_one_seed_on_them():
     scores = {"a": {0: 0.9, 1: 0.5, 2: 0.9}, "b": {0: 0.8, 1: 0.7, 2: 0.8}, "c": {0: 0.8, 1: 0.1, 2: 0.1, 3: 1.0}}
     found = ranks(scores, higher=True)
     # Ranks by seed: a 1, 2, 1; b 2.5, 1, 2; c 2.5, 3, 3. Seed 3 is not common to all.
@@ -101,7 +101,7 @@ def test_mean_ranks_and_what_one_seed_does_to_them():
     assert found.first == {"a", "b"}
 
 
-def test_ranks_of_a_distance_prefer_the_lower_and_need_a_common_seed():
+def test_lower_distances_rank_first_and_ranks_need_a_common_seed():
     assert ranks({"a": {0: 2.0}, "b": {0: 1.0}}, higher=False).mean == {"a": 2, "b": 1}
     assert math.isnan(ranks({"a": {0: 2.0}, "b": {0: 1.0}}, higher=False).low["a"])
     assert ranks({"a": {0: 2.0}, "b": {1: 1.0}}, higher=True) is None
@@ -131,7 +131,7 @@ def test_differences_are_paired_over_common_seeds_and_positive_for_the_better(th
     assert found.loc["best rival", "entropy"]["rival"] == "star"
 
 
-def test_the_best_rivals_family_counts_a_pair_once(three):
+def test_the_correction_for_best_rivals_counts_a_pair_once(three):
     found = load(three).differences()
     rivals = found[found["kind"] == "best rival"].set_index("label")
     # random and star, entropy and star: two pairs in three rows.
@@ -140,7 +140,7 @@ def test_the_best_rivals_family_counts_a_pair_once(three):
     assert rivals.loc["star", "flip_holm"] == rivals.loc["random", "flip_holm"]
 
 
-def test_a_gain_in_a_distance_is_a_shorter_one(three):
+def test_a_shorter_distance_is_a_gain(three):
     found = load(three, metric="hd95").differences().set_index(["kind", "label"])
     assert found.loc["baseline", "star"]["gain"] == pytest.approx(10 * 0.105)
 

@@ -1,18 +1,23 @@
-"""Tables: marks, captions, what the paper printed, and how they are written."""
+"""Tables: numbers as printed, marks, captions, the tables of the paper, and the formats they are written in."""
 
+import math
 import shutil
 import subprocess
 
 import pytest
-from support.made_runs import write_plan, write_run
+from hypothesis import given
+from hypothesis import strategies as st
+from support.made_runs import write_run, write_suite
 
 from albench.reports import load
 from albench.reports.report import all_tables, write
 from albench.reports.summary import summarize
+from albench.reports.tables.cells import Cell, Deviation, Interval, NumberFormat, number_cell, reach_cell
 from albench.reports.tables.paper import main_table
 from albench.reports.tables.printed import printed_table1, printed_table2
-from albench.reports.tables.table import Cell, Column, Row, Table, marked
+from albench.reports.tables.table import Column, Row, Table, marked
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
+from albench.runs.records import MaskQuality
 
 PRINTED = {
     "BraTS": """
@@ -49,7 +54,7 @@ PRINTED_ABLATION = """
 CEAL | ✓ | 0.812 ± 0.024 | 0.836 ± 0.013 | 0.819 ± 0.007 | 0.828 ± 0.008 | 0.836 ± 0.013 | 1500 (19.4%)
 ✓ | ✓ | 0.828 ± 0.006 | 0.837 ± 0.007 | 0.830 ± 0.008 | 0.834 ± 0.005 | 0.837 ± 0.007 | 1500 (19.4%)
 """
-# The best value of each column, read off the printed tables: 15, 20, 25, 30 %, max(p) and S%.
+# The best value of each column of the printed tables: 15, 20, 25, 30 %, max(p) and S%.
 BEST = {
     "BraTS": [{"STAR"}, {"STAR"}, {"KCG", "STAR"}, {"STAR"}, {"STAR"}, {"STAR"}],
     "Spleen": [{"STAR"}, {"STAR"}, {"STAR"}, {"CEAL(MC-D)"}, {"STAR"}, {"STAR"}],
@@ -84,7 +89,7 @@ def latex_rows(table):
 
 
 @pytest.mark.parametrize("title", ["BraTS", "Spleen"])
-def test_table_1_is_rebuilt_cell_by_cell_as_it_was_printed(title):
+def test_table_1_is_rebuilt_cell_by_cell_as_printed(title):
     rows, bold = latex_rows(printed_table1(title))
     assert rows == printed_rows(PRINTED[title])
     names = [row[0] for row in rows]
@@ -92,7 +97,7 @@ def test_table_1_is_rebuilt_cell_by_cell_as_it_was_printed(title):
     assert best == BEST[title]
 
 
-def test_table_2_is_rebuilt_cell_by_cell_as_it_was_printed():
+def test_table_2_is_rebuilt_cell_by_cell_as_printed():
     rows, bold = latex_rows(printed_table2())
     assert rows == printed_rows(PRINTED_ABLATION)
     # The last row is the best of every column; of S% the row before it is as good.
@@ -104,12 +109,47 @@ def test_the_second_best_of_the_paper_is_underlined():
     assert seconds == [{"Marg"}, {"CEAL(MC-D)"}, {"CEAL(Ent)"}, {"BAL"}, {"Marg", "TAAL"}, {"CEAL(MC-D)"}]
 
 
+SHARE = NumberFormat(1, percent=True)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell("random"), "random"),
+        (number_cell(0.8125, NumberFormat(3)), "0.812"),
+        (number_cell(0.8, NumberFormat(3), Deviation(0.03, NumberFormat(2))), "0.800 ± 0.03"),
+        (number_cell(math.nan, NumberFormat(3)), "n/a"),
+        (number_cell(0.02, NumberFormat(4, sign=True)), "+0.0200"),
+        (number_cell(-0.02, NumberFormat(4, sign=True)), "-0.0200"),
+        (number_cell(12345.6, NumberFormat(0, thousands=True)), "12,346"),
+        (number_cell(90, NumberFormat(1, divisor=60)), "1.5"),
+        (number_cell(0.0009, NumberFormat(3, least=0.001)), "< 0.001"),
+        (number_cell(0.001, NumberFormat(3, least=0.001)), "0.001"),
+        (number_cell(0.2, SHARE, Interval(0.15, 0.25, SHARE)), "20.0% [15.0%, 25.0%]"),
+        (Cell("> 30.0%", math.inf, spread=Interval(0.15, math.inf, SHARE)), "> 30.0% [15.0%, never]"),
+        (reach_cell(0.2), "20.0%"),
+        (reach_cell(0.194, 1500), "1500 (19.4%)"),
+        (reach_cell(math.inf, math.inf), "-"),
+        (reach_cell(math.nan), "n/a"),
+    ],
+)
+def test_a_cell_is_printed_in_its_format(cell, text):
+    assert cell.plain == text
+
+
+@given(st.integers(0, 2000), st.integers(0, 2000), st.sampled_from([NumberFormat(2), SHARE]))
+def test_numbers_are_equal_if_they_are_printed_alike(one, other, number_format):
+    first, second = one / 1000, other / 1000
+    alike = number_format.text(first) == number_format.text(second)
+    assert (number_format.rounded(first) == number_format.rounded(second)) == alike
+
+
 def column(*values, better="higher"):
-    rows = tuple(Row((Cell(f"{value:.3f}", value=value),)) for value in values)
+    rows = tuple(Row((number_cell(value, NumberFormat(3)),)) for value in values)
     return [row.cells[0].mark for row in marked(Table("t", "t", (Column("x", better),), rows)).rows]
 
 
-def test_what_is_printed_alike_is_equal():
+def test_values_that_are_printed_alike_are_equal():
     assert column(0.8001, 0.7999, 0.7) == ["best", "best", ""]
     assert column(0.8, 0.7, 0.7) == ["best", "second", "second"]
     assert column(0.8, 0.7, better="lower") == ["second", "best"]
@@ -117,9 +157,16 @@ def test_what_is_printed_alike_is_equal():
     assert column(0.8001, 0.7999, 0.8) == ["", "", ""]  # as in round 0, which strategies share
 
 
+def test_marks_follow_the_number_and_not_its_text():
+    cells = [number_cell(value, NumberFormat(0, thousands=True)) for value in (900, 1000, 1000.4)]
+    rows = tuple(Row((cell,)) for cell in cells)
+    table = marked(Table("t", "t", (Column("pixels", "lower"),), rows))
+    assert [row.cells[0].mark for row in table.rows] == ["best", "second", "second"]
+
+
 def test_a_share_that_is_never_reached_gets_no_mark():
-    never = Cell("-", value=float("inf"))
-    for cells, marks in [((Cell("20.0%", value=0.2), never), ["best", ""]), ((never, never), ["", ""])]:
+    never = reach_cell(math.inf)
+    for cells, marks in [((reach_cell(0.2), never), ["best", ""]), ((never, never), ["", ""])]:
         rows = tuple(Row((cell,)) for cell in cells)
         table = marked(Table("t", "t", (Column("S%", "lower"),), rows))
         assert [row.cells[0].mark for row in table.rows] == marks
@@ -164,12 +211,12 @@ def test_table_1_shows_every_method_at_its_shares(runs):
     ]
 
 
-def test_a_caption_says_on_what_a_table_rests(runs):
+def test_a_caption_names_metric_cases_seeds_reference_and_source(runs):
     caption = " ".join(main(runs).caption)
     for said in (
         "Slice Dice on 2 test cases, mean ± sample standard deviation over 2 seeds (0, 1).",
         "Supervised reference: 0.750 ± 0.000, all slices labeled, 2 seeds (0, 1).",
-        "The nearest round counts: 15.0% for 15%, 20.0% for 20%.",
+        "Values are those of the nearest round: 15.0% for 15%, 20.0% for 20%.",
         "n/a: no round lies near 25%, 30%.",
         "computed on cpu.",
         f"Runs in {runs.name}; albench",
@@ -177,19 +224,19 @@ def test_a_caption_says_on_what_a_table_rests(runs):
         assert said in caption
 
 
-def test_with_one_seed_no_deviation_is_printed_and_no_test(tmp_path):
+def test_with_one_seed_no_deviation_and_no_test_is_printed(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write_run(tmp_path, "star", 0, [0.5, 0.7])
     tables = {table.name: table for table in all_tables(load(tmp_path))}
     assert all("±" not in cell.plain for table in tables.values() for row in table.rows for cell in row.cells)
     assert "one seed (0): no deviation and no test can be given" in tables["table1-made"].caption[0]
-    assert "There is no run of the supervised reference, so S% is not known." in tables["table1-made"].caption
+    assert "The supervised reference is missing, so S% is unknown." in tables["table1-made"].caption
     differences = tables["differences-baseline-made"]
     assert cells_of(differences, "star")[3:] == ["+0.0500", *["n/a"] * 5]
     assert "With one seed nothing can be tested." in differences.caption
 
 
-def test_the_least_p_that_can_be_reached_is_printed(runs):
+def test_the_least_possible_p_is_printed(runs):
     tables = {table.name: table for table in all_tables(load(runs))}
     caption = " ".join(tables["differences-baseline-made"].caption)
     assert (
@@ -198,16 +245,16 @@ def test_the_least_p_that_can_be_reached_is_printed(runs):
     assert cells_of(tables["differences-baseline-made"], "star")[-1] == "0.500"
 
 
-def test_seeds_that_some_methods_lack_are_named(runs):
+def test_methods_with_fewer_seeds_are_named(runs):
     write_run(runs, "entropy", 0, [0.5, 0.6, 0.7])
     caption = main(runs).caption[0]
     assert "over 1 to 2 seeds; not all methods have the same seeds (entropy: 1)" in caption
 
 
-def test_a_method_without_the_seeds_of_most_is_never_the_best(runs):
+def test_a_method_with_missing_seeds_is_never_the_best(runs):
     write_run(runs, "entropy", 0, [0.9, 0.9, 0.9])
     table = main(runs)
-    assert "Not ranked, for want of seeds that most have: entropy." in table.caption
+    assert "Not ranked (seeds that most methods have are missing): entropy." in table.caption
     marks = {row.cells[0].text: [cell.mark for cell in row.cells] for row in table.rows}
     assert set(marks.pop("entropy")) == {""}
     assert any("best" in own for own in marks.values())
@@ -217,7 +264,7 @@ def test_a_method_without_the_seeds_of_most_is_never_the_best(runs):
     assert "entropy" not in set(differences[differences["kind"] == "best rival"]["rival"])
     lead = summarize(results, results.groups[0]).lead
     assert not lead.startswith("entropy")
-    assert lead.endswith("Not ranked, for want of seeds that most have: entropy.")
+    assert lead.endswith("Not ranked (seeds that most methods have are missing): entropy.")
 
 
 def test_left_out_runs_are_named_in_every_table(runs):
@@ -227,7 +274,7 @@ def test_left_out_runs_are_named_in_every_table(runs):
     assert all("Unfinished: entropy, seed 1." in table.caption for table in tables)
 
 
-def test_a_distance_is_better_when_lower(runs):
+def test_a_lower_distance_is_better(runs):
     table = main(runs, metric="hd95")
     # 10 (1 - dice) at 15 %: 4 and 2 mm.
     assert [row.cells[3].mark for row in table.rows] == ["second", "best"]
@@ -236,9 +283,8 @@ def test_a_distance_is_better_when_lower(runs):
     assert table.columns[7].title == "min(p)"
 
 
-def test_learning_from_unlabeled_slices_is_seen_in_the_records(tmp_path):
-    pseudo = {"pseudo": {"count": 5, "foreground_share": 0.1, "dice": 0.9, "dice_foreground": 0.8}}
-    write_run(tmp_path, "mine", 0, [0.5, 0.6], record=pseudo)
+def test_learning_from_unlabeled_slices_follows_from_the_records(tmp_path):
+    write_run(tmp_path, "mine", 0, [0.5, 0.6], pseudo=MaskQuality(5, 0.1, 0.9, 0.8))
     write_run(tmp_path, "other", 0, [0.5, 0.6])
     write_run(tmp_path, "taal", 0, [0.5, 0.6])
     write_run(tmp_path, "star", 0, [0.5, 0.6], options={"aggregation": "none", "query_rule": "random"})
@@ -252,25 +298,24 @@ def test_the_ablation_is_a_table_of_its_own(tmp_path):
     runs = []
     for index, (aggregation, rule) in enumerate(parts):
         options = {"aggregation": aggregation, "query_rule": rule}
-        path = write_run(tmp_path, "star", 0, [0.5, 0.6 + index / 20], options=options, folder=f"{index}/seed-0-1")
+        path = write_run(tmp_path, "star", 0, [0.5, 0.6 + index / 20], options=options)
         runs.append((f"row {index + 1}", "made", path))
     runs.append(("full", "made", write_run(tmp_path, "full", 0, [0.7], rounds=1)))
-    write_plan(tmp_path, runs)
+    write_suite(tmp_path, runs)
     table = next(table for table in all_tables(load(tmp_path)) if table.name == "table2-made")
     head = [[cell.text for cell in row.cells[:3]] for row in table.rows]
     assert head == [["row 1", "×", "×"], ["row 2", "×", "✓"], ["row 3", "CEAL", "✓"], ["row 4", "✓", "✓"]]
     assert [row.cells[-1].text for row in table.rows] == ["-", "-", "15 (15.0%)", "15 (15.0%)"]
 
 
-def test_the_papers_ablation_stands_beside_ours_row_by_row(tmp_path):
+def test_the_ablation_of_the_paper_is_shown_beside_ours_row_by_row(tmp_path):
     settings = {"protocol.budget": 100, "training.batch_size": 32, "dataset.name": "brats"}
     runs = []
     for index, (aggregation, rule) in enumerate([("none", "random"), ("self", "similarity")]):
         options = {"aggregation": aggregation, "query_rule": rule}
-        folder = f"{index}/seed-0-1"
-        path = write_run(tmp_path, "star", 0, [0.5, 0.6], options=options, settings=settings, folder=folder)
+        path = write_run(tmp_path, "star", 0, [0.5, 0.6], options=options, settings=settings)
         runs.append((f"row {index}", "brats", path))
-    write_plan(tmp_path, runs, "ablation-brats")
+    write_suite(tmp_path, runs, "ablation-brats")
     tables = {table.name: table for table in all_tables(load(tmp_path))}
     assert "table1-brats" not in tables  # every row of it would be called star
     rows, printed = tables["table2-brats"].rows, printed_rows(PRINTED_ABLATION)
@@ -284,11 +329,11 @@ PAPER = {"protocol.budget": 50, "dataset.name": "spleen"}
 
 def paper_suite(folder, settings, name="paper-spleen"):
     runs = [("random", "spleen", write_run(folder, "random", 0, [0.5, 0.6], settings=settings))]
-    write_plan(folder, runs, name)
+    write_suite(folder, runs, name)
     return folder
 
 
-def test_the_papers_values_stand_beside_ours_in_its_suite(tmp_path):
+def test_the_values_of_the_paper_are_shown_beside_ours_in_its_suite(tmp_path):
     tables = {table.name: table for table in all_tables(load(paper_suite(tmp_path, PAPER)))}
     ours, theirs = tables["table1-spleen"].rows
     assert [cell.plain for cell in theirs.cells[3:]] == printed_rows(PRINTED["Spleen"])[0][3:]
@@ -298,12 +343,12 @@ def test_the_papers_values_stand_beside_ours_in_its_suite(tmp_path):
     assert "printed-table1-spleen" in tables
 
 
-def test_of_two_variants_of_a_method_neither_is_the_papers(tmp_path):
+def test_two_variants_of_a_method_are_not_shown_beside_the_paper(tmp_path):
     runs = [
-        (label, "spleen", write_run(tmp_path, strategy, 0, [0.5, 0.6], settings=PAPER, folder=f"{label}/seed-0-1"))
+        (label, "spleen", write_run(tmp_path / label, strategy, 0, [0.5, 0.6], settings=PAPER))
         for label, strategy in (("one", "entropy"), ("other", "entropy"), ("random", "random"))
     ]
-    write_plan(tmp_path, runs, "paper-spleen")
+    write_suite(tmp_path, runs, "paper-spleen")
     assert [row.muted for row in main(tmp_path).rows] == [False, False, False, True]
 
 
@@ -316,17 +361,19 @@ def test_of_two_variants_of_a_method_neither_is_the_papers(tmp_path):
         (PAPER, "paper-spleen", "dice_volume", None),
     ],
 )
-def test_the_papers_values_stand_beside_nothing_else(tmp_path, settings, name, metric, sentence):
+def test_the_values_of_the_paper_are_not_shown_beside_other_results(tmp_path, settings, name, metric, sentence):
     table = main(paper_suite(tmp_path, settings, name), metric=metric)
     assert not any(row.muted for row in table.rows)
-    about = [said for said in table.caption if "aper's" in said or "printed in the paper" in said]
+    about = [said for said in table.caption if "of the paper" in said or "in the paper" in said]
     assert [said.endswith(sentence) for said in about] == [True] if sentence else about == []
 
 
-ODD = Table("t", "50% of A&B_C", (Column("a_b"), Column("x")), (Row((Cell("<r#1>"), Cell("-0.1", "[-0.2, +0.3]"))),))
+SIGNED = NumberFormat(1, sign=True)
+GAIN = number_cell(-0.1, SIGNED, Interval(-0.2, 0.3, SIGNED))
+ODD = Table("t", "50% of A&B_C", (Column("a_b"), Column("x")), (Row((Cell("<r#1>"), GAIN)),))
 
 
-def test_nothing_breaks_latex_or_markdown():
+def test_special_characters_are_escaped_in_latex_and_markdown():
     latex = as_latex(ODD)
     assert r"50\% of A\&B\_C" in latex
     assert r"$<$r\#1$>$ & $-$0.1{\scriptsize\,[$-$0.2, +0.3]} \\" in latex

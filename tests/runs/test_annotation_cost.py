@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from albench.runs.annotation_cost import Effort, contour_length, effort, total
-from albench.training.evaluation import showcase
 from albench.runs.snapshots import pictures
 from albench.runs.store import read_masks
+from albench.training.evaluation import showcase
 
 
 def disk(radius: float, side: int = 120) -> np.ndarray:

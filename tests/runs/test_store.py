@@ -241,7 +241,9 @@ def test_a_damaged_run_is_not_continued(open_store, folder, damage):
     write_round(open_store)
     with (folder / "rounds.jsonl").open("a") as file:
         file.write(damage)
-    with pytest.raises(StoreError, match=r"rounds.jsonl', line 2, must hold .*: restore it from a copy, or remove the r"):
+    with pytest.raises(
+        StoreError, match=r"rounds.jsonl', line 2, must hold .*: restore it from a copy, or remove the r"
+    ):
         write_round(open_store)
 
 
@@ -267,7 +269,9 @@ def test_a_run_with_a_damaged_round_is_not_continued(open_store, folder, name, c
 def test_damaged_settings_are_one_sentence(open_store, folder, content):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(content)
-    with pytest.raises(StoreError, match=r"'.*config.json' must (hold|be) .*: restore it from a copy, or remove the run"):
+    with pytest.raises(
+        StoreError, match=r"'.*config.json' must (hold|be) .*: restore it from a copy, or remove the run"
+    ):
         write_round(open_store)
 
 
@@ -410,6 +414,8 @@ def test_a_failure_is_noted_counted_and_removed_by_the_next_round(open_store, fo
 def test_the_name_of_an_npz_that_holds_no_masks_is_told(open_store, folder):
     write_round(open_store)
     np.savez(folder / "rounds" / "00" / "pseudo.npz", other=np.zeros(3))
-    with pytest.raises(StoreError, match=r"pseudo.npz' must hold packed masks \(ids, masks, width\), it holds something"):
+    with pytest.raises(
+        StoreError, match=r"pseudo.npz' must hold packed masks \(ids, masks, width\), it holds something"
+    ):
         RunReader(folder).pseudo(0)
     assert isinstance(RunReader(folder).predictions(0), PackedMasks)

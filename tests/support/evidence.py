@@ -42,7 +42,7 @@ def places(content: Any, start: Place = ()) -> Iterator[Place]:
     if isinstance(content, dict):
         items = [(key, value) for key, value in content.items() if key != SEAL]
     elif isinstance(content, list):
-        items = list(enumerate(content))[:1]
+        items = [(index, value) for index, value in enumerate(content[:1])]
     for key, value in items:
         yield (*start, key)
         yield from places(value, (*start, key))

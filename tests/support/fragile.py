@@ -1,8 +1,8 @@
-"""A strategy whose process is killed at a chosen moment, to test that a run goes on as if nothing had happened.
+"""A strategy whose process is killed at a chosen moment, to test that the run continues as if it was not interrupted.
 
-The moment is named by the variable FRAGILE: "batch 7" and "score 3" count what the strategy does; "open NAME 2" is the
-second time that a file of that name is about to be written, "half NAME 2" when some bytes of it are on the disk,
-"rename NAME 2" when all are and it has not yet taken its place, "remove NAME 1" before a file is deleted.
+The environment variable FRAGILE gives the moment. "batch 7", "query 1" and "score 3" count calls in the strategy.
+"open NAME 2" is before the second time that a file of that name is written, "half NAME 2" after its first bytes are
+written, "rename NAME 2" after it is written and before it is renamed, and "remove NAME 1" before a file is deleted.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ sys.addaudithook(_watch)
 
 @dataclass(frozen=True)
 class Fragile(Strategy):
-    """Entropy with noise from both random streams and pseudo-labels, so that nothing of a run's state goes untested."""
+    """Entropy with noise from both random streams, and pseudo-labels: it uses every part of the state of a run."""
 
     def loss(self, model, batch, unlabeled, epoch):
         _happens("batch")
@@ -66,5 +66,4 @@ class Fragile(Strategy):
         pseudo = {}
         for ids, probs, _ in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled[:4]):
             pseudo |= {int(i): p.numpy().astype(np.uint8) for i, p in zip(ids, probs > 0.5, strict=True)}
-        asked = Query.highest(scores, ctx)
-        return Query(asked.ids, pseudo, scores)
+        return Query(Query.highest(scores, ctx).ids, pseudo, scores)

@@ -15,8 +15,9 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # BraTS
 
 def ball(shape: tuple[int, int, int], label: int = 1) -> np.ndarray:
     """A mask with a ball of `label` in the center."""
-    axes = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
-    return (sum(axis**2 for axis in axes) < 0.3).astype(np.uint8) * label
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, side) for side in shape), indexing="ij")
+    inside: np.ndarray = x**2 + y**2 + z**2 < 0.3
+    return inside.astype(np.uint8) * label
 
 
 def decathlon_task(

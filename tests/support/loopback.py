@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # the library requires this name
         wanted = self.headers.get("Range")
-        self.server.supports_ranges_requested.append(wanted)
+        self.server.ranges_requested.append(wanted)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.supports_ranges else 0
         content = self.server.content[start:]
         if wanted and self.server.supports_ranges and not content:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -85,7 +87,9 @@ def write_run(
     config = _changed(config, settings or {})
     test = [f"t{index}" for index in range(cases)]
     snapshots = _snapshots(test, side)
-    with patch.object(albench, "__version__", version), RunStore.open(out, config) as store:
+    with _as_version(version), RunStore.open(out, config) as store:
+        if store.records:
+            raise ValueError(f"'{store.folder}' must not exist: write another run of equal settings to another `out`")
         split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, _POOL[: counts[0]])
         store.begin(split, _environment(device), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
@@ -102,6 +106,13 @@ def write_suite(out: Path, runs: Sequence[tuple[str, str, Path]], name: str = "m
         for label, group, folder in runs
     ]
     write_manifest(out, Manifest(FORMAT, name, "1a2b3c4d", albench.__version__, "", tuple(listed)))
+
+
+@contextmanager
+def _as_version(version: str) -> Iterator[None]:
+    """Write as this version of albench, without waiting for the disk."""
+    with patch.object(albench, "__version__", version), patch.object(os, "fsync"):
+        yield
 
 
 def _seed(folder: Path) -> int:
@@ -128,8 +139,9 @@ def _config(
 def _changed(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
     for name, value in settings.items():
         section, _, key = name.partition(".")
-        change: dict[str, Any] = {key: value}
-        config = replace(config, **{section: replace(getattr(config, section), **change) if key else value})
+        inner: dict[str, Any] = {key: value}
+        change: dict[str, Any] = {section: replace(getattr(config, section), **inner) if key else value}
+        config = replace(config, **change)
     return config
 
 
@@ -150,7 +162,7 @@ def _record(index: int, dice: float, count: int, test: Sequence[str], device: st
         notes={},
         predictions={},
         test=metrics,
-        val=Metrics(dice + 0.01, None, None, None, None, None),
+        val=Metrics(min(dice + 0.01, 1.0), None, None, None, None, None),
         cases=dict.fromkeys(test, metrics),
         fit_trainings=(FitSummary("training", 2, 1, 10, 0.1),),
         query_trainings=(),

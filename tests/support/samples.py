@@ -1,4 +1,4 @@
-"""Small data and runs that take a second, for all tests."""
+"""Small data, and settings of runs that take about a second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TINY: dict[str, object] = {
 }
 
 
-SMALL_BRATS: dict[str, object] = {  # for what is measured at the size of BraTS
+SMALL_BRATS: dict[str, object] = {  # replaces the size of BraTS in measurements
     **{"data.count": 5, "data.depth": 12, "data.side": 64, "protocol.budget": 4, "protocol.split": [3, 1, 1]},
     **{"network.backbone": "resnet18", "network.width": 0.125, "network.decoder_width": 8, "network.stem_stride": 2},
     **{"training.batch_size": 8, "training.epochs": 1},
@@ -37,7 +37,7 @@ TINY_TRAINING = {name: value for name, value in TINY.items() if not name.startsw
 
 
 def tiny_arguments(*more: str) -> list[str]:
-    """TINY as arguments of the command line."""
+    """TINY as arguments of the command line, with `more` after them."""
     settings = [f"{name}={str(value).replace(' ', '')}" for name, value in TINY.items()]
     return [*(part for setting in settings for part in ("--set", setting)), "--threads", "1", *more]
 
@@ -45,7 +45,7 @@ def tiny_arguments(*more: str) -> list[str]:
 def write_pair(
     root: Path, name: str, image: np.ndarray, mask: np.ndarray, affine: np.ndarray | None = None
 ) -> tuple[Path, Path]:
-    """Write an image and its mask as .nii.gz."""
+    """Write an image and its mask as .nii.gz and return their paths."""
     paths = root / "imagesTr" / f"{name}.nii.gz", root / "labelsTr" / f"{name}.nii.gz"
     for path, values in zip(paths, (image, mask), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def write_pair(
 
 
 def invoke(*arguments: object) -> tuple[int, str]:
-    """Call the command line in this process; gives exit code and all that it says, in one line."""
+    """Call the command line in this process; return the exit code and the whole output in one line."""
     from typer.testing import CliRunner
 
     from albench.cli.main import app
@@ -64,7 +64,7 @@ def invoke(*arguments: object) -> tuple[int, str]:
 
 
 def tiny_training_arguments(**others: object) -> list[str]:
-    """A run of two trainings on any data, as arguments of the command line; `data__size` sets data.size."""
+    """Arguments of the command line for a run of two rounds on any data; `data__size` sets data.size."""
     settings = TINY_TRAINING | {name.replace("__", "."): value for name, value in others.items()}
     arguments = [f"{name}={str(value).replace(' ', '')}" for name, value in settings.items()]
     return [*(part for argument in arguments for part in ("--set", argument)), "--threads", "1"]

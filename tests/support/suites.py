@@ -1,4 +1,4 @@
-"""Suites of runs that take a second, for tests."""
+"""Suites for tests, with runs that take about a second."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import yaml
 
 from albench.resolve import by_section
-from albench.runs import find_runs
+from albench.runs import find_runs, verify
 from support.samples import TINY
 
 FAILS = '''
-"""Asks for the first slices; with seed 1 it breaks in its second query while a file says so."""
+"""Queries the first slices. With seed 1, its second query fails while a file exists."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ class Fails(Strategy):
 def write_suite(
     folder: Path, strategies: Sequence[object], *, seeds: object = 2, name: str = "tiny", **more: object
 ) -> Path:
-    """Write a suite on the tiny phantom; gives its path."""
+    """Write a suite on the tiny phantom and return its path."""
     settings = {section: values for section, values in by_section(TINY).items() if values}
     content = {"about": "a test", "dataset": "phantom", "seeds": seeds, "settings": settings, "strategies": strategies}
     path = folder / f"{name}.yaml"
@@ -43,12 +43,17 @@ def write_suite(
 
 
 def results(root: Path) -> dict[str, list[dict[str, object]]]:
-    """The results of all runs below a folder, without times and hashes, by folder of the run."""
+    """{folder of a run: its records without times and hashes}, of all runs below `root`."""
     return {str(run.folder.relative_to(root)): [record.results() for record in run.records] for run in find_runs(root)}
 
 
+def damages(root: Path) -> list[str]:
+    """Sentences of everything that `albench verify` finds in the runs below `root`."""
+    return [damage.sentence for run in find_runs(root) for damage in verify(run)]
+
+
 def failing(folder: Path) -> dict[str, object]:
-    """A strategy of a suite that breaks in round 1 of seed 1 while `folder/broken` exists."""
+    """An entry of a suite whose strategy fails in round 1 of seed 1 while `folder/broken` exists."""
     (folder / "fails.py").write_text(FAILS)
     (folder / "broken").touch()
     flag = {"strategy": {"flag": str(folder / "broken")}}

@@ -1,21 +1,21 @@
-"""The contract kit: every strategy on the menu passes it, and broken ones fail it for the right reason."""
+"""The contract kit: every strategy of albench passes it, and broken ones fail for the right reason."""
 
 import pickle
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 import torch
 from support.samples import TINY
 
-from albench.loop import Execution, NullCallback, run
+from albench.loop import Execution, run
 from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
 from albench.strategies.entropy import Entropy
 from albench.strategies.random_choice import Random
 from albench.strategy import Query, Round, Strategy
-from albench.testing import check_dataset, check_strategy
+from albench.testing import check_dataset, check_strategy, harness
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
@@ -33,7 +33,7 @@ def first(ctx: Round) -> Query:
 
 @dataclass(frozen=True)
 class Peeks(Strategy):
-    """Looks for foreground in masks that it has not bought, by a back door that a test opens."""
+    """Reads masks of unlabeled slices, which the test leaks."""
 
     def query(self, ctx: Round) -> Query:
         area = LEAK[len(LEAK) - 1].masks(ctx.pool.unlabeled).sum((1, 2))
@@ -98,11 +98,11 @@ class DrawsAmongTheFirst(Strategy):
 
 @dataclass(frozen=True)
 class Remembers(Strategy):
-    asked: list[int] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
 
     def query(self, ctx: Round) -> Query:
-        self.asked.append(1)
-        return Query(np.roll(ctx.pool.unlabeled, len(self.asked))[: ctx.budget])
+        self.calls.append(1)
+        return Query(np.roll(ctx.pool.unlabeled, len(self.calls))[: ctx.budget])
 
 
 @dataclass(frozen=True)
@@ -147,27 +147,27 @@ LEAK: list = []
 @pytest.mark.parametrize(
     ("broken", "rule", "problem"),
     [
-        (Reads, "answers with exactly the budget", "only masks of bought slices can be read, slice "),
-        (Repeats, "answers with exactly the budget", "must name each slice once, slice "),
-        (NotANumber, "answers with exactly the budget", "scores must be finite, slice "),
-        (LabelsTheLabeled, "answers with exactly the budget", "pseudo-labels must name unlabeled slices, slice "),
+        (Reads, "queries exactly the budget", "only masks of labeled slices can be read, slice "),
+        (Repeats, "queries exactly the budget", "must name each slice once, slice "),
+        (NotANumber, "queries exactly the budget", "scores must be finite, slice "),
+        (LabelsTheLabeled, "queries exactly the budget", "pseudo-labels must name unlabeled slices, slice "),
         (DrawsGlobally, "leaves the global random state", "drew from, or seeded, the global generator"),
         (
             ChoosesGlobally,
-            "gives the same answer in the same context",
-            "the same context gave two answers: use",
+            "gives the same query in the same context",
+            "the same context gave two queries: use",
         ),
         (EditsWeights, "leaves the weights", "changed 'decoder.predict.bias' in query: train with ctx.learner"),
-        (ForgetsDropout, "leaves the weights", "left some modules of the network in another mode"),
+        (ForgetsDropout, "leaves the weights", "left the network partly in training and partly in evaluation mode"),
         (TakesTheFirst, "does not depend on the order", "with the cases in another order it chose other slices"),
         (
             DrawsAmongTheFirst,
             "does not depend on the order",
             "times with the cases in another order: do not",
         ),
-        (Remembers, "gives the same answer in the same context", "the same context gave two answers"),
-        (EditsImages, "answers with exactly the budget", "read-only"),
-        (NeedsTwo, "works when one slice is left", "it raised AssertionError: nothing to choose from"),
+        (Remembers, "gives the same query in the same context", "the same context gave two queries"),
+        (EditsImages, "queries exactly the budget", "read-only"),
+        (NeedsTwo, "works when one unlabeled slice is left", "it raised AssertionError: nothing to choose from"),
         (Unpicklable, "can be pickled", "it raised"),
     ],
 )
@@ -177,18 +177,16 @@ def test_a_broken_strategy_fails_for_the_right_reason(broken, rule, problem):
     assert problem in found.problem
 
 
-def test_a_strategy_that_gets_at_hidden_masks_is_found_out(monkeypatch):
-    from albench import rehearsal
-
-    original = rehearsal.Oracle
+def test_a_strategy_that_reads_hidden_masks_is_detected(monkeypatch):
+    original = harness.Oracle
 
     def leaking(labeled):
         LEAK.append(labeled)
         return original(labeled)
 
-    monkeypatch.setattr(rehearsal, "Oracle", leaking)
+    monkeypatch.setattr(harness, "Oracle", leaking)
     problems = {check.rule: check.problem for check in check_strategy(Peeks())}
-    assert "its answer changed with masks" in problems["does not depend on masks that it has not bought"]
+    assert "its query changed with masks" in problems["does not depend on masks of unlabeled slices"]
 
 
 GIVEN: list[Round] = []
@@ -203,10 +201,10 @@ class Keeps(Strategy):
         return first(ctx)
 
 
-def test_nothing_that_a_strategy_is_given_holds_a_mask_it_has_not_bought(tmp_path, tiny):
-    """Walk every object that can be reached from the context that a run gives."""
+def test_no_object_that_a_strategy_can_reach_holds_a_mask_of_an_unlabeled_slice(tmp_path, tiny):
+    """Walk all objects that can be reached from the context in a run."""
     resolved = resolve("random", "phantom", settings=TINY)
-    run(resolved.config, Keeps(), resolved.prepared, tmp_path, Execution(torch.device("cpu")), NullCallback())
+    run(replace(resolved, strategy=Keeps()), tmp_path, Execution(torch.device("cpu")))
     ctx = GIVEN[-1]
     truth = tiny.labeled_stack(ctx.pool.slices.cases)
     hidden = [truth.masks(np.array([i]))[0] for i in ctx.pool.unlabeled]
@@ -239,10 +237,10 @@ def test_nothing_that_a_strategy_is_given_holds_a_mask_it_has_not_bought(tmp_pat
     assert len(hidden) > 5
 
 
-def test_the_kit_reports_every_check_as_it_goes():
-    told = []
-    checks = check_strategy(Random(), told.append)
-    assert told == checks
+def test_every_check_is_reported_when_it_is_done():
+    reported = []
+    checks = check_strategy(Random(), reported.append)
+    assert reported == checks
     assert pickle.loads(pickle.dumps(checks)) == checks
 
 
@@ -265,7 +263,7 @@ def test_a_broken_dataset_fails_for_the_right_reason():
 
     for broken, problem in [
         (Unsorted, "not sorted"),
-        (Global, "was not the same when loaded twice"),
+        (Global, "differed when it was loaded twice"),
         (Unfit, "did you mean 'protocol.budget'?"),
     ]:
         failed = [check.problem for check in check_dataset(broken(count=4, depth=8, side=32)) if not check.passed]

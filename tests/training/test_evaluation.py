@@ -61,7 +61,7 @@ def test_metrics_of_a_padded_case_equal_brute_force_on_its_own_pixels(evaluated)
     truth = masks[:5, :HEIGHT, :WIDTH]
     by_slice = [brute_force_dice(p, t) for p, t in zip(prediction, truth, strict=True)]
     scores = evaluation.cases["a"]
-    assert (scores.slices, scores.blank) == (5, 2)
+    assert (scores.slices, scores.empty_slices) == (5, 2)
     assert scores.dice_slice == pytest.approx(np.mean(by_slice))
     assert scores.dice_foreground == pytest.approx(np.mean([by_slice[0], by_slice[2], by_slice[3]]))
     assert scores.dice_volume == pytest.approx(brute_force_dice(prediction, truth))
@@ -87,11 +87,12 @@ def test_a_probability_of_one_half_is_foreground(evaluated):
 def test_the_summary_is_over_all_slices_and_over_all_cases(evaluated):
     _, _, evaluation = evaluated
     first, second = evaluation.cases.values()
-    summary = evaluation.summary()
+    summary = evaluation.metrics()
     assert list(evaluation.cases) == ["a", "b"]
-    assert summary["dice_slice"] == pytest.approx((5 * first.dice_slice + 3 * second.dice_slice) / 8)
-    assert summary["dice_volume"] == pytest.approx((first.dice_volume + second.dice_volume) / 2)
-    assert summary["empty_slice_share"] == 2 / 8
+    assert summary.dice_slice == pytest.approx((5 * first.dice_slice + 3 * second.dice_slice) / 8)
+    assert summary.dice_volume == pytest.approx((first.dice_volume + second.dice_volume) / 2)
+    assert summary.empty_slice_share == 2 / 8
+    assert (first.metrics().empty_slice_share, second.metrics().empty_slice_share) == (2 / 5, 0)
 
 
 def test_the_slices_with_the_largest_and_a_small_foreground_are_shown(evaluated):
@@ -124,4 +125,4 @@ def test_nothing_is_shown_of_a_case_without_foreground(tiny, make_round):
     evaluation = evaluate(make_round().learner, empty)
     assert evaluation.shown == {}
     assert evaluation.cases["a"].dice_foreground is None
-    assert evaluation.summary()["dice_foreground"] is None
+    assert evaluation.metrics().dice_foreground is None

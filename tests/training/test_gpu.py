@@ -1,4 +1,4 @@
-"""What needs a GPU: `make test-gpu`, which pretends one where there is none."""
+"""Tests that need a GPU: `make test-gpu`, which simulates one on machines without."""
 
 import math
 
@@ -8,11 +8,10 @@ import torch
 from support.samples import SMALL_BRATS, TINY
 
 from albench.acquisition import k_center, mutual_information, quantize
-from albench.benchmarks.speed import brats_size, floor, inference, scene, star_query, taal_step, training
-from albench.loop import Execution, NullCallback, run
+from albench.benchmarks.speed import brats_size, floor, inference, star_query, synthetic, taal_step, training
+from albench.loop import Execution, run
 from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
-from albench.runs.store import read_records
 from albench.streams import Streams
 from albench.training.augment import augment
 from albench.training.device_cache import DeviceCache
@@ -21,26 +20,26 @@ from albench.training.learner import Learner
 pytestmark = pytest.mark.gpu
 
 
-def test_the_device_keeps_its_tensors_to_itself(gpu):
-    there = torch.arange(6.0, device=gpu).view(2, 3)
-    assert there.device == torch.device("cuda", 0)
-    assert there.tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert float(there[1, 2]) == 5
+def test_tensors_of_the_device_cannot_be_mixed_with_cpu_tensors(gpu):
+    remote = torch.arange(6.0, device=gpu).view(2, 3)
+    assert remote.device == torch.device("cuda", 0)
+    assert remote.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert float(remote[1, 2]) == 5
     for mixed in (
-        lambda: there + torch.ones(3),
-        lambda: torch.cat([there, torch.ones(1, 3)]),
-        lambda: torch.ones(2, 3)[there.long()[0]],
-        lambda: there.index_add_(0, torch.zeros(1, dtype=torch.long, device=gpu), torch.ones(1, 3)),
+        lambda: remote + torch.ones(3),
+        lambda: torch.cat([remote, torch.ones(1, 3)]),
+        lambda: torch.ones(2, 3)[remote.long()[0]],
+        lambda: remote.index_add_(0, torch.zeros(1, dtype=torch.long, device=gpu), torch.ones(1, 3)),
         lambda: torch.rand(2, device=gpu, generator=torch.Generator()),
     ):
         with pytest.raises(RuntimeError, match=r"device|cuda"):
             mixed()
     with pytest.raises((TypeError, RuntimeError), match=r"numpy"):
-        there.numpy()
-    assert (there + 1)[torch.tensor([1])].cpu().numpy().tolist() == [[4, 5, 6]]
+        remote.numpy()
+    assert (remote + 1)[torch.tensor([1])].cpu().numpy().tolist() == [[4, 5, 6]]
 
 
-def test_autocast_and_backward_passes_work_on_it(gpu):
+def test_autocast_and_backward_passes_work(gpu):
     layer = torch.nn.Linear(3, 2).to(gpu)
     with torch.autocast("cuda", torch.bfloat16):
         out = layer(torch.ones(4, 3, device=gpu))
@@ -53,12 +52,10 @@ def test_autocast_and_backward_passes_work_on_it(gpu):
 @pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
 def test_every_strategy_runs_to_the_end(gpu, tmp_path, name):
     resolved = resolve(name, "phantom", settings=TINY)
-    run(resolved.config, resolved.strategy, resolved.prepared, tmp_path, Execution(gpu), NullCallback())
-    (folder,) = tmp_path.glob("*/*/*")
-    records = read_records(folder)
+    records = run(resolved, tmp_path, Execution(gpu)).records
     assert len(records) == (1 if name == "full" else 1 + TINY["protocol.rounds"])
-    assert all(math.isfinite(record["test"]["dice_slice"]) for record in records)
-    assert all(record["cost"]["peak_device_memory"] > 0 for record in records)
+    assert all(math.isfinite(record.test.dice_slice) for record in records)
+    assert all(record.cost.peak_device_memory > 0 for record in records)
 
 
 @pytest.mark.parametrize("name", ["random", "taal", "star"])
@@ -66,30 +63,30 @@ def test_a_training_step_does_not_wait_for_the_device(gpu, tmp_path, monkeypatch
     steps, optimize = [], Learner.optimize
 
     def watched(learner, step, *arguments, **options):
-        def quiet(rows, epoch):
+        def strict(rows, epoch):
             steps.append(epoch)
-            torch.cuda.set_sync_debug_mode("error" if len(steps) > 1 else "default")  # the first brings the images
+            torch.cuda.set_sync_debug_mode("error" if len(steps) > 1 else "default")  # the first copies the images
             try:
                 return step(rows, epoch)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 
-        return optimize(learner, quiet, *arguments, **options)
+        return optimize(learner, strict, *arguments, **options)
 
     monkeypatch.setattr(Learner, "optimize", watched)
     resolved = resolve(name, "phantom", settings=TINY)
-    run(resolved.config, resolved.strategy, resolved.prepared, tmp_path, Execution(gpu, share=False), NullCallback())
+    run(resolved, tmp_path, Execution(gpu, share=False))
     assert len(steps) > 10
 
 
-def test_waiting_is_told(gpu):
-    there = torch.ones(3, device=gpu)
+def test_an_operation_that_waits_for_the_device_is_an_error(gpu):
+    remote = torch.ones(3, device=gpu)
     for wait in (
         lambda: torch.ones(2).to(gpu),
-        there.tolist,
-        there.sum().item,
-        lambda: there[torch.tensor([0])],
-        lambda: there[there > 0],
+        remote.tolist,
+        remote.sum().item,
+        lambda: remote[torch.tensor([0])],
+        lambda: remote[remote > 0],
     ):
         torch.cuda.set_sync_debug_mode("error")
         try:
@@ -99,7 +96,7 @@ def test_waiting_is_told(gpu):
             torch.cuda.set_sync_debug_mode("default")
 
 
-def test_probabilities_are_those_of_a_cpu_to_bfloat16(gpu, make_round):
+def test_probabilities_equal_those_of_a_cpu_up_to_bfloat16(gpu, make_round):
     here, there = make_round(), on(gpu, make_round())
     ids = here.pool.unlabeled
     expected = torch.cat([probs for _, probs, _ in here.learner.predict(here.pool.slices, ids)])
@@ -109,26 +106,26 @@ def test_probabilities_are_those_of_a_cpu_to_bfloat16(gpu, make_round):
 
 
 def on(device, ctx):
-    """The round's learner, on another device."""
+    """The learner of a round, on another device."""
     one, streams = ctx.learner, Streams(0, "gpu")
     return Learner(
         one.network, one.slices, one.validation, one.training, streams, round_index=1, lr=one.lr, device=device
     )
 
 
-def test_images_on_the_device_are_those_of_the_memory_map(gpu, tiny):
-    whole, parts = DeviceCache(tiny.images, gpu), DeviceCache(tiny.images, gpu, capacity=tiny.images.nbytes - 1)
-    rows = np.array([5, 0, 17])
-    expected = torch.from_numpy(tiny.images[rows])
-    for device_cache in (whole, parts):
-        found = device_cache.batch(tiny.images, rows)
+def test_images_on_the_device_equal_those_of_the_memory_map(gpu, tiny):
+    copied, not_copied = (DeviceCache(tiny.images, gpu, capacity) for capacity in (None, tiny.images.nbytes - 1))
+    slices, ids = tiny.stack(tiny.cases[1:]), np.array([5, 0, 17])
+    expected = torch.from_numpy(slices.read(ids))
+    for cache in (copied, not_copied):
+        found = cache.batch(slices, ids)
         assert found.device.type == "cuda"
         assert torch.equal(found.cpu(), expected)
-    assert whole._whole is not None
-    assert parts._whole is None
+    assert copied._copy is not None
+    assert not_copied._copy is None
 
 
-def test_augmentation_is_that_of_a_cpu(gpu):
+def test_augmentation_equals_that_of_a_cpu(gpu):
     torch.manual_seed(0)
     images, valid = torch.rand(16, 2, 24, 32), torch.ones(16, 1, 24, 32)
     torch.manual_seed(1)
@@ -140,7 +137,7 @@ def test_augmentation_is_that_of_a_cpu(gpu):
     torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
 
 
-def test_draws_on_the_device_come_from_the_stream(gpu):
+def test_random_numbers_on_the_device_come_from_the_stream(gpu):
     def drawn(seed):
         with Streams(seed, "gpu").torch("purpose"):
             return torch.rand(4, device=gpu).tolist()
@@ -148,13 +145,13 @@ def test_draws_on_the_device_come_from_the_stream(gpu):
     assert drawn(0) == drawn(0) != drawn(1)
 
 
-def test_k_center_picks_as_on_a_cpu(gpu):
+def test_k_center_selects_what_it_selects_on_a_cpu(gpu):
     features = torch.randn(300, 16, generator=torch.Generator().manual_seed(0))
     expected = k_center(features[40:], features[:40], 30)
     assert k_center(features[40:].to(gpu), features[:40].to(gpu), 30).tolist() == expected.tolist()
 
 
-def test_mutual_information_is_that_of_a_cpu(gpu):
+def test_mutual_information_equals_that_of_a_cpu(gpu):
     images = torch.rand(12, 400, generator=torch.Generator().manual_seed(0))
     levels, there = quantize(images, 20), quantize(images.to(gpu), 20)
     assert torch.equal(there.cpu(), levels)
@@ -165,11 +162,11 @@ def test_mutual_information_is_that_of_a_cpu(gpu):
 
 @pytest.fixture
 def small(gpu, monkeypatch):
-    """The measurements at a size that a pretended GPU can do."""
-    monkeypatch.setattr(scene, "DEVICE", gpu)
-    monkeypatch.setattr(scene, "SIDE", 32)
-    monkeypatch.setattr(scene, "NETWORK", scene.SMALLEST)
-    monkeypatch.setattr(scene, "PAPER", scene.SMALLEST)
+    """Measurements of a size that is feasible on a simulated GPU."""
+    monkeypatch.setattr(synthetic, "DEVICE", gpu)
+    monkeypatch.setattr(synthetic, "SIDE", 32)
+    monkeypatch.setattr(synthetic, "NETWORK", synthetic.SMALLEST)
+    monkeypatch.setattr(synthetic, "PAPER", synthetic.SMALLEST)
     monkeypatch.setattr(inference, "_SLICES", 60)
     monkeypatch.setattr(floor, "_SIDE", 64)
     monkeypatch.setattr(floor, "_NUMBERS", 1 << 10)

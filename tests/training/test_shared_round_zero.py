@@ -1,18 +1,18 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from support.samples import TINY, without_times
+from support.samples import TINY
 from torch import Tensor, nn
 
 from albench import loop
-from albench.loop import Execution, NullCallback
+from albench.loop import Execution
 from albench.resolve import resolve
-from albench.runs.store import RunStore
+from albench.runs import RunReader
+from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.strategy import Query, Round, Strategy, Task
 from albench.training.networks import Segmenter
-from albench.training.shared_round_zero import FOLDER
 
 SHARING = Execution(torch.device("cpu"))
 ALONE = Execution(torch.device("cpu"), share=False)
@@ -20,7 +20,7 @@ ALONE = Execution(torch.device("cpu"), share=False)
 
 @dataclass(frozen=True)
 class Plain(Strategy):
-    """Asks for the first slices."""
+    """Queries the first slices."""
 
     name = "plain"
 
@@ -51,44 +51,49 @@ class OwnFit(Plain):
 
 
 class OwnStart(Plain):
-    def initial(self, anchors, pool):
-        return anchors[1:]
+    def initial(self, slices, pool):
+        return slices[1:]
 
 
 @pytest.fixture
 def play(tmp_path):
     """Run a strategy, by name or as an object, on the tiny phantom."""
 
-    def start(strategy, execution=SHARING, *, out="runs", seed=0, **settings) -> RunStore:
+    def start(strategy, execution=SHARING, *, out="runs", seed=0, **settings) -> RunReader:
         chosen = {name.replace("__", "."): value for name, value in settings.items()}
         named = strategy if isinstance(strategy, str) else "random"
         resolved = resolve(named, "phantom", seed=seed, settings=TINY | chosen)
         played = resolved.strategy if isinstance(strategy, str) else strategy
-        return loop.run(resolved.config, played, resolved.prepared, tmp_path / out, execution, NullCallback())
+        return loop.run(replace(resolved, strategy=played), tmp_path / out, execution)
 
     return start
 
 
-def trainings(store: RunStore) -> int:
-    return len(list((store.folder.parents[2] / FOLDER).glob("*.pt")))
+def results_of(run: RunReader) -> list[dict[str, object]]:
+    return [record.results() for record in run.records]
 
 
-def steps(store: RunStore) -> list[tuple[int, int]]:
+def trainings(store: RunReader) -> int:
+    return len(list((store.folder.parents[2] / SHARED_ROUND_ZERO).glob("*.pt")))
+
+
+def steps(store: RunReader) -> list[tuple[int, int]]:
     """Of every round, the optimizer steps that its trainings took, and those that were made here."""
-    taken = [sum(fit["steps"] for fit in [*record["fit"], *record["query"]]) for record in store.records]
-    return [(a, record["cost"]["steps"]) for a, record in zip(taken, store.records, strict=True)]
+    records = store.records
+    taken = [sum(one.steps for one in (*record.fit_trainings, *record.query_trainings)) for record in records]
+    return [(a, record.cost.steps) for a, record in zip(taken, records, strict=True)]
 
 
 @pytest.mark.parametrize("strategy", ["entropy", "mc-dropout", "k-center", "bal", "ceal-margin", "star"])
 def test_a_shared_round_0_changes_no_record_and_no_query(play, strategy):
     play("random")
     shared, alone = play(strategy), play(strategy, ALONE, out="alone")
-    assert [without_times(record) for record in shared.records] == [without_times(record) for record in alone.records]
+    assert results_of(shared) == results_of(alone)
     for path in sorted(alone.folder.glob("rounds/*/query.json")):
         assert (shared.folder / path.relative_to(alone.folder)).read_bytes() == path.read_bytes()
     assert trainings(shared) == 1
     assert all(taken == made for taken, made in steps(alone))
-    assert shared.records[0]["cost"]["steps"] == sum(fit["steps"] for fit in shared.records[0]["query"])
+    assert shared.records[0].cost.steps == sum(one.steps for one in shared.records[0].query_trainings)
     assert steps(shared)[1:] == steps(alone)[1:]
 
 
@@ -101,14 +106,14 @@ def test_a_strategy_with_a_round_0_of_its_own_shares_nothing(play, strategy):
     play("random")
     shared, alone = play(strategy, protocol__budget=2), play(strategy, ALONE, out="alone", protocol__budget=2)
     assert steps(shared)[0][1] > 0
-    assert [without_times(record) for record in shared.records] == [without_times(record) for record in alone.records]
+    assert results_of(shared) == results_of(alone)
 
 
 def test_taal_and_full_train_by_themselves(play):
     for strategy in ("taal", "full"):
         store = play(strategy)
         assert all(taken == made for taken, made in steps(store))
-    assert not (store.folder.parents[2] / FOLDER).exists()
+    assert not (store.folder.parents[2] / SHARED_ROUND_ZERO).exists()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,7 @@ def test_what_does_not_change_round_0_is_shared(play, other):
 
 def test_a_damaged_training_is_done_again(play):
     first = play("random")
-    (path,) = (first.folder.parents[2] / FOLDER).glob("*.pt")
+    (path,) = (first.folder.parents[2] / SHARED_ROUND_ZERO).glob("*.pt")
     path.write_bytes(path.read_bytes()[:100])
     second = play("entropy")
     assert steps(second)[0][1] > 0

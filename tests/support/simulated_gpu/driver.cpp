@@ -1,4 +1,4 @@
-// What a build of torch without CUDA lacks before its autograd engine believes in a CUDA device: one that does nothing.
+// The hooks without which the autograd engine of a torch build without CUDA rejects CUDA devices. They do nothing.
 
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>

@@ -1,8 +1,8 @@
-"""A pretended GPU, for testing on machines that have none: `make test-gpu`.
+"""A simulated GPU for tests on machines without one, as a plugin of pytest: `make test-gpu`.
 
-Its tensors say that they are on `cuda:0` and hold their values on the CPU. As on a GPU, they refuse to meet tensors of
-the CPU and to become arrays, autocast applies, and backward passes run. It rounds as a CPU does, is slower than one,
-and never runs out of memory. Where there is a GPU, this plugin of pytest gives the tests that one.
+Its tensors report the device `cuda:0` and store their values on the CPU. As on a GPU, operations that mix them with CPU
+tensors and conversions to arrays fail, autocast applies, and backward passes run. Rounding is that of the CPU, speed is
+lower, and memory is unlimited. On a machine with a GPU, the tests use the GPU.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-_ASK = "import torch; print(torch.cuda.is_available(), torch.__path__[0])"
+_PROBE = "import torch; print(torch.cuda.is_available(), torch.__path__[0])"
 
 
 def _driver(torch: Path) -> None:
-    """Build and load what torch's engine asks of a device. torch, installed in a folder, must not be loaded before."""
+    """Build and load the hooks that torch's engine needs of a device, before torch itself, which is in a folder."""
     assert "torch" not in sys.modules
     compiler, source, libraries = os.environ.get("CXX", "c++"), Path(__file__).with_name("driver.cpp"), torch / "lib"
     flags = ["-std=c++20", "-shared", "-fPIC", f"-I{torch}/include"]
@@ -32,21 +32,21 @@ def _driver(torch: Path) -> None:
         ctypes.CDLL(built, mode=ctypes.RTLD_GLOBAL)
 
 
-_there_is_one, _torch = subprocess.check_output([sys.executable, "-c", _ASK], text=True).split(maxsplit=1)
-_REAL = _there_is_one == "True"
+_available, _torch = subprocess.check_output([sys.executable, "-c", _PROBE], text=True).split(maxsplit=1)
+_REAL = _available == "True"
 if not _REAL:
     _driver(Path(_torch.strip()))
 
 
 @pytest.fixture
 def gpu() -> Iterator[object]:
-    """A CUDA device, pretended if there is none."""
+    """A CUDA device, simulated on a machine without one."""
     import torch
 
-    from support.pretended_gpu.device import pretending
+    from support.simulated_gpu.device import simulated
 
     if _REAL:
         yield torch.device("cuda")
     else:
-        with pretending() as device:
+        with simulated() as device:
             yield device
