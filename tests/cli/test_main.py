@@ -1,10 +1,10 @@
-import json
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +17,9 @@ from albench.cli.main import main
 from albench.data import cache_folder, prepare
 from albench.registry import DATASETS, STRATEGIES, available, find
 from albench.runs import RunReader, find_runs
+from albench.runs.documents import write_document
+from albench.runs.manifest import MANIFEST
+from albench.runs.records import FORMAT
 
 ENTROPY = ("run", "--strategy", "entropy", "--dataset", "phantom")
 SHAPE = (20, 24, 8)
@@ -144,7 +147,7 @@ def test_show_prints_type_default_and_meaning_of_the_options_of_a_dataset(call):
 
 
 def test_show_describes_a_plugin_in_a_file(call, tmp_path):
-    (tmp_path / "mine.py").write_text(PLUGIN.format(fields="power: float = 0.5", answer="Query.empty()"))
+    (tmp_path / "mine.py").write_text(PLUGIN.format(fields="power: float = 0.5", query="Query.empty()"))
     code, out, _ = call("show", "mine.py:Mine")
     assert code == 0
     assert "Queries the first slices." in out
@@ -356,31 +359,115 @@ def test_a_plugin_that_cannot_be_imported_is_one_sentence(error_of, tmp_path):
     ("change", "sentence"),
     [
         ({"albench": "0.0.1"}, "a run must be continued by the version that began it, 'runs/phantom/entropy/seed-0-"),
-        ({"format": 99}, "must be of format 1, albench"),
+        ({"format": 99}, f"config.json' must be of format {FORMAT}, albench '{__version__}' wrote format 99: read it"),
     ],
 )
-def test_an_output_folder_of_another_version_is_one_sentence_and_stays_as_it_is(call, tmp_path, change, sentence):
+def test_a_run_of_another_version_is_one_sentence_and_stays_unchanged(call, tmp_path, change, sentence):
     arguments = (*ENTROPY, *tiny_arguments("--set", "protocol.rounds=0", "--set", "training.epochs=1"))
     call(*arguments)
     (config,) = tmp_path.rglob("config.json")
-    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    write_document(config, replace(RunReader(config.parent).stored_config, **change))
     before = contents(config.parent)
     assert sentence in the_sentence(*call(*arguments))
     assert contents(config.parent) == before
 
 
-def test_an_output_folder_that_is_damaged_is_one_sentence(call, tmp_path):
-    arguments = (*ENTROPY, *tiny_arguments("--set", "protocol.rounds=0", "--set", "training.epochs=1"))
-    call(*arguments)
-    (records,) = tmp_path.rglob("rounds.jsonl")
-    records.write_text('{"round": 0, "lab')
-    assert "rounds.jsonl' must hold one JSON record per line, it is damaged" in the_sentence(*call(*arguments))
-    records.unlink()
-    (records.parent / "config.json").write_text("{")
-    assert "config.json' must be a run's settings, it is damaged" in the_sentence(*call(*arguments))
-    code, out, err = call("status", "runs")
+SHORT = tiny_arguments("--set", "protocol.rounds=1", "--set", "training.epochs=1", "--keep-weights")
+
+
+@pytest.fixture
+def two_runs(call, tmp_path):
+    """Two finished runs, seeds 0 and 1."""
+    for seed in (0, 1):
+        assert call(*ENTROPY, *SHORT, "--seed", seed)[0] == 0
+    return find_runs(Path("runs"))
+
+
+def interrupt(run):
+    """Make a run with finished rounds look as if it was interrupted before the second record was written."""
+    assert len(run.records) == 2  # which are read now, before they change
+    run.layout.records.write_text(run.layout.records.read_text().splitlines(keepends=True)[0])
+    run.layout.scores.unlink()
+
+
+def edit(path, old, new):
+    """Replace the first match of a pattern in a text file, which must change."""
+    text = path.read_text()
+    assert re.search(old, text)
+    path.write_text(re.sub(old, new, text, count=1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "sentence"),
+    [
+        ("rounds.jsonl", "(?s)^.*$", '{"round": 0, "lab', "', line 1, must hold JSON, it is damaged (Unterminated"),
+        ("rounds.jsonl", r'"dice_slice": [\d.]+', '"dice_slice": 0.99', "', line 1, was changed after it was written"),
+        ("rounds.jsonl", '"share": [^,]*, ', "", "', line 1, must be as albench wrote it, share: is missing: restore"),
+        ("rounds.jsonl", r"(?m)^(.*)$", r"\1\n\1", "', line 2, must be round 1, it is round 0: a line was repeated"),
+        ("config.json", "(?s)^.*$", "{", "' must hold JSON, it is damaged"),
+        ("config.json", '"epochs": 1,', '"epochs": 2,', "' was changed after it was written, its content does not"),
+        ("split.json", '"train"', '"trained"', "' must be as albench wrote it, train: is missing: restore it from"),
+        ("rounds/00/query.json", r'"ids": \[', '"ids": [ ', "' was changed or replaced after it was written, it"),
+    ],
+)
+def test_a_run_that_was_edited_is_not_continued_and_stays_unchanged(call, two_runs, file, old, new, sentence):
+    run = two_runs[0]
+    interrupt(run)
+    edit(run.folder / file, old, new)
+    before = contents(run.folder)
+    error = the_sentence(*call(*ENTROPY, *SHORT))
+    assert error.startswith(f"'{run.folder / file}{sentence}")
+    assert error.endswith("restore it from a copy, or remove the run")
+    assert contents(run.folder) == before
+
+
+def test_an_interrupted_run_is_continued_and_verified(call, two_runs):
+    run = two_runs[0]
+    interrupt(run)
+    assert call("verify", run.folder) == (0, "1 of 1 runs are as albench wrote them\n", "")
+    code, out, err = call(*ENTROPY, *SHORT)
     assert (code, err) == (0, "")
-    assert "damaged" in out
+    assert "1 rounds are finished already" in out
+    assert [record.results() for record in RunReader(run.folder).records] == [r.results() for r in run.records]
+    assert call("verify", "runs") == (0, "2 of 2 runs are as albench wrote them\n", "")
+
+
+def test_verify_names_every_changed_file_and_goes_on_with_the_other_runs(call, two_runs):
+    assert call("verify") == (0, "2 of 2 runs are as albench wrote them\n", "")
+    query = two_runs[0].layout.round(0).query
+    edit(query, r'"ids": \[', '"ids": [ ')
+    code, out, err = call("verify")
+    assert (code, err) == (1, "")
+    sentence, summary = out.splitlines()
+    assert sentence.startswith(f"'{query}' was changed or replaced after it was written, it does not match its record")
+    assert summary == "1 of 2 runs are as albench wrote them"
+    assert call("verify", two_runs[0].folder)[0] == 1
+    assert call("verify", two_runs[1].folder) == (0, "1 of 1 runs are as albench wrote them\n", "")
+
+
+def test_verify_names_a_damaged_manifest_of_a_suite(call, two_runs):
+    Path("runs", MANIFEST).write_text("{")
+    code, out, err = call("verify", "runs")
+    assert (code, err) == (1, "")
+    assert out.startswith("'runs/suite.json' must hold JSON, it is damaged (")
+    assert out.endswith("2 of 2 runs are as albench wrote them\n")
+
+
+def test_status_marks_a_damaged_run_and_goes_on_with_the_others(call, two_runs):
+    config = two_runs[0].layout.config
+    config.write_text("{")
+    Path("runs", MANIFEST).write_text("[]")
+    code, out, err = call("status")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines() if "seed-" in line and "damaged:" not in line]
+    assert [row[:4] for row in rows] == [
+        ["entropy", two_runs[0].folder.name, "-", "damaged"],
+        ["entropy", two_runs[1].folder.name, "2/2", "finished"],
+    ]
+    problems = [line for line in out.splitlines() if line.startswith("damaged: ")]
+    assert problems[0].startswith("damaged: 'runs/suite.json' must hold a JSON object, it holds []: ")
+    assert problems[1].startswith(f"damaged: '{config}' must hold JSON, it is damaged (")
+    assert problems[1].endswith("restore it from a copy, or remove the run")
 
 
 def start(tmp_path, *arguments, limit=None):
@@ -407,9 +494,7 @@ def finished(process):
     return process.returncode, out, err
 
 
-def test_a_full_disk_is_one_sentence_and_the_run_continues_later(
-    tmp_path, monkeypatch
-):
+def test_a_full_disk_is_one_sentence_and_the_run_continues_later(tmp_path, monkeypatch):
     arguments = (*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1"))
     sentence = the_sentence(*finished(start(tmp_path, *arguments, limit=10_000)))
     assert sentence.startswith(f"the disk must have room for '{tmp_path}/cache/")
