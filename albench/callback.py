@@ -1,4 +1,4 @@
-"""What a run tells while it goes on."""
+"""Callbacks: how a run reports its progress."""
 
 from __future__ import annotations
 

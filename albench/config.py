@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
@@ -133,12 +134,17 @@ class RunConfig:
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any setting differs."""
-        settings = dataclasses.asdict(TypeAdapter(RunConfig).validate_python(dataclasses.asdict(self)))  # 1 is 1.0
+        settings = dataclasses.asdict(_run_config().validate_python(dataclasses.asdict(self)))  # 1 is 1.0
         del settings["locations"]
         del settings["network"]["weights"]
         for choice in (settings["strategy"], settings["dataset"]):
             del choice["spec"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@cache
+def _run_config() -> TypeAdapter[RunConfig]:
+    return TypeAdapter(RunConfig)
 
 
 def build(

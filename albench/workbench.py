@@ -191,12 +191,12 @@ class Workbench:
         )
 
     def after(self, ctx: Round, query: Query, masks: Mapping[int, Mask]) -> State:
-        """The state after a query was annotated; an annotated slice is no pseudo-label any more."""
+        """The state after a query was annotated; an annotated slice is not a pseudo-label."""
         pseudo = {i: mask for i, mask in query.pseudo.items() if i not in masks}
         return State(ctx.pool.with_masks(masks), pseudo, ctx.learner.weights())
 
     def files(self, pool: Pool, query: Query, masks: Mapping[int, Mask], state: State, test: Evaluation) -> RoundFiles:
-        """What is stored of a round beside its record; `pool` is the one that was queried."""
+        """What is stored of a round in addition to its record; `pool` is the one that was queried."""
         ids = [int(i) for i in query.ids]
         scores = None
         if query.scores is not None:

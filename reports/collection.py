@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from albench.reports.protocol import differing_options, protocol_digest
+from albench.reports.protocol import differing_options
 from albench.reports.runs import Problem, Run, read_run
 from albench.runs import find_runs
 from albench.runs.manifest import read_manifest
@@ -78,15 +78,9 @@ def _named(runs: list[Run]) -> Iterator[Run]:
     """Runs with different labels where options differ, and different groups where protocols differ."""
     for run in runs:
         config = run.reader.config
-        digest = protocol_digest(config)
-        beside = [other.reader.config for other in runs if other.reader.config.title == config.title]
-        digests = [protocol_digest(other) for other in beside]
-        group = config.title if len(set(digests)) == 1 else f"{config.title} ({digest})"
-        rivals = [
-            other.strategy
-            for other, own in zip(beside, digests, strict=True)
-            if other.strategy.name == run.strategy and own == digest
-        ]
-        options = differing_options(config.strategy, rivals)
+        beside = [other for other in runs if other.reader.config.title == config.title]
+        group = config.title if len({other.protocol for other in beside}) == 1 else f"{config.title} ({run.protocol})"
+        rivals = [other for other in beside if (other.strategy, other.protocol) == (run.strategy, run.protocol)]
+        options = differing_options(config.strategy, [rival.reader.config.strategy for rival in rivals])
         label = f"{run.strategy} ({', '.join(options)})" if options else run.strategy
         yield replace(run, label=label, group=group)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from albench.reports.collection import Collection
-from albench.reports.protocol import differences, protocol_digest
+from albench.reports.protocol import differences
 from albench.reports.runs import REFERENCE, Problem, Run
 
 
@@ -22,11 +22,11 @@ def combine(ours: Collection, theirs: Collection, folder: Path) -> Collection:
         folder: of theirs.
     """
     name = theirs.name if theirs.name != ours.name else str(folder)
-    groups = {protocol_digest(run.reader.config): run.group for run in reversed(ours.runs)}
+    groups = {run.protocol: run.group for run in reversed(ours.runs)}
     added: list[Run] = []
     problems: list[Problem] = []
     for run in theirs.runs:
-        label, group = _label(run, name, ours), groups.get(protocol_digest(run.reader.config))
+        label, group = _label(run, name, ours), groups.get(run.protocol)
         if group is not None and run.strategy != REFERENCE:
             added.append(replace(run, label=label, group=group))
             continue

@@ -139,11 +139,10 @@ def _other_version(run: Run, beside: Sequence[Run]) -> tuple[str, str] | None:
 
 
 def _other_protocol(run: Run, beside: Sequence[Run]) -> tuple[str, str] | None:
-    digests = [protocol_digest(other.reader.config) for other in beside]
-    most = _most(digests)
-    if protocol_digest(run.reader.config) == most:
+    most = _most(other.protocol for other in beside)
+    if run.protocol == most:
         return None
-    model = beside[digests.index(most)]
+    model = next(other for other in beside if other.protocol == most)
     return "other protocol", f"{differences(run.reader.config, model.reader.config)[0]} as in most of the others"
 
 

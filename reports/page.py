@@ -15,7 +15,6 @@ from albench.reports.captions import devices_of, left_out, versions_of, warnings
 from albench.reports.figures.figures import draw
 from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.group import Group
-from albench.reports.protocol import protocol_digest
 from albench.reports.results import Results
 from albench.reports.run_details import METRICS, details_of_runs, settings_text
 from albench.reports.summary import summarize
@@ -84,7 +83,7 @@ def _sortable(value: float) -> str:
 def _provenance(group: Group) -> Iterator[tuple[str, str]]:
     """Names and values, for a list."""
     config, split = group.some_run.reader.config, group.some_run.reader.split
-    yield "protocol digest", protocol_digest(config)
+    yield "protocol digest", group.some_run.protocol
     yield "data", f"{config.title}, key {config.data_key}"
     yield "cases", f"{len(split.train)} train, {len(split.val)} val, {len(split.test)} test"
     yield "hardware", ", ".join(devices_of(group.runs))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from albench.errors import StoreError
+from albench.reports.protocol import protocol_digest
 from albench.runs import RunReader, verify
 
 REFERENCE = "full"
@@ -35,6 +37,11 @@ class Run:
     def strategy(self) -> str:
         """Name of its strategy."""
         return self.reader.config.strategy.name
+
+    @cached_property
+    def protocol(self) -> str:
+        """Digest of its protocol; runs of equal protocols can be compared."""
+        return protocol_digest(self.reader.config)
 
     @property
     def title(self) -> str:

@@ -1,73 +1,310 @@
-"""What the documents say is so."""
+"""What the documents say is true: commands, names, paths, tables and examples."""
 
+import importlib
+import inspect
+import itertools
 import re
+import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
+from support import made_runs
+from support.markdown import Document
+from support.samples import TINY, TINY_TRAINING
+from support.suites import write_suite
 
+import albench
+from albench import benchmarks, config
+from albench.benchmarks.suite import suite_names
 from albench.registry import DATASETS, STRATEGIES, available, find
+from albench.runs.layout import RunLayout
+from albench.runs.records import Metrics, RoundRecord
 from albench.testing import check_strategy
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+README, CONTRIBUTING, CHANGELOG = (
+    Document.read(ROOT / name) for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+)
+MANUAL = {path.stem: Document.read(path) for path in sorted((ROOT / "docs").glob("*.md"))}
+DOCUMENTS = [README, CONTRIBUTING, *MANUAL.values()]
+ROOMS = {"albench", "strategies", "datasets", "benchmarks", "reports", "tests", "docs", ".github", ".ci"}
+PLACEHOLDER = "NAME"  # in a path of a file that a reader writes
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.path.name)
 
 
-def test_the_strategy_in_15_lines_is_that_short_and_passes_the_contract_kit(tmp_path):
-    text = (ROOT / "docs" / "add-a-strategy.md").read_text()
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
-    assert len([line for line in code.splitlines() if line.strip()]) <= 15
-    path = tmp_path / "least_confidence.py"
-    path.write_text(code)
-    assert [check for check in check_strategy(find(STRATEGIES, f"{path}:LeastConfidence")()) if not check.passed] == []
+def own(group: str) -> set[str]:
+    """Names of albench's own strategies or datasets."""
+    return {entry.name for entry in available(group) if entry.cls and entry.cls.__module__.startswith(f"{group}.")}
 
 
-def test_the_rules_in_the_document_are_those_of_the_kit():
-    text = " ".join((ROOT / "docs" / "add-a-strategy.md").read_text().split())
-    from albench.strategies.random_choice import Random
-
-    for check in check_strategy(Random())[:3]:
-        rule = check.rule.split(",")[0].replace("answers", "answer").replace("gives", "give").replace("does not", "not")
-        assert rule in text
+# Commands
 
 
-def included(group: str, package: str) -> set[str]:
-    return {entry.name for entry in available(group) if entry.cls and entry.cls.__module__.startswith(package)}
-
-
-def test_the_readme_lists_every_strategy_and_no_other():
-    table = (ROOT / "README.md").read_text().partition("## The strategies")[2].partition("`albench list")[0]
-    named = {name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`([a-z-]+)`", row)}
-    ours = [
-        entry for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")
-    ]
-    assert named == {entry.name for entry in ours}
-
-
-def test_the_readme_lists_every_dataset_and_no_other():
-    table = (ROOT / "README.md").read_text().partition("| name | what it is |")[2].partition("[More on data]")[0]
-    named = {name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`([a-z-]+)`", row)}
-    ours = [
-        entry for entry in available(DATASETS) if entry.cls and entry.cls.__module__.startswith("albench.datasets.")
-    ]
-    assert named == {entry.name for entry in ours}
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_of_a_document_lead_somewhere(document):
-    for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
-        assert target.startswith("http") or (document.parent / target).exists(), target
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_commands_and_options_of_a_document_exist(document):
+@pytest.fixture(scope="module")
+def commands():
     from typer.main import get_command
 
     from albench.cli.main import app
 
-    commands = get_command(app).commands
-    for line in re.findall(r"^    (?:\.venv/bin/)?albench (.*)$", document.read_text(), re.MULTILINE):
-        words = line.split()
-        command = commands[words[0]]
-        command = getattr(command, "commands", {}).get(words[1], command)
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        assert {word for word in words if word.startswith("--")} <= known, line
+    return get_command(app).commands
+
+
+def command_of(commands, words):
+    """The command that a line calls, and the words after its name."""
+    command = commands[words[0]]
+    if not hasattr(command, "commands"):
+        return command, words[1:]
+    return (command.commands[words[1]], words[2:]) if len(words) > 1 else (command, [])
+
+
+@each_document
+def test_the_command_lines_of_a_document_can_be_parsed(document, commands):
+    for line in document.shell:
+        words = shlex.split(line, comments=True)
+        if words and words[0].removeprefix(".venv/bin/") == "albench":
+            command, arguments = command_of(commands, words[1:])
+            command.make_context(words[1], list(arguments))  # raises UsageError
+
+
+@each_document
+def test_the_commands_and_options_that_the_text_names_exist(document, commands):
+    named = {option for command in commands.values() for option in options(command)}
+    for span in document.spans:
+        if span.startswith("albench "):
+            command, arguments = command_of(commands, span.split()[1:])
+            assert {word for word in arguments if word.startswith("--")} <= options(command), span
+        elif re.fullmatch(r"--[a-z-]+( .*)?", span):
+            assert span.split()[0] in named, span
+
+
+def options(command) -> set[str]:
+    parameters = [*command.params, *(p for one in getattr(command, "commands", {}).values() for p in one.params)]
+    return {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@each_document
+def test_the_targets_of_make_exist(document):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for code in document.code:
+        if code.startswith("make "):
+            assert set(code.partition("#")[0].split()[1:]) <= targets, code
+
+
+@each_document
+def test_the_tests_that_a_document_selects_exist(document):
+    for line in document.shell:
+        words = shlex.split(line, comments=True)
+        if words[0].endswith("pytest"):
+            (path,) = (word for word in words if word.endswith(".py"))
+            names = re.findall(r"def (test_\w+)", (ROOT / path).read_text())
+            wanted = words[words.index("-k") + 1] if "-k" in words else ""
+            assert any(wanted in name for name in names), line
+
+
+# Names
+
+
+@each_document
+def test_the_python_names_of_a_document_exist(document):
+    for name in {name for code in document.code for name in re.findall(r"(?<![\w/.])albench(?:\.[A-Za-z_]\w*)+", code)}:
+        assert resolved(name), name
+
+
+def resolved(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[end:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
+
+
+@each_document
+def test_the_repository_paths_of_a_document_exist(document):
+    for word in {word for code in document.code for word in re.split(r"[\s(),;:=]+", code)}:
+        first, slash, _ = word.partition("/")
+        in_a_room = slash and first in ROOMS and PLACEHOLDER not in word
+        if in_a_room or word.endswith((".cfg", ".toml", ".cff")) or word in ("Makefile", "constraints.txt"):
+            assert (ROOT / word).exists(), word
+
+
+@each_document
+def test_the_settings_of_a_document_exist(document):
+    known = {
+        f"{section}.{field.name}"
+        for section, cls in (("protocol", config.Protocol), ("training", config.Training), ("network", config.Network))
+        for field in fields(cls)
+    } | {f"data.{field.name}" for name in own(DATASETS) for field in fields(find(DATASETS, name))}
+    for code in document.code:
+        for name in re.findall(r"(?:^|\s|')((?:protocol|training|network|data)\.[a-z_]+)(?=[=\s]|$)", code):
+            assert name in known, name
+
+
+@each_document
+def test_the_links_of_a_document_lead_somewhere(document):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", document.prose):
+        if target.startswith("http"):
+            continue
+        path = document.path.parent / target if target else document.path
+        assert path.exists(), target
+        assert not anchor or anchor in Document.read(path).anchors, anchor
+
+
+# Tables and lists
+
+
+def test_the_readme_is_short():
+    assert len(README.text.splitlines()) <= 110
+
+
+def test_the_readme_lists_every_strategy_and_no_other():
+    assert sorted(README.first_cells("strategy")) == sorted(own(STRATEGIES))
+
+
+def test_the_readme_lists_every_dataset_and_no_other():
+    assert sorted(README.first_cells("dataset")) == sorted(own(DATASETS))
+
+
+def test_the_suites_are_all_listed():
+    assert sorted(MANUAL["cluster"].first_cells("suite")) == suite_names()
+
+
+def test_the_metrics_are_all_explained():
+    assert MANUAL["how-it-works"].first_cells("metric") == [field.name for field in fields(Metrics)]
+
+
+def test_the_fields_of_a_record_are_all_explained():
+    assert sorted(MANUAL["how-it-works"].first_cells("field")) == sorted(field.name for field in fields(RoundRecord))
+
+
+def test_the_files_of_a_run_are_all_listed():
+    run = RunLayout(Path())
+    paths = [*run.header, run.records, run.scores, run.failure]
+    one = run.round(3)
+    paths += [one.query, one.pseudo, one.predictions, one.arrays, one.weights]
+    (tree,) = (block for block in MANUAL["how-it-works"].indented if "config.json" in block)
+    listed = [line.split()[0] for line in tree.splitlines()[1:] if not line.split()[0].endswith("/")]
+    assert sorted(listed) == sorted(path.name for path in paths if path != run.lock)
+
+
+def test_the_measurements_of_speed_are_all_explained():
+    modules = {path.stem for path in (ROOT / "benchmarks" / "speed").glob("*.py") if not path.stem.startswith("__")}
+    measuring = {name for name in modules if "def measure()" in (ROOT / f"benchmarks/speed/{name}.py").read_text()}
+    assert set(MANUAL["performance"].first_cells("module")) == measuring
+    assert modules <= set(MANUAL["performance"].spans)
+
+
+def test_the_map_shows_every_package_and_only_what_exists():
+    (block,) = (block for block in CONTRIBUTING.indented if "albench/cli/" in block)
+    rooms = [line.split()[0].rstrip("/") for line in block.splitlines()]
+    assert [room for room in rooms if not (ROOT / room).is_dir()] == []
+    top = ("albench", "strategies", "datasets", "benchmarks", "reports")
+    packages = {path.parent.relative_to(ROOT).as_posix() for name in top for path in (ROOT / name).rglob("__init__.py")}
+    assert packages <= set(rooms)
+
+
+def test_the_changelog_and_the_citation_are_of_this_version():
+    newest = re.search(r"^## ([\d.]+) - (\d{4}-\d\d-\d\d)$", CHANGELOG.text, re.MULTILINE)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert newest.groups() == (albench.__version__, str(citation["date-released"]))
+    assert citation["version"] == albench.__version__
+
+
+# Examples
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The file of the strategy in 15 lines, and the outcome of the contract kit."""
+    (code,) = MANUAL["add-a-strategy"].fenced("python")
+    path = tmp_path_factory.mktemp("example") / "least_confidence.py"
+    path.write_text(code)
+    return code, check_strategy(find(STRATEGIES, f"{path}:LeastConfidence")())
+
+
+def test_the_strategy_in_15_lines_is_that_short_and_passes_the_contract_kit(example):
+    code, checks = example
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+    assert [check for check in checks if not check.passed] == []
+
+
+def test_the_rules_in_the_document_are_those_of_the_kit(example):
+    _, checks = example
+    listed = re.findall(r"^- (.*?)[,.]$", MANUAL["add-a-strategy"].section("The rules"), re.MULTILINE)
+    assert listed == [check.rule for check in checks]
+
+
+EXAMPLES = [
+    pytest.param(code, id=f"{document.path.name}-{number}")
+    for document in DOCUMENTS
+    for number, code in enumerate(document.fenced("python"), 1)
+    if document is not MANUAL["add-a-strategy"]
+]
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, decathlon):
+    """A folder with everything that the examples use; what they run is tiny."""
+    monkeypatch.chdir(tmp_path)
+    decathlon.rename("Task04_Hippocampus")
+    write_suite(tmp_path, ["random", "full"], name="smoke", seeds=1)
+    Path("mine.yaml").write_text(MANUAL["cluster"].fenced("yaml")[0])
+    (idea,) = MANUAL["add-a-strategy"].fenced("python")
+    Path("my_idea.py").write_text(idea.replace("LeastConfidence", "MyIdea").replace("least-confidence", "my-idea"))
+    spleen = Path("runs/paper-spleen").absolute()
+    runs = itertools.product(("random", "star"), (0, 1))
+    folders = {(name, seed): made_runs.write_run(spleen, name, seed, [0.5, 0.6], side=24) for name, seed in runs}
+    made_runs.write_suite(spleen, [(name, "spleen", folder) for (name, _), folder in folders.items()])
+
+    run, run_suite = albench.run, benchmarks.run_suite
+
+    def tiny_run(*arguments, **options):
+        inspect.signature(run).bind(*arguments, **options)
+        return run(*arguments, **options | {"settings": TINY | {"network.backbone": "resnet18"}, "device": "cpu"})
+
+    def tiny_suite(suite, **options):
+        inspect.signature(run_suite).bind(suite, **options)
+        tiny = {
+            name: value for name, value in TINY_TRAINING.items() if name not in ("protocol.budget", "protocol.split")
+        }
+        settings = {**options.get("settings", {}), **tiny}
+        file = suite if Path(suite).suffix else f"{suite}.yaml"
+        return run_suite(file, **options | {"settings": settings, "seeds": [0], "use_ray": False, "device": "cpu"})
+
+    monkeypatch.setattr(albench, "run", tiny_run)
+    monkeypatch.setattr(benchmarks, "run_suite", tiny_suite)
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_the_examples_of_the_documents_run(code, workplace, capsys):
+    exec(compile(code, "<example>", "exec"), {"__name__": "__main__"})
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_lists_of_files_in_the_document_can_be_read(tmp_path):
+    from albench.datasets._listing import read_listing
+
+    blocks = MANUAL["data"].indented
+    lists = {
+        "list.csv": next(block for block in blocks if block.startswith("image,mask,patient")),
+        "list.yaml": next(block for block in blocks if "volumes:" in block),
+    }
+    (tmp_path / "anna").mkdir()
+    for name in ("before", "before-mask", "after", "after-mask"):
+        (tmp_path / "anna" / f"{name}.nii.gz").touch()
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+        found = read_listing(tmp_path / name)
+        assert set(found.patients.values()) == {"anna"}
+        assert not found.problems
+    assert len(read_listing(tmp_path / "list.csv").volumes) == 2

@@ -46,7 +46,7 @@ Mirror = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RoundFiles:
-    """What is stored of a round beside its record.
+    """What is stored of a round in addition to its record.
 
     Attributes:
         query: what was queried.
@@ -93,7 +93,7 @@ class RunStore:
             mirror: called with what to copy after every round; None keeps no copy.
 
         Raises:
-            StoreError: another process writes the run, another version began it, it was changed, or the disk refuses.
+            StoreError: another process writes the run, another version started it, it was changed, or it cannot be written.
         """
         reader = RunReader(run_folder(out, config))
         with locked(reader.layout.lock, wait=False) as got:
@@ -170,7 +170,7 @@ class RunStore:
 
 
 def write_failure(folder: Path, error: str, trace: str) -> None:
-    """Write down why a run cannot go on. The next finished round removes the note. Raises StoreError."""
+    """Write down why a run failed. The next finished round removes the note. Raises StoreError."""
     run = RunReader(folder)
     before = run.failure
     attempts = before.attempts + 1 if before else 1

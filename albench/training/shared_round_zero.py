@@ -1,4 +1,4 @@
-"""Round 0 is the same training for all strategies that share it. It is done once and kept beside the runs.
+"""Round 0 is the same training for all strategies that share it. It is done once and stored next to the runs.
 
 A strategy declares that it shares round 0 (`Strategy.shares_round_zero`). The name of the stored training is a hash of
 everything that decides its result, first of all the initial weights and the labeled slices, so that runs share it only

@@ -171,6 +171,15 @@ def test_no_arguments_print_the_help(call):
         assert f" {command} " in out + err
 
 
+def test_the_help_imports_neither_rich_nor_what_computes():
+    code = "import sys; from albench.cli.main import app; app(['--help'], standalone_mode=False); print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = {name.partition(".")[0] for name in output.splitlines()[-1].split()}
+    assert "typer" in loaded
+    assert not {"rich", "torch", "numpy", "pydantic", "ray", "pandas"} & loaded
+    assert not re.search(r"(?m)\w\.\.\.$", output), "the description of a command is truncated"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -402,11 +411,11 @@ def edit(path, old, new):
     [
         ("rounds.jsonl", "(?s)^.*$", '{"round": 0, "lab', "', line 1, must hold JSON, it is damaged (Unterminated"),
         ("rounds.jsonl", r'"dice_slice": [\d.]+', '"dice_slice": 0.99', "', line 1, was changed after it was written"),
-        ("rounds.jsonl", '"share": [^,]*, ', "", "', line 1, must be as albench wrote it, share: is missing: restore"),
+        ("rounds.jsonl", '"share": [^,]*, ', "", "', line 1, must be as albench wrote it, share is missing: restore"),
         ("rounds.jsonl", r"(?m)^(.*)$", r"\1\n\1", "', line 2, must be round 1, it is round 0: a line was repeated"),
         ("config.json", "(?s)^.*$", "{", "' must hold JSON, it is damaged"),
         ("config.json", '"epochs": 1,', '"epochs": 2,', "' was changed after it was written, its content does not"),
-        ("split.json", '"train"', '"trained"', "' must be as albench wrote it, train: is missing: restore it from"),
+        ("split.json", '"train"', '"trained"', "' must be as albench wrote it, train is missing: restore it from"),
         ("rounds/00/query.json", r'"ids": \[', '"ids": [ ', "' was changed or replaced after it was written, it"),
     ],
 )
@@ -419,6 +428,16 @@ def test_a_run_that_was_edited_is_not_continued_and_stays_unchanged(call, two_ru
     assert error.startswith(f"'{run.folder / file}{sentence}")
     assert error.endswith("restore it from a copy, or remove the run")
     assert contents(run.folder) == before
+
+
+def test_a_run_with_the_weights_of_another_is_not_continued(call, two_runs):
+    interrupt(two_runs[0])
+    weights, others = (run.layout.round(0).weights for run in two_runs)
+    weights.write_bytes(others.read_bytes())
+    sentence = the_sentence(*call(*ENTROPY, *SHORT))
+    assert sentence.startswith(
+        f"'{weights}' was changed or replaced after it was written, it does not match its record"
+    )
 
 
 def test_an_interrupted_run_is_continued_and_verified(call, two_runs):

@@ -126,7 +126,7 @@ DAMAGES = {
     remove_split: "split.json' is missing",
     edit_settings: "config.json' was changed after it was written, its content does not match its SHA-256",
     remove_settings: "config.json' is missing",
-    empty_environment: "environment.json' must be as albench wrote it, albench: is missing",
+    empty_environment: "environment.json' must be as albench wrote it, albench is missing",
 }
 
 

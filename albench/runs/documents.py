@@ -1,0 +1,139 @@
+"""Sealed JSON documents: written with the SHA-256 of their content, read back as dataclasses.
+
+The hash is the document's last key, `sha256`, and is taken over the other keys in canonical form (sorted keys, no
+spaces). It detects edits and damage; it is not a signature, because anyone who edits a document can hash it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from albench.errors import StoreError
+from albench.files import atomic_write
+from albench.runs.records import FORMAT
+
+SEAL = "sha256"
+
+T = TypeVar("T")
+
+
+def write_document(path: Path, value: object) -> str:
+    """Write a dataclass as indented JSON, atomically; gives the hash that it is sealed with.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    text = encode(value, indent=1)
+    with atomic_write(path) as file:
+        file.write(f"{text}\n".encode())
+    return seal_of(text)
+
+
+def read_document(cls: type[T], path: Path, remedy: str) -> T:
+    """Read a dataclass that `write_document` wrote.
+
+    Args:
+        remedy: what to do if it cannot be read.
+
+    Raises:
+        StoreError: it is missing, damaged, or was changed after it was written; the sentence names file and field.
+    """
+    return decode(cls, read_text(path, remedy), f"'{path}'", remedy)
+
+
+def read_text(path: Path, remedy: str) -> str:
+    """The content of a text file. Raises StoreError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        raise StoreError(f"'{path}' {reason}: {remedy}") from error
+
+
+def encode(value: object, *, indent: int | None = None) -> str:
+    """A dataclass as sealed JSON. Raises ValueError for NaN and infinity, which JSON does not know."""
+    content = dataclasses.asdict(value)  # type: ignore[call-overload]
+    return encode_content(json.loads(json.dumps(content, allow_nan=False)), indent=indent)  # keys become text
+
+
+def encode_content(content: dict[str, Any], *, indent: int | None = None) -> str:
+    """JSON content as sealed JSON."""
+    return json.dumps(content | {SEAL: _digest(content)}, indent=indent, allow_nan=False)
+
+
+def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
+    """The dataclass that `encode` wrote.
+
+    Args:
+        where: how the sentence names the document.
+        remedy: what to do if it cannot be read.
+
+    Raises:
+        StoreError: it is damaged or was changed; the sentence names the field where that is known.
+    """
+    try:
+        content = json.loads(text, parse_constant=_reject_constant)
+    except ValueError as error:
+        raise StoreError(f"{where} must hold JSON, it is damaged ({error}): {remedy}") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{where} must hold a JSON object, it holds {_short(content)}: {remedy}")
+    sealed_with = content.pop(SEAL, None)
+    if "format" in getattr(cls, "__dataclass_fields__", ()) and content.get("format") != FORMAT:
+        raise StoreError(
+            f"{where} must be of format {FORMAT}, albench {_short(content.get('albench'))} wrote format "
+            f"{_short(content.get('format'))}: read it with that version, or use another folder"
+        )
+    try:
+        value: T = _adapter(cls).validate_json(json.dumps(content), strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "its content"
+        found = "" if first["type"] in ("missing", "extra_forbidden") else f", it is {_short(first['input'])}"
+        raise StoreError(
+            f"{where} must be as albench wrote it, {field} {_rule(first['msg'])}{found}: {remedy}"
+        ) from error
+    if sealed_with != _digest(content):
+        why = "has no SHA-256" if sealed_with is None else "does not match its SHA-256"
+        raise StoreError(f"{where} was changed after it was written, its content {why}: {remedy}")
+    return value
+
+
+def seal_of(text: str) -> str:
+    """The hash that an encoded document is sealed with."""
+    return str(json.loads(text)[SEAL])
+
+
+@cache
+def _adapter(cls: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _rule(message: str) -> str:
+    """Pydantic's words as the rest of a sentence."""
+    rules = {
+        "Field required": "is missing",
+        "Extra inputs are not permitted": "is not known to this version",
+        "Unexpected keyword argument": "is not known to this version",
+    }
+    return rules.get(message, message.replace("Input should be", "must be"))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,212 @@
+"""The ledger: whether a run is still what albench wrote.
+
+Every document is sealed (`albench.runs.documents`). Every record holds the SHA-256 of the record before it and of the
+files of its round, and the first one that of the settings, environment, split and snapshots. So an edited value, a
+swapped or repeated line, another run's file and a file that was added or removed are all found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from albench.errors import StoreError
+from albench.runs.documents import read_text, seal_of
+from albench.runs.layout import RunLayout, folder_name
+from albench.runs.reader import REMEDY, RunReader
+from albench.runs.records import RoundRecord
+from albench.runs.scores import scores_csv
+
+_BLOCK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something in a run that is not as albench wrote it.
+
+    Attributes:
+        file: which one.
+        sentence: the file, what is wrong with it, and the remedy.
+    """
+
+    file: Path
+    sentence: str
+
+
+def verify(run: RunReader) -> list[Damage]:
+    """Everything in a run that is damaged or was changed after it was written; empty for a sound run.
+
+    What a killed process leaves is sound: the next start continues from it.
+    """
+    settings = list(_settings(run))
+    if settings:
+        return settings  # nothing else can be judged without them
+    documents = list(chain(_readable(run), _records(run)))
+    if documents:
+        return documents
+    return list(chain(_rounds(run), _scores(run)))
+
+
+def check(run: RunReader) -> None:
+    """Raise StoreError with the first damage of a run."""
+    for damage in verify(run):
+        raise StoreError(damage.sentence)
+
+
+def header_hash(layout: RunLayout) -> str:
+    """The hash of everything that is written before round 0."""
+    content = "".join(f"{path.name} {file_hash(path)}\n" for path in layout.header if path.exists())
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder, by name."""
+    return {path.name: file_hash(path) for path in sorted(folder.iterdir()) if _counts(path)}
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _settings(run: RunReader) -> Iterator[Damage]:
+    path = run.layout.config
+    yield from _tried(path, lambda: run.stored_config)
+    try:
+        expected = folder_name(run.config)
+    except StoreError:
+        return
+    if run.folder.resolve().name != expected:
+        yield Damage(
+            path,
+            f"'{path}' must hold the settings that its folder is named after, these belong to '{expected}': {REMEDY}",
+        )
+
+
+def _readable(run: RunReader) -> Iterator[Damage]:
+    """Documents that cannot be read, or whose content does not match its own hash."""
+    yield from _tried(run.layout.failure, lambda: run.failure)
+    yield from _tried(run.layout.records, lambda: run.records)
+    if run.layout.records.exists():
+        yield from _tried(run.layout.environment, lambda: run.environment)
+        yield from _tried(run.layout.split, lambda: run.split)
+
+
+def _records(run: RunReader) -> Iterator[Damage]:
+    """Records that are not in the order in which they were written, or not after what they were written after."""
+    path = run.layout.records
+    try:
+        records = run.records
+    except StoreError:
+        return
+    if not records:
+        return
+    lines = read_text(path, REMEDY).splitlines()
+    before = header_hash(run.layout)
+    what = ", ".join(f"'{file.name}'" for file in run.layout.header)
+    for index, (record, line) in enumerate(zip(records, lines, strict=True)):
+        if record.round != index:
+            yield Damage(
+                path,
+                f"'{path}', line {index + 1}, must be round {index}, it is round {record.round}: a line was repeated, "
+                f"moved or removed; {REMEDY}",
+            )
+            return
+        if record.previous != before:
+            earlier = f"the record before it in '{path}'" if index else f"one of {what} in '{run.folder}'"
+            yield Damage(
+                path,
+                f"'{path}', line {index + 1}, was written after other content than is there now, {earlier} was "
+                f"changed or replaced: {REMEDY}",
+            )
+            return
+        before = seal_of(line)
+
+
+def _rounds(run: RunReader) -> Iterator[Damage]:
+    """Files of finished rounds that were changed, and numbers that do not add up."""
+    if not run.records:
+        return
+    total = sum(run.split.slices.values())
+    labeled = len(run.split.initial)
+    for index, record in enumerate(run.records):
+        found = list(_files(run, index, record))
+        yield from found
+        if found:
+            return
+        path = run.layout.round(index).query
+        unreadable = list(_tried(path, lambda index=index: run.query(index)))  # type: ignore[misc]
+        yield from unreadable
+        if unreadable:
+            return
+        query = run.query(index)
+        if len(query.ids) > run.config.protocol.budget:
+            yield Damage(
+                path,
+                f"'{path}' must hold at most the {run.config.protocol.budget} slices of protocol.budget, it holds "
+                f"{len(query.ids)}: {REMEDY}",
+            )
+        if (record.labeled, record.unlabeled) != (labeled, total - labeled):
+            yield Damage(
+                run.layout.records,
+                f"'{run.layout.records}', line {index + 1}, must count {labeled} labeled and {total - labeled} "
+                f"unlabeled slices as the queries before it, it counts {record.labeled} and {record.unlabeled}: "
+                f"{REMEDY}",
+            )
+        labeled += len(set(query.ids))
+
+
+def _files(run: RunReader, index: int, record: RoundRecord) -> Iterator[Damage]:
+    """Files of a round that are missing, changed or added; weights of all rounds but the last may be missing."""
+    layout = run.layout.round(index)
+    kept = index == len(run.records) - 1
+    for name, expected in record.files.items():
+        path = layout.folder / name
+        if not path.is_file():
+            if kept or path != layout.weights:
+                yield Damage(path, f"'{path}' is missing, its record lists it: {REMEDY}")
+        elif file_hash(path) != expected:
+            yield Damage(
+                path, f"'{path}' was changed or replaced after it was written, it does not match its record: {REMEDY}"
+            )
+    if layout.folder.is_dir():
+        for path in sorted(layout.folder.iterdir()):
+            if _counts(path) and path.name not in record.files:
+                yield Damage(path, f"'{path}' was added after the round was finished: remove it")
+
+
+def _scores(run: RunReader) -> Iterator[Damage]:
+    """The table of metrics follows from the records; a killed process may leave that of the round before."""
+    path = run.layout.scores
+    if not run.records:
+        return
+    sound = (scores_csv(records).encode() for records in (run.records, run.records[:-1]))
+    missing_is_sound = len(run.records) == 1
+    if path.exists():
+        if path.read_bytes() not in sound:
+            yield Damage(
+                path,
+                f"'{path}' must hold the metrics of 'rounds.jsonl', it was changed: remove it and run the same "
+                "command again, which rewrites it",
+            )
+    elif not missing_is_sound:
+        yield Damage(path, f"'{path}' is missing: run the same command again, which rewrites it")
+
+
+def _tried(path: Path, read: Callable[[], object]) -> Iterator[Damage]:
+    try:
+        read()
+    except StoreError as error:
+        yield Damage(path, str(error))
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file belongs to a round: not what a killed process left half-written."""
+    return path.is_file() and not path.name.startswith(".")

@@ -1,0 +1,282 @@
+"""Every damage to a run is named: each file, each field, and exchanges that every single file would survive."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from support.evidence import changes, field_names, places, rewrite, set_value
+
+from albench.errors import StoreError
+from albench.runs import RunReader, find_runs, verify
+from albench.runs.documents import encode
+from albench.runs.layout import RunLayout
+from albench.runs.ledger import check
+from albench.runs.records import (
+    EnvironmentRecord,
+    FailureRecord,
+    QueryRecord,
+    RoundRecord,
+    SplitRecord,
+    StoredConfig,
+)
+from albench.runs.scores import scores_csv
+from albench.runs.store import write_failure
+
+DOCUMENTS = {
+    "config.json": StoredConfig,
+    "environment.json": EnvironmentRecord,
+    "split.json": SplitRecord,
+    "failure.json": FailureRecord,
+    "rounds.jsonl": RoundRecord,
+    "query.json": QueryRecord,
+}
+OPTIONS = {"options", "locations"}  # of a strategy or dataset: any names
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory, request):
+    """Two finished runs of STAR, which writes every kind of file, and a note of a failure in the first."""
+    from support.samples import TINY
+
+    import albench
+
+    out = tmp_path_factory.mktemp("evidence") / "runs"
+    settings = TINY | {"network.backbone": "resnet18"}
+    for seed in (0, 1):
+        albench.run("star", "phantom", seed=seed, settings=settings, out=out, device="cpu", keep_weights=True)
+    first, _ = find_runs(out)
+    write_failure(first.folder, "it did not work", "Traceback: here")
+    return out
+
+
+@pytest.fixture
+def runs(evidence, tmp_path):
+    """A copy of both runs."""
+    shutil.copytree(evidence, tmp_path / "runs")
+    return find_runs(tmp_path / "runs")
+
+
+def documents(folder: Path) -> list[Path]:
+    """One file of each kind."""
+    return [next(path for path in sorted(folder.rglob(name))) for name in DOCUMENTS]
+
+
+def assert_named(folder: Path, path: Path) -> None:
+    found = verify(RunReader(folder))
+    assert found, path
+    assert path in {damage.file for damage in found}
+    for damage in found:
+        assert str(damage.file) in damage.sentence
+        assert ":" in damage.sentence or ";" in damage.sentence  # and a remedy
+
+
+def test_a_sound_run_has_no_damage(runs):
+    for run in runs:
+        assert verify(run) == []
+        assert run.finished
+
+
+def test_the_evidence_holds_every_field_of_every_document(runs):
+    for name, cls in DOCUMENTS.items():
+        written = set()
+        for path in runs[0].folder.rglob(name):
+            for line in path.read_text().splitlines() if name == "rounds.jsonl" else [path.read_text()]:
+                written |= {str(key) for place in places(json.loads(line)) for key in place}
+        assert field_names(cls) <= written, name
+
+
+def test_every_changed_field_is_named(runs):
+    folder, count = runs[0].folder, 0
+    for path in documents(folder):
+        original = path.read_text()
+        lines = original.splitlines() if path.name == "rounds.jsonl" else [original]
+        for index, line in enumerate(lines):
+            if len(lines) > 1 and index != 1:
+                continue  # one record stands for all
+            for change in changes(json.loads(line)):
+                rewrite(path, index if len(lines) > 1 else None, change.apply, sealed=False)
+                assert_named(folder, path)
+                path.write_text(original)
+                count += 1
+    assert count > 500
+    assert verify(RunReader(folder)) == []
+
+
+def test_every_changed_field_is_named_although_its_document_was_sealed_again(runs):
+    """What the chain is for: only the last record and the note of a failure have nothing after them that would tell."""
+    folder = runs[0].folder
+    for path in documents(folder):
+        original = path.read_text()
+        lines = original.splitlines() if path.name == "rounds.jsonl" else [original]
+        for index, line in enumerate(lines if path.name != "failure.json" else []):
+            if path.name == "rounds.jsonl" and index == len(lines) - 1:
+                continue
+            for place in places(json.loads(line)):
+                change = next(change for change in changes(json.loads(line)) if change.place == place)
+                rewrite(path, index if len(lines) > 1 else None, change.apply, sealed=True)
+                assert verify(RunReader(folder)), (path, place)
+                path.write_text(original)
+
+
+@pytest.mark.parametrize("damage", ["removed", "cut", "one bit", "empty", "not text", "another run's"])
+def test_every_damaged_file_is_named(runs, damage):
+    folder, other = (run.folder for run in runs)
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.name == ".lock":
+            continue
+        original = path.read_bytes()
+        if damage == "removed":
+            path.unlink()
+        elif damage == "cut":
+            path.write_bytes(original[: len(original) // 2])
+        elif damage == "one bit":
+            path.write_bytes(original[:-3] + bytes([original[-3] ^ 1]) + original[-2:])
+        elif damage == "empty":
+            path.write_bytes(b"")
+        elif damage == "not text":
+            path.write_bytes(b"\xff\xfe\x00" * 9)
+        else:
+            twin = other / path.relative_to(folder)
+            path.write_bytes(twin.read_bytes() if twin.exists() else b"{}")
+        if _is_sound(path, original, damage, folder):
+            assert verify(RunReader(folder)) == [], path
+        elif path.name == "rounds.jsonl" and damage == "removed":
+            assert verify(RunReader(folder)) == []  # it is a run that has not finished a round
+            assert not RunReader(folder).finished
+        elif path.name in ("environment.json", "split.json", "snapshots.npz"):
+            assert verify(RunReader(folder)), path  # named itself, or by the first record
+        else:
+            assert_named(folder, path)
+        path.write_bytes(original)
+    assert verify(RunReader(folder)) == []
+
+
+def _is_sound(path: Path, original: bytes, damage: str, folder: Path) -> bool:
+    """What a run may lose: the note of a failure, weights that no round needs, and nothing if the content is equal."""
+    last = RunLayout(folder).round(2).weights
+    if damage == "removed":
+        return path.name == "failure.json" or (path.name == "weights.pt" and path != last)
+    return path.read_bytes() == original
+
+
+def test_edited_dice_is_named(runs):
+    path = runs[0].layout.records
+    rewrite(path, 1, lambda content: set_value(content, ("test", "dice_slice"), 0.99), sealed=False)
+    (damage,) = verify(RunReader(runs[0].folder))
+    with pytest.raises(StoreError, match="line 2, was changed after it was written"):
+        check(RunReader(runs[0].folder))
+    assert damage.sentence == (
+        f"'{path}', line 2, was changed after it was written, its content does not match its SHA-256: restore it from "
+        "a copy, or remove the run"
+    )
+
+
+def test_edited_dice_with_a_hash_that_fits_is_named_by_the_record_after_it(runs):
+    path = runs[0].layout.records
+    rewrite(path, 1, lambda content: set_value(content, ("test", "dice_slice"), 0.99), sealed=True)
+    (damage,) = verify(RunReader(runs[0].folder))
+    assert damage.sentence == (
+        f"'{path}', line 3, was written after other content than is there now, the record before it in '{path}' was "
+        "changed or replaced: restore it from a copy, or remove the run"
+    )
+
+
+@pytest.mark.parametrize(("order", "line", "index"), [((1, 0, 2), 1, 1), ((0, 0, 1, 2), 2, 0), ((0, 2), 2, 2)])
+def test_swapped_repeated_and_removed_lines_are_named(runs, order, line, index):
+    path = runs[0].layout.records
+    lines = path.read_text().splitlines()
+    path.write_text("".join(f"{lines[i]}\n" for i in order))
+    (damage,) = verify(RunReader(runs[0].folder))
+    assert f"'{path}', line {line}, must be round {line - 1}, it is round {index}: a line was repeated, moved" in (
+        damage.sentence
+    )
+
+
+def test_another_runs_records_are_named(runs):
+    path = runs[0].layout.records
+    path.write_text(runs[1].layout.records.read_text())
+    (damage,) = verify(RunReader(runs[0].folder))
+    assert "line 1, was written after other content than is there now, one of 'config.json', 'environment.json'" in (
+        damage.sentence
+    )
+
+
+def test_a_query_over_budget_is_named_although_its_hashes_fit(runs):
+    """A forger who hashes everything again still cannot exceed the budget."""
+    run = runs[0]
+    path = run.layout.round(0).query
+
+    def more(content):
+        content["ids"] = [*content["ids"], 99]
+        content["slices"] = [*content["slices"], content["slices"][0]]
+
+    rewrite(path, None, more, sealed=True)
+    _forge(run)
+    sentences = [damage.sentence for damage in verify(RunReader(run.folder))]
+    assert any(
+        f"'{path}' must hold at most the 3 slices of protocol.budget, it holds 4: restore" in s for s in sentences
+    )
+    assert any("line 2, must count " in s and "slices as the queries before it" in s for s in sentences)
+
+
+def _forge(run: RunReader) -> None:
+    """Give every record hashes that fit what is there now."""
+    from dataclasses import replace
+
+    from albench.runs.documents import seal_of
+    from albench.runs.ledger import file_hashes, header_hash
+
+    previous, lines = header_hash(run.layout), []
+    for index, record in enumerate(RunReader(run.folder).records):
+        record = replace(record, previous=previous, files=file_hashes(run.layout.round(index).folder))
+        lines.append(encode(record))
+        previous = seal_of(lines[-1])
+    run.layout.records.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_changed_settings_are_named_by_the_name_of_the_folder(runs):
+    path = runs[0].layout.config
+    rewrite(path, None, lambda content: set_value(content, ("run", "training", "patience"), 50), sealed=True)
+    (damage,) = verify(RunReader(runs[0].folder))
+    assert (
+        f"'{path}' must hold the settings that its folder is named after, these belong to 'seed-0-" in damage.sentence
+    )
+
+
+def test_another_runs_weights_are_named(runs):
+    path = runs[0].layout.round(2).weights
+    path.write_bytes(runs[1].layout.round(2).weights.read_bytes())
+    (damage,) = verify(RunReader(runs[0].folder))
+    assert damage.sentence == (
+        f"'{path}' was changed or replaced after it was written, it does not match its record: restore it from a copy, "
+        "or remove the run"
+    )
+
+
+def test_an_added_file_is_named(runs):
+    path = runs[0].layout.round(1).folder / "query (copy).json"
+    path.write_text("{}")
+    (damage,) = verify(RunReader(runs[0].folder))
+    assert damage.sentence == f"'{path}' was added after the round was finished: remove it"
+
+
+def test_a_moved_run_is_sound(runs, tmp_path):
+    target = tmp_path / "elsewhere" / runs[0].folder.name
+    shutil.copytree(runs[0].folder, target)
+    assert verify(RunReader(target)) == []
+
+
+def test_what_a_killed_process_leaves_is_sound(runs):
+    """Files of a round without its record, and the table of the round before."""
+    run = runs[0]
+    lines, records = run.layout.records.read_text().splitlines(), run.records
+    run.layout.records.write_text("".join(f"{line}\n" for line in lines[:2]))
+    run.layout.scores.write_text(scores_csv(records[:1]))
+    (run.layout.round(2).folder / ".weights.pt.17.tmp").write_bytes(b"half")
+    assert verify(RunReader(run.folder)) == []
+    run.layout.scores.write_text(scores_csv(records))
+    (damage,) = verify(RunReader(run.folder))
+    assert (
+        f"'{run.layout.scores}' must hold the metrics of 'rounds.jsonl', it was changed: remove it" in damage.sentence
+    )
