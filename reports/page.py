@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+import albench
 from albench.reports.captions import devices_of, left_out, versions_of, warnings
 from albench.reports.figures.figures import draw
 from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
@@ -48,7 +48,7 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
     page = _environment().get_template("page.html.jinja")
     text = page.render(
         results=results,
-        version=version("albench"),
+        version=albench.__version__,
         summaries={group.name: summarize(results, group).sentences for group in results.groups},
         warnings={group.name: warnings(group) for group in results.groups},
         left_out=left_out(results.collection),

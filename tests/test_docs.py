@@ -44,45 +44,45 @@ def own(group: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def commands():
+def main():
     from typer.main import get_command
 
     from albench.cli.main import app
 
-    return get_command(app).commands
+    return get_command(app)
 
 
-def command_of(commands, words):
+def command_of(command, words):
     """The command that a line calls, and the words after its name."""
-    command = commands[words[0]]
-    if not hasattr(command, "commands"):
-        return command, words[1:]
-    return (command.commands[words[1]], words[2:]) if len(words) > 1 else (command, [])
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def options(command) -> set[str]:
+    """Options of a command and of the commands below it."""
+    below = {option for one in getattr(command, "commands", {}).values() for option in options(one)}
+    own = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return {"--help"} | own | below
 
 
 @each_document
-def test_the_command_lines_of_a_document_can_be_parsed(document, commands):
+def test_the_command_lines_of_a_document_can_be_parsed(document, main):
     for line in document.shell:
         words = shlex.split(line, comments=True)
         if words and words[0].removeprefix(".venv/bin/") == "albench":
-            command, arguments = command_of(commands, words[1:])
+            command, arguments = command_of(main, words[1:])
             command.make_context(words[1], list(arguments))  # raises UsageError
 
 
 @each_document
-def test_the_commands_and_options_that_the_text_names_exist(document, commands):
-    named = {option for command in commands.values() for option in options(command)}
+def test_the_commands_and_options_that_the_text_names_exist(document, main):
     for span in document.spans:
         if span.startswith("albench "):
-            command, arguments = command_of(commands, span.split()[1:])
+            command, arguments = command_of(main, span.split()[1:])
             assert {word for word in arguments if word.startswith("--")} <= options(command), span
         elif re.fullmatch(r"--[a-z-]+( .*)?", span):
-            assert span.split()[0] in named, span
-
-
-def options(command) -> set[str]:
-    parameters = [*command.params, *(p for one in getattr(command, "commands", {}).values() for p in one.params)]
-    return {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
+            assert span.split()[0] in options(main), span
 
 
 @each_document
@@ -97,7 +97,7 @@ def test_the_targets_of_make_exist(document):
 def test_the_tests_that_a_document_selects_exist(document):
     for line in document.shell:
         words = shlex.split(line, comments=True)
-        if words[0].endswith("pytest"):
+        if words and words[0].endswith("pytest"):
             (path,) = (word for word in words if word.endswith(".py"))
             names = re.findall(r"def (test_\w+)", (ROOT / path).read_text())
             wanted = words[words.index("-k") + 1] if "-k" in words else ""
@@ -127,6 +127,13 @@ def resolved(name: str) -> bool:
             found = getattr(found, part)
         return True
     return False
+
+
+def test_the_new_names_of_the_changelog_exist():
+    rows = [row.split("|") for row in CHANGELOG.section("New names").splitlines() if row.startswith("| ")]
+    names = {name for row in rows for name in re.findall(r"albench(?:\.[A-Za-z_]\w*)+", row[-2])}
+    assert names
+    assert {name for name in names if not resolved(name)} == set()
 
 
 @each_document
@@ -266,22 +273,30 @@ def workplace(tmp_path, monkeypatch, decathlon):
     folders = {(name, seed): made_runs.write_run(spleen, name, seed, [0.5, 0.6], side=24) for name, seed in runs}
     made_runs.write_suite(spleen, [(name, "spleen", folder) for (name, _), folder in folders.items()])
 
-    run, run_suite = albench.run, benchmarks.run_suite
+    run, plan_suite, run_suite = albench.run, benchmarks.plan_suite, benchmarks.run_suite
+    training = {
+        name: value for name, value in TINY_TRAINING.items() if name not in ("protocol.budget", "protocol.split")
+    }
 
     def tiny_run(*arguments, **options):
         inspect.signature(run).bind(*arguments, **options)
         return run(*arguments, **options | {"settings": TINY | {"network.backbone": "resnet18"}, "device": "cpu"})
 
+    def tiny_plan(suite, **options):
+        inspect.signature(plan_suite).bind(suite, **options)
+        settings = {**options.get("settings", {}), **training}
+        return plan_suite(str(Path(suite).with_suffix(".yaml")), **options | {"settings": settings, "seeds": [0]})
+
     def tiny_suite(suite, **options):
         inspect.signature(run_suite).bind(suite, **options)
-        tiny = {
-            name: value for name, value in TINY_TRAINING.items() if name not in ("protocol.budget", "protocol.split")
-        }
-        settings = {**options.get("settings", {}), **tiny}
-        file = suite if Path(suite).suffix else f"{suite}.yaml"
-        return run_suite(file, **options | {"settings": settings, "seeds": [0], "use_ray": False, "device": "cpu"})
+        plan = tiny_plan(suite) if isinstance(suite, str) else suite
+        outcome = run_suite(plan, **options | {"use_ray": False, "device": "cpu", "cpus_per_run": 1})
+        assert outcome.finished
+        assert not outcome.failures
+        return outcome
 
     monkeypatch.setattr(albench, "run", tiny_run)
+    monkeypatch.setattr(benchmarks, "plan_suite", tiny_plan)
     monkeypatch.setattr(benchmarks, "run_suite", tiny_suite)
 
 

@@ -201,6 +201,14 @@ def test_every_package_of_the_checkout_is_declared():
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
+def test_git_ignores_no_source_file():
+    """A pattern such as `runs/` would leave out a room of that name."""
+    paths = [str(path.relative_to(ROOT)) for path in [*FILES.values(), *(ROOT / "tests").rglob("*.py")]]
+    found = subprocess.run(["git", "check-ignore", *paths], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.stdout == ""
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
 def test_the_top_level_is_the_menu_of_the_project():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {line.partition("/")[0] for line in tracked.splitlines()} == {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,8 +80,8 @@ def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
         StoreError: it is damaged or was changed; the sentence names the field where that is known.
     """
     try:
-        content = json.loads(text, parse_constant=_reject_constant)
-    except ValueError as error:
+        content = json.loads(text, parse_constant=_reject_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{where} must hold JSON, it is damaged ({error}): {remedy}") from error
     if not isinstance(content, dict):
         raise StoreError(f"{where} must hold a JSON object, it holds {_short(content)}: {remedy}")
@@ -122,6 +123,13 @@ def _digest(content: dict[str, Any]) -> str:
 
 def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number in JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits} is not a finite number")
+    return value
 
 
 def _rule(message: str) -> str:

@@ -142,11 +142,11 @@ def _rounds(run: RunReader) -> Iterator[Damage]:
         if found:
             return
         path = run.layout.round(index).query
-        unreadable = list(_tried(path, lambda index=index: run.query(index)))  # type: ignore[misc]
-        yield from unreadable
-        if unreadable:
+        try:
+            query = run.query(index)
+        except StoreError as error:
+            yield Damage(path, str(error))
             return
-        query = run.query(index)
         if len(query.ids) > run.config.protocol.budget:
             yield Damage(
                 path,

@@ -93,7 +93,7 @@ class RunStore:
             mirror: called with what to copy after every round; None keeps no copy.
 
         Raises:
-            StoreError: another process writes the run, another version started it, it was changed, or it cannot be written.
+            StoreError: another process or version writes the run, it was changed, or the disk cannot be written.
         """
         reader = RunReader(run_folder(out, config))
         with locked(reader.layout.lock, wait=False) as got:

@@ -1,6 +1,5 @@
-"""Suites on Ray: every test starts a Ray of its own, in processes of its own."""
+"""Suites on Ray. Every test starts its own Ray processes."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.samples import invoke
-from support.suites import failing, records, write_suite
+from support.suites import damages, failing, results, write_suite
+
+from albench.runs import find_runs
 
 AUTHENTICATED = {"RAY_AUTH_MODE": "token"}  # Ray's own default for a cluster; its nodes and drivers must say so
 BIN = Path(sys.executable).parent
@@ -18,12 +19,12 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture
 def start(tmp_path):
-    """Start `albench bench` in a session of its own, above a folder that looks like a checkout, its words to a file."""
+    """Start `albench bench` in its own session, in the parent of a folder that looks like a checkout."""
     started = []
     (tmp_path / "albench" / "albench").mkdir(parents=True)
 
     def call(suite, storage, *more, **environment):
-        log = (tmp_path / f"said-{len(started)}.txt").open("w+")
+        log = (tmp_path / f"output-{len(started)}.txt").open("w+")
         command = [BIN / "albench", "bench", suite, "--storage", storage, *more]
         process = subprocess.Popen(
             list(map(str, command)),
@@ -33,7 +34,7 @@ def start(tmp_path):
             env=os.environ | environment,
             start_new_session=True,
         )
-        process.said = lambda: Path(log.name).read_text()
+        process.output = lambda: Path(log.name).read_text()
         started.append(process)
         return process
 
@@ -44,9 +45,9 @@ def start(tmp_path):
 
 
 def finish(process, timeout=240):
-    """Wait for the end; exit code and all that was said, in one line."""
+    """Wait for the end; returns the exit code and the whole output in one line."""
     code = process.wait(timeout)
-    return code, " ".join(process.said().split())
+    return code, " ".join(process.output().split())
 
 
 def wait_for(condition, timeout=120):
@@ -56,85 +57,92 @@ def wait_for(condition, timeout=120):
         time.sleep(0.05)
 
 
-def rounds_said(said):
-    """(run, round) of every finished round that was told."""
+def printed_rounds(process):
+    """(run, round) of every finished round in the output."""
     return [
         (line.split("] ", 1)[1].split(": round")[0], line.split(": round")[1].split()[0])
-        for line in said.splitlines()
+        for line in process.output().splitlines()
         if ": round" in line
     ]
 
 
 def in_process(suite, storage):
-    code, said = invoke("bench", suite, "--storage", storage, "--no-ray", "--retries", "0")
-    assert code in (0, 1), said
-    return records(storage / "tiny")
+    code, output = invoke("bench", suite, "--storage", storage, "--no-ray", "--retries", "0")
+    assert code in (0, 1), output
+    return results(storage / "tiny")
 
 
-def test_a_suite_on_ray_gives_the_records_of_a_suite_in_this_process_and_reports_what_failed(tmp_path, start):
+def test_a_suite_on_ray_gives_the_results_of_a_suite_in_one_process_and_reports_failures(tmp_path, start):
     suite = write_suite(tmp_path, ["random", "star", failing(tmp_path)])
-    code, said = finish(start(suite, tmp_path / "ray", "--jobs", "2", "--retries", "1"))
-    assert code == 1, said
-    assert "2 at once on Ray" in said
-    assert "fails, seed 1: tried again: RuntimeError: the idea did not work" in said
-    assert "5 of 6 runs are finished, 1 failed" in said
-    assert "FAILED fails, seed 1, round 1: RuntimeError: the idea did not work" in said
-    assert "Traceback" not in said
-    (path,) = (tmp_path / "ray").rglob("failure.json")
-    assert json.loads(path.read_text())["attempts"] == 2
-    assert records(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
+    code, output = finish(start(suite, tmp_path / "ray", "--jobs", "2", "--retries", "1"))
+    assert code == 1, output
+    assert "2 in parallel on Ray" in output
+    assert "fails, seed 1: failed, trying again: RuntimeError: the idea did not work" in output
+    assert "5 of 6 runs are finished, 1 failed" in output
+    assert "FAILED fails, seed 1, round 1: RuntimeError: the idea did not work" in output
+    assert "Traceback" not in output
+    (failure,) = (run.failure for run in find_runs(tmp_path / "ray" / "tiny") if run.failure)
+    assert (failure.round, failure.attempts) == (1, 2)
+    assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
+    assert damages(tmp_path / "ray" / "tiny") == []
 
 
 def test_an_unknown_cluster_is_one_sentence(tmp_path, start):
-    code, said = finish(start(write_suite(tmp_path, ["random"]), tmp_path, "--address", "127.0.0.1:1"))
+    code, output = finish(start(write_suite(tmp_path, ["random"]), tmp_path, "--address", "127.0.0.1:1"))
     assert code == 2
-    assert "albench: --address must be that of a running Ray cluster that lets you in, '127.0.0.1:1' does not: " in said
-    assert "Traceback" not in said
+    assert (
+        "albench: --address must be that of a running Ray cluster that accepts connections, got '127.0.0.1:1': "
+        in output
+    )
+    assert "Traceback" not in output
 
 
 def test_more_gpus_than_there_are_is_one_sentence(tmp_path, start):
-    code, said = finish(start(write_suite(tmp_path, ["random"]), tmp_path, "--gpus-per-run", "64"))
+    code, output = finish(start(write_suite(tmp_path, ["random"]), tmp_path, "--gpus-per-run", "64"))
     assert code == 2
-    assert "a run must fit on one node, it asks for 1 CPUs and 64 GPUs and the largest node has" in said
-    assert said.endswith("lower --cpus-per-run or --gpus-per-run")
+    assert "a run must fit on one node, it needs 1 CPUs and 64 GPUs and the largest node has" in output
+    assert output.endswith("lower --cpus-per-run or --gpus-per-run")
 
 
 @pytest.mark.slow
-def test_a_driver_killed_in_the_middle_repeats_no_finished_round(tmp_path, start):
+def test_no_finished_round_is_repeated_after_the_driver_is_killed(tmp_path, start):
     suite = write_suite(tmp_path, ["random", "entropy", "star"])
     root = tmp_path / "ray" / "tiny"
     first = start(suite, tmp_path / "ray", "--jobs", "2")
-    wait_for(lambda: first.said().count(": round") >= 5)
+    wait_for(lambda: first.output().count(": round") >= 5)
     os.killpg(first.pid, signal.SIGKILL)
-    time.sleep(5)  # the workers notice that their driver is gone
-    before = {name: len(rounds) for name, rounds in records(root).items()}
+    time.sleep(5)  # until the workers end because their driver does not exist
+    assert damages(root) == []
+    before = {name: len(rounds) for name, rounds in results(root).items()}
     assert 5 <= sum(before.values()) < 18
     second = start(suite, tmp_path / "ray", "--jobs", "2")
-    code, said = finish(second)
-    assert code == 0, said
-    told = rounds_said(second.said())
-    assert len(told) == len(set(told)) == 18 - sum(before.values())
-    assert records(root) == in_process(suite, tmp_path / "here")
+    code, output = finish(second)
+    assert code == 0, output
+    printed = printed_rounds(second)
+    assert len(printed) == len(set(printed)) == 18 - sum(before.values())
+    assert results(root) == in_process(suite, tmp_path / "here")
+    assert damages(root) == []
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path, start):
+def test_ctrl_c_stops_a_suite_and_the_same_command_continues_it(tmp_path, start):
     suite = write_suite(tmp_path, ["random", "entropy", "star"])
     first = start(suite, tmp_path / "ray", "--jobs", "2")
-    wait_for(lambda: first.said().count(": round") >= 2)
+    wait_for(lambda: first.output().count(": round") >= 2)
     os.killpg(first.pid, signal.SIGINT)
-    code, said = finish(first, timeout=60)
-    assert code == 130, said
-    assert said.endswith("albench: stopped; the same command continues after the last finished round")
-    assert "Traceback" not in said
-    code, said = finish(start(suite, tmp_path / "ray", "--jobs", "2"))
-    assert code == 0, said
-    assert records(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
+    code, output = finish(first, timeout=60)
+    assert code == 130, output
+    assert output.endswith("albench: stopped; the same command continues after the last finished round")
+    assert "Traceback" not in output
+    code, output = finish(start(suite, tmp_path / "ray", "--jobs", "2"))
+    assert code == 0, output
+    assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
+    assert damages(tmp_path / "ray" / "tiny") == []
 
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Two Ray nodes of one core each, with separate caches and working folders; gives address and processes."""
+    """Two Ray nodes of one core each, with separate caches and working folders; yields the address."""
     nodes, port = [], 26379
 
     def node(name, *arguments):
@@ -153,7 +161,7 @@ def cluster(tmp_path):
     time.sleep(8)
     node("worker", f"--address=127.0.0.1:{port}")
     time.sleep(6)
-    yield f"127.0.0.1:{port}", nodes
+    yield f"127.0.0.1:{port}"
     for process in nodes:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -161,7 +169,7 @@ def cluster(tmp_path):
 
 
 def kill_node(folder):
-    """Kill all processes that a node started: those whose working folder or cache is its own."""
+    """Kill all processes of a node, which are those with its cache."""
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
             try:
@@ -172,18 +180,18 @@ def kill_node(folder):
 
 
 @pytest.mark.slow
-def test_a_node_that_dies_in_the_middle_changes_no_record(tmp_path, start, cluster):
-    address, _ = cluster
+def test_results_do_not_change_when_a_node_dies(tmp_path, start, cluster):
     longer = {"protocol": {"rounds": 8}, "training": {"epochs": 20, "patience": 20}}
     suite = write_suite(tmp_path, [{"strategy": name, "settings": longer} for name in ("random", "star")])
     storage = tmp_path / "shared"
-    process = start(suite, storage, "--address", address, **AUTHENTICATED)
-    wait_for(lambda: {("random, seed 0", "1"), ("random, seed 1", "1")} <= set(rounds_said(process.said())))
+    process = start(suite, storage, "--address", cluster, **AUTHENTICATED)
+    wait_for(lambda: {("random, seed 0", "1"), ("random, seed 1", "1")} <= set(printed_rounds(process)))
     kill_node(tmp_path / "worker")
-    code, said = finish(process)
-    assert code == 0, said
-    assert "2 at once on Ray" in said
-    assert "tried again: the process or the node of the run died" in said
-    told = rounds_said(process.said())
-    assert len(told) == len(set(told))
-    assert records(storage / "tiny") == in_process(suite, tmp_path / "here")
+    code, output = finish(process)
+    assert code == 0, output
+    assert "2 in parallel on Ray" in output
+    assert "failed, trying again: the process or the node of the run died" in output
+    printed = printed_rounds(process)
+    assert len(printed) == len(set(printed))
+    assert results(storage / "tiny") == in_process(suite, tmp_path / "here")
+    assert damages(storage / "tiny") == []

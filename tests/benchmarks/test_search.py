@@ -64,28 +64,28 @@ def test_combinations_are_distinct_and_reproducible():
 
 
 def test_a_metric_of_the_test_cases_is_rejected():
-    code, said = invoke(
+    code, output = invoke(
         "tune", "--strategy", "taal", "--dataset", "phantom", "--over", "views=1..2", "--metric", "dice_volume"
     )
     assert code == 2
-    assert "--metric must be of the validation cases, got 'dice_volume': did you mean 'val_dice_volume'?" in said
+    assert "--metric must be of the validation cases, got 'dice_volume': did you mean 'val_dice_volume'?" in output
 
 
 @pytest.mark.slow
 def test_a_search_ranks_its_samples_by_the_mean_of_the_validation_curve(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    code, said = invoke(
+    code, output = invoke(
         *("tune", "--strategy", "taal", "--dataset", "phantom", "--over", "views=[1,2]", "--samples", "3"),
         *("--out", "here", "--max-parallel", "2"),
         *[argument for argument in tiny_arguments() if argument not in ("--threads", "1")],
     )
-    assert code == 0, said
+    assert code == 0, output
     runs = load_runs(tmp_path / "here")
     curves = runs[(runs.metric == "val_dice_slice") & (runs.case == "all")].groupby("run").value.mean()
     options = {run.folder.name: run.config.strategy.options["views"] for run in find_runs(tmp_path)}
     best = options[curves.idxmax()]
-    scores = [float(score) for score in re.findall(r" [12] (0\.\d{4})", said)]
-    assert len(scores) == 2, said
+    scores = [float(score) for score in re.findall(r" [12] (0\.\d{4})", output)]
+    assert len(scores) == 2, output
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == pytest.approx(curves.max(), abs=1e-4)
-    assert f"best: albench run --strategy taal --dataset phantom --set strategy.views={best}" in said
+    assert f"best: albench run --strategy taal --dataset phantom --set strategy.views={best}" in output

@@ -99,9 +99,7 @@ def test_a_store_that_is_not_writable_is_one_sentence(node, tmp_path):
     one = node("one")
     write(one.local, f"{RUN}/config.json", "{}")
     write(tmp_path, "store", "a file where the folder should be")
-    with pytest.raises(
-        StoreError, match=r"must be reachable and writable, it is not .*: run the same command again"
-    ):
+    with pytest.raises(StoreError, match=r"must be reachable and writable, it is not .*: run the same command again"):
         one.send(RUN)
 
 

@@ -25,16 +25,16 @@ def finished(tmp_path_factory):
     """A finished suite of eight runs: its file, its folder and the output."""
     folder = tmp_path_factory.mktemp("finished")
     suite = write_suite(folder, ["random", "entropy", "star", "full"])
-    code, said = bench(suite, folder / "runs", "--no-ray")
-    assert code == 0, said
-    return suite, folder / "runs" / "tiny", said
+    code, output = bench(suite, folder / "runs", "--no-ray")
+    assert code == 0, output
+    return suite, folder / "runs" / "tiny", output
 
 
 def test_a_suite_does_all_runs_and_prints_the_next_command(finished):
-    _, root, said = finished
-    assert "tiny: 8 runs, 0 already finished" in said
-    assert "8 of 8 runs are finished, 0 failed" in said
-    assert f"next: albench report {root}" in said
+    _, root, output = finished
+    assert "tiny: 8 runs, 0 already finished" in output
+    assert "8 of 8 runs are finished, 0 failed" in output
+    assert f"next: albench report {root}" in output
     assert {len(rounds) for rounds in results(root).values()} == {3, 1}
     assert damages(root) == []
 
@@ -54,8 +54,8 @@ def test_a_run_of_a_suite_has_the_records_of_the_same_run_alone(finished, tmp_pa
     _, root, _ = finished
     for strategy, seed in (("star", 0), ("entropy", 1)):
         arguments = tiny_arguments("--strategy", strategy, "--dataset", "phantom", "--seed", str(seed))
-        code, said = invoke("run", *arguments, "--no-share", "--out", tmp_path)
-        assert code == 0, said
+        code, output = invoke("run", *arguments, "--no-share", "--out", tmp_path)
+        assert code == 0, output
     alone = results(tmp_path)
     assert len(alone) == 2
     assert all(rounds == results(root)[name] for name, rounds in alone.items())
@@ -64,9 +64,9 @@ def test_a_run_of_a_suite_has_the_records_of_the_same_run_alone(finished, tmp_pa
 def test_a_second_call_does_nothing(finished, capfd):
     suite, root, _ = finished
     before = {path: path.stat().st_mtime_ns for path in root.rglob("rounds.jsonl")}
-    code, said = bench(suite, root.parent)
+    code, output = bench(suite, root.parent)
     assert code == 0
-    assert "tiny: 8 runs, 8 already finished" in said
+    assert "tiny: 8 runs, 8 already finished" in output
     assert {path: path.stat().st_mtime_ns for path in root.rglob("rounds.jsonl")} == before
 
 
@@ -89,32 +89,32 @@ def test_a_new_strategy_and_a_new_seed_add_only_their_runs(tmp_path):
     suite = write_suite(tmp_path, ["random"], seeds=1)
     assert bench(suite, tmp_path, "--no-ray")[0] == 0
     suite = write_suite(tmp_path, ["random", "margin"], seeds=2)
-    code, said = bench(suite, tmp_path, "--no-ray")
+    code, output = bench(suite, tmp_path, "--no-ray")
     assert code == 0
-    assert "4 runs, 1 already finished" in said
-    assert said.count("random, seed 0") == 0
-    assert said.count(": finished") == 3
+    assert "4 runs, 1 already finished" in output
+    assert output.count("random, seed 0") == 0
+    assert output.count(": finished") == 3
 
 
 def test_only_limits_the_runs_and_the_manifest_lists_all(tmp_path):
     suite = write_suite(tmp_path, ["random", "margin"], seeds=1)
-    code, said = bench(suite, tmp_path, "--no-ray", "--only", "margin")
+    code, output = bench(suite, tmp_path, "--no-ray", "--only", "margin")
     assert code == 0
-    assert "1 of 1 runs are finished" in said
+    assert "1 of 1 runs are finished" in output
     manifest = read_manifest(tmp_path / "tiny")
     assert manifest is not None
     assert len(manifest.runs) == 2
-    code, said = bench(suite, tmp_path, "--only", "margn")
-    assert (code, said) == (2, "albench: --only must name a label of the suite, got 'margn': did you mean 'margin'?")
+    code, output = bench(suite, tmp_path, "--only", "margn")
+    assert (code, output) == (2, "albench: --only must name a label of the suite, got 'margn': did you mean 'margin'?")
 
 
 def test_a_failed_run_is_retried_then_reported_and_the_others_continue(tmp_path):
     suite = write_suite(tmp_path, [failing(tmp_path), "random"])
-    code, said = bench(suite, tmp_path, "--no-ray", "--retries", "1")
+    code, output = bench(suite, tmp_path, "--no-ray", "--retries", "1")
     assert code == 1
-    assert said.count("fails, seed 1: failed, trying again: RuntimeError: the idea did not work") == 1
-    assert "3 of 4 runs are finished, 1 failed" in said
-    assert "FAILED fails, seed 1, round 1: RuntimeError: the idea did not work" in said
+    assert output.count("fails, seed 1: failed, trying again: RuntimeError: the idea did not work") == 1
+    assert "3 of 4 runs are finished, 1 failed" in output
+    assert "FAILED fails, seed 1, round 1: RuntimeError: the idea did not work" in output
     (failed,) = (run for run in find_runs(tmp_path / "tiny") if run.failure)
     assert failed.failure is not None
     assert (failed.failure.round, failed.failure.attempts) == (1, 2)
@@ -122,29 +122,29 @@ def test_a_failed_run_is_retried_then_reported_and_the_others_continue(tmp_path)
     assert "raise RuntimeError" in failed.failure.trace
     assert re.search(r"fails +seed-1-\w+ +1/3 +failed", invoke("status", tmp_path)[1])
     (tmp_path / "broken").unlink()
-    code, said = bench(suite, tmp_path, "--no-ray")
+    code, output = bench(suite, tmp_path, "--no-ray")
     assert code == 0
-    assert "4 runs, 3 already finished" in said
+    assert "4 runs, 3 already finished" in output
     assert failed.failure is None
     assert damages(tmp_path) == []
 
 
 def test_a_plan_prints_what_is_left_and_starts_no_run(tmp_path):
     suite = write_suite(tmp_path, ["random", "star", "full"])
-    code, said = bench(suite, tmp_path, "--plan")
+    code, output = bench(suite, tmp_path, "--plan")
     assert code == 0
     assert not (tmp_path / "tiny").exists()
     for label, runs, rounds in (("random", 2, 6), ("star", 2, 6), ("full", 2, 2)):
-        assert re.search(rf"{label} {runs} 0 {rounds} ", said), said
+        assert re.search(rf"{label} {runs} 0 {rounds} ", output), output
     assert re.search(
-        r"6 runs: \dm\d\ds.* of CPU time on cpu .* with 1 threads a run, \d+ MB; \d in parallel finish between", said
-    ), said
+        r"6 runs: \dm\d\ds.* of CPU time on cpu .* with 1 threads a run, \d+ MB; \d in parallel finish between", output
+    ), output
 
 
 def test_the_suites_are_listed_without_a_name():
-    code, said = invoke("bench")
+    code, output = invoke("bench")
     assert code == 0
-    assert "paper-spleen" in said
+    assert "paper-spleen" in output
 
 
 @pytest.mark.parametrize(
@@ -159,17 +159,17 @@ def test_the_suites_are_listed_without_a_name():
     ],
 )
 def test_a_wrong_option_is_one_sentence(tmp_path, arguments, sentence):
-    code, said = bench(write_suite(tmp_path, ["random"]), tmp_path, *arguments)
+    code, output = bench(write_suite(tmp_path, ["random"]), tmp_path, *arguments)
     assert code == 2
-    assert said.startswith("albench: ") or "albench: " in said
-    assert sentence in said
+    assert output.startswith("albench: ") or "albench: " in output
+    assert sentence in output
 
 
 def test_a_folder_that_is_not_writable_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
-    code, said = bench(write_suite(tmp_path, ["random"]), tmp_path / "file" / "runs", "--no-ray")
+    code, output = bench(write_suite(tmp_path, ["random"]), tmp_path / "file" / "runs", "--no-ray")
     assert code == 2
-    assert "must be writable, the system says" in said
+    assert "must be writable, the system says" in output
 
 
 def test_a_full_disk_is_one_sentence_per_run_and_finished_runs_are_kept(tmp_path, monkeypatch):
@@ -185,9 +185,9 @@ def test_a_full_disk_is_one_sentence_per_run_and_finished_runs_are_kept(tmp_path
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(albench.files.os, "fsync", full)
-    code, said = bench(suite, tmp_path, "--no-ray", "--retries", "0")
+    code, output = bench(suite, tmp_path, "--no-ray", "--retries", "0")
     assert code == 1
-    assert "FAILED entropy, seed 0, round 0: the disk must have room for" in said
+    assert "FAILED entropy, seed 0, round 0: the disk must have room for" in output
     assert {n: rounds for n, rounds in results(tmp_path / "tiny").items() if rounds} == done
     monkeypatch.undo()
     assert bench(suite, tmp_path, "--no-ray")[0] == 0

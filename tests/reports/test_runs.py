@@ -174,6 +174,11 @@ def test_a_finished_run_that_failed_before_is_included(tmp_path, finished):
     assert sentences(tmp_path) == []
 
 
+def test_a_run_that_failed_once_is_named_with_its_reason(tmp_path, finished):
+    write_failure(write_run(tmp_path, "entropy", 0, [0.5], rounds=2), "the disk is full", "")
+    assert sentences(tmp_path) == ["entropy on made, seed 0, failed in round 1 after 1 attempt: the disk is full"]
+
+
 def test_a_run_of_another_version_is_left_out(tmp_path):
     for seed in range(2):
         write_run(tmp_path, "random", seed, [0.5, 0.6])

@@ -1,0 +1,195 @@
+"""Suites from Python, without Ray."""
+
+from collections import Counter
+
+import pytest
+import yaml
+from support.samples import invoke
+from support.suites import damages, failing, results, write_suite
+
+from albench.benchmarks import plan_suite, run_suite
+from albench.benchmarks.callback import SuiteCallback
+from albench.errors import ConfigError, DataError, StoreError
+from albench.runs import find_runs
+
+
+class Recorder(SuiteCallback):
+    """Keeps every event with the name of its run."""
+
+    def __init__(self):
+        self.events = []
+
+    def on_preparation(self, done, total, case):
+        self.events.append(("preparation", done, total))
+
+    def on_plan(self, name, chosen, left):
+        self.events.append(("plan", name, len(chosen), len(left)))
+
+    def on_start(self, runs, done, parallel, where):
+        self.events.append(("start", [run.name for run in runs], list(done), parallel, where))
+
+    def on_run_start(self, run):
+        self.events.append(("run start", run.name))
+
+    def on_round(self, run, record):
+        self.events.append(("round", run.name, record.round))
+
+    def on_run_finish(self, run):
+        self.events.append(("run finish", run.name))
+
+    def on_retry(self, run, error):
+        self.events.append(("retry", run.name, error))
+
+    def on_failure(self, run, error):
+        self.events.append(("failure", run.name, error))
+
+    def on_end(self):
+        self.events.append(("end",))
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Plan and run a suite without Ray; returns its outcome and the events."""
+
+    def call(suite, *, retries=0, callback=None, **changes):
+        recorder = callback or Recorder()
+        plan = plan_suite(str(suite), storage=tmp_path / "runs", callback=recorder, **changes)
+        outcome = run_suite(plan, use_ray=False, device="cpu", retries=retries, callback=recorder)
+        return outcome, recorder.events
+
+    return call
+
+
+def test_a_suite_from_python_equals_that_of_the_command_line(tmp_path, start):
+    suite = write_suite(tmp_path, ["random", "star", "full"], seeds=1)
+    outcome, _ = start(suite)
+    assert outcome.folder == tmp_path / "runs" / "tiny"
+    assert outcome.finished == list(outcome.runs)
+    assert outcome.failures == {}
+    assert damages(outcome.folder) == []
+    code, output = invoke("bench", suite, "--storage", tmp_path / "commands", "--no-ray")
+    assert code == 0, output
+    assert results(outcome.folder) == results(tmp_path / "commands" / "tiny")
+
+
+def test_a_suite_is_run_by_its_name_in_the_folder_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_suite(tmp_path, ["full"], seeds=1)
+    outcome = run_suite("tiny.yaml", use_ray=False, device="cpu")
+    assert outcome.folder == tmp_path / "runs" / "tiny"
+    assert len(outcome.finished) == 1
+
+
+def test_a_callback_is_called_in_the_order_of_the_suite(tmp_path, start):
+    suite = write_suite(tmp_path, ["random", "full"], seeds=[3])
+    _, events = start(suite)
+    assert [event for event in events if event[0] != "preparation"] == [
+        ("plan", "tiny", 2, 2),
+        ("start", ["random, seed 3", "full, seed 3"], [0, 0], 1, "in this process"),
+        ("run start", "random, seed 3"),
+        *(("round", "random, seed 3", index) for index in range(3)),
+        ("run finish", "random, seed 3"),
+        ("run start", "full, seed 3"),
+        ("round", "full, seed 3", 0),
+        ("run finish", "full, seed 3"),
+        ("end",),
+    ]
+    outcome, events = start(suite)
+    assert events == [("plan", "tiny", 2, 0), ("end",)]
+    assert len(outcome.finished) == 2
+
+
+def test_a_run_that_fails_is_in_the_outcome_and_continues_later(tmp_path, start):
+    suite = write_suite(tmp_path, [failing(tmp_path), "random"])
+    outcome, events = start(suite, retries=1)
+    (folder,) = outcome.failures
+    assert outcome.failures[folder] == "RuntimeError: the idea did not work"
+    assert [run.name for run in outcome.runs if run not in outcome.finished] == ["fails, seed 1"]
+    counts = Counter(event[0] for event in events)
+    assert (counts["retry"], counts["failure"], counts["run finish"], counts["end"]) == (1, 1, 3, 1)
+    assert ("retry", "fails, seed 1", "RuntimeError: the idea did not work") in events
+    (tmp_path / "broken").unlink()
+    outcome, events = start(suite)
+    assert ("start", ["fails, seed 1"], [1], 1, "in this process") in events
+    assert [event for event in events if event[0] == "round"] == [
+        ("round", "fails, seed 1", 1),
+        ("round", "fails, seed 1", 2),
+    ]
+    assert outcome.failures == {}
+    assert len(outcome.finished) == 4
+
+
+def test_settings_seeds_dataset_and_labels_can_be_replaced(tmp_path, start):
+    suite = write_suite(tmp_path, ["random", "margin"])
+    outcome, _ = start(suite, settings={"protocol.rounds": 0}, seeds=[7], only=["margin"])
+    (run,) = outcome.runs
+    assert (run.name, run.rounds) == ("margin, seed 7", 1)
+    (done,) = find_runs(outcome.folder)
+    assert (done.config.seed, done.config.protocol.rounds) == (7, 0)
+
+
+def test_a_plan_starts_no_run_and_writes_nothing(tmp_path):
+    suite = write_suite(tmp_path, ["random", "full"])
+    recorder = Recorder()
+    plan = plan_suite(str(suite), only=["full"], storage=tmp_path / "runs", callback=recorder)
+    assert [run.name for run in plan.left] == ["full, seed 0", "full, seed 1"]
+    assert len(plan.runs) == 4
+    assert recorder.events[-1] == ("plan", "tiny", 2, 2)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "sentence"),
+    [
+        ({"only": ["rndom"]}, ConfigError, "--only must name a label of the suite, got 'rndom': did you mean 'random'"),
+        ({"storage": "nonsense://x"}, StoreError, "--storage must be a folder or a URI that pyarrow or fsspec knows"),
+        ({"settings": {"protocol.split": [40, 1, 1]}}, ConfigError, "protocol.split must"),
+    ],
+)
+def test_an_error_of_the_plan_is_one_sentence_and_ends_the_progress(tmp_path, changes, error, sentence):
+    recorder = Recorder()
+    with pytest.raises(error, match=sentence):
+        plan_suite(
+            str(write_suite(tmp_path, ["random"])), callback=recorder, **{"storage": tmp_path / "runs"} | changes
+        )
+    assert recorder.events[-1] == ("end",)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_more_than_one_parallel_run_without_ray_is_rejected(tmp_path):
+    plan = plan_suite(str(write_suite(tmp_path, ["random"])), storage=tmp_path / "runs")
+    with pytest.raises(ConfigError, match="--no-ray does one run at a time, got --jobs 2: leave one of them out"):
+        run_suite(plan, use_ray=False, max_parallel=2)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_that_cannot_be_prepared_end_the_progress(tmp_path, decathlon, monkeypatch):
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+    damaged = decathlon / "imagesTr" / "blob_5.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    suite = tmp_path / "own.yaml"
+    settings = {"data": {"root": str(decathlon)}}
+    suite.write_text(
+        yaml.safe_dump({"about": "a", "dataset": "folder", "seeds": 1, "settings": settings, "strategies": ["random"]})
+    )
+    recorder = Recorder()
+    with pytest.raises(DataError, match=r"blob_5.nii.gz' must be "):
+        plan_suite(str(suite), storage=tmp_path / "runs", callback=recorder)
+    assert recorder.events[-1] == ("end",)
+
+
+def test_an_interrupted_suite_ends_the_progress_and_continues_after_the_last_finished_round(tmp_path, start):
+    class Stops(Recorder):
+        def on_round(self, run, record):
+            super().on_round(run, record)
+            raise KeyboardInterrupt
+
+    recorder, suite = Stops(), write_suite(tmp_path, ["random"], seeds=1)
+    with pytest.raises(KeyboardInterrupt):
+        start(suite, callback=recorder)
+    assert recorder.events[-1] == ("end",)
+    assert "failure" not in {event[0] for event in recorder.events}
+    assert [len(run.records) for run in find_runs(tmp_path / "runs")] == [1]
+    outcome, events = start(suite)
+    assert len(outcome.finished) == 1
+    assert [event[2] for event in events if event[0] == "round"] == [1, 2]

@@ -1,0 +1,25 @@
+"""JSON that Python would read differently from what it says is damage, in one sentence."""
+
+import pytest
+
+from albench.errors import StoreError
+from albench.runs.documents import decode, encode
+from albench.runs.records import FailureRecord, FitSummary
+
+FIT = FitSummary("training", 2, 1, 10, 0.5)
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_a_number_that_is_not_finite_is_damage(value):
+    text = encode(FIT).replace("0.5", value)
+    with pytest.raises(StoreError, match=r"^'fit\.json' must hold JSON, it is damaged \(.*\): remove it$"):
+        decode(FitSummary, text, "'fit.json'", "remove it")
+
+
+def test_endless_nesting_is_damage():
+    with pytest.raises(StoreError, match=r"^'failure\.json' must hold JSON, it is damaged \(.*\): remove it$"):
+        decode(FailureRecord, "[" * 200_000, "'failure.json'", "remove it")
+
+
+def test_a_document_is_read_as_it_was_written():
+    assert decode(FitSummary, encode(FIT), "'fit.json'", "remove it") == FIT

@@ -1,0 +1,115 @@
+"""`albench.run`: one run from Python."""
+
+import json
+
+import pytest
+from support.samples import TINY, invoke, tiny_arguments
+
+import albench
+from albench.callback import NullCallback
+from albench.errors import ConfigError
+from albench.runs import verify
+
+
+class Recorder(NullCallback):
+    """Keeps every event."""
+
+    def __init__(self):
+        self.events = []
+
+    def on_start(self, config, records):
+        self.events.append(("start", config.strategy.name, len(records)))
+
+    def on_phase(self, round_index, name):
+        self.events.append(("phase", round_index, name))
+
+    def on_epoch(self, epoch, epochs, loss, val_loss):
+        self.events.append(("epoch", epoch, epochs))
+
+    def on_round(self, record):
+        self.events.append(("round", record.round))
+
+
+def start(out, **more):
+    """A run of three rounds on the tiny phantom."""
+    return albench.run("entropy", "phantom", settings=TINY, out=out, device="cpu", threads=1, **more)
+
+
+def test_a_run_from_python_equals_the_run_of_the_command_line(tmp_path):
+    done = start(tmp_path / "python", seed=1)
+    code, output = invoke(
+        *("run", "--strategy", "entropy", "--dataset", "phantom", "--seed", "1", "--out", tmp_path / "commands"),
+        *tiny_arguments(),
+    )
+    assert code == 0, output
+    other = albench.runs.RunReader(tmp_path / "commands" / done.folder.relative_to(tmp_path / "python"))
+    assert done.finished
+    assert done.config == other.config
+    assert done.split == other.split
+    assert [record.results() for record in done.records] == [record.results() for record in other.records]
+    assert [done.query(index) for index in range(3)] == [other.query(index) for index in range(3)]
+    assert verify(done) == verify(other) == []
+
+
+def test_a_callback_is_called_in_the_order_of_the_run_and_a_finished_run_is_not_repeated(tmp_path):
+    first, again = Recorder(), Recorder()
+    done = start(str(tmp_path), callback=first)
+    assert first.events[0] == ("start", "entropy", 0)
+    without_epochs = [event for event in first.events[1:] if event[0] != "epoch"]
+    assert without_epochs == [
+        event
+        for index in range(3)
+        for event in [*(("phase", index, name) for name in ("fit", "evaluate", "query")), ("round", index)]
+    ]
+    assert ("epoch", 1, 2) in first.events
+    assert first.events.index(("phase", 0, "fit")) < first.events.index(("epoch", 1, 2))
+    before = done.layout.records.stat().st_mtime_ns
+    same = start(tmp_path, callback=again)
+    assert again.events == [("start", "entropy", 3)]
+    assert same.folder == done.folder
+    assert done.layout.records.stat().st_mtime_ns == before
+
+
+def test_the_weights_of_every_round_are_kept_if_asked(tmp_path):
+    only_last, all_kept = start(tmp_path / "a"), start(tmp_path / "b", keep_weights=True)
+    assert [only_last.layout.round(index).weights.exists() for index in range(3)] == [False, False, True]
+    assert [all_kept.layout.round(index).weights.exists() for index in range(3)] == [True, True, True]
+
+
+def test_round_0_is_shared_between_runs_in_a_folder_unless_forbidden(tmp_path):
+    start(tmp_path)
+    shared = albench.run("random", "phantom", settings=TINY, out=tmp_path, device="cpu")
+    assert shared.records[0].cost.steps == 0
+    alone = albench.run("margin", "phantom", settings=TINY, out=tmp_path, device="cpu", share=False)
+    assert alone.records[0].cost.steps > 0
+    assert alone.records[0].test == shared.records[0].test
+
+
+def test_the_preparation_of_data_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+    reported = []
+    start(tmp_path / "runs", progress=lambda done, total, case: reported.append((done, total, case)))
+    assert reported[-1][:2] == (6, 6)
+    assert all(isinstance(case, str) for _, _, case in reported)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"seed": -1}, "a seed must be at least 0, got -1: choose another"),
+        ({"device": "tpu"}, "--device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
+        ({"settings": {"training.epoch": 3}}, "got 'training.epoch': did you mean 'training.epochs'?"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence(tmp_path, more, sentence):
+    with pytest.raises(ConfigError) as error:
+        albench.run("entropy", "phantom", out=tmp_path, **({"settings": TINY} | more))
+    assert sentence in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_settings_of_a_run_are_json(tmp_path):
+    done = start(tmp_path)
+    stored = json.loads(done.layout.config.read_text())
+    assert stored["albench"] == albench.__version__
+    assert stored["run"]["training"]["epochs"] == 2
