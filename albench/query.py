@@ -91,8 +91,9 @@ def check_query(query: Query, pool: Pool, budget: int) -> None:
     for masks in query.predictions.values():
         _check_masks(masks, unlabeled, "predictions", pool)
     for name, value in query.notes.items():
-        if np.asarray(value).dtype.kind not in "biuf" or not np.isfinite(value).all():
-            raise StrategyError(f"notes must be finite numbers, '{name}' is {value}: leave it out")
+        numbers = np.asarray(value)
+        if numbers.dtype.kind not in "biuf" or numbers.ndim > 1 or not np.isfinite(numbers).all():
+            raise StrategyError(f"notes must be finite numbers or lists of them, '{name}' is {value}: leave it out")
 
 
 def check_scores(scores: Scores, pool: Pool) -> None:

@@ -176,7 +176,7 @@ class Workbench:
             share=labeled / total,
             annotation_cost=self.oracle.annotation_cost(),
             pseudo=self.oracle.evaluate_masks(ctx.pseudo),
-            notes={name: np.asarray(value).tolist() for name, value in query.notes.items()},
+            notes={name: np.asarray(value, dtype=np.float64).tolist() for name, value in query.notes.items()},
             predictions={name: self.oracle.evaluate_masks(masks) for name, masks in query.predictions.items()},
             test=test.metrics(),
             val=val.metrics(),

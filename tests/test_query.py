@@ -63,7 +63,11 @@ CASES = {
     ),
     "notes": (
         lambda ctx: query_of_three(ctx, notes={"x": float("nan")}),
-        "notes must be finite numbers, 'x' is nan: leave it out",
+        "notes must be finite numbers or lists of them, 'x' is nan: leave it out",
+    ),
+    "notes of two dimensions": (
+        lambda ctx: query_of_three(ctx, notes={"x": np.zeros((2, 2))}),
+        "notes must be finite numbers or lists of them, 'x' is",
     ),
 }
 

@@ -59,14 +59,20 @@ def read_text(path: Path, remedy: str) -> str:
 
 
 def encode(value: object, *, indent: int | None = None) -> str:
-    """A dataclass as sealed JSON. Raises ValueError for NaN and infinity, which JSON does not know."""
-    content = dataclasses.asdict(value)  # type: ignore[call-overload]
-    return encode_content(json.loads(json.dumps(content, allow_nan=False)), indent=indent)  # keys become text
+    """A dataclass as sealed JSON.
+
+    Raises:
+        StoreError: a field has a value that could not be read back, so it is not written.
+        ValueError: a number is NaN or infinite, which JSON does not know.
+    """
+    content = json.loads(_canonical(dataclasses.asdict(value)))  # type: ignore[call-overload]  # keys become text
+    _validated(type(value), content, f"a {type(value).__name__} must be storable", "give it another value")
+    return encode_content(content, indent=indent)
 
 
 def encode_content(content: dict[str, Any], *, indent: int | None = None) -> str:
     """JSON content as sealed JSON."""
-    return json.dumps(content | {SEAL: _digest(content)}, indent=indent, allow_nan=False)
+    return json.dumps(content | {SEAL: _hash(_canonical(content))}, indent=indent, allow_nan=False)
 
 
 def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
@@ -91,16 +97,8 @@ def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
             f"{where} must be of format {FORMAT}, albench {_short(content.get('albench'))} wrote format "
             f"{_short(content.get('format'))}: read it with that version, or use another folder"
         )
-    try:
-        value: T = _adapter(cls).validate_json(json.dumps(content), strict=True)  # type: ignore[arg-type]
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "its content"
-        found = "" if first["type"] in ("missing", "extra_forbidden") else f", it is {_short(first['input'])}"
-        raise StoreError(
-            f"{where} must be as albench wrote it, {field} {_rule(first['msg'])}{found}: {remedy}"
-        ) from error
-    if sealed_with != _digest(content):
+    value = _validated(cls, content, f"{where} must be as albench wrote it", remedy)
+    if sealed_with != _hash(_canonical(content)):
         why = "has no SHA-256" if sealed_with is None else "does not match its SHA-256"
         raise StoreError(f"{where} was changed after it was written, its content {why}: {remedy}")
     return value
@@ -116,9 +114,25 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
-def _digest(content: dict[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def _validated(cls: type[T], content: dict[str, Any], rule: str, remedy: str) -> T:
+    """Content as a dataclass. Raises StoreError that names the first wrong field."""
+    try:
+        value: T = _adapter(cls).validate_json(_canonical(content), strict=True)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "its content"
+        found = "" if first["type"] in ("missing", "extra_forbidden") else f", it is {_short(first['input'])}"
+        raise StoreError(f"{rule}, {field} {_rule(first['msg'])}{found}: {remedy}") from error
+    return value
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    """One text for equal contents."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _reject_constant(name: str) -> float:

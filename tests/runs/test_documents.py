@@ -1,9 +1,11 @@
 """JSON that Python would read differently from what it says is damage, in one sentence."""
 
+from dataclasses import replace
+
 import pytest
 
 from albench.errors import StoreError
-from albench.runs.documents import decode, encode
+from albench.runs.documents import decode, encode, write_document
 from albench.runs.records import FailureRecord, FitSummary
 
 FIT = FitSummary("training", 2, 1, 10, 0.5)
@@ -23,3 +25,12 @@ def test_endless_nesting_is_damage():
 
 def test_a_document_is_read_as_it_was_written():
     assert decode(FitSummary, encode(FIT), "'fit.json'", "remove it") == FIT
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path):
+    sentence = r"^a FitSummary must be storable, best_epoch must be greater than or equal to 1, it is 0: give it another"
+    with pytest.raises(StoreError, match=sentence):
+        write_document(tmp_path / "fit.json", replace(FIT, best_epoch=0))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_document(tmp_path / "fit.json", replace(FIT, val_loss=float("nan")))
+    assert not list(tmp_path.iterdir())
