@@ -40,9 +40,6 @@ def own(group: str) -> set[str]:
     return {entry.name for entry in available(group) if entry.cls and entry.cls.__module__.startswith(f"{group}.")}
 
 
-# Commands
-
-
 @pytest.fixture(scope="module")
 def main():
     from typer.main import get_command
@@ -102,9 +99,6 @@ def test_the_tests_that_a_document_selects_exist(document):
             names = re.findall(r"def (test_\w+)", (ROOT / path).read_text())
             wanted = words[words.index("-k") + 1] if "-k" in words else ""
             assert any(wanted in name for name in names), line
-
-
-# Names
 
 
 @each_document
@@ -167,9 +161,6 @@ def test_the_links_of_a_document_lead_somewhere(document):
         assert not anchor or anchor in Document.read(path).anchors, anchor
 
 
-# Tables and lists
-
-
 def test_the_readme_is_short():
     assert len(README.text.splitlines()) <= 110
 
@@ -201,7 +192,7 @@ def test_the_files_of_a_run_are_all_listed():
     paths += [one.query, one.pseudo, one.predictions, one.arrays, one.weights]
     (tree,) = (block for block in MANUAL["how-it-works"].indented if "config.json" in block)
     listed = [line.split()[0] for line in tree.splitlines()[1:] if not line.split()[0].endswith("/")]
-    assert sorted(listed) == sorted(path.name for path in paths if path != run.lock)
+    assert sorted(listed) == sorted(path.name for path in paths)
 
 
 def test_the_measurements_of_speed_are_all_explained():
@@ -225,9 +216,6 @@ def test_the_changelog_and_the_citation_are_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert newest.groups() == (albench.__version__, str(citation["date-released"]))
     assert citation["version"] == albench.__version__
-
-
-# Examples
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def test_a_run_that_is_killed_again_and_again_gives_what_an_uninterrupted_run_gi
         rounds.append(len(done))
     assert rounds == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
     assert Counter(phase for phase, _ in KILLS) >= Counter(fit=1, query=1, write=1)
-    assert "2 rounds are finished already" in end(begin(tmp_path))
+    assert "finished rounds: 2" in end(begin(tmp_path))
     assert results(tmp_path) == expected
 
 

@@ -1,4 +1,4 @@
-"""What a terminal shows of a run: a live panel, or one line per round where output is not a terminal."""
+"""The progress of a run on a terminal: a live panel, or one line per round if output is not a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from albench.runs.records import RoundRecord
 
 
 class LineProgress(NullCallback):
-    """One line per round. A context manager, for the sake of `LiveProgress`."""
+    """One line per round. It is a context manager because `LiveProgress` is one."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -28,10 +28,10 @@ class LineProgress(NullCallback):
         self.before = 0
 
     def on_start(self, config: RunConfig, records: Sequence[RoundRecord]) -> None:
-        """Say how many rounds an earlier process has finished."""
+        """Print the number of rounds that an earlier process has finished."""
         self._rounds, self._start, self.before = config.protocol.rounds, time.monotonic(), len(records)
         if records:
-            self._console.print(f"{len(records)} rounds are finished already", highlight=False)
+            self._console.print(f"finished rounds: {len(records)}", highlight=False)
 
     def on_round(self, record: RoundRecord) -> None:
         """Print the round."""
@@ -39,7 +39,7 @@ class LineProgress(NullCallback):
         self._console.print(f"{describe(record)}  {self.time_left(record)}", highlight=False)
 
     def time_left(self, record: RoundRecord) -> str:
-        """Estimated from the mean time of the rounds so far."""
+        """The estimated time left, from the mean time of the rounds so far."""
         last = record.round == self._rounds or record.unlabeled == 0
         left = 0 if last else (self._rounds - record.round) * (time.monotonic() - self._start) / self._done
         return "done" if left == 0 else f"{duration(left)} left"
@@ -54,7 +54,7 @@ class LineProgress(NullCallback):
 
 
 class LiveProgress(LineProgress):
-    """The lines of finished rounds, and below them the current phase and epoch."""
+    """The lines of finished rounds, with the current phase and epoch below them."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -63,11 +63,11 @@ class LiveProgress(LineProgress):
         self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._panel)
 
     def on_phase(self, round_index: int, name: str) -> None:
-        """Show round and phase."""
+        """Show the round and the phase."""
         self._now = f"round {round_index} of {self._rounds}: {name}"
 
     def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
-        """Show the losses of the epoch."""
+        """Show the epoch and its losses."""
         head = self._now.split(",")[0]
         self._now = f"{head}, epoch {epoch} of at most {epochs}, loss {loss:.4f}, validation {val_loss:.4f}"
 
@@ -90,7 +90,7 @@ class LiveProgress(LineProgress):
 
 
 def curve(records: Sequence[RoundRecord], title: str) -> Table:
-    """The closing table: all metrics of all rounds."""
+    """The table that is printed at the end: metrics and costs of all rounds."""
     dice = ("slice\nDice", "foreground\nDice", "volume\nDice")
     heads = ("round", "labeled", "share", *dice, "HD95\nmm", "epochs", "seconds")
     table = new_table(*heads, title=title, numbers=heads)

@@ -138,4 +138,6 @@ def find_runs(out: Path) -> list[RunReader]:
     """All runs at or below a folder, sorted. Raises StoreError if it is not a folder."""
     if not out.is_dir():
         raise StoreError(f"runs must be in an existing folder, '{out}' is not one: give the --out of your runs")
-    return [RunReader(path.parent) for path in sorted(out.rglob("config.json"))]
+    layout = RunLayout(out)
+    names = (layout.config.name, layout.records.name)  # a run that lost one of them is damaged
+    return [RunReader(folder) for folder in sorted({path.parent for name in names for path in out.rglob(name)})]

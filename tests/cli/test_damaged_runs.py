@@ -86,4 +86,4 @@ def test_a_damaged_run_is_one_sentence_wherever_it_is_read(two_runs, tmp_path, n
         "run", "--strategy", "random", "--dataset", "phantom", "--seed", 1, "--out", out, *tiny_arguments()
     )
     assert code == 0
-    assert "2 rounds are finished already" in said
+    assert "finished rounds: 2" in said

@@ -446,7 +446,7 @@ def test_an_interrupted_run_is_continued_and_verified(call, two_runs):
     assert call("verify", run.folder) == (0, "1 of 1 runs are as albench wrote them\n", "")
     code, out, err = call(*ENTROPY, *SHORT)
     assert (code, err) == (0, "")
-    assert "1 rounds are finished already" in out
+    assert "finished rounds: 1" in out
     assert [record.results() for record in RunReader(run.folder).records] == [r.results() for r in run.records]
     assert call("verify", "runs") == (0, "2 of 2 runs are as albench wrote them\n", "")
 
@@ -462,6 +462,14 @@ def test_verify_names_every_changed_file_and_goes_on_with_the_other_runs(call, t
     assert summary == "1 of 2 runs are as albench wrote them"
     assert call("verify", two_runs[0].folder)[0] == 1
     assert call("verify", two_runs[1].folder) == (0, "1 of 1 runs are as albench wrote them\n", "")
+
+
+def test_verify_finds_a_run_without_its_settings(call, two_runs):
+    two_runs[0].layout.config.unlink()
+    code, out, err = call("verify")
+    assert (code, err) == (1, "")
+    assert out.startswith(f"'{two_runs[0].layout.config}' is missing: restore it from a copy, or remove the run")
+    assert out.endswith("1 of 2 runs are as albench wrote them\n")
 
 
 def test_verify_names_a_damaged_manifest_of_a_suite(call, two_runs):

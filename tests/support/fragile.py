@@ -12,14 +12,18 @@ import resource
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from albench.acquisition import binary_entropy
+from albench.masks import Mask
 from albench.strategy import Query, Round, Strategy
+from albench.training.batches import Batch, Images
 
 _seen: Counter[str] = Counter()
 _moment = os.environ.get("FRAGILE", "never")
@@ -50,7 +54,7 @@ sys.addaudithook(_watch)
 class Fragile(Strategy):
     """Entropy with noise from both random streams, and pseudo-labels: it uses every part of the state of a run."""
 
-    def loss(self, model, batch, unlabeled, epoch):
+    def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> torch.Tensor:
         _happens("batch")
         next(unlabeled)
         return super().loss(model, batch, unlabeled, epoch)
@@ -63,7 +67,7 @@ class Fragile(Strategy):
             return binary_entropy(probs) + torch.rand(())
 
         scores = ctx.score(noisy) + ctx.rng.random(len(ctx.pool.unlabeled))
-        pseudo = {}
+        pseudo: dict[int, Mask] = {}
         for ids, probs, _ in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled[:4]):
             pseudo |= {int(i): p.numpy().astype(np.uint8) for i, p in zip(ids, probs > 0.5, strict=True)}
         return Query(Query.highest(scores, ctx).ids, pseudo, scores)
