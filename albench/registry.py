@@ -161,7 +161,9 @@ def _from_path(group: str, spec: str) -> type[Plugin]:
         raise ConfigError(f"'{where}' cannot be imported: {type(error).__name__}: {error}") from error
     cls = getattr(module, class_name, None)
     if cls is None:
-        raise ConfigError(f"'{where}' must define the class named after the colon, it has no '{class_name}': check the name")
+        raise ConfigError(
+            f"'{where}' must define the class named after the colon, it has no '{class_name}': check the name"
+        )
     _check_class(group, cls, spec)
     if "name" not in vars(cls):
         cls.name = class_name.lower()

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from albench.benchmarks.callback import SuiteCallback
 from albench.benchmarks.plan import PlannedRun
+from albench.benchmarks.suite_callback import SuiteCallback
 from albench.console import bar, decimal, describe, duration
 from albench.runs.records import RoundRecord
 

@@ -25,9 +25,9 @@ import ray
 from ray import tune
 from ray.exceptions import RayTaskError
 
-from albench.benchmarks.callback import SuiteCallback
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import StorageLocation, open_storage
+from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.trial import run_trial, sentence
 from albench.data import cache_folder
 from albench.errors import ConfigError

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from albench.benchmarks.callback import SuiteCallback
 from albench.benchmarks.plan import PlannedRun, choose, plan_runs, write_suite_manifest
 from albench.benchmarks.sequential import run_sequentially
 from albench.benchmarks.storage import Storage, StorageLocation, open_storage
 from albench.benchmarks.suite import Suite, load_suite
+from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError
 from albench.training.device import choose_device
 from albench.workbench import Execution

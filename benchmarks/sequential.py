@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from albench.benchmarks.callback import SuiteCallback
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import Storage
+from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.trial import run_trial, sentence
 from albench.runs.records import RoundRecord
 from albench.workbench import Execution

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from albench.reports.protocol import differing_options
+from albench.reports.comparability import differing_options
 from albench.reports.runs import Problem, Run, read_run
 from albench.runs import find_runs
 from albench.runs.manifest import read_manifest

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from albench.reports.collection import Collection
-from albench.reports.protocol import differences
+from albench.reports.comparability import differences
 from albench.reports.runs import REFERENCE, Problem, Run
 
 

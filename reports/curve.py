@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.reports.metric import Metric
+from albench.reports.reported_metrics import Metric
 from albench.reports.runs import Run
 
 Values = NDArray[np.float64]

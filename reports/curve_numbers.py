@@ -6,7 +6,7 @@ import numpy as np
 
 from albench.reports.efficiency import area, at_share, best_per_seed, best_round, mean_and_sd, reached
 from albench.reports.group import Group
-from albench.reports.published import SHARES
+from albench.reports.paper_values import SHARES
 
 REGIMES = ("early", "middle", "late")
 """Thirds of the range of labeled shares."""

@@ -10,11 +10,11 @@ from functools import cached_property
 import numpy as np
 
 from albench.reports.collection import Collection
+from albench.reports.comparability import differences, protocol_digest
 from albench.reports.curve import Curve, curve_of
 from albench.reports.efficiency import area, common_range, mean_and_sd
-from albench.reports.metric import Metric
-from albench.reports.protocol import differences, protocol_digest
-from albench.reports.published import methods as published_methods
+from albench.reports.paper_values import methods as published_methods
+from albench.reports.reported_metrics import Metric
 from albench.reports.runs import REFERENCE, Problem, Run
 
 

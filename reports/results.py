@@ -17,7 +17,7 @@ from albench.reports.curve_numbers import numbers
 from albench.reports.differences import differences
 from albench.reports.file_names import check_distinct
 from albench.reports.group import Group, groups_of, only_comparable
-from albench.reports.metric import Metric, find_metric
+from albench.reports.reported_metrics import Metric, find_metric
 from albench.reports.runs import REFERENCE
 from albench.reports.significance import ranks, wins
 
@@ -144,7 +144,7 @@ def load(
 
     Args:
         folder: of a suite, or one that contains runs at any depth.
-        metric: see `albench.reports.metric`.
+        metric: see `albench.reports.reported_metrics`.
         baseline: label of the method that the others are compared with; None takes `random`.
         margin: how far below the reference a value is still close to it; None takes 0.01, or 1 mm for distances.
         compare: another such folder, whose runs are compared with these where their protocols are equal.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from albench.reports.costs import PHASES, seconds
 from albench.reports.group import Group
-from albench.reports.metric import Metric, find_metric
+from albench.reports.reported_metrics import Metric, find_metric
 from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.runs.records import Metrics, RoundRecord

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from albench.errors import StoreError
-from albench.reports.protocol import protocol_digest
+from albench.reports.comparability import protocol_digest
 from albench.runs import RunReader, verify
 
 REFERENCE = "full"

@@ -180,8 +180,8 @@ def _print_plan(console: Console, plan: SuitePlan, execution: Execution, at_once
     unit = "GPU" if execution.device.type == "cuda" else "CPU"
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
     console.print(
-        f"{len(runs)} runs: {_time(total)} of {unit} time on {device_name(execution.device)} with {threads} threads per "
-        f"run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish between {first} and {last}",
+        f"{len(runs)} runs: {_time(total)} of {unit} time on {device_name(execution.device)} with {threads} threads "
+        f"per run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish between {first} and {last}",
         highlight=False,
         soft_wrap=True,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from albench.reports.figures.style import CONTOUR_WIDTH
 from albench.runs.array_files import Arrays
 
 Image = NDArray[np.uint8]
@@ -15,7 +16,6 @@ Window = tuple[int, int, int, int]
 """Top, bottom, left and right, in pixels."""
 
 _PIXELS = 256  # of a side, at most
-_CONTOUR_WIDTH = 0.9  # points
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,4 @@ def show_gray(ax: Axes, image: Image, aspect: float, window: Window | None = Non
 def draw_contour(ax: Axes, mask: Image, color: str) -> None:
     """Draw the contour of an (h, w) mask; nothing if it is empty or full."""
     if mask.any() and not mask.all():
-        ax.contour(mask, levels=[0.5], colors=[color], linewidths=_CONTOUR_WIDTH)
+        ax.contour(mask, levels=[0.5], colors=[color], linewidths=CONTOUR_WIDTH)

@@ -23,6 +23,8 @@ INK = "#131415"
 """The color of text and axes; the page replaces it by its own, for light and dark."""
 PREDICTION, TRUTH = "#E69F00", "#56B4E9"
 """Colors of contours on gray images."""
+CONTOUR_WIDTH = 0.9
+"""Points: of these contours."""
 WIDTH = 7.0
 """Inches: the text width of most journals."""
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from albench.reports.metric import Metric
+from albench.reports.reported_metrics import Metric
 
 Mark = Literal["", "best", "second"]
 

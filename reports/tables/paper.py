@@ -10,8 +10,8 @@ import pandas as pd
 from albench.reports.captions import left_out, measured, provenance
 from albench.reports.file_names import slug
 from albench.reports.group import Group
-from albench.reports.metric import Metric
-from albench.reports.published import SHARES, methods, table1, table2
+from albench.reports.paper_values import SHARES, methods, table1, table2
+from albench.reports.reported_metrics import Metric
 from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.reports.tables.cells import Cell, metric_cell, reach_cell

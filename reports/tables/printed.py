@@ -8,8 +8,8 @@ from typing import Literal
 
 from albench.reports.file_names import slug
 from albench.reports.group import Group
-from albench.reports.metric import Metric
-from albench.reports.published import SHARES, Printed, Protocol, methods, protocols, table1, table2
+from albench.reports.paper_values import SHARES, Printed, Protocol, methods, protocols, table1, table2
+from albench.reports.reported_metrics import Metric
 from albench.reports.results import Results
 from albench.reports.tables.cells import Cell, Deviation, NumberFormat, number_cell, reach_cell
 from albench.reports.tables.table import Column, Row, Table, marked

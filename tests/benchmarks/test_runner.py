@@ -8,7 +8,7 @@ from support.samples import invoke
 from support.suites import damages, failing, results, write_suite
 
 from albench.benchmarks import plan_suite, run_suite
-from albench.benchmarks.callback import SuiteCallback
+from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError, DataError, StoreError
 from albench.runs import find_runs
 

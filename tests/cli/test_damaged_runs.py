@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from support.evidence import remove, rewrite, set_value
+from support.damages import remove, rewrite, set_value
 from support.samples import TINY, invoke, tiny_arguments
 
 import albench

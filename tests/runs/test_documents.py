@@ -28,7 +28,7 @@ def test_a_document_is_read_as_it_was_written():
 
 
 def test_what_could_not_be_read_back_is_not_written(tmp_path):
-    sentence = r"^a FitSummary must be storable, best_epoch must be greater than or equal to 1, it is 0: give it another"
+    sentence = r"^a FitSummary must be storable, best_epoch must be greater than or equal to 1, it is 0: give it"
     with pytest.raises(StoreError, match=sentence):
         write_document(tmp_path / "fit.json", replace(FIT, best_epoch=0))
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.evidence import changes, field_names, places, rewrite, set_value
+from support.damages import changes, field_names, places, rewrite, set_value
 
 from albench.errors import StoreError
 from albench.runs import RunReader, find_runs, verify
