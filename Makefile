@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-COVERAGE := 90
+COVERAGE := 97
 
 .PHONY: demo test test-slow test-gpu format lint types speed install
 

@@ -10,11 +10,11 @@ from albench.callback import NullCallback, RunCallback
 from albench.errors import StrategyError
 from albench.query import Query, check_query
 from albench.resolve import ResolvedRun
+from albench.run_session import Execution, RunSession
 from albench.runs.cost import Clock
 from albench.runs.reader import RunReader
 from albench.runs.store import RunStore
 from albench.training.evaluation import evaluate
-from albench.workbench import Execution, Workbench
 
 __all__ = ["Execution", "run"]
 
@@ -38,28 +38,28 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
     config, strategy = resolved.config, resolved.strategy
     callback = callback or NullCallback()
     with _naming(resolved):
-        bench = Workbench(resolved, execution, callback)
+        session = RunSession(resolved, execution, callback)
     kept = RunStore.open(out, config, keep_weights=execution.keep_weights, mirror=execution.mirror)
     with kept as store, _naming(resolved):
         callback.on_start(config, store.records)
         if not store.finished:
-            state = bench.begin(store)
+            state = session.begin(store)
         while not store.finished:
             clock = Clock(execution.device)
-            ctx = bench.round(len(store.records), state)
-            with clock.phase("fit"), bench.phase(ctx, "fit"):
-                bench.fit(ctx, out)
+            ctx = session.round(len(store.records), state)
+            with clock.phase("fit"), session.phase(ctx, "fit"):
+                session.fit(ctx, out)
             fitted = ctx.learner.collect_log()
-            with clock.phase("evaluate"), bench.phase(ctx, "evaluate"):
-                test, val = evaluate(ctx.learner, bench.test), evaluate(ctx.learner, bench.val)
-            with clock.phase("query"), bench.phase(ctx, "query"):
+            with clock.phase("evaluate"), session.phase(ctx, "evaluate"):
+                test, val = evaluate(ctx.learner, session.test), evaluate(ctx.learner, session.val)
+            with clock.phase("query"), session.phase(ctx, "query"):
                 query = strategy.query(ctx) if ctx.budget else Query.empty()
                 check_query(query, ctx.pool, ctx.budget)
             queried = ctx.learner.collect_log()
-            record = bench.record(ctx, query, test, val, fitted, queried, clock)
-            masks = bench.oracle.annotate(query.ids, ctx.budget)
-            state = bench.after(ctx, query, masks)
-            store.append(record, bench.files(ctx.pool, query, masks, state, test))
+            record = session.record(ctx, query, test, val, fitted, queried, clock)
+            masks = session.oracle.annotate(query.ids, ctx.budget)
+            state = session.after(ctx, query, masks)
+            store.append(record, session.files(ctx.pool, query, masks, state, test))
             callback.on_round(store.records[-1])
     return RunReader(store.folder)
 

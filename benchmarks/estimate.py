@@ -18,8 +18,8 @@ from pathlib import Path
 from albench.benchmarks.plan import PlannedRun, SliceCounts, resolve_run
 from albench.config import Training
 from albench.loop import run
+from albench.run_session import Execution
 from albench.runs.reader import RunReader
-from albench.workbench import Execution
 
 _CASES, _EPOCHS = 2, 2
 _FORWARD = 1 / 3  # cost of a forward pass as a share of a training step

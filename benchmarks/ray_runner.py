@@ -31,9 +31,9 @@ from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.trial import run_trial, sentence
 from albench.data import cache_folder
 from albench.errors import ConfigError
+from albench.run_session import Execution
 from albench.runs.records import RoundRecord
 from albench.training.device import choose_device
-from albench.workbench import Execution
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ from albench.benchmarks.storage import Storage, StorageLocation, open_storage
 from albench.benchmarks.suite import Suite, load_suite
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError
+from albench.run_session import Execution
 from albench.training.device import choose_device
-from albench.workbench import Execution
 
 
 @dataclass(frozen=True)

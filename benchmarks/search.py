@@ -21,7 +21,7 @@ from albench.errors import ConfigError, suggestion
 from albench.loop import run
 from albench.registry import STRATEGIES, find
 from albench.resolve import resolve
-from albench.workbench import Execution
+from albench.run_session import Execution
 from albench.yaml_loader import load_yaml
 
 METRICS = {name: name for name in ("val_dice_slice", "val_dice_foreground", "val_dice_volume")} | {

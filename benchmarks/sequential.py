@@ -8,8 +8,8 @@ from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.trial import run_trial, sentence
+from albench.run_session import Execution
 from albench.runs.records import RoundRecord
-from albench.workbench import Execution
 
 
 def run_sequentially(

@@ -12,10 +12,10 @@ from albench.benchmarks.storage import Storage
 from albench.callback import NullCallback
 from albench.errors import AlbenchError, DataError, StoreError
 from albench.loop import run
+from albench.run_session import Execution
 from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
 from albench.runs.records import RoundRecord
 from albench.runs.store import write_failure
-from albench.workbench import Execution
 
 OnRound = Callable[[RoundRecord], None]
 

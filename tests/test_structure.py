@@ -33,17 +33,17 @@ MAY_IMPORT = {
     "training": {"acquisition", "config", "data", "errors", "files", "machine", "masks", "metrics", "runs", "streams"},
     "testing": {
         *("callback", "config", "data", "errors", "loop", "masks", "pool", "query", "resolve", "runs", "strategy"),
-        *("streams", "training", "workbench"),
+        *("streams", "training", "run_session"),
     },
     "strategies": {"acquisition", "data", "errors", "masks", "pool", "strategy", "training"},
     "datasets": {"data", "errors", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "config", "console", "data", "errors", "files", "loop", "pool", "registry", "resolve", "runs"),
-        *("training.device", "workbench", "yaml_loader"),
+        *("training.device", "run_session", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
         *("acquisition", "benchmarks", "config", "data", "files", "loop", "machine", "pool", "registry", "resolve"),
-        *("runs", "strategy", "streams", "training", "workbench"),
+        *("runs", "strategy", "streams", "training", "run_session"),
     },
     "reports": {"config", "errors", "files", "masks", "runs"},
 }

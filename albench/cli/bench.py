@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from albench.benchmarks.estimate import Estimate
     from albench.benchmarks.runner import SuiteOutcome, SuitePlan
-    from albench.workbench import Execution
+    from albench.run_session import Execution
 
 _WHAT = "Changes to the suite"
 _HOW = "Execution"
@@ -104,8 +104,8 @@ def bench(
         from albench.benchmarks.progress import ProgressTable
         from albench.benchmarks.runner import plan_suite, run_suite
         from albench.resolve import parse_settings
+        from albench.run_session import Execution
         from albench.training.device import choose_device
-        from albench.workbench import Execution
     if suite is None:
         _print_suites(console)
         return

@@ -12,7 +12,7 @@ from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
 from albench.loop import run
 from albench.resolve import resolve
-from albench.workbench import Execution
+from albench.run_session import Execution
 
 _STRATEGIES = ("entropy", "star", "taal")
 _PARTS = ("fit", "evaluate", "query")

@@ -19,8 +19,8 @@ from albench.data import prepare
 from albench.loop import run
 from albench.registry import DATASETS, find
 from albench.resolve import resolve
+from albench.run_session import Execution
 from albench.runs.store import RunStore
-from albench.workbench import Execution
 
 _SETTINGS = {"data.count": 12, "protocol.rounds": 2, "training.epochs": 5, "training.patience": 5}
 _TO_THE_FIRST_STEP = """

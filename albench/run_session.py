@@ -1,4 +1,4 @@
-"""The workbench of a run: everything that its rounds are made of, so that the loop can say what happens in them."""
+"""The session of a run: everything that its rounds are made of, so that the loop can say what happens in them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class State:
     weights: Weights | None
 
 
-class Workbench:
+class RunSession:
     """What stays the same in all rounds of a run."""
 
     def __init__(self, resolved: ResolvedRun, execution: Execution, callback: RunCallback) -> None:
