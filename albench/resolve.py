@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, Progress, Split, prepare, split_volumes
 from albench.errors import ConfigError
 from albench.registry import DATASETS, STRATEGIES, find, options_of, source_digest
+from albench.settings import SECTIONS, by_section
 from albench.strategy import Strategy
-from albench.yaml_loader import load_yaml
-
-SECTIONS = ("strategy", "data", "protocol", "training", "network")
 
 
 @dataclass(frozen=True)
@@ -101,50 +97,11 @@ def make_dataset(spec: str, settings: Mapping[str, object]) -> Dataset:
     return build(find(DATASETS, spec), by_section(settings)["data"], "data")
 
 
-def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = None) -> dict[str, object]:
-    """`["training.epochs=30", ...]` to {"training.epochs": 30, ...}; values are read as YAML.
-
-    Args:
-        data_root: the value of `--data-root`, which overrides an assignment to data.root.
-
-    Raises:
-        ConfigError: an assignment does not name an option, or its value is not YAML.
-    """
-    settings: dict[str, object] = {}
-    for assignment in assignments or []:
-        name, equals, value = assignment.partition("=")
-        if not equals or "." not in name:
-            raise ConfigError(
-                f"--set must name a section and an option, such as training.epochs=30, got '{assignment}': begin with "
-                f"one of {', '.join(SECTIONS)}"
-            )
-        try:
-            settings[name.strip()] = load_yaml(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f"--set {name} must have a YAML value such as 30 or [96,128], got '{value}': quote it for the shell"
-            ) from error
-    if data_root is not None:
-        settings["data.root"] = str(data_root)
-    return settings
-
-
 def _file_key(path: str | None) -> str | None:
     """A hash of a file's content; None if there is none, which the network complains about."""
     if path is None or not Path(path).is_file():
         return None
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
-
-
-def by_section(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """`{"training.epochs": 30}` to `{"training": {"epochs": 30}, ...}`, every section there. Raises ConfigError."""
-    sections: dict[str, dict[str, object]] = {name: {} for name in SECTIONS}
-    for name, value in settings.items():
-        section, _, key = name.partition(".")
-        if section not in sections:
-            raise ConfigError(f"a setting must begin with one of {', '.join(SECTIONS)}, got '{name}'")
-        sections[section][key] = value
-    return sections
 
 
 def _choice(chosen: Strategy | Dataset, spec: str, options: dict[str, object]) -> Choice:

@@ -14,7 +14,8 @@ from torch import nn
 from albench.callback import RunCallback
 from albench.errors import ConfigError, StoreError
 from albench.masks import Mask
-from albench.pool import Oracle, Pool, initial_slices
+from albench.oracle import Oracle
+from albench.pool import Pool, initial_slices
 from albench.query import Query
 from albench.resolve import ResolvedRun
 from albench.runs.array_files import Arrays

@@ -15,7 +15,8 @@ from support.samples import TINY, write_pair
 
 from albench.data import Prepared, prepare
 from albench.loop import Execution, run
-from albench.pool import Oracle, Pool, initial_slices
+from albench.oracle import Oracle
+from albench.pool import Pool, initial_slices
 from albench.resolve import resolve
 from albench.runs.reader import RunReader
 from albench.strategy import Round

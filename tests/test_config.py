@@ -12,9 +12,10 @@ from albench.cli.catalog import describe
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build
 from albench.errors import ConfigError
 from albench.registry import options_of
-from albench.resolve import by_section, make_dataset, make_strategy, parse_settings, resolve
+from albench.resolve import make_dataset, make_strategy, resolve
 from albench.runs.documents import decode, encode
 from albench.runs.records import FORMAT, StoredConfig
+from albench.settings import by_section, parse_settings
 
 SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
 OTHER_CHOICE = {

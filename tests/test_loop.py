@@ -15,7 +15,7 @@ import albench
 from albench import loop
 from albench.errors import ConfigError, StrategyError
 from albench.loop import Execution
-from albench.pool import Oracle
+from albench.oracle import Oracle
 from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
 from albench.runs import RunReader, find_runs

@@ -32,8 +32,8 @@ MAY_IMPORT = {
     "runs": {"config", "data", "errors", "files", "masks"},
     "training": {"acquisition", "config", "data", "errors", "files", "machine", "masks", "metrics", "runs", "streams"},
     "testing": {
-        *("callback", "config", "data", "errors", "loop", "masks", "pool", "query", "resolve", "runs", "strategy"),
-        *("streams", "training", "run_session"),
+        *("callback", "config", "data", "errors", "loop", "masks", "oracle", "pool", "query", "resolve", "runs"),
+        *("run_session", "settings", "strategy", "streams", "training"),
     },
     "strategies": {"acquisition", "data", "errors", "masks", "pool", "strategy", "training"},
     "datasets": {"data", "errors", "masks", "registry", "yaml_loader"},

@@ -103,8 +103,8 @@ def bench(
     with console.status("starting"):
         from albench.benchmarks.progress import ProgressTable
         from albench.benchmarks.runner import plan_suite, run_suite
-        from albench.resolve import parse_settings
         from albench.run_session import Execution
+        from albench.settings import parse_settings
         from albench.training.device import choose_device
     if suite is None:
         _print_suites(console)

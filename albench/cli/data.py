@@ -85,7 +85,8 @@ def check_data(
 
     from albench.console import new_table
     from albench.data import check_options
-    from albench.resolve import make_dataset, parse_settings
+    from albench.resolve import make_dataset
+    from albench.settings import parse_settings
 
     console = _console()
     settings = parse_settings(assignments, Path(path))
@@ -157,7 +158,8 @@ def clean_data(
 
 
 def _dataset(name: str, root: Path | None, assignments: list[str] | None) -> Dataset:
-    from albench.resolve import make_dataset, parse_settings
+    from albench.resolve import make_dataset
+    from albench.settings import parse_settings
 
     return make_dataset(name, parse_settings(assignments, root))
 
@@ -175,7 +177,7 @@ def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterato
     from albench.config import Protocol, build
     from albench.data import Problem, split_volumes
     from albench.errors import ConfigError
-    from albench.resolve import by_section
+    from albench.settings import by_section
 
     given = by_section(dataset.defaults())["protocol"] | by_section(settings)["protocol"]
     protocol, cases = build(Protocol, given, "protocol"), dataset.cases()

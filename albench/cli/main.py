@@ -99,7 +99,8 @@ def run(
         from albench.console import bar
         from albench.loop import Execution
         from albench.loop import run as run_loop
-        from albench.resolve import parse_settings, resolve
+        from albench.resolve import resolve
+        from albench.settings import parse_settings
         from albench.training.device import choose_device
 
     settings = parse_settings(assignments, data_root)
@@ -134,7 +135,8 @@ def check_strategy(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: strategy.passes=5.")] = None,
 ) -> None:
     """Check a strategy against the rules of the benchmark. Exit code 1 if it breaks one."""
-    from albench.resolve import make_strategy, parse_settings
+    from albench.resolve import make_strategy
+    from albench.settings import parse_settings
     from albench.testing import check_strategy
 
     _report_checks(check_strategy(make_strategy(strategy, parse_settings(assignments)), _say))
@@ -146,7 +148,8 @@ def check_dataset(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: data.root=FOLDER.")] = None,
 ) -> None:
     """Check a dataset against the rules of the benchmark. Exit code 1 if it breaks one."""
-    from albench.resolve import make_dataset, parse_settings
+    from albench.resolve import make_dataset
+    from albench.settings import parse_settings
     from albench.testing import check_dataset
 
     _report_checks(check_dataset(make_dataset(dataset, parse_settings(assignments)), _say))

@@ -34,7 +34,8 @@ def tune(
 ) -> None:
     """Search the options of a strategy on validation cases. The test cases are not used."""
     from albench.console import new_table, terminal
-    from albench.resolve import parse_settings, resolve
+    from albench.resolve import resolve
+    from albench.settings import parse_settings
 
     console = terminal()
     settings = parse_settings(assignments, data_root)

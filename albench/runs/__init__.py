@@ -1,8 +1,8 @@
 """What a run leaves on disk: its records, how they are written, read and verified."""
 
-from albench.runs.ledger import Damage, verify
 from albench.runs.reader import RunReader, find_runs
 from albench.runs.records import RoundRecord
 from albench.runs.scores import load_runs
+from albench.runs.verification import Damage, verify
 
 __all__ = ["Damage", "RoundRecord", "RunReader", "find_runs", "load_runs", "verify"]

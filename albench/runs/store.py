@@ -24,7 +24,6 @@ from albench.masks import Mask
 from albench.runs.array_files import Arrays, write_arrays, write_masks
 from albench.runs.documents import encode, read_text, seal_of, write_document
 from albench.runs.layout import SHARED_ROUND_ZERO, RunLayout, run_folder
-from albench.runs.ledger import check, file_hashes, header_hash
 from albench.runs.reader import REMEDY, RunReader, is_finished
 from albench.runs.records import (
     FORMAT,
@@ -36,6 +35,7 @@ from albench.runs.records import (
     StoredConfig,
 )
 from albench.runs.scores import scores_csv
+from albench.runs.verification import check, file_hashes, header_hash
 
 if TYPE_CHECKING:
     from torch import Tensor

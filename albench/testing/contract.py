@@ -22,8 +22,9 @@ from albench.config import Choice, Network, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, check_volume, split_volumes
 from albench.errors import AlbenchError
 from albench.loop import Execution, run
-from albench.resolve import ResolvedRun, by_section
+from albench.resolve import ResolvedRun
 from albench.runs.records import RoundRecord
+from albench.settings import by_section
 from albench.strategy import Query, Round, Strategy
 from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, StrategyHarness
 

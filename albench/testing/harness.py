@@ -14,7 +14,8 @@ import torch
 from albench.config import Network, Protocol, Training
 from albench.data import LabeledStack, Prepared
 from albench.masks import Ids, Mask
-from albench.pool import Oracle, Pool, initial_slices
+from albench.oracle import Oracle
+from albench.pool import Pool, initial_slices
 from albench.query import Query, check_query
 from albench.strategy import Round, Strategy
 from albench.streams import Streams

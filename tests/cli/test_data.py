@@ -11,7 +11,8 @@ from albench.data import Dataset, Volume, cache_folder, prepare, prepared_sets
 from albench.errors import AlbenchError, DataError
 from albench.files import locked
 from albench.registry import DATASETS, find
-from albench.resolve import parse_settings, resolve
+from albench.resolve import resolve
+from albench.settings import parse_settings
 
 AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
 SHAPE = (20, 24, 8)

@@ -13,7 +13,7 @@ from albench.config import Network, Protocol, Training, build
 from albench.data import check_volume, downloads_folder, prepare
 from albench.errors import DataError
 from albench.registry import DATASETS, find
-from albench.resolve import by_section
+from albench.settings import by_section
 
 TASKS = {
     "brain-tumor": ("Task01_BrainTumour", "BRATS", {"1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}),

@@ -10,7 +10,8 @@ from support.samples import write_pair
 from albench.data import prepare, split_volumes
 from albench.errors import ConfigError, DataError
 from albench.registry import DATASETS, find, options_of
-from albench.resolve import make_dataset, parse_settings, resolve
+from albench.resolve import make_dataset, resolve
+from albench.settings import parse_settings
 
 HEADER = "image,mask,patient"
 

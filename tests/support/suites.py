@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from albench.resolve import by_section
 from albench.runs import find_runs, verify
+from albench.settings import by_section
 from support.samples import TINY
 
 FAILS = '''

@@ -1,4 +1,4 @@
-"""The ledger: whether a run is still what albench wrote.
+"""Verification: whether a run is still what albench wrote. Its records are a ledger.
 
 Every document is sealed (`albench.runs.documents`). Every record holds the SHA-256 of the record before it and of the
 files of its round, and the first one that of the settings, environment, split and snapshots. So an edited value, a

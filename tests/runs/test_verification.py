@@ -11,7 +11,6 @@ from albench.errors import StoreError
 from albench.runs import RunReader, find_runs, verify
 from albench.runs.documents import encode
 from albench.runs.layout import RunLayout
-from albench.runs.ledger import check
 from albench.runs.records import (
     EnvironmentRecord,
     FailureRecord,
@@ -22,6 +21,7 @@ from albench.runs.records import (
 )
 from albench.runs.scores import scores_csv
 from albench.runs.store import write_failure
+from albench.runs.verification import check
 
 DOCUMENTS = {
     "config.json": StoredConfig,
@@ -225,7 +225,7 @@ def _forge(run: RunReader) -> None:
     from dataclasses import replace
 
     from albench.runs.documents import seal_of
-    from albench.runs.ledger import file_hashes, header_hash
+    from albench.runs.verification import file_hashes, header_hash
 
     previous, lines = header_hash(run.layout), []
     for index, record in enumerate(RunReader(run.folder).records):

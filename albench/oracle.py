@@ -1,0 +1,80 @@
+"""The oracle: it holds the truth of the pool, annotates the slices that are queried, and charges the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from albench.data import LabeledStack
+from albench.errors import StrategyError
+from albench.masks import Ids, Mask
+from albench.metrics import dice
+from albench.runs.annotation_cost import MaskCost, mask_cost, total_cost
+from albench.runs.records import AnnotationCost, MaskQuality
+
+
+class Oracle:
+    """Holds the truth of the pool and annotates the slices that are queried. The only place that charges the budget.
+
+    Attributes:
+        queries: ids of every query so far, the initial slices first.
+    """
+
+    def __init__(self, truth: LabeledStack) -> None:
+        self._truth = truth
+        self.queries: list[tuple[int, ...]] = []
+        self._costs: dict[int, MaskCost] = {}
+
+    def annotate(self, ids: Sequence[int] | Ids, budget: int) -> dict[int, Mask]:
+        """The (h, w) masks of `ids`, in one query of at most `budget` slices.
+
+        Raises:
+            StrategyError: an id does not exist, is repeated or was annotated before, or there are too many.
+        """
+        wanted = [int(i) for i in ids]
+        if len(wanted) > budget:
+            raise StrategyError(f"a query must have at most {budget} slices, got {len(wanted)}: return fewer ids")
+        annotated = {i for query in self.queries for i in query}
+        total = len(self._truth.slices)
+        for position, slice_id in enumerate(wanted):
+            if not 0 <= slice_id < total:
+                raise StrategyError(f"a query must name slices of the pool, 0 to {total - 1}, got {slice_id}")
+            if slice_id in wanted[:position]:
+                raise StrategyError(
+                    f"a query must name each slice once, {self._truth.slices.label(slice_id)} is repeated"
+                )
+            if slice_id in annotated:
+                raise StrategyError(
+                    f"a query must name unlabeled slices, {self._truth.slices.label(slice_id)} is labeled already: "
+                    "choose from pool.unlabeled"
+                )
+        self.queries.append(tuple(wanted))
+        masks = self._truth.masks(np.array(wanted, dtype=np.int64))
+        masks.flags.writeable = False
+        self._costs |= {i: mask_cost(mask) for i, mask in zip(wanted, masks, strict=True)}
+        return dict(zip(wanted, masks, strict=True))
+
+    def annotation_cost(self) -> AnnotationCost:
+        """What all labels so far cost an annotator; no strategy sees it."""
+        return total_cost(self._costs.values(), (int(self._truth.slices.case[i]) for i in self._costs))
+
+    def evaluate_masks(self, masks: Mapping[int, Mask]) -> MaskQuality:
+        """How good masks of unlabeled slices are: a diagnostic that no strategy sees."""
+        scores, foreground, shares = [], [], []
+        for slice_id, mask in masks.items():
+            truth = self._truth.truth[slice_id]
+            scores.append(dice(mask, truth))
+            foreground.append(bool(truth.any()))
+            height, width = self._truth.slices.valid[slice_id]
+            shares.append(float(mask[:height, :width].mean()))
+        return MaskQuality(
+            count=len(masks),
+            foreground_share=_mean(shares),
+            dice=_mean(scores),
+            dice_foreground=_mean([score for score, real in zip(scores, foreground, strict=True) if real]),
+        )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None

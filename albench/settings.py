@@ -1,0 +1,52 @@
+"""Settings as a user writes them: `--set training.epochs=30`, by their dotted names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from albench.errors import ConfigError
+from albench.yaml_loader import load_yaml
+
+SECTIONS = ("strategy", "data", "protocol", "training", "network")
+
+
+def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = None) -> dict[str, object]:
+    """`["training.epochs=30", ...]` to {"training.epochs": 30, ...}; values are read as YAML.
+
+    Args:
+        data_root: the value of `--data-root`, which overrides an assignment to data.root.
+
+    Raises:
+        ConfigError: an assignment does not name an option, or its value is not YAML.
+    """
+    settings: dict[str, object] = {}
+    for assignment in assignments or []:
+        name, equals, value = assignment.partition("=")
+        if not equals or "." not in name:
+            raise ConfigError(
+                f"--set must name a section and an option, such as training.epochs=30, got '{assignment}': begin with "
+                f"one of {', '.join(SECTIONS)}"
+            )
+        try:
+            settings[name.strip()] = load_yaml(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(
+                f"--set {name} must have a YAML value such as 30 or [96,128], got '{value}': quote it for the shell"
+            ) from error
+    if data_root is not None:
+        settings["data.root"] = str(data_root)
+    return settings
+
+
+def by_section(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """`{"training.epochs": 30}` to `{"training": {"epochs": 30}, ...}`, every section there. Raises ConfigError."""
+    sections: dict[str, dict[str, object]] = {name: {} for name in SECTIONS}
+    for name, value in settings.items():
+        section, _, key = name.partition(".")
+        if section not in sections:
+            raise ConfigError(f"a setting must begin with one of {', '.join(SECTIONS)}, got '{name}'")
+        sections[section][key] = value
+    return sections
