@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -62,7 +61,6 @@ def rewrite(path: Path, line: int | None, edit: Callable[[dict[str, Any]], None]
     """Edit a document, or one line of a file of documents; `sealed` gives it a hash that fits again."""
     lines = path.read_text().splitlines() if line is not None else [path.read_text()]
     content = json.loads(lines[line or 0])
-    content = copy.deepcopy(content)
     edit(content)
     if sealed:
         content.pop(SEAL)
