@@ -65,7 +65,8 @@ def encode(value: object, *, indent: int | None = None) -> str:
         StoreError: a field has a value that could not be read back, so it is not written.
         ValueError: a number is NaN or infinite, which JSON does not know.
     """
-    content = json.loads(_canonical(dataclasses.asdict(value)))  # type: ignore[call-overload]  # keys become text
+    as_read = json.dumps(dataclasses.asdict(value), allow_nan=False)  # type: ignore[call-overload]
+    content = json.loads(as_read)  # keys have become text, and their order is kept
     _validated(type(value), content, f"a {type(value).__name__} must be storable", "give it another value")
     return encode_content(content, indent=indent)
 
@@ -117,7 +118,7 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
 def _validated(cls: type[T], content: dict[str, Any], rule: str, remedy: str) -> T:
     """Content as a dataclass. Raises StoreError that names the first wrong field."""
     try:
-        value: T = _adapter(cls).validate_json(_canonical(content), strict=True)  # type: ignore[arg-type]
+        value: T = _adapter(cls).validate_json(json.dumps(content), strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "its content"

@@ -325,7 +325,7 @@ def test_text_has_enough_contrast_in_light_and_dark(page, tmp_path, dark):
 
 
 @pytest.mark.slow
-def test_a_large_report_takes_less_than_15_seconds_and_a_gibibyte(tmp_path):
+def test_a_large_report_takes_less_than_a_gibibyte(tmp_path):
     rng = np.random.default_rng(0)
     for index in range(11):
         strategy = "star" if index == 10 else f"method-{index}"
@@ -334,14 +334,12 @@ def test_a_large_report_takes_less_than_15_seconds_and_a_gibibyte(tmp_path):
             labeled = [10 + 2 * index for index in range(17)]
             write_run(tmp_path, strategy, seed, dice.tolist(), cases=12, side=0 if seed else 512, labeled=labeled)
     code = (
-        "import resource, sys, time\n"
+        "import resource, sys\n"
         "from albench.cli.main import main\n"
         f"sys.argv = ['albench', 'report', {str(tmp_path)!r}]\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
-        "print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
-    seconds, kibibytes = map(float, done.stdout.split()[-2:])  # of the processor, which other processes may use too
-    assert seconds < 15
-    assert kibibytes < 1024**2
+    assert float(done.stdout.split()[-1]) < 1024**2  # KiB

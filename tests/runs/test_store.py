@@ -33,6 +33,7 @@ from albench.runs.records import (
 )
 from albench.runs.scores import load_runs
 from albench.runs.store import RoundFiles, RunStore, write_failure
+from albench.runs.verification import verify
 
 _OPEN = """
 import sys
@@ -121,18 +122,23 @@ def append(store: RunStore, *, width: int = 13) -> RoundFiles:
     index = len(store.records)
     if not index:
         store.begin(SPLIT, environment(torch.device("cpu"), "other"), {"ids": np.arange(3)})
+    files = round_files(index, width)
+    store.append(record(index), files)
+    return files
+
+
+def round_files(index: int, width: int = 13) -> RoundFiles:
+    """What a made-up round leaves in addition to its record."""
     rng = np.random.default_rng(index)
     pseudo = {i: rng.integers(0, 2, (5, width)).astype(np.uint8) for i in (7, 2, 30)}
     ids = (13 + 2 * index, 12 + 2 * index)
-    files = RoundFiles(
+    return RoundFiles(
         query=QueryRecord(ids, tuple(SliceName("a", i) for i in ids), SCORES),
         pseudo=pseudo,
         predictions={4: pseudo[2]},
         arrays={},
         weights={"a": torch.randn(3, 4), "count": torch.tensor(index)},
     )
-    store.append(record(index), files)
-    return files
 
 
 def write_round(open_store) -> None:
@@ -165,6 +171,16 @@ def test_what_a_round_leaves_is_what_is_read(open_store, folder, width):
     np.testing.assert_array_equal(run.snapshots()["ids"], [0, 1, 2])
     weights = run.weights(1)
     assert all(torch.equal(files.weights[key], weights[key]) for key in files.weights)
+
+
+def test_cases_keep_their_order_so_that_the_table_of_metrics_is_sound(open_store, folder):
+    names = ("t2", "t10", "t1")
+    with open_store() as store:
+        append(store)
+        store.append(replace(record(1), cases=dict.fromkeys(names, metrics(0.5))), round_files(1))
+    run = RunReader(folder)
+    assert tuple(run.records[1].cases) == names
+    assert verify(run) == []
 
 
 def test_before_the_first_round_there_are_settings_only(open_store, folder, config):
