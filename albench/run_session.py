@@ -21,7 +21,6 @@ from albench.resolve import ResolvedRun
 from albench.runs.array_files import Arrays
 from albench.runs.cost import Clock, Phase, environment
 from albench.runs.layout import SHARED_ROUND_ZERO
-from albench.runs.reader import RunReader
 from albench.runs.records import QueryRecord, RoundRecord, SliceName, SplitRecord
 from albench.runs.snapshots import snapshots
 from albench.runs.store import Mirror, RoundFiles, RunStore
@@ -104,7 +103,7 @@ class RunSession:
             environment(self.execution.device, self.strategy.kind),
             snapshots(self.test.slices, shown, self.test.masks(shown)),
         )
-        done, last = RunReader(store.folder), len(store.records) - 1
+        done, last = store.reader, len(store.records) - 1
         for ids in [initial.tolist(), *(done.query(index).ids for index in range(last + 1))]:
             pool = pool.with_masks(self.oracle.annotate(ids, len(ids)))
         return State(pool, done.pseudo(last), done.weights(last)) if last >= 0 else State(pool, {}, None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from albench.reports.comparability import differing_options
 from albench.reports.runs import Problem, Run, read_run
 from albench.runs import find_runs
+from albench.runs.layout import names_of
 from albench.runs.manifest import read_manifest
 
 
@@ -71,7 +72,8 @@ def _read_all(listed: Iterable[tuple[Path, str, str, int]]) -> tuple[list[Run], 
 def _unlisted(folder: Path) -> tuple[Path, str, str, int]:
     """A run with the label, group and seed of its path, because its settings may be unreadable."""
     seed = folder.name.removeprefix("seed-").partition("-")[0]
-    return folder, folder.parent.name, folder.parent.parent.name, int(seed) if seed.isdigit() else -1
+    dataset, strategy = names_of(folder)
+    return folder, strategy, dataset, int(seed) if seed.isdigit() else -1
 
 
 def _named(runs: list[Run]) -> Iterator[Run]:

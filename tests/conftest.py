@@ -13,8 +13,8 @@ import pytest
 import torch
 from support.samples import TINY, write_pair
 
+from albench import run
 from albench.data import Prepared, prepare
-from albench.loop import Execution, run
 from albench.oracle import Oracle
 from albench.pool import Pool, initial_slices
 from albench.resolve import resolve
@@ -42,8 +42,8 @@ def tiny_run(tmp_path: Path) -> Callable[..., RunReader]:
     def start(
         strategy: str, settings: Mapping[str, object] | None = None, *, seed: int = 0, out: str = "runs"
     ) -> RunReader:
-        resolved = resolve(strategy, "phantom", seed=seed, settings=TINY | dict(settings or {}))
-        return run(resolved, tmp_path / out, Execution(torch.device("cpu")))
+        chosen = TINY | dict(settings or {})
+        return run(strategy, "phantom", seed=seed, settings=chosen, out=tmp_path / out, device="cpu")
 
     return start
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from albench.console import decimal
 from albench.errors import StoreError
+from albench.runs.layout import names_of
 from albench.runs.manifest import MANIFEST, read_manifest
 from albench.runs.reader import RunReader, find_runs
 
@@ -44,10 +46,17 @@ class RunState:
 
     def cells(self) -> list[str]:
         """The values after the dataset as text, for a table."""
-        dice = ["-" if value is None else f"{value:.3f}" for value in (self.dice_slice, self.dice_volume)]
         labeled = "-" if self.labeled is None else f"{self.labeled:.1%}"
         rounds = "-" if self.state == "damaged" else f"{self.done}/{self.rounds}"
-        return [self.strategy, self.run, rounds, self.state, labeled, *dice]
+        return [
+            self.strategy,
+            self.run,
+            rounds,
+            self.state,
+            labeled,
+            decimal(self.dice_slice),
+            decimal(self.dice_volume),
+        ]
 
 
 def run_states(out: Path) -> tuple[list[RunState], list[str]]:
@@ -80,8 +89,8 @@ def _state(run: RunReader, labels: Mapping[Path, str]) -> RunState:
     try:
         config, records, failure = run.config, run.records, run.failure
     except StoreError as error:
-        dataset, strategy = run.folder.parent.parent.name, label or run.folder.parent.name
-        return RunState(dataset, strategy, run.folder.name, "damaged", str(error))
+        dataset, strategy = names_of(run.folder)
+        return RunState(dataset, label or strategy, run.folder.name, "damaged", str(error))
     last = records[-1] if records else None
     return RunState(
         dataset=config.title,

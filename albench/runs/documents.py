@@ -25,8 +25,8 @@ SEAL = "sha256"
 T = TypeVar("T")
 
 
-def write_document(path: Path, value: object) -> str:
-    """Write a dataclass as indented JSON, atomically; gives the hash that it is sealed with.
+def write_document(path: Path, value: object) -> None:
+    """Write a dataclass as indented JSON, atomically.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -34,7 +34,6 @@ def write_document(path: Path, value: object) -> str:
     text = encode(value, indent=1)
     with atomic_write(path) as file:
         file.write(f"{text}\n".encode())
-    return seal_of(text)
 
 
 def read_document(cls: type[T], path: Path, remedy: str) -> T:

@@ -122,6 +122,11 @@ def run_folder(out: Path, config: RunConfig) -> Path:
     return out / config.title / config.strategy.name / folder_name(config)
 
 
+def names_of(folder: Path) -> tuple[str, str]:
+    """Dataset and strategy of a run by its path, for a run whose settings cannot be read."""
+    return folder.parent.parent.name, folder.parent.name
+
+
 def folder_name(config: RunConfig) -> str:
     """Of a run's folder; it holds a digest of all settings, so that a changed setting never mixes with old results."""
     return f"seed-{config.seed}-{config.digest()}"

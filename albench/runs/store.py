@@ -23,7 +23,7 @@ from albench.files import atomic_write, locked, write_tensors
 from albench.masks import Mask
 from albench.runs.array_files import Arrays, write_arrays, write_masks
 from albench.runs.documents import encode, read_text, seal_of, write_document
-from albench.runs.layout import SHARED_ROUND_ZERO, RunLayout, run_folder
+from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
 from albench.runs.reader import REMEDY, RunReader, is_finished
 from albench.runs.records import (
     FORMAT,
@@ -67,16 +67,18 @@ class RunStore:
     """The folder of one run, opened for writing (see `RunStore.open`).
 
     Attributes:
+        reader: of what was there when the run was opened.
         folder: of the run.
         config: its settings.
-        records: the finished rounds.
+        records: the finished rounds, with those finished since.
     """
 
-    def __init__(self, out: Path, config: RunConfig, *, keep_weights: bool, mirror: Mirror | None) -> None:
-        self.folder = run_folder(out, config)
-        self.config = config
-        self.records = RunReader(self.folder).records
-        self._out, self._layout = out, RunLayout(self.folder)
+    def __init__(
+        self, reader: RunReader, out: Path, config: RunConfig, *, keep_weights: bool, mirror: Mirror | None
+    ) -> None:
+        self.reader, self.folder, self.config = reader, reader.folder, config
+        self.records = reader.records
+        self._out, self._layout = out, reader.layout
         self._keep_weights, self._mirror = keep_weights, mirror
 
     @classmethod
@@ -110,7 +112,7 @@ class RunStore:
                     f"{reader.stored_config.albench} and this is {albench.__version__}: use another --out"
                 )
             check(reader)
-            store = cls(out, config, keep_weights=keep_weights, mirror=mirror)
+            store = cls(reader, out, config, keep_weights=keep_weights, mirror=mirror)
             store._remove_leftovers()
             yield store
 

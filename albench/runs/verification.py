@@ -78,10 +78,10 @@ def file_hash(path: Path) -> str:
 
 def _settings(run: RunReader) -> Iterator[Damage]:
     path = run.layout.config
-    yield from _tried(path, lambda: run.stored_config)
     try:
         expected = folder_name(run.config)
-    except StoreError:
+    except StoreError as error:
+        yield Damage(path, str(error))
         return
     if run.folder.resolve().name != expected:
         yield Damage(
