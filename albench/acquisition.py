@@ -18,6 +18,7 @@ from torch.nn.functional import one_hot
 from albench.masks import Ids
 
 Aggregation = Literal["mean", "sum", "top"]
+PseudoSelection = Literal["any", "nonempty", "balanced"]
 Scores = NDArray[np.float64]
 
 
@@ -93,6 +94,33 @@ def aggregate(values: Tensor, valid: Tensor, how: Aggregation, top: float) -> Te
     ranked = values.masked_fill(valid == 0, -torch.inf).flatten(1).topk(int(counts.max())).values
     taken = torch.arange(ranked.shape[1], device=values.device) < counts[:, None]
     return ranked.masked_fill(~taken, 0).sum(1) / counts
+
+
+def pseudo_selection(*, exclude_empty: bool, balanced: bool) -> PseudoSelection:
+    """What two options of a strategy select for pseudo-labels. Raises ValueError if both are set."""
+    if exclude_empty and balanced:
+        raise ValueError("exclude_empty and balanced exclude each other")
+    return "nonempty" if exclude_empty else "balanced" if balanced else "any"
+
+
+def most_certain(ids: Ids, nonempty: NDArray[np.bool_], count: int, keep: PseudoSelection) -> Ids:
+    """The first ids of a ranking, for pseudo-labels.
+
+    Args:
+        ids: (n,) the most certain first.
+        nonempty: (n,) whether foreground is predicted.
+        count: how many at most.
+        keep: `any`; only `nonempty` ones; or `balanced`, as many nonempty ones as empty ones, up to half of `count`
+            each.
+
+    Returns:
+        (m,) ids in the order of the ranking.
+    """
+    if keep == "balanced":
+        each = min(count // 2, int(nonempty.sum()), int((~nonempty).sum()))
+        first = (nonempty & (nonempty.cumsum() <= each)) | (~nonempty & ((~nonempty).cumsum() <= each))
+        return ids[first]
+    return (ids[nonempty] if keep == "nonempty" else ids)[:count]
 
 
 def top_k(scores: Scores, ids: Ids, count: int) -> Ids:

@@ -18,8 +18,8 @@ class RunCallback(Protocol):
     def on_phase(self, round_index: int, name: str) -> None:
         """A round has come to `fit`, `evaluate` or `query`."""
 
-    def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
-        """An epoch of a training is over, of at most `epochs`."""
+    def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float | None) -> None:
+        """An epoch of a training is over, of at most `epochs`; `val_loss` is None without validation."""
 
     def on_round(self, record: RoundRecord) -> None:
         """A round is finished and stored."""
@@ -34,7 +34,7 @@ class NullCallback:
     def on_phase(self, round_index: int, name: str) -> None:
         """Do nothing."""
 
-    def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
+    def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float | None) -> None:
         """Do nothing."""
 
     def on_round(self, record: RoundRecord) -> None:

@@ -19,24 +19,35 @@ Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Start = Literal["interval", "cases", "slices", "few-cases"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How slices are queried and annotated.
+    """How slices are queried and annotated, and what is counted.
 
     Attributes:
         interval: every interval-th slice of a training case is labeled before round 0 (j in the paper).
+        start: what is labeled before round 0, see `albench.start`; all kinds label about as many slices as `interval`.
         budget: slices annotated per round (b in the paper).
         rounds: number of queries; there are rounds + 1 trainings.
         warm_start: fine-tune from the weights of the previous round; false trains from the initial weights.
         split: shares or numbers of patients for training, validation and test.
-        split_seed: seed of the split, the same for all seeds of a benchmark.
+        split_seed: seed of the split.
+        splits: 1 gives all seeds the split of `split_seed`. A larger number repeats every seed on that many splits
+            (crossed, by a suite). `nested` gives every seed a split of its own.
+        validation: the labels of the validation cases are `free`, or `charged` like those of the pool; `none` has no
+            validation cases and adds them to the pool, which needs `training.stop=steps`.
+        compute: `own`: each strategy trains as it does. `matched`: in every round all strategies take the same number
+            of optimizer steps in all their trainings together.
+        steps: that number; in a suite, none takes `training.steps` for each training of the strategy with most.
+        nsd_tolerance: distance in millimeters at which two surfaces agree, of the metric `nsd`.
     """
 
     interval: Positive = 10
+    start: Start = "interval"
     budget: Positive = 100
     rounds: Count = 16
     warm_start: bool = True
@@ -46,6 +57,11 @@ class Protocol:
         0.15,
     )
     split_seed: Count = 0
+    splits: Positive | Literal["nested"] = 1
+    validation: Literal["free", "charged", "none"] = "free"
+    compute: Literal["own", "matched"] = "own"
+    steps: Positive | None = None
+    nsd_tolerance: Rate = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,8 +69,16 @@ class Training:
     """How the network is trained in every round.
 
     Attributes:
-        epochs: at most this many passes over the labeled slices.
-        patience: stop after this many epochs without a lower validation loss.
+        stop: what ends a training, and which weights are kept: `val_dice` and `val_loss` keep those with the highest
+            volume Dice or the lowest loss on the validation cases and end without progress; `steps` takes a fixed
+            number of optimizer steps and keeps the last weights.
+        epochs: at most this many passes over the labeled slices, if they contain `min_steps`.
+        patience: stop after this many epochs without progress, if they contain `patience_steps`.
+        patience_steps: stop after this many optimizer steps without progress, if they contain `patience` epochs.
+        min_steps: do not stop before this many optimizer steps.
+        val_steps: validate after the first epoch in which this many optimizer steps have passed since the last time; 0
+            validates after every epoch.
+        steps: optimizer steps of every training with `stop=steps`.
         batch_size: slices per optimizer step.
         lr: Adam's learning rate in round 0, and in every round without warm start.
         lr_incremental: Adam's learning rate when fine-tuning in later rounds.
@@ -65,8 +89,13 @@ class Training:
         augment: blur, flip and rotate training slices at random.
     """
 
+    stop: Literal["val_dice", "val_loss", "steps"] = "val_dice"
     epochs: Positive = 100
     patience: Positive = 5
+    patience_steps: Count = 200
+    min_steps: Count = 200
+    val_steps: Count = 20
+    steps: Positive = 500
     batch_size: Positive = 32
     lr: Rate = 1e-4
     lr_incremental: Rate = 1e-5
@@ -74,6 +103,16 @@ class Training:
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     focal_alpha_mode: Literal["scalar", "balanced"] = "scalar"
     augment: bool = True
+
+
+PAPER_STOP: dict[str, object] = {
+    "training.stop": "val_loss",
+    "training.patience": 5,
+    "training.patience_steps": 0,
+    "training.min_steps": 0,
+    "training.val_steps": 0,
+}
+"""When a training ends in the STAR paper (Sec. 3.1), for the datasets of its suites."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +150,30 @@ class Choice:
 
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
+class Tuning:
+    """The search that the options of a strategy come from, see `albench tune`.
+
+    Attributes:
+        trials: combinations of options that were tried.
+        seeds: runs per combination.
+        options: the options that were varied, and the values that were found.
+        metric: of the validation cases, by which they were chosen.
+        score: of the chosen combination.
+        steps: optimizer steps of the whole search.
+        seconds: of the whole search, summed over its runs.
+    """
+
+    trials: Positive
+    seeds: Positive
+    options: dict[str, object]
+    metric: str
+    score: float
+    steps: Count
+    seconds: Annotated[float, Field(ge=0)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that determines the records of a run, apart from the machine.
 
@@ -119,6 +182,7 @@ class RunConfig:
         locations: options of the dataset that say where its files are; they are not part of the digest.
         data_key: hash of the prepared data.
         weights_key: hash of the file that `network.weights` names; its path is not part of the digest.
+        tuning: where the options of the strategy come from; not part of the digest.
     """
 
     strategy: Choice
@@ -131,11 +195,13 @@ class RunConfig:
     training: Training
     network: Network
     weights_key: str | None = None
+    tuning: Tuning | None = None
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any setting differs."""
         settings = dataclasses.asdict(_run_config().validate_python(dataclasses.asdict(self)))  # 1 is 1.0
         del settings["locations"]
+        del settings["tuning"]
         del settings["network"]["weights"]
         for choice in (settings["strategy"], settings["dataset"]):
             del choice["spec"]

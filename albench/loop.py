@@ -8,13 +8,12 @@ from pathlib import Path
 
 from albench.callback import NullCallback, RunCallback
 from albench.errors import StrategyError
-from albench.query import Query, check_query
+from albench.query import check_query
 from albench.resolve import ResolvedRun
 from albench.run_session import Execution, RunSession
 from albench.runs.cost import Clock
 from albench.runs.reader import RunReader
 from albench.runs.store import RunStore
-from albench.training.evaluation import evaluate
 
 __all__ = ["Execution", "run"]
 
@@ -35,7 +34,7 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
         StrategyError: the strategy broke a rule.
         StoreError: the run cannot be written, or was changed since it was.
     """
-    config, strategy = resolved.config, resolved.strategy
+    config = resolved.config
     callback = callback or NullCallback()
     with _naming(resolved):
         session = RunSession(resolved, execution, callback)
@@ -51,14 +50,14 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
                 session.fit(ctx, out)
             fitted = ctx.learner.collect_log()
             with clock.phase("evaluate"), session.phase(ctx, "evaluate"):
-                test, val = evaluate(ctx.learner, session.test), evaluate(ctx.learner, session.val)
+                test, val = session.evaluate(ctx)
             with clock.phase("query"), session.phase(ctx, "query"):
-                query = strategy.query(ctx) if ctx.budget else Query.empty()
+                query = session.query(ctx)
                 check_query(query, ctx.pool, ctx.budget)
             queried = ctx.learner.collect_log()
             record = session.record(ctx, query, test, val, fitted, queried, clock)
             masks = session.oracle.annotate(query.ids, ctx.budget)
-            state = session.after(ctx, query, masks)
+            state = session.after(ctx, query, masks, queried)
             store.append(record, session.files(ctx.pool, query, masks, state, test))
             callback.on_round(store.records[-1])
     return RunReader(store.folder)

@@ -34,6 +34,7 @@ class CaseScores:
         dice_foreground: mean over the slices with foreground in the truth.
         dice_volume: Dice of the 3D masks.
         hd95: 95th percentile of the Hausdorff distance between the 3D surfaces, in millimeters.
+        nsd: surface Dice of the 3D surfaces.
         empty_slice_fpr: share of the empty slices with predicted foreground.
     """
 
@@ -43,6 +44,7 @@ class CaseScores:
     dice_foreground: float | None
     dice_volume: float
     hd95: float
+    nsd: float
     empty_slice_fpr: float | None
 
     def metrics(self) -> Metrics:
@@ -52,6 +54,7 @@ class CaseScores:
             dice_foreground=self.dice_foreground,
             dice_volume=self.dice_volume,
             hd95=self.hd95,
+            nsd=self.nsd,
             empty_slice_fpr=self.empty_slice_fpr,
             empty_slice_share=self.empty_slices / self.slices,
         )
@@ -60,7 +63,12 @@ class CaseScores:
 def dice(prediction: Mask, truth: Mask) -> float:
     """`(2 |P and T| + e) / (|P| + |T| + e)` of two binary masks of the same shape."""
     overlap = float(np.logical_and(prediction, truth).sum())
-    return (2 * overlap + _EPSILON) / (float(prediction.sum()) + float(truth.sum()) + _EPSILON)
+    return dice_of_sums(overlap, float(prediction.sum()), float(truth.sum()))
+
+
+def dice_of_sums(overlap: float, predicted: float, true: float) -> float:
+    """The same from the pixels of both masks, of the prediction and of the truth."""
+    return (2 * overlap + _EPSILON) / (predicted + true + _EPSILON)
 
 
 def hd95(prediction: Mask, truth: Mask, spacing: Sequence[float]) -> float:
@@ -84,8 +92,31 @@ def hd95(prediction: Mask, truth: Mask, spacing: Sequence[float]) -> float:
     return float(distance)
 
 
-def score_case(prediction: Mask, truth: Mask, spacing: Sequence[float]) -> CaseScores:
-    """All metrics of one case from its (d, h, w) masks."""
+def surface_dice(prediction: Mask, truth: Mask, spacing: Sequence[float], tolerance: float) -> float:
+    """Normalized surface Dice (NSD) of two (d, h, w) masks, by MONAI: the share of both surfaces that is at most
+    `tolerance` millimeters from the other one (Nikolov et al., J Med Internet Res 23, 2021).
+
+    1 for two empty masks, 0 if one of them is empty.
+
+    Args:
+        spacing: millimeters along z, y, x.
+        tolerance: millimeters.
+    """
+    from monai.metrics.surface_dice import compute_surface_dice  # importing MONAI takes seconds
+
+    if not prediction.any() or not truth.any():
+        return float(prediction.any() == truth.any())
+    pair = torch.from_numpy(np.stack([prediction, truth]))[:, None, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        found = compute_surface_dice(
+            pair[0], pair[1], class_thresholds=[tolerance], include_background=True, spacing=list(spacing)
+        )
+    return float(found)
+
+
+def score_case(prediction: Mask, truth: Mask, spacing: Sequence[float], tolerance: float) -> CaseScores:
+    """All metrics of one case from its (d, h, w) masks; see `surface_dice` for spacing and tolerance."""
     slice_dice = np.array([dice(p, t) for p, t in zip(prediction, truth, strict=True)])
     empty = np.logical_not(truth.any((1, 2)))
     return CaseScores(
@@ -95,6 +126,7 @@ def score_case(prediction: Mask, truth: Mask, spacing: Sequence[float]) -> CaseS
         dice_foreground=_mean(slice_dice[~empty]),
         dice_volume=dice(prediction, truth),
         hd95=hd95(prediction, truth, spacing),
+        nsd=surface_dice(prediction, truth, spacing, tolerance),
         empty_slice_fpr=_mean(np.asarray(prediction.any((1, 2)))[empty]),
     )
 
@@ -109,6 +141,7 @@ def summarize(cases: Sequence[CaseScores]) -> Metrics:
         dice_foreground=_weighted([s.dice_foreground for s in cases], foreground),
         dice_volume=_mean(np.array([s.dice_volume for s in cases])),
         hd95=_mean(np.array([s.hd95 for s in cases])),
+        nsd=_mean(np.array([s.nsd for s in cases])),
         empty_slice_fpr=_weighted([s.empty_slice_fpr for s in cases], empty),
         empty_slice_share=sum(empty) / sum(slices),
     )

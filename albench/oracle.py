@@ -10,6 +10,7 @@ from albench.data import LabeledStack
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.metrics import dice
+from albench.query import OracleDraw, Query
 from albench.runs.annotation_cost import MaskCost, mask_cost, total_cost
 from albench.runs.records import AnnotationCost, MaskQuality
 
@@ -17,12 +18,17 @@ from albench.runs.records import AnnotationCost, MaskQuality
 class Oracle:
     """Holds the truth of the pool and annotates the slices that are queried. The only place that charges the budget.
 
+    Args:
+        truth: of the pool.
+        charged: further labels that the annotation cost contains, such as those of the validation cases.
+
     Attributes:
         queries: ids of every query so far, the initial slices first.
     """
 
-    def __init__(self, truth: LabeledStack) -> None:
+    def __init__(self, truth: LabeledStack, charged: LabeledStack | None = None) -> None:
         self._truth = truth
+        self._charged = _labels(charged) if charged else []
         self.queries: list[tuple[int, ...]] = []
         self._costs: dict[int, MaskCost] = {}
 
@@ -55,25 +61,53 @@ class Oracle:
         self._costs |= {i: mask_cost(mask) for i, mask in zip(wanted, masks, strict=True)}
         return dict(zip(wanted, masks, strict=True))
 
+    def draw(self, wanted: OracleDraw, budget: int) -> Query:
+        """The slices of a query that depends on which slices have foreground in the truth.
+
+        Raises:
+            StrategyError: fewer slices with foreground are left than are wanted.
+        """
+        order = np.asarray(wanted.order, dtype=np.int64)
+        nonempty = np.array([bool(self._truth.truth[int(i)].any()) for i in order], dtype=bool)
+        if nonempty.sum() < wanted.foreground:
+            raise StrategyError(
+                f"a query must not ask for more slices with foreground than exist, {wanted.foreground} are wanted and "
+                f"{nonempty.sum()} of the {len(order)} unlabeled slices have some: lower strategy.share, "
+                "protocol.budget or protocol.rounds"
+            )
+        first = order[nonempty][: wanted.foreground]
+        rest = order[~np.isin(order, first)][: budget - len(first)]
+        return Query(np.concatenate([first, rest]))
+
     def annotation_cost(self) -> AnnotationCost:
         """What all labels so far cost an annotator; no strategy sees it."""
-        return total_cost(self._costs.values(), (int(self._truth.slices.case[i]) for i in self._costs))
+        case = self._truth.slices.case
+        labels = [*self._charged, *((("pool", int(case[i])), cost) for i, cost in self._costs.items())]
+        return total_cost([cost for _, cost in labels], [place for place, _ in labels])
 
     def evaluate_masks(self, masks: Mapping[int, Mask]) -> MaskQuality:
         """How good masks of unlabeled slices are: a diagnostic that no strategy sees."""
-        scores, foreground, shares = [], [], []
+        scores, foreground, shares, empty = [], [], [], []
         for slice_id, mask in masks.items():
             truth = self._truth.truth[slice_id]
             scores.append(dice(mask, truth))
             foreground.append(bool(truth.any()))
             height, width = self._truth.slices.valid[slice_id]
             shares.append(float(mask[:height, :width].mean()))
+            empty.append(not mask[:height, :width].any())
         return MaskQuality(
             count=len(masks),
+            empty_share=_mean(empty),
             foreground_share=_mean(shares),
             dice=_mean(scores),
             dice_foreground=_mean([score for score, real in zip(scores, foreground, strict=True) if real]),
         )
+
+
+def _labels(labeled: LabeledStack) -> list[tuple[tuple[str, int], MaskCost]]:
+    """The case and the cost of every mask."""
+    slices = labeled.slices
+    return [(("charged", int(slices.case[i])), mask_cost(labeled.truth[i])) for i in range(len(slices))]
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -49,8 +49,3 @@ class Pool:
     def with_masks(self, masks: Mapping[int, Mask]) -> Pool:
         """A pool in which these slices are labeled too."""
         return replace(self, _masks={**self._masks, **masks})
-
-
-def initial_slices(slices: SliceStack, interval: int) -> Ids:
-    """Ids of every `interval`-th slice of every case, from its first: 0, j, 2j, ... (STAR, Sec. 2)."""
-    return np.flatnonzero(slices.position % interval == 0)

@@ -66,6 +66,20 @@ class Query:
         return cls(top_k(-scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
 
 
+@dataclass(frozen=True)
+class OracleDraw:
+    """A query that the oracle completes by the truth, so that no strategy sees it. It is marked `uses_labels`.
+
+    Attributes:
+        order: unlabeled ids in the order in which they are tried, all of them.
+        foreground: how many slices of the query have foreground in the truth at least: the first of `order` that do.
+            The first of all others complete the budget.
+    """
+
+    order: Ids
+    foreground: int
+
+
 def check_query(query: Query, pool: Pool, budget: int) -> None:
     """Check that a query follows the rules.
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from albench.config import Choice, Network, Protocol, RunConfig, Training, build
+from albench.combinations import check_combinations
+from albench.config import Choice, Network, Protocol, RunConfig, Training, Tuning, build
 from albench.data import Dataset, Prepared, Progress, Split, prepare, split_volumes
 from albench.errors import ConfigError
 from albench.registry import DATASETS, STRATEGIES, find, options_of, source_digest
@@ -40,6 +41,7 @@ def resolve(
     settings: Mapping[str, object] | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
+    tuning: Tuning | None = None,
 ) -> ResolvedRun:
     """Check all settings, prepare the data and write every default out.
 
@@ -50,6 +52,7 @@ def resolve(
         dataset: likewise.
         settings: values by dotted name, such as {"training.epochs": 30}.
         workers: as `albench.data.prepare`.
+        tuning: the search that options of the strategy come from.
 
     Raises:
         ConfigError: a name, option or value is wrong.
@@ -63,15 +66,16 @@ def resolve(
     for section, cls in (("protocol", Protocol), ("training", Training), ("network", Network)):
         build(cls, user[section], section)  # a typing error should not wait for the data
     data = make_dataset(dataset, settings)
-    suited = by_section(data.defaults())
-    sections = {name: suited[name] | user[name] for name in SECTIONS}
-    protocol = build(Protocol, sections["protocol"], "protocol")
+    protocol, training, network = common_settings(data, settings)
+    check_combinations(protocol, training)
     cases = data.cases()
     patients = [data.patient(case) for case in cases]
-    split = split_volumes(cases, patients, protocol.split, protocol.split_seed)  # an error comes before the preparation
+    drawn = protocol.split_seed + seed if protocol.splits == "nested" else protocol.split_seed
+    validation = protocol.validation != "none"
+    # before the preparation, so that an error need not wait for it
+    split = split_volumes(cases, patients, protocol.split, drawn, validation=validation)
     prepared = prepare(data, progress, workers)
     options = options_of(data)
-    network = build(Network, sections["network"], "network")
     config = RunConfig(
         strategy=_choice(strategy_object, strategy, options_of(strategy_object)),
         dataset=_choice(data, dataset, {k: v for k, v in options.items() if k not in data.locations}),
@@ -80,11 +84,23 @@ def resolve(
         data_key=prepared.key,
         seed=seed,
         protocol=protocol,
-        training=build(Training, sections["training"], "training"),
+        training=training,
         network=network,
         weights_key=_file_key(network.weights),
+        tuning=tuning,
     )
     return ResolvedRun(config, strategy_object, prepared, split)
+
+
+def common_settings(data: Dataset, settings: Mapping[str, object]) -> tuple[Protocol, Training, Network]:
+    """Protocol, training and network of a dataset, with every default written out. Raises ConfigError."""
+    user, suited = by_section(settings), by_section(data.defaults())
+    sections = {name: suited[name] | user[name] for name in SECTIONS}
+    return (
+        build(Protocol, sections["protocol"], "protocol"),
+        build(Training, sections["training"], "training"),
+        build(Network, sections["network"], "network"),
+    )
 
 
 def make_strategy(spec: str, settings: Mapping[str, object]) -> Strategy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,22 +12,24 @@ import torch
 from torch import nn
 
 from albench.callback import RunCallback
-from albench.errors import ConfigError, StoreError
+from albench.errors import ConfigError, StoreError, StrategyError
 from albench.masks import Mask
 from albench.oracle import Oracle
-from albench.pool import Pool, initial_slices
-from albench.query import Query
+from albench.pool import Pool
+from albench.query import OracleDraw, Query
 from albench.resolve import ResolvedRun
 from albench.runs.array_files import Arrays
 from albench.runs.cost import Clock, Phase, environment
 from albench.runs.layout import SHARED_ROUND_ZERO
-from albench.runs.records import QueryRecord, RoundRecord, SliceName, SplitRecord
+from albench.runs.records import FitSummary, QueryRecord, RoundRecord, SliceName, SplitRecord
 from albench.runs.snapshots import snapshots
 from albench.runs.store import Mirror, RoundFiles, RunStore
+from albench.start import start_slices
 from albench.strategy import Round
 from albench.streams import Streams
+from albench.training.confidence import confidence
 from albench.training.device_cache import DeviceCache
-from albench.training.evaluation import Evaluation, example_slices
+from albench.training.evaluation import Evaluation, evaluate, example_slices
 from albench.training.learner import Learner, TrainingLog, Weights
 from albench.training.networks import Segmenter, Task
 from albench.training.shared_round_zero import fit_shared
@@ -63,11 +65,13 @@ class State:
         pool: with all masks that were annotated.
         pseudo: {id: (h, w) mask} to train on.
         weights: of the end of the last round; None before round 0.
+        steps: optimizer steps that the last query took.
     """
 
     pool: Pool
     pseudo: Mapping[int, Mask]
     weights: Weights | None
+    steps: int = 0
 
 
 class RunSession:
@@ -77,10 +81,11 @@ class RunSession:
         self.config, self.strategy, self.split = resolved.config, resolved.strategy, resolved.split
         self.execution, self.callback = execution, callback
         self.streams = Streams(self.config.seed, self.config.title)
-        self.val = resolved.prepared.labeled_stack(self.split.val)
+        self.val = resolved.prepared.labeled_stack(self.split.val) if self.split.val else None
         self.test = resolved.prepared.labeled_stack(self.split.test)
         train = resolved.prepared.labeled_stack(self.split.train)
-        self.slices, self.oracle = train.slices, Oracle(train)
+        charged = self.val if self.config.protocol.validation == "charged" else None
+        self.slices, self.oracle = train.slices, Oracle(train, charged)
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
         self.network = self._network()
         if execution.compile:
@@ -90,7 +95,9 @@ class RunSession:
     def begin(self, store: RunStore) -> State:
         """Write what does not change, and give the state at the end of the last finished round."""
         pool = Pool(self.slices)
-        initial = self.strategy.initial(initial_slices(self.slices, self.config.protocol.interval), pool)
+        protocol = self.config.protocol
+        shared = start_slices(self.slices, protocol.start, protocol.interval, self.streams)
+        initial = self.strategy.initial(shared, pool)
         shown = example_slices(self.test)
         store.begin(
             SplitRecord(
@@ -98,6 +105,7 @@ class RunSession:
                 val=self.split.val,
                 test=self.split.test,
                 slices={name: len(self.slices.of(index)) for index, name in enumerate(self.slices.cases)},
+                val_slices=len(self.val.slices) if self.val else 0,
                 initial=tuple(self._name(int(i)) for i in initial),
             ),
             environment(self.execution.device, self.strategy.kind),
@@ -106,7 +114,9 @@ class RunSession:
         done, last = store.reader, len(store.records) - 1
         for ids in [initial.tolist(), *(done.query(index).ids for index in range(last + 1))]:
             pool = pool.with_masks(self.oracle.annotate(ids, len(ids)))
-        return State(pool, done.pseudo(last), done.weights(last)) if last >= 0 else State(pool, {}, None)
+        if last < 0:
+            return State(pool, {}, None)
+        return State(pool, done.pseudo(last), done.weights(last), _steps(store.records[last].query_trainings))
 
     def round(self, index: int, state: State) -> Round:
         """What the strategy is given: a learner at its starting weights, and no budget in the last round."""
@@ -131,6 +141,8 @@ class RunSession:
             on_epoch=self.callback.on_epoch,
             device_cache=self.device_cache,
         )
+        if protocol.steps is not None:
+            learner.allow(protocol.steps - state.steps)
         budget = min(protocol.budget, len(state.pool.unlabeled)) if index < protocol.rounds else 0
         rng = self.streams.numpy("query", index)
         return Round(index, budget, state.pool, learner, state.pseudo, state.weights, rng, protocol.interval)
@@ -140,9 +152,34 @@ class RunSession:
         shares = self.strategy.shares_round_zero and self.execution.share and not self.execution.compile
         if ctx.index == 0 and shares and isinstance(self.network, Segmenter):
             folder = out / SHARED_ROUND_ZERO
-            fit_shared(ctx.learner, lambda: self.strategy.fit(ctx), self.config, ctx.pool.labeled, folder)
+            fit_shared(ctx.learner, lambda: self._fit(ctx), self.config, ctx.pool.labeled, folder)
         else:
-            self.strategy.fit(ctx)
+            self._fit(ctx)
+
+    def _fit(self, ctx: Round) -> None:
+        self.strategy.fit(ctx)
+        ctx.learner.check_spent()
+
+    def evaluate(self, ctx: Round) -> tuple[Evaluation, Evaluation | None]:
+        """Segment the test cases, and the validation cases if there are any."""
+        tolerance = self.config.protocol.nsd_tolerance
+        test = evaluate(ctx.learner, self.test, tolerance)
+        return test, evaluate(ctx.learner, self.val, tolerance) if self.val else None
+
+    def query(self, ctx: Round) -> Query:
+        """Ask the strategy; what it trains counts towards the next round."""
+        if not ctx.budget:
+            return Query.empty()
+        ctx.learner.allow(self.config.protocol.steps)
+        query = self.strategy.query(ctx)
+        if not isinstance(query, OracleDraw):
+            return query
+        if not self.strategy.uses_labels:
+            raise StrategyError(
+                "only a strategy that says so may have the oracle look at labels, this one does not: set uses_labels = "
+                "True, or return a Query"
+            )
+        return self.oracle.draw(query, ctx.budget)
 
     @contextmanager
     def phase(self, ctx: Round, name: Phase) -> Iterator[None]:
@@ -162,7 +199,7 @@ class RunSession:
         ctx: Round,
         query: Query,
         test: Evaluation,
-        val: Evaluation,
+        val: Evaluation | None,
         fitted: tuple[TrainingLog, ...],
         queried: tuple[TrainingLog, ...],
         clock: Clock,
@@ -179,7 +216,8 @@ class RunSession:
             notes={name: np.asarray(value, dtype=np.float64).tolist() for name, value in query.notes.items()},
             predictions={name: self.oracle.evaluate_masks(masks) for name, masks in query.predictions.items()},
             test=test.metrics(),
-            val=val.metrics(),
+            val=val.metrics() if val else None,
+            confidence=confidence(test.thresholds, val.thresholds if val else []),
             cases={name: scores.metrics() for name, scores in test.cases.items()},
             fit_trainings=tuple(log.summary for log in fitted),
             query_trainings=tuple(log.summary for log in queried),
@@ -190,10 +228,11 @@ class RunSession:
             ),
         )
 
-    def after(self, ctx: Round, query: Query, masks: Mapping[int, Mask]) -> State:
+    def after(self, ctx: Round, query: Query, masks: Mapping[int, Mask], queried: tuple[TrainingLog, ...]) -> State:
         """The state after a query was annotated; an annotated slice is not a pseudo-label."""
         pseudo = {i: mask for i, mask in query.pseudo.items() if i not in masks}
-        return State(ctx.pool.with_masks(masks), pseudo, ctx.learner.weights())
+        steps = _steps(log.summary for log in queried)
+        return State(ctx.pool.with_masks(masks), pseudo, ctx.learner.weights(), steps)
 
     def files(self, pool: Pool, query: Query, masks: Mapping[int, Mask], state: State, test: Evaluation) -> RoundFiles:
         """What is stored of a round in addition to its record; `pool` is the one that was queried."""
@@ -224,3 +263,8 @@ class RunSession:
         channels, height, width = self.slices.shape
         with self.streams.torch("weights"):
             return self.strategy.network(Task(channels, (height, width), self.config.network))
+
+
+def _steps(trainings: Iterable[FitSummary]) -> int:
+    """Optimizer steps of some trainings together."""
+    return sum(training.steps for training in trainings)

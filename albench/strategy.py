@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from albench.acquisition import Aggregation, Scores, aggregate, mean_over_valid
 from albench.masks import Ids, Mask
 from albench.pool import Pool
-from albench.query import Query
+from albench.query import OracleDraw, Query
 from albench.registry import STRATEGIES, register
 from albench.training.batches import Batch, Images
 from albench.training.learner import Learner, Weights
@@ -29,6 +29,7 @@ from albench.training.networks import Segmenter, Task
 __all__ = [
     "Ids",
     "Mask",
+    "OracleDraw",
     "PixelScoring",
     "Pool",
     "Query",
@@ -107,7 +108,8 @@ class Strategy(ABC):
     """A query strategy: it selects the slices to label next, and may change how the network is trained.
 
     `albench list strategies` shows `kind` (what the selection is based on), `needs` (what the strategy requires of
-    network and training) and `paper` (its source).
+    network and training) and `paper` (its source). `uses_labels` marks a baseline whose query depends on the truth of
+    unlabeled slices, which the oracle looks up (`OracleDraw`).
     """
 
     group: ClassVar[str] = STRATEGIES
@@ -115,6 +117,7 @@ class Strategy(ABC):
     kind: ClassVar[Kind] = "other"
     needs: ClassVar[str] = ""
     paper: ClassVar[str] = ""
+    uses_labels: ClassVar[bool] = False
 
     shares_round_zero: ClassVar[bool] = True
     """Whether the training of round 0 is that of all strategies, so that it is done once and shared between runs.
@@ -147,8 +150,12 @@ class Strategy(ABC):
         """Train the learner. Its network is evaluated afterwards, before `query`."""
         ctx.learner.fit(ctx.examples(), self.loss)
 
+    def trainings(self) -> int:
+        """Trainings between two evaluations, those of `query` included; by default the one of `fit`."""
+        return 1
+
     @abstractmethod
-    def query(self, ctx: Round) -> Query:
+    def query(self, ctx: Round) -> Query | OracleDraw:
         """Select exactly `ctx.budget` unlabeled slices to label next. Not called in the last round."""
 
 

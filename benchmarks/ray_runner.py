@@ -236,7 +236,8 @@ def silence_ray() -> None:
 def _report(record: RoundRecord) -> None:
     """Report a round to Tune: numbers for its loggers, and the record for the callback."""
     numbers = {name: getattr(record, name) for name in ("round", "labeled", "unlabeled", "share")}
-    tune.report({**numbers, "test": asdict(record.test), "val": asdict(record.val), _RECORD: record})
+    sets = {name: asdict(metrics) for name, metrics in (("test", record.test), ("val", record.val)) if metrics}
+    tune.report({**numbers, **sets, _RECORD: record})
 
 
 def _name(trial: Trial) -> str:

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from albench.config import PAPER_STOP
 from albench.data import Archive, Problem, downloads_folder, register
 from albench.datasets._layout import Layout
 from albench.datasets._nifti import SUFFIXES, Files, Reading
@@ -75,7 +76,7 @@ class Brats(NiftiVolumes):
             "protocol.split": [50, 14, 12],
             "training.batch_size": 32,
             "network.backbone": "resnet50",
-        }
+        } | PAPER_STOP
 
     def archive(self) -> Archive | None:
         """None if the data are present. Raises DataError otherwise, because their license forbids redistribution."""

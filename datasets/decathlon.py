@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from albench.config import PAPER_STOP
 from albench.data import Archive, downloads_folder, register
 from albench.datasets._archive import located, public_archive, unpacked
 from albench.datasets._layout import Layout, read_folder
@@ -202,7 +203,8 @@ class Spleen(Decathlon):
     """Decathlon, spleen in CT: 41 volumes, with the protocol of the STAR paper."""
 
     task: ClassVar[Task] = Task(
-        "Task09_Spleen", _settings(50, 16) | {"protocol.split": [28, 6, 7], "network.backbone": "resnet50"}
+        "Task09_Spleen",
+        _settings(50, 16) | {"protocol.split": [28, 6, 7], "network.backbone": "resnet50"} | PAPER_STOP,
     )
     size: tuple[int, int] | None = (512, 512)
     window: tuple[float, float] | None = (-57.0, 164.0)

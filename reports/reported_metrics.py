@@ -47,9 +47,9 @@ class Metric:
         """The value of a round; NaN if it does not exist."""
         return self.value(record.test if self.part == "test" else record.val)
 
-    def value(self, metrics: Metrics) -> float:
+    def value(self, metrics: Metrics | None) -> float:
         """The value among the metrics of a case or of a set of cases; NaN if it does not exist."""
-        value: float | None = getattr(metrics, self.name.removeprefix("val_"))
+        value: float | None = getattr(metrics, self.name.removeprefix("val_"), None)
         return float("nan") if value is None else value
 
     def text(self, value: float) -> str:
@@ -64,6 +64,7 @@ _METRICS: Mapping[str, Metric] = {
         Metric("dice_foreground", "Dice of slices with foreground"),
         Metric("dice_volume", "volume Dice"),
         Metric("hd95", "95th percentile Hausdorff distance", "mm", higher=False, decimals=2, margin=1.0),
+        Metric("nsd", "surface Dice (NSD)"),
         Metric("empty_slice_fpr", "share of empty slices with a prediction", higher=False),
     )
 }

@@ -9,7 +9,8 @@ lowest first.
 
 Differences from the paper: [1] classifies images; here the scores of the pixels of a slice are averaged. The recursive
 decay of [1] is read as linear, with a lower limit of 0. The most certain slices are nearly always empty; with
-`exclude_empty`, slices without predicted foreground are not pseudo-labeled.
+`exclude_empty`, slices without predicted foreground are not pseudo-labeled, and with `balanced`, half of the
+pseudo-labels have foreground. `pseudo=0` is the same training without pseudo-labels.
 
 [1] Wang, Zhang, Li, Zhang and Lin. Cost-Effective Active Learning for Deep Image Classification. TCSVT 2017.
 """
@@ -25,7 +26,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from albench.acquisition import binarize, binary_entropy, margin, mean_over_valid, top_k
+from albench.acquisition import binarize, binary_entropy, margin, mean_over_valid, most_certain, pseudo_selection
 from albench.masks import PackedMasks
 from albench.strategy import Ids, Mask, PixelScoring, Query, Round, register
 
@@ -40,6 +41,7 @@ class CEAL(PixelScoring):
         threshold: mean entropy in nats below which a slice is certain in round 0.
         decay: decrease of the threshold per round.
         exclude_empty: pseudo-label only slices with predicted foreground.
+        balanced: pseudo-label as many slices with predicted foreground as without.
         query_rule: query the slices with the highest `uncertainty`, or at `random`, which separates the effect of the
             pseudo-labels from that of the query.
     """
@@ -52,7 +54,11 @@ class CEAL(PixelScoring):
     threshold: Annotated[float, Field(ge=0)] = 0.05
     decay: Annotated[float, Field(ge=0)] = 0.0033
     exclude_empty: bool = False
+    balanced: bool = False
     query_rule: Literal["uncertainty", "random"] = "uncertainty"
+
+    def __post_init__(self) -> None:
+        pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
 
     def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
         """Ids (b,), probabilities (b, h, w) and valid pixels (b, h, w) of the unlabeled slices."""
@@ -79,13 +85,15 @@ class CEAL(PixelScoring):
         if self.query_rule == "random":
             query = Query(ctx.rng.choice(unlabeled, size=ctx.budget, replace=False), scores=query.scores)
         queried = np.isin(unlabeled, query.ids)
-        eligible = ~queried & (predicted.packed.any((1, 2)) if self.exclude_empty else True)
-        order = scores
+        eligible, order = ~queried, scores
         if self.mode == "threshold":
             order = entropies
             eligible = eligible & (order < self.threshold_at(ctx.index))
         count = ctx.budget if self.pseudo is None else self.pseudo
-        certain = top_k(-order[eligible], unlabeled[eligible], count)
+        rows = np.flatnonzero(eligible)
+        rows = rows[np.argsort(order[rows], kind="stable")]
+        keep = pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
+        certain = most_certain(unlabeled[rows], np.asarray(predicted.packed[rows].any((1, 2))), count, keep)
         return Query(query.ids, pseudo=predicted.only(certain.tolist()), scores=query.scores)
 
     def threshold_at(self, round_index: int) -> float:
@@ -125,6 +133,9 @@ class CEALMCDropout(CEALEntropy):
     needs = "MC passes"
 
     passes: Annotated[int, Field(ge=2)] = 10
+
+    def __post_init__(self) -> None:
+        pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
 
     def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
         """The mean over dropout samples."""

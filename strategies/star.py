@@ -61,7 +61,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from albench.acquisition import Scores, binarize, binary_entropy
+from albench.acquisition import Scores, binarize, binary_entropy, most_certain, pseudo_selection
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask, PackedMasks
 from albench.pool import Pool
@@ -73,7 +73,7 @@ from albench.strategies._star.similarity import SIMILARITIES, Similarity
 from albench.strategies._star.training import PairLoss, Pairs, train_propagation
 from albench.strategy import Query, Round, Strategy, Task, register
 from albench.training.batches import Batch
-from albench.training.learner import Weights
+from albench.training.learner import Learner, Weights
 
 _PRESET: Any = None  # default of an option that the preset sets
 _COMPARED = 8  # every eighth slice is also segmented without attention for comparison; all would take too long
@@ -130,7 +130,9 @@ class Star(Strategy):
         aggregation: how slices are segmented for pseudo-labels: by `attention` to labeled slices, from the slice alone
             (`self`), or not at all (`none`).
         query_rule: query the slices with the lowest `similarity`, or at `random`.
-        pseudo_count: pseudo-labels per round; None takes the budget.
+        pseudo_count: pseudo-labels per round; None takes the budget, 0 has none.
+        exclude_empty: pseudo-label only slices with predicted foreground.
+        balanced: pseudo-label as many slices with predicted foreground as without.
         share_kv: use one key/value head for both encoders.
         value_init: initial weights of the value heads; `identity` copies features, so that the decoder can read them.
         propagation_loss: loss of the second stage: binary cross-entropy, or the focal loss of the first stage.
@@ -160,6 +162,8 @@ class Star(Strategy):
     aggregation: Aggregation = "attention"
     query_rule: Literal["similarity", "random"] = "similarity"
     pseudo_count: Annotated[int, Field(ge=0)] | None = None
+    exclude_empty: bool = False
+    balanced: bool = False
     share_kv: bool = False
     value_init: Literal["identity", "random"] = _PRESET
     propagation_loss: PairLoss = "bce"
@@ -176,9 +180,14 @@ class Star(Strategy):
     propagation_patience: Annotated[int, Field(ge=1)] | None = None
 
     def __post_init__(self) -> None:
+        pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
         for name, value in PRESETS[self.preset].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+
+    def trainings(self) -> int:
+        """Two with attention: the second stage is part of the query."""
+        return 2 if self.aggregation == "attention" else 1
 
     def network(self, task: Task) -> StarNetwork:
         """The Segmenter with an encoder of labeled slices and attention."""
@@ -237,25 +246,32 @@ class Star(Strategy):
 
     def _second_stage(self, ctx: Round, network: StarNetwork, memory: Mapping[int, Mask]) -> Ids:
         """Train on pairs of neighboring labeled slices, if there are any; returns the pairs."""
-        learner, slices, val = ctx.learner, ctx.pool.slices, ctx.learner.validation
+        learner, slices = ctx.learner, ctx.pool.slices
         pairs = neighbors(np.array(sorted(memory), dtype=np.int64), slices.case, self.pairs)
 
         def labeled(ids: Ids) -> Batch:
             return learner.batch(slices, ids, np.stack([memory[i] for i in ids.tolist()]))
 
         if len(pairs):
-            val_pairs = pairs_at_stride(val.slices.case, self.val_pair_stride or ctx.interval, self.pairs)
             train_propagation(
                 network,
                 learner,
-                Pairs(pairs, labeled),
-                Pairs(val_pairs, lambda ids: learner.batch(val.slices, ids, val.masks(ids))),
+                Pairs(pairs, labeled, slices.case[pairs[:, 1]]),
+                self._validation_pairs(learner, ctx.interval),
                 lr=self.propagation_lr or learner.lr,
                 patience=self.propagation_patience or 2 * learner.training.patience,
                 loss=self.propagation_loss,
                 freeze_norm=self.batch_norm == "frozen",
             )
         return pairs
+
+    def _validation_pairs(self, learner: Learner, interval: int) -> Pairs | None:
+        """Pairs of validation slices; None without validation cases."""
+        val = learner.validation
+        if val is None:
+            return None
+        ids = pairs_at_stride(val.slices.case, self.val_pair_stride or interval, self.pairs)
+        return Pairs(ids, lambda some: learner.batch(val.slices, some, val.masks(some)), val.slices.case[ids[:, 1]])
 
     def _least_similar(self, found: Propagation, groups: Sequence[Sequence[Ids]], budget: int) -> Ids:
         """The slices least similar to the labeled slices of their groups (Sec. 2.2)."""
@@ -271,7 +287,9 @@ class Star(Strategy):
         ranked = found.ids[np.lexsort((found.ids, found.entropy))]
         if self.refill:
             ranked = ranked[~np.isin(ranked, queried)]
-        return [int(i) for i in ranked[:count] if i not in queried]
+        nonempty = np.array([bool(found.masks[int(i)].any()) for i in ranked], dtype=bool)
+        keep = pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
+        return [int(i) for i in most_certain(ranked, nonempty, count, keep) if i not in queried]
 
     def _predictions(
         self, ctx: Round, found: Propagation, before: Weights | None, pseudo: Sequence[int]

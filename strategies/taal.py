@@ -5,7 +5,10 @@ and those of `views` flipped, rotated and noisy copies, mapped back. Its weight 
 score of a query is the same divergence between the eight flips and quarter rotations of a slice.
 
 Differences from the paper: the supervised loss (focal, in [1] Dice) and the training schedule are those of all
-strategies, and training continues from the weights of the previous round. The copies pass through the network with
+strategies, and training continues from the weights of the previous round. The weight of the unlabeled loss is that of
+[1] beside a Dice loss. The focal loss is smaller, so the weight is multiplied by the ratio of their gradients' norms on
+the first batch of every training (`unit=dice`), which is stored with the training; `unit=none` uses it as it is, which
+lets the unlabeled loss outweigh the focal loss more than ten times. The copies pass through the network with
 BatchNorm in evaluation mode, so that they do not change its statistics (`batch_norm=train` as in [1]). A quarter
 rotation of a slice that is not square exchanges its height and width.
 
@@ -18,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -27,7 +31,8 @@ from torch import Tensor, nn
 from albench.acquisition import weighted_jsd
 from albench.strategy import Ids, PixelScoring, Query, Round, register, score_slices
 from albench.training.batches import Batch, Images
-from albench.training.losses import ramp_up
+from albench.training.calibration import gradient_ratio
+from albench.training.losses import ramp_up, soft_dice
 from albench.training.predictor import eval_mode
 
 View = tuple[bool, int]  # whether flipped; number of quarter rotations
@@ -46,6 +51,7 @@ class TAAL(PixelScoring):
         alpha_query: the same in the score.
         views: augmented copies of an unlabeled slice in a training step.
         weight: final weight of the unlabeled loss; 0 trains on labeled slices only.
+        unit: of the weight: beside a `dice` loss, as in the paper, or `none`, beside the supervised loss as it is.
         ramp: epochs until the final weight is reached.
         noise: standard deviation of the noise added to a copy, in units of the normalized image.
         batch_norm: mode of BatchNorm for the copies.
@@ -61,14 +67,28 @@ class TAAL(PixelScoring):
     alpha_query: Annotated[float, Field(ge=0, le=1)] = 0.5
     views: Annotated[int, Field(ge=1)] = 3
     weight: Annotated[float, Field(ge=0)] = 1.0
+    unit: Literal["dice", "none"] = "dice"
     ramp: Annotated[int, Field(ge=1)] = 10
     noise: Annotated[float, Field(ge=0)] = 0.01
     batch_norm: Literal["eval", "train"] = "eval"
     query_rule: Literal["disagreement", "random"] = "disagreement"
 
+    def fit(self, ctx: Round) -> None:
+        """Train with the weight converted to the unit of the supervised loss."""
+        examples = ctx.examples()
+        if self.weight == 0 or self.unit == "none":
+            ctx.learner.fit(examples, self.loss)
+            return
+        batch = ctx.learner.first_batch(examples)
+        weight = self.weight * gradient_ratio(ctx.learner.network, batch, batch.criterion, soft_dice)
+        ctx.learner.fit(examples, partial(self._loss, weight), notes={"unlabeled_weight": weight})
+
     def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
         """Supervised loss plus `ramp * weight * JSD`; only the prediction of the original slice has a gradient."""
-        if self.weight == 0:
+        return self._loss(self.weight, model, batch, unlabeled, epoch)
+
+    def _loss(self, weight: float, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
+        if weight == 0:
             return super().loss(model, batch, unlabeled, epoch)
         extra = next(unlabeled)
         labeled_logits, logits = model(torch.cat([batch.images, extra.images])).split(
@@ -78,7 +98,7 @@ class TAAL(PixelScoring):
             copies = [_predict_view(model, extra.images, self._draw(), self.noise) for _ in range(self.views)]
         divergence = weighted_jsd(torch.stack([torch.sigmoid(logits.float()), *copies]), self.alpha_train)
         consistency = (divergence * extra.valid).sum() / extra.valid.sum().clamp_min(1)
-        return batch.supervised(labeled_logits) + ramp_up(epoch, self.ramp) * self.weight * consistency
+        return batch.supervised(labeled_logits) + ramp_up(epoch, self.ramp) * weight * consistency
 
     def query(self, ctx: Round) -> Query:
         """Query the slices whose eight views disagree most."""

@@ -16,9 +16,10 @@ from support.samples import TINY, write_pair
 from albench import run
 from albench.data import Prepared, prepare
 from albench.oracle import Oracle
-from albench.pool import Pool, initial_slices
+from albench.pool import Pool
 from albench.resolve import resolve
 from albench.runs.reader import RunReader
+from albench.start import start_slices
 from albench.strategy import Round
 from albench.streams import Streams
 from albench.training.learner import Learner
@@ -65,7 +66,7 @@ def make_round(tiny: Prepared) -> Callable[..., Round]:
         config = resolve("random", "phantom", settings=TINY).config
         streams = Streams(0, "phantom")
         oracle = Oracle(train)
-        ids = initial_slices(train.slices, interval) if labeled is None else np.arange(labeled)
+        ids = start_slices(train.slices, "interval", interval, streams) if labeled is None else np.arange(labeled)
         pool = Pool(train.slices).with_masks(oracle.annotate(ids, len(ids)))
         with streams.torch("weights"):
             network = Segmenter(Task(1, (32, 32), config.network))

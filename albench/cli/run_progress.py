@@ -66,10 +66,11 @@ class LiveProgress(LineProgress):
         """Show the round and the phase."""
         self._now = f"round {round_index} of {self._rounds}: {name}"
 
-    def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float) -> None:
+    def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float | None) -> None:
         """Show the epoch and its losses."""
         head = self._now.split(",")[0]
-        self._now = f"{head}, epoch {epoch} of at most {epochs}, loss {loss:.4f}, validation {val_loss:.4f}"
+        validation = "" if val_loss is None else f", validation {val_loss:.4f}"
+        self._now = f"{head}, epoch {epoch} of at most {epochs}, loss {loss:.4f}{validation}"
 
     def on_round(self, record: RoundRecord) -> None:
         """Print the round and update the time left."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +60,9 @@ class Prepared:
         counts = self.counts[chosen]
         return SliceStack(
             images=self.images,
-            rows=np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chosen]),
+            rows=_concatenate(np.arange(starts[i], starts[i + 1]) for i in chosen),
             case=np.repeat(np.arange(len(chosen)), counts),
-            position=np.concatenate([np.arange(count) for count in counts]),
+            position=_concatenate(np.arange(count) for count in counts),
             valid=np.repeat(self.valid[chosen], counts, axis=0),
             cases=tuple(cases),
             spacing=self.spacing[chosen],
@@ -156,3 +156,8 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _concatenate(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The parts one after the other, of which there may be none."""
+    return np.concatenate([np.empty(0, dtype=np.int64), *parts])

@@ -19,18 +19,26 @@ class Split:
     test: tuple[str, ...]
 
 
-def split_volumes(cases: Sequence[str], patients: Sequence[str], parts: tuple[float, float, float], seed: int) -> Split:
+def split_volumes(
+    cases: Sequence[str],
+    patients: Sequence[str],
+    parts: tuple[float, float, float],
+    seed: int,
+    *,
+    validation: bool = True,
+) -> Split:
     """Split cases by patient.
 
     Args:
         cases: (s,) names.
         patients: (s,) the patient of each case.
         parts: as in `split_patients`.
+        validation: false adds the validation cases to the training cases; their part may then be 0.
 
     Raises:
         ConfigError: as `split_patients`.
     """
-    drawn = split_patients(sorted(set(patients)), parts, seed)
+    drawn = split_patients(sorted(set(patients)), parts, seed, validation=validation)
     volumes = sorted(zip(cases, patients, strict=True))
     train, val, test = (
         tuple(case for case, patient in volumes if patient in part) for part in (drawn.train, drawn.val, drawn.test)
@@ -38,12 +46,15 @@ def split_volumes(cases: Sequence[str], patients: Sequence[str], parts: tuple[fl
     return Split(train, val, test)
 
 
-def split_patients(patients: Sequence[str], parts: tuple[float, float, float], seed: int) -> Split:
+def split_patients(
+    patients: Sequence[str], parts: tuple[float, float, float], seed: int, *, validation: bool = True
+) -> Split:
     """Sort the patients, shuffle them with `seed`, and assign them to the three sets in that order.
 
     Args:
         parts: shares that sum to 1 (training and validation are rounded down, the test set takes the rest), or numbers
             of patients; with numbers, the remaining patients are not used.
+        validation: as in `split_volumes`.
 
     Raises:
         ConfigError: a set would be empty, or there are fewer patients than the numbers require.
@@ -51,7 +62,7 @@ def split_patients(patients: Sequence[str], parts: tuple[float, float, float], s
     total = len(patients)
     if np.isclose(sum(parts), 1.0):
         train, val = (int(part * total + 1e-9) for part in parts[:2])
-        val = max(val, 1)
+        val = max(val, 1) if validation or parts[1] else 0
         counts = (train, val, total - train - val)
     elif all(float(part).is_integer() for part in parts):
         counts = (int(parts[0]), int(parts[1]), int(parts[2]))
@@ -60,15 +71,15 @@ def split_patients(patients: Sequence[str], parts: tuple[float, float, float], s
             f"protocol.split must be three shares that sum to 1 or three numbers of patients, got {list(parts)}: "
             "write for example [0.7,0.15,0.15] or [28,6,7]"
         )
-    if min(counts) < 1 or sum(counts) > total:
+    required = counts if validation else (counts[0] + counts[1], counts[2])
+    if min(required) < 1 or sum(counts) > total:
         raise ConfigError(
             f"protocol.split must give each of train, validation and test at least one of the {total} patients, "
             f"{list(parts)} gives {list(counts)}: add cases or change protocol.split"
         )
     order = [sorted(patients)[i] for i in np.random.default_rng(seed).permutation(total)]
     first, second, third = counts
-    return Split(
-        train=tuple(sorted(order[:first])),
-        val=tuple(sorted(order[first : first + second])),
-        test=tuple(sorted(order[first + second : first + second + third])),
-    )
+    test = tuple(sorted(order[first + second : first + second + third]))
+    if not validation:
+        return Split(tuple(sorted(order[: first + second])), (), test)
+    return Split(tuple(sorted(order[:first])), tuple(sorted(order[first : first + second])), test)

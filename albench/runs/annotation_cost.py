@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,7 @@ def contour_length(mask: Mask) -> float:
     return math.pi / 8 * float(straight + (falling + rising) / math.sqrt(2))
 
 
-def total_cost(masks: Iterable[MaskCost], cases: Iterable[int]) -> AnnotationCost:
+def total_cost(masks: Iterable[MaskCost], cases: Iterable[Hashable]) -> AnnotationCost:
     """What a set of labels costs together.
 
     Args:

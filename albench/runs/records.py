@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, with_config
 
 from albench.config import RunConfig
 
-FORMAT = 2
+FORMAT = 3
 """Version of everything below; another format is rejected."""
 
 Count = Annotated[int, Field(ge=0)]
@@ -48,6 +48,7 @@ class Metrics:
         dice_foreground: mean Dice over the slices with foreground in the truth.
         dice_volume: Dice of the 3D masks; of a set the mean over cases.
         hd95: 95th percentile of the Hausdorff distance, millimeters; of a set the mean over cases.
+        nsd: surface Dice at `protocol.nsd_tolerance`; of a set the mean over cases.
         empty_slice_fpr: share of the empty slices in which something was predicted.
         empty_slice_share: share of slices that are empty in the truth: the `dice_slice` of predicting nothing.
     """
@@ -56,6 +57,7 @@ class Metrics:
     dice_foreground: Share | None
     dice_volume: Share | None
     hd95: Annotated[float, Field(ge=0)] | None
+    nsd: Share | None
     empty_slice_fpr: Share | None
     empty_slice_share: Share | None
 
@@ -67,12 +69,14 @@ class MaskQuality:
 
     Attributes:
         count: number of masks.
+        empty_share: share of the masks without foreground.
         foreground_share: mean share of foreground in the valid area.
         dice: mean slice Dice.
         dice_foreground: mean slice Dice over the slices with foreground in the truth.
     """
 
     count: Count
+    empty_share: Share | None
     foreground_share: Share | None
     dice: Share | None
     dice_foreground: Share | None
@@ -82,6 +86,8 @@ class MaskQuality:
 @dataclass(frozen=True)
 class AnnotationCost:
     """What all labels so far cost an annotator, initial ones included.
+
+    With `protocol.validation=charged` the labels of the validation cases are included too.
 
     Attributes:
         slices: labeled slices.
@@ -105,17 +111,44 @@ class FitSummary:
 
     Attributes:
         purpose: what was trained.
-        epochs: passes made.
-        best_epoch: the pass whose weights were kept, from 1.
+        epochs: passes begun.
+        best_epoch: the pass whose weights were kept, from 1; 0 for the weights that the training started from.
         steps: optimizer steps.
-        val_loss: validation loss of the kept weights.
+        best_step: the step after which the kept weights were taken.
+        slices: slices that were read for these steps, each time counted; unlabeled ones included.
+        val_loss: validation loss of the kept weights; None without validation.
+        val_dice: mean volume Dice of the validation cases with the kept weights; None without validation.
+        notes: numbers that the strategy keeps about this training, such as the weight of a loss.
     """
 
     purpose: str
     epochs: Annotated[int, Field(ge=1)]
-    best_epoch: Annotated[int, Field(ge=1)]
+    best_epoch: Count
     steps: Annotated[int, Field(ge=1)]
-    val_loss: float
+    best_step: Count
+    slices: Count
+    val_loss: float | None
+    val_dice: Share | None
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+
+@_closed
+@dataclass(frozen=True)
+class Confidence:
+    """How confident the network is: an underconfident network is not a bad one, see `docs/how-it-works.md`.
+
+    Attributes:
+        highest: highest foreground probability of any pixel of the test cases.
+        threshold: the threshold in 0.01, ..., 0.99 with the highest mean volume Dice on the validation cases, of equal
+            ones the nearest to 0.5; None without validation cases.
+        val_dice: that Dice.
+        test_dice: mean volume Dice of the test cases at that threshold; compare `dice_volume`, which is at 0.5.
+    """
+
+    highest: Share
+    threshold: Share | None
+    val_dice: Share | None
+    test_dice: Share | None
 
 
 @_closed
@@ -178,7 +211,8 @@ class RoundRecord:
         notes: numbers that the strategy keeps about its query.
         predictions: quality of masks that the strategy names, by their name.
         test: metrics of the test cases.
-        val: metrics of the validation cases.
+        val: metrics of the validation cases; None without any.
+        confidence: of the predictions that were evaluated.
         cases: metrics of every test case, by name.
         fit_trainings: trainings of `fit`, in order.
         query_trainings: trainings of `query`, in order.
@@ -196,7 +230,8 @@ class RoundRecord:
     notes: Mapping[str, float | list[float]]
     predictions: Mapping[str, MaskQuality]
     test: Metrics
-    val: Metrics
+    val: Metrics | None
+    confidence: Confidence
     cases: Mapping[str, Metrics]
     fit_trainings: tuple[FitSummary, ...]
     query_trainings: tuple[FitSummary, ...]
@@ -220,6 +255,7 @@ class SplitRecord:
         val: names of the validation cases.
         test: names of the test cases.
         slices: number of slices of every training case, by name.
+        val_slices: number of slices of the validation cases, all of which are labeled.
         initial: slices labeled before round 0.
     """
 
@@ -227,6 +263,7 @@ class SplitRecord:
     val: tuple[str, ...]
     test: tuple[str, ...]
     slices: Mapping[str, Count]
+    val_slices: Count
     initial: tuple[SliceName, ...]
 
 

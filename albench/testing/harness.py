@@ -15,14 +15,15 @@ from albench.config import Network, Protocol, Training
 from albench.data import LabeledStack, Prepared
 from albench.masks import Ids, Mask
 from albench.oracle import Oracle
-from albench.pool import Pool, initial_slices
+from albench.pool import Pool
 from albench.query import Query, check_query
-from albench.strategy import Round, Strategy
+from albench.start import start_slices
+from albench.strategy import OracleDraw, Round, Strategy
 from albench.streams import Streams
 from albench.training.learner import Learner, Weights
 from albench.training.networks import Task
 
-TRAINING = Training(epochs=1, batch_size=8, lr=1e-3, lr_incremental=1e-3)
+TRAINING = Training(epochs=1, patience_steps=0, min_steps=0, batch_size=8, lr=1e-3, lr_incremental=1e-3)
 NETWORK = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=2)
 PROTOCOL = Protocol(interval=4, budget=3, rounds=2, split=(5, 1, 1))
 TRAIN = ("a", "b", "c", "d", "e")
@@ -76,7 +77,8 @@ class StrategyHarness:
         ctx = self._round(labeled, seed, annotated, budget, index=1)
         ctx.learner.network.load_state_dict(self.weights)
         with _streams(seed, "query"):
-            query = self.strategy.query(ctx)
+            asked = self.strategy.query(ctx)
+            query = Oracle(labeled).draw(asked, budget) if isinstance(asked, OracleDraw) else asked
             watch(ctx, query)
         check_query(query, ctx.pool, ctx.budget)
         return query
@@ -95,7 +97,7 @@ class StrategyHarness:
     def _round(self, labeled: LabeledStack, seed: int, annotated: Ids | None, budget: int, *, index: int) -> Round:
         slices = labeled.slices
         if annotated is None:
-            annotated = initial_slices(slices, PROTOCOL.interval)
+            annotated = start_slices(slices, "interval", PROTOCOL.interval, Streams(seed, "contract"))
         pool = Pool(slices).with_masks(Oracle(labeled).annotate(annotated, len(annotated)))
         channels, height, width = slices.shape
         streams = Streams(seed, "contract")

@@ -11,6 +11,8 @@ from albench.data import LabeledStack, SliceStack
 from albench.masks import Ids, Mask
 from albench.metrics import CaseScores, score_case, summarize
 from albench.runs.records import Metrics
+from albench.training.confidence import ThresholdCounts
+from albench.training.device import to_device
 from albench.training.predictor import Predictor
 
 
@@ -20,10 +22,12 @@ class Evaluation:
 
     Attributes:
         cases: metrics by case.
+        thresholds: counts by case, from which the Dice at other thresholds than 0.5 follows.
         shown: {slice id: (h, w) predicted mask} of each case's slices with the largest and a small foreground.
     """
 
     cases: dict[str, CaseScores]
+    thresholds: list[ThresholdCounts]
     shown: dict[int, Mask]
 
     def metrics(self) -> Metrics:
@@ -31,19 +35,25 @@ class Evaluation:
         return summarize(list(self.cases.values()))
 
 
-def evaluate(predictor: Predictor, labeled: LabeledStack) -> Evaluation:
-    """Segment every slice, foreground where the probability is at least 0.5, and compare with the truth."""
+def evaluate(predictor: Predictor, labeled: LabeledStack, tolerance: float) -> Evaluation:
+    """Segment every slice, foreground where the probability is at least 0.5, and compare with the truth.
+
+    Args:
+        tolerance: of the surface Dice, in millimeters.
+    """
     slices = labeled.slices
-    cases, shown = {}, {}
+    cases, thresholds, shown = {}, [], {}
     for index, name in enumerate(slices.cases):
         ids = slices.of(index)
-        prediction, truth = _predicted(predictor, slices, ids), labeled.masks(ids)
+        truth = labeled.masks(ids)
+        prediction, counts = _predicted(predictor, slices, ids, truth)
+        thresholds.append(counts)
         height, width = slices.valid[ids[0]]
         inside = np.s_[:, :height, :width]
-        cases[name] = score_case(prediction[inside], truth[inside], slices.spacing[index])
+        cases[name] = score_case(prediction[inside], truth[inside], slices.spacing[index], tolerance)
         for row in _extremes(truth):
             shown[int(ids[row])] = prediction[row]
-    return Evaluation(cases, shown)
+    return Evaluation(cases, thresholds, shown)
 
 
 def example_slices(labeled: LabeledStack) -> Ids:
@@ -53,9 +63,15 @@ def example_slices(labeled: LabeledStack) -> Ids:
     return np.array(sorted(int(ids[row]) for ids in cases for row in _extremes(labeled.masks(ids))), dtype=np.int64)
 
 
-def _predicted(predictor: Predictor, slices: SliceStack, ids: Ids) -> Mask:
-    """(n, H, W) masks, nothing in the padding."""
-    return np.concatenate([binarize(probs, valid) for _, probs, valid in predictor.predict(slices, ids)])
+def _predicted(predictor: Predictor, slices: SliceStack, ids: Ids, truth: Mask) -> tuple[Mask, ThresholdCounts]:
+    """(n, H, W) masks, nothing in the padding, and the counts of all slices together."""
+    masks, counts, done = [], [], 0
+    for some, probs, valid in predictor.predict(slices, ids):
+        masks.append(binarize(probs, valid))
+        target = to_device(truth[done : done + len(some)], predictor.device)
+        counts.append(ThresholdCounts.of(probs, valid, target))
+        done += len(some)
+    return np.concatenate(masks), sum(counts[1:], start=counts[0])
 
 
 def _extremes(truth: Mask) -> set[int]:

@@ -1,4 +1,4 @@
-"""Training a network with early stopping, and a log of all trainings. Everything else in a run is immutable."""
+"""Training a network until a rule ends it, and a log of all trainings. Everything else in a run is immutable."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ from albench.training.batches import Batch, Images, batched, mean_over_pixels
 from albench.training.device import to_device
 from albench.training.device_cache import DeviceCache
 from albench.training.losses import focal
+from albench.training.overlap import overlap, volume_dice
 from albench.training.predictor import Predictor, eval_mode
+from albench.training.step_allowance import StepAllowance
+from albench.training.stopping import Point, StopRule, Validation
 
 Weights = Mapping[str, Tensor]
 
-EpochReport = Callable[[int, int, float, float], None]
-"""A function of epoch, maximum number of epochs, training loss and validation loss."""
+EpochReport = Callable[[int, int, float, float | None], None]
+"""A function of epoch, maximum number of epochs, training loss and validation loss, None without validation."""
 
 
 class Loss(Interface):
@@ -62,7 +65,7 @@ class Learner(Predictor):
     Args:
         network: maps (b, c, h, w) images to (b, 1, h, w) logits.
         slices: the training slices; the id of a slice is its row.
-        validation: slices of other cases with their truth, for early stopping.
+        validation: slices of other cases with their truth, which decide when training stops; None without any.
         training: epochs, learning rates and constants of the loss.
         streams: random streams of the run.
         round_index: the round, from 0.
@@ -76,7 +79,7 @@ class Learner(Predictor):
         self,
         network: nn.Module,
         slices: SliceStack,
-        validation: LabeledStack,
+        validation: LabeledStack | None,
         training: Training,
         streams: Streams,
         *,
@@ -93,6 +96,7 @@ class Learner(Predictor):
         self.log: list[TrainingLog] = []
         self._streams = streams
         self._round = round_index
+        self._steps: StepAllowance | None = None
         self._on_epoch = on_epoch
         self._criterion = partial(
             focal,
@@ -111,12 +115,25 @@ class Learner(Predictor):
         self.log.clear()
         return collected
 
-    def fit(self, examples: Mapping[int, Mask], loss: Loss) -> FitSummary:
-        """Train on labeled slices until the supervised loss on the validation slices stops decreasing.
+    def allow(self, steps: int | None) -> None:
+        """Allow this many optimizer steps in the next phase of the round; None lets the settings decide."""
+        self._steps = None if steps is None else StepAllowance(steps)
+
+    def check_spent(self) -> None:
+        """Check that the allowed steps were taken. Raises StrategyError."""
+        if self._steps is not None:
+            self._steps.check_spent()
+
+    def fit(
+        self, examples: Mapping[int, Mask], loss: Loss, *, share: float = 1.0, notes: Mapping[str, float] | None = None
+    ) -> FitSummary:
+        """Train on labeled slices, as the settings say.
 
         Args:
             examples: {slice id: (h, w) mask}.
             loss: to minimize.
+            share: as in `optimize`.
+            notes: likewise.
 
         Raises:
             StrategyError: there are no examples, or the loss is not finite.
@@ -131,46 +148,57 @@ class Learner(Predictor):
             batch = self._batch(self.images(self.slices, ids[rows]), chosen, augmented=self.training.augment)
             return loss(self.network, batch, unlabeled, epoch)
 
-        return self.optimize(step, len(ids), self.validation_loss, purpose="training", lr=self.lr)
+        return self.optimize(step, len(ids), self.validate, purpose="training", lr=self.lr, share=share, notes=notes)
 
     def optimize(
         self,
         step: Callable[[Ids, int], Tensor],
         count: int,
-        validation_loss: Callable[[], float],
+        validate: Callable[[], Validation],
         *,
         purpose: str,
         lr: float,
         patience: int | None = None,
+        share: float = 1.0,
+        notes: Mapping[str, float] | None = None,
     ) -> FitSummary:
-        """Minimize a loss until the validation loss stops decreasing; keep the weights with the lowest one.
+        """Minimize a loss until the rule of the settings ends the training (`albench.training.stopping`).
 
         The optimizer is Adam with default betas. The order of batches depends on seed, purpose and round only.
 
         Args:
             step: the loss of a batch, from its rows (b,) in [0, count) and the epoch, from 1.
             count: number of training examples.
-            validation_loss: called after every epoch; must not change the network.
+            validate: called before the training and after every epoch, where the rule needs it; must not change the
+                network.
             purpose: names the random streams.
             lr: Adam's learning rate.
-            patience: stop after this many epochs without a lower validation loss; None takes `training.patience`.
+            patience: stop after this many epochs without progress; None takes `training.patience`.
+            share: of the optimizer steps of the round that this training takes where their number is fixed
+                (`protocol.compute=matched`); what earlier trainings left, if that is less.
+            notes: {name: number}, stored in the record of the training.
 
         Raises:
             StrategyError: there are no examples, or the loss is not finite.
         """
         if count == 0:
             raise StrategyError("training needs at least one labeled slice, got none: label slices before round 0")
-        patience = patience or self.training.patience
+        allowed = None if self._steps is None else self._steps.take(share)
+        rule = StopRule.of(self.training, patience=patience, steps=allowed)
+        passes = rule.passes(-(-count // self.batch_size))
         order = self._streams.numpy(f"order of {purpose}", self._round)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, fused=self.device.type == "cuda" or None)
-        best, best_loss, best_epoch, steps = self._copy(), math.inf, 0, 0
+        now = Point(0, 0, validate() if rule.keeps_start else None)
+        validated, best, weights, read = now, now if rule.keeps_start else None, self._copy(), 0
         seconds: list[float] = []
         with self._streams.torch(purpose, self._round):
-            for epoch in range(1, self.training.epochs + 1):
-                start = time.perf_counter()
+            while not seconds or not rule.ends(now, best):
+                start, epoch, taken, read_before = time.perf_counter(), now.epoch + 1, now.step, self.slices_read
                 self.network.train()
                 losses, sizes = [], []
                 for rows in batched(order.permutation(count), self.batch_size):
+                    if taken == rule.steps:
+                        break
                     with self.autocast():
                         value = step(rows, epoch)
                     optimizer.zero_grad(set_to_none=True)
@@ -178,38 +206,58 @@ class Learner(Predictor):
                     optimizer.step()
                     losses.append(value.detach())
                     sizes.append(len(rows))
-                steps += len(losses)
+                    taken += 1
+                read += self.slices_read - read_before
                 mean_loss = _mean(losses, sizes, f"of {purpose} must be finite, it is {{}} in epoch {epoch}", lr)
-                val_loss = validation_loss()
+                now = Point(epoch, taken, validate() if rule.validates(epoch, taken, validated) else None)
                 seconds.append(time.perf_counter() - start)
-                self._on_epoch(epoch, self.training.epochs, mean_loss, val_loss)
-                if val_loss < best_loss:
-                    best, best_loss, best_epoch = self._copy(), val_loss, epoch
-                elif epoch - best_epoch >= patience:
-                    break
-        if best_epoch == 0:
+                self._on_epoch(epoch, passes, mean_loss, now.validation.loss if now.validation else None)
+                validated = now if now.validation else validated
+                if now.better_than(best, rule.stop):
+                    best, weights = now, self._copy()
+        if best is None:
             raise StrategyError(
-                f"the validation loss of {purpose} must be finite at least once, it was not in {epoch} epochs: lower "
-                f"the learning rate, now {lr}"
+                f"the validation loss of {purpose} must be finite at least once, it was not in {now.epoch} epochs: "
+                f"lower the learning rate, now {lr}"
             )
-        self.network.load_state_dict(best)
+        self.network.load_state_dict(weights)
         self.network.eval()
         trim_memory()  # the peak of training would otherwise add to that of the next query
-        summary = FitSummary(purpose, epoch, best_epoch, steps, best_loss)
+        kept = best.validation
+        summary = FitSummary(
+            purpose=purpose,
+            epochs=now.epoch,
+            best_epoch=best.epoch,
+            steps=now.step,
+            best_step=best.step,
+            slices=read,
+            val_loss=kept.loss if kept else None,
+            val_dice=kept.dice if kept else None,
+            notes=dict(notes or {}),
+        )
         self.log.append(TrainingLog(summary, tuple(seconds)))
         return summary
 
-    def validation_loss(self) -> float:
-        """The supervised loss over all valid pixels of the validation slices, without augmentation."""
-        slices = self.validation.slices
-        parts = []
+    def validate(self) -> Validation:
+        """The supervised loss over all valid pixels and the mean volume Dice of the validation slices."""
+        if self.validation is None:
+            raise StrategyError("validation needs validation cases, protocol.validation=none leaves none")
+        labeled, slices = self.validation, self.validation.slices
+        parts, overlaps = [], []
         with eval_mode(*self.network.modules()), torch.no_grad():
             for ids in batched(np.arange(len(slices)), self.inference_batch):
-                batch = self.batch(slices, ids, self.validation.masks(ids))
+                batch = self.batch(slices, ids, labeled.masks(ids))
                 with self.autocast():
                     logits = self.network(batch.images)
                 parts.append((batch.supervised(logits), batch.valid.sum()))
-        return mean_over_pixels(parts)
+                overlaps.append(overlap(logits, batch))
+        return Validation(mean_over_pixels(parts), volume_dice(overlaps, slices.case))
+
+    def first_batch(self, examples: Mapping[int, Mask]) -> Batch:
+        """The first examples in the order in which `fit` takes them, at most a batch, without augmentation."""
+        ids = np.array(sorted(examples), dtype=np.int64)
+        order = self._streams.numpy("order of training", self._round).permutation(len(ids))[: self.batch_size]
+        return self.batch(self.slices, ids[order], np.stack([examples[int(i)] for i in ids[order]]))
 
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented if requested."""

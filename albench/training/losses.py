@@ -39,6 +39,16 @@ def focal(
     return (weight * wrong**gamma * bce * valid).sum() / valid.sum().clamp_min(1)
 
 
+def soft_dice(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Dice loss of the batch as a whole, `1 - 2 sum(p y) / (sum(p) + sum(y))` over its valid pixels.
+
+    Milletari, Navab and Ahmadi, 3DV 2016, without squares in the denominator. Arguments are those of `focal`.
+    """
+    probs = torch.sigmoid(logits.float()) * valid
+    truth = target * valid
+    return 1 - 2 * (probs * truth).sum() / (probs.sum() + truth.sum()).clamp_min(1e-5)
+
+
 def ramp_up(epoch: int, length: int) -> float:
     """Weight of an unsupervised loss, `exp(-5 (1 - min(e, E) / E)^2)`, Laine and Aila, ICLR 2017.
 

@@ -30,6 +30,9 @@ class Predictor:
         batch_size: slices of a training batch, see `inference_batch`.
         device: where to compute.
         device_cache: the prepared images on the device; None makes a cache of its own.
+
+    Attributes:
+        slices_read: slices that were read to the device so far, each time counted.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Predictor:
         self.slices = slices
         self.batch_size = batch_size
         self.device = device
+        self.slices_read = 0
         self._device_cache = device_cache or DeviceCache(slices.images, device)
 
     @property
@@ -142,7 +146,8 @@ class Predictor:
         return map(apply, batched(ids, self.inference_batch))
 
     def images(self, slices: SliceStack, ids: Ids) -> Images:
-        """Read slices and their valid pixels to the device."""
+        """Read slices and their valid pixels to the device, and count them in `slices_read`."""
+        self.slices_read += len(ids)
         images = self._device_cache.batch(slices, ids).float()
         images = images.contiguous(memory_format=self._memory_format)
         height, width = images.shape[-2:]

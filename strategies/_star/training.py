@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from albench.masks import Ids
@@ -16,7 +17,9 @@ from albench.training.augment import augment
 from albench.training.batches import Batch, batched, mean_over_pixels
 from albench.training.learner import Learner
 from albench.training.losses import focal
+from albench.training.overlap import overlap, volume_dice
 from albench.training.predictor import eval_mode
+from albench.training.stopping import Validation
 
 PairLoss = Literal["bce", "focal"]
 
@@ -28,32 +31,36 @@ class Pairs:
     Attributes:
         ids: (n, 2): the slice in the memory and the slice to segment.
         batch: reads labeled slices from their ids.
+        case: (n,) of each pair.
     """
 
     ids: Ids
     batch: Callable[[Ids], Batch]
+    case: NDArray[np.int64]
 
 
 def train_propagation(
     network: StarNetwork,
     learner: Learner,
     train: Pairs,
-    val: Pairs,
+    val: Pairs | None,
     *,
     lr: float,
     patience: int,
     loss: PairLoss,
     freeze_norm: bool,
 ) -> None:
-    """Copy Enc_U to Enc_L, then train the whole network until the loss on the validation pairs stops decreasing.
+    """Copy Enc_U to Enc_L, then train the whole network until the validation pairs show no progress.
+
+    Where the number of optimizer steps is fixed, this stage takes half of those of a round.
 
     Args:
         network: the network of the learner.
         learner: trains it.
         train: pairs to train on.
-        val: pairs of other cases.
+        val: pairs of other cases; None if the training is not validated.
         lr: Adam's learning rate.
-        patience: epochs without a lower validation loss.
+        patience: epochs without progress.
         loss: of the predicted slice.
         freeze_norm: normalize by the running statistics and do not update them.
     """
@@ -62,19 +69,24 @@ def train_propagation(
 
     def step(rows: Ids, epoch: int) -> Tensor:
         with eval_mode(*norms):
-            return _loss(network, train, rows, loss, augmented=learner.training.augment)[0]
+            logits, target = _propagate(network, train, rows, augmented=learner.training.augment)
+        return _loss(logits, target, loss)
 
-    def validation_loss() -> float:
+    def validate() -> Validation:
+        assert val is not None, "a rule that validates needs validation cases"
+        parts, overlaps = [], []
         with eval_mode(*network.modules()), torch.no_grad(), learner.autocast():
-            batches = batched(np.arange(len(val.ids)), learner.batch_size)
-            parts = [_loss(network, val, rows, loss, augmented=False) for rows in batches]
-        return mean_over_pixels(parts)
+            for rows in batched(np.arange(len(val.ids)), learner.batch_size):
+                logits, target = _propagate(network, val, rows, augmented=False)
+                parts.append((_loss(logits, target, loss), target.valid.sum()))
+                overlaps.append(overlap(logits, target))
+        return Validation(mean_over_pixels(parts), volume_dice(overlaps, val.case))
 
-    learner.optimize(step, len(train.ids), validation_loss, purpose="propagation", lr=lr, patience=patience)
+    learner.optimize(step, len(train.ids), validate, purpose="propagation", lr=lr, patience=patience, share=0.5)
 
 
-def _loss(network: StarNetwork, pairs: Pairs, rows: Ids, loss: PairLoss, *, augmented: bool) -> tuple[Tensor, Tensor]:
-    """The propagation loss of a batch of pairs, averaged over valid pixels, and the number of valid pixels."""
+def _propagate(network: StarNetwork, pairs: Pairs, rows: Ids, *, augmented: bool) -> tuple[Tensor, Batch]:
+    """(b, 1, h, w) logits of the slices to segment of some pairs, and these slices."""
     memory, query = (pairs.batch(ids) for ids in pairs.ids[rows].T)
     images, masks = torch.cat([memory.images, query.images], 1), torch.cat([memory.masks, query.masks], 1)
     valid = query.valid
@@ -82,7 +94,11 @@ def _loss(network: StarNetwork, pairs: Pairs, rows: Ids, loss: PairLoss, *, augm
         images, masks, valid = augment(images, masks, valid)  # one geometry for both slices of a pair
     memory_image, image = images.chunk(2, 1)
     logits = network.propagate(image, memory_image, masks[:, :1], valid)
-    target = masks[:, 1:]
+    return logits, Batch(image, masks[:, 1:], valid, query.criterion)
+
+
+def _loss(logits: Tensor, target: Batch, loss: PairLoss) -> Tensor:
+    """The propagation loss of a batch, averaged over valid pixels."""
     if loss == "focal":
-        return query.criterion(logits, target, valid), valid.sum()
-    return focal(logits, target, valid, alpha=1, gamma=0), valid.sum()  # this is binary cross-entropy
+        return target.supervised(logits)
+    return focal(logits, target.masks, target.valid, alpha=1, gamma=0)  # this is binary cross-entropy

@@ -23,6 +23,7 @@ from albench.runs.records import (
     FORMAT,
     AnnotationCost,
     ComputeCost,
+    Confidence,
     EnvironmentRecord,
     FitSummary,
     Manifest,
@@ -40,7 +41,7 @@ TOTAL = 100  # slices in the pool: a labeled slice is one percent
 
 _BUDGET = 5  # queried slices per round, unless a test chooses more
 _POOL = tuple(SliceName("a" if index % 2 == 0 else "b", index // 2) for index in range(TOTAL))
-_NO_PSEUDO_LABELS = MaskQuality(0, None, None, None)
+_NO_PSEUDO_LABELS = MaskQuality(0, None, None, None, None)
 
 
 def write_run(
@@ -90,7 +91,7 @@ def write_run(
     with _as_version(version), RunStore.open(out, config) as store:
         if store.records:
             raise ValueError(f"'{store.folder}' must not exist: write another run of equal settings to another `out`")
-        split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, _POOL[: counts[0]])
+        split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, _POOL[: counts[0]])
         store.begin(split, _environment(device), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
             record = _record(index, value, count, test, device)
@@ -151,7 +152,7 @@ def _environment(device: str) -> EnvironmentRecord:
 
 
 def _record(index: int, dice: float, count: int, test: Sequence[str], device: str) -> RoundRecord:
-    metrics = Metrics(dice, None, dice / 2, 10 * (1 - dice), None, None)
+    metrics = Metrics(dice, None, dice / 2, 10 * (1 - dice), None, None, None)
     return RoundRecord(
         round=index,
         labeled=count,
@@ -162,9 +163,10 @@ def _record(index: int, dice: float, count: int, test: Sequence[str], device: st
         notes={},
         predictions={},
         test=metrics,
-        val=Metrics(min(dice + 0.01, 1.0), None, None, None, None, None),
+        val=Metrics(min(dice + 0.01, 1.0), None, None, None, None, None, None),
+        confidence=Confidence(0.9, 0.5, dice / 2, dice / 2),
         cases=dict.fromkeys(test, metrics),
-        fit_trainings=(FitSummary("training", 2, 1, 10, 0.1),),
+        fit_trainings=(FitSummary("training", 2, 1, 10, 5, 160, 0.1, 0.5),),
         query_trainings=(),
         cost=ComputeCost(PhaseSeconds(2.0, 1.0, 0.5), (), (), 10, 0, None, device, 1, albench.__version__, "2"),
     )

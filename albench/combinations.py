@@ -1,0 +1,29 @@
+"""Settings that do not fit together, found before anything is computed."""
+
+from __future__ import annotations
+
+from albench.config import Protocol, Training
+from albench.errors import ConfigError
+
+
+def check_combinations(protocol: Protocol, training: Training) -> None:
+    """Check that the settings of a run fit together.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if protocol.validation == "none" and training.stop != "steps":
+        raise ConfigError(
+            f"protocol.validation=none needs training.stop=steps, got {training.stop}: without validation cases "
+            "nothing tells when to stop, so set training.stop=steps or keep the validation cases"
+        )
+    if protocol.compute == "matched" and protocol.steps is None:
+        raise ConfigError(
+            "protocol.compute=matched needs a number of steps or other methods to match, got neither: set "
+            "protocol.steps, or run a suite with more than one method"
+        )
+    if protocol.compute == "own" and protocol.steps is not None:
+        raise ConfigError(
+            f"protocol.steps needs protocol.compute=matched, got protocol.steps={protocol.steps} with "
+            "protocol.compute=own: set protocol.compute=matched, or leave protocol.steps out"
+        )

@@ -1,0 +1,40 @@
+"""What is labeled before round 0. All strategies of a seed start from the same slices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from albench.config import Start
+from albench.data import SliceStack
+from albench.masks import Ids
+from albench.streams import Streams
+
+_DENSER = 4  # times as many slices of a case with `few-cases` as with `interval`
+
+
+def start_slices(slices: SliceStack, start: Start, interval: int, streams: Streams) -> Ids:
+    """Ids of the slices that are labeled before round 0, ascending.
+
+    `interval` labels every `interval`-th slice of every case, from its first: 0, j, 2j, ... (STAR, Sec. 2). The other
+    kinds label as many slices as that: at random places (`slices`), of whole `cases` drawn at random until the next
+    one would exceed the number, at least one, or of `few-cases`, one case after the other in random order, four times
+    as densely as `interval`.
+
+    Args:
+        slices: of the pool.
+        start: the kind.
+        interval: distance in slices.
+        streams: of the run.
+    """
+    evenly = np.flatnonzero(slices.position % interval == 0)
+    if start == "interval":
+        return evenly
+    rng, count = streams.numpy("start"), len(evenly)
+    if start == "slices":
+        return np.sort(rng.choice(len(slices), size=count, replace=False))
+    drawn = [slices.of(case) for case in rng.permutation(len(slices.cases))]
+    if start == "cases":
+        fits = np.cumsum([len(ids) for ids in drawn]) <= count
+        return np.sort(np.concatenate(drawn[: max(1, int(fits.sum()))]))
+    dense = [ids[slices.position[ids] % -(-interval // _DENSER) == 0] for ids in drawn]
+    return np.sort(np.concatenate(dense)[:count])
