@@ -20,6 +20,7 @@ def run(
     *,
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
+    tuned: Path | str | None = None,
     out: Path | str = "runs",
     device: str = "auto",
     threads: int | None = None,
@@ -37,6 +38,7 @@ def run(
         dataset: likewise.
         seed: of weights, batches and queries.
         settings: values by dotted name, such as {"training.epochs": 30}.
+        tuned: file of `albench tune` with options of the strategy.
         out: where runs are kept.
         device: auto, cpu, cuda or cuda:N.
         threads: of the CPU; None leaves them as they are.
@@ -57,7 +59,16 @@ def run(
     from albench.loop import run as run_loop
     from albench.resolve import resolve
     from albench.training.device import choose_device
+    from albench.tuned_options import read_tuned
 
     execution = Execution(choose_device(device, threads), keep_weights, share, compile)
-    resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=progress, workers=workers)
+    resolved = resolve(
+        strategy,
+        dataset,
+        seed=seed,
+        settings=settings,
+        progress=progress,
+        workers=workers,
+        tuned=None if tuned is None else read_tuned(tuned),
+    )
     return run_loop(resolved, Path(out), execution, callback)

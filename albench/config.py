@@ -92,7 +92,7 @@ class Training:
     stop: Literal["val_dice", "val_loss", "steps"] = "val_dice"
     epochs: Positive = 100
     patience: Positive = 5
-    patience_steps: Count = 200
+    patience_steps: Count = 100
     min_steps: Count = 200
     val_steps: Count = 20
     steps: Positive = 500

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albench.combinations import check_combinations
-from albench.config import Choice, Network, Protocol, RunConfig, Training, Tuning, build
+from albench.config import Choice, Network, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, Progress, Split, prepare, split_volumes
 from albench.errors import ConfigError
 from albench.registry import DATASETS, STRATEGIES, find, options_of, source_digest
 from albench.settings import SECTIONS, by_section
 from albench.strategy import Strategy
+from albench.tuned_options import TunedOptions
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def resolve(
     settings: Mapping[str, object] | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
-    tuning: Tuning | None = None,
+    tuned: TunedOptions | None = None,
 ) -> ResolvedRun:
     """Check all settings, prepare the data and write every default out.
 
@@ -52,7 +53,7 @@ def resolve(
         dataset: likewise.
         settings: values by dotted name, such as {"training.epochs": 30}.
         workers: as `albench.data.prepare`.
-        tuning: the search that options of the strategy come from.
+        tuned: options of the strategy that a search found; a setting must not give them other values.
 
     Raises:
         ConfigError: a name, option or value is wrong.
@@ -61,6 +62,8 @@ def resolve(
     if seed < 0:
         raise ConfigError(f"a seed must be at least 0, got {seed}: choose another")
     settings = settings or {}
+    if tuned is not None:
+        settings = tuned.added_to(find(STRATEGIES, strategy), settings)
     user = by_section(settings)
     strategy_object = make_strategy(strategy, settings)
     for section, cls in (("protocol", Protocol), ("training", Training), ("network", Network)):
@@ -74,6 +77,8 @@ def resolve(
     validation = protocol.validation != "none"
     # before the preparation, so that an error need not wait for it
     split = split_volumes(cases, patients, protocol.split, drawn, validation=validation)
+    if tuned is not None:
+        tuned.check_data(data.title, split.test)
     prepared = prepare(data, progress, workers)
     options = options_of(data)
     config = RunConfig(
@@ -87,7 +92,7 @@ def resolve(
         training=training,
         network=network,
         weights_key=_file_key(network.weights),
-        tuning=tuning,
+        tuning=tuned.tuning if tuned is not None else None,
     )
     return ResolvedRun(config, strategy_object, prepared, split)
 

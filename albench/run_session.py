@@ -108,7 +108,7 @@ class RunSession:
                 val_slices=len(self.val.slices) if self.val else 0,
                 initial=tuple(self._name(int(i)) for i in initial),
             ),
-            environment(self.execution.device, self.strategy.kind),
+            environment(self.execution.device, self.strategy.kind, uses_labels=self.strategy.uses_labels),
             snapshots(self.test.slices, shown, self.test.masks(shown)),
         )
         done, last = store.reader, len(store.records) - 1

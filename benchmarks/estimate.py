@@ -71,7 +71,8 @@ class Probe:
 
 def probe(planned: PlannedRun, execution: Execution) -> Probe:
     """Time a small version of a run. Raises AlbenchError, as the run itself would."""
-    resolved = resolve_run(replace(planned.spec, settings={**planned.spec.settings, **_SMALL}))
+    small = replace(planned.spec, settings={**planned.spec.settings, **_SMALL}, tuned=None)  # its split is another one
+    resolved = resolve_run(small)
     slices = SliceCounts.of(resolved)
     with tempfile.TemporaryDirectory() as folder:
         done = run(resolved, Path(folder), replace(execution, share=False))

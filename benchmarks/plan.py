@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from albench import __version__
+from albench.benchmarks.matching import matched
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
@@ -96,7 +97,7 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
         DataError: the data cannot be used.
     """
     planned: dict[str, PlannedRun] = {}
-    for spec in suite.runs:
+    for spec in matched(suite.runs):
         strategy, dataset, settings = with_absolute_paths(spec.strategy, spec.dataset, spec.settings)
         spec = replace(spec, strategy=strategy, dataset=dataset, settings=settings)
         resolved = resolve_run(spec, progress, workers)
@@ -123,7 +124,13 @@ def choose(runs: Sequence[PlannedRun], labels: Sequence[str] | None) -> list[Pla
 def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | None = 1) -> ResolvedRun:
     """A run that is ready to start. Raises ConfigError, DataError."""
     return resolve(
-        spec.strategy, spec.dataset, seed=spec.seed, settings=spec.settings, progress=progress, workers=workers
+        spec.strategy,
+        spec.dataset,
+        seed=spec.seed,
+        settings=spec.settings,
+        progress=progress,
+        workers=workers,
+        tuned=spec.tuned,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -127,3 +127,11 @@ class ProgressTable(SuiteCallback):
             )
         counts = f"{self._finished} of {self._total} runs finished, {self._failed} failed, {self._time_left()} left"
         return Group(table, counts)
+
+
+class SearchProgress(ProgressTable):
+    """The same for a search, with the metrics of the validation cases: it must not be steered by the test cases."""
+
+    def on_round(self, run: PlannedRun, record: RoundRecord) -> None:
+        """As for any suite, without the metrics of the test cases."""
+        super().on_round(run, replace(record, test=record.val or record.test))

@@ -84,8 +84,19 @@ def plan_suite(
     Raises:
         AlbenchError: the suite, its data or its storage cannot be used.
     """
-    callback = callback or SuiteCallback()
     listed = load_suite(suite, settings=settings, seeds=seeds, dataset=dataset)
+    return plan_loaded(listed, only=only, storage=storage, callback=callback)
+
+
+def plan_loaded(
+    listed: Suite,
+    *,
+    only: Sequence[str] | None = None,
+    storage: Path | str = "runs",
+    callback: SuiteCallback | None = None,
+) -> SuitePlan:
+    """As `plan_suite`, for a suite that is not read from a file."""
+    callback = callback or SuiteCallback()
     where = str(storage) if "://" in str(storage) else str(Path(storage).absolute())
     location = StorageLocation(where, listed.name)
     try:

@@ -1,33 +1,40 @@
-"""Search over the options of a strategy with Ray Tune, scored on the validation cases.
+"""Search over the options of a strategy, scored on the validation cases.
 
-Every sample is an ordinary run with its own records, so a repeated search continues after the finished rounds.
+A search is a suite whose methods are combinations of options. Every combination has runs with their own records, so a
+repeated search continues after the finished rounds.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal, TypeGuard, get_args, get_origin, get_type_hints
 
 import numpy as np
-from ray import tune
-from ray.tune.search.sample import Domain
+import yaml
 
-from albench.benchmarks.ray_runner import EXPERIMENT, Resources, silence_ray
-from albench.config import build
-from albench.errors import ConfigError, suggestion
-from albench.loop import run
-from albench.registry import STRATEGIES, find
-from albench.resolve import resolve
-from albench.run_session import Execution
+from albench import __version__
+from albench.benchmarks.plan import PlannedRun, with_absolute_paths
+from albench.benchmarks.runner import SuiteOutcome, SuitePlan, plan_loaded
+from albench.benchmarks.suite import RunSpec, Suite
+from albench.benchmarks.suite_callback import SuiteCallback
+from albench.config import Choice, Tuning, build
+from albench.errors import AlbenchError, ConfigError, suggestion
+from albench.registry import STRATEGIES, find, options_of, source_digest
+from albench.resolve import common_settings, make_dataset
+from albench.runs.reader import RunReader
+from albench.runs.records import FORMAT
+from albench.tuned_options import TunedOptions
 from albench.yaml_loader import load_yaml
 
-METRICS = {name: name for name in ("val_dice_slice", "val_dice_foreground", "val_dice_volume")} | {
-    "val_dice": "val_dice_slice"
-}
+METRICS = ("val_dice_volume", "val_dice_foreground", "val_dice_slice", "val_nsd")
 _HOW = "write NAME=low..high, NAME=log:low..high or NAME=[a,b,c]"
+
+Domain = Callable[[np.random.Generator], object]
+"""Draws a value of an option."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,10 @@ class Search:
         strategy: name or import path.
         dataset: likewise.
         space: {option: values}, as the user wrote them.
-        settings: values by dotted name, for every sample.
-        metric: one of METRICS; the score of a sample is the mean over rounds and seeds, higher is better.
-        seeds: of the runs of a sample.
-        samples: maximum number of combinations.
+        settings: values by dotted name, for every trial.
+        metric: one of METRICS; the score of a trial is its mean over rounds and seeds, higher is better.
+        seeds: of the runs of a trial.
+        samples: maximum number of trials.
     """
 
     strategy: str
@@ -52,74 +59,147 @@ class Search:
     seeds: Sequence[int]
     samples: int
 
-    def domains(self) -> dict[str, Domain]:
-        """{option: its domain}. Raises ConfigError if an option, a range or the metric is wrong."""
+    @property
+    def name(self) -> str:
+        """What is tuned on what, as the name of a folder. Raises ConfigError."""
+        data = make_dataset(self.dataset, self.settings)
+        return f"{find(STRATEGIES, self.strategy).name}-{data.title}"
+
+    @property
+    def fixed(self) -> dict[str, object]:
+        """{option: value} of the strategy that all trials have in common."""
+        prefix = "strategy."
+        return {name.removeprefix(prefix): v for name, v in self.settings.items() if name.startswith(prefix)}
+
+    def check(self) -> None:
+        """Check everything but the space of the search. Raises ConfigError."""
         if self.metric not in METRICS:
             hint = suggestion(self.metric, METRICS)
             raise ConfigError(f"--metric must be of the validation cases, got '{self.metric}': {hint}")
-        cls = find(STRATEGIES, self.strategy)
+        protocol, _, _ = common_settings(make_dataset(self.dataset, self.settings), self.settings)
+        if protocol.validation == "none":
+            raise ConfigError(
+                "a search needs validation cases to choose by, got protocol.validation=none: set it to free or charged"
+            )
+
+    def domains(self) -> dict[str, Domain]:
+        """{option: its domain}. Raises ConfigError if an option or its values are wrong."""
+        cls, fixed = find(STRATEGIES, self.strategy), self.fixed
+        for name in self.space:
+            if name in fixed:
+                raise ConfigError(
+                    f"an option must be varied or set, strategy.{name} is both: leave out its --over or its --set"
+                )
         return {name: _domain(cls, name, text) for name, text in self.space.items()}
 
     def draw(self) -> list[dict[str, object]]:
-        """Distinct combinations, the same in every call; fewer than `samples` if the space is smaller."""
-        rng, domains = np.random.RandomState(0), self.domains()  # the type of generator that Ray Tune needs
+        """Distinct combinations that the strategy accepts, the same in every call; at most `samples`.
+
+        There are fewer if the space is smaller. Raises ConfigError if the strategy accepts none.
+        """
+        rng, domains = np.random.default_rng(0), self.domains()
+        cls, rejections = find(STRATEGIES, self.strategy), []
         drawn: list[dict[str, object]] = []
         for _ in range(20 * self.samples):
-            options = {name: domain.sample(random_state=rng) for name, domain in domains.items()}
-            if options not in drawn and len(drawn) < self.samples:
+            options = {name: domain(rng) for name, domain in domains.items()}
+            if len(drawn) == self.samples or options in drawn:
+                continue
+            try:
+                build(cls, self.fixed | options, "strategy")
+            except ConfigError as error:
+                rejections.append(error)
+            else:
                 drawn.append(options)
+        if not drawn:
+            raise rejections[0]
         return drawn
+
+    def suite(self, name: str) -> Suite:
+        """The runs of all trials, under a name. Raises ConfigError."""
+        strategy, dataset, settings = with_absolute_paths(self.strategy, self.dataset, self.settings)
+        runs = []
+        for number, options in enumerate(self.draw(), 1):
+            label = f"trial {number} ({', '.join(f'{key}={in_words(value)}' for key, value in options.items())})"
+            varied = settings | {f"strategy.{key}": value for key, value in options.items()}
+            runs += [RunSpec(label, "", strategy, dataset, seed, varied) for seed in self.seeds]
+        return Suite(name, f"A search over {', '.join(self.space)} on validation cases.", runs)
 
 
 @dataclass(frozen=True)
-class Sample:
+class Trial:
     """A combination of options.
 
     Attributes:
         options: {option: value}.
-        score: see `Search.metric`; None if a run failed.
+        runs: one per seed.
+        score: see `Search.metric`; None if a run is not finished or the metric does not exist.
     """
 
     options: Mapping[str, object]
+    runs: Sequence[PlannedRun]
     score: float | None
 
 
-def search(what: Search, out: Path, resources: Resources, parallel: int) -> list[Sample]:
-    """Try combinations of options.
+def plan_search(what: Search, out: Path, callback: SuiteCallback | None = None) -> SuitePlan:
+    """Check a search, prepare its data and find the runs that are left.
 
     Args:
-        what: the search, with absolute paths.
-        out: folder of the runs, absolute.
-        resources: of each sample.
-        parallel: maximum number of samples at the same time.
-
-    Returns:
-        The samples, best first.
+        what: the search.
+        out: its folder.
+        callback: called with the progress.
 
     Raises:
-        ConfigError: an option, a range or the metric is unknown or wrong.
+        AlbenchError: the search, its data or its folder cannot be used.
     """
-    metric = METRICS[what.metric].removeprefix("val_")
+    what.check()
+    folder = out.absolute()
+    return plan_loaded(what.suite(folder.name), storage=folder.parent, callback=callback)
 
-    def trial(config: Mapping[str, Mapping[str, object]]) -> None:
-        device = resources.device()
-        settings = dict(what.settings) | {f"strategy.{name}": value for name, value in config["options"].items()}
-        values = []
-        for seed in what.seeds:
-            ready = resolve(what.strategy, what.dataset, seed=seed, settings=settings)
-            values += [getattr(record.val, metric) for record in run(ready, out, Execution(device)).records]
-        tune.report({"score": sum(values) / len(values)})
 
-    silence_ray()
-    results = tune.Tuner(
-        resources.of(trial),
-        param_space={"options": tune.grid_search(what.draw())},
-        tune_config=tune.TuneConfig(max_concurrent_trials=parallel, reuse_actors=True),
-        run_config=tune.RunConfig(name=EXPERIMENT, storage_path=str(out), verbose=0),
-    ).fit()
-    each = (results[index] for index in range(len(results)))
-    samples = [Sample((result.config or {})["options"], (result.metrics or {}).get("score")) for result in each]
-    return sorted(samples, key=lambda sample: -1.0 if sample.score is None else sample.score, reverse=True)
+def ranked(what: Search, outcome: SuiteOutcome) -> list[Trial]:
+    """The trials of a finished search, best first. Raises StoreError."""
+    seeds = len(what.seeds)
+    trials = []
+    for index, options in enumerate(what.draw()):
+        runs = outcome.runs[index * seeds : (index + 1) * seeds]
+        trials.append(Trial(options, runs, _score(runs, outcome.folder, what.metric)))
+    return sorted(trials, key=lambda trial: -math.inf if trial.score is None else trial.score, reverse=True)
+
+
+def tuned_options(what: Search, outcome: SuiteOutcome, trials: Sequence[Trial]) -> TunedOptions:
+    """What a finished search found, and what it cost.
+
+    Args:
+        what: the search.
+        outcome: its runs, of which those count that failed too.
+        trials: best first.
+
+    Raises:
+        AlbenchError: every trial failed.
+    """
+    best, cls = trials[0], find(STRATEGIES, what.strategy)
+    if best.score is None:
+        reason = next(iter(outcome.failures.values()), f"{what.metric} does not exist")
+        raise AlbenchError(f"a search needs a trial with a score, all {len(trials)} failed, the first with: {reason}")
+    readers = [RunReader(outcome.folder / run.folder) for run in outcome.runs]
+    records = [record for reader in readers for record in reader.records]
+    trainings = [training for record in records for training in (*record.fit_trainings, *record.query_trainings)]
+    return TunedOptions(
+        format=FORMAT,
+        albench=__version__,
+        strategy=Choice(cls.name, best.runs[0].spec.strategy, source_digest(cls), {**what.fixed, **best.options}),
+        dataset=best.runs[0].config.title,
+        cases=tuple(sorted({case for reader in readers if reader.records for case in reader.split.val})),
+        tuning=Tuning(
+            trials=len(trials),
+            seeds=len(what.seeds),
+            options=dict(best.options),
+            metric=what.metric,
+            score=best.score,
+            steps=sum(training.steps for training in trainings),
+            seconds=sum(record.cost.seconds.total for record in records),
+        ),
+    )
 
 
 def parse_space(assignments: Sequence[str]) -> dict[str, str]:
@@ -130,35 +210,79 @@ def parse_space(assignments: Sequence[str]) -> dict[str, str]:
     return space
 
 
+def in_words(value: object) -> str:
+    """A value of an option as the user writes it, a number with four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _score(runs: Sequence[PlannedRun], root: Path, metric: str) -> float | None:
+    values = []
+    for run in runs:
+        if not run.finished(root):
+            return None
+        for record in RunReader(root / run.folder).records:
+            values.append(getattr(record.val, metric.removeprefix("val_")))
+    return None if None in values else sum(values) / len(values)
+
+
 def _domain(cls: type, name: str, text: str) -> Domain:
     """The domain of an option. Raises ConfigError."""
-    hints = get_type_hints(cls, include_extras=False)
     options = [field.name for field in dataclasses.fields(cls)]
     if name not in options:
         raise ConfigError(f"--over must name an option of the strategy, got '{name}': {suggestion(name, options)}")
+    log = text.startswith("log:")
     low, dots, high = text.removeprefix("log:").partition("..")
-    values = [load_yaml(low), load_yaml(high)] if dots else _listed(hints[name], name, text)
-    for value in values:
-        build(cls, {name: value}, "strategy", "change {option} in --over")
-    if not dots:
-        return tune.choice(values)
-    first, last = (float(str(value)) for value in values)
-    if not first < last or (text.startswith("log:") and first <= 0):
-        raise ConfigError(f"--over {name} must be a range from low to high, positive with log:, got '{text}': {_HOW}")
-    if all(isinstance(value, int) for value in values):
-        return (tune.lograndint if text.startswith("log:") else tune.randint)(int(first), int(last) + 1)
-    return (tune.loguniform if text.startswith("log:") else tune.uniform)(first, last)
+    if dots and not text.startswith("["):
+        return _range(cls, name, text, (low, high), log=log)
+    values = [_checked(cls, name, value) for value in _listed(get_type_hints(cls)[name], name, text)]
+    return lambda rng: values[rng.integers(len(values))]
 
 
-def _listed(hint: object, name: str, text: str) -> list[object]:
+def _checked(cls: type, name: str, value: object) -> object:
+    """A value in the type of its option, as JSON has it. Options that depend on each other are not checked."""
+    hint = get_type_hints(cls, include_extras=True)[name]
+    alone = dataclasses.make_dataclass("Option", [(name, hint)])
+    return options_of(build(alone, {name: value}, "strategy", "change {option} in --over"))[name]
+
+
+def _range(cls: type, name: str, text: str, bounds: Sequence[str], *, log: bool) -> Domain:
+    low, high = (_checked(cls, name, _yaml(name, end)) for end in bounds)
+    if not _is_number(low) or not _is_number(high) or not low < high or (log and low <= 0):
+        raise ConfigError(
+            f"--over {name} must be a range of numbers from low to high, positive with log:, got '{text}': {_HOW}"
+        )
+    whole = isinstance(low, int) and isinstance(high, int)
+    ends = (math.log(low), math.log(high + whole)) if log else (low, high + whole)
+
+    def draw(rng: np.random.Generator) -> object:
+        value = math.exp(rng.uniform(*ends)) if log else rng.uniform(*ends)
+        return min(max(math.floor(value) if whole else value, low), high)  # an exponential is rounded
+
+    return draw
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _listed(hint: object, name: str, text: str) -> Sequence[object]:
     """The values that the user lists; without a list, all values of the type. Raises ConfigError."""
     if text:
-        values = load_yaml(text)
+        values = _yaml(name, text)
         if isinstance(values, list) and values:
             return values
         raise ConfigError(f"--over {name} must be a range or a list of values, got '{text}': {_HOW}")
     if hint is bool:
         return [False, True]
     if get_origin(hint) is Literal:
-        return list(get_args(hint))
+        return get_args(hint)
     raise ConfigError(f"--over {name} must give the values to try, it gives none: {_HOW}")
+
+
+def _yaml(name: str, text: str) -> object:
+    try:
+        return load_yaml(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--over {name} must have values in YAML, got '{text}': {_HOW}") from error

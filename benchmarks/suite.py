@@ -7,10 +7,12 @@
     strategies:
       - random                                      # a name, FILE.py:Class or module:Class
       - {strategy: star, label: random query, settings: {strategy: {query_rule: random}}}
+      - {strategy: taal, tuned: tuned.json}         # by albench tune; its path is relative to that of this file
     variants:                                       # optional: repeat all strategies with other settings
       - {group: half budget, settings: {protocol: {budget: 8}}}
 
-Runs of one group are compared with each other; they differ only in strategy and seed.
+Runs of one group are compared with each other; they differ only in strategy and seed, and in the split where
+`protocol.splits` has every seed repeated on several of them.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ import yaml
 from pydantic import Field
 
 from albench.config import Network, Protocol, Training, build
-from albench.errors import ConfigError, suggestion
+from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.registry import DATASETS, STRATEGIES, find
+from albench.tuned_options import TunedOptions, read_tuned
 from albench.yaml_loader import load_yaml
 
 SUITES = Path(__file__).parent / "suites"
@@ -48,6 +51,7 @@ class RunSpec:
         dataset: likewise.
         seed: of the run.
         settings: values by dotted name, as `albench.resolve.resolve` takes them.
+        tuned: where options of the strategy among them come from.
     """
 
     label: str
@@ -56,6 +60,7 @@ class RunSpec:
     dataset: str
     seed: int
     settings: Mapping[str, object]
+    tuned: TunedOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class _Entry:
     strategy: str
     label: str | None = None
     settings: dict[str, object] | None = None
+    tuned: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,14 @@ def load_suite(
         if other:  # the data options belong to the dataset of the file
             listed = {name: value for name, value in listed.items() if not name.startswith("data.")}
         label, merged = entry.label or entry.strategy, listed | dict(settings or {})
-        runs += [RunSpec(label, variant.group, entry.strategy, dataset, seed, merged) for seed in chosen]
+        tuned = None
+        if entry.tuned is not None:
+            tuned, merged = _tuned(path.parent / entry.tuned, f"{path.stem}.strategies[{e}].tuned", cls, merged)
+        runs += [
+            RunSpec(label, variant.group, entry.strategy, dataset, seed, merged | split, tuned)
+            for split in _crossed(merged)
+            for seed in chosen
+        ]
     _check_unique(runs, path.stem)
     return Suite(path.stem, file.about, runs)
 
@@ -186,6 +199,17 @@ def _known(group: str, spec: str, path: str) -> type:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def _tuned(
+    file: Path, path: str, strategy: type, settings: Mapping[str, object]
+) -> tuple[TunedOptions, dict[str, object]]:
+    """What a file says, and the settings with its options among them. Raises ConfigError."""
+    try:
+        tuned = read_tuned(file)
+        return tuned, tuned.added_to(strategy, settings)
+    except AlbenchError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
 def _sections(
     settings: Mapping[str, object] | None, path: str, dataset: type, strategy: type | None = None
 ) -> dict[str, object]:
@@ -203,10 +227,18 @@ def _sections(
     return flat
 
 
+def _crossed(settings: Mapping[str, object]) -> list[dict[str, object]]:
+    """The settings of every split on which each seed is repeated; empty settings for a single split."""
+    splits, first = settings.get("protocol.splits", 1), settings.get("protocol.split_seed", 0)
+    if not isinstance(splits, int) or not isinstance(first, int) or splits == 1:
+        return [{}]
+    return [{"protocol.split_seed": first + index} for index in range(splits)]
+
+
 def _check_unique(runs: Sequence[RunSpec], name: str) -> None:
     seen = set()
     for run in runs:
-        key = (run.group, run.label, run.seed)
+        key = (run.group, run.label, run.seed, run.settings.get("protocol.split_seed"))
         if key in seen:
             where = f" in group '{run.group}'" if run.group else ""
             raise ConfigError(

@@ -11,6 +11,10 @@ Defaults are those of the STAR paper [2]: FLAIR, 240 x 240 pixels, 50, 14 and 12
 initially, then 100 per round, batches of 32. Its cases are the 76 low-grade gliomas of 2019, `data.grade=LGG`; without
 this option, 76 of all patients are drawn. `protocol.split=[0.7,0.15,0.15]` uses all patients.
 
+The split is inferred. The paper counts slices, of which every volume has 155: 7,750 for training and 2,170 for
+validation are those of 50 and 14 patients. The other 12 patients have 12 x 155 = 1,860, but the paper prints 644 test
+slices, which is no multiple of 155, and 1,860 validation slices of Spleen: the two may have been exchanged.
+
 Differences from the paper: its text names the tumor core as target, but the authors' code makes every label foreground,
 which is the whole tumor; here `whole-tumor` is the default and `tumor-core` an option. The authors' code normalizes by
 mean and standard deviation over all voxels of all training volumes, background included; here each volume is clipped to

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from albench.reports.collection import Collection
+from albench.reports.failed_runs import FAILED_SHARE, failed
 from albench.reports.group import Group
+from albench.reports.replicates import Replicate, in_words, splits_of
 from albench.reports.results import Results
-from albench.reports.runs import Problem, Run
+from albench.reports.runs import Run
 
 
 def measured(results: Results, group: Group) -> list[str]:
-    """Metric, cases, seeds and reference."""
-    metric, split = results.metric, group.some_run.reader.split
+    """Metric, cases, seeds, validation labels and reference."""
+    metric, split = results.metric_in(group), group.some_run.reader.split
     cases = len(split.test if metric.part == "test" else split.val)
-    seeds = {label: sorted(own.seed for own in runs) for label, runs in group.methods.items()}
-    sentences = [f"{_capital(metric.axis)} on {_count(cases, f'{metric.part} case')}, {_over(seeds)}."]
+    replicates = {label: sorted(own.replicate for own in runs) for label, runs in group.methods.items()}
+    sentences = [f"{_capital(metric.axis)} on {_count(cases, f'{metric.part} case')}, {_over(replicates)}."]
     sentences += not_ranked(group)
     if not metric.higher:
         sentences.append("Lower is better.")
-    return [*sentences, _reference(results, group)]
+    return [*sentences, validation_labels(group), _reference(results, group)]
+
+
+def validation_labels(group: Group) -> str:
+    """How many validation slices are labeled, and whether they count."""
+    counts = sorted({run.reader.split.val_slices for run in group.runs})
+    number = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    charging = group.some_run.reader.config.protocol.validation
+    if charging == "none":
+        return "There are no validation cases."
+    if charging == "charged":
+        return f"The labels of {number} validation slices are counted in every share and cost."
+    return f"{number} validation slices are labeled and not counted."
 
 
 def not_ranked(group: Group) -> list[str]:
@@ -46,8 +60,33 @@ def warnings(group: Group) -> list[str]:
         found.append(f"Caution: the runs were computed on different hardware ({', '.join(devices)}).")
     if len(versions) > 2:
         found.append(f"Caution: the runs were computed with different versions ({', '.join(versions)}).")
-    if len({run.reader.split.initial for runs in group.methods.values() for run in runs}) > 1:
+    begun = {(run.replicate, run.reader.split.initial) for runs in group.methods.values() for run in runs}
+    if len(begun) > len({replicate for replicate, _ in begun}):
         found.append("Caution: not all methods began with the same labels.")
+    return [*found, *_failed(group), *_tuned(group)]
+
+
+def _failed(group: Group) -> list[str]:
+    """The runs that a rule fixed beforehand calls failed."""
+    found = failed(group)
+    if not found:
+        return []
+    rule = f"volume Dice in round 0 below {FAILED_SHARE:g} times the median of the method"
+    return [f"Caution: failed by a rule fixed beforehand ({rule}), and included: {_named(found)}."]
+
+
+def _tuned(group: Group) -> list[str]:
+    """Which methods are tuned, by which search, and which are not."""
+    searches = {label: runs[0].reader.config.tuning for label, runs in group.methods.items()}
+    found = [
+        f"{label} is tuned: {_count(search.trials, 'trial')} with {_count(search.seeds, 'seed')} each, "
+        f"{search.steps:,} optimizer steps, chosen by {search.metric}."
+        for label, search in searches.items()
+        if search is not None
+    ]
+    untuned = [label for label, search in searches.items() if search is None]
+    if found and untuned:
+        found.append(f"Caution: not tuned, so the comparison is not fair to them: {', '.join(untuned)}.")
     return found
 
 
@@ -58,9 +97,11 @@ def left_out(collection: Collection, group: str | None = None) -> list[str]:
         collection: of runs.
         group: whose runs are named; None for all.
     """
-    problems = [problem for problem in collection.problems if group is None or problem.group == group]
-    states = dict.fromkeys(problem.state for problem in problems)
-    return [f"{_capital(state)}: {_named(p for p in problems if p.state == state)}." for state in states]
+    by_state: dict[str, list[tuple[str, int]]] = {}
+    for problem in collection.problems:
+        if group is None or problem.group == group:
+            by_state.setdefault(problem.state, []).append((problem.label, problem.seed))
+    return [f"{_capital(state)}: {_named(runs)}." for state, runs in by_state.items()]
 
 
 def devices_of(runs: Iterable[Run]) -> list[str]:
@@ -74,23 +115,21 @@ def versions_of(runs: Iterable[Run]) -> list[str]:
     return sorted({text for cost in costs for text in (f"albench {cost.albench}", f"torch {cost.torch}")})
 
 
-def seeds_in_words(seeds: Sequence[int]) -> str:
-    """`3 seeds (0, 1, 2)`."""
-    return f"{_count(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
-
-
-def _over(seeds: dict[str, list[int]]) -> str:
-    """The seeds, and whether a deviation can be given."""
-    first = next(iter(seeds.values()))
-    counts = [len(own) for own in seeds.values()]
-    if all(own == first for own in seeds.values()):
+def _over(replicates: Mapping[str, Sequence[Replicate]]) -> str:
+    """The replicates of every method, and whether a deviation can be given."""
+    first = next(iter(replicates.values()))
+    counts = {label: len(own) for label, own in replicates.items()}
+    if all(own == first for own in replicates.values()):
         if len(first) == 1:
-            return f"one seed ({first[0]}): no deviation and no test can be given"
-        return f"mean ± sample standard deviation over {seeds_in_words(first)}"
-    fewer = [label for label, own in seeds.items() if len(own) < max(counts)]
+            return f"one seed ({first[0].seed}): no deviation and no test can be given"
+        return f"mean ± sample standard deviation over {in_words(first)}"
+    unit = "run" if len(splits_of(one for own in replicates.values() for one in own)) > 1 else "seed"
+    most = max(counts.values())
+    fewer = [label for label, count in counts.items() if count < most]
+    listed = ", ".join(f"{label}: {counts[label]}" for label in fewer or counts)
     return (
-        f"mean ± sample standard deviation over {min(counts)} to {_count(max(counts), 'seed')}; not all methods have "
-        f"the same seeds ({', '.join(f'{label}: {len(seeds[label])}' for label in fewer or seeds)})"
+        f"mean ± sample standard deviation over {min(counts.values())} to {_count(most, unit)}; not all methods have "
+        f"the same {unit}s ({listed})"
     )
 
 
@@ -102,17 +141,17 @@ def _reference(results: Results, group: Group) -> str:
         return "The supervised reference has no value of this metric, so S% is unknown."
     spread = f" ± {results.metric.text(sd)}" if len(group.reference) > 1 else ""
     source = f", from {group.borrowed}" if group.borrowed else ""
-    seeds = seeds_in_words(sorted(run.seed for run in group.reference))
-    return f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {seeds}{source}."
+    replicates = in_words(run.replicate for run in group.reference)
+    return f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {replicates}{source}."
 
 
-def _named(problems: Iterable[Problem]) -> str:
+def _named(runs: Iterable[tuple[str, int]]) -> str:
+    """Labels with their seeds, a seed once although it may have runs on several splits."""
     by_label: dict[str, list[int]] = {}
-    for problem in problems:
-        by_label.setdefault(problem.label, []).append(problem.seed)
-    return "; ".join(
-        f"{label}, seed{'s' if len(own) > 1 else ''} {', '.join(map(str, own))}" for label, own in by_label.items()
-    )
+    for label, seed in runs:
+        by_label.setdefault(label, []).append(seed)
+    seeds = {label: [str(seed) for seed in dict.fromkeys(own)] for label, own in by_label.items()}
+    return "; ".join(f"{label}, seed{'s' if len(own) > 1 else ''} {', '.join(own)}" for label, own in seeds.items())
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,11 +9,13 @@ from dataclasses import asdict
 
 from albench.config import Choice, RunConfig
 
-_QUERIES = ("interval", "budget", "rounds")
+_QUERIES = ("interval", "start", "budget", "rounds")
 
 
 def protocol_digest(config: RunConfig, *, queries: bool = True) -> str:
     """Eight hexadecimal digits of data, protocol, training and network; not of strategy, seed or paths.
+
+    Runs of one protocol may have different seeds of their split if `protocol.splits` is not 1.
 
     Args:
         config: the settings of a run.
@@ -43,7 +45,8 @@ def _options(choice: Choice) -> dict[str, object]:
 
 
 def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
-    protocol = {key: value for key, value in asdict(config.protocol).items() if queries or key not in _QUERIES}
+    left_out = (() if queries else _QUERIES) + (() if config.protocol.splits == 1 else ("split_seed",))
+    protocol = {key: value for key, value in asdict(config.protocol).items() if key not in left_out}
     network = {key: value for key, value in asdict(config.network).items() if key != "weights"}
     dataset = {key: value for key, value in asdict(config.dataset).items() if key != "spec"}
     return {

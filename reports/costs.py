@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.config import RunConfig
 from albench.reports.runs import Run
+from albench.runs.records import FitSummary
 
 AXES: Mapping[str, str] = {
     "slices": "labeled slices",
@@ -21,17 +24,60 @@ AXES: Mapping[str, str] = {
 PHASES = ("fit", "evaluate", "query")
 """Fields of `albench.runs.records.PhaseSeconds`."""
 
+Values = NDArray[np.float64]
 
-def annotation_cost(run: Run, axis: str) -> NDArray[np.float64]:
-    """(r,) cost of all labels that each round trained on, on one axis."""
+
+def annotation_cost(run: Run, axis: str) -> Values:
+    """(r,) cost of all labels that count in each round, on one axis."""
     return np.array([getattr(record.annotation_cost, axis) for record in run.reader.records], dtype=float)
 
 
-def seconds(run: Run, phase: str) -> NDArray[np.float64]:
+def labeled(run: Run) -> Values:
+    """(r,) labels that count in each round: those of the pool, and of the validation slices if they are charged."""
+    return np.array([record.labeled for record in run.reader.records], dtype=float) + charged(run)
+
+
+def share(run: Run) -> Values:
+    """(r,) the same as a share of all slices that can be labeled."""
+    if not charged(run):
+        return np.array([record.share for record in run.reader.records], dtype=float)
+    return labeled(run) / (sum(run.reader.split.slices.values()) + charged(run))
+
+
+def share_title(config: RunConfig) -> str:
+    """The title of an axis of shares in percent."""
+    if config.protocol.validation == "charged":
+        return "labeled slices [% of pool and validation]"
+    return "labeled slices [% of the pool]"
+
+
+def charged(run: Run) -> int:
+    """Labels of validation slices that count, see `protocol.validation`."""
+    return run.reader.split.val_slices if run.reader.config.protocol.validation == "charged" else 0
+
+
+def seconds(run: Run, phase: str) -> Values:
     """(r,) seconds of a phase in each round."""
     return np.array([getattr(record.cost.seconds, phase) for record in run.reader.records], dtype=float)
 
 
-def steps(run: Run) -> NDArray[np.float64]:
-    """(r,) optimizer steps that each round made."""
-    return np.array([record.cost.steps for record in run.reader.records], dtype=float)
+def steps(run: Run) -> Values:
+    """(r,) optimizer steps behind the evaluated network of each round, a shared training of round 0 included."""
+    return _behind(run, "steps")
+
+
+def slices_read(run: Run) -> Values:
+    """(r,) slices that were read for these steps, each time counted."""
+    return _behind(run, "slices")
+
+
+def _behind(run: Run, field: str) -> Values:
+    """(r,) sum of a field over all trainings before each evaluation; one of a query counts from the next round on."""
+
+    def total(trainings: Sequence[FitSummary]) -> float:
+        return float(sum(getattr(training, field) for training in trainings))
+
+    records = run.reader.records
+    fits = accumulate(total(record.fit_trainings) for record in records)
+    queries = accumulate((total(record.query_trainings) for record in records[:-1]), initial=0.0)
+    return np.array([fit + query for fit, query in zip(fits, queries, strict=True)])

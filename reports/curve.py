@@ -1,4 +1,4 @@
-"""The learning curves of one method: a metric over the labeled share, one row per seed."""
+"""The learning curves of one method: a metric over the labeled share, one row per replicate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.reports.costs import labeled, share
+from albench.reports.replicates import Replicate
 from albench.reports.reported_metrics import Metric
 from albench.reports.runs import Run
 
@@ -19,44 +21,43 @@ class Curve:
     """The learning curves of one method in one group.
 
     Attributes:
-        seeds: (n,) ascending.
-        labeled: (r,) labeled slices in every round; a mean where seeds differ.
-        share: (r,) the same as a share of the pool.
+        replicates: (n,) ascending.
+        labeled: (r,) labels that count in every round, see `albench.reports.costs`; a mean where replicates differ.
+        share: (r,) the same as a share of all slices that can be labeled.
         values: (n, r) of the metric, NaN where it does not exist.
     """
 
-    seeds: tuple[int, ...]
+    replicates: tuple[Replicate, ...]
     labeled: Values
     share: Values
     values: Values
 
     @property
     def mean(self) -> Values:
-        """(r,) mean over seeds; NaN where a seed has no value."""
+        """(r,) mean over replicates; NaN where one of them has no value."""
         return self.values.mean(0)
 
     @property
     def sd(self) -> Values:
-        """(r,) standard deviation over seeds with n - 1 in the denominator; NaN with one seed."""
+        """(r,) standard deviation over replicates with n - 1 in the denominator; NaN with one."""
         return spread(self.values)
 
 
 def curve_of(runs: Sequence[Run], metric: Metric) -> Curve:
     """The curves of all runs of one method, over the rounds that all of them have."""
-    runs = sorted(runs, key=lambda run: run.seed)
+    runs = sorted(runs, key=lambda run: run.replicate)
     rounds = min(len(run.reader.records) for run in runs)
-    records = [run.reader.records[:rounds] for run in runs]
     return Curve(
-        seeds=tuple(run.seed for run in runs),
-        labeled=_mean([[record.labeled for record in own] for own in records]),
-        share=_mean([[record.share for record in own] for own in records]),
-        values=np.array([[metric.of(record) for record in own] for own in records], dtype=float),
+        replicates=tuple(run.replicate for run in runs),
+        labeled=_mean([labeled(run)[:rounds] for run in runs]),
+        share=_mean([share(run)[:rounds] for run in runs]),
+        values=np.array([[metric.of(record) for record in run.reader.records[:rounds]] for run in runs], dtype=float),
     )
 
 
-def _mean(rows: Sequence[Sequence[float]]) -> Values:
+def _mean(rows: Sequence[Values]) -> Values:
     """Mean of each column; of equal numbers exactly that number, which a sum divided by their count may miss."""
-    table = np.array(rows, dtype=float)
+    table = np.array(rows)
     return np.where(np.ptp(table, axis=0) == 0, table[0], table.mean(0))
 
 

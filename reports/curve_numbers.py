@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from albench.reports.efficiency import area, at_share, best_per_seed, best_round, mean_and_sd, reached
+from albench.reports.curve_uncertainty import Crossing, crossing, selection_bias
+from albench.reports.efficiency import area, at_share, best_per_replicate, best_round, mean_and_sd, reached
+from albench.reports.foreground_efficiency import foreground_efficiency
 from albench.reports.group import Group
 from albench.reports.paper_values import SHARES
+from albench.reports.speedup import Speedup, speedup
 
 REGIMES = ("early", "middle", "late")
 """Thirds of the range of labeled shares."""
 
+_NO_CROSSING = Crossing(np.nan, np.nan, np.nan)
 
-def numbers(group: Group, label: str, margin: float) -> dict[str, float]:
+
+def numbers(group: Group, label: str, baseline: str, margin: float) -> dict[str, float | str]:
     """The numbers of a method's curves, by name; docs/reading-the-report.md explains each.
 
     Args:
         group: in which the method is compared.
         label: the method.
+        baseline: label of the method that labels are saved against; it may be missing in the group.
         margin: how far below the reference a value is still close to it.
     """
     curve, higher = group.curves[label], group.metric.higher
-    row: dict[str, float] = {"seeds": len(curve.seeds)}
+    row: dict[str, float | str] = {"replicates": len(curve.replicates)}
     for share in SHARES:
         index, name = at_share(curve, share), f"at_{share * 100:.0f}"
         row[name] = np.nan if index is None else float(curve.mean[index])
@@ -31,14 +37,23 @@ def numbers(group: Group, label: str, margin: float) -> dict[str, float]:
     row["max"] = np.nan if best is None else float(curve.mean[best])
     row["max_sd"] = np.nan if best is None else float(curve.sd[best])
     row["max_share"] = np.nan if best is None else float(curve.share[best])
-    row["mean_of_max"], row["mean_of_max_sd"] = mean_and_sd(best_per_seed(curve, higher=higher))
-    row["reference"], row["reference_sd"] = group.supervised
-    found = reached(curve, row["reference"], margin, higher=higher)
+    row["max_bias"] = selection_bias(curve, higher=higher)
+    row["mean_of_max"], row["mean_of_max_sd"] = mean_and_sd(best_per_replicate(curve, higher=higher))
+    reference, row["reference_sd"] = group.supervised
+    row["reference"] = reference
+    found = reached(curve, reference, margin, higher=higher)
     row["reach"], row["reach_sustained"], row["reach_near"] = found.mean, found.sustained, found.near
     reaching = np.flatnonzero(curve.share == found.mean)
     row["reach_labeled"] = float(curve.labeled[reaching[0]]) if len(reaching) else found.mean
-    row["reach_median"], row["reach_low"], row["reach_high"] = found.median, found.low, found.high
-    row["reach_seeds"] = found.seeds
+    row["reach_median"], row["reach_median_low"], row["reach_median_high"] = found.median, found.low, found.high
+    row["reach_replicates"] = found.replicates
+    monotone = _NO_CROSSING if group.reference_curve is None else crossing(curve, group.reference_curve, higher=higher)
+    row["reach_monotone"] = monotone.share
+    row["reach_monotone_low"], row["reach_monotone_high"] = monotone.low, monotone.high
+    row["foreground_efficiency"] = foreground_efficiency(group, label)
+    rival = None if label == baseline else group.curves.get(baseline)
+    saved = Speedup(np.nan) if rival is None else speedup(curve, rival, higher=higher)
+    row["speedup"], row["speedup_bound"] = saved.factor, saved.bound
     row["aubc"], row["aubc_sd"] = _area(group, label)
     for regime, (low, high) in _regimes(group).items():
         row[f"aubc_{regime}"], row[f"aubc_{regime}_sd"] = mean_and_sd(area(curve.share, curve.values, low, high))

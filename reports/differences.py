@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from albench.reports.case_bootstrap import interval_over_cases
 from albench.reports.group import Group
+from albench.reports.replicates import Replicate
 from albench.reports.significance import holm, paired
 
 Row = dict[str, str | float]
@@ -26,22 +26,39 @@ def differences(group: Group, baseline: str) -> list[Row]:
     return [row for kind, rivals in kinds.items() for row in _tested(group, kind, rivals)]
 
 
+def gains(group: Group, label: str, rival: str) -> dict[Replicate, float]:
+    """Differences in AUBC of all common replicates, positive where the label is better."""
+    own, other = group.areas[label], group.areas[rival]
+    return {key: group.metric.sign * (own[key] - other[key]) for key in sorted(own.keys() & other.keys())}
+
+
+def gain_over_cases(group: Group, label: str, rival: str) -> tuple[float, float]:
+    """95 % interval of the mean gain over seeds and test cases; NaN if the metric is not a mean over cases."""
+    own, other = group.areas_of_cases[label], group.areas_of_cases[rival]
+    common = own.keys() & other.keys()
+    if not common:
+        return float("nan"), float("nan")
+    return interval_over_cases({key: group.metric.sign * (own[key] - other[key]) for key in common})
+
+
 def _tested(group: Group, kind: str, rivals: dict[str, str]) -> list[Row]:
     rows: list[Row] = []
     for label, rival in rivals.items():
-        own, other = group.areas[label], group.areas[rival]
-        seeds = sorted(own.keys() & other.keys())
-        found = paired(group.metric.sign * np.array([own[seed] - other[seed] for seed in seeds]))
+        found = paired(gains(group, label, rival))
+        low, high = gain_over_cases(group, label, rival)
         rows.append(
             {
                 "group": group.name,
                 "label": label,
                 "kind": kind,
                 "rival": rival,
-                "seeds": found.seeds,
+                "units": found.units,
+                "unit": found.unit,
                 "gain": found.difference,
                 "low": found.low,
                 "high": found.high,
+                "cases_low": low,
+                "cases_high": high,
                 "t": found.t,
                 "flip": found.flip,
                 "least": found.least,

@@ -6,7 +6,6 @@ not exist because the reference, a second seed or a value is missing.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,8 @@ from numpy.typing import NDArray
 from scipy.integrate import trapezoid
 
 from albench.reports.curve import Curve, Values, spread
-
-_RESAMPLES = 10_000
-_EXACT = 5  # seeds up to which all n ** n resamples are counted
+from albench.reports.replicates import Replicate
+from albench.reports.resampling import interval, resampled
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,13 @@ class Reached:
     """The lowest labeled share at which the supervised reference is reached (S%), and its stricter forms.
 
     Attributes:
-        mean: where the mean over seeds first reaches it, as in the STAR paper.
-        sustained: the lowest share from which the mean over seeds reaches it in all later rounds.
-        near: where the mean over seeds first comes within the margin.
-        median: of the shares at which each seed's own curve first reaches it.
+        mean: where the mean over replicates first reaches it, as in the STAR paper.
+        sustained: the lowest share from which the mean over replicates reaches it in all later rounds.
+        near: where the mean over replicates first comes within the margin.
+        median: of the shares at which each replicate's own curve first reaches it.
         low: lower end of the 95 % bootstrap interval of that median.
         high: upper end.
-        seeds: number of seeds that reach it.
+        replicates: number of replicates that reach it.
     """
 
     mean: float
@@ -40,7 +38,7 @@ class Reached:
     median: float
     low: float
     high: float
-    seeds: int
+    replicates: int
 
 
 def at_share(curve: Curve, share: float) -> int | None:
@@ -57,13 +55,13 @@ def at_share(curve: Curve, share: float) -> int | None:
 
 
 def best_round(curve: Curve, *, higher: bool) -> int | None:
-    """The round of max(p): the best mean over seeds, the first of equals. None if no mean exists."""
+    """The round of max(p): the best mean over replicates, the first of equals. None if no mean exists."""
     mean = curve.mean if higher else -curve.mean
     return None if np.isnan(mean).all() else int(np.nanargmax(mean))
 
 
-def best_per_seed(curve: Curve, *, higher: bool) -> Values:
-    """(n,) best value of each seed in any round; its mean is at least max(p), because noise is selected too."""
+def best_per_replicate(curve: Curve, *, higher: bool) -> Values:
+    """(n,) best value of each replicate in any round; its mean is at least max(p), because noise is selected too."""
     values = curve.values if higher else -curve.values
     best = np.where(np.isnan(values), -np.inf, values).max(1)
     best[np.isinf(best)] = np.nan
@@ -77,34 +75,23 @@ def reached(curve: Curve, reference: float, margin: float, *, higher: bool) -> R
     sign = 1 if higher else -1
     mean, target = sign * curve.mean, sign * reference
     firsts = np.array([_first(curve.share, row >= target) for row in sign * curve.values])
-    low, high = median_interval(firsts)
+    low, high = median_interval(firsts, curve.replicates)
     return Reached(
         mean=_first(curve.share, mean >= target),
         sustained=_first(curve.share, np.logical_and.accumulate((mean >= target)[::-1])[::-1]),
         near=_first(curve.share, mean >= target - margin),
-        median=_median(firsts),
+        median=float(_medians(firsts, np.full((1, len(firsts)), 1 / len(firsts)))[0]),
         low=low,
         high=high,
-        seeds=int(np.isfinite(firsts).sum()),
+        replicates=int(np.isfinite(firsts).sum()),
     )
 
 
-def median_interval(values: Values, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the median of (n,) values, infinite ones included; NaN for a single value.
-
-    All resamples of up to 5 values are counted, and 10,000 random ones with a fixed seed of more values.
-    """
-    n = len(values)
-    if n < 2:
+def median_interval(values: Values, replicates: Sequence[Replicate]) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the median of (n,) values, infinite ones included; NaN for a single one."""
+    if len(values) < 2:
         return float("nan"), float("nan")
-    if n <= _EXACT:
-        chosen = np.array(list(itertools.product(range(n), repeat=n)))
-    else:
-        chosen = np.random.default_rng(0).integers(0, n, (_RESAMPLES, n))
-    medians = np.sort([_median(row) for row in values[chosen]])
-    tail = (1 - level) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail], method="inverted_cdf")
-    return float(low), float(high)
+    return interval(_medians(values, resampled(replicates)))
 
 
 def area(share: Values, values: Values, low: float, high: float) -> Values:
@@ -128,13 +115,17 @@ def area(share: Values, values: Values, low: float, high: float) -> Values:
 
 
 def mean_and_sd(values: Values) -> tuple[float, float]:
-    """Mean and standard deviation over seeds."""
+    """Mean and standard deviation over replicates."""
     return float(values.mean()), float(spread(values[:, None])[0])
 
 
 def common_range(curves: Sequence[Curve]) -> tuple[float, float] | None:
-    """The shares that all curves cover, over which their areas can be compared; None if none exists."""
-    low, high = max(curve.share[0] for curve in curves), min(curve.share[-1] for curve in curves)
+    """The shares that all curves cover from round 1 on, over which their areas can be compared; None if none exists.
+
+    Round 0 is the same for all strategies, so it tells nothing about them. It stands for a curve without another round.
+    """
+    low = max(curve.share[min(1, len(curve.share) - 1)] for curve in curves)
+    high = min(curve.share[-1] for curve in curves)
     return (float(low), float(high)) if low <= high else None
 
 
@@ -142,7 +133,8 @@ def _first(share: Values, there: NDArray[np.bool_]) -> float:
     return float(share[np.argmax(there)]) if there.any() else float("inf")
 
 
-def _median(values: Values) -> float:
-    """The median, which is infinite if one of the two middle values is."""
-    ordered = np.sort(values)
-    return float((ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2)
+def _medians(values: Values, weights: Values) -> Values:
+    """(b,) medians of (n,) values with (b, n) weights; infinite if one of the two middle values is."""
+    order = np.argsort(values)
+    ordered, sums = values[order], weights[:, order].cumsum(1)
+    return np.asarray((ordered[(sums > 0.5 - 1e-9).argmax(1)] + ordered[(sums > 0.5 + 1e-9).argmax(1)]) / 2)

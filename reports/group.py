@@ -11,9 +11,10 @@ import numpy as np
 
 from albench.reports.collection import Collection
 from albench.reports.comparability import differences, protocol_digest
-from albench.reports.curve import Curve, curve_of
+from albench.reports.curve import Curve, Values, curve_of
 from albench.reports.efficiency import area, common_range, mean_and_sd
 from albench.reports.paper_values import methods as published_methods
+from albench.reports.replicates import Replicate
 from albench.reports.reported_metrics import Metric
 from albench.reports.runs import REFERENCE, Problem, Run
 
@@ -25,7 +26,7 @@ class Group:
     Attributes:
         name: of the group.
         metric: what is compared.
-        methods: {label: its runs by seed}, in the order of tables.
+        methods: {label: its runs}, in the order of tables.
         reference: runs of the supervised reference; may be empty.
         borrowed: the group that the reference belongs to; None if it is this one.
     """
@@ -42,30 +43,55 @@ class Group:
         return {label: curve_of(runs, self.metric) for label, runs in self.methods.items()}
 
     @cached_property
+    def reference_curve(self) -> Curve | None:
+        """The curve of the supervised reference, which has a single round; None without one."""
+        return curve_of(self.reference, self.metric) if self.reference else None
+
+    @cached_property
     def range(self) -> tuple[float, float] | None:
-        """Labeled shares that all curves cover."""
+        """Labeled shares that all curves cover from round 1 on."""
         return common_range(list(self.curves.values())) if self.curves else None
 
     @cached_property
-    def areas(self) -> dict[str, dict[int, float]]:
-        """Area under the curve (AUBC) of every method and seed, over the common range; empty without one."""
+    def areas(self) -> dict[str, dict[Replicate, float]]:
+        """Area under the curve (AUBC) of every method and replicate, over the common range; empty without one."""
         if self.range is None:
             return {}
         low, high = self.range
         return {
-            label: dict(zip(curve.seeds, area(curve.share, curve.values, low, high).tolist(), strict=True))
+            label: dict(zip(curve.replicates, area(curve.share, curve.values, low, high).tolist(), strict=True))
             for label, curve in self.curves.items()
         }
 
     @cached_property
-    def complete(self) -> list[str]:
-        """Methods that have every seed that most methods have; all methods if fewer than two do.
+    def areas_of_cases(self) -> dict[str, dict[Replicate, Values]]:
+        """{method: {replicate: (c,) AUBC of every test case}}, whose means are `areas`.
 
-        Means over different seeds are not comparable, so incomplete methods are not ranked.
+        Empty for a metric that is not a mean over test cases.
         """
-        held = Counter(seed for curve in self.curves.values() for seed in curve.seeds)
-        usual = {seed for seed, times in held.items() if 2 * times > len(self.curves)}
-        complete = [label for label, curve in self.curves.items() if usual <= set(curve.seeds)]
+        if not self.metric.over_cases or self.metric.part != "test":
+            return {label: {} for label in self.methods}
+        return {
+            label: {run.replicate: self._area_of_cases(run, self.curves[label]) for run in runs}
+            for label, runs in self.methods.items()
+        }
+
+    def _area_of_cases(self, run: Run, curve: Curve) -> Values:
+        cases, records = run.reader.split.test, run.reader.records[: len(curve.share)]
+        if self.range is None:
+            return np.full(len(cases), np.nan)
+        values = [[self.metric.value(record.cases[case]) for record in records] for case in cases]
+        return area(curve.share, np.array(values, dtype=float), *self.range)
+
+    @cached_property
+    def complete(self) -> list[str]:
+        """Methods that have every replicate that most methods have; all methods if fewer than two do.
+
+        Means over different replicates are not comparable, so incomplete methods are not ranked.
+        """
+        held = Counter(replicate for curve in self.curves.values() for replicate in curve.replicates)
+        usual = {replicate for replicate, times in held.items() if 2 * times > len(self.curves)}
+        complete = [label for label, curve in self.curves.items() if usual <= set(curve.replicates)]
         return complete if len(complete) > 1 else list(self.curves)
 
     @property
@@ -83,10 +109,10 @@ class Group:
 
     @property
     def supervised(self) -> tuple[float, float]:
-        """Mean and standard deviation over seeds of the supervised reference; NaN without one."""
-        if not self.reference:
+        """Mean and standard deviation over replicates of the supervised reference; NaN without one."""
+        if self.reference_curve is None:
             return float("nan"), float("nan")
-        return mean_and_sd(curve_of(self.reference, self.metric).values[:, -1])
+        return mean_and_sd(self.reference_curve.values[:, -1])
 
     @property
     def runs(self) -> list[Run]:
@@ -118,7 +144,7 @@ def groups_of(collection: Collection, metric: Metric) -> list[Group]:
 def only_comparable(collection: Collection) -> Collection:
     """The collection without runs that differ from their group in version or protocol, and without duplicates."""
     rejected: list[tuple[Run, Problem]] = []
-    seen: dict[tuple[str, str, int], Run] = {}
+    seen: dict[tuple[str, str, Replicate], Run] = {}
     for run in collection.runs:
         beside = [other for other in collection.runs if other.group == run.group]
         why = _other_version(run, beside) or _other_protocol(run, beside) or _duplicate(run, seen)
@@ -127,7 +153,7 @@ def only_comparable(collection: Collection) -> Collection:
             problem = Problem(state, run.group, run.label, run.seed, f"{run.title}, is left out: {reason}")
             rejected.append((run, problem))
         else:
-            seen[run.group, run.label, run.seed] = run
+            seen[run.group, run.label, run.replicate] = run
     return collection.without(rejected)
 
 
@@ -146,11 +172,12 @@ def _other_protocol(run: Run, beside: Sequence[Run]) -> tuple[str, str] | None:
     return "other protocol", f"{differences(run.reader.config, model.reader.config)[0]} as in most of the others"
 
 
-def _duplicate(run: Run, seen: dict[tuple[str, str, int], Run]) -> tuple[str, str] | None:
-    first = seen.get((run.group, run.label, run.seed))
+def _duplicate(run: Run, seen: dict[tuple[str, str, Replicate], Run]) -> tuple[str, str] | None:
+    first = seen.get((run.group, run.label, run.replicate))
     if first is None:
         return None
-    return "duplicate", f"'{first.reader.folder}' has the same method and seed and is used"
+    same = "method and seed" if run.reader.config.protocol.splits == 1 else "method, seed and split"
+    return "duplicate", f"'{first.reader.folder}' has the same {same} and is used"
 
 
 def _version(run: Run) -> str:

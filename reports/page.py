@@ -11,12 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import albench
-from albench.reports.captions import devices_of, left_out, versions_of, warnings
+from albench.reports.captions import devices_of, left_out, validation_labels, versions_of, warnings
+from albench.reports.confidence import underconfident
 from albench.reports.figures.figures import draw
 from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.group import Group
 from albench.reports.results import Results
-from albench.reports.run_details import METRICS, details_of_runs, settings_text
+from albench.reports.run_details import CASE_TITLES, ROUND_TITLES, details_of_runs, settings_text
 from albench.reports.summary import summarize
 from albench.reports.tables.table import Table
 
@@ -50,13 +51,14 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
         results=results,
         version=albench.__version__,
         summaries={group.name: summarize(results, group).sentences for group in results.groups},
-        warnings={group.name: warnings(group) for group in results.groups},
+        warnings={group.name: [*warnings(group), *underconfident(group)] for group in results.groups},
         left_out=left_out(results.collection),
         tables=tables,
         pictures=pictures,
         provenance={group.name: dict(_provenance(group)) for group in results.groups},
         runs={group.name: details_of_runs(results, group) for group in results.groups},
-        metrics=[metric.name for metric in METRICS],
+        round_titles=ROUND_TITLES,
+        case_titles=CASE_TITLES,
     )
     path = out / "index.html"
     path.write_text(text, encoding="utf-8")
@@ -86,6 +88,7 @@ def _provenance(group: Group) -> Iterator[tuple[str, str]]:
     yield "protocol digest", group.some_run.protocol
     yield "data", f"{config.title}, key {config.data_key}"
     yield "cases", f"{len(split.train)} train, {len(split.val)} val, {len(split.test)} test"
+    yield "validation labels", validation_labels(group)
     yield "hardware", ", ".join(devices_of(group.runs))
     yield "versions", ", ".join(versions_of(group.runs))
     commits = {own.reader.environment.commit for own in group.runs}

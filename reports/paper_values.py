@@ -1,4 +1,4 @@
-"""What the STAR paper [1] printed, to rebuild its tables and to show it beside our results.
+"""What the STAR paper [1] printed, to rebuild its tables and to show it beside our results, and with which settings.
 
 [1] Ma et al. Spatial Aggregation for Semi-supervised Active Learning in 3D Medical Image Segmentation. MICCAI 2025.
 """
@@ -13,8 +13,35 @@ from importlib.resources import files
 
 from albench.config import RunConfig
 
+METRIC = "dice_slice"
+"""The metric of its tables, as its code computes it: two empty masks score 1."""
+
 SHARES = (0.15, 0.20, 0.25, 0.30)
 """Labeled shares of the columns of Tables 1 and 2."""
+
+_SETTINGS: Mapping[str, object] = {
+    "protocol.start": "interval",
+    "protocol.rounds": 16,
+    "protocol.warm_start": True,
+    "protocol.validation": "free",
+    "protocol.compute": "own",
+    "training.stop": "val_loss",
+    "training.epochs": 100,
+    "training.patience": 5,
+    "training.patience_steps": 0,
+    "training.min_steps": 0,
+    "training.val_steps": 0,
+    "training.lr": 1e-4,
+    "training.lr_incremental": 1e-5,
+    "network.backbone": "resnet50",
+    "network.width": 1.0,
+}
+"""Settings of Sec. 3.1 that both datasets have. The constants of the focal loss and augmentation are not printed."""
+
+_INFERRED = ("protocol.rounds", "protocol.split")
+"""Settings that are not printed: rounds are those of the authors' code, the split follows from numbers of slices."""
+
+_DATA: Mapping[str, Mapping[str, object]] = {"brats": {"data.sequences": ["flair"], "data.grade": "LGG"}}
 
 
 @dataclass(frozen=True)
@@ -53,41 +80,33 @@ class Printed:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The protocol of the paper on a dataset, as far as it is printed.
+    """The protocol of the paper on a dataset.
 
     Attributes:
         dataset: its name in albench.
         title: its name in the paper.
-        interval: see `albench.config`, also for the three settings below.
-        budget: slices queried per round.
-        backbone: of the network.
-        batch_size: slices per optimizer step.
+        settings: stated or inferred ones by name, such as `protocol.budget`; data options begin with `data.`.
         supervised: Dice of the supervised reference, as printed.
+        note: what it leaves open; empty if nothing.
     """
 
     dataset: str
     title: str
-    interval: int
-    budget: int
-    backbone: str
-    batch_size: int
+    settings: Mapping[str, object]
     supervised: str
+    note: str = ""
 
-    def difference(self, config: RunConfig) -> str | None:
-        """The first setting of a run that differs from the paper's, in words; None if all are equal."""
-        settings = {
-            "protocol.interval": (config.protocol.interval, self.interval),
-            "protocol.budget": (config.protocol.budget, self.budget),
-            "network.backbone": (config.network.backbone, self.backbone),
-            "network.width": (config.network.width, 1.0),
-            "training.batch_size": (config.training.batch_size, self.batch_size),
-            "training.epochs": (config.training.epochs, 100),
-            "training.patience": (config.training.patience, 5),
-        }
-        for name, (ours, theirs) in settings.items():
-            if ours != theirs:
-                return f"{name} is {ours} here and {theirs} there"
-        return None
+    def differences(self, config: RunConfig) -> list[str]:
+        """Every setting of a run that differs from the paper's, such as `training.epochs is 5 here and 100 there`.
+
+        Those that are inferred are marked.
+        """
+        ours = {name: _plain(_setting(config, name)) for name in self.settings}
+        return [
+            f"{name} is {ours[name]} here and {theirs} there{' (inferred)' * (name in _INFERRED)}"
+            for name, theirs in self.settings.items()
+            if ours[name] != theirs
+        ]
 
 
 @cache
@@ -101,18 +120,7 @@ def methods() -> tuple[Method, ...]:
 @cache
 def protocols() -> Mapping[str, Protocol]:
     """The protocols of the paper, by the name of the dataset in albench."""
-    return {
-        row["dataset"]: Protocol(
-            row["dataset"],
-            row["title"],
-            int(row["interval"]),
-            int(row["budget"]),
-            row["backbone"],
-            int(row["batch_size"]),
-            row["supervised"],
-        )
-        for row in _read("protocols.csv")
-    }
+    return {row["dataset"]: _protocol(row) for row in _read("protocols.csv")}
 
 
 def table1(dataset: str) -> dict[str, Printed]:
@@ -128,6 +136,28 @@ def table2() -> dict[tuple[str, str], Printed]:
 def _read(name: str) -> Iterator[dict[str, str]]:
     text = (files("albench.reports") / "published" / name).read_text()
     yield from csv.DictReader(text.splitlines())
+
+
+def _protocol(row: Mapping[str, str]) -> Protocol:
+    own: dict[str, object] = {
+        "protocol.interval": int(row["interval"]),
+        "protocol.budget": int(row["budget"]),
+        "training.batch_size": int(row["batch_size"]),
+    }
+    if row["split"]:
+        own["protocol.split"] = [int(number) for number in row["split"].split()]
+    settings = {**_DATA.get(row["dataset"], {}), **own, **_SETTINGS}
+    return Protocol(row["dataset"], row["title"], settings, row["supervised"], row["note"])
+
+
+def _setting(config: RunConfig, name: str) -> object:
+    section, _, key = name.partition(".")
+    return config.dataset.options.get(key) if section == "data" else getattr(getattr(config, section), key)
+
+
+def _plain(value: object) -> object:
+    """A value as it would be read from JSON."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _printed(row: Mapping[str, str], *, sd_decimals: int) -> Printed:

@@ -8,12 +8,15 @@ from typing import Literal
 
 from albench.errors import ConfigError, StoreError
 from albench.reports.results import Results
+from albench.reports.tables.attribution import attribution_table
 from albench.reports.tables.costs import cost_table
 from albench.reports.tables.efficiency import efficiency_table
 from albench.reports.tables.paper import ablation_table, main_table
 from albench.reports.tables.printed import paper_protocol, printed_table1, printed_table2
+from albench.reports.tables.pseudo_labels import pseudo_label_table
 from albench.reports.tables.significance import difference_table, rank_table
 from albench.reports.tables.table import Table
+from albench.reports.tables.variance import variance_table
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
 
 Format = Literal["latex", "markdown", "csv", "html", "all"]
@@ -57,10 +60,13 @@ def all_tables(results: Results) -> Iterator[Table]:
         if ablation is not None:
             yield ablation
         yield efficiency_table(results, group)
-        for kind in ("baseline", "best rival"):
-            differences = difference_table(results, group, kind)
-            if differences is not None:
-                yield differences
+        optional = (
+            *(difference_table(results, group, kind) for kind in ("baseline", "best rival")),
+            variance_table(results, group),
+            attribution_table(results, group),
+            pseudo_label_table(results, group),
+        )
+        yield from (table for table in optional if table is not None)
         yield cost_table(results, group)
     ranks = rank_table(results)
     if ranks is not None:
@@ -88,6 +94,8 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
             "curves": results.curves(),
             "efficiency": results.efficiency(),
             "differences": results.differences(),
+            "attribution": results.attribution(),
+            "variances": results.variances(),
             "ranks": results.ranks(),
             "costs": results.costs(),
         }

@@ -22,6 +22,8 @@ class Metric:
         decimals: printed.
         margin: how far below the reference a value is still close to it.
         part: whose cases are measured.
+        tolerance: whether the protocol sets a distance at which two surfaces agree.
+        over_cases: whether the value of a set of cases is the mean of theirs; otherwise slices count equally.
     """
 
     name: str
@@ -31,6 +33,12 @@ class Metric:
     decimals: int = 3
     margin: float = 0.01
     part: Literal["test", "validation"] = "test"
+    tolerance: bool = False
+    over_cases: bool = False
+
+    def at_tolerance(self, tolerance: float) -> Metric:
+        """The metric with the tolerance in its title, in millimeters, if it has one."""
+        return replace(self, title=f"{self.title} at {tolerance:g} mm") if self.tolerance else self
 
     @property
     def axis(self) -> str:
@@ -57,14 +65,25 @@ class Metric:
         return f"{value:.{self.decimals}f}"
 
 
+DEFAULT = "dice_volume"
+"""The metric of a report unless the user chooses another one."""
+
 _METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("dice_slice", "slice Dice"),
         Metric("dice_foreground", "Dice of slices with foreground"),
-        Metric("dice_volume", "volume Dice"),
-        Metric("hd95", "95th percentile Hausdorff distance", "mm", higher=False, decimals=2, margin=1.0),
-        Metric("nsd", "surface Dice (NSD)"),
+        Metric("dice_volume", "volume Dice", over_cases=True),
+        Metric(
+            "hd95",
+            "95th percentile Hausdorff distance",
+            "mm",
+            higher=False,
+            decimals=2,
+            margin=1.0,
+            over_cases=True,
+        ),
+        Metric("nsd", "surface Dice (NSD)", tolerance=True, over_cases=True),
         Metric("empty_slice_fpr", "share of empty slices with a prediction", higher=False),
     )
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,16 +10,21 @@ import numpy as np
 import pandas as pd
 
 from albench.errors import ConfigError, StoreError
+from albench.reports.attribution import COLUMNS as ATTRIBUTION
+from albench.reports.attribution import attribution
 from albench.reports.collection import Collection, collect
 from albench.reports.compare import combine
-from albench.reports.costs import AXES, PHASES, annotation_cost, seconds, steps
+from albench.reports.costs import AXES, PHASES, annotation_cost, seconds, share, slices_read, steps
 from albench.reports.curve_numbers import numbers
 from albench.reports.differences import differences
 from albench.reports.file_names import check_distinct
 from albench.reports.group import Group, groups_of, only_comparable
-from albench.reports.reported_metrics import Metric, find_metric
+from albench.reports.paper_values import METRIC as METRIC_OF_PAPER
+from albench.reports.replicates import Replicate
+from albench.reports.reported_metrics import DEFAULT, Metric, find_metric
 from albench.reports.runs import REFERENCE
 from albench.reports.significance import ranks, wins
+from albench.reports.variance_parts import VarianceParts, variance_parts
 
 
 @dataclass(frozen=True)
@@ -49,21 +54,34 @@ class Results:
                 return group
         raise ConfigError(f"a group must be one of {', '.join(g.name for g in self.groups)}, got '{name}'")
 
+    def metric_in(self, group: Group) -> Metric:
+        """The metric, with the tolerance of the group in its title if it has one."""
+        return self.metric.at_tolerance(group.some_run.reader.config.protocol.nsd_tolerance)
+
+    @cached_property
+    def in_metric_of_paper(self) -> Results:
+        """The same runs with the metric of the paper's tables."""
+        metric = find_metric(METRIC_OF_PAPER)
+        if self.metric == metric:
+            return self
+        return replace(self, metric=metric, margin=metric.margin, groups=groups_of(self.collection, metric))
+
     def curves(self) -> pd.DataFrame:
-        """One row per group, label, seed and round: labeled slices, their share, and the value."""
+        """One row per group, label, replicate and round: labels that count, their share, and the value."""
         rows = [
-            (group.name, label, seed, index, curve.labeled[index], curve.share[index], value)
+            (group.name, label, *replicate, index, curve.labeled[index], curve.share[index], value)
             for group in self.groups
             for label, curve in group.curves.items()
-            for seed, values in zip(curve.seeds, curve.values, strict=True)
+            for replicate, values in zip(curve.replicates, curve.values, strict=True)
             for index, value in enumerate(values)
         ]
-        return pd.DataFrame(rows, columns=["group", "label", "seed", "round", "labeled", "share", "value"])
+        columns = ["group", "label", *Replicate._fields, "round", "labeled", "share", "value"]
+        return pd.DataFrame(rows, columns=columns)
 
     @cached_property
     def _efficiency(self) -> pd.DataFrame:
         rows = [
-            {"group": group.name, "label": label} | numbers(group, label, self.margin)
+            {"group": group.name, "label": label} | numbers(group, label, self.baseline, self.margin)
             for group in self.groups
             for label in group.curves
         ]
@@ -86,7 +104,7 @@ class Results:
         return self._differences.copy()
 
     def wins(self, group: str) -> pd.DataFrame:
-        """Share of pairs of seed and round, without round 0, in which the row is better than the column."""
+        """Share of pairs of replicate and round, without round 0, in which the row is better than the column."""
         curves = self.group(group).curves
         table = [
             [
@@ -98,7 +116,7 @@ class Results:
         return pd.DataFrame(table, index=list(curves), columns=list(curves))
 
     def ranks(self) -> pd.DataFrame:
-        """Mean ranks in AUBC by group and label, and their range when any one seed is left out."""
+        """Mean ranks in AUBC by group and label, and their range when any one seed, or split, is left out."""
         rows = []
         for group in self.groups:
             own = {label: group.areas[label] for label in group.complete if group.areas}
@@ -106,11 +124,22 @@ class Results:
             if found is None:
                 continue
             for label, rank in found.mean.items():
-                row = {"group": group.name, "label": label, "seeds": len(found.seeds), "rank": rank}
+                row = {"group": group.name, "label": label, "units": found.units, "unit": found.unit, "rank": rank}
                 row |= {"low": found.low[label], "high": found.high[label], "may_be_first": label in found.first}
                 rows.append(row)
-        columns = ["group", "label", "seeds", "rank", "low", "high", "may_be_first"]
+        columns = ["group", "label", "units", "unit", "rank", "low", "high", "may_be_first"]
         return pd.DataFrame(rows, columns=columns)
+
+    def variances(self) -> pd.DataFrame:
+        """Standard deviations of AUBC by splits, seeds and runs, one row per group and label with several splits."""
+        found = [
+            (group.name, label, *astuple(parts))
+            for group in self.groups
+            for label, areas in group.areas.items()
+            if (parts := variance_parts(areas)) is not None
+        ]
+        names = [field.name for field in fields(VarianceParts)]
+        return pd.DataFrame(found, columns=["group", "label", *names])
 
     @cached_property
     def _costs(self) -> pd.DataFrame:
@@ -120,22 +149,39 @@ class Results:
                 for run in runs:
                     axes = {axis: annotation_cost(run, axis) for axis in AXES}
                     time = {f"{phase}_seconds": seconds(run, phase) for phase in PHASES}
-                    columns = axes | time | {"steps": steps(run)}
+                    columns = {"share": share(run)} | axes | time
+                    columns |= {"steps": steps(run), "slices_read": slices_read(run)}
                     for index, record in enumerate(run.reader.records):
-                        row = {"group": group.name, "label": label, "seed": run.seed, "round": index}
-                        row |= {"share": record.share, "value": self.metric.of(record)}
+                        row = {"group": group.name, "label": label} | run.replicate._asdict() | {"round": index}
+                        row |= {"value": self.metric.of(record)}
                         rows.append(row | {name: float(values[index]) for name, values in columns.items()})
         return pd.DataFrame(rows)
 
     def costs(self) -> pd.DataFrame:
-        """One row per group, label, seed and round: annotation cost of all labels, seconds, and optimizer steps."""
+        """One row per group, label, replicate and round: annotation cost of all labels that count, time and training.
+
+        `steps` are the optimizer steps behind the evaluated network of the round, those of a shared training of round 0
+        included, and `slices_read` the slices that were read for them.
+        """
         return self._costs.copy()
+
+    @cached_property
+    def _attribution(self) -> pd.DataFrame:
+        return pd.DataFrame([row for group in self.groups for row in attribution(group)], columns=ATTRIBUTION)
+
+    def attribution(self) -> pd.DataFrame:
+        """What query and training contribute to the difference in AUBC between a method and random.
+
+        One row per group, label and part, see `albench.reports.attribution`: the `method` minus the `rival`, and the
+        ratio of their optimizer steps.
+        """
+        return self._attribution.copy()
 
 
 def load(
     folder: Path | str,
     *,
-    metric: str = "dice_slice",
+    metric: str = DEFAULT,
     baseline: str | None = None,
     margin: float | None = None,
     compare: Path | str | None = None,
@@ -144,7 +190,7 @@ def load(
 
     Args:
         folder: of a suite, or one that contains runs at any depth.
-        metric: see `albench.reports.reported_metrics`.
+        metric: see `albench.reports.reported_metrics`. The tables of the paper always have the paper's.
         baseline: label of the method that the others are compared with; None takes `random`.
         margin: how far below the reference a value is still close to it; None takes 0.01, or 1 mm for distances.
         compare: another such folder, whose runs are compared with these where their protocols are equal.

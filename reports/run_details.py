@@ -7,17 +7,32 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from albench.reports.costs import PHASES, seconds
+from albench.reports.costs import PHASES, labeled, seconds, share, steps
 from albench.reports.group import Group
 from albench.reports.reported_metrics import Metric, find_metric
 from albench.reports.results import Results
 from albench.reports.runs import Run
-from albench.runs.records import Metrics, RoundRecord
+from albench.runs.records import Confidence, Metrics, RoundRecord
 
-METRICS = tuple(map(find_metric, ("dice_slice", "dice_foreground", "dice_volume", "hd95")))
-"""Metrics in the columns of the two tables."""
+_METRICS = tuple(map(find_metric, ("dice_volume", "dice_foreground", "dice_slice", "hd95", "nsd")))
+_VALIDATION = find_metric("val_dice_volume")
 
-_VALIDATION = find_metric("val_dice_slice")
+ROUND_TITLES = (
+    "round",
+    "labeled",
+    "share",
+    *(metric.name for metric in _METRICS),
+    _VALIDATION.name,
+    "highest probability",
+    "dice_volume (best threshold)",
+    "pseudo-labels (Dice)",
+    "steps",
+    "seconds",
+)
+"""Titles of the columns of `RunDetails.rounds`."""
+
+CASE_TITLES = ("case", *(metric.name for metric in _METRICS))
+"""Titles of the columns of `RunDetails.cases`."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +41,16 @@ class RunDetails:
 
     Attributes:
         label: name of its method.
-        seed: of the run.
+        replicate: its seed, and its split if there are several.
         folder: its name.
         value: the reported metric in the last round.
         options: of the strategy.
-        rounds: a row per round: round, labeled slices, share, METRICS, validation Dice, pseudo-labels, seconds.
-        cases: a row per test case: name, METRICS of the last round.
+        rounds: a row per round; the threshold is that with the highest volume Dice on the validation cases.
+        cases: a row per test case, of the last round.
     """
 
     label: str
-    seed: int
+    replicate: str
     folder: str
     value: str
     options: str
@@ -56,7 +71,7 @@ def settings_text(settings: Mapping[str, object]) -> str:
 
 def _with_reference(group: Group) -> Iterator[tuple[str, Run]]:
     for label, runs in group.methods.items():
-        yield from ((label, run) for run in sorted(runs, key=lambda one: one.seed))
+        yield from ((label, run) for run in sorted(runs, key=lambda one: one.replicate))
     if group.borrowed is None:
         yield from ((run.label, run) for run in group.reference)
 
@@ -64,21 +79,25 @@ def _with_reference(group: Group) -> Iterator[tuple[str, Run]]:
 def _details(results: Results, label: str, run: Run) -> RunDetails:
     records = run.reader.records
     total = sum(seconds(run, phase) for phase in PHASES)
+    labels, shares, trained = labeled(run), share(run), steps(run)
     rounds = [
         [
             str(record.round),
-            str(record.labeled),
-            f"{record.share:.1%}",
+            f"{labels[index]:.0f}",
+            f"{shares[index]:.1%}",
             *_metrics(record.test),
             _number(_VALIDATION, _VALIDATION.of(record)),
+            f"{record.confidence.highest:.3f}",
+            _at_best_threshold(record.confidence),
             _pseudo(record),
+            f"{trained[index]:.0f}",
             f"{total[index]:.0f}",
         ]
         for index, record in enumerate(records)
     ]
     return RunDetails(
         label=label,
-        seed=run.seed,
+        replicate=run.replicate_title,
         folder=run.reader.folder.name,
         value=results.metric.text(results.metric.of(records[-1])),
         options=settings_text(run.reader.config.strategy.options) or "none",
@@ -88,7 +107,14 @@ def _details(results: Results, label: str, run: Run) -> RunDetails:
 
 
 def _metrics(metrics: Metrics) -> list[str]:
-    return [_number(metric, metric.value(metrics)) for metric in METRICS]
+    return [_number(metric, metric.value(metrics)) for metric in _METRICS]
+
+
+def _at_best_threshold(confidence: Confidence) -> str:
+    """Volume Dice of the test cases at the best threshold, and that threshold; empty without validation cases."""
+    if confidence.threshold is None or confidence.test_dice is None:
+        return ""
+    return f"{confidence.test_dice:.3f} ({confidence.threshold:.2f})"
 
 
 def _pseudo(record: RoundRecord) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from albench.errors import StoreError
 from albench.reports.comparability import protocol_digest
+from albench.reports.replicates import Replicate, replicate_of
 from albench.runs import RunReader, verify
 
 REFERENCE = "full"
@@ -34,6 +35,11 @@ class Run:
         return self.reader.config.seed
 
     @property
+    def replicate(self) -> Replicate:
+        """Its seed and split."""
+        return replicate_of(self.reader.config)
+
+    @property
     def strategy(self) -> str:
         """Name of its strategy."""
         return self.reader.config.strategy.name
@@ -46,7 +52,13 @@ class Run:
     @property
     def title(self) -> str:
         """How a sentence names it."""
-        return f"{self.label} on {self.group}, seed {self.seed}"
+        return f"{self.label} on {self.group}, {self.replicate_title}"
+
+    @property
+    def replicate_title(self) -> str:
+        """How a sentence names its replicate: `seed 0`, or `seed 0, split 1` if there are several splits."""
+        split = "" if self.reader.config.protocol.splits == 1 else f", split {self.replicate.split}"
+        return f"seed {self.seed}{split}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
-"""Statistical evidence for a difference: paired tests over seeds and their correction, wins, and ranks.
+"""Statistical evidence for a difference: paired tests and their correction, wins, and ranks.
 
-All methods share the initial weights, initial labels and batches of a seed, so they are compared seed by seed.
+All methods share the initial weights, initial labels and batches of a seed, and the test cases of a split, so they are
+compared replicate by replicate. With one split the differences of seeds are tested. With several splits those of splits
+are, each the mean over its seeds, because runs of one split are not independent.
 """
 
 from __future__ import annotations
@@ -13,25 +15,28 @@ import numpy as np
 from scipy import stats
 
 from albench.reports.curve import Curve, Values
+from albench.reports.replicates import Replicate, unit_of, units
 
-_MOST_SEEDS = 16  # 65,536 combinations of signs
+_MOST = 16  # differences: 65,536 combinations of signs
 
 
 @dataclass(frozen=True)
 class Paired:
-    """The difference of two methods over their common seeds.
+    """The difference of two methods over what they have in common.
 
     Attributes:
-        seeds: common seeds.
-        difference: mean; NaN without a common seed.
-        low: lower end of the 95 % t interval; NaN with one seed.
+        units: number of common seeds; of common splits if there are several.
+        unit: `seed` or `split`.
+        difference: mean; NaN without a common unit.
+        low: lower end of the 95 % t interval; NaN with one unit.
         high: upper end.
-        t: p-value of the paired t test; NaN with one seed, or if all differences are equal.
-        flip: p-value of the sign-flip permutation test; NaN with one seed.
-        least: the lowest p-value that the permutation test can give with this number of seeds.
+        t: p-value of the paired t test; NaN with one unit, or if all differences are equal.
+        flip: p-value of the sign-flip permutation test; NaN with one unit.
+        least: the lowest p-value that the permutation test can give with this number of units.
     """
 
-    seeds: int
+    units: int
+    unit: str
     difference: float
     low: float
     high: float
@@ -40,19 +45,21 @@ class Paired:
     least: float
 
 
-def paired(differences: Values) -> Paired:
-    """Two-sided tests whether (n,) paired differences are centered at 0."""
-    n = len(differences)
+def paired(differences: Mapping[Replicate, float]) -> Paired:
+    """Two-sided tests whether the differences of paired runs are centered at 0; the mean of each unit counts once."""
+    replicates = sorted(differences)
+    values = np.array([np.mean([differences[replicates[i]] for i in own]) for own in units(replicates)])
+    n, unit = len(values), unit_of(replicates)
     missing = float("nan")
-    mean = float(differences.mean()) if n else missing
+    mean = float(values.mean()) if n else missing
     if n < 2 or np.isnan(mean):
-        return Paired(n, mean, missing, missing, missing, missing, missing)
+        return Paired(n, unit, mean, missing, missing, missing, missing, missing)
     low = high = t = missing
-    if np.ptp(differences) > 1e-12 * max(1.0, abs(mean)):
-        result = stats.ttest_1samp(differences, 0.0)
+    if np.ptp(values) > 1e-12 * max(1.0, abs(mean)):
+        result = stats.ttest_1samp(values, 0.0)
         low, high = map(float, result.confidence_interval(0.95))
         t = float(result.pvalue)
-    return Paired(n, mean, low, high, t, sign_flip(differences), 2 / 2**n)
+    return Paired(n, unit, mean, low, high, t, sign_flip(values), 2 / 2**n)
 
 
 def sign_flip(differences: Values) -> float:
@@ -62,7 +69,7 @@ def sign_flip(differences: Values) -> float:
     without an effect the sign of every difference is random.
     """
     n = len(differences)
-    if n > _MOST_SEEDS:
+    if n > _MOST:
         return float("nan")
     sums = np.array(list(itertools.product((1.0, -1.0), repeat=n))) @ differences
     found = abs(differences.sum())
@@ -84,17 +91,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def wins(one: Curve, other: Curve, *, higher: bool) -> float:
-    """Share of pairs of seed and round in which `one` is better, ties counted half; NaN without a pair.
+    """Share of pairs of replicate and round in which `one` is better, ties counted half; NaN without a pair.
 
     Rounds are paired if both have equally many labels. Round 0 is left out, because strategies share its labels and
     weights.
     """
-    seeds = sorted(set(one.seeds) & set(other.seeds))
+    common = sorted(set(one.replicates) & set(other.replicates))
     rounds = [r for r in range(1, min(len(one.share), len(other.share))) if one.labeled[r] == other.labeled[r]]
-    if not seeds or not rounds:
+    if not common or not rounds:
         return float("nan")
-    first = one.values[np.ix_([one.seeds.index(seed) for seed in seeds], rounds)]
-    second = other.values[np.ix_([other.seeds.index(seed) for seed in seeds], rounds)]
+    first = one.values[np.ix_([one.replicates.index(replicate) for replicate in common], rounds)]
+    second = other.values[np.ix_([other.replicates.index(replicate) for replicate in common], rounds)]
     if np.isnan(first).any() or np.isnan(second).any():
         return float("nan")
     ahead = first > second if higher else first < second
@@ -103,42 +110,47 @@ def wins(one: Curve, other: Curve, *, higher: bool) -> float:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Mean ranks of methods over seeds, 1 for the best.
+    """Mean ranks of methods over replicates, 1 for the best.
 
     Attributes:
-        seeds: common to all methods.
+        units: number of seeds common to all methods; of splits if there are several.
+        unit: `seed` or `split`.
         mean: by method.
-        low: the lowest mean rank when any one seed is left out; NaN with one seed.
+        low: the lowest mean rank when any one unit is left out; NaN with one unit.
         high: likewise the highest.
-        first: methods that have the best mean rank over all seeds, or when any one seed is left out.
+        first: methods that have the best mean rank over all units, or when any one unit is left out.
     """
 
-    seeds: tuple[int, ...]
+    units: int
+    unit: str
     mean: Mapping[str, float]
     low: Mapping[str, float]
     high: Mapping[str, float]
     first: frozenset[str]
 
 
-def ranks(scores: Mapping[str, Mapping[int, float]], *, higher: bool) -> Ranks | None:
-    """Rank methods seed by seed, equal values sharing the mean of their ranks; None if no seed is common to all.
+def ranks(scores: Mapping[str, Mapping[Replicate, float]], *, higher: bool) -> Ranks | None:
+    """Rank methods replicate by replicate, equal values sharing the mean of their ranks.
+
+    None if no replicate is common to all.
 
     Args:
-        scores: {method: {seed: value}}.
+        scores: {method: {replicate: value}}.
     """
     methods = list(scores)
-    seeds = sorted(set.intersection(*(set(own) for own in scores.values()))) if methods else []
-    table = np.array([[scores[method][seed] for seed in seeds] for method in methods])
-    if not seeds or np.isnan(table).any():
+    common = sorted(set.intersection(*(set(own) for own in scores.values()))) if methods else []
+    table = np.array([[scores[method][replicate] for replicate in common] for method in methods])
+    if not common or np.isnan(table).any():
         return None
     ranked = stats.rankdata(-table if higher else table, axis=0)
-    samples = [ranked.mean(1)]
-    if len(seeds) > 1:
-        samples += [np.delete(ranked, left_out, axis=1).mean(1) for left_out in range(len(seeds))]
+    samples, parts = [ranked.mean(1)], units(common)
+    if len(parts) > 1:
+        samples += [np.delete(ranked, left_out, axis=1).mean(1) for left_out in parts]
     first = {method for sample in samples for method, rank in zip(methods, sample, strict=True) if rank == sample.min()}
-    without = np.array(samples[1:]) if len(seeds) > 1 else np.full((1, len(methods)), np.nan)
+    without = np.array(samples[1:]) if len(parts) > 1 else np.full((1, len(methods)), np.nan)
     return Ranks(
-        tuple(seeds),
+        len(parts),
+        unit_of(common),
         dict(zip(methods, samples[0].tolist(), strict=True)),
         dict(zip(methods, without.min(0).tolist(), strict=True)),
         dict(zip(methods, without.max(0).tolist(), strict=True)),

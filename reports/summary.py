@@ -1,4 +1,4 @@
-"""The summary of a group in sentences: the leading method, the evidence for it, the baseline and the reference."""
+"""The summary of a group in sentences: the leading method, the evidence, the baseline, attribution, the reference."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from albench.reports.attribution import is_unequal, not_attributable
 from albench.reports.captions import not_ranked
 from albench.reports.group import Group
 from albench.reports.results import Results
@@ -23,18 +24,21 @@ class Summary:
         lead: which method leads, and by how much.
         evidence: how well the data support this.
         baseline: which methods differ from the baseline.
+        attribution: which differences are not those of two queries, and what query and training contribute to others.
         reference: which methods reach the supervised reference.
     """
 
     lead: str
     evidence: str
     baseline: str
+    attribution: str
     reference: str
 
     @property
     def sentences(self) -> list[str]:
         """All parts that are not empty."""
-        return [part for part in (self.lead, self.evidence, self.baseline, self.reference) if part]
+        parts = (self.lead, self.evidence, self.baseline, self.attribution, self.reference)
+        return [part for part in parts if part]
 
 
 def summarize(results: Results, group: Group) -> Summary:
@@ -43,28 +47,29 @@ def summarize(results: Results, group: Group) -> Summary:
     numbers = numbers[numbers["group"] == group.name].set_index("label")
     lead, evidence = _lead(results, group, numbers)
     lead = " ".join([lead, *not_ranked(group)])
-    return Summary(lead, evidence, _baseline(results, group), _reference(results, group, numbers))
+    baseline, attribution = _baseline(results, group), _attribution(results, group)
+    return Summary(lead, evidence, baseline, attribution, _reference(results, group, numbers))
 
 
 def _lead(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
-    metric = results.metric
+    metric = results.metric_in(group)
     ranked = group.ranking
     if not ranked:
         return f"No method on {group.name} has a value of {metric.title} in every round.", ""
     first = ranked[0]
-    area = f"an AUBC of {metric.text(numbers.loc[first, 'aubc'])} {metric.unit}".rstrip()
+    area = f"an AUBC of {metric.text(numbers.loc[first, 'aubc'])} {metric.unit}".rstrip() + f" in {metric.title}"
     if len(ranked) == 1:
         return f"{first} is the only method on {group.name}, with {area}.", "Nothing can be compared with one method."
     second = ranked[1]
     row = _pair(results, group, first, second)
-    if row is None or row["seeds"] == 0:
+    if row is None or row["units"] == 0:
         behind = f"{second} has {metric.text(numbers.loc[second, 'aubc'])}"
         evidence = "Not testable: the two share no seed, so the difference may be chance."
         return f"{first} has the best mean, {area}; {behind}.", evidence
     unit = f" {metric.unit}" if metric.unit else ""
     interval = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"
     if row["gain"] <= 0:
-        shared = "one seed" if row["seeds"] == 1 else f"{int(row['seeds'])} seeds"
+        shared = f"one {row['unit']}" if row["units"] == 1 else f"{int(row['units'])} {row['unit']}s"
         gain = f"its gain is {row['gain']:+.4f}{unit}{interval}"
         common = f"over the {shared} that it shares with {second} it is not ahead: {gain}"
         return f"{first} has the best mean, {area}, but {common}.", _evidence(results, group, row)
@@ -73,21 +78,21 @@ def _lead(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, s
 
 
 def _evidence(results: Results, group: Group, row: pd.Series) -> str:
-    n = int(row["seeds"])
+    n, unit = int(row["units"]), row["unit"]
     if n == 1:
-        return "Not testable: with one seed the difference may be chance."
+        return f"Not testable: with one {unit} the difference may be chance."
     excludes_0 = row["low"] > 0 or row["high"] < 0
     selected = "the interval excludes 0, but it does not account for the selection of the two best methods"
     doubt = selected if excludes_0 else "the interval includes 0, so the order of the two may be chance"
     if math.isnan(row["low"]):
-        doubt = "all seeds differ by the same amount, so no interval exists"
-    p = f"sign-flip test p = {row['flip']:.3g}, and with {n} seeds it cannot be below {row['least']:.3g}"
+        doubt = f"all {unit}s differ by the same amount, so no interval exists"
+    p = f"sign-flip test p = {row['flip']:.3g}, and with {n} {unit}s it cannot be below {row['least']:.3g}"
     if math.isnan(row["flip"]):
-        p = f"{n} seeds are too many for the exact sign-flip test"
+        p = f"{n} {unit}s are too many for the exact sign-flip test"
     ranks = results.ranks()
-    ranks = ranks[(ranks["group"] == group.name) & (ranks["seeds"] > 1)]
+    ranks = ranks[(ranks["group"] == group.name) & (ranks["units"] > 1)]
     leaders = list(ranks[ranks["may_be_first"]]["label"])
-    stable = f"; when any one seed is left out, the best mean rank goes to {_or(leaders)}" if leaders else ""
+    stable = f"; when any one {unit} is left out, the best mean rank goes to {_or(leaders)}" if leaders else ""
     return f"Evidence: {doubt}; {p}{stable}."
 
 
@@ -96,11 +101,11 @@ def _baseline(results: Results, group: Group) -> str:
     if found.empty:
         return ""
     found = found[(found["group"] == group.name) & (found["kind"] == "baseline")]
-    untested = list(found[found["t_holm"].isna()]["label"])
+    untested, unit = list(found[found["t_holm"].isna()]["label"]), found["unit"].max()
     found = found[found["t_holm"].notna()]
     if found.empty:
         return ""
-    without = f" Not tested without two common seeds with different gains: {', '.join(untested)}." * bool(untested)
+    without = f" Not tested without two common {unit}s with different gains: {', '.join(untested)}." * bool(untested)
     significant = found[found["t_holm"] < _LEVEL]
     better = list(significant[significant["gain"] > 0]["label"])
     worse = list(significant[significant["gain"] < 0]["label"])
@@ -112,6 +117,35 @@ def _baseline(results: Results, group: Group) -> str:
     verb = "does" if others == 1 else "do"
     rest = f"; the other {others} {verb} not differ significantly" if others else ""
     return f"Compared with {results.baseline}, {'; '.join(parts)} ({test}){rest}.{without}"
+
+
+def _attribution(results: Results, group: Group) -> str:
+    """The methods whose arms are in the group; of the others those whose training differs from that of their rival."""
+    found = results.attribution()
+    found = found[found["group"] == group.name]
+    divided = {str(label): rows for label, rows in found.groupby("label", sort=False)}
+    pairs = [(label, results.baseline) for label in group.areas if results.baseline in group.areas]
+    pairs = [(label, rival) for label, rival in pairs if label not in (rival, *divided)]
+    arms = {(label, arm) for label, rows in divided.items() for arm in (*rows["method"], *rows["rival"])}
+    if len(group.ranking) > 1:
+        leaders = group.ranking[0], group.ranking[1]
+        pairs += [leaders] * (not {leaders, leaders[::-1]} & {*pairs, *arms})
+    sentences = [*not_attributable(group, pairs), *(_divided(label, rows) for label, rows in divided.items())]
+    return " ".join(sentences)
+
+
+def _divided(label: str, rows: pd.DataFrame) -> str:
+    """What query and training contribute to the difference between a method and random."""
+    parts = {row["part"]: _part(row) for _, row in rows.iterrows()}
+    if "query" in parts:
+        parts.pop("query, supervised", None)
+    return f"Attribution of the gain of {label}: {'; '.join(f'{part} {gain}' for part, gain in parts.items())}."
+
+
+def _part(row: pd.Series) -> str:
+    interval = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"
+    ratio = row["steps_ratio"]
+    return f"{row['gain']:+.4f}{interval}" + (f" with {ratio:.2f} times the steps" if is_unequal(ratio) else "")
 
 
 def _reference(results: Results, group: Group, numbers: pd.DataFrame) -> str:
@@ -130,7 +164,7 @@ def _reference(results: Results, group: Group, numbers: pd.DataFrame) -> str:
     for label, row in reached.iterrows():
         lost = "" if row["reach_sustained"] == row["reach"] else " (not sustained)"
         parts.append(f"{label} at {row['reach']:.1%}{lost}")
-    return f"On average over seeds {reference} is reached by {', '.join(parts)}."
+    return f"On average over runs {reference} is reached by {', '.join(parts)}."
 
 
 def _pair(results: Results, group: Group, first: str, second: str) -> pd.Series | None:

@@ -6,9 +6,9 @@ score of a query is the same divergence between the eight flips and quarter rota
 
 Differences from the paper: the supervised loss (focal, in [1] Dice) and the training schedule are those of all
 strategies, and training continues from the weights of the previous round. The weight of the unlabeled loss is that of
-[1] beside a Dice loss. The focal loss is smaller, so the weight is multiplied by the ratio of their gradients' norms on
-the first batch of every training (`unit=dice`), which is stored with the training; `unit=none` uses it as it is, which
-lets the unlabeled loss outweigh the focal loss more than ten times. The copies pass through the network with
+[1] beside a Dice loss, and the focal loss is ten to a hundred times smaller. So the unlabeled loss is multiplied by the
+ratio of focal to Dice loss of the same labeled batch, through which no gradient flows (`unit=dice`); its mean is stored
+with the training. `unit=none` uses the weight as it is. The copies pass through the network with
 BatchNorm in evaluation mode, so that they do not change its statistics (`batch_norm=train` as in [1]). A quarter
 rotation of a slice that is not square exchanges its height and width.
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -31,7 +30,6 @@ from torch import Tensor, nn
 from albench.acquisition import weighted_jsd
 from albench.strategy import Ids, PixelScoring, Query, Round, register, score_slices
 from albench.training.batches import Batch, Images
-from albench.training.calibration import gradient_ratio
 from albench.training.losses import ramp_up, soft_dice
 from albench.training.predictor import eval_mode
 
@@ -74,21 +72,25 @@ class TAAL(PixelScoring):
     query_rule: Literal["disagreement", "random"] = "disagreement"
 
     def fit(self, ctx: Round) -> None:
-        """Train with the weight converted to the unit of the supervised loss."""
-        examples = ctx.examples()
-        if self.weight == 0 or self.unit == "none":
-            ctx.learner.fit(examples, self.loss)
-            return
-        batch = ctx.learner.first_batch(examples)
-        weight = self.weight * gradient_ratio(ctx.learner.network, batch, batch.criterion, soft_dice)
-        ctx.learner.fit(examples, partial(self._loss, weight), notes={"unlabeled_weight": weight})
+        """Train, and note by what the weight was multiplied in the mean."""
+        factors: list[Tensor] = []
+
+        def loss(model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
+            return self._loss(model, batch, unlabeled, epoch, factors)
+
+        def notes() -> dict[str, float]:
+            return {"unit": float(torch.stack(factors).mean())} if factors else {}
+
+        ctx.learner.fit(ctx.examples(), loss, notes=notes)
 
     def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
-        """Supervised loss plus `ramp * weight * JSD`; only the prediction of the original slice has a gradient."""
-        return self._loss(self.weight, model, batch, unlabeled, epoch)
+        """Supervised loss plus `ramp * weight * unit * JSD`; only the prediction of the original has a gradient."""
+        return self._loss(model, batch, unlabeled, epoch, [])
 
-    def _loss(self, weight: float, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
-        if weight == 0:
+    def _loss(
+        self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int, factors: list[Tensor]
+    ) -> Tensor:
+        if self.weight == 0:
             return super().loss(model, batch, unlabeled, epoch)
         extra = next(unlabeled)
         labeled_logits, logits = model(torch.cat([batch.images, extra.images])).split(
@@ -98,7 +100,12 @@ class TAAL(PixelScoring):
             copies = [_predict_view(model, extra.images, self._draw(), self.noise) for _ in range(self.views)]
         divergence = weighted_jsd(torch.stack([torch.sigmoid(logits.float()), *copies]), self.alpha_train)
         consistency = (divergence * extra.valid).sum() / extra.valid.sum().clamp_min(1)
-        return batch.supervised(labeled_logits) + ramp_up(epoch, self.ramp) * weight * consistency
+        supervised = batch.supervised(labeled_logits)
+        if self.unit == "dice":
+            dice = soft_dice(labeled_logits.detach(), batch.masks, batch.valid)
+            factors.append(supervised.detach() / dice.clamp_min(1e-6))
+            consistency = factors[-1] * consistency
+        return supervised + ramp_up(epoch, self.ramp) * self.weight * consistency
 
     def query(self, ctx: Round) -> Query:
         """Query the slices whose eight views disagree most."""

@@ -22,6 +22,7 @@ from albench.acquisition import (
     margin,
     mean_over_valid,
     min_max,
+    most_certain,
     mutual_information,
     quantize,
     representative,
@@ -304,3 +305,21 @@ def test_representative_does_not_depend_on_the_number_of_candidates(candidates):
 def test_a_copy_of_a_selected_candidate_adds_no_density():
     density = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.5]])
     assert representative(density, torch.zeros(3, 1), 2, 0.5).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("keep", "count", "expected"),
+    [
+        ("any", 3, [7, 2, 9]),
+        ("nonempty", 3, [9, 4]),
+        ("nonempty", 1, [9]),
+        ("balanced", 4, [7, 2, 9, 4]),
+        ("balanced", 3, [7, 9]),
+        ("balanced", 9, [7, 2, 9, 4]),  # as many empty ones as there are nonempty ones
+        ("any", 0, []),
+        ("balanced", 1, []),
+    ],
+)
+def test_pseudo_labels_are_the_most_certain_of_their_kind(keep, count, expected):
+    ranking, nonempty = np.array([7, 2, 9, 1, 4, 3]), np.array([False, False, True, False, True, False])
+    assert most_certain(ranking, nonempty, count, keep).tolist() == expected

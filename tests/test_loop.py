@@ -366,8 +366,8 @@ def test_the_oracles_masks_are_the_same_after_a_run_with_pseudo_labels(tiny_run,
     oracles = []
     original = Oracle.__init__
 
-    def keeping(self, truth):
-        original(self, truth)
+    def keeping(self, truth, charged=None):
+        original(self, truth, charged)
         oracles.append((truth.truth.packed, truth.truth.packed.tobytes()))
 
     monkeypatch.setattr(Oracle, "__init__", keeping)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
-from albench.metrics import dice, hd95, score_case, summarize
+from albench.metrics import dice, hd95, score_case, summarize, surface_dice
 
 
 def empty(shape=(8, 8)):
@@ -48,12 +48,43 @@ def test_hd95_of_empty_masks_is_0_or_the_diagonal():
         assert hd95(*pair, (3.0, 2.0, 1.0)) == pytest.approx(np.sqrt(12**2 + 6**2 + 2**2))
 
 
+@given(st.integers(0, 2**32 - 1), st.tuples(st.floats(0.5, 5), st.floats(0.5, 5), st.floats(0.5, 5)), st.floats(0.5, 6))
+@settings(max_examples=25, deadline=None)
+def test_surface_dice_equals_a_brute_force_count_of_surface_voxels_within_the_tolerance(seed, spacing, tolerance):
+    rng = np.random.default_rng(seed)
+    prediction, truth = (rng.random((2, 6, 7, 8)) > 0.8).astype(np.uint8)
+    surfaces = [np.argwhere(m.astype(bool) & ~binary_erosion(m)) * spacing for m in (prediction, truth)]
+    distances = cdist(*surfaces)
+    assume(np.abs(distances - tolerance).min() > 1e-4)  # MONAI measures in float32
+    near = [distances.min(1) <= tolerance, distances.min(0) <= tolerance]
+    expected = sum(map(np.sum, near)) / sum(map(len, near))
+    assert surface_dice(prediction, truth, spacing, tolerance) == pytest.approx(expected, abs=1e-6)
+
+
+def test_surface_dice_of_a_shift_depends_on_the_tolerance_in_millimeters():
+    truth, shifted = empty((9, 9, 9)), empty((9, 9, 9))
+    truth[4, 4, 4] = shifted[5, 4, 4] = 1
+    assert surface_dice(shifted, truth, (3.0, 1.0, 1.0), 2.9) == 0
+    assert surface_dice(shifted, truth, (3.0, 1.0, 1.0), 3.0) == 1
+
+
+def test_surface_dice_of_empty_masks_is_1_or_0():
+    some = empty((4, 3, 2))
+    some[1, 1, 1] = 1
+    assert surface_dice(empty((4, 3, 2)), empty((4, 3, 2)), (1, 1, 1), 9.0) == 1
+    assert (
+        surface_dice(some, empty((4, 3, 2)), (1, 1, 1), 9.0)
+        == surface_dice(empty((4, 3, 2)), some, (1, 1, 1), 9.0)
+        == 0
+    )
+
+
 def test_the_metrics_of_a_case_equal_those_by_hand():
     truth, prediction = empty((3, 4, 4)), empty((3, 4, 4))
     truth[0, :2] = 1
     prediction[0, 0] = 1  # 4 of 8: Dice 8/12
     prediction[2, 0, 0] = 1  # a false positive; slice 1 is empty in both
-    scores = score_case(prediction, truth, (1, 1, 1))
+    scores = score_case(prediction, truth, (1, 1, 1), 1.0)
     assert scores.dice_slice == pytest.approx((8 / 12 + 1 + 0) / 3, abs=1e-4)
     assert scores.dice_foreground == pytest.approx(8 / 12, abs=1e-5)
     assert scores.dice_volume == pytest.approx(8 / 13, abs=1e-5)
@@ -62,10 +93,10 @@ def test_the_metrics_of_a_case_equal_those_by_hand():
 
 
 def test_a_case_without_foreground_has_no_foreground_dice():
-    scores = score_case(empty((2, 4, 4)), empty((2, 4, 4)), (1, 1, 1))
+    scores = score_case(empty((2, 4, 4)), empty((2, 4, 4)), (1, 1, 1), 1.0)
     assert scores.dice_foreground is None
     assert scores.dice_slice == scores.dice_volume == 1
-    full = score_case(np.ones((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8), (1, 1, 1))
+    full = score_case(np.ones((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8), (1, 1, 1), 1.0)
     assert full.empty_slice_fpr is None
 
 
@@ -74,7 +105,7 @@ def test_slice_metrics_of_a_set_are_means_over_all_its_slices():
     pairs = [(rng.random((2, depth, 6, 6)) > 0.7).astype(np.uint8) for depth in (3, 9, 5)]
     for pair in pairs:
         pair[1, 0] = 0
-    cases = [score_case(p, t, (1, 1, 1)) for p, t in pairs]
+    cases = [score_case(p, t, (1, 1, 1), 1.0) for p, t in pairs]
     every = [(p, t) for pair in pairs for p, t in zip(*pair, strict=True)]
     metrics = summarize(cases)
     assert metrics.dice_slice == pytest.approx(np.mean([dice(p, t) for p, t in every]))
@@ -87,5 +118,5 @@ def test_slice_metrics_of_a_set_are_means_over_all_its_slices():
 def test_the_slice_dice_of_empty_predictions_is_the_share_of_empty_slices():
     truth = empty((10, 4, 4))
     truth[:4, 1:3, 1:3] = 1
-    metrics = summarize([score_case(empty((10, 4, 4)), truth, (1, 1, 1))])
+    metrics = summarize([score_case(empty((10, 4, 4)), truth, (1, 1, 1), 1.0)])
     assert metrics.dice_slice == pytest.approx(metrics.empty_slice_share, abs=1e-5)

@@ -34,8 +34,10 @@ def test_masks_are_evaluated_against_the_hidden_truth(oracle, tiny):
     labeled = tiny.labeled_stack(tiny.cases[:4])
     truth = labeled.masks(np.arange(len(labeled.slices)))
     perfect = oracle.evaluate_masks(dict(enumerate(truth)))
-    assert perfect == MaskQuality(count=len(truth), foreground_share=truth.mean(), dice=1, dice_foreground=1)
+    blank = np.mean([not mask.any() for mask in truth])
+    assert perfect == MaskQuality(len(truth), blank, foreground_share=truth.mean(), dice=1, dice_foreground=1)
     empty = oracle.evaluate_masks({i: np.zeros_like(mask) for i, mask in enumerate(truth)})
-    assert empty.dice == pytest.approx(np.mean([not mask.any() for mask in truth]), abs=1e-6)
+    assert empty.empty_share == 1
+    assert empty.dice == pytest.approx(blank, abs=1e-6)
     assert empty.dice_foreground == pytest.approx(0, abs=1e-5)
-    assert oracle.evaluate_masks({}) == MaskQuality(0, None, None, None)
+    assert oracle.evaluate_masks({}) == MaskQuality(0, None, None, None, None)

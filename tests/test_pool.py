@@ -3,7 +3,7 @@ import pytest
 
 from albench.errors import StrategyError
 from albench.oracle import Oracle
-from albench.pool import Pool, initial_slices
+from albench.pool import Pool
 
 
 @pytest.fixture
@@ -14,16 +14,6 @@ def oracle(tiny):
 @pytest.fixture
 def pool(tiny):
     return Pool(tiny.stack(tiny.cases[:4]))
-
-
-@pytest.mark.parametrize(("depth", "count"), [(155, 16), (100, 10), (101, 11), (8, 1), (1, 1)])
-def test_initial_slices_are_every_tenth_slice_of_each_case(tiny, depth, count):
-    from dataclasses import replace
-
-    position = np.concatenate([np.arange(depth), np.arange(depth)])
-    chosen = initial_slices(replace(tiny.stack(tiny.cases[:1]), position=position), 10)
-    assert len(chosen) == 2 * count
-    assert position[chosen].tolist() == 2 * list(range(0, depth, 10))
 
 
 def test_an_annotated_mask_is_the_truth_and_can_be_read(oracle, pool, tiny):

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "datasets": {"data", "errors", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "config", "console", "data", "errors", "files", "loop", "pool", "registry", "resolve", "runs"),
-        *("training.device", "run_session", "yaml_loader"),
+        *("training.device", "tuned_options", "run_session", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
         *("acquisition", "benchmarks", "config", "data", "files", "loop", "machine", "pool", "registry", "resolve"),
@@ -127,7 +127,7 @@ def test_the_core_decides_nothing_by_the_name_of_a_strategy_or_a_dataset(name):
 def test_only_what_runs_on_ray_imports_it():
     for name in FILES:
         tops = {other.partition(".")[0] for other in imports(name)}
-        assert "ray" not in tops or name in ("albench.benchmarks.ray_runner", "albench.benchmarks.search"), name
+        assert "ray" not in tops or name == "albench.benchmarks.ray_runner", name
 
 
 def test_all_that_is_imported_is_declared():

@@ -81,6 +81,7 @@ def run(
         list[str] | None,
         typer.Option("--set", help="A setting, such as training.epochs=30. May be repeated."),
     ] = None,
+    tuned: Annotated[Path | None, typer.Option(help="File of albench tune with options of the strategy.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all cores by default.")] = None,
@@ -102,11 +103,13 @@ def run(
         from albench.resolve import resolve
         from albench.settings import parse_settings
         from albench.training.device import choose_device
+        from albench.tuned_options import read_tuned
 
     settings = parse_settings(assignments, data_root)
+    found = read_tuned(tuned) if tuned else None
     execution = Execution(choose_device(device, threads), keep_weights, share, compile_network)
     with bar(console, "preparing the data, once") as show:
-        resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None)
+        resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None, tuned=found)
     with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
         done = run_loop(resolved, out, execution, progress)
     if len(done.records) == progress.before:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from albench.benchmarks.runner import SuiteOutcome
+    from albench.benchmarks.search import Search, Trial
 
 
 def tune(
@@ -17,49 +24,79 @@ def tune(
             help="An option and its values: weight=log:0.1..10, views=[1,3,5] or batch_norm. May be repeated."
         ),
     ],
-    metric: Annotated[str, typer.Option(help="val_dice, val_dice_volume or val_dice_foreground.")] = "val_dice",
+    metric: Annotated[
+        str, typer.Option(help="val_dice_volume, val_dice_foreground, val_dice_slice or val_nsd.")
+    ] = "val_dice_volume",
     samples: Annotated[int, typer.Option(min=1, help="Combinations of options to try.")] = 16,
     seeds: Annotated[int, typer.Option(min=1, help="Runs per combination, scored by their mean.")] = 1,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data; short for --set data.root=...")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, such as training.epochs=30. May be repeated.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the runs of the search.")] = Path("runs/tune"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the search; by default runs/tune/STRATEGY-DATASET.")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="File of the result, for albench run --tuned; by default tuned.json in --out.")
+    ] = None,
     cpus_per_run: Annotated[int, typer.Option(min=1, help="Cores and threads of a run.")] = 1,
     gpus_per_run: Annotated[
         float | None, typer.Option(min=0, help="GPUs of a run, 0.5 shares one; 1 by default if there is a GPU.")
     ] = None,
     max_parallel: Annotated[int | None, typer.Option(min=1, help="Parallel runs; by default as many as fit.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT.")] = None,
+    use_ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Run on Ray, or one run after another.")] = True,
+    device: Annotated[str, typer.Option(help="Without Ray: auto, cpu or cuda:1.")] = "auto",
 ) -> None:
     """Search the options of a strategy on validation cases. The test cases are not used."""
-    from albench.console import new_table, terminal
-    from albench.resolve import resolve
+    from albench.console import terminal
     from albench.settings import parse_settings
 
     console = terminal()
-    settings = parse_settings(assignments, data_root)
     with console.status("starting"):
-        from albench.benchmarks.plan import with_absolute_paths
-        from albench.benchmarks.ray_runner import connected
-        from albench.benchmarks.search import Search, parse_space, search
-    own, data, settings = with_absolute_paths(strategy, dataset, settings)
-    what = Search(own, data, parse_space(over), settings, metric, range(seeds), samples)
-    what.domains()  # report an error in the search, or in the data prepared below, before Ray starts
-    resolve(own, data, settings=settings)
-    with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
-        at_once = min(max_parallel or cluster.slots, cluster.slots, samples)
-        console.print(f"{samples} samples, {at_once} in parallel on Ray{cluster.dashboard}", highlight=False)
-        with console.status("searching"):
-            found = search(what, out.absolute(), resources, at_once)
-    table = new_table(*what.space, f"mean {metric}")
-    for sample in found:
-        values = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in (sample.options[name] for name in what.space)]
-        table.add_row(*values, "failed" if sample.score is None else f"{sample.score:.4f}")
-    console.print(table)
-    best = [*(f"strategy.{name}={value}" for name, value in found[0].options.items()), *(assignments or [])]
-    where = [f"--data-root {data_root}"] if data_root else []
-    command = " ".join(
-        [f"albench run --strategy {strategy} --dataset {dataset}", *where, *(f"--set {text}" for text in best)]
+        from albench.benchmarks.progress import SearchProgress
+        from albench.benchmarks.runner import run_suite
+        from albench.benchmarks.search import Search, parse_space, plan_search, ranked, tuned_options
+        from albench.runs.documents import write_document
+    what = Search(
+        strategy, dataset, parse_space(over), parse_settings(assignments, data_root), metric, range(seeds), samples
     )
-    console.print(f"best: {command}", markup=False, highlight=False, soft_wrap=True)
+    folder, table = out or Path("runs/tune") / what.name, SearchProgress(console)
+    outcome = run_suite(
+        plan_search(what, folder, table),
+        use_ray=use_ray,
+        address=address,
+        cpus_per_run=cpus_per_run,
+        gpus_per_run=gpus_per_run,
+        max_parallel=max_parallel,
+        device=device,
+        retries=0,
+        callback=table,
+    )
+    if len(outcome.finished) + len(outcome.failures) < len(outcome.runs):
+        raise KeyboardInterrupt
+    trials = ranked(what, outcome)
+    tuned, path = tuned_options(what, outcome, trials), save or folder / "tuned.json"
+    _print_trials(console, what, trials, outcome)
+    write_document(path, tuned)
+    where = ["--data-root", str(data_root)] if data_root else []
+    common = [part for text in assignments or [] if not text.startswith("strategy.") for part in ("--set", text)]
+    command = ["albench", "run", "--strategy", strategy, "--dataset", dataset, "--tuned", str(path), *where, *common]
+    console.print(f"tuned: {path}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"next: {shlex.join(command)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_trials(console: Console, what: Search, trials: list[Trial], outcome: SuiteOutcome) -> None:
+    """Print the score of every trial, and why runs failed."""
+    from albench.benchmarks.search import in_words
+    from albench.console import new_table
+
+    table = new_table(*what.space, f"mean {what.metric}")
+    for trial in trials:
+        values = [in_words(trial.options[name]) for name in what.space]
+        table.add_row(*values, "failed" if trial.score is None else f"{trial.score:.4f}")
+    console.print(table)
+    for run in outcome.runs:
+        if run.folder in outcome.failures:
+            text = f"FAILED {run.name}: {outcome.failures[run.folder]}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)

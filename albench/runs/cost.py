@@ -82,7 +82,7 @@ def commit() -> str | None:
         return None
 
 
-def environment(device: torch.device, strategy_kind: str) -> EnvironmentRecord:
+def environment(device: torch.device, strategy_kind: str, *, uses_labels: bool) -> EnvironmentRecord:
     """Versions, commit, hardware and command line of this process."""
     return EnvironmentRecord(
         albench=albench.__version__,
@@ -94,4 +94,5 @@ def environment(device: torch.device, strategy_kind: str) -> EnvironmentRecord:
         threads=torch.get_num_threads(),
         command=tuple(sys.argv),
         strategy_kind=strategy_kind,
+        uses_labels=uses_labels,
     )

@@ -316,6 +316,7 @@ class EnvironmentRecord:
         threads: likewise.
         command: the command line.
         strategy_kind: what drives the strategy's choice, as it says of itself.
+        uses_labels: whether its query depends on the truth of unlabeled slices.
     """
 
     albench: str
@@ -327,6 +328,7 @@ class EnvironmentRecord:
     threads: Annotated[int, Field(ge=1)]
     command: tuple[str, ...]
     strategy_kind: str
+    uses_labels: bool
 
 
 @_closed

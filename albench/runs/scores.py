@@ -19,10 +19,10 @@ ALL = "all"
 
 
 def scores(record: RoundRecord) -> Iterator[tuple[str, str, float | None]]:
-    """(case, metric, value) of the test set, of the validation set (`val_...`), and of every test case."""
+    """(case, metric, value) of the test set, of the validation set (`val_...`) if any, and of every test case."""
     for metric, value in vars(record.test).items():
         yield ALL, metric, value
-    for metric, value in vars(record.val).items():
+    for metric, value in vars(record.val).items() if record.val else ():
         yield ALL, f"val_{metric}", value
     for case, metrics in record.cases.items():
         for metric, value in vars(metrics).items():

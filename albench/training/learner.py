@@ -37,6 +37,10 @@ EpochReport = Callable[[int, int, float, float | None], None]
 """A function of epoch, maximum number of epochs, training loss and validation loss, None without validation."""
 
 
+Notes = Callable[[], Mapping[str, float]]
+"""Gives numbers about a training that has ended."""
+
+
 class Loss(Interface):
     """What `Learner.fit` minimizes: `Strategy.loss`."""
 
@@ -124,9 +128,7 @@ class Learner(Predictor):
         if self._steps is not None:
             self._steps.check_spent()
 
-    def fit(
-        self, examples: Mapping[int, Mask], loss: Loss, *, share: float = 1.0, notes: Mapping[str, float] | None = None
-    ) -> FitSummary:
+    def fit(self, examples: Mapping[int, Mask], loss: Loss, *, share: float = 1.0, notes: Notes = dict) -> FitSummary:
         """Train on labeled slices, as the settings say.
 
         Args:
@@ -160,7 +162,7 @@ class Learner(Predictor):
         lr: float,
         patience: int | None = None,
         share: float = 1.0,
-        notes: Mapping[str, float] | None = None,
+        notes: Notes = dict,
     ) -> FitSummary:
         """Minimize a loss until the rule of the settings ends the training (`albench.training.stopping`).
 
@@ -176,7 +178,7 @@ class Learner(Predictor):
             patience: stop after this many epochs without progress; None takes `training.patience`.
             share: of the optimizer steps of the round that this training takes where their number is fixed
                 (`protocol.compute=matched`); what earlier trainings left, if that is less.
-            notes: {name: number}, stored in the record of the training.
+            notes: called at the end, gives {name: number}, stored in the record of the training.
 
         Raises:
             StrategyError: there are no examples, or the loss is not finite.
@@ -233,7 +235,7 @@ class Learner(Predictor):
             slices=read,
             val_loss=kept.loss if kept else None,
             val_dice=kept.dice if kept else None,
-            notes=dict(notes or {}),
+            notes=dict(notes()),
         )
         self.log.append(TrainingLog(summary, tuple(seconds)))
         return summary
@@ -252,12 +254,6 @@ class Learner(Predictor):
                 parts.append((batch.supervised(logits), batch.valid.sum()))
                 overlaps.append(overlap(logits, batch))
         return Validation(mean_over_pixels(parts), volume_dice(overlaps, slices.case))
-
-    def first_batch(self, examples: Mapping[int, Mask]) -> Batch:
-        """The first examples in the order in which `fit` takes them, at most a batch, without augmentation."""
-        ids = np.array(sorted(examples), dtype=np.int64)
-        order = self._streams.numpy("order of training", self._round).permutation(len(ids))[: self.batch_size]
-        return self.batch(self.slices, ids[order], np.stack([examples[int(i)] for i in ids[order]]))
 
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented if requested."""

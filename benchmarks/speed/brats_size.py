@@ -10,6 +10,7 @@ from pathlib import Path
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.config import PAPER_STOP
 from albench.loop import run
 from albench.resolve import resolve
 from albench.run_session import Execution
@@ -20,6 +21,7 @@ _SETTINGS: Mapping[str, object] = {
     **{"data.count": 50, "data.depth": 155, "data.side": 240, "protocol.rounds": 2, "protocol.budget": 100},
     **{"network.backbone": "resnet50", "network.width": 1.0, "network.decoder_width": 256, "network.stem_stride": 4},
     **{"training.batch_size": 32, "training.lr": 1e-4, "training.lr_incremental": 1e-5, "training.epochs": 100},
+    **PAPER_STOP,
 }
 
 

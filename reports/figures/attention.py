@@ -21,7 +21,7 @@ def attention(results: Results, group: Group) -> list[Drawing]:
     """Fig. 3a: attention of unlabeled slices to labeled ones, for every method that keeps it."""
     drawings = []
     for label, runs in group.methods.items():
-        run = min(runs, key=lambda one: one.seed)
+        run = min(runs, key=lambda one: one.replicate)
         rounds = len(run.reader.records)
         nearest = at_share(group.curves[label], _SHARE)
         index = min(rounds - 2, rounds if nearest is None else nearest)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from albench.reports.captions import measured, provenance
-from albench.reports.costs import AXES
+from albench.reports.costs import AXES, share_title
 from albench.reports.figures.style import INK, Drawing, LineStyle, new_figure, subplots
 from albench.reports.file_names import slug
 from albench.reports.group import Group
@@ -28,8 +28,8 @@ def learning_curves(results: Results, group: Group, styles: Mapping[str, LineSty
         for label, curve in group.curves.items():
             _line(ax, styles[label], label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
         _reference(ax, results, group)
-        ax.set_xlabel("labeled slices [% of the pool]")
-        ax.set_ylabel(results.metric.axis)
+        ax.set_xlabel(share_title(group.some_run.reader.config))
+        ax.set_ylabel(results.metric_in(group).axis)
     whole.set_title("all rounds")
     zoomed.set_title("second half")
     _zoom(zoomed, results, group)
@@ -60,13 +60,13 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
         ax.set_xlabel(AXES[axis])
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        ax.set_ylabel(results.metric.axis)
+        ax.set_ylabel(results.metric_in(group).axis)
     for ax in panels[len(axes) :]:
         ax.set_axis_off()
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
         *measured(results, group),
-        "Each point is a round: the mean over seeds of the annotation cost of all its labels, and of the metric.",
+        "Each point is a round: the mean over runs of the annotation cost of all its labels, and of the metric.",
         *provenance(results, group),
     )
     return Drawing(f"costs-{slug(group.name)}", f"Annotation cost on {group.name}", caption, figure)

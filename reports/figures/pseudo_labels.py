@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from albench.reports.captions import provenance
+from albench.reports.costs import share, share_title
 from albench.reports.figures.style import INK, Drawing, new_figure, subplots
 from albench.reports.file_names import slug
 from albench.reports.group import Group
@@ -31,7 +32,7 @@ def pseudo_labels(results: Results, group: Group) -> list[Drawing]:
 def _aggregation(results: Results, group: Group, label: str, runs: Sequence[Run]) -> Drawing | None:
     records = [run.reader.records for run in runs]
     rounds = min(map(len, records))
-    shares = 100 * np.array([record.share for record in records[0][:rounds]])
+    shares = 100 * share(runs[0])[:rounds]
     figure = new_figure(2.7)
     drawn = False
     for ax, (with_it, without, title) in zip(subplots(figure, 1, 2, sharey=True)[0], _PANELS, strict=True):
@@ -47,7 +48,7 @@ def _aggregation(results: Results, group: Group, label: str, runs: Sequence[Run]
                     ax.plot(shares[seen], mean, line, color=color, marker="o", lw=width, label=f"{words}: {slices}")
         ax.set_title(title)
         ax.set_ylim(-0.04, 1.04)
-        ax.set_xlabel("labeled slices [% of the pool]")
+        ax.set_xlabel(share_title(group.some_run.reader.config))
     if not drawn:
         return None
     left = figure.axes[0]
@@ -55,9 +56,9 @@ def _aggregation(results: Results, group: Group, label: str, runs: Sequence[Run]
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     caption = (
         f"Predictions of {label} for unlabeled training slices against the hidden truth, mean over "
-        f"{len(runs)} seed{'s' if len(runs) > 1 else ''}: with spatial aggregation, and by the network alone. An empty "
+        f"{len(runs)} run{'s' if len(runs) > 1 else ''}: with spatial aggregation, and by the network alone. An empty "
         "prediction of an empty slice scores 1, so slices with foreground are shown too; a point is left out if any "
-        "seed has no such slice. After Fig. 3b of Ma et al., MICCAI 2025.",
+        "run has no such slice. After Fig. 3b of Ma et al., MICCAI 2025.",
         *provenance(results, group),
     )
     name = f"pseudo-labels-{slug(label)}-{slug(group.name)}"

@@ -38,7 +38,7 @@ def query_positions(results: Results, group: Group, styles: Mapping[str, LineSty
     for ax in panels[max(0, len(group.methods) - columns) : len(group.methods)]:
         ax.set_xlabel("position (0 bottom, 1 top)")
     caption = (
-        "Positions of all queried slices in their volumes, over all seeds and rounds, without the initial labels. "
+        "Positions of all queried slices in their volumes, over all runs and rounds, without the initial labels. "
         "Dashed: a uniform distribution.",
         *provenance(results, group),
     )

@@ -33,7 +33,7 @@ def time_per_round(results: Results, group: Group) -> Drawing | None:
     ax.set_xlabel("time per round [s]")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     caption = (
-        "Mean over seeds and rounds after round 0, whose training strategies share, on "
+        "Mean over runs and rounds after round 0, whose training strategies share, on "
         f"{', '.join(devices_of(group.runs))}. The time of a query includes the second training of methods that have "
         "one.",
         *provenance(results, group),

@@ -33,7 +33,7 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
     best = group.ranking[:_METHODS][::-1]
     if not best:
         return None
-    runs = {label: min(group.methods[label], key=lambda run: run.seed) for label in best}
+    runs = {label: min(group.methods[label], key=lambda run: run.replicate) for label in best}
     rounds = {label: at_share(group.curves[label], _SHARE) for label in best}
     indices = {
         label: len(run.reader.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()
@@ -56,7 +56,7 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
         ax.set_title(name, fontsize=7)
     shares = sorted({f"{group.curves[label].share[index]:.1%}" for label, index in indices.items()})
     caption = (
-        f"Blue: truth; orange: prediction, with {', '.join(shares)} of the pool labeled, by the run of each method "
+        f"Blue: truth; orange: prediction, with {', '.join(shares)} labeled, by the run of each method "
         f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
         f"{len(best)} ranked methods with the best AUBC. Large: the largest slice of the test case in which it has "
         "the median size among all cases; small: likewise the smallest slice with at least a tenth of the largest "
@@ -89,7 +89,7 @@ def gallery(results: Results, group: Group) -> Drawing | None:
     """The first slices of every method's first query; None without snapshots."""
     found = {}
     for label, runs in group.methods.items():
-        arrays = min(runs, key=lambda run: run.seed).reader.arrays(0)
+        arrays = min(runs, key=lambda run: run.replicate).reader.arrays(0)
         if f"{_QUERIED}ids" in arrays:
             found[label] = {name.removeprefix(_QUERIED): values for name, values in arrays.items()}
     if not found:

@@ -32,9 +32,9 @@ def win_matrix(results: Results, group: Group) -> Drawing | None:
     ax.spines[:].set_visible(False)
     ax.set_xlabel("... than this one")
     ax.set_ylabel("this method is better ...")
-    figure.colorbar(image, ax=ax, shrink=0.8, label="share of seeds and rounds")
+    figure.colorbar(image, ax=ax, shrink=0.8, label="share of runs and rounds")
     caption = (
-        f"Share of pairs of seed and round, without round 0, in which the row has the better {results.metric.title}; "
+        f"Share of pairs of runs and rounds, without round 0, in which the row has the better {results.metric.title}; "
         "ties count half. The rounds of a run depend on each other, so this is not a test.",
         *provenance(results, group),
     )

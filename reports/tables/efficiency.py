@@ -1,4 +1,4 @@
-"""The table of label efficiency: stricter forms of S%, and areas under the learning curves."""
+"""The table of label efficiency: stricter forms of S%, what labels are worth, and areas under the learning curves."""
 
 from __future__ import annotations
 
@@ -10,62 +10,117 @@ from albench.reports.captions import left_out, measured, provenance
 from albench.reports.curve_numbers import REGIMES
 from albench.reports.file_names import slug
 from albench.reports.group import Group
+from albench.reports.replicates import splits_of
 from albench.reports.results import Results
-from albench.reports.tables.cells import SHARE, Cell, Interval, metric_cell, reach_cell
+from albench.reports.tables.cells import SHARE, Cell, Interval, NumberFormat, metric_cell, number_cell, reach_cell
 from albench.reports.tables.table import Column, Row, Table, marked
+
+_RATE, _FACTOR = NumberFormat(1), NumberFormat(2)
+_AREAS = {f"aubc_{regime}": f"AUBC {regime}" for regime in REGIMES}
 
 
 def efficiency_table(results: Results, group: Group) -> Table:
-    """Forms of S%, and areas under the learning curves."""
+    """Forms of S%, what labels are worth, and areas under the learning curves."""
     metric, numbers = results.metric, _of(results.efficiency(), group)
     better = "higher" if metric.higher else "lower"
-    extreme = "mean of max" if metric.higher else "mean of min"
+    extreme = "max" if metric.higher else "min"
+    runs = "runs" if _several_splits(group) else "seeds"
     columns = (
         Column("Method"),
-        Column("S%", "lower"),
-        Column("sustained", "lower"),
-        Column(f"within {results.margin:g}", "lower"),
-        Column("median of seeds", "lower"),
-        Column("seeds"),
-        *(Column(title, better) for title in (extreme, "AUBC", *(f"AUBC {regime}" for regime in REGIMES), "final")),
+        *(Column(title, "lower") for title in ("S%", "monotone", "sustained", f"within {results.margin:g}")),
+        Column(f"median of {runs}", "lower"),
+        Column(runs),
+        Column("speed-up"),
+        Column("foreground efficiency", "higher"),
+        Column(f"bias of {extreme}(p)"),
+        *(Column(title, better) for title in (f"mean of {extreme}", "AUBC", *_AREAS.values(), "final")),
     )
-    values = ("mean_of_max", "aubc", *(f"aubc_{regime}" for regime in REGIMES), "final")
     rows = []
     for label, row in numbers.iterrows():
-        median = _median_cell(row)
-        reached = [reach_cell(row[name]) for name in ("reach", "reach_sustained", "reach_near")]
-        of = Cell("n/a" if not group.reference else f"{row['reach_seeds']:.0f} of {row['seeds']:.0f}")
-        cells = [metric_cell(metric, row.get(name, math.nan), row.get(f"{name}_sd", math.nan)) for name in values]
-        rows.append(Row((Cell(str(label)), *reached, median, of, *cells), ranked=label in group.complete))
-    caption = [*measured(results, group)]
-    if group.reference:
-        caption.append(
-            "S%: where the mean over seeds first reaches the reference; sustained: where it reaches it for all later "
-            f"rounds; within {results.margin:g}: where it first comes that close; median of seeds: where the curve of "
-            "each seed first reaches it, with the 95 % bootstrap interval of the median; seeds: how many reach it."
+        cells = (
+            Cell(str(label)),
+            reach_cell(row["reach"]),
+            _interval_cell(row, "reach_monotone"),
+            *(reach_cell(row[name]) for name in ("reach_sustained", "reach_near")),
+            _interval_cell(row, "reach_median"),
+            Cell("n/a" if not group.reference else f"{row['reach_replicates']:.0f} of {row['replicates']:.0f}"),
+            _speedup_cell(row["speedup"], row["speedup_bound"]),
+            number_cell(row["foreground_efficiency"], _RATE),
+            number_cell(row["max_bias"], NumberFormat(metric.decimals + 1)),
+            *(
+                metric_cell(metric, row.get(name, math.nan), row.get(f"{name}_sd", math.nan))
+                for name in ("mean_of_max", "aubc", *_AREAS, "final")
+            ),
         )
-    if group.range is not None:
-        low, high = group.range
-        caption.append(
-            f"AUBC: area under the curve from {low:.1%} to {high:.1%} labeled, divided by that range; early, middle, "
-            "late: the same over its thirds."
-        )
-    caption.append(f"{extreme.capitalize()}: best round of each seed, optimistically biased, as noise is selected too.")
-    caption += [*provenance(results, group), *left_out(results.collection, group.name)]
+        rows.append(Row(cells, ranked=label in group.complete))
+    caption = (
+        *measured(results, group),
+        *_about_reference(results, group, runs),
+        *_about_baseline(results, group),
+        f"Bias of {extreme}(p): by how much its best round is better than the true curve ever is, because it is "
+        f"selected; mean of {extreme}: best round of each run, which is biased more.",
+        *_about_areas(group),
+        *provenance(results, group),
+        *left_out(results.collection, group.name),
+    )
     title = f"Efficiency on {group.name}"
-    return marked(Table(f"efficiency-{slug(group.name)}", title, columns, tuple(rows), tuple(caption)))
+    return marked(Table(f"efficiency-{slug(group.name)}", title, columns, tuple(rows), caption))
+
+
+def _about_reference(results: Results, group: Group, runs: str) -> list[str]:
+    if not group.reference:
+        return []
+    return [
+        f"S%: where the mean over {runs} first reaches the reference; monotone: where the monotone regression of the "
+        f"mean does, with its 95 % bootstrap interval; sustained: where the mean reaches it for all later rounds; "
+        f"within {results.margin:g}: where it first comes that close; median of {runs}: where the curve of each of the "
+        f"{runs} first reaches it, with the 95 % bootstrap interval of the median; {runs}: how many reach it.",
+        "Foreground efficiency: rate at which the gap to the reference closes with the share of the foreground that "
+        "is annotated.",
+    ]
+
+
+def _about_baseline(results: Results, group: Group) -> list[str]:
+    if results.baseline not in group.methods:
+        return []
+    return [
+        f"Speed-up: labels with which {results.baseline} reaches the final value of the method, divided by those of "
+        f"the method; >: it does not reach it."
+    ]
+
+
+def _about_areas(group: Group) -> list[str]:
+    if group.range is None:
+        return []
+    low, high = group.range
+    start = "from round 1" if any(len(curve.share) > 1 for curve in group.curves.values()) else "of the only round"
+    return [
+        f"AUBC: area under the curve {start}, {low:.1%} to {high:.1%} labeled, divided by that range; early, middle, "
+        "late: the same over its thirds."
+    ]
 
 
 def _of(frame: pd.DataFrame, group: Group) -> pd.DataFrame:
     return frame[frame["group"] == group.name].set_index("label")
 
 
-def _median_cell(row: pd.Series) -> Cell:
-    """A median that is not reached is only known to lie beyond the last round."""
-    median, low, high = row["reach_median"], row["reach_low"], row["reach_high"]
-    if math.isnan(median):
+def _several_splits(group: Group) -> bool:
+    return len(splits_of(run.replicate for run in group.runs)) > 1
+
+
+def _interval_cell(row: pd.Series, name: str) -> Cell:
+    """A share with its interval. One that is not reached is only known to lie beyond the last round."""
+    share, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    if math.isnan(share):
         return Cell("n/a")
     spread = None if math.isnan(low) or math.isinf(low) else Interval(low, high, SHARE)
-    if math.isinf(median):
-        return Cell(f"> {SHARE.text(row['final_share'])}", value=median, spread=spread)
-    return Cell(value=float(median), format=SHARE, spread=spread)
+    if math.isinf(share):
+        return Cell(f"> {SHARE.text(row['final_share'])}", value=share, spread=spread)
+    return Cell(value=float(share), format=SHARE, spread=spread)
+
+
+def _speedup_cell(factor: float, bound: str) -> Cell:
+    """A factor, or the bound that is known."""
+    if math.isnan(factor) or not bound:
+        return number_cell(factor, _FACTOR)
+    return Cell(f"{bound} {_FACTOR.text(factor)}", value=float(factor))

@@ -1,12 +1,17 @@
-"""Tables 1 and 2 of the STAR paper from our runs, with the paper's values beside them where they are comparable."""
+"""Tables 1 and 2 of the STAR paper from our runs, with the paper's values beside them where they are comparable.
+
+Their metric is always the paper's.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from albench.reports.arms import is_supervised
 from albench.reports.captions import left_out, measured, provenance
 from albench.reports.file_names import slug
 from albench.reports.group import Group
@@ -23,6 +28,7 @@ _SEEDS_OF_TABLE_1, _SEEDS_OF_TABLE_2 = 5, 3
 
 def main_table(results: Results, group: Group) -> Table:
     """Table 1: every method at the labeled shares of the columns, max(p) and S%."""
+    results, group = _in_metric_of_paper(results, group)
     numbers = _rows(results, group)
     protocol, why = printed_beside(results, group, _SEEDS_OF_TABLE_1)
     theirs = table1(protocol.title) if protocol else {}
@@ -36,7 +42,7 @@ def main_table(results: Results, group: Group) -> Table:
         printed = theirs.get(names.get(strategy, ""))
         if printed is not None and variants[strategy] == 1:  # the paper does not say which of two variants is its own
             rows.append(printed_row(printed))
-    columns = paper_columns(results.metric, ("Method", "AL", "SSL"))
+    columns = paper_columns(("Method", "AL", "SSL"))
     caption = (*_about(results, group, numbers), *why)
     return marked(Table(f"table1-{slug(group.name)}", f"Methods on {group.name}", columns, tuple(rows), caption))
 
@@ -47,6 +53,7 @@ def ablation_table(results: Results, group: Group) -> Table | None:
     variants = {label: own for label, own in found.items() if own is not None}
     if len(set(variants.values())) < 2:
         return None
+    results, group = _in_metric_of_paper(results, group)
     numbers = _rows(results, group)
     protocol, why = printed_beside(results, group, _SEEDS_OF_TABLE_2)
     theirs = table2() if protocol else {}
@@ -57,13 +64,18 @@ def ablation_table(results: Results, group: Group) -> Table | None:
         rows.append(Row((*head, *cells), ranked=label in group.complete))
         if (aggregation, query) in theirs:
             rows.append(printed_row(theirs[aggregation, query]))
-    columns = paper_columns(results.metric, ("Row", "Agg", "Sim"))
+    columns = paper_columns(("Row", "Agg", "Sim"))
     caption = (
         "Agg: pseudo-labels by spatial aggregation, CEAL: by the network alone; Sim: query by similarity.",
         *_about(results, group, numbers),
         *why,
     )
     return marked(Table(f"table2-{slug(group.name)}", f"Ablation on {group.name}", columns, tuple(rows), caption))
+
+
+def _in_metric_of_paper(results: Results, group: Group) -> tuple[Results, Group]:
+    results = results.in_metric_of_paper
+    return results, results.group(group.name)
 
 
 def _rows(results: Results, group: Group) -> pd.DataFrame:
@@ -80,13 +92,12 @@ def _cells(metric: Metric, numbers: pd.Series, *, counted: bool = False) -> list
 
 def _is_semi_supervised(runs: Sequence[Run]) -> bool:
     """Whether unlabeled slices are learned from: by pseudo-labels in the records, or as the strategy declares."""
-    run = runs[0]
-    if any(record.pseudo.count for record in run.reader.records):
+    if any(record.pseudo.count for run in runs for record in run.reader.records):
         return True
-    if run.reader.config.strategy.options.get("aggregation") == "none":
+    if is_supervised(runs):
         return False
     known = {method.strategy: method.ssl for method in methods()}
-    return run.reader.environment.strategy_kind == "semi-supervised" or known.get(run.strategy, False)
+    return runs[0].reader.environment.strategy_kind == "semi-supervised" or known.get(runs[0].strategy, False)
 
 
 def _variant(run: Run) -> tuple[str, str] | None:
@@ -100,17 +111,24 @@ def _variant(run: Run) -> tuple[str, str] | None:
 
 
 def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
-    best = "max(p): the highest" if results.metric.higher else "min(p): the lowest"
     sentences = [
         *measured(results, group),
-        f"{best} mean over seeds of any round, with the deviation of that round.",
+        f"The metric is as in the paper's code: slice Dice, two empty masks score 1{_empty_score(group)}.",
+        "max(p): the highest mean over runs of any round, with the deviation of that round.",
         *_true_shares(numbers),
     ]
     if group.reference:
-        sentences.append("S%: the lowest labeled share at which the mean over seeds reaches the reference; -: never.")
+        sentences.append("S%: the lowest labeled share at which the mean over runs reaches the reference; -: never.")
     if len(group.methods) > 1:
         sentences.append("Best in bold, second underlined; values that are printed alike are equal.")
     return [*sentences, *provenance(results, group), *left_out(results.collection, group.name)]
+
+
+def _empty_score(group: Group) -> str:
+    """What predicting nothing scores, if it is recorded: the share of empty slices."""
+    shares = [run.reader.records[-1].test.empty_slice_share for run in group.runs]
+    known = [share for share in shares if share is not None]
+    return f" (predicting nothing scores {np.mean(known):.3f})" if known else ""
 
 
 def _true_shares(numbers: pd.DataFrame) -> list[str]:

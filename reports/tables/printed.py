@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.paper_values import SHARES, Printed, Protocol, methods, protocols, table1, table2
-from albench.reports.reported_metrics import Metric
 from albench.reports.results import Results
 from albench.reports.tables.cells import Cell, Deviation, NumberFormat, number_cell, reach_cell
 from albench.reports.tables.table import Column, Row, Table, marked
@@ -17,8 +15,6 @@ from albench.reports.tables.table import Column, Row, Table, marked
 YES, NO = "✓", "×"
 AGGREGATIONS = {"attention": YES, "none": NO, "ceal": "CEAL"}
 """Aggregations of pseudo-labels, and how Table 2 prints them."""
-
-_DICE = Metric("dice_slice", "slice Dice")
 
 
 def printed_table1(title: str) -> Table:
@@ -31,7 +27,7 @@ def printed_table1(title: str) -> Table:
         rows.append(Row((*head, *_printed_cells(printed))))
     reference = next(protocol.supervised for protocol in protocols().values() if protocol.title == title)
     caption = (f"As printed in Table 1 of Ma et al., MICCAI 2025, for {title}: supervised performance {reference}.",)
-    columns = paper_columns(_DICE, (title, "AL", "SSL"))
+    columns = paper_columns((title, "AL", "SSL"))
     return marked(Table(f"printed-table1-{slug(title)}", f"{title} in the STAR paper", columns, tuple(rows), caption))
 
 
@@ -42,7 +38,7 @@ def printed_table2() -> Table:
         head = (Cell(AGGREGATIONS[aggregation]), Cell(YES if query == "similarity" else NO))
         rows.append(Row((*head, *_printed_cells(printed))))
     caption = ("As printed in Table 2 of Ma et al., MICCAI 2025: ablation on BraTS.",)
-    columns = paper_columns(_DICE, ("Agg", "Sim"))
+    columns = paper_columns(("Agg", "Sim"))
     return marked(Table("printed-table2", "Ablation in the STAR paper", columns, tuple(rows), caption))
 
 
@@ -54,7 +50,7 @@ def paper_protocol(results: Results, group: Group) -> Protocol | None:
 
 
 def printed_beside(results: Results, group: Group, seeds: int) -> tuple[Protocol | None, list[str]]:
-    """The protocol of the paper if its values can be shown beside ours, and a sentence that says so or why not.
+    """The protocol of the paper if its values can be shown beside ours, and sentences that say so or why not.
 
     Args:
         results: what is reported.
@@ -62,16 +58,18 @@ def printed_beside(results: Results, group: Group, seeds: int) -> tuple[Protocol
         seeds: of the paper's table.
     """
     protocol = paper_protocol(results, group)
-    if protocol is None or results.metric.name != "dice_slice":
+    if protocol is None:
         return None, []
-    difference = protocol.difference(group.some_run.reader.config)
-    if difference is not None:
-        return None, [f"The values of the paper are not shown, because its protocol differs: {difference}."]
+    note = [f"On {protocol.title} in the paper: {protocol.note}."] if protocol.note else []
+    differences = protocol.differences(group.some_run.reader.config)
+    if differences:
+        why = f"The values of the paper are not shown, because its settings differ: {'; '.join(differences)}."
+        return None, [why, *note]
     sentence = (
         f"As printed in the paper: Ma et al., MICCAI 2025, {seeds} seeds, supervised performance "
-        f"{protocol.supervised}; split and code differ from ours."
+        f"{protocol.supervised}; its settings are ours, split and code differ."
     )
-    return protocol, [sentence]
+    return protocol, [sentence, *note]
 
 
 def printed_row(printed: Printed) -> Row:
@@ -79,12 +77,10 @@ def printed_row(printed: Printed) -> Row:
     return Row((Cell("as printed in the paper"), Cell(), Cell(), *_printed_cells(printed)), muted=True)
 
 
-def paper_columns(metric: Metric, head: Sequence[str]) -> tuple[Column, ...]:
+def paper_columns(head: Sequence[str]) -> tuple[Column, ...]:
     """The columns of Tables 1 and 2, beginning with those of `head`."""
-    better: Literal["higher", "lower"] = "higher" if metric.higher else "lower"
-    shares = [Column(f"{share:.0%}", better) for share in SHARES]
-    best = "max(p)" if metric.higher else "min(p)"
-    return (*map(Column, head), *shares, Column(best, better), Column("S%", "lower"))
+    shares = [Column(f"{share:.0%}", "higher") for share in SHARES]
+    return (*map(Column, head), *shares, Column("max(p)", "higher"), Column("S%", "lower"))
 
 
 def _printed_cells(printed: Printed) -> list[Cell]:

@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from albench.reports.attribution import not_attributable
 from albench.reports.captions import left_out, measured, provenance
 from albench.reports.file_names import slug
 from albench.reports.group import Group
@@ -16,7 +17,7 @@ from albench.reports.tables.table import Column, Row, Table
 _GAIN = NumberFormat(4, sign=True)
 _P_VALUE = NumberFormat(3, least=0.001)
 _RANK = NumberFormat(2)
-_SEEDS = NumberFormat(0)
+_UNITS = NumberFormat(0)
 
 
 def difference_table(results: Results, group: Group, kind: str) -> Table | None:
@@ -33,11 +34,13 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
     found = found[(found["group"] == group.name) & (found["kind"] == kind)]
     if found.empty:
         return None
+    unit = found["unit"].iloc[0]
     titles = (
         "Method",
         "against",
-        "seeds",
+        f"{unit}s",
         "gain in AUBC",
+        f"95 % over {unit}s and cases",
         "t test p",
         "t, Holm",
         "sign-flip p",
@@ -47,14 +50,17 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
     rows = []
     for _, row in found.iterrows():
         interval = None if math.isnan(row["low"]) else Interval(row["low"], row["high"], _GAIN)
-        seeds, gain = number_cell(row["seeds"], _SEEDS), number_cell(row["gain"], _GAIN, interval)
+        number, gain = number_cell(row["units"], _UNITS), number_cell(row["gain"], _GAIN, interval)
+        over_cases = _interval_cell(row["cases_low"], row["cases_high"])
         p_values = [number_cell(row[name], _P_VALUE) for name in ("t", "t_holm", "flip", "flip_holm", "least")]
-        rows.append(Row((Cell(row["label"]), Cell(row["rival"]), seeds, gain, *p_values)))
+        rows.append(Row((Cell(row["label"]), Cell(row["rival"]), number, gain, over_cases, *p_values)))
     selected = "The best rival is selected by the numbers that are tested; the tests do not account for this selection."
     caption = (
         *measured(results, group),
-        "Gain: mean of the differences seed by seed, positive where the method is better, with a 95 % t interval.",
-        *_power(found),
+        f"Gain: mean of the differences {unit} by {unit}, positive where the method is better, with a 95 % t interval.",
+        _about_cases(group, unit),
+        *not_attributable(group, zip(found["label"], found["rival"], strict=True)),
+        *_power(found, unit),
         *([selected] if kind == "best rival" else []),
         *provenance(results, group),
         *left_out(results.collection, group.name),
@@ -65,7 +71,7 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
 
 
 def rank_table(results: Results) -> Table | None:
-    """Mean ranks of methods in every group; None if no two methods share a seed."""
+    """Mean ranks of methods in every group; None if no two methods share a run of equal seed and split."""
     found = results.ranks()
     found = found[found.groupby("group")["label"].transform("count") > 1]
     if found.empty:
@@ -75,16 +81,19 @@ def rank_table(results: Results) -> Table | None:
         cells = (
             Cell(row["group"]),
             Cell(row["label"]),
-            number_cell(row["seeds"], _SEEDS),
+            number_cell(row["units"], _UNITS),
             number_cell(row["rank"], _RANK),
             _range_cell(row["low"], row["high"]),
             Cell("yes" if row["may_be_first"] else "no"),
         )
         rows.append(Row(cells))
-    titles = ("Group", "Method", "seeds", "mean rank", "without any one seed", "ever first")
+    unit = " or ".join(sorted(set(found["unit"])))
+    units = " or ".join(f"{one}s" for one in sorted(set(found["unit"])))
+    titles = ("Group", "Method", units, "mean rank", f"without any one {unit}", "ever first")
     caption = (
-        "Mean rank in AUBC over the seeds that all ranked methods of the group share, 1 for the best; its range when "
-        "any one seed is left out; and whether the method ever has the best mean rank, over all seeds or without one.",
+        f"Mean rank in AUBC over the {units} that all ranked methods of the group share, 1 for the best; its range "
+        f"when any one {unit} is left out; and whether the method ever has the best mean rank, over all {units} or "
+        "without one.",
         *left_out(results.collection),
     )
     return Table("ranks", "Mean ranks", tuple(map(Column, titles)), tuple(rows), caption)
@@ -94,14 +103,28 @@ def _range_cell(low: float, high: float) -> Cell:
     return Cell("n/a") if math.isnan(low) else Cell(f"{_RANK.text(low)} to {_RANK.text(high)}", value=low)
 
 
-def _power(found: pd.DataFrame) -> list[str]:
-    """What the tests can show with the number of seeds."""
+def _interval_cell(low: float, high: float) -> Cell:
+    return Cell("n/a") if math.isnan(low) else Cell(f"[{_GAIN.text(low)}, {_GAIN.text(high)}]", value=low)
+
+
+def _about_cases(group: Group, unit: str) -> str:
+    """What the interval over cases is, or why there is none."""
+    if not group.metric.over_cases or group.metric.part != "test":
+        return f"The {group.metric.axis} is not a mean over test cases, so it has no interval over them."
+    return (
+        f"95 % over {unit}s and cases: bootstrap interval of the gain when {unit}s and test cases are drawn anew, both "
+        "in pairs."
+    )
+
+
+def _power(found: pd.DataFrame, unit: str) -> list[str]:
+    """What the tests can show with the number of seeds or splits."""
     if found["least"].isna().all():
-        return ["With one seed nothing can be tested."]
+        return [f"With one {unit} nothing can be tested."]
     tests = len({frozenset(pair) for pair in zip(found["label"], found["rival"], strict=True)})
     corrected = min(1.0, found["least"].min() * tests)
     sentence = (
-        f"Least p: the lowest p that the sign-flip test can give with this number of seeds; after Holm's correction "
+        f"Least p: the lowest p that the sign-flip test can give with this number of {unit}s; after Holm's correction "
         f"over {tests} {'test' if tests == 1 else 'tests'} it is {corrected:.3g}"
     )
     return [f"{sentence}, so no difference can be significant at 0.05 by it." if corrected > 0.05 else f"{sentence}."]

@@ -1,14 +1,23 @@
 import json
+import pickle
+import re
 
 import pytest
+import torch
 import yaml
-from support.suites import write_suite
+from support.samples import TINY
+from support.suites import write_suite, write_tuned
 
+from albench.benchmarks.estimate import probe
 from albench.benchmarks.plan import plan_runs, write_suite_manifest
 from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
+from albench.benchmarks.trial import run_trial
 from albench.errors import ConfigError
 from albench.registry import STRATEGIES, available
+from albench.resolve import resolve
+from albench.run_session import Execution
+from albench.runs import RunReader
 from albench.runs.manifest import read_manifest
 
 PAPER = [
@@ -34,10 +43,13 @@ def test_every_suite_of_albench_can_be_loaded():
         "ablation-brats",
         "budgets",
         "factorial",
+        "fair-hippocampus",
         "hippocampus",
         "paper-brats",
         "paper-spleen",
         "smoke",
+        "starts",
+        "warm-start",
     ]
     for name in suite_names():
         suite = load_suite(name)
@@ -69,7 +81,25 @@ def test_the_smoke_suite_has_every_strategy():
     assert {run.strategy for run in load_suite("smoke").runs} == {entry.name for entry in entries}
 
 
-@pytest.mark.parametrize("name", ["smoke", "factorial", "budgets"])
+BASELINES = {"random", "foreground-random", "random-foreground", "stratified", "strided"}
+
+
+@pytest.mark.parametrize("name", ["budgets", "fair-hippocampus", "hippocampus", "smoke", "starts", "warm-start"])
+def test_every_suite_that_compares_methods_has_all_baselines(name):
+    suite = load_suite(name)
+    for group in {run.group for run in suite.runs}:
+        assert {run.label for run in suite.runs if run.group == group} >= BASELINES
+
+
+@pytest.mark.parametrize("name", ["fair-hippocampus", "factorial", "warm-start", "starts"])
+def test_a_suite_on_a_question_says_it_and_what_it_costs(name):
+    about = load_suite(name).about
+    assert "?" in about
+    assert re.search(r"\d+ runs", about)
+    assert re.search(r"\d+ minutes", about)
+
+
+@pytest.mark.parametrize("name", ["smoke", "budgets"])
 def test_a_suite_on_generated_data_can_be_planned(name):
     runs = plan_runs(load_suite(name, seeds=[0], settings={"data.count": 12}))
     assert len({run.folder for run in runs}) == len(runs) == len(load_suite(name, seeds=[0]).runs)
@@ -213,3 +243,66 @@ def test_relative_paths_of_a_suite_become_absolute(tmp_path, monkeypatch, decath
     assert run.spec.strategy == f"{tmp_path / 'mine.py'}:Mine"
     assert run.spec.settings["data.root"] == str(decathlon)
     assert json.dumps(run.spec.settings)
+
+
+def test_a_tuned_entry_has_its_options_and_says_where_they_come_from(tmp_path, monkeypatch):
+    tuned = write_tuned(tmp_path / "tuned.json", {"weight": 0.25, "views": 2})
+    entries = [
+        "taal",
+        {"strategy": "taal", "label": "tuned", "tuned": "tuned.json"},
+        {
+            "strategy": "taal",
+            "label": "tuned, random query",
+            "tuned": str(tmp_path / "tuned.json"),
+            "settings": {"strategy": {"query_rule": "random"}},
+        },
+    ]
+    path = write_suite(tmp_path, entries, seeds=1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    plain, found, random = (run.config for run in plan_runs(load_suite(str(path))))
+    assert plain.tuning is None
+    assert (plain.strategy.options["weight"], plain.strategy.options["views"]) == (1.0, 3)
+    assert found.tuning == random.tuning == tuned.tuning
+    assert found.strategy.options == plain.strategy.options | {"weight": 0.25, "views": 2}
+    assert random.strategy.options == found.strategy.options | {"query_rule": "random"}
+
+
+def test_a_tuned_entry_keeps_its_search_on_every_node_and_in_a_probe(tmp_path):
+    split = resolve("taal", "phantom", settings=TINY).split
+    tuned = write_tuned(tmp_path / "tuned.json", {"weight": 0.25}, cases=[*split.train, *split.val])
+    path = write_suite(tmp_path, [{"strategy": "taal", "tuned": "tuned.json"}], seeds=1)
+    (planned,) = plan_runs(load_suite(str(path), settings={"protocol.rounds": 0}))
+    (tmp_path / "tuned.json").unlink()
+    execution = Execution(torch.device("cpu"))
+    run_trial(pickle.loads(pickle.dumps(planned)), Folder(tmp_path), execution, lambda record: None)
+    assert RunReader(tmp_path / planned.folder).config.tuning == tuned.tuning
+    assert probe(planned, execution).fit > 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"tuned": "no.json"}, "tiny.strategies[1].tuned: '{folder}/no.json' is missing: write it with albench"),
+        (
+            {"strategy": "star"},
+            "tiny.strategies[1].tuned: tuned options must be of the strategy that runs, got those of 'taal' for 'star'",
+        ),
+        (
+            {"settings": {"strategy": {"weight": 2.0}}},
+            "tiny.strategies[1].tuned: a tuned option must have its tuned value, got strategy.weight=2.0 instead of "
+            "0.25: leave out the setting or the tuned options",
+        ),
+    ],
+)
+def test_a_wrong_tuned_entry_is_one_sentence_with_its_path(error_of, tmp_path, entry, sentence):
+    write_tuned(tmp_path / "tuned.json", {"weight": 0.25})
+    entries = ["random", {"strategy": "taal", "tuned": "tuned.json", **entry}]
+    assert sentence.format(folder=tmp_path) in error_of(entries)
+
+
+def test_tuned_options_of_another_dataset_are_rejected(tmp_path):
+    write_tuned(tmp_path / "tuned.json", {"weight": 0.25}, dataset="spleen")
+    path = write_suite(tmp_path, [{"strategy": "taal", "tuned": "tuned.json"}])
+    with pytest.raises(ConfigError, match="got those of 'spleen' for 'phantom': tune on 'phantom'"):
+        plan_runs(load_suite(str(path)))

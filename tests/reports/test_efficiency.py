@@ -1,23 +1,24 @@
 """Learning curves chosen so that their numbers can be calculated by hand."""
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 from support.made_runs import write_run
+from support.simulated_curves import replicates
 
 from albench.reports import load
 from albench.reports.curve import Curve
 from albench.reports.efficiency import (
     area,
     at_share,
-    best_per_seed,
+    best_per_replicate,
     best_round,
     common_range,
     median_interval,
     reached,
 )
+from albench.reports.tables.efficiency import efficiency_table
 
 NEVER = math.inf
 
@@ -25,7 +26,7 @@ NEVER = math.inf
 def curve(*rows, start=10, step=5):
     values = np.array(rows, dtype=float)
     labeled = start + step * np.arange(values.shape[1], dtype=float)
-    return Curve(tuple(range(len(rows))), labeled, labeled / 100, values)
+    return Curve(replicates(len(rows)), labeled, labeled / 100, values)
 
 
 def numbers(folder, label, **options):
@@ -55,7 +56,7 @@ def test_the_lowest_distance_is_the_best(tmp_path):
     assert (row["max"], row["max_share"]) == (pytest.approx(2), pytest.approx(0.15))
     assert row["mean_of_max"] == pytest.approx((1 + 3) / 2)
     assert (row["reference"], row["reach"], row["reach_sustained"]) == (2.5, pytest.approx(0.15), NEVER)
-    assert (row["reach_near"], row["reach_seeds"]) == (pytest.approx(0.15), 1)
+    assert (row["reach_near"], row["reach_replicates"]) == (pytest.approx(0.15), 1)
 
 
 def test_the_columns_take_the_nearest_round_and_give_its_exact_share(tmp_path):
@@ -100,7 +101,7 @@ def test_the_earlier_of_two_equally_near_rounds_counts():
 def test_the_share_at_which_the_reference_is_reached(rows, mean, sustained, near, median, seeds):
     found = reached(curve(*rows), 0.8, 0.05, higher=True)
     assert (found.mean, found.sustained, found.near) == (pytest.approx(mean), pytest.approx(sustained), near)
-    assert (found.median, found.seeds) == (pytest.approx(median), seeds)
+    assert (found.median, found.replicates) == (pytest.approx(median), seeds)
 
 
 def test_without_a_reference_no_share_is_known(tmp_path):
@@ -111,18 +112,17 @@ def test_without_a_reference_no_share_is_known(tmp_path):
 
 def test_the_interval_of_the_median_is_that_of_all_resamples():
     # Of 27 resamples of three values the median is the first or the last in 7 each: both are in 95 %.
-    assert median_interval(np.array([0.1, 0.2, NEVER])) == (0.1, NEVER)
-    values = np.array([0.3, 0.1, 0.2, 0.5, NEVER])
-    medians = np.sort([np.median(sample) for sample in itertools.product(values, repeat=5)])
-    low, high = medians[math.ceil(0.025 * len(medians)) - 1], medians[math.ceil(0.975 * len(medians)) - 1]
-    assert median_interval(values) == (low, high)
+    assert median_interval(np.array([0.1, 0.2, NEVER]), replicates(3)) == (0.1, NEVER)
+    # Of 3,125 resamples of five values the median is the first or the last in 5.8 % each.
+    assert median_interval(np.array([0.3, 0.1, 0.2, 0.5, NEVER]), replicates(5)) == (0.1, NEVER)
+    assert np.isnan(median_interval(np.array([0.1]), replicates(1))).all()
 
 
 def test_the_interval_of_the_median_agrees_with_scipy_for_many_seeds():
     from scipy.stats import bootstrap
 
     values = np.random.default_rng(1).normal(0.3, 0.05, 25)
-    ours = median_interval(values)
+    ours = median_interval(values, replicates(25))
     theirs = bootstrap((values,), np.median, n_resamples=20_000, method="percentile", random_state=0)
     assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.003)
 
@@ -131,7 +131,8 @@ def test_one_seed_has_no_deviation_and_no_interval(tmp_path):
     write_run(tmp_path, "random", 0, [0.1, 0.9])
     write_run(tmp_path, "full", 0, [0.8], rounds=1)
     row = numbers(tmp_path, "random")
-    missing = ["max_sd", "at_15_sd", "mean_of_max_sd", "reference_sd", "reach_low", "reach_high", "aubc_sd", "final_sd"]
+    missing = ["max_sd", "at_15_sd", "mean_of_max_sd", "reference_sd", "aubc_sd", "final_sd", "max_bias"]
+    missing += [f"reach_{form}_{end}" for form in ("median", "monotone") for end in ("low", "high")]
     assert row[missing].isna().all()
     assert row["reach_median"] == 0.15
 
@@ -159,28 +160,55 @@ def test_the_area_agrees_with_a_fine_sum():
     assert area(share, values, low, high)[0] == pytest.approx(np.interp(middle, share, values[0]).mean(), abs=1e-6)
 
 
-def test_areas_are_over_the_shares_that_all_methods_cover(tmp_path):
-    write_run(tmp_path, "random", 0, [0.0, 0.2, 0.4], labeled=[10, 20, 30])
-    write_run(tmp_path, "entropy", 0, [0.5, 0.5, 0.9], labeled=[20, 30, 40])
+def test_areas_begin_at_round_1_and_are_over_the_shares_that_all_methods_cover(tmp_path):
+    write_run(tmp_path, "random", 0, [0.0, 0.1, 0.2, 0.4], labeled=[10, 20, 30, 40])
+    write_run(tmp_path, "entropy", 0, [0.0, 0.5, 0.5, 0.9], labeled=[20, 30, 40, 50])
     (group,) = load(tmp_path).groups
-    assert group.range == (pytest.approx(0.2), pytest.approx(0.3))
+    assert group.range == (pytest.approx(0.3), pytest.approx(0.4))
     assert numbers(tmp_path, "random")["aubc"] == pytest.approx(0.3)
     assert numbers(tmp_path, "entropy")["aubc"] == pytest.approx(0.5)
     assert common_range([curve([1, 2], start=10), curve([1, 2], start=30)]) is None
 
 
+def test_round_0_changes_no_area_unless_it_is_the_only_round(tmp_path):
+    write_run(tmp_path / "low", "random", 0, [0.0, 0.6, 0.8])
+    write_run(tmp_path / "high", "random", 0, [0.5, 0.6, 0.8])
+    assert numbers(tmp_path / "low", "random")["aubc"] == numbers(tmp_path / "high", "random")["aubc"] == 0.7
+    write_run(tmp_path / "one", "random", 0, [0.5])
+    assert numbers(tmp_path / "one", "random")["aubc"] == 0.5
+    for name, said in (("low", "under the curve from round 1, 15.0% to 20.0%"), ("one", "of the only round, 10.0%")):
+        results = load(tmp_path / name)
+        assert said in " ".join(efficiency_table(results, results.groups[0]).caption)
+
+
 def test_early_middle_and_late_are_thirds_of_the_range(tmp_path):
-    write_run(tmp_path, "random", 0, [0.1, 0.3, 0.3, 0.9], labeled=[10, 20, 30, 40])
+    write_run(tmp_path, "random", 0, [0.0, 0.1, 0.3, 0.3, 0.9], labeled=[10, 20, 30, 40, 50])
     row = numbers(tmp_path, "random")
     assert [row[f"aubc_{part}"] for part in ("early", "middle", "late")] == pytest.approx([0.2, 0.3, 0.6])
     assert row["aubc"] == pytest.approx((0.2 + 0.3 + 0.6) / 3)
 
 
+def test_the_table_shows_the_monotone_crossing_with_its_interval(tmp_path):
+    for seed, shift in enumerate([-0.01, 0.0, 0.01]):
+        write_run(tmp_path, "random", seed, [0.5, 0.6 + shift, 0.7, 0.8 + shift])
+        write_run(tmp_path, "star", seed, [0.5, 0.5 + shift, 0.5, 0.5])
+        write_run(tmp_path, "full", seed, [0.75], rounds=3)
+    results = load(tmp_path)
+    table = efficiency_table(results, results.groups[0])
+    column = [one.title for one in table.columns].index("monotone")
+    found = {row.cells[0].text: row.cells[column].plain for row in table.rows}
+    row = numbers(tmp_path, "random")
+    low, high = row["reach_monotone_low"], row["reach_monotone_high"]
+    assert 0.2 < low < 0.225 < high < 0.25
+    assert found == {"random": f"22.5% [{low:.1%}, {high:.1%}]", "star": "> 25.0%"}
+    assert "monotone: where the monotone regression of the mean does" in " ".join(table.caption)
+
+
 def test_missing_values_do_not_become_numbers():
     holed = curve([0.1, np.nan, 0.3], [0.3, 0.2, 0.1])
     assert best_round(holed, higher=True) == 0
-    assert best_per_seed(holed, higher=True).tolist() == [0.3, 0.3]
-    assert best_per_seed(holed, higher=False).tolist() == [0.1, 0.1]
+    assert best_per_replicate(holed, higher=True).tolist() == [0.3, 0.3]
+    assert best_per_replicate(holed, higher=False).tolist() == [0.1, 0.1]
     assert best_round(curve([np.nan, np.nan]), higher=True) is None
     assert np.isnan(area(holed.share, holed.values, 0.1, 0.2)[0])
 
@@ -188,5 +216,5 @@ def test_missing_values_do_not_become_numbers():
 def test_validation_metrics_can_be_reported(tmp_path):
     write_run(tmp_path, "random", 0, [0.1, 0.3])
     assert numbers(tmp_path, "random", metric="val_dice_slice")["max"] == pytest.approx(0.31)
-    assert numbers(tmp_path, "random", metric="dice_volume")["max"] == pytest.approx(0.15)
+    assert numbers(tmp_path, "random", metric="dice_volume")["max"] == pytest.approx(0.3)
     assert math.isnan(numbers(tmp_path, "random", metric="dice_foreground")["max"])

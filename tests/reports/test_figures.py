@@ -20,10 +20,10 @@ from albench.runs import RunReader
 from albench.runs.records import MaskQuality
 
 PREDICTED = {
-    "propagated": MaskQuality(5, 0.1, dice=0.8, dice_foreground=0.6),
-    "plain": MaskQuality(5, 0.1, dice=0.7, dice_foreground=None),
-    "pseudo": MaskQuality(5, 0.1, dice=1.0, dice_foreground=None),
-    "pseudo_plain": MaskQuality(5, 0.1, dice=0.9, dice_foreground=None),
+    "propagated": MaskQuality(5, 0.0, 0.1, dice=0.8, dice_foreground=0.6),
+    "plain": MaskQuality(5, 0.0, 0.1, dice=0.7, dice_foreground=None),
+    "pseudo": MaskQuality(5, 0.0, 0.1, dice=1.0, dice_foreground=None),
+    "pseudo_plain": MaskQuality(5, 0.0, 0.1, dice=0.9, dice_foreground=None),
 }
 
 
@@ -107,7 +107,7 @@ def test_the_curves_are_the_means_over_seeds_with_the_reference(results):
     np.testing.assert_allclose(lines["star"].get_ydata(), [0.5, 0.64, 0.705])
     assert lines["all slices labeled"].get_ydata()[0] == 0.68
     assert whole.get_xlabel() == "labeled slices [% of the pool]"
-    assert whole.get_ylabel() == "slice Dice"
+    assert whole.get_ylabel() == "volume Dice"
     low, high = zoomed.get_xlim()
     assert low < 15 < 20 < high
     assert zoomed.get_ylim()[0] < 0.6 < 0.705 < zoomed.get_ylim()[1]
@@ -153,7 +153,8 @@ def test_costs_are_those_of_the_records(results):
     assert own["fit_seconds"].tolist() == [2, 2, 2]
     assert own["evaluate_seconds"].tolist() == [1, 1, 1]
     assert own["query_seconds"].tolist() == [0.5, 0.5, 0.5]
-    assert own["steps"].tolist() == [10, 10, 10]
+    assert own["steps"].tolist() == [10, 20, 30]
+    assert own["slices_read"].tolist() == [160, 320, 480]
 
 
 def test_the_win_matrix_shows_its_numbers(results):
@@ -223,7 +224,7 @@ def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(result
     mask = shown["masks"][1].astype(bool)
     dice = 2 * (mask & np.roll(mask, 1, axis=1)).sum() / (2 * mask.sum())
     assert axes[4].get_xlabel() == f"Dice {dice:.2f}"
-    assert "with 20.0% of the pool labeled" in drawing.caption[0]
+    assert "with 20.0% labeled" in drawing.caption[0]
 
 
 def test_a_window_shows_the_part_in_its_box(results):

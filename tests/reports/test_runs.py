@@ -144,8 +144,8 @@ def test_a_damaged_or_changed_run_is_left_out_by_name_and_the_rest_is_reported(t
     assert DAMAGES[damage] in said
     results = load(tmp_path)
     assert left_out(results.collection) == ["Damaged: entropy, seed 0."]
-    seeds = {label: curve.seeds for label, curve in results.groups[0].curves.items()}
-    assert seeds == {"entropy": (1,), "random": (0,)}
+    replicates = {label: curve.replicates for label, curve in results.groups[0].curves.items()}
+    assert replicates == {"entropy": ((1, 0),), "random": ((0, 0),)}
     assert "# Damaged: entropy, seed 0." in (tmp_path / "report" / "csv" / "table1-made.csv").read_text().splitlines()
 
 
@@ -187,14 +187,14 @@ def test_a_run_of_another_version_is_left_out(tmp_path):
     assert sentences(tmp_path) == [
         f"random on made, seed 2, is left out: it was written by albench 0.0.1, and most of the others by {now}"
     ]
-    assert load(tmp_path).groups[0].curves["random"].seeds == (0, 1)
+    assert load(tmp_path).groups[0].curves["random"].replicates == ((0, 0), (1, 0))
 
 
 def test_a_run_of_another_format_is_left_out(tmp_path, finished):
     other = RunLayout(write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7], version="0.1.0"))
     other.config.write_text(json.dumps(json.loads(other.config.read_text()) | {"format": 1}))
     assert sentences(tmp_path) == [
-        f"entropy on made, seed 0, is left out: '{other.config}' must be of format 2, albench '0.1.0' wrote format 1: "
+        f"entropy on made, seed 0, is left out: '{other.config}' must be of format 3, albench '0.1.0' wrote format 1: "
         "read it with that version, or use another folder"
     ]
 
@@ -289,7 +289,7 @@ def test_another_folder_of_another_version_is_labeled_with_it(tmp_path):
     ("edit", "sentence"),
     [
         (lambda text: "{", "suite.json' must hold JSON, it is damaged"),
-        (lambda text: '{"format": 1, "albench": "0.1.0"}', "suite.json' must be of format 2, albench '0.1.0' wrote"),
+        (lambda text: '{"format": 1, "albench": "0.1.0"}', "suite.json' must be of format 3, albench '0.1.0' wrote"),
         (lambda text: text.replace("random", "best"), "suite.json' was changed after it was written"),
     ],
 )

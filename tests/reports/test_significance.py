@@ -10,19 +10,30 @@ from support.made_runs import write_run
 
 from albench.reports import load
 from albench.reports.curve import Curve
+from albench.reports.replicates import Replicate
 from albench.reports.significance import holm, paired, ranks, sign_flip, wins
 
 
 def curve(*rows, seeds=None):
     values = np.array(rows, dtype=float)
     labeled = 10.0 + 5 * np.arange(values.shape[1])
-    return Curve(tuple(seeds or range(len(rows))), labeled, labeled / 100, values)
+    return Curve(tuple(Replicate(seed, 0) for seed in seeds or range(len(rows))), labeled, labeled / 100, values)
+
+
+def by_seed(values):
+    """{replicate: value} of seeds 0, 1, ... on one split."""
+    return {Replicate(seed, 0): float(value) for seed, value in enumerate(values)}
+
+
+def on_one_split(scores):
+    """{method: {seed: value}} with replicates instead of seeds."""
+    return {method: {Replicate(seed, 0): value for seed, value in own.items()} for method, own in scores.items()}
 
 
 def test_the_paired_t_test_and_its_interval_are_those_of_scipy():
     rng = np.random.default_rng(0)
     one, other = rng.normal(0.81, 0.02, 5), rng.normal(0.8, 0.02, 5)
-    found, expected = paired(one - other), stats.ttest_rel(one, other)
+    found, expected = paired(by_seed(one - other)), stats.ttest_rel(one, other)
     interval = expected.confidence_interval(0.95)
     assert (found.t, found.low, found.high) == pytest.approx((expected.pvalue, interval.low, interval.high))
     assert found.difference == pytest.approx((one - other).mean())
@@ -43,23 +54,23 @@ def test_the_sign_flip_test_is_that_of_scipy_and_of_brute_force():
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_the_least_p_is_that_of_the_sign_flip_test_when_all_seeds_agree(n):
-    found = paired(np.linspace(0.01, 0.02, n))
+    found = paired(by_seed(np.linspace(0.01, 0.02, n)))
     assert found.flip == found.least == 2 / 2**n
 
 
 def test_one_seed_has_a_difference_and_no_test():
-    found = paired(np.array([0.02]))
-    assert (found.seeds, found.difference) == (1, 0.02)
+    found = paired(by_seed([0.02]))
+    assert (found.units, found.unit, found.difference) == (1, "seed", 0.02)
     assert all(math.isnan(value) for value in (found.low, found.high, found.t, found.flip, found.least))
-    assert math.isnan(paired(np.array([])).difference)
+    assert math.isnan(paired({}).difference)
 
 
 def test_equal_differences_have_no_t_test_but_a_sign_flip_test():
-    found = paired(np.array([0.01, 0.01, 0.01]))
+    found = paired(by_seed([0.01, 0.01, 0.01]))
     assert math.isnan(found.t)
     assert math.isnan(found.low)
     assert found.flip == 0.25
-    assert paired(np.zeros(3)).flip == 1
+    assert paired(by_seed(np.zeros(3))).flip == 1
 
 
 def test_the_sign_flip_test_is_left_out_for_more_than_16_seeds():
@@ -91,9 +102,9 @@ def test_wins_need_a_common_seed_and_values():
 
 def test_mean_ranks_and_the_effect_of_one_seed_on_them():
     scores = {"a": {0: 0.9, 1: 0.5, 2: 0.9}, "b": {0: 0.8, 1: 0.7, 2: 0.8}, "c": {0: 0.8, 1: 0.1, 2: 0.1, 3: 1.0}}
-    found = ranks(scores, higher=True)
+    found = ranks(on_one_split(scores), higher=True)
     # Ranks by seed: a 1, 2, 1; b 2.5, 1, 2; c 2.5, 3, 3. Seed 3 is not common to all.
-    assert found.seeds == (0, 1, 2)
+    assert (found.units, found.unit) == (3, "seed")
     assert found.mean == pytest.approx({"a": 4 / 3, "b": 5.5 / 3, "c": 8.5 / 3})
     assert found.low == pytest.approx({"a": 1, "b": 1.5, "c": 2.75})
     assert found.high == pytest.approx({"a": 1.5, "b": 2.25, "c": 3})
@@ -102,29 +113,29 @@ def test_mean_ranks_and_the_effect_of_one_seed_on_them():
 
 
 def test_lower_distances_rank_first_and_ranks_need_a_common_seed():
-    assert ranks({"a": {0: 2.0}, "b": {0: 1.0}}, higher=False).mean == {"a": 2, "b": 1}
-    assert math.isnan(ranks({"a": {0: 2.0}, "b": {0: 1.0}}, higher=False).low["a"])
-    assert ranks({"a": {0: 2.0}, "b": {1: 1.0}}, higher=True) is None
-    assert ranks({"a": {0: math.nan}, "b": {0: 1.0}}, higher=True) is None
+    assert ranks(on_one_split({"a": {0: 2.0}, "b": {0: 1.0}}), higher=False).mean == {"a": 2, "b": 1}
+    assert math.isnan(ranks(on_one_split({"a": {0: 2.0}, "b": {0: 1.0}}), higher=False).low["a"])
+    assert ranks(on_one_split({"a": {0: 2.0}, "b": {1: 1.0}}), higher=True) is None
+    assert ranks(on_one_split({"a": {0: math.nan}, "b": {0: 1.0}}), higher=True) is None
 
 
 @pytest.fixture
 def three(tmp_path):
     """Three methods; entropy lacks seed 2."""
     for seed in range(3):
-        write_run(tmp_path, "random", seed, [0.5, 0.5 + 0.01 * seed])
-        write_run(tmp_path, "star", seed, [0.5, 0.7 + 0.02 * seed])
+        write_run(tmp_path, "random", seed, [0.1 * seed, 0.5, 0.5 + 0.01 * seed])
+        write_run(tmp_path, "star", seed, [0.1 * seed, 0.5, 0.7 + 0.02 * seed])
         if seed < 2:
-            write_run(tmp_path, "entropy", seed, [0.5, 0.6 + 0.03 * seed])
+            write_run(tmp_path, "entropy", seed, [0.1 * seed, 0.5, 0.6 + 0.03 * seed])
     return tmp_path
 
 
 def test_differences_are_paired_over_common_seeds_and_positive_for_the_better(three):
     found = load(three).differences().set_index(["kind", "label"])
-    # AUBC is (0.5 + last) / 2: star minus random 0.1, 0.105, 0.11; entropy minus random 0.05, 0.06.
+    # AUBC from round 1 is (0.5 + last) / 2: star minus random 0.1, 0.105, 0.11; entropy minus random 0.05, 0.06.
     star, entropy = found.loc["baseline", "star"], found.loc["baseline", "entropy"]
-    assert (star["rival"], star["seeds"], star["gain"]) == ("random", 3, pytest.approx(0.105))
-    assert (entropy["seeds"], entropy["gain"], entropy["least"]) == (2, pytest.approx(0.055), 0.5)
+    assert (star["rival"], star["units"], star["gain"]) == ("random", 3, pytest.approx(0.105))
+    assert (entropy["units"], entropy["gain"], entropy["least"]) == (2, pytest.approx(0.055), 0.5)
     assert star["t"] == pytest.approx(stats.ttest_1samp([0.1, 0.105, 0.11], 0).pvalue)
     assert star["t_holm"] == pytest.approx(2 * star["t"])
     assert found.loc["best rival", "star"]["rival"] == "random"  # entropy is not complete
@@ -142,7 +153,9 @@ def test_the_correction_for_best_rivals_counts_a_pair_once(three):
 
 def test_a_shorter_distance_is_a_gain(three):
     found = load(three, metric="hd95").differences().set_index(["kind", "label"])
-    assert found.loc["baseline", "star"]["gain"] == pytest.approx(10 * 0.105)
+    star = found.loc["baseline", "star"]
+    assert star["gain"] == pytest.approx(10 * 0.105)
+    assert star["cases_low"] < star["gain"] < star["cases_high"]
 
 
 def test_another_baseline_can_be_chosen(three):

@@ -3,20 +3,28 @@
 import math
 import shutil
 import subprocess
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.made_runs import write_run, write_suite
 
+from albench.config import PAPER_STOP
 from albench.reports import load
+from albench.reports.paper_values import protocols
 from albench.reports.report import all_tables, write
 from albench.reports.summary import summarize
 from albench.reports.tables.cells import Cell, Deviation, Interval, NumberFormat, number_cell, reach_cell
+from albench.reports.tables.efficiency import efficiency_table
 from albench.reports.tables.paper import main_table
 from albench.reports.tables.printed import printed_table1, printed_table2
 from albench.reports.tables.table import Column, Row, Table, marked
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
+from albench.resolve import common_settings, make_dataset, options_of
+from albench.runs import RunReader
 from albench.runs.records import MaskQuality
 
 PRINTED = {
@@ -59,6 +67,21 @@ BEST = {
     "BraTS": [{"STAR"}, {"STAR"}, {"KCG", "STAR"}, {"STAR"}, {"STAR"}, {"STAR"}],
     "Spleen": [{"STAR"}, {"STAR"}, {"STAR"}, {"CEAL(MC-D)"}, {"STAR"}, {"STAR"}],
 }
+
+
+ROUNDS = [0.5, *[0.6] * 16]
+STATED = PAPER_STOP | {"protocol.rounds": 16, "training.batch_size": 16}
+PAPER = STATED | {"protocol.budget": 50, "dataset.name": "spleen", "protocol.split": (28, 6, 7)}
+BRATS = STATED | {
+    **{"protocol.budget": 100, "training.batch_size": 32, "dataset.name": "brats"},
+    "dataset.options": {"sequences": ["flair"], "grade": "LGG"},
+}
+"""What the paper states, apart from defaults."""
+
+
+def paper_config(settings):
+    with TemporaryDirectory() as folder:
+        return RunReader(write_run(Path(folder), "random", 0, ROUNDS, settings=settings)).config
 
 
 def printed_rows(text):
@@ -232,7 +255,7 @@ def test_with_one_seed_no_deviation_and_no_test_is_printed(tmp_path):
     assert "one seed (0): no deviation and no test can be given" in tables["table1-made"].caption[0]
     assert "The supervised reference is missing, so S% is unknown." in tables["table1-made"].caption
     differences = tables["differences-baseline-made"]
-    assert cells_of(differences, "star")[3:] == ["+0.0500", *["n/a"] * 5]
+    assert cells_of(differences, "star")[3:] == ["+0.1000", *["n/a"] * 6]
     assert "With one seed nothing can be tested." in differences.caption
 
 
@@ -275,16 +298,39 @@ def test_left_out_runs_are_named_in_every_table(runs):
 
 
 def test_a_lower_distance_is_better(runs):
-    table = main(runs, metric="hd95")
-    # 10 (1 - dice) at 15 %: 4 and 2 mm.
-    assert [row.cells[3].mark for row in table.rows] == ["second", "best"]
+    results = load(runs, metric="hd95")
+    table = efficiency_table(results, results.groups[0])
+    # 10 (1 - dice) in the last round: 2.9 and 3 mm.
+    assert [row.cells[-1].mark for row in table.rows] == ["best", "second"]
     assert "Lower is better." in table.caption
     assert "[mm]" in table.caption[0]
-    assert table.columns[7].title == "min(p)"
+
+
+@pytest.mark.parametrize("metric", [None, "dice_volume", "hd95", "val_dice_volume"])
+def test_table_1_has_the_metric_of_the_paper_whatever_is_reported(tmp_path, metric):
+    for seed in range(2):
+        write_run(tmp_path, "random", seed, [0.5, 0.6], slice_dice=[0.8, 0.9])
+    results = load(tmp_path, **({} if metric is None else {"metric": metric}))
+    table = main_table(results, results.groups[0])
+    assert cells_of(table, "random")[3] == "0.900 ± 0.000"
+    assert table.caption[0].startswith("Slice Dice on 2 test cases")
+    (said,) = (sentence for sentence in table.caption if "as in the paper's code" in sentence)
+    assert said.endswith("slice Dice, two empty masks score 1 (predicting nothing scores 0.272).")
+    shown = {None: "0.600", "dice_volume": "0.600", "hd95": "4.00", "val_dice_volume": "0.610"}[metric]
+    assert cells_of(efficiency_table(results, results.groups[0]), "random")[-1].startswith(shown)
+
+
+def test_runs_are_verified_once_for_both_metrics(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("albench.reports.runs.verify", lambda reader: seen.append(reader.folder) or [])
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    write_run(tmp_path, "star", 0, [0.5, 0.6])
+    assert len(list(all_tables(load(tmp_path)))) > 3
+    assert len(seen) == len(set(seen)) == 2
 
 
 def test_learning_from_unlabeled_slices_follows_from_the_records(tmp_path):
-    write_run(tmp_path, "mine", 0, [0.5, 0.6], pseudo=MaskQuality(5, 0.1, 0.9, 0.8))
+    write_run(tmp_path, "mine", 0, [0.5, 0.6], pseudo=MaskQuality(5, 0.0, 0.1, 0.9, 0.8))
     write_run(tmp_path, "other", 0, [0.5, 0.6])
     write_run(tmp_path, "taal", 0, [0.5, 0.6])
     write_run(tmp_path, "star", 0, [0.5, 0.6], options={"aggregation": "none", "query_rule": "random"})
@@ -309,11 +355,10 @@ def test_the_ablation_is_a_table_of_its_own(tmp_path):
 
 
 def test_the_ablation_of_the_paper_is_shown_beside_ours_row_by_row(tmp_path):
-    settings = {"protocol.budget": 100, "training.batch_size": 32, "dataset.name": "brats"}
     runs = []
     for index, (aggregation, rule) in enumerate([("none", "random"), ("self", "similarity")]):
         options = {"aggregation": aggregation, "query_rule": rule}
-        path = write_run(tmp_path, "star", 0, [0.5, 0.6], options=options, settings=settings)
+        path = write_run(tmp_path, "star", 0, ROUNDS, options=options, settings=BRATS)
         runs.append((f"row {index}", "brats", path))
     write_suite(tmp_path, runs, "ablation-brats")
     tables = {table.name: table for table in all_tables(load(tmp_path))}
@@ -321,14 +366,13 @@ def test_the_ablation_of_the_paper_is_shown_beside_ours_row_by_row(tmp_path):
     rows, printed = tables["table2-brats"].rows, printed_rows(PRINTED_ABLATION)
     assert [cell.plain for cell in rows[1].cells[3:]] == printed[0][2:]
     assert [cell.plain for cell in rows[3].cells[3:]] == printed[3][2:]
-    assert any("MICCAI 2025, 3 seeds, supervised performance 0.834" in said for said in tables["table2-brats"].caption)
-
-
-PAPER = {"protocol.budget": 50, "dataset.name": "spleen"}
+    caption = " ".join(tables["table2-brats"].caption)
+    assert "MICCAI 2025, 3 seeds, supervised performance 0.834" in caption
+    assert "On BraTS in the paper: the split of 50, 14 and 12 cases is inferred and not compared (12 x 155" in caption
 
 
 def paper_suite(folder, settings, name="paper-spleen"):
-    runs = [("random", "spleen", write_run(folder, "random", 0, [0.5, 0.6], settings=settings))]
+    runs = [("random", "spleen", write_run(folder, "random", 0, ROUNDS, settings=settings))]
     write_suite(folder, runs, name)
     return folder
 
@@ -345,7 +389,7 @@ def test_the_values_of_the_paper_are_shown_beside_ours_in_its_suite(tmp_path):
 
 def test_two_variants_of_a_method_are_not_shown_beside_the_paper(tmp_path):
     runs = [
-        (label, "spleen", write_run(tmp_path / label, strategy, 0, [0.5, 0.6], settings=PAPER))
+        (label, "spleen", write_run(tmp_path / label, strategy, 0, ROUNDS, settings=PAPER))
         for label, strategy in (("one", "entropy"), ("other", "entropy"), ("random", "random"))
     ]
     write_suite(tmp_path, runs, "paper-spleen")
@@ -353,19 +397,58 @@ def test_two_variants_of_a_method_are_not_shown_beside_the_paper(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "name", "metric", "sentence"),
+    ("settings", "name", "differences"),
     [
-        (PAPER | {"protocol.budget": 20}, "paper-spleen", "dice_slice", "protocol.budget is 20 here and 50 there."),
-        (PAPER | {"training.epochs": 5}, "paper-spleen", "dice_slice", "training.epochs is 5 here and 100 there."),
-        (PAPER, "mine", "dice_slice", None),
-        (PAPER, "paper-spleen", "dice_volume", None),
+        ({"protocol.budget": 20}, "paper-spleen", ["protocol.budget is 20 here and 50 there"]),
+        (
+            {"training.stop": "val_dice", "training.lr": 1e-3, "protocol.split": (0.7, 0.15, 0.15)},
+            "paper-spleen",
+            [
+                "protocol.split is [0.7, 0.15, 0.15] here and [28, 6, 7] there (inferred)",
+                "training.stop is val_dice here and val_loss there",
+                "training.lr is 0.001 here and 0.0001 there",
+            ],
+        ),
+        ({"protocol.validation": "charged"}, "paper-spleen", ["protocol.validation is charged here and free there"]),
+        ({}, "mine", []),
     ],
 )
-def test_the_values_of_the_paper_are_not_shown_beside_other_results(tmp_path, settings, name, metric, sentence):
-    table = main(paper_suite(tmp_path, settings, name), metric=metric)
+def test_the_values_of_the_paper_are_not_shown_beside_other_results(tmp_path, settings, name, differences):
+    table = main(paper_suite(tmp_path, PAPER | settings, name))
     assert not any(row.muted for row in table.rows)
-    about = [said for said in table.caption if "of the paper" in said or "in the paper" in said]
-    assert [said.endswith(sentence) for said in about] == [True] if sentence else about == []
+    why = f"The values of the paper are not shown, because its settings differ: {'; '.join(differences)}."
+    assert [said for said in table.caption if "of the paper are" in said] == [why] * bool(differences)
+
+
+@pytest.mark.parametrize("dataset", ["spleen", "brats"])
+def test_every_setting_that_the_paper_states_is_compared(dataset):
+    """Each is changed alone in a run that has all of them."""
+    protocol = protocols()[dataset]
+    other = {"split": (1, 1, 1), "start": "slices", "validation": "none", "compute": "matched", "stop": "steps"}
+    other |= {"backbone": "resnet18", "warm_start": False, "sequences": ["t1"], "grade": "HGG"}
+    config = paper_config(PAPER if dataset == "spleen" else BRATS)
+    assert protocol.differences(config) == []
+    for name in protocol.settings:
+        section, _, key = name.partition(".")
+        own = config.dataset if section == "data" else getattr(config, section)
+        if section == "data":
+            changed = replace(config, dataset=replace(own, options=own.options | {key: other[key]}))
+        else:
+            value = other[key] if key in other else getattr(own, key) + 1
+            changed = replace(config, **{section: replace(own, **{key: value})})
+        (difference,) = protocol.differences(changed)
+        assert difference.startswith(f"{name} is ")
+
+
+@pytest.mark.parametrize("dataset", ["spleen", "brats"])
+def test_the_defaults_of_a_dataset_of_the_paper_are_its_settings(dataset):
+    settings = {"data.grade": "LGG"} if dataset == "brats" else {}
+    data = make_dataset(dataset, settings)
+    protocol, training, network = common_settings(data, settings)
+    config = paper_config(PAPER if dataset == "spleen" else BRATS)
+    config = replace(config, protocol=protocol, training=training, network=network)
+    config = replace(config, dataset=replace(config.dataset, options=options_of(data)))
+    assert protocols()[dataset].differences(config) == []
 
 
 SIGNED = NumberFormat(1, sign=True)

@@ -20,6 +20,7 @@ from albench.callback import NullCallback
 from albench.cli.catalog import describe
 from albench.config import build
 from albench.loop import Execution, run
+from albench.masks import PackedMasks
 from albench.query import check_query
 from albench.registry import options_of
 from albench.resolve import resolve
@@ -342,11 +343,15 @@ def test_a_budget_above_the_number_of_groups_is_filled_with_second_slices(star_r
 
 @pytest.mark.parametrize("refill", [True, False])
 def test_a_queried_slice_is_not_pseudo_labeled(refill):
-    found = propagation.Propagation(np.arange(6), np.zeros(6), np.array([0.1, 0.2, 0.3, 0.3, 0.5, 0.6]), None, [])
+    masks = PackedMasks.of(np.arange(6), np.array([[[0]], [[0]], [[1]], [[0]], [[1]], [[1]]], dtype=np.uint8))
+    found = propagation.Propagation(np.arange(6), np.zeros(6), np.array([0.1, 0.2, 0.3, 0.3, 0.5, 0.6]), masks, [])
     queried = np.array([1, 5])
     expected = [0, 2, 3] if refill else [0, 2]
     assert Star(refill=refill)._most_certain(found, queried, 3) == expected
     assert Star(refill=refill, pseudo_count=1)._most_certain(found, queried, 3) == [0]
+    assert Star(refill=refill, pseudo_count=0)._most_certain(found, queried, 3) == []
+    assert Star(refill=refill, exclude_empty=True)._most_certain(found, queried, 3) == [2, 4]
+    assert Star(refill=refill, balanced=True)._most_certain(found, queried, 2) == [0, 2]
 
 
 def test_the_memory_contains_pseudo_labels_only_if_the_option_is_set(star_round, monkeypatch):
@@ -454,15 +459,15 @@ def test_the_first_slice_of_a_pair_is_the_memory_and_the_second_is_the_target(st
         return ctx.learner.batch(ctx.pool.slices, ids, np.stack([masks[i] for i in ids.tolist()]))
 
     moved = 0
-    pairs = Pairs(np.array([[0, 0]] if augmented else [[0, 1]]), batch)
+    pairs = Pairs(np.array([[0, 0]] if augmented else [[0, 1]]), batch, np.array([0]))
     for seed in range(4):
         torch.manual_seed(seed)
         memory = torch.zeros(1, 1, 32, 32)
-        training._loss(Recorder(), pairs, np.array([0]), "bce", augmented=augmented)
+        training._propagate(Recorder(), pairs, np.array([0]), augmented=augmented)
         image, memory_image, memory = given[-1]
         torch.manual_seed(seed)
-        loss, _ = training._loss(Recorder(), pairs, np.array([0]), "bce", augmented=augmented)
-        assert float(loss) < 1e-6  # the target is that of `target`
+        logits, target_batch = training._propagate(Recorder(), pairs, np.array([0]), augmented=augmented)
+        assert float(training._loss(logits, target_batch, "bce")) < 1e-6  # the target is that of `target`
         moved += not torch.equal(memory[0, 0], torch.from_numpy(masks[0]).float())
         if augmented:
             assert torch.equal(image, memory_image)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from monai.losses import DiceLoss
 from scipy.stats import chisquare
 from torch import nn
 
@@ -305,7 +306,7 @@ def taal_loss(ctx, model: nn.Module, epoch: int, **options: object) -> tuple[tor
     batch = ctx.learner.batch(ctx.pool.slices, ids, np.stack([examples[i] for i in ids]))
     images = torch.randn(5, 1, 32, 48)
     extra = Images(images[..., :32], torch.ones(5, 1, 32, 32))
-    loss = TAAL(noise=0.0, **options).loss(model, batch, iter([extra]), epoch)
+    loss = TAAL(**{"noise": 0.0, "unit": "none"} | options).loss(model, batch, iter([extra]), epoch)
     supervised = batch.supervised(model(torch.cat([batch.images, extra.images]))[: len(ids)])
     return loss, supervised, extra
 
@@ -320,6 +321,40 @@ def test_equal_views_add_only_the_weighted_entropy_to_the_loss(make_round, alpha
     assert float((loss - supervised).detach()) == pytest.approx(
         ramp * (2 * alpha - 1) * entropy(p).mean(), rel=1e-3, abs=1e-6
     )
+
+
+def test_the_unlabeled_loss_is_scaled_by_the_ratio_of_focal_to_dice_loss(make_round):
+    ctx, model = make_round(), pixelwise().eval()
+    (plain, supervised, _), (scaled, _, _) = (
+        taal_loss(ctx, model, 10, alpha_train=0.75, weight=2.0, unit=unit) for unit in ("none", "dice")
+    )
+    examples = ctx.examples()
+    ids = np.array(sorted(examples))
+    batch = ctx.learner.batch(ctx.pool.slices, ids, np.stack([examples[i] for i in ids]))
+    dice = DiceLoss(sigmoid=True, batch=True, smooth_nr=0, smooth_dr=0)(model(batch.images), batch.masks)
+    ratio = float(supervised / dice)
+    assert 0 < ratio < 0.3
+    assert float((scaled - supervised) / (plain - supervised)) == pytest.approx(ratio, rel=1e-3)
+
+
+def test_no_gradient_flows_through_the_unit_of_taal(make_round):
+    torch.manual_seed(1)
+    model = nn.Conv2d(1, 1, 3, padding=1)
+    torch.manual_seed(2)
+    plain, supervised, _ = taal_loss(make_round(), model, 10, views=1)
+    torch.manual_seed(2)
+    scaled, _, _ = taal_loss(make_round(), model, 10, views=1, unit="dice")
+    (one,), (other,) = (
+        torch.autograd.grad(loss - supervised, model.weight, retain_graph=True) for loss in (plain, scaled)
+    )
+    ratio = float(((scaled - supervised) / (plain - supervised)).detach())
+    torch.testing.assert_close(other, ratio * one, rtol=1e-3, atol=1e-7)
+
+
+def test_the_unit_of_taal_is_noted_with_the_training(tiny_run):
+    (training,) = tiny_run("taal").records[0].fit_trainings
+    assert 0 < training.notes["unit"] < 1
+    assert not tiny_run("taal", {"strategy.unit": "none"}).records[0].fit_trainings[0].notes
 
 
 def test_the_loss_of_taal_has_a_gradient_through_the_original_prediction_only(make_round):

@@ -41,11 +41,15 @@ def make_learner(
     round_index: int = 0,
     **settings: Any,
 ) -> Learner:
-    """A learner whose pool and validation set are the padded slices, in batches of three, three and one."""
+    """A learner whose pool and validation set are the padded slices, in batches of three, three and one.
+
+    Training stops as in the STAR paper, unless a test chooses otherwise.
+    """
     streams, labeled = Streams(seed, "padded"), padded()
     with Streams(0, "padded").torch("weights"):
         network = network or Segmenter(Task(1, (32, 48), options))
-    training = Training(**{"epochs": 2, "batch_size": 3, "lr": 1e-3} | settings)
+    stop: dict[str, Any] = {"stop": "val_loss", "patience_steps": 0, "min_steps": 0, "val_steps": 0}
+    training = Training(**stop | {"epochs": 2, "batch_size": 3, "lr": 1e-3} | settings)
     return Learner(
         network, labeled.slices, labeled, training, streams, round_index=round_index, lr=training.lr, device=CPU
     )

@@ -53,6 +53,12 @@ def write_run(
     labeled: Sequence[int] | None = None,
     settings: Mapping[str, object] | None = None,
     options: Mapping[str, object] | None = None,
+    slice_dice: Sequence[float] | None = None,
+    offsets: Sequence[float] | None = None,
+    foreground: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+    query_steps: int = 0,
+    confidence: Confidence | None = None,
     pseudo: MaskQuality = _NO_PSEUDO_LABELS,
     predictions: Mapping[str, MaskQuality] | None = None,
     rounds: int | None = None,
@@ -62,7 +68,7 @@ def write_run(
     title: str = "made",
     side: int = 0,
 ) -> Path:
-    """Write a run whose slice Dice is `dice`, round by round, and give its folder.
+    """Write a run whose volume Dice is `dice`, round by round, and give its folder.
 
     Args:
         out: the run lies at `out/<title>/<strategy>/seed-<seed>-<digest>`.
@@ -72,6 +78,12 @@ def write_run(
         labeled: slices labeled in each round; 10, 15, 20, ... if not given.
         settings: {"training.epochs": 5, "data_key": "e"}.
         options: of the strategy.
+        slice_dice: of the test cases; `dice` if not given.
+        offsets: of the volume Dice of every test case from their mean.
+        foreground: annotated foreground pixels of every round; 9 per labeled slice if not given.
+        steps: of the training of each round; 10 if not given.
+        query_steps: of a training in each query; without one if 0.
+        confidence: of every round.
         pseudo: quality of the pseudo-labels of every round.
         predictions: quality of named masks of every round.
         rounds: of the protocol; as many as there are if not given, and 3 for the strategy `full`.
@@ -95,6 +107,20 @@ def write_run(
         store.begin(split, _environment(device), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
             record = _record(index, value, count, test, device)
+            if slice_dice is not None:
+                record = replace(record, test=replace(record.test, dice_slice=slice_dice[index]))
+            if offsets is not None:
+                own = {case: value + offset for case, offset in zip(test, offsets, strict=True)}
+                changed = {case: replace(record.cases[case], dice_volume=own[case]) for case in test}
+                record = replace(record, cases=changed)
+            if foreground is not None:
+                cost = replace(record.annotation_cost, foreground_pixels=foreground[index])
+                record = replace(record, annotation_cost=cost)
+            if steps is not None:
+                record = replace(record, fit_trainings=(_training(steps[index]),))
+            if query_steps and index + 1 < len(dice):
+                record = replace(record, query_trainings=(_training(query_steps),))
+            record = replace(record, confidence=confidence or record.confidence)
             files = _files(index, range(count, after), snapshots, seed, attention=strategy == "star")
             store.append(replace(record, pseudo=pseudo, predictions=predictions or {}), files)
     return store.folder
@@ -148,11 +174,11 @@ def _changed(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
 
 def _environment(device: str) -> EnvironmentRecord:
     version = albench.__version__
-    return EnvironmentRecord(version, "c0ffee", "3", {}, "linux", device, 1, ("albench", "run"), "other")
+    return EnvironmentRecord(version, "c0ffee", "3", {}, "linux", device, 1, ("albench", "run"), "other", False)
 
 
 def _record(index: int, dice: float, count: int, test: Sequence[str], device: str) -> RoundRecord:
-    metrics = Metrics(dice, None, dice / 2, 10 * (1 - dice), None, None, None)
+    metrics = Metrics(dice, None, dice, 10 * (1 - dice), None, None, 0.272)
     return RoundRecord(
         round=index,
         labeled=count,
@@ -163,13 +189,18 @@ def _record(index: int, dice: float, count: int, test: Sequence[str], device: st
         notes={},
         predictions={},
         test=metrics,
-        val=Metrics(min(dice + 0.01, 1.0), None, None, None, None, None, None),
-        confidence=Confidence(0.9, 0.5, dice / 2, dice / 2),
+        val=Metrics(min(dice + 0.01, 1.0), None, min(dice + 0.01, 1.0), None, None, None, None),
+        confidence=Confidence(0.9, 0.5, dice, dice),
         cases=dict.fromkeys(test, metrics),
-        fit_trainings=(FitSummary("training", 2, 1, 10, 5, 160, 0.1, 0.5),),
+        fit_trainings=(_training(10),),
         query_trainings=(),
         cost=ComputeCost(PhaseSeconds(2.0, 1.0, 0.5), (), (), 10, 0, None, device, 1, albench.__version__, "2"),
     )
+
+
+def _training(steps: int) -> FitSummary:
+    """In batches of 16 slices."""
+    return FitSummary("training", 2, 1, steps, steps // 2, 16 * steps, 0.1, 0.5)
 
 
 def _files(index: int, queried: range, snapshots: Arrays, seed: int, *, attention: bool) -> RoundFiles:

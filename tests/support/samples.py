@@ -18,6 +18,10 @@ TINY: dict[str, object] = {
     "network.width": 0.125,
     "network.decoder_width": 4,
     "training.epochs": 2,
+    "training.stop": "val_loss",
+    "training.patience_steps": 0,
+    "training.min_steps": 0,
+    "training.val_steps": 0,
     "training.batch_size": 8,
 }
 
@@ -25,7 +29,7 @@ TINY: dict[str, object] = {
 SMALL_BRATS: dict[str, object] = {  # replaces the size of BraTS in measurements
     **{"data.count": 5, "data.depth": 12, "data.side": 64, "protocol.budget": 4, "protocol.split": [3, 1, 1]},
     **{"network.backbone": "resnet18", "network.width": 0.125, "network.decoder_width": 8, "network.stem_stride": 2},
-    **{"training.batch_size": 8, "training.epochs": 1},
+    **{"training.batch_size": 8, "training.epochs": 1, "training.patience_steps": 0, "training.min_steps": 0},
 }
 
 TINY_TRAINING = {name: value for name, value in TINY.items() if not name.startswith("data.")} | {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
+from albench import __version__
+from albench.config import Choice, Tuning
 from albench.runs import find_runs, verify
+from albench.runs.documents import write_document
+from albench.runs.records import FORMAT
 from albench.settings import by_section
+from albench.tuned_options import TunedOptions
 from support.samples import TINY
 
 FAILS = '''
@@ -40,6 +45,16 @@ def write_suite(
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content | more))
     return path
+
+
+def write_tuned(path: Path, options: Mapping[str, object], *, cases: Sequence[str] = (), **more: str) -> TunedOptions:
+    """Write options of `taal` that a search on the phantom might have found, and return them."""
+    found = dict(options)
+    tuning = Tuning(12, 2, found, "val_dice_volume", 0.75, 3400, 60.5)
+    choice = Choice(more.get("strategy", "taal"), "taal", None, found)
+    tuned = TunedOptions(FORMAT, __version__, choice, more.get("dataset", "phantom"), tuple(cases), tuning)
+    write_document(path, tuned)
+    return tuned
 
 
 def results(root: Path) -> dict[str, list[dict[str, object]]]:

@@ -36,7 +36,7 @@ def evaluate_cases(images: np.ndarray, masks: np.ndarray) -> Evaluation:
     learner = Learner(
         network, labeled.slices, labeled, training, Streams(0, "x"), round_index=0, lr=1e-3, device=device
     )
-    return evaluate(learner, labeled)
+    return evaluate(learner, labeled, 1.0)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_nothing_is_shown_of_a_case_without_foreground(tiny, make_round):
         np.ones((1, 3)),
         ("a",),
     ).labeled_stack(("a",))
-    evaluation = evaluate(make_round().learner, empty)
+    evaluation = evaluate(make_round().learner, empty, 1.0)
     assert evaluation.shown == {}
     assert evaluation.cases["a"].dice_foreground is None
     assert evaluation.metrics().dice_foreground is None

@@ -9,21 +9,23 @@ from support.learners import OPTIONS, equal, examples, make_learner, padded, sup
 from torch import nn
 
 from albench.errors import StrategyError
+from albench.training.evaluation import evaluate
 from albench.training.learner import Learner, TrainingLog
+from albench.training.stopping import Validation
 
 
-def optimize_with(learner: Learner, val_losses: list[float], **more) -> tuple:
-    """Train with given validation losses; returns the summary and the weights after every epoch."""
-    after, left = [], iter(val_losses)
+def optimize_with(learner: Learner, val_losses: list[float], val_dice: list[float] | None = None, **more) -> tuple:
+    """Train with given results of validation; returns the summary and the weights at every validation."""
+    after, left = [], iter(zip(val_losses, val_dice or [0.0] * len(val_losses), strict=True))
 
-    def validation_loss() -> float:
+    def validate() -> Validation:
         after.append(learner.weights())
-        return next(left)
+        return Validation(*next(left))
 
     def step(rows, epoch):
         return learner.network(learner.batch(learner.slices, rows, padded().masks(rows)).images).square().mean()
 
-    return learner.optimize(step, 7, validation_loss, purpose="made-up", lr=1e-3, **more), after
+    return learner.optimize(step, 7, validate, purpose="made-up", lr=1e-3, **more), after
 
 
 def focal_by_hand(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -74,7 +76,7 @@ def test_fit_keeps_the_weights_with_the_lowest_reported_validation_loss():
     assert 0 <= best < 5, "the learning rate must be so high that the last epoch is not the best"
     assert (fit.best_epoch, fit.val_loss) == (best + 1, losses[best])
     assert equal(learner.weights(), after[best])
-    assert learner.validation_loss() == losses[best]
+    assert learner.validate().loss == losses[best]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,107 @@ def test_training_stops_after_patience_epochs_without_a_lower_validation_loss(lo
     learner = make_learner(epochs=len(losses), patience=3)
     fit, _ = optimize_with(learner, [float(loss) for loss in losses])
     assert (fit.epochs, fit.best_epoch) == (epochs, best)
+
+
+def test_by_dice_the_highest_is_kept_and_the_lower_loss_of_equal_ones():
+    learner = make_learner(epochs=5, patience=9, stop="val_dice")
+    fit, after = optimize_with(learner, [0.1, 0.2, 0.9, 0.8, 0.85, 0.0], [0.0, 0.0, 0.6, 0.6, 0.6, 0.5])
+    assert (fit.best_epoch, fit.best_step, fit.val_loss, fit.val_dice) == (3, 9, 0.8, 0.6)
+    assert equal(learner.weights(), after[3])
+
+
+def test_by_dice_the_starting_weights_can_be_kept():
+    learner = make_learner(epochs=3, patience=9, stop="val_dice")
+    fit, after = optimize_with(learner, [0.1, 0.05, 0.05, 0.05], [0.7, 0.6, 0.5, 0.4])
+    assert (fit.best_epoch, fit.best_step, fit.steps, fit.val_dice) == (0, 0, 9, 0.7)
+    assert equal(learner.weights(), after[0])
+
+
+def test_while_nothing_is_segmented_a_falling_loss_is_progress():
+    fit, _ = optimize_with(make_learner(epochs=9, patience=2, stop="val_dice"), [9, 8, 7, 6, 7, 7], [0.0] * 6)
+    assert (fit.epochs, fit.best_epoch) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({"patience": 2}, 3),  # epochs of 3 steps, the best is the first one
+        ({"patience": 2, "patience_steps": 8}, 4),
+        ({"patience": 4, "patience_steps": 8}, 5),  # whichever is longer
+        ({"patience": 2, "min_steps": 17}, 6),
+        ({"patience": 2, "epochs": 2}, 2),
+        ({"patience": 2, "epochs": 2, "min_steps": 10}, 4),  # a floor under epochs, too
+    ],
+)
+def test_patience_is_the_longer_of_epochs_and_steps_over_a_floor(settings, epochs):
+    fit, _ = optimize_with(make_learner(**{"epochs": 10} | settings), [1.0] + [2.0] * 9)
+    assert (fit.epochs, fit.best_epoch, fit.steps) == (epochs, 1, 3 * epochs)
+
+
+def test_validation_waits_for_its_steps_and_follows_the_last_epoch():
+    learner = make_learner(epochs=5, patience=9, val_steps=5)
+    fit, after = optimize_with(learner, [3.0, 2.0, 1.0])  # after epochs 2, 4 and 5
+    assert (fit.best_epoch, fit.best_step) == (5, 15)
+    assert equal(learner.weights(), after[2])
+
+
+def test_a_fixed_number_of_steps_needs_no_validation_and_keeps_the_last_weights():
+    learner = make_learner(stop="steps", steps=5, epochs=1)
+    learner.validation = None
+    fit, after = optimize_with(learner, [])
+    assert (fit.steps, fit.epochs, fit.best_step, fit.val_loss, fit.val_dice, after) == (5, 2, 5, None, None, [])
+    other = make_learner(stop="steps", steps=6)
+    optimize_with(other, [])
+    assert not equal(learner.weights(), other.weights())
+
+
+def test_allowed_steps_replace_every_other_number_and_the_best_weights_are_kept():
+    learner = make_learner(epochs=1, patience=1)
+    learner.allow(8)
+    fit, after = optimize_with(learner, [3.0, 1.0, 2.0])
+    assert (fit.steps, fit.epochs, fit.best_epoch) == (8, 3, 2)
+    assert equal(learner.weights(), after[1])
+    learner.check_spent()
+
+
+def test_trainings_share_the_allowed_steps():
+    learner = make_learner(stop="steps")
+    learner.allow(7)
+    assert optimize_with(learner, [], share=0.5)[0].steps == 3
+    with pytest.raises(
+        StrategyError, match=r"fit must take all 7 optimizer steps that are left for it, 4 were not taken"
+    ):
+        learner.check_spent()
+    assert optimize_with(learner, [])[0].steps == 4
+    learner.check_spent()
+    with pytest.raises(
+        StrategyError, match=r"must take at least one of the 7 optimizer steps of its round, 0 are left"
+    ):
+        optimize_with(learner, [])
+
+
+def test_slices_are_counted_as_often_as_training_reads_them():
+    learner = make_learner(epochs=2)
+
+    def both(model, batch, unlabeled, epoch):
+        next(unlabeled)
+        return supervised(model, batch, unlabeled, epoch)
+
+    labeled = 2 * 7
+    assert learner.fit(examples(), supervised).slices == labeled
+    assert learner.fit(examples(), both).slices == labeled + 3 + 3 + 1 + 3 + 3 + 1
+
+
+def test_notes_of_a_training_are_in_its_summary():
+    assert make_learner().fit(examples(), supervised, notes=lambda: {"weight": 0.5}).notes == {"weight": 0.5}
+
+
+def test_validation_dice_is_that_of_the_evaluation():
+    learner = make_learner(epochs=8, lr=0.02)
+    learner.fit(examples(), lambda model, batch, unlabeled, epoch: -model(batch.images).mean())
+    found = learner.validate().dice
+    assert found == pytest.approx(evaluate(learner, padded(), 1.0).metrics().dice_volume, abs=1e-6)
+    assert 0.1 < found < 0.99
 
 
 def test_a_validation_loss_of_nan_is_never_the_best():
@@ -214,11 +317,11 @@ def test_validation_loss_is_the_mean_over_all_valid_pixels_of_all_slices():
     for row, (height, width) in enumerate(labeled.slices.valid):
         truth = labeled.masks(np.array([row]))[0]
         pixels.append(focal_by_hand(logits[row], truth)[:height, :width].ravel())
-    assert learner.validation_loss() == pytest.approx(np.concatenate(pixels).mean(), rel=1e-5)
+    assert learner.validate().loss == pytest.approx(np.concatenate(pixels).mean(), rel=1e-5)
 
 
 def test_validation_loss_does_not_depend_on_the_batch_size():
-    losses = [make_learner(batch_size=size).validation_loss() for size in (1, 2, 3, 100)]
+    losses = [make_learner(batch_size=size).validate().loss for size in (1, 2, 3, 100)]
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-5)
 
 

@@ -44,7 +44,7 @@ def test_prediction_restores_the_mode_of_every_module():
             assert modes() == before
         assert modes() == before
     learner.embed(learner.slices, ids)
-    learner.validation_loss()
+    learner.validate()
     assert modes() == before
     assert seen == [False] * 3 + [True] * 6 + [False] * 3
 
@@ -83,7 +83,7 @@ def test_a_failed_prediction_restores_the_mode_of_every_module():
     learner.network.train()
     learner.network.decoder.register_forward_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        learner.validation_loss()
+        learner.validate()
     assert all(module.training for module in learner.network.modules())
 
 

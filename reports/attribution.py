@@ -1,0 +1,120 @@
+"""What a difference between two methods is due to: their queries, or the way they train.
+
+The steps of a method are the optimizer steps behind its last evaluated network. A difference is that of two queries if
+both methods train alike and their steps differ by at most 1 %. Otherwise only further methods of the group, the arms of
+`albench.reports.arms`, can tell what it is due to:
+
+    query      the method, or its query with supervised training, minus a random query with the same training
+    training   a random query with the same training, minus a random query with supervised training
+    both       the method minus a random query with supervised training
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import numpy as np
+
+from albench.reports.arms import arms_of, queries_at_random, train_alike
+from albench.reports.costs import steps
+from albench.reports.differences import Row, gain_over_cases, gains
+from albench.reports.group import Group
+from albench.reports.significance import paired
+
+Part = Literal["query", "query, supervised", "training", "both"]
+PARTS: tuple[Part, ...] = ("query", "query, supervised", "training", "both")
+"""Parts of a difference; the query is compared with the training of the method and with supervised training."""
+
+COLUMNS = (
+    *("group", "label", "part", "method", "rival", "units", "unit"),
+    *("gain", "low", "high", "cases_low", "cases_high", "steps_ratio"),
+)
+"""Of the rows of `attribution`."""
+
+_TOLERANCE = 0.01 + 1e-9  # 1 %, and what rounding adds
+
+
+def step_ratio(group: Group, label: str, rival: str) -> float:
+    """Mean steps of a method divided by those of another one, over their common replicates; NaN without any."""
+    own, other = ({run.replicate: steps(run)[-1] for run in group.methods[name]} for name in (label, rival))
+    common = own.keys() & other.keys()
+    if not common:
+        return float("nan")
+    return float(np.mean([own[key] for key in common]) / np.mean([other[key] for key in common]))
+
+
+def is_unequal(ratio: float) -> bool:
+    """Whether a ratio of steps differs from 1 by more than 1 %."""
+    return abs(ratio - 1) > _TOLERANCE
+
+
+def training_difference(group: Group, label: str, rival: str) -> str:
+    """How the training of a method differs from that of another one, in words; empty if only their queries differ."""
+    ratio = step_ratio(group, label, rival)
+    parts = []
+    if is_unequal(ratio):
+        parts.append(f"took {ratio:.2f} times the optimizer steps")
+    if not train_alike(group.methods[label], group.methods[rival]):
+        parts.append("trains in another way")
+    return " and ".join(parts)
+
+
+def not_attributable(group: Group, pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """A sentence for each rival, which names the methods whose difference to it is not that of two queries.
+
+    Two random queries are not compared.
+
+    Args:
+        group: of the methods.
+        pairs: (method, rival).
+    """
+    by_rival: dict[str, list[str]] = {}
+    for label, rival in pairs:
+        both_random = all(queries_at_random(group.methods[name]) for name in (label, rival))
+        difference = training_difference(group, label, rival)
+        if difference and not both_random:
+            by_rival.setdefault(rival, []).append(f"{label} {difference}")
+    return [
+        f"Compared with {rival}, {', '.join(found)}: "
+        f"{'this difference is' if len(found) == 1 else 'these differences are'} not attributable to the query."
+        for rival, found in by_rival.items()
+    ]
+
+
+def attribution(group: Group) -> Iterator[Row]:
+    """A row for every method with arms and every part of its difference to random that the arms give."""
+    for label in group.areas:
+        for part, (one, other) in contrasts(group, label).items():
+            found = paired(gains(group, one, other))
+            low, high = gain_over_cases(group, one, other)
+            yield {
+                "group": group.name,
+                "label": label,
+                "part": part,
+                "method": one,
+                "rival": other,
+                "units": found.units,
+                "unit": found.unit,
+                "gain": found.difference,
+                "low": found.low,
+                "high": found.high,
+                "cases_low": low,
+                "cases_high": high,
+                "steps_ratio": step_ratio(group, one, other),
+            }
+
+
+def contrasts(group: Group, label: str) -> dict[Part, tuple[str, str]]:
+    """The two methods whose difference is a part; without a method that queries at random, or arms, there are none."""
+    arms = arms_of(label, group.methods)
+    if arms is None:
+        return {}
+    pairs: dict[Part, tuple[str | None, str | None]] = {
+        "query": (label, arms.random_training),
+        "query, supervised": (arms.query_supervised, arms.random_supervised),
+        "training": (arms.random_training, arms.random_supervised),
+        "both": (label, arms.random_supervised),
+    }
+    found = {part: (one, other) for part, (one, other) in pairs.items() if one is not None and other is not None}
+    return found if found.keys() != {"both"} else {}  # which alone separates nothing

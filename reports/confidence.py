@@ -1,0 +1,38 @@
+"""Underconfident networks: nearly as good as others, at a threshold below 0.5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from albench.reports.group import Group
+from albench.runs.records import RoundRecord
+
+GAP = 0.05
+"""Gain in volume Dice at the best validation threshold from which on a network is called underconfident."""
+
+
+def underconfident(group: Group) -> list[str]:
+    """A sentence about round 0 and one about the last round, if any network is underconfident there."""
+    return [*_warnings(group, 0, "In round 0"), *_warnings(group, -1, "In the last round")]
+
+
+def _warnings(group: Group, index: int, when: str) -> Iterator[str]:
+    runs = [run for run in group.runs if len(run.reader.records) > (1 if index else 0)]
+    pairs = [pair for run in runs if (pair := _gap(run.reader.records[index])) is not None]
+    if pairs:
+        best, at_half = np.mean(pairs, axis=0)
+        verb, their = ("run is", "its") if len(pairs) == 1 else ("runs are", "their")
+        yield (
+            f"{when}, {len(pairs)} of {len(runs)} {verb} underconfident: at the threshold chosen on the validation "
+            f"cases {their} volume Dice is {best:.3f} instead of {at_half:.3f}."
+        )
+
+
+def _gap(record: RoundRecord) -> tuple[float, float] | None:
+    """Volume Dice of the test cases at the best validation threshold and at 0.5, if the former is clearly higher."""
+    found, at_half = record.confidence, record.test.dice_volume
+    if found.threshold is None or found.test_dice is None or at_half is None:
+        return None
+    return (found.test_dice, at_half) if found.threshold < 0.5 and found.test_dice - at_half > GAP else None

@@ -1,0 +1,26 @@
+"""The rule by which a run counts as failed. It is fixed before any result is seen, and it never drops a run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from albench.reports.group import Group
+from albench.reports.runs import REFERENCE, Run
+
+FAILED_SHARE = 0.5
+"""A run has failed if its volume Dice in round 0 is below this share of the median of its method's runs.
+
+A network that learns at all from the same number of labels is well above it, and one that predicts nothing is at 0.
+"""
+
+
+def failed(group: Group) -> list[tuple[str, int]]:
+    """(label, seed) of every failed run, those of the supervised reference included."""
+    methods = group.methods | ({REFERENCE: group.reference} if group.reference else {})
+    return [(label, run.seed) for label, runs in methods.items() for run in _failed(runs)]
+
+
+def _failed(runs: list[Run]) -> list[Run]:
+    first = [run.reader.records[0].test.dice_volume for run in runs]
+    values = np.array([np.nan if value is None else value for value in first])
+    return [run for run, value in zip(runs, values, strict=True) if value < FAILED_SHARE * np.median(values)]

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from albench.data import SliceStack
+from albench.start import start_slices
+from albench.streams import Streams
+
+DEPTHS = (31, 40, 25, 18, 36)
+
+
+def stack(*depths: int) -> SliceStack:
+    """Slices of cases of some depths, without images."""
+    case = np.repeat(np.arange(len(depths)), depths)
+    position = np.concatenate([np.arange(depth) for depth in depths])
+    nothing = np.empty((0, 1, 16, 16), np.float16)
+    valid, spacing = np.full((len(case), 2), 16), np.ones((len(depths), 3))
+    return SliceStack(nothing, np.arange(len(case)), case, position, valid, tuple("abcdefgh"[: len(depths)]), spacing)
+
+
+@pytest.mark.parametrize(("depth", "count"), [(155, 16), (100, 10), (101, 11), (8, 1), (1, 1)])
+def test_at_intervals_every_tenth_slice_of_each_case_is_labeled(depth, count):
+    slices = stack(depth, depth)
+    chosen = start_slices(slices, "interval", 10, Streams(0, "x"))
+    assert slices.position[chosen].tolist() == 2 * list(range(0, depth, 10))
+    assert len(chosen) == 2 * count
+
+
+def test_random_slices_are_as_many_as_at_intervals():
+    slices = stack(*DEPTHS)
+    chosen = [start_slices(slices, "slices", 10, Streams(seed, "x")) for seed in range(300)]
+    assert {len(set(ids.tolist())) for ids in chosen} == {4 + 4 + 3 + 2 + 4}
+    counts = np.bincount(np.concatenate(chosen), minlength=len(slices))
+    assert np.abs(counts - counts.mean()).max() < 5 * np.sqrt(counts.mean()), "every slice is as likely as any other"
+
+
+def test_whole_cases_are_labeled_until_the_next_would_be_too_many():
+    slices = stack(*DEPTHS)
+    for seed in range(20):
+        chosen = start_slices(slices, "cases", 3, Streams(seed, "x"))  # 52 slices at intervals
+        cases = np.unique(slices.case[chosen])
+        assert chosen.tolist() == np.flatnonzero(np.isin(slices.case, cases)).tolist()
+        assert len(chosen) <= 52
+        assert len(cases) >= 1
+    assert len(start_slices(slices, "cases", 100, Streams(0, "x"))) in DEPTHS, "at least one case"
+
+
+def test_few_cases_are_labeled_four_times_as_densely():
+    slices = stack(*DEPTHS)
+    chosen = start_slices(slices, "few-cases", 12, Streams(0, "x"))
+    assert len(chosen) == sum(-(-depth // 12) for depth in DEPTHS)
+    cases, counts = np.unique(slices.case[chosen], return_counts=True)
+    assert len(cases) == 2
+    for case, count in zip(cases, counts, strict=True):
+        assert slices.position[chosen[slices.case[chosen] == case]].tolist() == list(range(0, 3 * count, 3))
+
+
+@pytest.mark.parametrize("start", ["cases", "slices", "few-cases"])
+def test_a_start_depends_on_the_seed_and_on_nothing_else(start):
+    slices = stack(*DEPTHS)
+    one, again, other = (start_slices(slices, start, 10, Streams(seed, "x")) for seed in (0, 0, 1))
+    assert one.tolist() == again.tolist() == sorted(one.tolist())
+    assert one.tolist() != other.tolist()
