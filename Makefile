@@ -5,7 +5,7 @@ COVERAGE := 97
 .PHONY: demo test test-slow test-gpu format lint types speed install
 
 demo: install  ## Run the main job on generated data.
-	$(BIN)/albench run --strategy star --dataset phantom
+	$(BIN)/albench run --strategy star --dataset phantom --set protocol.rounds=2
 
 test: install  ## The default tests; fails if they cover less of the code than they did.
 	$(BIN)/pytest -n auto --cov --cov-report=term --cov-fail-under=$(COVERAGE)

@@ -93,7 +93,7 @@ class Training:
     epochs: Positive = 100
     patience: Positive = 5
     patience_steps: Count = 100
-    min_steps: Count = 200
+    min_steps: Count = 300
     val_steps: Count = 20
     steps: Positive = 500
     batch_size: Positive = 32

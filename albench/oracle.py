@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from albench.data import LabeledStack
 from albench.errors import StrategyError
@@ -62,22 +63,29 @@ class Oracle:
         return dict(zip(wanted, masks, strict=True))
 
     def draw(self, wanted: OracleDraw, budget: int) -> Query:
-        """The slices of a query that depends on which slices have foreground in the truth.
-
-        Raises:
-            StrategyError: fewer slices with foreground are left than are wanted.
-        """
+        """The slices of a query that depends on which slices have foreground in the truth."""
         order = np.asarray(wanted.order, dtype=np.int64)
-        nonempty = np.array([bool(self._truth.truth[int(i)].any()) for i in order], dtype=bool)
-        if nonempty.sum() < wanted.foreground:
-            raise StrategyError(
-                f"a query must not ask for more slices with foreground than exist, {wanted.foreground} are wanted and "
-                f"{nonempty.sum()} of the {len(order)} unlabeled slices have some: lower strategy.share, "
-                "protocol.budget or protocol.rounds"
-            )
-        first = order[nonempty][: wanted.foreground]
+        first = order[self._nonempty(order)][: wanted.foreground]
         rest = order[~np.isin(order, first)][: budget - len(first)]
         return Query(np.concatenate([first, rest]))
+
+    def check_foreground(self, unlabeled: Ids, wanted: int) -> None:
+        """Check that enough unlabeled slices have foreground for all queries of a run together.
+
+        Raises:
+            StrategyError: they do not.
+        """
+        found = int(self._nonempty(unlabeled).sum())
+        if found < wanted:
+            raise StrategyError(
+                f"queries must not ask for more slices with foreground than exist, {wanted} are wanted in all rounds "
+                f"together and {found} of the {len(unlabeled)} unlabeled slices have some: lower strategy.share, "
+                "protocol.budget or protocol.rounds"
+            )
+
+    def _nonempty(self, ids: Ids) -> NDArray[np.bool_]:
+        """(n,) whether slices have foreground in the truth."""
+        return np.array([bool(self._truth.truth[int(i)].any()) for i in ids], dtype=bool)
 
     def annotation_cost(self) -> AnnotationCost:
         """What all labels so far cost an annotator; no strategy sees it."""

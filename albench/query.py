@@ -72,8 +72,8 @@ class OracleDraw:
 
     Attributes:
         order: unlabeled ids in the order in which they are tried, all of them.
-        foreground: how many slices of the query have foreground in the truth at least: the first of `order` that do.
-            The first of all others complete the budget.
+        foreground: how many slices of the query have foreground in the truth, if so many are left: the first of `order`
+            that do. The first of all others complete the budget.
     """
 
     order: Ids

@@ -111,6 +111,9 @@ class RunSession:
             environment(self.execution.device, self.strategy.kind, uses_labels=self.strategy.uses_labels),
             snapshots(self.test.slices, shown, self.test.masks(shown)),
         )
+        queries = min(protocol.rounds, -(-(len(self.slices) - len(initial)) // protocol.budget))
+        wanted = queries * self.strategy.foreground_wanted(protocol.budget)
+        self.oracle.check_foreground(np.setdiff1d(np.arange(len(self.slices)), initial), wanted)
         done, last = store.reader, len(store.records) - 1
         for ids in [initial.tolist(), *(done.query(index).ids for index in range(last + 1))]:
             pool = pool.with_masks(self.oracle.annotate(ids, len(ids)))

@@ -154,6 +154,10 @@ class Strategy(ABC):
         """Trainings between two evaluations, those of `query` included; by default the one of `fit`."""
         return 1
 
+    def foreground_wanted(self, budget: int) -> int:
+        """Slices of a query that the oracle draws from those with foreground, see `OracleDraw`; by default none."""
+        return 0
+
     @abstractmethod
     def query(self, ctx: Round) -> Query | OracleDraw:
         """Select exactly `ctx.budget` unlabeled slices to label next. Not called in the last round."""

@@ -37,6 +37,10 @@ class ForegroundRandom(Strategy):
 
     share: Annotated[float, Field(ge=0, le=1)] = 0.66
 
+    def foreground_wanted(self, budget: int) -> int:
+        """The share of the budget."""
+        return round(self.share * budget)
+
     def query(self, ctx: Round) -> OracleDraw:
         """Have the oracle draw from the unlabeled slices in random order."""
-        return OracleDraw(ctx.rng.permutation(ctx.pool.unlabeled), round(self.share * ctx.budget))
+        return OracleDraw(ctx.rng.permutation(ctx.pool.unlabeled), self.foreground_wanted(ctx.budget))

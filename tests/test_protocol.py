@@ -68,9 +68,7 @@ def test_a_strategy_that_leaves_matched_steps_is_rejected(tmp_path):
             ctx.learner.fit(ctx.examples(), self.loss, share=0.5)
 
     resolved = replace(resolve("random", "phantom", settings=TINY | MATCHED), strategy=Lazy())
-    with pytest.raises(
-        StrategyError, match="fit must take all 7 optimizer steps that are left for it, 4 were not"
-    ):
+    with pytest.raises(StrategyError, match="fit must take all 7 optimizer steps that are left for it, 4 were not"):
         run(resolved, tmp_path, Execution(_cpu()))
 
 
@@ -137,9 +135,7 @@ def test_only_a_strategy_that_says_so_has_the_oracle_look_at_labels(tmp_path):
             return OracleDraw(ctx.pool.unlabeled, 1)
 
     resolved = replace(resolve("random", "phantom", settings=TINY), strategy=Cheating())
-    with pytest.raises(
-        StrategyError, match="only a strategy that says so may have the oracle look at labels"
-    ):
+    with pytest.raises(StrategyError, match="only a strategy that says so may have the oracle look at labels"):
         run(resolved, tmp_path, Execution(_cpu()))
 
 
@@ -150,7 +146,8 @@ def test_more_foreground_than_exists_is_one_sentence(tmp_path):
         *tiny_arguments("--set", "strategy.share=1", "--set", "protocol.budget=20"),
     )
     assert code == 2
-    assert "a query must not ask for more slices with foreground than exist, 20 are wanted and " in output
+    assert "queries must not ask for more slices with foreground than exist, 40 are wanted in all rounds " in output
+    assert not list(tmp_path.rglob("rounds.jsonl")), "nothing was trained in vain"
     assert "lower strategy.share, protocol.budget or protocol.rounds" in output
     assert ForegroundRandom.uses_labels
 

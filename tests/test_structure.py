@@ -33,13 +33,13 @@ MAY_IMPORT = {
     "training": {"acquisition", "config", "data", "errors", "files", "machine", "masks", "metrics", "runs", "streams"},
     "testing": {
         *("callback", "config", "data", "errors", "loop", "masks", "oracle", "pool", "query", "resolve", "runs"),
-        *("run_session", "settings", "strategy", "streams", "training"),
+        *("run_session", "settings", "start", "strategy", "streams", "training"),
     },
     "strategies": {"acquisition", "data", "errors", "masks", "pool", "strategy", "training"},
-    "datasets": {"data", "errors", "masks", "registry", "yaml_loader"},
+    "datasets": {"config", "data", "errors", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "config", "console", "data", "errors", "files", "loop", "pool", "registry", "resolve", "runs"),
-        *("training.device", "tuned_options", "run_session", "yaml_loader"),
+        *("training.device", "tuned_options", "run_session", "start", "streams", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
         *("acquisition", "benchmarks", "config", "data", "files", "loop", "machine", "pool", "registry", "resolve"),

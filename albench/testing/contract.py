@@ -25,7 +25,7 @@ from albench.loop import Execution, run
 from albench.resolve import ResolvedRun
 from albench.runs.records import RoundRecord
 from albench.settings import by_section
-from albench.strategy import Query, Round, Strategy
+from albench.strategy import OracleDraw, Query, Round, Strategy
 from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, StrategyHarness
 
 __all__ = ["Check", "check_dataset", "check_strategy"]
@@ -161,7 +161,7 @@ def _leaves_pool(harness: StrategyHarness) -> str | None:
     before = _hash(images)
     problem: list[str] = []
 
-    def watch(ctx: Round, query: Query) -> None:
+    def watch(ctx: Round, query: Query | OracleDraw) -> None:
         masks = {int(i): ctx.pool.mask(int(i)) for i in ctx.pool.labeled}
         truth = harness.labeled.masks(ctx.pool.labeled)
         if any(not np.array_equal(masks[int(i)], mask) for i, mask in zip(ctx.pool.labeled, truth, strict=True)):
@@ -176,7 +176,7 @@ def _leaves_pool(harness: StrategyHarness) -> str | None:
 def _leaves_weights(harness: StrategyHarness) -> str | None:
     problem: list[str] = []
 
-    def watch(ctx: Round, query: Query) -> None:
+    def watch(ctx: Round, query: Query | OracleDraw) -> None:
         after = ctx.learner.weights()
         changed = [key for key, value in harness.weights.items() if not torch.equal(value, after[key])]
         if changed and not ctx.learner.log:
@@ -205,7 +205,15 @@ def _cannot_see_truth(harness: StrategyHarness) -> str | None:
     other = masks.copy()
     other[hidden] = np.random.default_rng(0).permutation(masks[hidden])
     altered = Prepared(**{**vars(harness.prepared), "masks": other}).labeled_stack(TRAIN)
-    if _same(harness.query(), harness.query(truth=altered)):
+    answers: list[Query | OracleDraw] = []
+    for truth in (None, altered):
+        harness.query(truth=truth, watch=lambda ctx, query: answers.append(query))
+    first, second = answers
+    if isinstance(first, OracleDraw) and isinstance(second, OracleDraw):  # not what the oracle makes of it
+        same = first.foreground == second.foreground and np.array_equal(first.order, second.order)
+    else:
+        same = isinstance(first, Query) and isinstance(second, Query) and _same(first, second)
+    if same:
         return None
     return "its query changed with masks of unlabeled slices: use pool.mask of labeled slices only"
 

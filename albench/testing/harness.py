@@ -58,7 +58,7 @@ class StrategyHarness:
         truth: LabeledStack | None = None,
         annotated: Ids | None = None,
         budget: int = BUDGET,
-        watch: Callable[[Round, Query], None] = lambda ctx, query: None,
+        watch: Callable[[Round, Query | OracleDraw], None] = lambda ctx, query: None,
     ) -> Query:
         """A valid query.
 
@@ -68,7 +68,7 @@ class StrategyHarness:
             truth: of the pool; None takes the true masks of `cases`.
             annotated: ids of the labeled slices; None takes the initial slices.
             budget: slices to query.
-            watch: called with the context and the query, while the random streams are still seeded.
+            watch: called with the context and what the strategy returned, while the random streams are still seeded.
 
         Raises:
             StrategyError: the query breaks a rule.
@@ -78,8 +78,8 @@ class StrategyHarness:
         ctx.learner.network.load_state_dict(self.weights)
         with _streams(seed, "query"):
             asked = self.strategy.query(ctx)
-            query = Oracle(labeled).draw(asked, budget) if isinstance(asked, OracleDraw) else asked
-            watch(ctx, query)
+            watch(ctx, asked)
+        query = Oracle(labeled).draw(asked, budget) if isinstance(asked, OracleDraw) else asked
         check_query(query, ctx.pool, ctx.budget)
         return query
 
