@@ -63,7 +63,13 @@ def warnings(group: Group) -> list[str]:
     begun = {(run.replicate, run.reader.split.initial) for runs in group.methods.values() for run in runs}
     if len(begun) > len({replicate for replicate, _ in begun}):
         found.append("Caution: not all methods began with the same labels.")
-    return [*found, *_failed(group), *_tuned(group)]
+    return [*found, *_failed(group), *_tuned(group), *uses_labels(group, list(group.methods))]
+
+
+def uses_labels(group: Group, labels: Sequence[str]) -> list[str]:
+    """Which of some methods have the oracle draw by the truth of unlabeled slices, if any."""
+    found = [label for label in labels if group.methods[label][0].reader.environment.uses_labels]
+    return [f"Uses labels of unlabeled slices, so it is a bar and not a method: {', '.join(found)}."] if found else []
 
 
 def _failed(group: Group) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from albench.reports.attribution import is_unequal, not_attributable
-from albench.reports.captions import not_ranked
+from albench.reports.captions import not_ranked, uses_labels
 from albench.reports.group import Group
 from albench.reports.results import Results
 
@@ -46,7 +46,7 @@ def summarize(results: Results, group: Group) -> Summary:
     numbers = results.efficiency()
     numbers = numbers[numbers["group"] == group.name].set_index("label")
     lead, evidence = _lead(results, group, numbers)
-    lead = " ".join([lead, *not_ranked(group)])
+    lead = " ".join([lead, *uses_labels(group, group.ranking[:1]), *not_ranked(group)])
     baseline, attribution = _baseline(results, group), _attribution(results, group)
     return Summary(lead, evidence, baseline, attribution, _reference(results, group, numbers))
 

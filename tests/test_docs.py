@@ -8,6 +8,7 @@ import shlex
 from dataclasses import fields
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from support import made_runs
@@ -311,3 +312,30 @@ def test_the_lists_of_files_in_the_document_can_be_read(tmp_path):
         assert set(found.patients.values()) == {"anna"}
         assert not found.problems
     assert len(read_listing(tmp_path / "list.csv").volumes) == 2
+
+
+def test_the_study_of_when_training_ends_gives_its_table():
+    study = pd.read_csv(ROOT / "docs/studies/when-training-ends.csv", keep_default_na=False)
+    expected = []
+    for (dataset, stop, patience, floor), runs in study.groupby(
+        ["dataset", "stop", "patience", "min_steps"], sort=False
+    ):
+        assert sorted(runs.seed) == list(range(12))
+        dice = runs.test_dice_volume
+        numbers = (f"{dice.mean():.3f}", f"{dice.std():.3f}", f"{dice.min():.3f}", f"{runs.steps.mean():.0f}")
+        expected.append("| " + " | ".join([dataset, f"`{stop}`", patience, str(floor), *numbers]) + " |")
+    text = (ROOT / "docs/fair-comparison.md").read_text()
+    found = [line for line in text.splitlines() if re.match(r"\| (hippocampus|phantom) \|", line)]
+    assert [line.replace(" | | ", " |  | ") for line in found] == expected
+
+
+def test_the_default_end_of_a_training_is_the_best_of_the_study():
+    training = config.Training()
+    assert (training.stop, training.patience, training.patience_steps, training.min_steps) == ("val_dice", 5, 100, 300)
+    study = pd.read_csv(ROOT / "docs/studies/when-training-ends.csv", keep_default_na=False)
+    early = study[study.patience.str.contains("epochs")]
+    for _, rules in early.groupby("dataset"):
+        worst = rules.groupby(["stop", "patience", "min_steps"]).test_dice_volume.min()
+        assert worst.idxmax() == ("val_dice", "5 epochs and 100 steps", "300")
+    hippocampus = early[(early.dataset == "hippocampus") & (early.min_steps == "300")]
+    assert hippocampus.test_dice_volume.min() > 0.6

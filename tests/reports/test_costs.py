@@ -12,6 +12,7 @@ from albench.reports.figures.curves import learning_curves
 from albench.reports.figures.style import line_styles
 from albench.reports.report import all_tables
 from albench.reports.run_details import ROUND_TITLES, details_of_runs
+from albench.reports.summary import summarize
 from albench.reports.tables.costs import cost_table
 from albench.runs.records import Confidence, MaskQuality
 
@@ -142,6 +143,20 @@ def test_a_tuned_method_is_named_with_its_search_and_so_are_the_others(tmp_path)
         if table.name != "ranks":
             assert tuned in table.caption
             assert unfair in table.caption
+
+
+def test_a_baseline_that_uses_labels_is_marked_and_does_not_lead_unmarked(tmp_path):
+    for seed in range(2):
+        write_run(tmp_path, "random", seed, [0.5, 0.6])
+        write_run(tmp_path, "foreground-random", seed, [0.5, 0.7])
+    mark = "Uses labels of unlabeled slices, so it is a bar and not a method: foreground-random."
+    results = load(tmp_path)
+    assert all(mark in table.caption for table in all_tables(results) if table.name != "ranks")
+    assert mark in summarize(results, results.groups[0]).lead
+    write_run(tmp_path, "star", 0, [0.5, 0.9])
+    write_run(tmp_path, "star", 1, [0.5, 0.9])
+    results = load(tmp_path)
+    assert mark not in summarize(results, results.groups[0]).lead
 
 
 def test_underconfident_runs_are_named_with_what_they_could_have_had(tmp_path):

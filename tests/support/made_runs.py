@@ -104,7 +104,7 @@ def write_run(
         if store.records:
             raise ValueError(f"'{store.folder}' must not exist: write another run of equal settings to another `out`")
         split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, _POOL[: counts[0]])
-        store.begin(split, _environment(device), snapshots)
+        store.begin(split, _environment(device, strategy), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
             record = _record(index, value, count, test, device)
             if slice_dice is not None:
@@ -172,9 +172,10 @@ def _changed(config: RunConfig, settings: Mapping[str, object]) -> RunConfig:
     return config
 
 
-def _environment(device: str) -> EnvironmentRecord:
-    version = albench.__version__
-    return EnvironmentRecord(version, "c0ffee", "3", {}, "linux", device, 1, ("albench", "run"), "other", False)
+def _environment(device: str, strategy: str) -> EnvironmentRecord:
+    version, command = albench.__version__, ("albench", "run")
+    uses_labels = strategy == "foreground-random"
+    return EnvironmentRecord(version, "c0ffee", "3", {}, "linux", device, 1, command, "other", uses_labels)
 
 
 def _record(index: int, dice: float, count: int, test: Sequence[str], device: str) -> RoundRecord:
