@@ -63,6 +63,10 @@ class Protocol:
     steps: Positive | None = None
     nsd_tolerance: Rate = 1.0
 
+    def split_of(self, seed: int) -> int:
+        """The seed of the split of a run."""
+        return self.split_seed + seed if self.splits == "nested" else self.split_seed
+
 
 @dataclass(frozen=True)
 class Training:

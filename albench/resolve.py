@@ -73,10 +73,9 @@ def resolve(
     check_combinations(protocol, training)
     cases = data.cases()
     patients = [data.patient(case) for case in cases]
-    drawn = protocol.split_seed + seed if protocol.splits == "nested" else protocol.split_seed
     validation = protocol.validation != "none"
     # before the preparation, so that an error need not wait for it
-    split = split_volumes(cases, patients, protocol.split, drawn, validation=validation)
+    split = split_volumes(cases, patients, protocol.split, protocol.split_of(seed), validation=validation)
     if tuned is not None:
         tuned.check_data(data.title, split.test)
     prepared = prepare(data, progress, workers)

@@ -1,10 +1,10 @@
 """An estimate of the time and disk space that a suite still needs, from a timed probe of every strategy.
 
 The probe is two rounds of two epochs on two training cases of the real data with the real network. Its times per slice
-are scaled to the run: an epoch is proportional to the labeled slices and a third of the validation slices (they need
-no backward pass), the evaluation to the validation and test slices, and a query to the unlabeled slices. The number of
-epochs is unknown in advance: the estimate is a range from `patience + 1` to `epochs`, or the mean of the finished
-rounds, if there are any.
+are scaled to the run: a training is proportional to the slices of its batches and a third of the slices of its
+validations (they need no backward pass), the evaluation to the validation and test slices, and a query to the unlabeled
+slices. Unless it is fixed, the number of optimizer steps is unknown in advance: the estimate is a range from the fewest
+to the most steps that the rule allows, or the mean of the finished rounds, if there are any.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from albench.runs.reader import RunReader
 _CASES, _EPOCHS = 2, 2
 _FORWARD = 1 / 3  # cost of a forward pass as a share of a training step
 _SMALL: Mapping[str, object] = {  # same network, same size of slices
-    "protocol.split": [_CASES, 1, 1],
-    "protocol.rounds": 1,
-    "training.epochs": _EPOCHS,
+    **{"protocol.split": [_CASES, 1, 1], "protocol.rounds": 1, "protocol.splits": 1, "protocol.start": "interval"},
+    **{"protocol.validation": "free", "protocol.compute": "own", "protocol.steps": None},
+    **{"training.stop": "val_loss", "training.epochs": _EPOCHS, "training.patience": _EPOCHS},
+    **{"training.patience_steps": 0, "training.min_steps": 0, "training.val_steps": 0},
 }
 
 
@@ -113,23 +114,31 @@ def estimate(
             continue
         on_probe(left[0].name)
         timed = probe(left[0], execution)
-        fewest, most = _epochs(own, root) or _bounds(left[0].config.training)
+        known = _steps_so_far(own, root)
         for planned in left:
             cost = _Cost(planned, timed, planned.done(root))
-            taken = Estimate((cost.seconds(fewest), cost.seconds(most)), cost.disk(keep_weights=execution.keep_weights))
-            totals[label] = totals.get(label, Estimate((0, 0), 0)) + taken
+            bounds = cost.seconds(0, known), cost.seconds(1, known)
+            totals[label] = totals.get(label, Estimate((0, 0), 0)) + Estimate(
+                bounds, cost.disk(keep_weights=execution.keep_weights)
+            )
     return totals
 
 
-def _epochs(runs: Sequence[PlannedRun], root: Path) -> tuple[float, float] | None:
-    """Mean number of epochs of the finished trainings, as both bounds; None without any."""
+def _steps_so_far(runs: Sequence[PlannedRun], root: Path) -> float | None:
+    """Mean number of optimizer steps of the finished trainings; None without any."""
     records = [record for planned in runs for record in RunReader(root / planned.folder).records]
-    epochs = [training.epochs for record in records for training in record.fit_trainings]
-    return (sum(epochs) / len(epochs),) * 2 if epochs else None
+    steps = [training.steps for record in records for training in record.fit_trainings]
+    return sum(steps) / len(steps) if steps else None
 
 
-def _bounds(training: Training) -> tuple[float, float]:
-    return min(training.patience + 1, training.epochs), training.epochs
+def steps_of_training(training: Training, labeled: int) -> tuple[int, int]:
+    """The fewest and the most optimizer steps of a training on this many slices."""
+    if training.stop == "steps":
+        return training.steps, training.steps
+    epoch = -(-labeled // training.batch_size)
+    most = max(training.epochs * epoch, training.min_steps)
+    fewest = max(epoch + max(training.patience * epoch, training.patience_steps), training.min_steps)
+    return min(fewest, most), most
 
 
 @dataclass(frozen=True)
@@ -140,15 +149,29 @@ class _Cost:
     probe: Probe
     done: int
 
-    def seconds(self, epochs: float) -> float:
-        slices, total = self.run.slices, 0.0
+    def seconds(self, bound: int, known: float | None) -> float:
+        """Seconds with the fewest steps (0) or the most (1), or with a known number of steps per training."""
+        slices, protocol, total = self.run.slices, self.run.config.protocol, 0.0
         for index in range(self.done, self.run.rounds):
-            labeled = min(slices.train, slices.initial + index * self.run.config.protocol.budget)
-            trained = labeled + _FORWARD * slices.val
-            total += epochs * self.probe.fit * trained + self.probe.evaluate * (slices.val + slices.test)
+            labeled = min(slices.train, slices.initial + index * protocol.budget)
+            steps = known or steps_of_training(self.run.config.training, labeled)[bound]
+            fit, query = steps, steps
+            if protocol.steps is not None:
+                query = protocol.steps / 2
+                fit = protocol.steps - (query if index and self.probe.training else 0)
+            total += self.probe.fit * self._read(fit, labeled) + self.probe.evaluate * (slices.val + slices.test)
             if index < self.run.rounds - 1:
-                total += self.probe.query * (slices.train - labeled) + epochs * self.probe.training * trained
+                total += self.probe.query * (slices.train - labeled)
+                total += self.probe.training * self._read(query, labeled)
         return total
+
+    def _read(self, steps: float, labeled: int) -> float:
+        """Slices that a training reads: those of its batches, and a third of those of its validations."""
+        training = self.run.config.training
+        batch = min(training.batch_size, labeled)
+        between = max(-(-labeled // training.batch_size), training.val_steps)
+        validations = 0 if training.stop == "steps" else -(-steps // between)
+        return steps * batch + _FORWARD * validations * self.run.slices.val
 
     def disk(self, *, keep_weights: bool) -> float:
         kept = self.run.rounds if keep_weights else 1

@@ -22,8 +22,7 @@ class Replicate(NamedTuple):
 
 def replicate_of(config: RunConfig) -> Replicate:
     """The replicate of a run; with `protocol.splits=nested` every seed has a split of its own."""
-    protocol = config.protocol
-    return Replicate(config.seed, protocol.split_seed + (config.seed if protocol.splits == "nested" else 0))
+    return Replicate(config.seed, config.protocol.split_of(config.seed))
 
 
 def splits_of(replicates: Iterable[Replicate]) -> list[int]:

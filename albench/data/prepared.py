@@ -54,8 +54,8 @@ class Prepared:
     intensity: NDArray[np.float64] | None = None
 
     def stack(self, cases: Sequence[str]) -> SliceStack:
-        """The slices of the named cases."""
-        chosen = np.array([self.cases.index(name) for name in cases])
+        """The slices of the named cases, of which there may be none."""
+        chosen = np.array([self.cases.index(name) for name in cases], dtype=np.int64)
         starts = np.concatenate([[0], np.cumsum(self.counts)])
         counts = self.counts[chosen]
         return SliceStack(

@@ -1,6 +1,7 @@
 import json
 import pickle
 import re
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from albench.benchmarks.suite import load_suite, suite_names
 from albench.benchmarks.trial import run_trial
 from albench.errors import ConfigError
 from albench.registry import STRATEGIES, available
-from albench.resolve import resolve
+from albench.resolve import common_settings, make_dataset, resolve
 from albench.run_session import Execution
 from albench.runs import RunReader
 from albench.runs.manifest import read_manifest
@@ -63,6 +64,21 @@ def test_the_suites_of_table_1_have_11_strategies_and_the_reference_with_5_seeds
     assert [run.label for run in runs if run.seed == 0] == [*PAPER, "full"]
     assert {run.seed for run in runs} == {0, 1, 2, 3, 4}
     assert {run.dataset for run in runs} == {dataset}
+
+
+@pytest.mark.parametrize(("name", "batch"), [("paper-spleen", 16), ("paper-brats", 32), ("ablation-brats", 32)])
+def test_the_suites_of_the_paper_keep_its_rules_whatever_the_defaults_are(name, batch):
+    for run in load_suite(name).runs:
+        protocol, training, _ = common_settings(make_dataset(run.dataset, run.settings), run.settings)
+        assert asdict(training) == {
+            **{"stop": "val_loss", "epochs": 100, "patience": 5, "patience_steps": 0, "min_steps": 0, "val_steps": 0},
+            **{"steps": 500, "batch_size": batch, "lr": 1e-4, "lr_incremental": 1e-5},
+            **{"focal_alpha": 0.6, "focal_gamma": 2.0, "focal_alpha_mode": "scalar", "augment": True},
+        }
+        assert (protocol.interval, protocol.rounds, protocol.warm_start) == (10, 16, True)
+        assert (protocol.start, protocol.splits, protocol.validation) == ("interval", 1, "free")
+        assert (protocol.compute, protocol.steps) == ("own", None)
+        assert run.settings.get("strategy.unit") == ("none" if run.strategy == "taal" else None)
 
 
 def test_the_ablation_has_the_rows_of_table_2_with_3_seeds():
