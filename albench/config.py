@@ -20,6 +20,7 @@ Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Start = Literal["interval", "cases", "slices", "few-cases"]
+Stop = Literal["val_dice", "val_loss", "steps"]
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Training:
         augment: blur, flip and rotate training slices at random.
     """
 
-    stop: Literal["val_dice", "val_loss", "steps"] = "val_dice"
+    stop: Stop = "val_dice"
     epochs: Positive = 100
     patience: Positive = 5
     patience_steps: Count = 100

@@ -63,11 +63,13 @@ class Oracle:
         return dict(zip(wanted, masks, strict=True))
 
     def draw(self, wanted: OracleDraw, budget: int) -> Query:
-        """The slices of a query that depends on which slices have foreground in the truth."""
-        order = np.asarray(wanted.order, dtype=np.int64)
-        first = order[self._nonempty(order)][: wanted.foreground]
-        rest = order[~np.isin(order, first)][: budget - len(first)]
-        return Query(np.concatenate([first, rest]))
+        """The slices of a query that depends on which slices have foreground in the truth.
+
+        How many were drawn for their foreground is noted: fewer than wanted, where too few are left.
+        """
+        first = wanted.order[self._nonempty(wanted.order)][: wanted.foreground]
+        others = wanted.rest[~np.isin(wanted.rest, first)][: budget - len(first)]
+        return Query(np.concatenate([first, others]), notes={"drawn_with_foreground": len(first)})
 
     def check_foreground(self, unlabeled: Ids, wanted: int) -> None:
         """Check that enough unlabeled slices have foreground for all queries of a run together.

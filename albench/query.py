@@ -71,13 +71,29 @@ class OracleDraw:
     """A query that the oracle completes by the truth, so that no strategy sees it. It is marked `uses_labels`.
 
     Attributes:
-        order: unlabeled ids in the order in which they are tried, all of them.
-        foreground: how many slices of the query have foreground in the truth, if so many are left: the first of `order`
-            that do. The first of all others complete the budget.
+        foreground: how many slices are the first of `order` that have foreground in the truth, if so many are left.
+        order: all unlabeled ids in the order in which they are tried for foreground.
+        rest: all unlabeled ids in the order in which they complete the budget, whatever they contain. It must not
+            depend on `order`, whose first slices are the empty ones that were passed over.
     """
 
-    order: Ids
     foreground: int
+    order: Ids
+    rest: Ids
+
+
+def check_draw(draw: OracleDraw, pool: Pool, budget: int) -> None:
+    """Check that a draw follows the rules. Raises StrategyError."""
+    for name, ids in (("order", np.asarray(draw.order)), ("rest", np.asarray(draw.rest))):
+        if ids.ndim != 1 or not np.array_equal(np.sort(ids), pool.unlabeled):
+            raise StrategyError(
+                f"'{name}' of a draw must hold every one of the {len(pool.unlabeled)} unlabeled slices once, got "
+                f"{ids.size} ids: permute pool.unlabeled"
+            )
+    if not 0 <= draw.foreground <= budget:
+        raise StrategyError(
+            f"a draw must want 0 to {budget} slices with foreground, got {draw.foreground}: want at most the budget"
+        )
 
 
 def check_query(query: Query, pool: Pool, budget: int) -> None:

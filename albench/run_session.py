@@ -13,10 +13,10 @@ from torch import nn
 
 from albench.callback import RunCallback
 from albench.errors import ConfigError, StoreError, StrategyError
-from albench.masks import Mask
+from albench.masks import Ids, Mask
 from albench.oracle import Oracle
 from albench.pool import Pool
-from albench.query import OracleDraw, Query
+from albench.query import OracleDraw, Query, check_draw
 from albench.resolve import ResolvedRun
 from albench.runs.array_files import Arrays
 from albench.runs.cost import Clock, Phase, environment
@@ -86,6 +86,7 @@ class RunSession:
         train = resolved.prepared.labeled_stack(self.split.train)
         charged = self.val if self.config.protocol.validation == "charged" else None
         self.slices, self.oracle = train.slices, Oracle(train, charged)
+        self.initial = self._initial()
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
         self.network = self._network()
         if execution.compile:
@@ -95,9 +96,6 @@ class RunSession:
     def begin(self, store: RunStore) -> State:
         """Write what does not change, and give the state at the end of the last finished round."""
         pool = Pool(self.slices)
-        protocol = self.config.protocol
-        shared = start_slices(self.slices, protocol.start, protocol.interval, self.streams)
-        initial = self.strategy.initial(shared, pool)
         shown = example_slices(self.test)
         store.begin(
             SplitRecord(
@@ -106,16 +104,13 @@ class RunSession:
                 test=self.split.test,
                 slices={name: len(self.slices.of(index)) for index, name in enumerate(self.slices.cases)},
                 val_slices=len(self.val.slices) if self.val else 0,
-                initial=tuple(self._name(int(i)) for i in initial),
+                initial=tuple(self._name(int(i)) for i in self.initial),
             ),
             environment(self.execution.device, self.strategy.kind, uses_labels=self.strategy.uses_labels),
             snapshots(self.test.slices, shown, self.test.masks(shown)),
         )
-        queries = min(protocol.rounds, -(-(len(self.slices) - len(initial)) // protocol.budget))
-        wanted = queries * self.strategy.foreground_wanted(protocol.budget)
-        self.oracle.check_foreground(np.setdiff1d(np.arange(len(self.slices)), initial), wanted)
         done, last = store.reader, len(store.records) - 1
-        for ids in [initial.tolist(), *(done.query(index).ids for index in range(last + 1))]:
+        for ids in [self.initial.tolist(), *(done.query(index).ids for index in range(last + 1))]:
             pool = pool.with_masks(self.oracle.annotate(ids, len(ids)))
         if last < 0:
             return State(pool, {}, None)
@@ -144,8 +139,7 @@ class RunSession:
             on_epoch=self.callback.on_epoch,
             device_cache=self.device_cache,
         )
-        if protocol.steps is not None:
-            learner.allow(protocol.steps - state.steps)
+        learner.allow(self._steps_of_fit(index, state))
         budget = min(protocol.budget, len(state.pool.unlabeled)) if index < protocol.rounds else 0
         rng = self.streams.numpy("query", index)
         return Round(index, budget, state.pool, learner, state.pseudo, state.weights, rng, protocol.interval)
@@ -182,6 +176,7 @@ class RunSession:
                 "only a strategy that says so may have the oracle look at labels, this one does not: set uses_labels = "
                 "True, or return a Query"
             )
+        check_draw(query, ctx.pool, ctx.budget)
         return self.oracle.draw(query, ctx.budget)
 
     @contextmanager
@@ -258,6 +253,33 @@ class RunSession:
             return {}
         shown = snapshots(self.slices, ids, np.stack([masks[i] for i in ids]), longest=160)
         return {f"queried_{name}": values for name, values in shown.items()}
+
+    def _initial(self) -> Ids:
+        """The slices that are labeled before round 0, after a check that the queries can be answered."""
+        protocol = self.config.protocol
+        shared = start_slices(self.slices, protocol.start, protocol.interval, self.streams)
+        initial = self.strategy.initial(shared, Pool(self.slices))
+        left, wanted = len(self.slices) - len(initial), 0
+        for _ in range(protocol.rounds):
+            wanted += self.strategy.foreground_wanted(min(protocol.budget, left))
+            left -= min(protocol.budget, left)
+        if wanted:
+            self.oracle.check_foreground(np.setdiff1d(np.arange(len(self.slices)), initial), wanted)
+        return initial
+
+    def _steps_of_fit(self, index: int, state: State) -> int | None:
+        """The optimizer steps of `fit`, so that all strategies have taken equally many; None if they are not matched.
+
+        Those of the last query count if its weights are kept. A round that leaves nothing to query is the last one, so
+        it takes the steps of the rounds that do not follow: the supervised reference trains as long as the others.
+        """
+        protocol = self.config.protocol
+        if protocol.steps is None:
+            return None
+        if not protocol.warm_start:
+            return protocol.steps
+        rounds = 1 if len(state.pool.unlabeled) else protocol.rounds + 1 - index
+        return protocol.steps * rounds - state.steps
 
     def _name(self, slice_id: int) -> SliceName:
         return SliceName(self.slices.cases[self.slices.case[slice_id]], int(self.slices.position[slice_id]))

@@ -17,8 +17,8 @@ def start_slices(slices: SliceStack, start: Start, interval: int, streams: Strea
 
     `interval` labels every `interval`-th slice of every case, from its first: 0, j, 2j, ... (STAR, Sec. 2). The other
     kinds label as many slices as that: at random places (`slices`), of whole `cases` drawn at random until the next
-    one would exceed the number, at least one, or of `few-cases`, one case after the other in random order, four times
-    as densely as `interval`.
+    one would exceed the number, at least one, or of `few-cases`, one case after the other in random order, about
+    four times as densely as `interval`.
 
     Args:
         slices: of the pool.

@@ -52,7 +52,8 @@ class PlannedRun:
     def name(self) -> str:
         """Name of the run in messages."""
         group = f"{self.spec.group}, " if self.spec.group else ""
-        return f"{group}{self.spec.label}, seed {self.spec.seed}"
+        split = "" if self.config.protocol.splits in (1, "nested") else f", split {self.config.protocol.split_seed}"
+        return f"{group}{self.spec.label}, seed {self.spec.seed}{split}"
 
     def done(self, root: Path) -> int:
         """Number of finished rounds. Raises StoreError."""

@@ -152,7 +152,7 @@ def run_suite(
     """
     callback = callback or SuiteCallback()
     if not use_ray and (max_parallel or 1) > 1:
-        raise ConfigError(f"--no-ray does one run at a time, got --jobs {max_parallel}: leave one of them out")
+        raise ConfigError(f"--no-ray does one run at a time, got {max_parallel} in parallel: leave one of them out")
     plan = suite if isinstance(suite, SuitePlan) else plan_suite(suite, callback=callback)
     write_suite_manifest(plan.suite, plan.runs, plan.storage)
     left, failures = plan.left, {}

@@ -29,6 +29,7 @@ from pydantic import Field
 from albench.config import Network, Protocol, Training, build
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.registry import DATASETS, STRATEGIES, find
+from albench.settings import by_section
 from albench.tuned_options import TunedOptions, read_tuned
 from albench.yaml_loader import load_yaml
 
@@ -229,10 +230,10 @@ def _sections(
 
 def _crossed(settings: Mapping[str, object]) -> list[dict[str, object]]:
     """The settings of every split on which each seed is repeated; empty settings for a single split."""
-    splits, first = settings.get("protocol.splits", 1), settings.get("protocol.split_seed", 0)
-    if not isinstance(splits, int) or not isinstance(first, int) or splits == 1:
+    protocol = build(Protocol, by_section(settings)["protocol"], "protocol")
+    if protocol.splits in (1, "nested"):
         return [{}]
-    return [{"protocol.split_seed": first + index} for index in range(splits)]
+    return [{"protocol.split_seed": protocol.split_seed + index} for index in range(int(protocol.splits))]
 
 
 def _check_unique(runs: Sequence[RunSpec], name: str) -> None:

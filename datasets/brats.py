@@ -13,7 +13,7 @@ this option, 76 of all patients are drawn. `protocol.split=[0.7,0.15,0.15]` uses
 
 The split is inferred. The paper counts slices, of which every volume has 155: 7,750 for training and 2,170 for
 validation are those of 50 and 14 patients. The other 12 patients have 12 x 155 = 1,860, but the paper prints 644 test
-slices, which is no multiple of 155, and 1,860 validation slices of Spleen: the two may have been exchanged.
+slices, which is not a multiple of 155, and 1,860 validation slices of Spleen: the two may have been exchanged.
 
 Differences from the paper: its text names the tumor core as target, but the authors' code makes every label foreground,
 which is the whole tumor; here `whole-tumor` is the default and `tumor-core` an option. The authors' code normalizes by

@@ -69,7 +69,11 @@ def warnings(group: Group) -> list[str]:
 def uses_labels(group: Group, labels: Sequence[str]) -> list[str]:
     """Which of some methods have the oracle draw by the truth of unlabeled slices, if any."""
     found = [label for label in labels if group.methods[label][0].reader.environment.uses_labels]
-    return [f"Uses labels of unlabeled slices, so it is a bar and not a method: {', '.join(found)}."] if found else []
+    return (
+        [f"Uses labels of unlabeled slices, so it is a reference and not a method: {', '.join(found)}."]
+        if found
+        else []
+    )
 
 
 def _failed(group: Group) -> list[str]:

@@ -72,12 +72,18 @@ def slices_read(run: Run) -> Values:
 
 
 def _behind(run: Run, field: str) -> Values:
-    """(r,) sum of a field over all trainings before each evaluation; one of a query counts from the next round on."""
+    """(r,) sum of a field over the trainings that an evaluated network has had since it had initial weights.
+
+    That is all trainings before, and one of a query counts from the next round on. Without warm start, every round
+    begins with initial weights.
+    """
 
     def total(trainings: Sequence[FitSummary]) -> float:
         return float(sum(getattr(training, field) for training in trainings))
 
     records = run.reader.records
+    if not run.reader.config.protocol.warm_start:
+        return np.array([total(record.fit_trainings) for record in records])
     fits = accumulate(total(record.fit_trainings) for record in records)
     queries = accumulate((total(record.query_trainings) for record in records[:-1]), initial=0.0)
     return np.array([fit + query for fit, query in zip(fits, queries, strict=True)])

@@ -134,9 +134,6 @@ class CEALMCDropout(CEALEntropy):
 
     passes: Annotated[int, Field(ge=2)] = 10
 
-    def __post_init__(self) -> None:
-        pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
-
     def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
         """The mean over dropout samples."""
         return map(_mean_of_samples, ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, self.passes))

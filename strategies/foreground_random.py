@@ -42,5 +42,6 @@ class ForegroundRandom(Strategy):
         return round(self.share * budget)
 
     def query(self, ctx: Round) -> OracleDraw:
-        """Have the oracle draw from the unlabeled slices in random order."""
-        return OracleDraw(ctx.rng.permutation(ctx.pool.unlabeled), self.foreground_wanted(ctx.budget))
+        """Have the oracle draw from the unlabeled slices, twice in random order."""
+        order, rest = (ctx.rng.permutation(ctx.pool.unlabeled) for _ in range(2))
+        return OracleDraw(self.foreground_wanted(ctx.budget), order, rest)

@@ -19,6 +19,10 @@ from albench.settings import by_section, parse_settings
 
 SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
 OTHER_CHOICE = {
+    "val_dice": "steps",
+    "interval": "cases",
+    "free": "charged",
+    "own": "matched",
     "scalar": "balanced",
     "resnet50": "resnet18",
     "bilinear": "nearest",
@@ -52,7 +56,8 @@ def variants() -> dict[str, RunConfig]:
     for section, cls in SECTIONS.items():
         old = getattr(start, section)
         for field in dataclasses.fields(cls):
-            new = build(cls, {field.name: changed(getattr(old, field.name))}, section)
+            value = 30 if field.name == "steps" else changed(getattr(old, field.name))
+            new = build(cls, {field.name: value}, section)
             found[f"{section}.{field.name}"] = replace(start, **{section: new})
     del found["network.weights"]  # the digest depends on their content
     found["weights_key"] = replace(start, weights_key="0123")
@@ -91,7 +96,7 @@ def test_the_digest_does_not_depend_on_the_order_of_options():
     ("section", "options", "sentence"),
     [
         ("training", {"epoch": 3}, "an option must be known, got 'training.epoch': did you mean 'training.epochs'?"),
-        ("training", {"zzz": 3}, "an option must be known, got 'training.zzz': choose one of training.epochs, "),
+        ("training", {"zzz": 3}, "an option must be known, got 'training.zzz': choose one of training.stop, "),
         ("training", {"epochs": "many"}, "training.epochs must be a valid integer, got 'many': set it with --set "),
         ("training", {"epochs": 0}, "training.epochs must be greater than or equal to 1, got 0: set it with --set tr"),
         ("training", {"epochs": 2.5}, "training.epochs must be a valid integer, got 2.5: set it with"),
@@ -263,6 +268,12 @@ def test_options_are_hashed_and_written_as_plain_values():
         "warm_start": True,
         "split": [0.7, 0.15, 0.15],
         "split_seed": 0,
+        "start": "interval",
+        "splits": 1,
+        "validation": "free",
+        "compute": "own",
+        "steps": None,
+        "nsd_tolerance": 1.0,
     }
 
 

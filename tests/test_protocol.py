@@ -132,7 +132,7 @@ def test_foreground_random_queries_its_share_of_slices_with_foreground(tiny_run,
 def test_only_a_strategy_that_says_so_has_the_oracle_look_at_labels(tmp_path):
     class Cheating(Random):
         def query(self, ctx):
-            return OracleDraw(ctx.pool.unlabeled, 1)
+            return OracleDraw(1, ctx.pool.unlabeled, ctx.pool.unlabeled)
 
     resolved = replace(resolve("random", "phantom", settings=TINY), strategy=Cheating())
     with pytest.raises(StrategyError, match="only a strategy that says so may have the oracle look at labels"):

@@ -182,7 +182,8 @@ def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterato
     given = by_section(dataset.defaults())["protocol"] | by_section(settings)["protocol"]
     protocol, cases = build(Protocol, given, "protocol"), dataset.cases()
     try:
-        split_volumes(cases, [dataset.patient(case) for case in cases], protocol.split, protocol.split_seed)
+        patients, validation = [dataset.patient(case) for case in cases], protocol.validation != "none"
+        split_volumes(cases, patients, protocol.split, protocol.split_seed, validation=validation)
     except ConfigError as error:
         yield Problem(dataset.title, str(error))
 

@@ -74,7 +74,8 @@ def split_patients(
     required = counts if validation else (counts[0] + counts[1], counts[2])
     if min(required) < 1 or sum(counts) > total:
         raise ConfigError(
-            f"protocol.split must give each of train, validation and test at least one of the {total} patients, "
+            f"protocol.split must give each of {'train, validation' if validation else 'train'} and test at least one "
+            f"of the {total} patients, "
             f"{list(parts)} gives {list(counts)}: add cases or change protocol.split"
         )
     order = [sorted(patients)[i] for i in np.random.default_rng(seed).permutation(total)]

@@ -111,6 +111,11 @@ class RunStore:
                     f"a run must be continued by the version that began it, '{reader.folder}' was begun by albench "
                     f"{reader.stored_config.albench} and this is {albench.__version__}: use another --out"
                 )
+            elif reader.config.tuning != config.tuning:
+                raise StoreError(
+                    f"a run must say where its options come from, '{reader.folder}' was begun with the same options "
+                    f"{_origin(reader.config)} and now they are {_origin(config)}: use another --out"
+                )
             check(reader)
             store = cls(reader, out, config, keep_weights=keep_weights, mirror=mirror)
             store._remove_leftovers()
@@ -177,3 +182,7 @@ def write_failure(folder: Path, error: str, trace: str) -> None:
     before = run.failure
     attempts = before.attempts + 1 if before else 1
     write_document(run.layout.failure, FailureRecord(error, len(run.records), attempts, trace))
+
+
+def _origin(config: RunConfig) -> str:
+    return "set by hand" if config.tuning is None else f"tuned in {config.tuning.trials} trials"

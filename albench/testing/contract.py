@@ -9,7 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -210,7 +210,7 @@ def _cannot_see_truth(harness: StrategyHarness) -> str | None:
         harness.query(truth=truth, watch=lambda ctx, query: answers.append(query))
     first, second = answers
     if isinstance(first, OracleDraw) and isinstance(second, OracleDraw):  # not what the oracle makes of it
-        same = first.foreground == second.foreground and np.array_equal(first.order, second.order)
+        same = all(np.array_equal(one, other) for one, other in zip(astuple(first), astuple(second), strict=True))
     else:
         same = isinstance(first, Query) and isinstance(second, Query) and _same(first, second)
     if same:

@@ -77,7 +77,7 @@ def _key(learner: Learner, config: RunConfig, labeled: Ids) -> str:
         "title": config.title,
         "seed": config.seed,
         "data": config.data_key,
-        "split": [config.protocol.split, config.protocol.split_seed, config.protocol.validation],
+        "cases": [learner.slices.cases, learner.validation.slices.cases if learner.validation else ()],
         "steps": config.protocol.steps,
         "training": dataclasses.asdict(config.training),
         "modules": [repr(module) for name, module in network.named_children() if name in _PARTS],

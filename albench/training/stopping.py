@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
-from albench.config import Training
-
-Stop = Literal["val_dice", "val_loss", "steps"]
+from albench.config import Stop, Training
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def test_an_error_of_the_plan_is_one_sentence_and_ends_the_progress(tmp_path, ch
 
 def test_more_than_one_parallel_run_without_ray_is_rejected(tmp_path):
     plan = plan_suite(str(write_suite(tmp_path, ["random"])), storage=tmp_path / "runs")
-    with pytest.raises(ConfigError, match="--no-ray does one run at a time, got --jobs 2: leave one of them out"):
+    with pytest.raises(ConfigError, match="--no-ray does one run at a time, got 2 in parallel: leave one of them out"):
         run_suite(plan, use_ray=False, max_parallel=2)
     assert not (tmp_path / "runs").exists()
 

@@ -209,7 +209,7 @@ def test_values_are_printed_as_the_user_writes_them():
             "a search needs validation cases to choose by, got protocol.validation=none: set it to free or charged",
         ),
         (("--set", "strategy.views=3"), "an option must be varied or set, strategy.views is both"),
-        (("--max-parallel", "2"), "--no-ray does one run at a time, got --jobs 2"),
+        (("--max-parallel", "2"), "--no-ray does one run at a time, got 2 in parallel"),
     ],
 )
 def test_a_wrong_search_is_one_sentence_and_starts_no_run(tmp_path, arguments, sentence):

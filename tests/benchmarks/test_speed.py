@@ -14,11 +14,13 @@ from albench.benchmarks import speed
 from albench.benchmarks.speed import start_time
 from albench.benchmarks.speed.__main__ import _GPU_ONLY, _GPU_TOO, _LONG_QUESTIONS, _QUESTIONS, plan
 from albench.benchmarks.speed.brats_size import _PARTS, _SETTINGS, _STRATEGIES, parts
+from albench.config import PAPER_STOP
 
 
 @pytest.mark.parametrize("strategy", _STRATEGIES)
 def test_the_parts_of_a_run_are_timed(strategy):
-    assert _SETTINGS.keys() - SMALL_BRATS.keys() == {"protocol.rounds", "training.lr", "training.lr_incremental"}
+    rates = {"protocol.rounds", "training.lr", "training.lr_incremental"}
+    assert _SETTINGS.keys() - SMALL_BRATS.keys() - PAPER_STOP.keys() == rates
     found = parts(strategy, {**_SETTINGS, **SMALL_BRATS})
     assert tuple(found) == _PARTS
     assert all(0 < spread.low <= spread.median <= spread.high < math.inf for spread in found.values())

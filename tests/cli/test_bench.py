@@ -151,7 +151,7 @@ def test_the_suites_are_listed_without_a_name():
     [
         (["--seeds", "x"], "--seeds must be a number of seeds or a list such as 0,3,7, got 'x': give --seeds 5"),
         (["--seeds", "0"], "--seeds must be a number of seeds or a list such as 0,3,7, got '0': give --seeds 5"),
-        (["--no-ray", "--jobs", "2"], "--no-ray does one run at a time, got --jobs 2: leave one of them out"),
+        (["--no-ray", "--jobs", "2"], "--no-ray does one run at a time, got 2 in parallel: leave one of them out"),
         (["--dataset", "fantom"], "did you mean 'phantom'?"),
         (["--set", "training.epoch=3"], "got 'training.epoch': did you mean 'training.epochs'?"),
         (["--no-ray", "--device", "tpu"], "--device must be auto, cpu, cuda or cuda:N, got 'tpu'"),

@@ -149,7 +149,7 @@ def test_a_baseline_that_uses_labels_is_marked_and_does_not_lead_unmarked(tmp_pa
     for seed in range(2):
         write_run(tmp_path, "random", seed, [0.5, 0.6])
         write_run(tmp_path, "foreground-random", seed, [0.5, 0.7])
-    mark = "Uses labels of unlabeled slices, so it is a bar and not a method: foreground-random."
+    mark = "Uses labels of unlabeled slices, so it is a reference and not a method: foreground-random."
     results = load(tmp_path)
     assert all(mark in table.caption for table in all_tables(results) if table.name != "ranks")
     assert mark in summarize(results, results.groups[0]).lead

@@ -8,7 +8,7 @@ from albench.errors import StoreError
 from albench.runs.documents import decode, encode, write_document
 from albench.runs.records import FailureRecord, FitSummary
 
-FIT = FitSummary("training", 2, 1, 10, 0.5)
+FIT = FitSummary("training", 2, 1, 10, 5, 80, 0.5, 0.75)
 
 
 @pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity"])

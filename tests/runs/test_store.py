@@ -73,7 +73,7 @@ except StoreError as error:
     print(error)
 """
 
-SPLIT = SplitRecord(("a",), ("b",), ("x", "y"), {"a": 20}, tuple(SliceName("a", i) for i in range(10)))
+SPLIT = SplitRecord(("a",), ("b",), ("x", "y"), {"a": 20}, 7, tuple(SliceName("a", i) for i in range(10)))
 SCORES = {str(i): s for i, s in enumerate((np.linspace(0, 1, 10) / 3).tolist(), 10)}
 
 
@@ -93,7 +93,7 @@ def folder(tmp_path, config):
 
 
 def metrics(dice_volume: float, dice_foreground: float | None = None) -> Metrics:
-    return Metrics(0.1, dice_foreground, dice_volume, 2.5, None, 0.25)
+    return Metrics(0.1, dice_foreground, dice_volume, 2.5, 0.75, None, 0.25)
 
 
 def record(index: int, unlabeled: int | None = None) -> RoundRecord:
@@ -105,13 +105,13 @@ def record(index: int, unlabeled: int | None = None) -> RoundRecord:
         unlabeled=unlabeled,
         share=1 - unlabeled / 20,
         annotation_cost=AnnotationCost(20 - unlabeled, 5, 70, 30.5, 1),
-        pseudo=MaskQuality(0, None, None, None),
+        pseudo=MaskQuality(0, None, None, None, None),
         notes={"threshold": 0.1 + 0.2, "pairs": 12},
         predictions={},
         test=metrics(0.25 + index / 10),
         val=metrics(0.2),
         cases={"x": metrics(0.25 + index / 10), "y": metrics(1.0, 0.5)},
-        fit_trainings=(FitSummary("training", 2, 1, 10, 0.1),),
+        fit_trainings=(FitSummary("training", 2, 1, 10, 5, 80, 0.1, 0.75),),
         query_trainings=(),
         cost=ComputeCost(PhaseSeconds(2.0, 1.0, 0.5), (1.0, 1.0), (), 10, 1 << 20, None, "cpu", 1, "0", "2"),
     )

@@ -36,15 +36,19 @@ OPTIONS = {"options", "locations"}  # of a strategy or dataset: any names
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory, request):
-    """Two finished runs of STAR, which writes every kind of file, and a note of a failure in the first."""
+    """Two finished runs of STAR, which writes every kind of file, with tuned options and a failure in the first."""
     from support.samples import TINY
+    from support.suites import write_tuned
 
     import albench
 
     out = tmp_path_factory.mktemp("evidence") / "runs"
     settings = TINY | {"network.backbone": "resnet18"}
+    tuned = tmp_path_factory.mktemp("tuned") / "tuned.json"
+    write_tuned(tuned, {"pseudo_count": 2}, strategy="star")
     for seed in (0, 1):
-        albench.run("star", "phantom", seed=seed, settings=settings, out=out, device="cpu", keep_weights=True)
+        more = {"tuned": tuned} if seed == 0 else {}
+        albench.run("star", "phantom", seed=seed, settings=settings, out=out, device="cpu", keep_weights=True, **more)
     first, _ = find_runs(out)
     write_failure(first.folder, "it did not work", "Traceback: here")
     return out
