@@ -55,6 +55,7 @@ def run(
     Raises:
         AlbenchError: something is wrong that a user can fix; see `albench.errors`.
     """
+    from albench.combinations import check_one_split
     from albench.loop import Execution
     from albench.loop import run as run_loop
     from albench.resolve import resolve
@@ -71,4 +72,5 @@ def run(
         workers=workers,
         tuned=None if tuned is None else read_tuned(tuned),
     )
+    check_one_split(resolved.config.protocol)
     return run_loop(resolved, Path(out), execution, callback)

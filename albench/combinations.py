@@ -27,3 +27,12 @@ def check_combinations(protocol: Protocol, training: Training) -> None:
             f"protocol.steps needs protocol.compute=matched, got protocol.steps={protocol.steps} with "
             "protocol.compute=own: set protocol.compute=matched, or leave protocol.steps out"
         )
+
+
+def check_one_split(protocol: Protocol) -> None:
+    """Check that a run, or a search, is not meant to be repeated on several splits. Raises ConfigError."""
+    if isinstance(protocol.splits, int) and protocol.splits > 1:
+        raise ConfigError(
+            f"protocol.splits must be 1 or nested outside of a suite, got {protocol.splits}: repeat runs on several "
+            "splits with albench bench, or choose one with protocol.split_seed"
+        )

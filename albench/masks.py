@@ -44,6 +44,10 @@ class PackedMasks(Mapping[int, Mask]):
         """(n, h, w) masks of these ids, all of which must exist."""
         return np.unpackbits(self.packed[np.searchsorted(self.ids, ids)], axis=-1, count=self.width)
 
+    def nonempty(self, ids: Ids) -> NDArray[np.bool_]:
+        """(n,) whether the masks of these ids have foreground."""
+        return np.asarray(self.packed[np.searchsorted(self.ids, ids)].any((1, 2)))
+
     def only(self, ids: Iterable[int]) -> PackedMasks:
         """The masks of these ids only."""
         chosen = np.array(sorted(ids), dtype=np.int64)

@@ -87,7 +87,7 @@ class Oracle:
 
     def _nonempty(self, ids: Ids) -> NDArray[np.bool_]:
         """(n,) whether slices have foreground in the truth."""
-        return np.array([bool(self._truth.truth[int(i)].any()) for i in ids], dtype=bool)
+        return self._truth.truth.nonempty(ids)
 
     def annotation_cost(self) -> AnnotationCost:
         """What all labels so far cost an annotator; no strategy sees it."""

@@ -21,6 +21,7 @@ from albench.benchmarks.plan import PlannedRun, with_absolute_paths
 from albench.benchmarks.runner import SuiteOutcome, SuitePlan, plan_loaded
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.benchmarks.suite_callback import SuiteCallback
+from albench.combinations import check_one_split
 from albench.config import Choice, Tuning, build
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.registry import STRATEGIES, find, options_of, source_digest
@@ -77,6 +78,7 @@ class Search:
             hint = suggestion(self.metric, METRICS)
             raise ConfigError(f"--metric must be of the validation cases, got '{self.metric}': {hint}")
         protocol, _, _ = common_settings(make_dataset(self.dataset, self.settings), self.settings)
+        check_one_split(protocol)
         if protocol.validation == "none":
             raise ConfigError(
                 "a search needs validation cases to choose by, got protocol.validation=none: set it to free or charged"

@@ -29,6 +29,7 @@ class Rules:
         query_only: options that act on nothing but the query.
         same_query: the strategy with the same query and supervised training; its options are among those of this one.
         same_query_options: options that the other strategy needs besides.
+        query_note: how the query differs with supervised training, as a sentence; empty if it does not.
     """
 
     random_query: Options
@@ -36,6 +37,7 @@ class Rules:
     query_only: frozenset[str]
     same_query: str | None = None
     same_query_options: Options = field(default_factory=dict)
+    query_note: str = ""
 
 
 def _ceal(same_query: str, options: Options | None = None) -> Rules:
@@ -47,7 +49,11 @@ RULES: Mapping[str, Rules] = {
     "ceal-entropy": _ceal("entropy"),
     "ceal-mc-dropout": _ceal("mc-dropout", {"measure": "entropy"}),
     "star": Rules(
-        {"query_rule": "random"}, {"aggregation": "none"}, frozenset({"query_rule", "similarity", "selection"})
+        {"query_rule": "random"},
+        {"aggregation": "none"},
+        frozenset({"query_rule", "similarity", "selection"}),
+        query_note="Without attention, Eq. 4 of STAR compares features of the first stage, so the supervised arm does "
+        "not have exactly STAR's query.",
     ),
     "taal": Rules(
         {"query_rule": "random"}, {"weight": 0}, frozenset({"query_rule", "alpha_query", "aggregation", "top"})
@@ -116,6 +122,22 @@ def queries_at_random(runs: Sequence[Run]) -> bool:
     if rules is None:
         return runs[0].strategy == RANDOM and runs[0].reader.config.strategy.code is None
     return _has(runs[0], rules.random_query)
+
+
+def is_arm(runs: Sequence[Run]) -> bool:
+    """Whether a method separates the query of another one from its training, and is not meant to be used itself.
+
+    That is a random query with a training of its own, or a semi-supervised strategy with supervised training.
+    """
+    if is_supervised(runs):
+        return _rules(runs[0]) is not None
+    return queries_at_random(runs)
+
+
+def query_note(runs: Sequence[Run]) -> str:
+    """How the query of an arm with supervised training differs from that of its strategy; empty if it does not."""
+    rules = _rules(runs[0])
+    return "" if rules is None or queries_at_random(runs) or not is_supervised(runs) else rules.query_note
 
 
 def _same_query(one: Run, other: Run) -> bool:

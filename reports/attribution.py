@@ -1,8 +1,8 @@
 """What a difference between two methods is due to: their queries, or the way they train.
 
-The steps of a method are the optimizer steps behind its last evaluated network. A difference is that of two queries if
-both methods train alike and their steps differ by at most 1 %. Otherwise only further methods of the group, the arms of
-`albench.reports.arms`, can tell what it is due to:
+The steps of a method are the optimizer steps that it takes until its last evaluation. A difference is that of two
+queries if both methods train alike and their steps differ by at most 1 %. Otherwise only further methods of the group,
+the arms of `albench.reports.arms`, can tell what it is due to:
 
     query      the method, or its query with supervised training, minus a random query with the same training
     training   a random query with the same training, minus a random query with supervised training
@@ -11,7 +11,7 @@ both methods train alike and their steps differ by at most 1 %. Otherwise only f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from albench.reports.arms import arms_of, queries_at_random, train_alike
 from albench.reports.costs import steps
 from albench.reports.differences import Row, gain_over_cases, gains
 from albench.reports.group import Group
+from albench.reports.replicates import Replicate
 from albench.reports.significance import paired
 
 Part = Literal["query", "query, supervised", "training", "both"]
@@ -35,10 +36,10 @@ COLUMNS = (
 _TOLERANCE = 0.01 + 1e-9  # 1 %, and what rounding adds
 
 
-def step_ratio(group: Group, label: str, rival: str) -> float:
-    """Mean steps of a method divided by those of another one, over their common replicates; NaN without any."""
+def step_ratio(group: Group, label: str, rival: str, among: Set[Replicate] | None = None) -> float:
+    """Mean steps of a method divided by those of another one, over common replicates, all or some; NaN without any."""
     own, other = ({run.replicate: steps(run)[-1] for run in group.methods[name]} for name in (label, rival))
-    common = own.keys() & other.keys()
+    common = own.keys() & other.keys() if among is None else own.keys() & other.keys() & among
     if not common:
         return float("nan")
     return float(np.mean([own[key] for key in common]) / np.mean([other[key] for key in common]))
@@ -49,19 +50,8 @@ def is_unequal(ratio: float) -> bool:
     return abs(ratio - 1) > _TOLERANCE
 
 
-def training_difference(group: Group, label: str, rival: str) -> str:
-    """How the training of a method differs from that of another one, in words; empty if only their queries differ."""
-    ratio = step_ratio(group, label, rival)
-    parts = []
-    if is_unequal(ratio):
-        parts.append(f"took {ratio:.2f} times the optimizer steps")
-    if not train_alike(group.methods[label], group.methods[rival]):
-        parts.append("trains in another way")
-    return " and ".join(parts)
-
-
 def not_attributable(group: Group, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """A sentence for each rival, which names the methods whose difference to it is not that of two queries.
+    """A sentence for each rival, which names by reason the methods whose difference to it is not that of two queries.
 
     Two random queries are not compared.
 
@@ -71,23 +61,41 @@ def not_attributable(group: Group, pairs: Iterable[tuple[str, str]]) -> list[str
     """
     by_rival: dict[str, list[str]] = {}
     for label, rival in pairs:
-        both_random = all(queries_at_random(group.methods[name]) for name in (label, rival))
-        difference = training_difference(group, label, rival)
-        if difference and not both_random:
-            by_rival.setdefault(rival, []).append(f"{label} {difference}")
+        if not all(queries_at_random(group.methods[name]) for name in (label, rival)):
+            by_rival.setdefault(rival, []).append(label)
+    found = ((rival, _reasons(group, labels, rival)) for rival, labels in by_rival.items())
     return [
-        f"Compared with {rival}, {', '.join(found)}: "
-        f"{'this difference is' if len(found) == 1 else 'these differences are'} not attributable to the query."
-        for rival, found in by_rival.items()
+        f"Compared with {rival}, differences are not attributable to the query of methods that {' or '.join(reasons)}."
+        for rival, reasons in found
+        if reasons
     ]
 
 
+def _reasons(group: Group, labels: Iterable[str], rival: str) -> list[str]:
+    """How the trainings of methods differ from that of the rival, and of which methods."""
+    by_reason: dict[str, list[str]] = {}
+    for label in labels:
+        ratio, alike = step_ratio(group, label, rival), train_alike(group.methods[label], group.methods[rival])
+        if is_unequal(ratio):
+            reason = "take another number of steps" if alike else "train in another way and for another number of steps"
+            by_reason.setdefault(reason, []).append(f"{label}: {ratio:.2f} times the steps")
+        elif not alike:
+            by_reason.setdefault("train in another way", []).append(label)
+    return [f"{reason} ({'; '.join(found)})" for reason, found in by_reason.items()]
+
+
 def attribution(group: Group) -> Iterator[Row]:
-    """A row for every method with arms and every part of its difference to random that the arms give."""
+    """A row for every method with arms and every part of its difference to random that the arms give.
+
+    All parts are over the replicates that the method and all its arms have, so that query and training add up to both.
+    Without such a replicate there are no rows.
+    """
     for label in group.areas:
-        for part, (one, other) in contrasts(group, label).items():
-            found = paired(gains(group, one, other))
-            low, high = gain_over_cases(group, one, other)
+        pairs = contrasts(group, label)
+        common = _in_common(group, pairs.values())
+        for part, (one, other) in pairs.items() if common else ():
+            found = paired(gains(group, one, other, common))
+            low, high = gain_over_cases(group, one, other, common)
             yield {
                 "group": group.name,
                 "label": label,
@@ -101,8 +109,14 @@ def attribution(group: Group) -> Iterator[Row]:
                 "high": found.high,
                 "cases_low": low,
                 "cases_high": high,
-                "steps_ratio": step_ratio(group, one, other),
+                "steps_ratio": step_ratio(group, one, other, common),
             }
+
+
+def _in_common(group: Group, pairs: Iterable[tuple[str, str]]) -> set[Replicate]:
+    """The replicates that all methods of some pairs have."""
+    held = [set(group.areas[label]) for label in {label for pair in pairs for label in pair}]
+    return set.intersection(*held) if held else set()
 
 
 def contrasts(group: Group, label: str) -> dict[Part, tuple[str, str]]:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
+from albench.reports.attribution import is_unequal
 from albench.reports.collection import Collection
+from albench.reports.costs import steps
 from albench.reports.failed_runs import FAILED_SHARE, failed
 from albench.reports.group import Group
 from albench.reports.replicates import Replicate, in_words, splits_of
 from albench.reports.results import Results
-from albench.reports.runs import Run
+from albench.reports.runs import Problem, Run
+
+_NAMED = 5  # more runs that are left out are counted in captions, and named in the summary
 
 
 def measured(results: Results, group: Group) -> list[str]:
@@ -22,7 +28,7 @@ def measured(results: Results, group: Group) -> list[str]:
     sentences += not_ranked(group)
     if not metric.higher:
         sentences.append("Lower is better.")
-    return [*sentences, validation_labels(group), _reference(results, group)]
+    return [*sentences, validation_labels(group), *_reference(results, group)]
 
 
 def validation_labels(group: Group) -> str:
@@ -38,10 +44,19 @@ def validation_labels(group: Group) -> str:
 
 
 def not_ranked(group: Group) -> list[str]:
-    """The incomplete methods, if the group has any."""
-    if not group.incomplete:
-        return []
-    return [f"Not ranked (seeds that most methods have are missing): {', '.join(group.incomplete)}."]
+    """The methods that are in the tables but not ranked, by reason, if the group has any."""
+    left = [label for label in group.methods if label not in group.ranked]
+    reasons = {
+        "arms": group.arms,
+        "baselines that use labels of unlabeled slices": group.use_labels,
+        "methods without a seed that most methods have": group.incomplete,
+    }
+    parts = []
+    for reason, labels in reasons.items():
+        own = [label for label in left if label in labels]
+        parts += [f"{reason} ({'; '.join(own)})"] * bool(own)
+        left = [label for label in left if label not in own]
+    return [f"Not ranked: {', '.join(parts)}."] if parts else []
 
 
 def provenance(results: Results, group: Group) -> list[str]:
@@ -63,17 +78,14 @@ def warnings(group: Group) -> list[str]:
     begun = {(run.replicate, run.reader.split.initial) for runs in group.methods.values() for run in runs}
     if len(begun) > len({replicate for replicate, _ in begun}):
         found.append("Caution: not all methods began with the same labels.")
-    return [*found, *_failed(group), *_tuned(group), *uses_labels(group, list(group.methods))]
+    return [*found, *_failed(group), *_tuned(group), *uses_labels(group, group.ranked)]
 
 
 def uses_labels(group: Group, labels: Sequence[str]) -> list[str]:
     """Which of some methods have the oracle draw by the truth of unlabeled slices, if any."""
-    found = [label for label in labels if group.methods[label][0].reader.environment.uses_labels]
-    return (
-        [f"Uses labels of unlabeled slices, so it is a reference and not a method: {', '.join(found)}."]
-        if found
-        else []
-    )
+    found = [label for label in labels if label in group.use_labels]
+    sentence = "Uses labels of unlabeled slices, so it is a reference and not a method"
+    return [f"{sentence}: {'; '.join(found)}."] if found else []
 
 
 def _failed(group: Group) -> list[str]:
@@ -82,7 +94,20 @@ def _failed(group: Group) -> list[str]:
     if not found:
         return []
     rule = f"volume Dice in round 0 below {FAILED_SHARE:g} times the median of the method"
-    return [f"Caution: failed by a rule fixed beforehand ({rule}), and included: {_named(found)}."]
+    named = "; ".join(_of_all_methods(group, found))
+    return [f"Caution: failed by a rule fixed beforehand ({rule}), and included: {named}."]
+
+
+def _of_all_methods(group: Group, found: Sequence[tuple[str, int]]) -> list[str]:
+    """The runs, those of a seed in a few words if most methods have them: they share the training of round 0."""
+    said, left = [], list(found)
+    for seed in dict.fromkeys(seed for _, seed in found):
+        have = [label for label, runs in group.methods.items() if any(run.seed == seed for run in runs)]
+        without = [label for label in have if (label, seed) not in found]
+        if len(have) > 2 * len(without) and len(have) > 2:
+            said.append(f"seed {seed} of all methods" + f" but {'; '.join(without)}" * bool(without))
+            left = [one for one in left if one not in [(label, seed) for label in have]]
+    return [*said, *([_named(left)] if left else [])]
 
 
 def _tuned(group: Group) -> list[str]:
@@ -96,22 +121,31 @@ def _tuned(group: Group) -> list[str]:
     ]
     untuned = [label for label, search in searches.items() if search is None]
     if found and untuned:
-        found.append(f"Caution: not tuned, so the comparison is not fair to them: {', '.join(untuned)}.")
+        found.append(f"Caution: not tuned, so the comparison is not fair to them: {'; '.join(untuned)}.")
     return found
 
 
 def left_out(collection: Collection, group: str | None = None) -> list[str]:
-    """One sentence per kind of problem, which names every run.
+    """The runs that are left out, for a caption: their names if they are few, otherwise their number.
 
     Args:
         collection: of runs.
-        group: whose runs are named; None for all.
+        group: whose runs are meant; None for all.
     """
+    count = len(_problems(collection, group))
+    return [f"{count} runs are left out: see the summary."] if count > _NAMED else named_left_out(collection, group)
+
+
+def named_left_out(collection: Collection, group: str | None = None) -> list[str]:
+    """One sentence per kind of problem, which names every run."""
     by_state: dict[str, list[tuple[str, int]]] = {}
-    for problem in collection.problems:
-        if group is None or problem.group == group:
-            by_state.setdefault(problem.state, []).append((problem.label, problem.seed))
+    for problem in _problems(collection, group):
+        by_state.setdefault(problem.state, []).append((problem.label, problem.seed))
     return [f"{_capital(state)}: {_named(runs)}." for state, runs in by_state.items()]
+
+
+def _problems(collection: Collection, group: str | None) -> list[Problem]:
+    return [problem for problem in collection.problems if group in (None, problem.group)]
 
 
 def devices_of(runs: Iterable[Run]) -> list[str]:
@@ -136,23 +170,31 @@ def _over(replicates: Mapping[str, Sequence[Replicate]]) -> str:
     unit = "run" if len(splits_of(one for own in replicates.values() for one in own)) > 1 else "seed"
     most = max(counts.values())
     fewer = [label for label, count in counts.items() if count < most]
-    listed = ", ".join(f"{label}: {counts[label]}" for label in fewer or counts)
+    listed = "; ".join(f"{label}: {counts[label]}" for label in fewer or counts)
     return (
         f"mean ± sample standard deviation over {min(counts.values())} to {_count(most, unit)}; not all methods have "
         f"the same {unit}s ({listed})"
     )
 
 
-def _reference(results: Results, group: Group) -> str:
+def _reference(results: Results, group: Group) -> list[str]:
     value, sd = group.supervised
     if not group.reference:
-        return "The supervised reference is missing, so S% is unknown."
+        return ["The supervised reference is missing, so S% is unknown."]
     if math.isnan(value):
-        return "The supervised reference has no value of this metric, so S% is unknown."
+        return ["The supervised reference has no value of this metric, so S% is unknown."]
     spread = f" ± {results.metric.text(sd)}" if len(group.reference) > 1 else ""
     source = f", from {group.borrowed}" if group.borrowed else ""
     replicates = in_words(run.replicate for run in group.reference)
-    return f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {replicates}{source}."
+    reference = f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {replicates}{source}."
+    ratio = _steps(group.reference) / float(np.mean([_steps(runs) for runs in group.methods.values()]))
+    unequal = f"The reference took {ratio:.2f} times the optimizer steps of the methods, on average."
+    return [reference, *[unequal] * is_unequal(ratio)]
+
+
+def _steps(runs: Sequence[Run]) -> float:
+    """Mean optimizer steps until the last evaluation."""
+    return float(np.mean([steps(run)[-1] for run in runs]))
 
 
 def _named(runs: Iterable[tuple[str, int]]) -> str:

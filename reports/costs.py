@@ -62,7 +62,10 @@ def seconds(run: Run, phase: str) -> Values:
 
 
 def steps(run: Run) -> Values:
-    """(r,) optimizer steps behind the evaluated network of each round, a shared training of round 0 included."""
+    """(r,) optimizer steps taken until each evaluation, a shared training of round 0 included.
+
+    With validation the weights of an earlier step may be evaluated, see `FitSummary.best_step`.
+    """
     return _behind(run, "steps")
 
 

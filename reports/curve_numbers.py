@@ -17,7 +17,7 @@ REGIMES = ("early", "middle", "late")
 _NO_CROSSING = Crossing(np.nan, np.nan, np.nan)
 
 
-def numbers(group: Group, label: str, baseline: str, margin: float) -> dict[str, float | str]:
+def numbers(group: Group, label: str, baseline: str, margin: float) -> dict[str, float]:
     """The numbers of a method's curves, by name; docs/reading-the-report.md explains each.
 
     Args:
@@ -27,7 +27,7 @@ def numbers(group: Group, label: str, baseline: str, margin: float) -> dict[str,
         margin: how far below the reference a value is still close to it.
     """
     curve, higher = group.curves[label], group.metric.higher
-    row: dict[str, float | str] = {"replicates": len(curve.replicates)}
+    row: dict[str, float] = {"replicates": len(curve.replicates)}
     for share in SHARES:
         index, name = at_share(curve, share), f"at_{share * 100:.0f}"
         row[name] = np.nan if index is None else float(curve.mean[index])
@@ -53,7 +53,7 @@ def numbers(group: Group, label: str, baseline: str, margin: float) -> dict[str,
     row["foreground_efficiency"] = foreground_efficiency(group, label)
     rival = None if label == baseline else group.curves.get(baseline)
     saved = Speedup(np.nan) if rival is None else speedup(curve, rival, higher=higher)
-    row["speedup"], row["speedup_bound"] = saved.factor, saved.bound
+    row["speedup"], row["speedup_low"], row["speedup_high"] = saved.factor, saved.low, saved.high
     row["aubc"], row["aubc_sd"] = _area(group, label)
     for regime, (low, high) in _regimes(group).items():
         row[f"aubc_{regime}"], row[f"aubc_{regime}_sd"] = mean_and_sd(area(curve.share, curve.values, low, high))

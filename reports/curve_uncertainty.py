@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from albench.reports.curve import Curve
 from albench.reports.isotonic import first_reach, increasing
-from albench.reports.replicates import units
+from albench.reports.replicates import unit_of, units
 from albench.reports.resampling import enlargement, interval, resampled, unbiased
 
 Values = NDArray[np.float64]
@@ -24,7 +24,7 @@ class Crossing:
 
     Attributes:
         share: infinite if it is never reached.
-        low: lower end of the 95 % interval; NaN with a single replicate.
+        low: lower end of the 95 % interval; NaN if the method or the reference has a single seed or split.
         high: upper end; infinite if the reference may never be reached.
     """
 
@@ -38,7 +38,7 @@ def crossing(curve: Curve, reference: Curve, *, higher: bool) -> Crossing:
 
     The first crossing of a noisy curve is biased towards few labels, and so is every resample of it: where the curve is
     flat, no more than two of three such intervals hold the true crossing. The mean curve and every resample are
-    therefore made monotone first. The reference is resampled too, in pairs where it has the replicates of the method.
+    therefore made monotone first. The reference is resampled too.
 
     Args:
         curve: of a method.
@@ -50,14 +50,31 @@ def crossing(curve: Curve, reference: Curve, *, higher: bool) -> Crossing:
     if np.isnan(mean).any() or np.isnan(target).any():
         return Crossing(np.nan, np.nan, np.nan)
     share = float(first_reach(curve.share, increasing(mean[None]), target)[0])
-    if len(units(curve.replicates)) < 2:
+    pair = resampled_pair(curve, reference)
+    if pair is None:
         return Crossing(share, np.nan, np.nan)
-    wider = enlargement((1.0, len(units(curve.replicates))))
-    curves = mean + wider * (resampled(curve.replicates) @ (sign * curve.values) - mean)
-    wider = enlargement((1.0, len(units(reference.replicates))))
-    weights = resampled(reference.replicates, beside=curve.replicates)
-    targets = target + wider * (weights @ (sign * reference.values[:, -1]) - target)
-    return Crossing(share, *interval(first_reach(curve.share, increasing(curves), targets)))
+    curves, references = pair
+    return Crossing(share, *interval(first_reach(curve.share, increasing(sign * curves), sign * references[:, -1])))
+
+
+def resampled_pair(curve: Curve, other: Curve) -> tuple[Values, Values] | None:
+    """(b, r) resampled mean curves of two methods, in pairs as far as they have the same replicates.
+
+    Deviations are enlarged as in `albench.reports.resampling`.
+
+    Returns:
+        None unless both have two seeds, or both two splits, or more: a single one shows no variance, and an interval
+        without that of one of the two would be too narrow.
+    """
+    numbers = [len(units(own.replicates)) for own in (curve, other)]
+    if min(numbers) < 2 or unit_of(curve.replicates) != unit_of(other.replicates):
+        return None
+    weights = resampled(curve.replicates), resampled(other.replicates, beside=curve.replicates)
+    one, two = (
+        own.mean + enlargement((1.0, n)) * (drawn @ own.values - own.mean)
+        for own, n, drawn in zip((curve, other), numbers, weights, strict=True)
+    )
+    return one, two
 
 
 def selection_bias(curve: Curve, *, higher: bool) -> float:
@@ -68,7 +85,7 @@ def selection_bias(curve: Curve, *, higher: bool) -> float:
     resample, and its resamples would gain too little by selection. NaN with a single replicate or without a value.
 
     Returns:
-        Positive; for distances, by how much min(p) is too low.
+        At least 0; for distances, by how much min(p) is too low.
     """
     sign, n = 1 if higher else -1, len(units(curve.replicates))
     mean = sign * curve.mean
@@ -76,4 +93,4 @@ def selection_bias(curve: Curve, *, higher: bool) -> float:
         return float("nan")
     center = increasing(mean[None])[0]
     deviations = resampled(curve.replicates) @ (sign * curve.values) - mean
-    return float((center + unbiased(n) * deviations).max(1).mean() - center.max())
+    return max(0.0, float((center + unbiased(n) * deviations).max(1).mean() - center.max()))

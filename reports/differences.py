@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
+
 from albench.reports.case_bootstrap import interval_over_cases
 from albench.reports.group import Group
 from albench.reports.replicates import Replicate
@@ -26,19 +28,27 @@ def differences(group: Group, baseline: str) -> list[Row]:
     return [row for kind, rivals in kinds.items() for row in _tested(group, kind, rivals)]
 
 
-def gains(group: Group, label: str, rival: str) -> dict[Replicate, float]:
-    """Differences in AUBC of all common replicates, positive where the label is better."""
+def gains(group: Group, label: str, rival: str, among: Set[Replicate] | None = None) -> dict[Replicate, float]:
+    """Differences in AUBC of common replicates, of all or of some, positive where the label is better."""
     own, other = group.areas[label], group.areas[rival]
-    return {key: group.metric.sign * (own[key] - other[key]) for key in sorted(own.keys() & other.keys())}
+    common = _common(own, other, among)
+    return {key: group.metric.sign * (own[key] - other[key]) for key in sorted(common)}
 
 
-def gain_over_cases(group: Group, label: str, rival: str) -> tuple[float, float]:
-    """95 % interval of the mean gain over seeds and test cases; NaN if the metric is not a mean over cases."""
+def gain_over_cases(group: Group, label: str, rival: str, among: Set[Replicate] | None = None) -> tuple[float, float]:
+    """95 % interval of the mean of `gains` over seeds and test cases; NaN if the metric is not a mean over cases."""
     own, other = group.areas_of_cases[label], group.areas_of_cases[rival]
-    common = own.keys() & other.keys()
+    common = _common(own, other, among)
     if not common:
         return float("nan"), float("nan")
     return interval_over_cases({key: group.metric.sign * (own[key] - other[key]) for key in common})
+
+
+def _common(
+    own: Mapping[Replicate, object], other: Mapping[Replicate, object], among: Set[Replicate] | None
+) -> Set[Replicate]:
+    common = own.keys() & other.keys()
+    return common if among is None else common & among
 
 
 def _tested(group: Group, kind: str, rivals: dict[str, str]) -> list[Row]:

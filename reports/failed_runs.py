@@ -23,4 +23,6 @@ def failed(group: Group) -> list[tuple[str, int]]:
 def _failed(runs: list[Run]) -> list[Run]:
     first = [run.reader.records[0].test.dice_volume for run in runs]
     values = np.array([np.nan if value is None else value for value in first])
-    return [run for run, value in zip(runs, values, strict=True) if value < FAILED_SHARE * np.median(values)]
+    known = values[~np.isnan(values)]
+    limit = FAILED_SHARE * np.median(known) if len(known) else np.nan
+    return [run for run, value in zip(runs, values, strict=True) if value < limit]

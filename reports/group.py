@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from albench.reports.arms import is_arm
 from albench.reports.collection import Collection
 from albench.reports.comparability import differences, protocol_digest
 from albench.reports.curve import Curve, Values, curve_of
@@ -87,7 +88,7 @@ class Group:
     def complete(self) -> list[str]:
         """Methods that have every replicate that most methods have; all methods if fewer than two do.
 
-        Means over different replicates are not comparable, so incomplete methods are not ranked.
+        Means over different replicates are not comparable, so the others are not ranked.
         """
         held = Counter(replicate for curve in self.curves.values() for replicate in curve.replicates)
         usual = {replicate for replicate, times in held.items() if 2 * times > len(self.curves)}
@@ -96,13 +97,34 @@ class Group:
 
     @property
     def incomplete(self) -> list[str]:
-        """All other methods."""
+        """Methods that are not complete."""
         return [label for label in self.methods if label not in self.complete]
 
     @cached_property
+    def arms(self) -> list[str]:
+        """Methods that only tell the query of another one from its training; none if all are of one strategy."""
+        if len({runs[0].strategy for runs in self.methods.values()}) == 1:  # an ablation compares its arms
+            return []
+        return [label for label, runs in self.methods.items() if is_arm(runs)]
+
+    @cached_property
+    def use_labels(self) -> list[str]:
+        """Baselines that have the oracle draw by the truth of unlabeled slices."""
+        return [label for label, runs in self.methods.items() if runs[0].reader.environment.uses_labels]
+
+    @cached_property
+    def ranked(self) -> list[str]:
+        """Methods that can lead, be marked as best, and be a best rival; all complete ones if fewer than two can.
+
+        Arms are no methods of their own, and a baseline that uses labels is none that can be used.
+        """
+        can = [label for label in self.complete if label not in (*self.arms, *self.use_labels)]
+        return can if len(can) > 1 else self.complete
+
+    @cached_property
     def ranking(self) -> list[str]:
-        """The complete methods by mean AUBC, the best first."""
-        means = {label: float(np.mean(list(self.areas[label].values()))) for label in self.complete if self.areas}
+        """The ranked methods by mean AUBC, the best first."""
+        means = {label: float(np.mean(list(self.areas[label].values()))) for label in self.ranked if self.areas}
         return sorted(
             (label for label in means if not np.isnan(means[label])), key=lambda x: -self.metric.sign * means[x]
         )

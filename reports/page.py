@@ -11,7 +11,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import albench
-from albench.reports.captions import devices_of, left_out, validation_labels, versions_of, warnings
+from albench.reports.captions import (
+    devices_of,
+    left_out,
+    named_left_out,
+    not_ranked,
+    provenance,
+    validation_labels,
+    versions_of,
+    warnings,
+)
 from albench.reports.confidence import underconfident
 from albench.reports.figures.figures import draw
 from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
@@ -38,7 +47,10 @@ class Picture:
 
 
 def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
-    """Write index.html, and every figure as PDF and PNG into figures/."""
+    """Write index.html, and every figure as PDF and PNG into figures/.
+
+    What is true of all tables and figures of a group is said once, in the summary.
+    """
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
     pictures = []
@@ -52,7 +64,10 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
         version=albench.__version__,
         summaries={group.name: summarize(results, group).sentences for group in results.groups},
         warnings={group.name: [*warnings(group), *underconfident(group)] for group in results.groups},
-        left_out=left_out(results.collection),
+        left_out=named_left_out(results.collection),
+        said=set(_said_in_summary(results)),
+        axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
+        sources={group.name: provenance(results, group)[0] for group in results.groups},
         tables=tables,
         pictures=pictures,
         provenance={group.name: dict(_provenance(group)) for group in results.groups},
@@ -75,6 +90,13 @@ def _environment() -> Environment:
     )
     environment.filters |= {"sortable": _sortable}
     return environment
+
+
+def _said_in_summary(results: Results) -> Iterator[str]:
+    """Sentences of captions that the summary has too."""
+    yield from left_out(results.collection)
+    for group in results.groups:
+        yield from (*provenance(results, group), *not_ranked(group), *left_out(results.collection, group.name))
 
 
 def _sortable(value: float) -> str:

@@ -15,7 +15,7 @@ from albench.reports.tables.paper import ablation_table, main_table
 from albench.reports.tables.printed import paper_protocol, printed_table1, printed_table2
 from albench.reports.tables.pseudo_labels import pseudo_label_table
 from albench.reports.tables.significance import difference_table, rank_table
-from albench.reports.tables.table import Table
+from albench.reports.tables.table import Table, without_empty_columns
 from albench.reports.tables.variance import variance_table
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
 
@@ -52,7 +52,11 @@ def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
 
 
 def all_tables(results: Results) -> Iterator[Table]:
-    """Every table of a report."""
+    """Every table of a report, without columns that have no value."""
+    return map(without_empty_columns, _all_tables(results))
+
+
+def _all_tables(results: Results) -> Iterator[Table]:
     for group in results.groups:
         ablation = ablation_table(results, group)
         if ablation is None or len(ablation.rows) < len(group.methods):

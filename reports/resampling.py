@@ -22,7 +22,11 @@ Values = NDArray[np.float64]
 
 RESAMPLES = 2_000
 
-_TAIL = 0.025  # on each side of a 95 % interval
+TAIL = 0.025
+"""Outside a 95 % interval on each side."""
+
+NORMAL = float(stats.norm.ppf(1 - TAIL))
+"""Half the width of a 95 % interval of a normal value, in standard deviations."""
 
 
 def resampled(replicates: Sequence[Replicate], beside: Sequence[Replicate] | None = None) -> Values:
@@ -70,7 +74,7 @@ def enlargement(*sources: tuple[float, int]) -> float:
     total = sum(variance for variance, _ in known)
     freedom = total**2 / sum(variance**2 / (n - 1) for variance, n in known)
     narrowed = sum(variance * (n - 1) / n for variance, n in known)
-    return float(math.sqrt(total / narrowed) * stats.t.ppf(1 - _TAIL, freedom) / stats.norm.ppf(1 - _TAIL))
+    return float(math.sqrt(total / narrowed) * stats.t.ppf(1 - TAIL, freedom) / NORMAL)
 
 
 def unbiased(n: int) -> float:
@@ -80,5 +84,5 @@ def unbiased(n: int) -> float:
 
 def interval(values: Values) -> tuple[float, float]:
     """95 % percentile interval of (b,) resampled values, infinite ones included."""
-    low, high = np.quantile(values, [_TAIL, 1 - _TAIL], method="inverted_cdf")
+    low, high = np.quantile(values, [TAIL, 1 - TAIL], method="inverted_cdf")
     return float(low), float(high)

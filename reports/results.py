@@ -119,7 +119,7 @@ class Results:
         """Mean ranks in AUBC by group and label, and their range when any one seed, or split, is left out."""
         rows = []
         for group in self.groups:
-            own = {label: group.areas[label] for label in group.complete if group.areas}
+            own = {label: group.areas[label] for label in group.ranked if group.areas}
             found = ranks(own, higher=self.metric.higher)
             if found is None:
                 continue
@@ -160,7 +160,7 @@ class Results:
     def costs(self) -> pd.DataFrame:
         """One row per group, label, replicate and round: annotation cost of all labels that count, time and training.
 
-        `steps` are the optimizer steps behind the evaluated network of the round, those of a shared training of round 0
+        `steps` are the optimizer steps taken until the evaluation of the round, those of a shared training of round 0
         included, and `slices_read` the slices that were read for them.
         """
         return self._costs.copy()
@@ -212,7 +212,7 @@ def load(
     check_distinct(group.name for group in groups)
     check_distinct(labels)
     if baseline not in (None, *labels):
-        raise ConfigError(f"--baseline must be one of {', '.join(labels)}, got '{baseline}'")
+        raise ConfigError(f"--baseline must be one of {'; '.join(labels)}, got '{baseline}'")
     return Results(
         folder, collection, chosen, baseline or "random", chosen.margin if margin is None else margin, groups
     )

@@ -26,7 +26,7 @@ ROUND_TITLES = (
     "highest probability",
     "dice_volume (best threshold)",
     "pseudo-labels (Dice)",
-    "steps",
+    "steps taken",
     "seconds",
 )
 """Titles of the columns of `RunDetails.rounds`."""

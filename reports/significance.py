@@ -18,6 +18,7 @@ from albench.reports.curve import Curve, Values
 from albench.reports.replicates import Replicate, unit_of, units
 
 _MOST = 16  # differences: 65,536 combinations of signs
+_ROUNDING = 1e-9  # of mean ranks
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Ranks:
 def ranks(scores: Mapping[str, Mapping[Replicate, float]], *, higher: bool) -> Ranks | None:
     """Rank methods replicate by replicate, equal values sharing the mean of their ranks.
 
-    None if no replicate is common to all.
+    The mean of each unit counts once. None if no replicate is common to all.
 
     Args:
         scores: {method: {replicate: value}}.
@@ -143,10 +144,13 @@ def ranks(scores: Mapping[str, Mapping[Replicate, float]], *, higher: bool) -> R
     if not common or np.isnan(table).any():
         return None
     ranked = stats.rankdata(-table if higher else table, axis=0)
-    samples, parts = [ranked.mean(1)], units(common)
+    parts = units(common)
+    of_units = np.stack([ranked[:, own].mean(1) for own in parts], axis=1)
+    samples = [of_units.mean(1)]
     if len(parts) > 1:
-        samples += [np.delete(ranked, left_out, axis=1).mean(1) for left_out in parts]
-    first = {method for sample in samples for method, rank in zip(methods, sample, strict=True) if rank == sample.min()}
+        samples += [np.delete(of_units, left_out, axis=1).mean(1) for left_out in range(len(parts))]
+    best = [sample <= sample.min() + _ROUNDING for sample in samples]
+    first = {method for sample in best for method, leads in zip(methods, sample, strict=True) if leads}
     without = np.array(samples[1:]) if len(parts) > 1 else np.full((1, len(methods)), np.nan)
     return Ranks(
         len(parts),

@@ -14,6 +14,7 @@ from albench.reports.group import Group
 from albench.reports.results import Results
 
 _LEVEL = 0.05
+_MOST = 3  # methods that reach the reference, by name
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Summary:
     Attributes:
         lead: which method leads, and by how much.
         evidence: how well the data support this.
+        not_ranked: which methods cannot lead, and why.
         baseline: which methods differ from the baseline.
         attribution: which differences are not those of two queries, and what query and training contribute to others.
         reference: which methods reach the supervised reference.
@@ -30,6 +32,7 @@ class Summary:
 
     lead: str
     evidence: str
+    not_ranked: str
     baseline: str
     attribution: str
     reference: str
@@ -37,7 +40,7 @@ class Summary:
     @property
     def sentences(self) -> list[str]:
         """All parts that are not empty."""
-        parts = (self.lead, self.evidence, self.baseline, self.attribution, self.reference)
+        parts = (self.lead, self.evidence, self.not_ranked, self.baseline, self.attribution, self.reference)
         return [part for part in parts if part]
 
 
@@ -46,9 +49,14 @@ def summarize(results: Results, group: Group) -> Summary:
     numbers = results.efficiency()
     numbers = numbers[numbers["group"] == group.name].set_index("label")
     lead, evidence = _lead(results, group, numbers)
-    lead = " ".join([lead, *uses_labels(group, group.ranking[:1]), *not_ranked(group)])
-    baseline, attribution = _baseline(results, group), _attribution(results, group)
-    return Summary(lead, evidence, baseline, attribution, _reference(results, group, numbers))
+    return Summary(
+        lead=" ".join([lead, *uses_labels(group, group.ranking[:1])]),
+        evidence=evidence,
+        not_ranked=" ".join(not_ranked(group)),
+        baseline=_baseline(results, group),
+        attribution=_attribution(results, group),
+        reference=_reference(results, group, numbers),
+    )
 
 
 def _lead(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
@@ -67,7 +75,7 @@ def _lead(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, s
         evidence = "Not testable: the two share no seed, so the difference may be chance."
         return f"{first} has the best mean, {area}; {behind}.", evidence
     unit = f" {metric.unit}" if metric.unit else ""
-    interval = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"
+    interval = _interval(row)
     if row["gain"] <= 0:
         shared = f"one {row['unit']}" if row["units"] == 1 else f"{int(row['units'])} {row['unit']}s"
         gain = f"its gain is {row['gain']:+.4f}{unit}{interval}"
@@ -81,11 +89,14 @@ def _evidence(results: Results, group: Group, row: pd.Series) -> str:
     n, unit = int(row["units"]), row["unit"]
     if n == 1:
         return f"Not testable: with one {unit} the difference may be chance."
-    excludes_0 = row["low"] > 0 or row["high"] < 0
-    selected = "the interval excludes 0, but it does not account for the selection of the two best methods"
-    doubt = selected if excludes_0 else "the interval includes 0, so the order of the two may be chance"
+    excludes_0, over_cases = _excludes_0(row["low"], row["high"]), not math.isnan(row["cases_low"])
+    doubt = "the interval excludes 0, but it does not account for the selection of the two best methods"
     if math.isnan(row["low"]):
-        doubt = f"all {unit}s differ by the same amount, so no interval exists"
+        doubt = f"all {unit}s differ by the same amount, so no interval over them exists"
+    elif not excludes_0:
+        doubt = "the interval includes 0, so the order of the two may be chance"
+    elif over_cases and not _excludes_0(row["cases_low"], row["cases_high"]):
+        doubt = f"the interval over {unit}s and cases includes 0, so the order may be another one on other patients"
     p = f"sign-flip test p = {row['flip']:.3g}, and with {n} {unit}s it cannot be below {row['least']:.3g}"
     if math.isnan(row["flip"]):
         p = f"{n} {unit}s are too many for the exact sign-flip test"
@@ -96,36 +107,52 @@ def _evidence(results: Results, group: Group, row: pd.Series) -> str:
     return f"Evidence: {doubt}; {p}{stable}."
 
 
+def _interval(row: pd.Series) -> str:
+    """The intervals of a gain in parentheses, as far as they exist."""
+    unit = row["unit"]
+    ends = [(f"{unit}s", row["low"], row["high"]), (f"{unit}s and cases", row["cases_low"], row["cases_high"])]
+    known = [f"{low:+.4f} to {high:+.4f} over {source}" for source, low, high in ends if not math.isnan(low)]
+    return f" (95 % interval {', '.join(known)})" if known else ""
+
+
+def _excludes_0(low: float, high: float) -> bool:
+    return low > 0 or high < 0
+
+
 def _baseline(results: Results, group: Group) -> str:
     found = results.differences()
     if found.empty:
         return ""
     found = found[(found["group"] == group.name) & (found["kind"] == "baseline")]
+    if not found.empty and found["units"].max() == 1:
+        one = f"With one {found['unit'].max()} no difference can be tested"
+        return f"{one}, so there are no tables of differences and ranks."
     untested, unit = list(found[found["t_holm"].isna()]["label"]), found["unit"].max()
     found = found[found["t_holm"].notna()]
     if found.empty:
         return ""
-    without = f" Not tested without two common {unit}s with different gains: {', '.join(untested)}." * bool(untested)
+    without = f" Not tested without two common {unit}s with different gains: {'; '.join(untested)}." * bool(untested)
     significant = found[found["t_holm"] < _LEVEL]
     better = list(significant[significant["gain"] > 0]["label"])
     worse = list(significant[significant["gain"] < 0]["label"])
     test = "paired t test after Holm's correction, p < 0.05"
     if not better and not worse:
         return f"No method differs significantly from {results.baseline} ({test}).{without}"
-    parts = [f"better: {', '.join(better)}"] * bool(better) + [f"worse: {', '.join(worse)}"] * bool(worse)
+    parts = [f"better: {'; '.join(better)}"] * bool(better) + [f"worse: {'; '.join(worse)}"] * bool(worse)
     others = len(found) - len(significant)
     verb = "does" if others == 1 else "do"
     rest = f"; the other {others} {verb} not differ significantly" if others else ""
-    return f"Compared with {results.baseline}, {'; '.join(parts)} ({test}){rest}.{without}"
+    return f"Compared with {results.baseline}, {', and '.join(parts)} ({test}){rest}.{without}"
 
 
 def _attribution(results: Results, group: Group) -> str:
-    """The methods whose arms are in the group; of the others those whose training differs from that of their rival."""
+    """The methods whose arms are in the group; of those without all arms those whose training is not their rival's."""
     found = results.attribution()
     found = found[found["group"] == group.name]
     divided = {str(label): rows for label, rows in found.groupby("label", sort=False)}
     pairs = [(label, results.baseline) for label in group.areas if results.baseline in group.areas]
-    pairs = [(label, rival) for label, rival in pairs if label not in (rival, *divided)]
+    whole = [label for label, rows in divided.items() if {"query", "training"} <= set(rows["part"])]
+    pairs = [(label, rival) for label, rival in pairs if label not in (rival, *whole)]
     arms = {(label, arm) for label, rows in divided.items() for arm in (*rows["method"], *rows["rival"])}
     if len(group.ranking) > 1:
         leaders = group.ranking[0], group.ranking[1]
@@ -139,11 +166,12 @@ def _divided(label: str, rows: pd.DataFrame) -> str:
     parts = {row["part"]: _part(row) for _, row in rows.iterrows()}
     if "query" in parts:
         parts.pop("query, supervised", None)
-    return f"Attribution of the gain of {label}: {'; '.join(f'{part} {gain}' for part, gain in parts.items())}."
+    intervals = "" if rows["low"].isna().all() else ", with 95 % intervals"
+    return f"Attribution for {label}{intervals}: {'; '.join(f'{part} {gain}' for part, gain in parts.items())}."
 
 
 def _part(row: pd.Series) -> str:
-    interval = "" if math.isnan(row["low"]) else f" (95 % interval {row['low']:+.4f} to {row['high']:+.4f})"
+    interval = "" if math.isnan(row["low"]) else f" [{row['low']:+.4f}, {row['high']:+.4f}]"
     ratio = row["steps_ratio"]
     return f"{row['gain']:+.4f}{interval}" + (f" with {ratio:.2f} times the steps" if is_unequal(ratio) else "")
 
@@ -156,15 +184,22 @@ def _reference(results: Results, group: Group, numbers: pd.DataFrame) -> str:
         return "The supervised reference is missing, so it is unknown how many labels suffice."
     reference = f"the supervised reference ({results.metric.text(value)} {results.metric.unit}".rstrip() + ")"
     numbers = numbers.loc[group.complete]
-    reached = numbers[numbers["reach"].map(math.isfinite)].sort_values("reach", kind="stable")
+    reached = numbers[numbers["reach_monotone"].map(math.isfinite)].sort_values("reach_monotone", kind="stable")
     if reached.empty:
         last = numbers["final_share"].max()
         return f"No method reaches {reference} with up to {last:.1%} of the slices labeled."
-    parts = []
-    for label, row in reached.iterrows():
-        lost = "" if row["reach_sustained"] == row["reach"] else " (not sustained)"
-        parts.append(f"{label} at {row['reach']:.1%}{lost}")
-    return f"On average over runs {reference} is reached by {', '.join(parts)}."
+    parts = [_reaching(str(label), row) for label, row in reached.head(_MOST).iterrows()]
+    others = len(reached) - len(parts)
+    more = f", and by {others} other{'s' * (others > 1)}" if others else ""
+    return f"On the monotone mean curve {reference} is reached by {', '.join(parts)}{more}."
+
+
+def _reaching(label: str, row: pd.Series) -> str:
+    """A method with its S% and the interval of that, if it has one."""
+    low, high = row["reach_monotone_low"], row["reach_monotone_high"]
+    end = f"{high:.1%}" if math.isfinite(high) else "never"
+    interval = "" if math.isnan(low) else f" (95 % interval {low:.1%} to {end})"
+    return f"{label} at {row['reach_monotone']:.1%}{interval}"
 
 
 def _pair(results: Results, group: Group, first: str, second: str) -> pd.Series | None:
@@ -177,4 +212,4 @@ def _pair(results: Results, group: Group, first: str, second: str) -> pd.Series 
 
 
 def _or(labels: Sequence[str]) -> str:
-    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} or {labels[-1]}"
+    return labels[0] if len(labels) == 1 else f"{'; '.join(labels[:-1])} or {labels[-1]}"

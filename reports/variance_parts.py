@@ -11,7 +11,7 @@ Nested (every split has seeds of its own), from those of a one-way analysis:
     seed   = MS_within
     split  = (MS_split - MS_within) / n_0        n_0: runs per split, see [1] for unequal numbers
 
-A negative estimate counts as 0.
+A negative estimate counts as 0. Other designs, such as a crossed one with a missing run, are not separated.
 
 [1] Searle, Casella, McCulloch. Variance components. Wiley, 1992, Sec. 3.6 and 4.5.
 """
@@ -35,7 +35,7 @@ class VarianceParts:
 
     Attributes:
         total: of all runs, with n - 1 in the denominator.
-        split: between splits; NaN if it cannot be separated from that of seeds.
+        split: between splits; NaN if splits and seeds cannot be separated.
         seed: between seeds; NaN likewise.
         run: what is left in crossed runs; NaN in others.
     """
@@ -49,7 +49,8 @@ class VarianceParts:
 def variance_parts(values: Mapping[Replicate, float]) -> VarianceParts | None:
     """The parts of the variance of values; None with one split.
 
-    With one run per split, as with `protocol.splits=nested`, only the total is known.
+    Only the total is known with one run per split, as with `protocol.splits=nested`, and if some seeds have runs on
+    several splits but not all on all.
     """
     splits = splits_of(values)
     if len(splits) < 2:
@@ -60,9 +61,9 @@ def variance_parts(values: Mapping[Replicate, float]) -> VarianceParts | None:
     if len(seeds) > 1 and sorted(values) == sorted(crossed):
         table = np.array([values[replicate] for replicate in crossed]).reshape(len(splits), len(seeds))
         return VarianceParts(total, *_two_way(table))
-    groups = [np.array([value for own, value in values.items() if own.split == split]) for split in splits]
-    if len(values) == len(splits):
+    if len(values) == len(splits) or len(values) > len(seeds):
         return VarianceParts(total, np.nan, np.nan, np.nan)
+    groups = [np.array([value for own, value in values.items() if own.split == split]) for split in splits]
     return VarianceParts(total, *_one_way(groups), np.nan)
 
 

@@ -93,7 +93,7 @@ class CEAL(PixelScoring):
         rows = np.flatnonzero(eligible)
         rows = rows[np.argsort(order[rows], kind="stable")]
         keep = pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
-        certain = most_certain(unlabeled[rows], np.asarray(predicted.packed[rows].any((1, 2))), count, keep)
+        certain = most_certain(unlabeled[rows], predicted.nonempty(unlabeled[rows]), count, keep)
         return Query(query.ids, pseudo=predicted.only(certain.tolist()), scores=query.scores)
 
     def threshold_at(self, round_index: int) -> float:

@@ -289,7 +289,7 @@ class Star(Strategy):
         ranked = found.ids[np.lexsort((found.ids, found.entropy))]
         if self.refill:
             ranked = ranked[~np.isin(ranked, queried)]
-        nonempty = np.array([bool(found.masks[int(i)].any()) for i in ranked], dtype=bool)
+        nonempty = found.masks.nonempty(ranked)
         keep = pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
         return [int(i) for i in most_certain(ranked, nonempty, count, keep) if i not in queried]
 

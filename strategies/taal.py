@@ -72,7 +72,7 @@ class TAAL(PixelScoring):
     query_rule: Literal["disagreement", "random"] = "disagreement"
 
     def fit(self, ctx: Round) -> None:
-        """Train, and note by what the weight was multiplied in the mean."""
+        """Train, and record the mean factor of the weight."""
         factors: list[Tensor] = []
 
         def loss(model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:

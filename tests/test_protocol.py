@@ -1,6 +1,7 @@
 """What a protocol promises, in whole runs: steps, validation labels, starts and splits."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from support.samples import TINY, invoke, tiny_arguments
 
 from albench.errors import ConfigError, StrategyError
 from albench.loop import Execution, run
-from albench.query import OracleDraw
+from albench.oracle import Oracle
+from albench.pool import Pool
+from albench.query import OracleDraw, check_draw
 from albench.resolve import resolve
 from albench.runs import RunReader
 from albench.strategies.foreground_random import ForegroundRandom
@@ -29,11 +32,26 @@ def steps_behind_each_evaluation(reader: RunReader) -> list[int]:
 
 @pytest.mark.parametrize("stop", ["val_dice", "val_loss", "steps"])
 def test_matched_methods_have_taken_equally_many_steps_whenever_they_are_evaluated(tiny_run, stop):
-    for name in ("random", "star", "taal", "ceal-entropy", "full"):
+    for name in ("random", "star", "taal", "ceal-entropy"):
         reader = tiny_run(name, MATCHED | {"training.stop": stop})
-        assert steps_behind_each_evaluation(reader) == [7 * (index + 1) for index in range(len(reader.records))]
+        assert steps_behind_each_evaluation(reader) == [7, 14, 21]
+    reference = tiny_run("full", MATCHED | {"training.stop": stop})
+    assert steps_behind_each_evaluation(reference) == [21], "the reference trains as long as the others in the end"
     first = tiny_run("star", MATCHED | {"training.stop": stop}).records[0]
     assert [training.steps for training in (*first.fit_trainings, *first.query_trainings)] == [7, 3]
+
+
+def test_without_warm_start_every_round_takes_all_matched_steps(tiny_run):
+    for name in ("random", "star"):
+        records = tiny_run(name, MATCHED | {"protocol.warm_start": False}).records
+        assert [sum(training.steps for training in record.fit_trainings) for record in records] == [7, 7, 7]
+
+
+def test_runs_on_other_cases_do_not_share_round_0(tiny_run):
+    one = tiny_run("random", {"protocol.splits": 1}, seed=1)
+    other = tiny_run("random", {"protocol.splits": "nested"}, seed=1)
+    assert one.split.train != other.split.train
+    assert other.records[0].cost.steps > 0
 
 
 def test_matched_methods_share_round_0(tiny_run):
@@ -119,6 +137,45 @@ def test_confidence_holds_the_dice_at_the_best_threshold_of_the_validation_cases
             assert confidence.test_dice == pytest.approx(record.test.dice_volume)
 
 
+def test_foreground_random_draws_the_rest_from_all_other_slices(tiny):
+    labeled = tiny.labeled_stack(tiny.cases[:4])
+    nonempty = labeled.truth.nonempty(np.arange(len(labeled.slices)))
+    total, share, budget = len(nonempty), nonempty.mean(), 10
+    pool = Pool(labeled.slices)
+    counts = []
+    for seed in range(400):
+        ctx = SimpleNamespace(pool=pool, budget=budget, rng=np.random.default_rng(seed))
+        query = Oracle(labeled).draw(ForegroundRandom(share=0.5).query(ctx), budget)
+        assert len(set(query.ids.tolist())) == budget
+        counts.append(nonempty[query.ids].sum())
+    left = (nonempty.sum() - 5) / (total - 5)
+    assert np.mean(counts) == pytest.approx(5 + 5 * left, abs=0.2)
+    assert np.mean(counts) > budget * share + 1, "more foreground than uniform draws"
+
+
+@pytest.mark.parametrize(
+    ("draw", "sentence"),
+    [
+        (
+            lambda ids: OracleDraw(1, ids[1:], ids),
+            "'order' of a draw must hold every one of the 3 unlabeled slices",
+        ),
+        (
+            lambda ids: OracleDraw(1, ids, ids + 1),
+            "'rest' of a draw must hold every one of the 3 unlabeled slices",
+        ),
+        (lambda ids: OracleDraw(3, ids, ids), "a draw must want 0 to 2 slices with foreground, got 3: want at most"),
+        (lambda ids: OracleDraw(-1, ids, ids), "a draw must want 0 to 2 slices with foreground, got -1: want at most"),
+    ],
+)
+def test_a_draw_follows_the_rules(tiny, draw, sentence):
+    labeled = tiny.labeled_stack(tiny.cases[:1])
+    count = len(labeled.slices)
+    pool = Pool(labeled.slices).with_masks(Oracle(labeled).annotate(range(count - 3), count))
+    with pytest.raises(StrategyError, match=sentence):
+        check_draw(draw(pool.unlabeled), pool, 2)
+
+
 @pytest.mark.parametrize(("share", "wanted"), [(0.66, 2), (0.0, 0), (1.0, 3)])
 def test_foreground_random_queries_its_share_of_slices_with_foreground(tiny_run, tiny, share, wanted):
     reader = tiny_run("foreground-random", {"strategy.share": share})
@@ -127,6 +184,7 @@ def test_foreground_random_queries_its_share_of_slices_with_foreground(tiny_run,
         ids = np.array(reader.query(record.round).ids)
         assert len(ids) == 3
         assert np.count_nonzero(truth.masks(ids)[:wanted].any((1, 2))) == wanted
+        assert record.notes == {"drawn_with_foreground": wanted}
 
 
 def test_only_a_strategy_that_says_so_has_the_oracle_look_at_labels(tmp_path):
@@ -146,7 +204,7 @@ def test_more_foreground_than_exists_is_one_sentence(tmp_path):
         *tiny_arguments("--set", "strategy.share=1", "--set", "protocol.budget=20"),
     )
     assert code == 2
-    assert "queries must not ask for more slices with foreground than exist, 40 are wanted in all rounds " in output
+    assert "queries must not ask for more slices with foreground than exist, 25 are wanted in all rounds " in output
     assert not list(tmp_path.rglob("rounds.jsonl")), "nothing was trained in vain"
     assert "lower strategy.share, protocol.budget or protocol.rounds" in output
     assert ForegroundRandom.uses_labels
@@ -176,6 +234,20 @@ def test_settings_that_do_not_fit_together_are_one_sentence(settings, sentence):
     with pytest.raises(ConfigError) as caught:
         resolve("random", "phantom", settings=TINY | settings)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "--strategy", "random", "--dataset", "phantom"),
+        ("tune", "--strategy", "taal", "--dataset", "phantom", "--over", "weight=[1,2]", "--no-ray"),
+    ],
+)
+def test_several_splits_need_a_suite(tmp_path, command):
+    settings = [part for name, value in TINY.items() for part in ("--set", f"{name}={str(value).replace(' ', '')}")]
+    code, output = invoke(*command, "--out", tmp_path, *settings, "--set", "protocol.splits=3")
+    assert code == 2
+    assert "protocol.splits must be 1 or nested outside of a suite, got 3: repeat runs on several splits with" in output
 
 
 @pytest.mark.parametrize("name", ["star", "ceal-entropy"])

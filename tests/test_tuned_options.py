@@ -122,3 +122,11 @@ def test_a_missing_document_is_one_sentence(tmp_path):
         *("run", "--strategy", "taal", "--dataset", "phantom", "--tuned", tmp_path / "no.json"), *tiny_arguments()
     )
     assert (code, output) == (2, f"albench: '{tmp_path / 'no.json'}' is missing: write it with albench tune")
+
+
+def test_a_run_with_options_set_by_hand_does_not_become_a_tuned_one(tmp_path):
+    tuned = write_tuned(tmp_path / "tuned.json", {"weight": 0.5})
+    albench.run("taal", "phantom", settings=TINY | {"strategy.weight": 0.5}, out=tmp_path, device="cpu")
+    with pytest.raises(StoreError, match="begun with the same options set by hand and now they are tuned in 12 tri"):
+        albench.run("taal", "phantom", settings=TINY, tuned=tmp_path / "tuned.json", out=tmp_path, device="cpu")
+    assert tuned.tuning.trials == 12

@@ -97,6 +97,7 @@ def run(
 
     with console.status("starting"):
         from albench.cli.run_progress import LineProgress, LiveProgress, curve
+        from albench.combinations import check_one_split
         from albench.console import bar
         from albench.loop import Execution
         from albench.loop import run as run_loop
@@ -110,6 +111,7 @@ def run(
     execution = Execution(choose_device(device, threads), keep_weights, share, compile_network)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None, tuned=found)
+    check_one_split(resolved.config.protocol)
     with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
         done = run_loop(resolved, out, execution, progress)
     if len(done.records) == progress.before:

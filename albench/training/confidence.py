@@ -6,6 +6,7 @@ hardly reach 0.5. At 0.5 it then seems bad.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,32 +25,21 @@ class ThresholdCounts:
     """Pixels of a case by their probability.
 
     Attributes:
-        pixels: (100,) valid pixels whose probability reaches exactly so many of THRESHOLDS.
+        pixels: (100,) valid pixels whose probability reaches exactly 0, 1, ..., 99 of THRESHOLDS.
         foreground: (100,) those of them that are foreground in the truth.
         highest: highest probability.
     """
 
-    pixels: NDArray[np.int64]
-    foreground: NDArray[np.int64]
+    pixels: NDArray[np.float64]
+    foreground: NDArray[np.float64]
     highest: float
 
     @classmethod
-    def of(cls, probs: Tensor, valid: Tensor, truth: Tensor) -> ThresholdCounts:
-        """The counts of some slices, from (b, h, w) probabilities, valid pixels and truth on the same device."""
-        thresholds = torch.tensor(THRESHOLDS, dtype=probs.dtype, device=probs.device)
-        inside = valid.bool()
-        reached = torch.bucketize(probs[inside], thresholds, right=True)
-        size = len(THRESHOLDS) + 1
-        pixels, foreground = (
-            torch.bincount(reached, minlength=size),
-            torch.bincount(reached[truth[inside].bool()], minlength=size),
-        )
-        return cls(pixels.cpu().numpy(), foreground.cpu().numpy(), float((probs * valid).max()))
-
-    def __add__(self, other: ThresholdCounts) -> ThresholdCounts:
-        return ThresholdCounts(
-            self.pixels + other.pixels, self.foreground + other.foreground, max(self.highest, other.highest)
-        )
+    def collect(cls, batches: Sequence[Tensor]) -> ThresholdCounts:
+        """The counts of a case from those of its batches, see `count_thresholds`; they are read together."""
+        table = torch.stack(list(batches)).cpu().numpy()
+        pixels, foreground = table[:, :-1].sum(0).reshape(2, -1)
+        return cls(pixels, foreground, float(table[:, -1].max()))
 
     def dice(self) -> NDArray[np.float64]:
         """(99,) volume Dice with the foreground at and above each threshold."""
@@ -58,7 +48,23 @@ class ThresholdCounts:
         return np.array([dice_of_sums(float(o), float(p), true) for o, p in zip(overlap, predicted, strict=True)])
 
 
-def confidence(test: list[ThresholdCounts], val: list[ThresholdCounts]) -> Confidence:
+def count_thresholds(probs: Tensor, valid: Tensor, truth: Tensor) -> Tensor:
+    """(201,) float64 counts of some slices on their device: pixels, foreground, and the highest probability.
+
+    Args:
+        probs: (b, h, w) probabilities.
+        valid: (b, h, w), 1 on image pixels and 0 on padding.
+        truth: (b, h, w) masks.
+    """
+    thresholds = torch.tensor(THRESHOLDS, dtype=probs.dtype, device=probs.device)
+    reached = torch.bucketize(probs, thresholds, right=True).flatten()
+    found = torch.zeros(2, len(THRESHOLDS) + 1, dtype=torch.float64, device=probs.device)
+    for row, weights in zip(found, (valid, valid * truth), strict=True):
+        row.index_add_(0, reached, weights.flatten().double())
+    return torch.cat([found.flatten(), (probs * valid).max().double()[None]])
+
+
+def confidence(test: Sequence[ThresholdCounts], val: Sequence[ThresholdCounts]) -> Confidence:
     """What the record says, from the counts of the test cases and of the validation cases, of which none may exist."""
     highest = max(counts.highest for counts in test)
     if not val:

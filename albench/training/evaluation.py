@@ -11,7 +11,7 @@ from albench.data import LabeledStack, SliceStack
 from albench.masks import Ids, Mask
 from albench.metrics import CaseScores, score_case, summarize
 from albench.runs.records import Metrics
-from albench.training.confidence import ThresholdCounts
+from albench.training.confidence import ThresholdCounts, count_thresholds
 from albench.training.device import to_device
 from albench.training.predictor import Predictor
 
@@ -69,9 +69,9 @@ def _predicted(predictor: Predictor, slices: SliceStack, ids: Ids, truth: Mask) 
     for some, probs, valid in predictor.predict(slices, ids):
         masks.append(binarize(probs, valid))
         target = to_device(truth[done : done + len(some)], predictor.device)
-        counts.append(ThresholdCounts.of(probs, valid, target))
+        counts.append(count_thresholds(probs, valid, target))
         done += len(some)
-    return np.concatenate(masks), sum(counts[1:], start=counts[0])
+    return np.concatenate(masks), ThresholdCounts.collect(counts)
 
 
 def _extremes(truth: Mask) -> set[int]:

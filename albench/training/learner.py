@@ -216,13 +216,16 @@ class Learner(Predictor):
                 self._on_epoch(epoch, passes, mean_loss, now.validation.loss if now.validation else None)
                 validated = now if now.validation else validated
                 if now.better_than(best, rule.stop):
-                    best, weights = now, self._copy()
+                    best = now
+                    if not rule.keeps_last:
+                        weights = self._copy()
         if best is None:
             raise StrategyError(
                 f"the validation loss of {purpose} must be finite at least once, it was not in {now.epoch} epochs: "
                 f"lower the learning rate, now {lr}"
             )
-        self.network.load_state_dict(weights)
+        if not rule.keeps_last:
+            self.network.load_state_dict(weights)
         self.network.eval()
         trim_memory()  # the peak of training would otherwise add to that of the next query
         kept = best.validation

@@ -94,9 +94,14 @@ class StopRule:
         """Whether the starting weights can be kept. In the STAR paper, the first pass always replaces them."""
         return self.stop == "val_dice"
 
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last weights are kept, whatever they are."""
+        return self.stop == "steps"
+
     def validates(self, epoch: int, step: int, last: Point) -> bool:
         """Whether to validate after a pass; `last` is the point of the validation before."""
-        if self.stop == "steps":
+        if self.keeps_last:
             return False
         return step - last.step >= self.val_steps or self._must_end(epoch, step)
 

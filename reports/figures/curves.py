@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,22 +11,27 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from albench.reports.captions import measured, provenance
 from albench.reports.costs import AXES, share_title
-from albench.reports.figures.style import INK, Drawing, LineStyle, new_figure, subplots
+from albench.reports.figures.style import BASELINE, INK, Drawing, LineStyle, line_styles, new_figure, subplots
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
 
 _BANDS = 6  # of more methods they overlap too much
+_COLORED = 8  # of more methods only the baseline and the best are drawn in color
+_BEST = 6
 
 
 def learning_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing:
     """All methods and the supervised reference over all rounds, and a zoomed view of the second half."""
-    figure = new_figure(3.1 + 0.16 * math.ceil(len(group.methods) / 5))
+    styles = _colored(results, group, styles)
+    figure = new_figure(3.1 + 0.16 * math.ceil(len(styles) / 5))
     whole, zoomed = subplots(figure, 1, 2)[0]
     banded = _banded(results, group)
     for ax in (whole, zoomed):
-        for label, curve in group.curves.items():
-            _line(ax, styles[label], label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
+        for label, style in styles.items():
+            curve = group.curves[label]
+            _line(ax, style, label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
+        _others(ax, ((100 * curve.share, curve.mean) for label, curve in group.curves.items() if label not in styles))
         _reference(ax, results, group)
         ax.set_xlabel(share_title(group.some_run.reader.config))
         ax.set_ylabel(results.metric_in(group).axis)
@@ -37,7 +42,7 @@ def learning_curves(results: Results, group: Group, styles: Mapping[str, LineSty
     whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for clarity"
     deviates = any(np.isfinite(group.curves[label].sd).any() for label in banded)
     bands = [f"Bands: one sample standard deviation{whose}."] if deviates else []
-    caption = (*measured(results, group), *bands, *provenance(results, group))
+    caption = (*measured(results, group), *_about_colors(group, styles), *bands, *provenance(results, group))
     return Drawing(f"curves-{slug(group.name)}", f"Learning curves on {group.name}", caption, figure)
 
 
@@ -50,12 +55,16 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
         return None
     columns = len(axes) if len(axes) <= 3 else 2
     rows = math.ceil(len(axes) / columns)
+    styles = _colored(results, group, styles)
     figure = new_figure(2.4 * rows + 0.5)
     panels = [ax for row in subplots(figure, rows, columns) for ax in row]
     for ax, axis in zip(panels, axes, strict=False):
-        for label in group.methods:
-            own = costs[costs["label"] == label].groupby("round")[[axis, "value"]].mean()
-            _line(ax, styles[label], label, own[axis].to_numpy(), own["value"].to_numpy(), None)
+        means = costs.groupby(["label", "round"])[[axis, "value"]].mean()
+        points = {label: means.loc[label].to_numpy().T for label in group.methods}
+        for label, style in styles.items():
+            x, mean = points[label]
+            _line(ax, style, label, x, mean, None)
+        _others(ax, (xy for label, xy in points.items() if label not in styles))
         _reference(ax, results, group)
         ax.set_xlabel(AXES[axis])
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -67,9 +76,25 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
     caption = (
         *measured(results, group),
         "Each point is a round: the mean over runs of the annotation cost of all its labels, and of the metric.",
+        *_about_colors(group, styles),
         *provenance(results, group),
     )
     return Drawing(f"costs-{slug(group.name)}", f"Annotation cost on {group.name}", caption, figure)
+
+
+def _colored(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> dict[str, LineStyle]:
+    """The methods in color: all if they are few, otherwise the baseline and the best by mean AUBC, in that order."""
+    if len(group.methods) <= _COLORED:
+        return {label: styles[label] for label in group.methods}
+    best = [label for label in group.ranking if label != results.baseline][:_BEST]
+    chosen = line_styles(best, results.baseline)
+    return {label: style for label, style in chosen.items() if label in group.methods}
+
+
+def _about_colors(group: Group, styles: Mapping[str, LineStyle]) -> list[str]:
+    if len(styles) == len(group.methods):
+        return []
+    return [f"In color: {'; '.join(styles)}. The other {len(group.methods) - len(styles)} methods are thin and gray."]
 
 
 def _banded(results: Results, group: Group) -> list[str]:
@@ -77,6 +102,12 @@ def _banded(results: Results, group: Group) -> list[str]:
     if len(group.methods) <= _BANDS:
         return list(group.methods)
     return [label for label in group.methods if label in (results.baseline, *group.ranking[:1])]
+
+
+def _others(ax: Axes, curves: Iterable[Iterable[np.ndarray]]) -> None:
+    """Thin gray lines behind the others, with one entry in the legend."""
+    for index, (x, y) in enumerate(curves):
+        ax.plot(x, y, color=BASELINE, alpha=0.5, linewidth=0.6, marker="", zorder=1.5, label="" if index else "others")
 
 
 def _line(ax: Axes, style: LineStyle, label: str, x: np.ndarray, mean: np.ndarray, sd: np.ndarray | None) -> None:

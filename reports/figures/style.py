@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito, Color Universal Design, 2008, without yellow, which is pale on paper, and black, the color of text.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_LINES = ("-", "--", ":")
+Line = str | tuple[float, tuple[float, ...]]
+_LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
 _MARKERS = "o^Dv<>PX*hp"  # the square marks the baseline
 BASELINE = "#7f7f7f"
 INK = "#131415"
@@ -31,10 +32,10 @@ WIDTH = 7.0
 
 @dataclass(frozen=True)
 class LineStyle:
-    """Color, line and marker of a method; two methods differ in at least two of them."""
+    """Color, line and marker of a method: no two methods share color and line, and of 66 no two share any two parts."""
 
     color: str
-    line: str
+    line: Line
     marker: str
 
 
@@ -61,8 +62,13 @@ def line_styles(labels: Sequence[str], baseline: str) -> dict[str, LineStyle]:
     found = {baseline: LineStyle(BASELINE, "-", "s")}
     for index, label in enumerate(others):
         color = _COLORS[index % len(_COLORS)]
-        found[label] = LineStyle(color, _LINES[index // len(_COLORS) % len(_LINES)], _MARKERS[index % len(_MARKERS)])
+        found[label] = LineStyle(color, _line(index // len(_COLORS)), _MARKERS[index % len(_MARKERS)])
     return found
+
+
+def _line(index: int) -> Line:
+    """A line that no other index has: the usual ones, then longer and longer dashes with two dots."""
+    return _LINES[index] if index < len(_LINES) else (0, (2.0 * (index - len(_LINES) + 1), 1, 1, 1, 1, 1))
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:

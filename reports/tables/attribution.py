@@ -6,17 +6,18 @@ import math
 
 import pandas as pd
 
-from albench.reports.attribution import PARTS, is_unequal
+from albench.reports.arms import query_note
+from albench.reports.attribution import is_unequal
 from albench.reports.captions import left_out, measured, provenance
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
-from albench.reports.tables.cells import Cell, Interval, NumberFormat, number_cell
+from albench.reports.tables.cells import MISSING, Cell, Interval, NumberFormat, number_cell
 from albench.reports.tables.table import Column, Row, Table
 
-_GAIN = NumberFormat(4, sign=True)
+_DIFFERENCE = NumberFormat(4, sign=True)
 _RATIO = NumberFormat(2)
-_TITLES = ("Method", "part", "arm", "against", "gain in AUBC", "95 % over cases", "ratio of steps")
+_TITLES = ("Method", "part", "arm", "against", "difference in AUBC", "95 % over cases", "ratio of steps")
 
 
 def attribution_table(results: Results, group: Group) -> Table | None:
@@ -25,21 +26,19 @@ def attribution_table(results: Results, group: Group) -> Table | None:
     found = found[found["group"] == group.name]
     if found.empty:
         return None
-    rows = []
-    for label, parts in found.groupby("label", sort=False):
-        known = {row["part"]: _cells(row) for _, row in parts.iterrows()}
-        missing = [Cell("n/a")] * (len(_TITLES) - 2)
-        rows += [Row((Cell(str(label)), Cell(part), *known.get(part, missing))) for part in PARTS]
+    rows = [Row((Cell(row["label"]), Cell(row["part"]), *_cells(row))) for _, row in found.iterrows()]
     unit = found["unit"].iloc[0]
+    over_cases = f"95 % over cases: bootstrap interval of it when {unit}s and test cases are drawn anew, both in pairs."
     caption = (
         *measured(results, group),
-        f"Gain: mean of the differences {unit} by {unit}, positive where the arm is better, with a 95 % t interval.",
-        f"95 % over cases: bootstrap interval of the gain when {unit}s and test cases are drawn anew, both in pairs; "
-        "n/a for a metric that is not a mean over cases.",
+        f"Difference: mean {unit} by {unit}, positive where the arm is better"
+        f"{'' if found['low'].isna().all() else ', with a 95 % t interval'}.",
+        *([] if found["cases_low"].isna().all() else [over_cases]),
         "Query: a query minus a random one, both with the training of the method, or both with supervised training; "
         "training: that of the method minus supervised training, both with a random query; both: the method minus a "
-        "random query with supervised training. n/a: the group has no such method.",
+        "random query with supervised training. Parts whose arms are not in the group are left out.",
         *_steps(found),
+        *dict.fromkeys(note for label in found["method"] if (note := query_note(group.methods[label]))),
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
@@ -51,23 +50,23 @@ def _cells(row: pd.Series) -> list[Cell]:
     return [
         Cell(row["method"]),
         Cell(row["rival"]),
-        number_cell(row["gain"], _GAIN, _interval(row["low"], row["high"])),
+        number_cell(row["gain"], _DIFFERENCE, _interval(row["low"], row["high"])),
         _interval_cell(row["cases_low"], row["cases_high"]),
         number_cell(row["steps_ratio"], _RATIO),
     ]
 
 
 def _interval(low: float, high: float) -> Interval | None:
-    return None if math.isnan(low) else Interval(low, high, _GAIN)
+    return None if math.isnan(low) else Interval(low, high, _DIFFERENCE)
 
 
 def _interval_cell(low: float, high: float) -> Cell:
     interval = _interval(low, high)
-    return Cell("n/a") if interval is None else Cell(interval.text)
+    return Cell(MISSING) if interval is None else Cell(interval.text)
 
 
 def _steps(found: pd.DataFrame) -> list[str]:
     """Whether all parts are between methods that took equally many optimizer steps."""
     if not found["steps_ratio"].map(is_unequal).any():
         return []
-    return ["Caution: where the ratio of optimizer steps is not 1, the gain is also that of more or fewer steps."]
+    return ["Caution: where the ratio of optimizer steps is not 1, the difference is also that of more or fewer steps."]

@@ -48,6 +48,8 @@ class NumberFormat:
 
 COUNT = NumberFormat(0, thousands=True)
 SHARE = NumberFormat(1, percent=True)
+MISSING = "n/a"
+"""Printed where a value does not exist."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Cell:
 
 def number_cell(value: float, number_format: NumberFormat, spread: Deviation | Interval | None = None) -> Cell:
     """A number, or `n/a` for NaN."""
-    return Cell("n/a") if math.isnan(value) else Cell(value=float(value), format=number_format, spread=spread)
+    return Cell(MISSING) if math.isnan(value) else Cell(value=float(value), format=number_format, spread=spread)
 
 
 def metric_cell(metric: Metric, mean: float, sd: float) -> Cell:
@@ -143,5 +145,5 @@ def reach_cell(share: float, slices: float | None = None) -> Cell:
     if math.isinf(share):
         return Cell("-", value=math.inf)
     if math.isnan(share):
-        return Cell("n/a")
+        return Cell(MISSING)
     return Cell(value=float(share), format=SHARE, count=slices)

@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
 from albench.reports.captions import left_out, provenance, validation_labels
-from albench.reports.costs import AXES, PHASES
+from albench.reports.costs import AXES, PHASES, annotation_cost, seconds, slices_read, steps
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
+from albench.reports.runs import REFERENCE, Run
 from albench.reports.tables.cells import COUNT, Cell, NumberFormat, number_cell
 from albench.reports.tables.table import Column, Row, Table
 
 _MINUTES = NumberFormat(1, thousands=True, divisor=60)  # of seconds
-_TRAINING = {"steps": "steps", "slices_read": "slices read"}
 
 
 def cost_table(results: Results, group: Group) -> Table:
-    """Annotation cost after the last query, training behind the last evaluated network, and time of a whole run."""
-    costs = results.costs()
-    costs = costs[costs["group"] == group.name]
-    runs = ["label", "seed", "split"]
-    last = costs[costs["round"] == costs.groupby(runs)["round"].transform("max")]
-    means = last.groupby("label", sort=False)[[*AXES, *_TRAINING]].mean()
-    seconds = [f"{phase}_seconds" for phase in PHASES]
-    times = costs.groupby(runs, sort=False)[seconds].sum().groupby("label", sort=False).mean()
-    rows = []
-    for label in group.methods:
-        counts = [number_cell(means.loc[label, name], COUNT) for name in (*AXES, *_TRAINING)]
-        minutes = [number_cell(times.loc[label, name], _MINUTES) for name in seconds]
-        rows.append(Row((Cell(label), *counts, *minutes)))
+    """Annotation cost after the last query, training until the last evaluation, and time of a whole run."""
+    methods = group.methods | ({REFERENCE: group.reference} if group.reference else {})
+    rows = [_row(label, runs) for label, runs in methods.items()]
     annotation_titles = ("slices", "nonempty slices", "foreground pixels", "contour length [pixels]", "cases")
-    titles = ("Method", *annotation_titles, *_TRAINING.values(), *(f"{phase} [min]" for phase in PHASES))
+    titles = ("Method", *annotation_titles, "steps taken", "slices read", *(f"{phase} [min]" for phase in PHASES))
     caption = (
         "Annotation cost of the labels of the last round, initial labels included, mean over runs.",
         validation_labels(group),
         "Foreground pixels and contour length are measured on the working grid.",
-        "Steps: optimizer steps of all trainings behind the last evaluated network, a shared training of round 0 "
-        "included; slices read: labeled, pseudo-labeled and unlabeled slices in these steps, each time counted.",
+        "Steps taken: optimizer steps of all trainings of the last evaluated network, a shared training of round 0 "
+        f"included. {_without_better_weights(run for runs in methods.values() for run in runs)}",
+        "Slices read: labeled, pseudo-labeled and unlabeled slices in these steps, each time counted.",
         "Time of a whole run; a shared training of round 0 is counted in the run that computed it.",
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
     columns = tuple(map(Column, titles))
     return Table(f"costs-{slug(group.name)}", f"Costs on {group.name}", columns, tuple(rows), caption)
+
+
+def _row(label: str, runs: Sequence[Run]) -> Row:
+    """Means over the runs of a method."""
+
+    def cell(values: Iterable[float], number_format: NumberFormat) -> Cell:
+        return number_cell(float(np.mean(list(values))), number_format)
+
+    return Row(
+        (
+            Cell(label),
+            *(cell((annotation_cost(run, axis)[-1] for run in runs), COUNT) for axis in AXES),
+            cell((steps(run)[-1] for run in runs), COUNT),
+            cell((slices_read(run)[-1] for run in runs), COUNT),
+            *(cell((seconds(run, phase).sum() for run in runs), _MINUTES) for phase in PHASES),
+        )
+    )
+
+
+def _without_better_weights(runs: Iterable[Run]) -> str:
+    """In how many rounds the weights stayed those from which the training started."""
+    kept = [all(one.best_step == 0 for one in record.fit_trainings) for run in runs for record in run.reader.records]
+    return f"In {sum(kept):,} of {len(kept):,} rounds no better weights were found."

@@ -38,7 +38,7 @@ def main_table(results: Results, group: Group) -> Table:
     for label, runs in group.methods.items():
         strategy = runs[0].strategy
         head = (Cell(label), Cell(YES), Cell(YES if _is_semi_supervised(runs) else NO))
-        rows.append(Row((*head, *_cells(results.metric, numbers.loc[label])), ranked=label in group.complete))
+        rows.append(Row((*head, *_cells(results.metric, numbers.loc[label])), ranked=label in group.ranked))
         printed = theirs.get(names.get(strategy, ""))
         if printed is not None and variants[strategy] == 1:  # the paper does not say which of two variants is its own
             rows.append(printed_row(printed))
@@ -48,10 +48,14 @@ def main_table(results: Results, group: Group) -> Table:
 
 
 def ablation_table(results: Results, group: Group) -> Table | None:
-    """Table 2: aggregation of pseudo-labels and query rule of STAR; None without two variants."""
+    """Table 2: aggregation of pseudo-labels and query rule of STAR.
+
+    None without two variants, or if they differ in another option too, which the table would not show.
+    """
     found = {label: _variant(runs[0]) for label, runs in group.methods.items()}
     variants = {label: own for label, own in found.items() if own is not None}
-    if len(set(variants.values())) < 2:
+    others = [_other_options(group.methods[label][0]) for label in variants]
+    if len(set(variants.values())) < 2 or any(own != others[0] for own in others):
         return None
     results, group = _in_metric_of_paper(results, group)
     numbers = _rows(results, group)
@@ -61,7 +65,7 @@ def ablation_table(results: Results, group: Group) -> Table | None:
     for label, (aggregation, query) in variants.items():
         head = (Cell(label), Cell(AGGREGATIONS[aggregation]), Cell(YES if query == "similarity" else NO))
         cells = _cells(results.metric, numbers.loc[label], counted=True)
-        rows.append(Row((*head, *cells), ranked=label in group.complete))
+        rows.append(Row((*head, *cells), ranked=label in group.ranked))
         if (aggregation, query) in theirs:
             rows.append(printed_row(theirs[aggregation, query]))
     columns = paper_columns(("Row", "Agg", "Sim"))
@@ -110,6 +114,12 @@ def _variant(run: Run) -> tuple[str, str] | None:
     return (name, str(query)) if name in AGGREGATIONS else None
 
 
+def _other_options(run: Run) -> dict[str, object]:
+    """The options of a run of STAR that Table 2 does not show."""
+    options = run.reader.config.strategy.options
+    return {name: value for name, value in options.items() if name not in ("aggregation", "query_rule")}
+
+
 def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
     sentences = [
         *measured(results, group),
@@ -143,5 +153,5 @@ def _true_shares(numbers: pd.DataFrame) -> list[str]:
             found.append(f"{low}{'' if low == high else f' to {high}'} for {share:.0%}")
     sentences = [f"Values are those of the nearest round: {', '.join(found)}."] if found else []
     if missing:
-        sentences.append(f"n/a: no round lies near {', '.join(missing)}.")
+        sentences.append(f"No round lies near {', '.join(missing)}.")
     return sentences

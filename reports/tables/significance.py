@@ -11,7 +11,7 @@ from albench.reports.captions import left_out, measured, provenance
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
-from albench.reports.tables.cells import Cell, Interval, NumberFormat, number_cell
+from albench.reports.tables.cells import MISSING, Cell, Interval, NumberFormat, number_cell
 from albench.reports.tables.table import Column, Row, Table
 
 _GAIN = NumberFormat(4, sign=True)
@@ -21,7 +21,7 @@ _UNITS = NumberFormat(0)
 
 
 def difference_table(results: Results, group: Group, kind: str) -> Table | None:
-    """Paired differences in AUBC from the baseline or from the best rival; None without any.
+    """Paired differences in AUBC from the baseline or from the best rival; None without any over two seeds or splits.
 
     Args:
         results: what is reported.
@@ -32,7 +32,7 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
     if found.empty:
         return None
     found = found[(found["group"] == group.name) & (found["kind"] == kind)]
-    if found.empty:
+    if found.empty or found["units"].max() < 2:
         return None
     unit = found["unit"].iloc[0]
     titles = (
@@ -71,8 +71,9 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
 
 
 def rank_table(results: Results) -> Table | None:
-    """Mean ranks of methods in every group; None if no two methods share a run of equal seed and split."""
+    """Mean ranks of methods in every group; None if no two methods share two seeds, or splits."""
     found = results.ranks()
+    found = found[found["units"] > 1]
     found = found[found.groupby("group")["label"].transform("count") > 1]
     if found.empty:
         return None
@@ -100,11 +101,11 @@ def rank_table(results: Results) -> Table | None:
 
 
 def _range_cell(low: float, high: float) -> Cell:
-    return Cell("n/a") if math.isnan(low) else Cell(f"{_RANK.text(low)} to {_RANK.text(high)}", value=low)
+    return Cell(MISSING) if math.isnan(low) else Cell(f"{_RANK.text(low)} to {_RANK.text(high)}", value=low)
 
 
 def _interval_cell(low: float, high: float) -> Cell:
-    return Cell("n/a") if math.isnan(low) else Cell(f"[{_GAIN.text(low)}, {_GAIN.text(high)}]", value=low)
+    return Cell(MISSING) if math.isnan(low) else Cell(f"[{_GAIN.text(low)}, {_GAIN.text(high)}]", value=low)
 
 
 def _about_cases(group: Group, unit: str) -> str:
@@ -120,7 +121,7 @@ def _about_cases(group: Group, unit: str) -> str:
 def _power(found: pd.DataFrame, unit: str) -> list[str]:
     """What the tests can show with the number of seeds or splits."""
     if found["least"].isna().all():
-        return [f"With one {unit} nothing can be tested."]
+        return []
     tests = len({frozenset(pair) for pair in zip(found["label"], found["rival"], strict=True)})
     corrected = min(1.0, found["least"].min() * tests)
     sentence = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from albench.reports.tables.cells import Cell, Mark
+from albench.reports.tables.cells import MISSING, Cell, Mark
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,13 @@ def marked(table: Table) -> Table:
                 cells[index] = replace(cells[index], mark=mark)
                 rows[place] = replace(rows[place], cells=tuple(cells))
     return replace(table, rows=tuple(rows))
+
+
+def without_empty_columns(table: Table) -> Table:
+    """The table without the columns in which no cell has a value."""
+    shown = [i for i, _ in enumerate(table.columns) if any(row.cells[i].text != MISSING for row in table.rows)]
+    rows = tuple(replace(row, cells=tuple(row.cells[i] for i in shown)) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[i] for i in shown), rows=rows)
 
 
 def _marks(cells: Sequence[Cell | None], better: Literal["higher", "lower"]) -> list[Mark]:

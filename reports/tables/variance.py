@@ -7,6 +7,7 @@ import math
 from albench.reports.captions import left_out, measured, provenance
 from albench.reports.file_names import slug
 from albench.reports.group import Group
+from albench.reports.replicates import splits_of
 from albench.reports.results import Results
 from albench.reports.tables.cells import Cell, NumberFormat, number_cell
 from albench.reports.tables.table import Column, Row, Table
@@ -23,14 +24,25 @@ def variance_table(results: Results, group: Group) -> Table | None:
         Row((Cell(row["label"]), *(number_cell(row[name], form) for name in ("total", "split", "seed", "run"))))
         for _, row in found.iterrows()
     ]
-    inseparable = "Every run has a split of its own, so that splits and seeds cannot be separated."
     caption = (
         *measured(results, group),
         "Standard deviations of AUBC: of all runs; between splits and between seeds, and what a split and a seed have "
         "only together, by the method of moments, where a negative variance counts as 0.",
-        *([inseparable] if all(math.isnan(value) for value in found["seed"]) else []),
+        *_inseparable(group, [row["label"] for _, row in found.iterrows() if math.isnan(row["seed"])]),
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
     columns = tuple(map(Column, ("Method", "all runs", "splits", "seeds", "split and seed")))
     return Table(f"variance-{slug(group.name)}", f"Variance of AUBC on {group.name}", columns, tuple(rows), caption)
+
+
+def _inseparable(group: Group, labels: list[str]) -> list[str]:
+    """Why splits and seeds of some methods cannot be separated."""
+    own = {label: list(group.areas[label]) for label in labels}
+    single = [label for label, runs in own.items() if len(runs) == len(splits_of(runs))]
+    missing = [label for label in labels if label not in single]
+    sentences = [
+        (single, "Every run of {} has a split of its own, so that splits and seeds cannot be separated."),
+        (missing, "Not every seed of {} has a run on every split, so that splits and seeds cannot be separated."),
+    ]
+    return [sentence.format(", ".join(named)) for named, sentence in sentences if named]

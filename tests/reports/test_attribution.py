@@ -156,6 +156,21 @@ def test_the_parts_are_paired_differences_of_the_arms(tmp_path):
     assert found.loc["query", "gain"] + found.loc["training", "gain"] == pytest.approx(found.loc["both", "gain"])
 
 
+def test_query_and_training_add_up_to_both_although_an_arm_lacks_a_seed(tmp_path):
+    folder = write_arms(tmp_path, "random", "training", "star")
+    for label, seed in (("random", 5), ("star", 6)):
+        write_run(folder, label, seed, [0.5, 0.9, 0.9], options=STAR if label == "star" else {})
+    parts = [run for run in (folder / "made" / "star").iterdir() if run.name.startswith("seed-2")]
+    methods = methods_of(folder)
+    runs = [(label, "made", run.reader.folder) for label, own in methods.items() for run in own]
+    removed = next(path for label, _, path in runs if label == "method t" and path in parts)
+    write_suite(folder, [run for run in runs if run[2] != removed])
+    found = load(folder).attribution().set_index("part")
+    assert set(found["units"]) == {2}
+    assert found.loc["query", "gain"] == pytest.approx(np.mean([0.68 - 0.65, 0.70 - 0.65]))
+    assert found.loc["query", "gain"] + found.loc["training", "gain"] == pytest.approx(found.loc["both", "gain"])
+
+
 def test_a_lower_distance_is_a_gain_of_the_query(tmp_path):
     found = load(write_arms(tmp_path, "random", "training", "star"), metric="hd95").attribution().set_index("part")
     assert found.loc["both", "gain"] == pytest.approx(10 * (np.mean(VALUES["star"]) - np.mean(VALUES["random"])))
@@ -165,30 +180,36 @@ def gains_of(table):
     return {row.cells[1].text: row.cells[4].text for row in table.rows}
 
 
-def test_the_table_of_attribution_names_what_the_group_does_not_have(tmp_path):
+def test_the_table_of_attribution_has_the_parts_that_the_arms_give(tmp_path):
     table = table_of(write_arms(tmp_path / "all", "random", "query", "training", "star"), "attribution-made")
     assert {row.cells[0].text for row in table.rows} == {"method s"}
     gains = {"query": "+0.0333", "query, supervised": "+0.0167", "training": "+0.0500", "both": "+0.0833"}
     assert gains_of(table) == gains
     assert [cell.text for cell in table.rows[1].cells[2:4]] == ["method q", "random"]
     assert [row.cells[-1].text for row in table.rows] == ["1.00"] * 4
+    assert table.columns[4].title == "difference in AUBC"
     assert not any("Caution" in said for said in table.caption)
+    note = "Without attention, Eq. 4 of STAR compares features of the first stage"
+    assert any(said.startswith(note) for said in table.caption)
 
     table = table_of(write_arms(tmp_path / "training", "random", "training", "star"), "attribution-made")
-    assert gains_of(table) == gains | {"query, supervised": "n/a"}
+    assert gains_of(table) == {part: gains[part] for part in ("query", "training", "both")}
+    assert not any(said.startswith(note) for said in table.caption)
     table = table_of(write_arms(tmp_path / "query", "random", "query", "star"), "attribution-made")
-    assert gains_of(table) == gains | {"query": "n/a", "training": "n/a"}
+    assert gains_of(table) == {part: gains[part] for part in ("query, supervised", "both")}
     assert table_of(write_arms(tmp_path / "none", "random", "star"), "attribution-made") is None
 
 
 def test_the_summary_attributes_a_gain_to_query_and_training(tmp_path):
     said = summary_of(write_arms(tmp_path / "all", "random", "query", "training", "star"))
-    assert said.startswith("Attribution of the gain of method s: query +0.0333 (95 % interval ")
-    assert "; training +0.0500 (95 %" in said
-    assert "; both +0.0833 (95 %" in said
+    assert said.startswith("Attribution for method s, with 95 % intervals: query +0.0333 [")
+    assert "; training +0.0500 [" in said
+    assert "; both +0.0833 [" in said
     assert "supervised" not in said
     said = summary_of(write_arms(tmp_path / "query", "random", "query", "star"))
-    assert said.startswith("Attribution of the gain of method s: query, supervised +0.0167 (95 % interval ")
+    attribution = "Attribution for method s, with 95 % intervals: query, supervised +0.0167 ["
+    assert said.startswith("Compared with random, differences are not attributable to the query of methods that train ")
+    assert f"in another way (method s). {attribution}" in said
     assert summary_of(write_arms(tmp_path / "t", "random", "training")) == ""  # both query at random
 
 
@@ -196,8 +217,8 @@ def test_without_arms_the_summary_refuses_to_call_a_difference_that_of_the_query
     said = summary_of(write_arms(tmp_path, "random", "star", query_steps=30))
     # 3 trainings of 10 steps, and 2 of 30 in queries
     assert said == (
-        "Compared with random, method s took 3.00 times the optimizer steps and trains in another way: this difference "
-        "is not attributable to the query."
+        "Compared with random, differences are not attributable to the query of methods that train in another way and "
+        "for another number of steps (method s: 3.00 times the steps)."
     )
 
 
@@ -205,8 +226,8 @@ def test_steps_that_differ_by_more_than_one_percent_are_not_equal(tmp_path):
     for strategy, last in (("random", 100), ("entropy", 101), ("margin", 103), ("bald", 97)):
         write_run(tmp_path, strategy, 0, [0.5, 0.6], steps=[100, 2 * last - 100])
     assert summary_of(tmp_path) == (
-        "Compared with random, margin took 1.03 times the optimizer steps, bald took 0.97 times the optimizer steps: "
-        "these differences are not attributable to the query."
+        "Compared with random, differences are not attributable to the query of methods that take another number of "
+        "steps (margin: 1.03 times the steps; bald: 0.97 times the steps)."
     )
 
 
@@ -221,18 +242,19 @@ def test_a_lead_over_a_method_that_is_not_the_baseline_is_questioned_too(tmp_pat
     for strategy, dice, steps in (("random", 0.6, 10), ("entropy", 0.7, 10), ("margin", 0.8, 30)):
         write_run(tmp_path, strategy, 0, [0.5, dice], steps=[10, steps])
     said = summary_of(tmp_path)
-    assert "Compared with random, margin took 2.00 times the optimizer steps: this difference" in said
-    assert "Compared with entropy, margin took 2.00 times the optimizer steps: this difference" in said
+    for rival in ("random", "entropy"):
+        assert f"Compared with {rival}, differences are not attributable to the query of methods that take " in said
+    assert said.count("another number of steps (margin: 2.00 times the steps).") == 2
 
 
 def test_parts_between_unequal_steps_are_marked(tmp_path):
     folder = write_arms(tmp_path, "random", "training", "star", query_steps=30)
     query, training, both = summary_of(folder).split("; ")
     assert "times the steps" not in query
-    assert training.endswith(") with 3.00 times the steps")
-    assert both.endswith(") with 3.00 times the steps.")
+    assert training.endswith("] with 3.00 times the steps")
+    assert both.endswith("] with 3.00 times the steps.")
     table = table_of(folder, "attribution-made")
-    assert [row.cells[-1].text for row in table.rows] == ["1.00", "n/a", "3.00", "3.00"]
+    assert [row.cells[-1].text for row in table.rows] == ["1.00", "3.00", "3.00"]
     assert any(said.startswith("Caution: where the ratio of optimizer steps is not 1") for said in table.caption)
 
 
@@ -240,4 +262,43 @@ def test_tables_of_differences_say_what_is_not_attributable(tmp_path):
     folder = write_arms(tmp_path, "random", "star", query_steps=30)
     for kind in ("baseline", "best-rival"):
         caption = " ".join(table_of(folder, f"differences-{kind}-made").caption)
-        assert "Compared with random, method s took 3.00 times the optimizer steps and trains in another way" in caption
+        assert "train in another way and for another number of steps (method s: 3.00 times the steps)." in caption
+
+
+def test_methods_are_named_once_for_each_reason(tmp_path):
+    options = {"a": STAR, "b, tuned": STAR | {"propagation_lr": 1e-5}, "c": STAR | {"propagation_lr": 1e-3}}
+    runs = [("random", "made", write_run(tmp_path, "random", 0, [0.5, 0.6]))]
+    runs += [(name, "made", write_run(tmp_path, "star", 0, [0.5, 0.5], options=own)) for name, own in options.items()]
+    runs.append(("entropy", "made", write_run(tmp_path, "entropy", 0, [0.5, 0.4], steps=[10, 30])))
+    write_suite(tmp_path, runs)
+    assert summary_of(tmp_path).startswith(
+        "Compared with random, differences are not attributable to the query of methods that train in another way "
+        "(a; b, tuned; c) or take another number of steps (entropy: 2.00 times the steps)."
+    )
+
+
+def test_arms_are_in_the_tables_but_not_ranked(tmp_path):
+    results = load(write_arms(tmp_path, "random", "query", "training", "star"))
+    (group,) = results.groups
+    assert group.arms == ["method q", "method t"]
+    assert group.ranking == ["method s", "random"]
+    differences = results.differences()
+    rivals = differences[differences["kind"] == "best rival"].set_index("label")["rival"].to_dict()
+    assert rivals == {"random": "method s", "method q": "method s", "method t": "method s", "method s": "random"}
+    assert set(results.ranks()["label"]) == {"random", "method s"}
+    why = "Not ranked: arms (method q; method t)."
+    assert summarize(results, group).not_ranked == why
+    for table in all_tables(results):
+        if table.name.startswith(("table1", "efficiency")):
+            assert why in table.caption
+            assert {cell.mark for row in table.rows if row.cells[0].text == "method t" for cell in row.cells} == {""}
+            assert any(cell.mark for row in table.rows for cell in row.cells)
+
+
+def test_arms_are_ranked_where_all_methods_are_of_one_strategy_or_fewer_than_two_would_be_left(tmp_path):
+    (ablation,) = load(write_arms(tmp_path / "ablation", "query", "training", "star")).groups
+    assert ablation.arms == []
+    assert ablation.ranking == ["method s", "method t", "method q"]
+    (few,) = load(write_arms(tmp_path / "few", "random", "query", "training")).groups
+    assert few.arms == ["method q", "method t"]
+    assert few.ranking == ["method t", "method q", "random"]

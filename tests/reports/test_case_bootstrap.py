@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 from support.made_runs import write_run
 
 from albench.reports import load
@@ -83,6 +84,37 @@ def test_an_interval_over_seeds_alone_does_not_hold_over_cases():
     made = effects(np.random.default_rng(4), 5, 16, 300, (0.3, 1.0, 0.5))
     means, sd = made.mean((1, 2)), made.mean(2).std(1, ddof=1)
     assert np.mean(np.abs(means) <= 2.776 * sd / math.sqrt(5)) < 0.8
+
+
+@pytest.mark.parametrize(("seeds", "cases"), [(5, 16), (3, 4), (2, 9)])
+def test_the_interval_is_that_of_student_around_the_mean(seeds, cases):
+    (table,) = effects(np.random.default_rng(5), seeds, cases, 1)
+    sources = [(table.mean(axis).var(ddof=1) / n, n) for axis, n in ((1, seeds), (0, cases))]
+    total, narrowed = sum(v for v, _ in sources), sum(v * (n - 1) / n for v, n in sources)
+    freedom = total**2 / sum(v**2 / (n - 1) for v, n in sources)
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(crossed_variance(table) * total / narrowed)
+    half = max(half, *(stats.t.ppf(0.975, n - 1) * math.sqrt(v) for v, n in sources))
+    low, high = interval_over_cases(by_replicate([table]))
+    assert (low + high) / 2 == pytest.approx(table.mean())
+    assert (high - low) / 2 == pytest.approx(half, rel=0.05)
+
+
+@pytest.mark.parametrize("sd", [(1.0, 0.0, 0.0), (1.0, 0.5, 0.0), (1.0, 0.1, 0.1), (0.1, 1.0, 0.1)])
+def test_an_interval_over_seeds_and_cases_is_no_shorter_than_one_over_seeds(sd):
+    for table in np.exp(effects(np.random.default_rng(6), 5, 16, 50, sd)):  # skewed
+        low, high = interval_over_cases(by_replicate([table]))
+        over_seeds = stats.ttest_1samp(table.mean(1), 0).confidence_interval(0.95)
+        assert high - low >= over_seeds.high - over_seeds.low - 1e-12
+
+
+def test_an_interval_over_splits_is_no_shorter_than_one_over_their_means():
+    rng = np.random.default_rng(7)
+    for _ in range(20):
+        tables = np.exp(effects(rng, 1, 7, 4) + rng.normal(0, 1, (4, 1, 1)))
+        low, high = interval_over_cases(by_replicate(tables))
+        over_splits = stats.ttest_1samp(tables.mean((1, 2)), 0).confidence_interval(0.95)
+        assert low <= over_splits.low + 1e-12
+        assert high >= over_splits.high - 1e-12
 
 
 def test_one_seed_or_one_case_has_no_interval():

@@ -40,12 +40,37 @@ def test_the_table_of_costs_has_the_steps_behind_the_last_network(tmp_path):
     table = cost_table(results, results.groups[0])
     columns = [column.title for column in table.columns]
     shown = [dict(zip(columns, (cell.text for cell in row.cells), strict=True)) for row in table.rows]
-    assert [(row["Method"], row["steps"], row["slices read"]) for row in shown] == [
+    assert [(row["Method"], row["steps taken"], row["slices read"]) for row in shown] == [
         ("random", "35", "560"),
         ("star", "70", "1,120"),
     ]
     assert [row["fit [min]"] for row in shown] == ["0.1", "0.1"]
     assert "20 validation slices are labeled and not counted." in table.caption
+
+
+def test_the_table_of_costs_has_the_reference_and_its_steps_are_compared(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], steps=[10, 20])
+    write_run(tmp_path, "star", 0, [0.5, 0.6], steps=[10, 20], query_steps=40)
+    write_run(tmp_path, "full", 0, [0.8], steps=[25])
+    results = load(tmp_path)
+    (group,) = results.groups
+    last = cost_table(results, group).rows[-1]
+    assert [cell.text for cell in last.cells] == ["full", "100", "50", "900", "300", "2", "25", "400", *["0.0"] * 3]
+    sentence = "The reference took {} times the optimizer steps of the methods, on average."
+    assert sentence.format("0.50") in measured(results, group)  # 25 / ((30 + 70) / 2)
+
+    write_run(tmp_path / "equal", "random", 0, [0.5, 0.6], steps=[100, 100])
+    write_run(tmp_path / "equal", "full", 0, [0.8], steps=[202])
+    results = load(tmp_path / "equal")
+    assert not any("The reference took" in said for said in measured(results, results.groups[0]))
+
+
+def test_rounds_that_kept_the_starting_weights_are_counted(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6, 0.7], steps=[10, 1, 1])  # the best step is half of them
+    write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7])
+    results = load(tmp_path)
+    said = " ".join(cost_table(results, results.groups[0]).caption)
+    assert "In 2 of 6 rounds no better weights were found." in said
 
 
 def test_every_split_of_a_seed_is_a_run_of_its_own_in_costs(tmp_path):
@@ -138,7 +163,7 @@ def test_a_tuned_method_is_named_with_its_search_and_so_are_the_others(tmp_path)
     assert warnings(group_of(tmp_path)) == [tuned]
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write_run(tmp_path, "star", 0, [0.5, 0.6])
-    unfair = "Caution: not tuned, so the comparison is not fair to them: random, star."
+    unfair = "Caution: not tuned, so the comparison is not fair to them: random; star."
     for table in all_tables(load(tmp_path)):
         if table.name != "ranks":
             assert tuned in table.caption
@@ -157,6 +182,19 @@ def test_a_baseline_that_uses_labels_is_marked_and_does_not_lead_unmarked(tmp_pa
     write_run(tmp_path, "star", 1, [0.5, 0.9])
     results = load(tmp_path)
     assert mark not in summarize(results, results.groups[0]).lead
+
+
+def test_a_baseline_that_uses_labels_is_not_ranked_beside_two_other_methods(tmp_path):
+    for strategy, value in (("random", 0.6), ("foreground-random", 0.9), ("entropy", 0.7)):
+        for seed in range(2):
+            write_run(tmp_path, strategy, seed, [0.5, value])
+    results = load(tmp_path)
+    (group,) = results.groups
+    assert group.ranking == ["entropy", "random"]
+    summary = summarize(results, group)
+    assert summary.lead.startswith("entropy leads")
+    assert summary.not_ranked == "Not ranked: baselines that use labels of unlabeled slices (foreground-random)."
+    assert summary.not_ranked in measured(results, group)
 
 
 def test_underconfident_runs_are_named_with_what_they_could_have_had(tmp_path):
@@ -187,7 +225,7 @@ def test_the_rounds_of_a_run_show_its_confidence(tmp_path):
     assert row["dice_volume"] == "0.500"
     assert row["dice_volume (best threshold)"] == "0.746 (0.40)"
     assert row["val_dice_volume"] == "0.510"
-    assert row["steps"] == "10"
+    assert row["steps taken"] == "10"
 
 
 def test_without_validation_cases_no_threshold_is_shown(tmp_path):

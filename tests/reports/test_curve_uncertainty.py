@@ -47,9 +47,13 @@ def test_nine_of_ten_intervals_contain_it_with_three_seeds_too(fewer):
     assert coverage(TRUTHS["slow"], 0.2, noise=0.02, common=0.01, paired=False, seeds=3) >= 0.9
 
 
+def test_fewer_intervals_contain_one_beyond_a_flat_end_with_three_seeds(fewer):
+    assert 0.85 <= coverage(TRUTHS["fast"], 0.36, noise=0.01, common=0.005, seeds=3) < 0.9
+
+
 def test_without_monotone_curves_too_few_intervals_would_contain_it(fewer, monkeypatch):
     monkeypatch.setattr("albench.reports.curve_uncertainty.increasing", lambda values: values)
-    assert coverage(TRUTHS["fast"], 0.3, noise=0.02, common=0.01) < 0.85
+    assert coverage(TRUTHS["fast"], 0.34, noise=0.02, common=0.01) < 0.67
 
 
 def test_without_enlarged_deviations_too_few_intervals_would_contain_it(fewer, monkeypatch):
@@ -102,6 +106,35 @@ def test_one_seed_has_a_monotone_crossing_without_an_interval():
     assert math.isnan(selection_bias(curve, higher=True))
 
 
+def with_replicates(curve, own):
+    return Curve(own, curve.labeled, curve.share, curve.values[: len(own)])
+
+
+def test_a_reference_of_one_seed_gives_no_interval(fewer):
+    # Its deviation is unknown: intervals without it would contain the true crossing in as few as six of ten studies.
+    at, truth = 0.24, TRUTHS["medium"]
+    held = []
+    for curve, reference in studies(truth, float(truth.at(at)), count=STUDIES, noise=0.01, common=0.02, paired=False):
+        single = with_replicates(reference, reference.replicates[:1])
+        found = crossing(curve, single, higher=True)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+        assert found.share == crossing(with_replicates(curve, curve.replicates), single, higher=True).share
+        constant = Curve(curve.replicates, single.labeled, single.share, np.repeat(single.values, 5, axis=0))
+        without = crossing(curve, constant, higher=True)
+        held.append(without.low <= at <= without.high)
+    assert np.mean(held) < 0.75
+
+
+def test_a_reference_on_one_split_gives_no_interval_over_splits():
+    curve, reference = next(studies(TRUTHS["medium"], 0.75, count=1, noise=0.01, common=0.0, seeds=6))
+    on_splits = with_replicates(curve, replicates(2, splits=3))
+    for own in (replicates(2, splits=3), replicates(6, splits=1)):
+        found = crossing(on_splits, with_replicates(reference, own), higher=True)
+        assert found.share < math.inf
+        assert math.isnan(found.low) == (own != replicates(2, splits=3))
+
+
 def test_a_missing_value_leaves_no_crossing():
     curve = Curve(replicates(2), 10 * np.ones(2), np.array([0.1, 0.2]), np.array([[0.5, np.nan], [0.5, 0.6]]))
     reference = Curve(replicates(2), np.array([1000.0]), np.ones(1), np.full((2, 1), 0.6))
@@ -111,11 +144,18 @@ def test_a_missing_value_leaves_no_crossing():
 
 @pytest.mark.parametrize("noise", [0.01, 0.02])
 @pytest.mark.parametrize("truth", [*TRUTHS.values(), Truth(0.8, 0.8, 1.0)], ids=[*TRUTHS, "constant"])
-def test_the_bias_of_the_maximum_is_estimated_within_a_third(fewer, truth, noise):
+def test_the_bias_of_the_maximum_is_estimated_well_where_it_matters(fewer, truth, noise):
     curves = [curve for curve, _ in studies(truth, 0.8, count=500, noise=noise, common=0.0)]
     true = np.mean([curve.mean.max() for curve in curves]) - truth.at(SHARES).max()
     estimated = np.mean([selection_bias(curve, higher=True) for curve in curves])
-    assert estimated == pytest.approx(true, rel=1 / 3, abs=0.001)
+    assert 0.7 * true <= estimated <= 1.2 * true if true >= 0.003 else estimated == pytest.approx(true, abs=0.001)
+
+
+def test_the_bias_is_never_negative():
+    # Every resample of two opposite rounds has its maximum below that of the mean curve, but for rounding.
+    values = np.array([[0.1, 0.7, 0.7], [0.3, 0.7, 0.7]])
+    curve = Curve(replicates(2), 10 * np.arange(1.0, 4), np.array([0.1, 0.2, 0.3]), values)
+    assert math.copysign(1, selection_bias(curve, higher=True)) == 1
 
 
 def test_the_bias_vanishes_where_one_round_is_far_ahead():

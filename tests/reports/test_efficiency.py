@@ -202,6 +202,28 @@ def test_the_table_shows_the_monotone_crossing_with_its_interval(tmp_path):
     assert 0.2 < low < 0.225 < high < 0.25
     assert found == {"random": f"22.5% [{low:.1%}, {high:.1%}]", "star": "> 25.0%"}
     assert "monotone: where the monotone regression of the mean does" in " ".join(table.caption)
+    assert "too few" not in " ".join(table.caption)
+
+
+def test_the_table_shows_the_maximum_of_its_own_metric_before_its_bias(tmp_path):
+    for seed, shift in enumerate([-0.01, 0.0, 0.01]):
+        write_run(tmp_path, "random", seed, [0.5, 0.6 + shift, 0.61 - shift], slice_dice=[0.7, 0.8, 0.9])
+    write_run(tmp_path, "full", 0, [0.75], rounds=2)
+    for metric, extreme, title, value in [
+        ("dice_volume", "max", "volume Dice", "0.610"),
+        ("hd95", "min", "95th percentile Hausdorff distance", "3.90"),
+        ("dice_slice", "max", "slice Dice", "0.900"),
+    ]:
+        results = load(tmp_path, metric=metric)
+        table = efficiency_table(results, results.groups[0])
+        titles = [one.title for one in table.columns]
+        column = titles.index(f"{extreme}(p) of {title}")
+        assert titles[column + 1] == f"bias of {extreme}(p) of {title}"
+        assert table.rows[0].cells[column].text == value
+        caption = " ".join(table.caption)
+        assert f"S% of {title}" in caption
+        assert caption.count("not of slice Dice as in Table 1") == (0 if metric == "dice_slice" else 2)
+        assert "too few seeds or splits for an interval of the monotone S%" in caption
 
 
 def test_missing_values_do_not_become_numbers():

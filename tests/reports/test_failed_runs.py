@@ -1,11 +1,14 @@
 """Runs that are flagged as failed, by a rule about round 0 alone."""
 
+from types import SimpleNamespace
+
 import pytest
 from support.made_runs import write_run
 
 from albench.reports import load
 from albench.reports.failed_runs import failed
 from albench.reports.report import all_tables
+from albench.runs.records import Metrics
 
 
 @pytest.fixture
@@ -33,6 +36,15 @@ def test_a_failed_reference_is_flagged_and_a_single_run_never_is(five):
         write_run(five, "full", seed, [dice], rounds=1)
     write_run(five, "entropy", 0, [0.01, 0.5])
     assert failed(load(five).groups[0]) == [("random", 2), ("full", 2)]
+
+
+@pytest.mark.parametrize(("dice", "seeds"), [([0.6, None, 0.6, 0.2], [3]), ([None, None], []), ([None, 0.1], [])])
+def test_a_run_without_a_value_hides_no_failed_one(dice, seeds):
+    runs = [
+        SimpleNamespace(seed=seed, reader=SimpleNamespace(records=[SimpleNamespace(test=Metrics(*[value] * 7))]))
+        for seed, value in enumerate(dice)
+    ]
+    assert failed(SimpleNamespace(methods={"random": runs}, reference=[])) == [("random", seed) for seed in seeds]
 
 
 def test_captions_name_failed_runs(five):

@@ -160,9 +160,34 @@ def test_costs_are_those_of_the_records(results):
 def test_the_win_matrix_shows_its_numbers(results):
     figure = win_matrix(results, results.groups[0]).figure
     texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["star", "entropy", "random"]
     # star beats random in round 1 of both seeds and ties in round 2.
-    assert texts[0, 2] == "0.75"
-    assert texts[2, 0] == "0.25"
+    assert texts[2, 0] == "0.75"
+    assert texts[0, 2] == "0.25"
+
+
+def test_the_win_matrix_of_many_methods_fits_on_a_page(tmp_path):
+    for index in range(13):
+        write_run(tmp_path, "random" if index == 0 else f"method-{index}", 0, [0.5, 0.6 + 0.01 * index])
+    results = load(tmp_path)
+    figure = win_matrix(results, results.groups[0]).figure
+    assert figure.get_figwidth() <= 7
+    assert not figure.axes[0].texts
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()][:2] == ["method-12", "method-11"]
+
+
+def test_of_many_methods_the_baseline_and_the_best_are_in_color(tmp_path):
+    for index in range(9):
+        write_run(tmp_path, "random" if index == 0 else f"method-{index}", 0, [0.5, 0.6 + 0.01 * index])
+    results = load(tmp_path)
+    (group,) = results.groups
+    best = [f"method-{index}" for index in range(8, 2, -1)]
+    for drawing in (learning_curves(results, group, styles(results)), cost_curves(results, group, styles(results))):
+        lines = drawing.figure.axes[0].get_lines()
+        assert [line.get_label() for line in lines][:8] == ["random", *best, "others"]
+        assert len(lines) == 9
+        assert len({line.get_color() for line in lines}) == 7  # the others are as gray as the baseline, but thin
+        assert f"In color: random; {'; '.join(best)}. The other 2 methods are thin and gray." in drawing.caption
 
 
 def test_positions_are_those_of_the_queries(results):
@@ -279,7 +304,7 @@ def test_runs_without_snapshots_have_no_figures_of_slices(tmp_path):
 
 
 def test_two_methods_differ_in_two_parts_of_their_style():
-    made = line_styles([f"m{index}" for index in range(12)], "m3")
+    made = line_styles([f"m{index}" for index in range(67)], "m3")
     assert made["m3"].color == "#7f7f7f"
     for one, other in ((a, b) for a in made for b in made if a < b):
         differing = sum(getattr(made[one], part) != getattr(made[other], part) for part in ("color", "line", "marker"))

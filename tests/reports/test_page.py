@@ -75,6 +75,19 @@ def test_the_page_has_everything_and_begins_with_the_summary(page):
     assert said.count('class="card run"') == 12
 
 
+def test_the_page_says_once_what_is_true_of_all_tables_and_figures(page):
+    said = html.unescape(re.sub(r"\s+", " ", page.read_text()))
+    for sentence in ("; computed on cpu.", "Unfinished: bal, seed 0."):
+        assert said.count(sentence) == 1, sentence
+    assert said.count("Volume Dice on 2 test cases") > 1
+
+
+def test_the_page_names_the_tolerance_of_surface_dice(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], settings={"protocol.nsd_tolerance": 2.5})
+    assert invoke("report", tmp_path, "--format", "html", "--metric", "nsd")[0] == 0
+    assert '<p class="muted">Surface Dice (NSD) at 2.5 mm' in (tmp_path / "report" / "index.html").read_text()
+
+
 def test_the_page_needs_no_other_file(page):
     text = page.read_text()
     outside = [link for link in Structure(text).links if not link.startswith(("#", "data:"))]
@@ -108,11 +121,22 @@ def test_the_summary_names_the_leader_its_lead_and_the_evidence(made):
     said = sentences(made)
     # AUBC from round 1 on: star 0.8, 0.795, 0.79; random 0.65, 0.655, 0.66: gains 0.15, 0.14, 0.13.
     assert said.startswith("star leads with an AUBC of 0.795 in volume Dice, ahead of random by 0.1400 (95 % interval ")
-    assert "(95 % interval +0.1152 to +0.1648)." in said
+    assert "(95 % interval +0.1152 to +0.1648 over seeds, +0.1" in said
+    assert " over seeds and cases). Evidence: the interval excludes 0, but it does not" in said
     assert "sign-flip test p = 0.25, and with 3 seeds it cannot be below 0.25" in said
     assert "when any one seed is left out, the best mean rank goes to star." in said
     assert "Compared with random, better: star" in said
-    assert "the supervised reference (0.800) is reached by star at 20.0%." in said
+    # star's means are 0.75 with 15 % and 0.84 with 20 %.
+    assert "On the monotone mean curve the supervised reference (0.800) is reached by star at 17.8% (95 %" in said
+
+
+def test_the_summary_says_that_a_lead_may_not_hold_on_other_patients(tmp_path):
+    for seed in range(3):
+        write_run(tmp_path, "random", seed, [0.3, 0.5 + 0.001 * seed], cases=4)
+        write_run(tmp_path, "star", seed, [0.3, 0.6], cases=4, offsets=[0.3, -0.1, -0.1, -0.1])
+    said = sentences(tmp_path)
+    assert "+0.0965 to +0.1015 over seeds, -0." in said
+    assert "the interval over seeds and cases includes 0, so the order may be another one on other patients" in said
 
 
 def test_the_summary_says_that_a_lead_may_be_chance(tmp_path):
@@ -174,7 +198,7 @@ def test_a_method_with_missing_seeds_is_not_ranked_and_not_tested(tmp_path):
         write_run(tmp_path, "full", seed, [0.85])
     write_run(tmp_path, "star", 0, [0.9, 0.9])
     said = sentences(tmp_path)
-    assert "Not ranked (seeds that most methods have are missing): star." in said
+    assert "Not ranked: methods without a seed that most methods have (star)." in said
     assert said.startswith("entropy leads")
     assert "goes to star" not in said
     assert "No method reaches the supervised reference" in said
@@ -225,13 +249,24 @@ def test_the_mean_of_equal_shares_is_exactly_that_share(tmp_path):
     assert "has a value" not in sentences(tmp_path)
 
 
-def test_the_summary_says_when_the_reference_is_reached_and_lost(tmp_path):
-    write_run(tmp_path, "random", 0, [0.5, 0.9, 0.6])
-    write_run(tmp_path, "full", 0, [0.8], rounds=2)
-    assert "is reached by random at 15.0% (not sustained)." in sentences(tmp_path)
-    write_run(tmp_path / "never", "random", 0, [0.5, 0.6, 0.6])
-    write_run(tmp_path / "never", "full", 0, [0.8], rounds=2)
-    assert "No method reaches the supervised reference (0.800) with up to 20.0%" in sentences(tmp_path / "never")
+def test_the_summary_does_not_count_a_round_that_is_above_the_reference_by_luck(tmp_path):
+    for index, last in enumerate((0.72, 0.6)):
+        folder = tmp_path / str(index)
+        write_run(folder, "random", 0, [0.5, 0.9, last])
+        write_run(folder, "full", 0, [0.8], rounds=2)
+    assert "(0.800) is reached by random at 14.8%." in sentences(tmp_path / "0")  # monotone: 0.5, 0.81, 0.81
+    assert "No method reaches the supervised reference (0.800) with up to 20.0%" in sentences(tmp_path / "1")
+
+
+@pytest.mark.parametrize(("methods", "others"), [(3, ""), (4, ", and by 1 other"), (5, ", and by 2 others")])
+def test_the_summary_names_the_three_methods_that_reach_the_reference_with_fewest_labels(tmp_path, methods, others):
+    strategies = ["random", "entropy", "margin", "bald", "core-set"][:methods]
+    for strategy, last in zip(strategies, (0.9, 0.8, 1.0, 0.75, 0.74), strict=False):
+        write_run(tmp_path, strategy, 0, [0.5, 0.6, last])
+    write_run(tmp_path, "full", 0, [0.7], rounds=2)
+    # Between 15 and 20 %, by 0.1 of 0.4, 0.3 and 0.2.
+    said = "(0.700) is reached by margin at 16.2%, random at 16.7%, entropy at 17.5%"
+    assert f"{said}{others}." in sentences(tmp_path)
 
 
 def test_the_gain_in_a_distance_is_in_millimeters(made):

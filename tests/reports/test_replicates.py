@@ -94,6 +94,14 @@ def test_a_split_with_more_seeds_counts_once():
     assert paired(differences).difference == pytest.approx((0.2 + 0.4) / 2)
 
 
+def test_ranks_too_count_a_split_with_more_seeds_once():
+    first = [Replicate(seed, 0) for seed in range(3)]
+    one = dict.fromkeys(first, 1.0) | {Replicate(0, 1): 0.0}
+    found = ranks({"one": one, "other": dict.fromkeys(one, 0.5)}, higher=True)
+    assert (found.mean["one"], found.mean["other"]) == (1.5, 1.5)
+    assert found.first == {"one", "other"}
+
+
 def test_ranks_leave_out_whole_splits():
     one = dict.fromkeys(CROSSED, 1.0)
     other = {replicate: 2.0 if replicate.split == 4 else 0.5 for replicate in CROSSED}
@@ -125,3 +133,19 @@ def test_the_deviations_of_splits_and_seeds_are_in_the_table(crossed):
     assert star["split"] == pytest.approx(math.sqrt(0.07))
     assert (star["seed"], star["run"]) == (pytest.approx(0.02 / math.sqrt(2)), pytest.approx(0))
     assert frame.loc["random"].drop("group").tolist() == pytest.approx([0, 0, 0, 0])
+
+
+def variance_caption(folder):
+    return next(" ".join(table.caption) for table in all_tables(load(folder)) if table.name == "variance-made")
+
+
+def test_the_table_says_why_splits_and_seeds_cannot_be_separated(crossed, tmp_path):
+    assert "cannot be separated" not in variance_caption(crossed)
+    for seed, split in sorted(SIX - {(1, 2)}):
+        write_run(crossed, "entropy", seed, [0.1, 0.9, 0.9], settings=on_split(split))
+    said = "Not every seed of entropy has a run on every split, so that splits and seeds cannot be separated."
+    assert said in variance_caption(crossed)
+    for seed in range(3):
+        write_run(tmp_path / "nested", "random", seed, [0.1, 0.2], settings=on_split(0, splits="nested"))
+    said = "Every run of random has a split of its own, so that splits and seeds cannot be separated."
+    assert said in variance_caption(tmp_path / "nested")

@@ -14,6 +14,7 @@ from support.made_runs import write_run, write_suite
 
 from albench.config import PAPER_STOP
 from albench.reports import load
+from albench.reports.captions import named_left_out
 from albench.reports.paper_values import protocols
 from albench.reports.report import all_tables, write
 from albench.reports.summary import summarize
@@ -21,7 +22,7 @@ from albench.reports.tables.cells import Cell, Deviation, Interval, NumberFormat
 from albench.reports.tables.efficiency import efficiency_table
 from albench.reports.tables.paper import main_table
 from albench.reports.tables.printed import printed_table1, printed_table2
-from albench.reports.tables.table import Column, Row, Table, marked
+from albench.reports.tables.table import Column, Row, Table, marked, without_empty_columns
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
 from albench.resolve import common_settings, make_dataset, options_of
 from albench.runs import RunReader
@@ -240,7 +241,7 @@ def test_a_caption_names_metric_cases_seeds_reference_and_source(runs):
         "Slice Dice on 2 test cases, mean ± sample standard deviation over 2 seeds (0, 1).",
         "Supervised reference: 0.750 ± 0.000, all slices labeled, 2 seeds (0, 1).",
         "Values are those of the nearest round: 15.0% for 15%, 20.0% for 20%.",
-        "n/a: no round lies near 25%, 30%.",
+        "No round lies near 25%, 30%.",
         "computed on cpu.",
         f"Runs in {runs.name}; albench",
     ):
@@ -250,13 +251,14 @@ def test_a_caption_names_metric_cases_seeds_reference_and_source(runs):
 def test_with_one_seed_no_deviation_and_no_test_is_printed(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write_run(tmp_path, "star", 0, [0.5, 0.7])
-    tables = {table.name: table for table in all_tables(load(tmp_path))}
+    results = load(tmp_path)
+    sentences = summarize(results, results.groups[0]).sentences
+    tables = {table.name: table for table in all_tables(results)}
     assert all("±" not in cell.plain for table in tables.values() for row in table.rows for cell in row.cells)
     assert "one seed (0): no deviation and no test can be given" in tables["table1-made"].caption[0]
     assert "The supervised reference is missing, so S% is unknown." in tables["table1-made"].caption
-    differences = tables["differences-baseline-made"]
-    assert cells_of(differences, "star")[3:] == ["+0.1000", *["n/a"] * 6]
-    assert "With one seed nothing can be tested." in differences.caption
+    assert not any(name.startswith(("differences", "ranks")) for name in tables)
+    assert "With one seed no difference can be tested, so there are no tables of differences and ranks." in sentences
 
 
 def test_the_least_possible_p_is_printed(runs):
@@ -277,7 +279,8 @@ def test_methods_with_fewer_seeds_are_named(runs):
 def test_a_method_with_missing_seeds_is_never_the_best(runs):
     write_run(runs, "entropy", 0, [0.9, 0.9, 0.9])
     table = main(runs)
-    assert "Not ranked (seeds that most methods have are missing): entropy." in table.caption
+    not_ranked = "Not ranked: methods without a seed that most methods have (entropy)."
+    assert not_ranked in table.caption
     marks = {row.cells[0].text: [cell.mark for cell in row.cells] for row in table.rows}
     assert set(marks.pop("entropy")) == {""}
     assert any("best" in own for own in marks.values())
@@ -285,9 +288,9 @@ def test_a_method_with_missing_seeds_is_never_the_best(runs):
     assert "entropy" not in results.groups[0].ranking
     differences = results.differences()
     assert "entropy" not in set(differences[differences["kind"] == "best rival"]["rival"])
-    lead = summarize(results, results.groups[0]).lead
-    assert not lead.startswith("entropy")
-    assert lead.endswith("Not ranked (seeds that most methods have are missing): entropy.")
+    summary = summarize(results, results.groups[0])
+    assert not summary.lead.startswith("entropy")
+    assert summary.not_ranked == not_ranked
 
 
 def test_left_out_runs_are_named_in_every_table(runs):
@@ -295,6 +298,22 @@ def test_left_out_runs_are_named_in_every_table(runs):
     tables = [table for table in all_tables(load(runs)) if not table.name.startswith("printed")]
     assert len(tables) > 4
     assert all("Unfinished: entropy, seed 1." in table.caption for table in tables)
+
+
+def test_many_runs_that_are_left_out_are_counted(runs):
+    for seed in range(6):
+        write_run(runs, "entropy", seed, [0.5], rounds=2)
+    tables = [table for table in all_tables(load(runs)) if not table.name.startswith("printed")]
+    assert all("6 runs are left out: see the summary." in table.caption for table in tables)
+    assert named_left_out(load(runs).collection) == ["Unfinished: entropy, seeds 0, 1, 2, 3, 4, 5."]
+
+
+def test_columns_without_any_value_are_dropped():
+    cells = [number_cell(value, SHARE) for value in (0.1, math.nan, math.nan)]
+    rows = (Row((Cell("a"), *cells)), Row((Cell("b"), number_cell(math.nan, SHARE), number_cell(0.2, SHARE), cells[2])))
+    table = without_empty_columns(Table("t", "t", tuple(map(Column, "wxyz")), rows))
+    assert [column.title for column in table.columns] == ["w", "x", "y"]
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [["a", "10.0%", "n/a"], ["b", "n/a", "20.0%"]]
 
 
 def test_a_lower_distance_is_better(runs):
@@ -325,7 +344,7 @@ def test_runs_are_verified_once_for_both_metrics(tmp_path, monkeypatch):
     monkeypatch.setattr("albench.reports.runs.verify", lambda reader: seen.append(reader.folder) or [])
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write_run(tmp_path, "star", 0, [0.5, 0.6])
-    assert len(list(all_tables(load(tmp_path)))) > 3
+    assert len(list(all_tables(load(tmp_path)))) == 3
     assert len(seen) == len(set(seen)) == 2
 
 
@@ -352,6 +371,15 @@ def test_the_ablation_is_a_table_of_its_own(tmp_path):
     head = [[cell.text for cell in row.cells[:3]] for row in table.rows]
     assert head == [["row 1", "×", "×"], ["row 2", "×", "✓"], ["row 3", "CEAL", "✓"], ["row 4", "✓", "✓"]]
     assert [row.cells[-1].text for row in table.rows] == ["-", "-", "15 (15.0%)", "15 (15.0%)"]
+
+
+def test_variants_of_star_that_differ_in_another_option_have_no_table_2(tmp_path):
+    options = {"aggregation": "attention", "query_rule": "similarity", "balanced": False}
+    chosen = [options, options | {"aggregation": "none"}, options | {"balanced": True}]
+    folders = [write_run(tmp_path, "star", 0, [0.5, 0.6], options=own) for own in chosen]
+    for count, shown in ((2, ["table2-made"]), (3, ["table1-made"])):
+        write_suite(tmp_path, [(f"row {index}", "made", folder) for index, folder in enumerate(folders[:count])])
+        assert [table.name for table in all_tables(load(tmp_path)) if table.name.startswith("table")] == shown
 
 
 def test_the_ablation_of_the_paper_is_shown_beside_ours_row_by_row(tmp_path):

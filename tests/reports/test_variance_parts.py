@@ -61,6 +61,15 @@ def test_one_run_per_split_has_a_total_only_and_one_split_nothing():
     assert variance_parts({Replicate(seed, 0): float(seed) for seed in range(3)}) is None
 
 
+def test_a_crossed_design_with_a_missing_run_is_not_taken_for_a_nested_one():
+    values = {Replicate(seed, split): float(seed + 10 * split) for seed in range(3) for split in range(3)}
+    assert variance_parts(values).seed == pytest.approx(1)
+    del values[Replicate(2, 1)]
+    parts = variance_parts(values)
+    assert parts.total > 0
+    assert np.isnan([parts.split, parts.seed, parts.run]).all()
+
+
 def test_one_seed_on_several_splits_is_not_separated_either():
     assert math.isnan(variance_parts({Replicate(0, split): float(split) for split in range(3)}).seed)
 

@@ -28,9 +28,9 @@ def test_a_document_is_read_as_it_was_written():
 
 
 def test_what_could_not_be_read_back_is_not_written(tmp_path):
-    sentence = r"^a FitSummary must be storable, best_epoch must be greater than or equal to 1, it is 0: give it"
+    sentence = r"^a FitSummary must be storable, best_epoch must be greater than or equal to 0, it is -1: give it"
     with pytest.raises(StoreError, match=sentence):
-        write_document(tmp_path / "fit.json", replace(FIT, best_epoch=0))
+        write_document(tmp_path / "fit.json", replace(FIT, best_epoch=-1))
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_document(tmp_path / "fit.json", replace(FIT, val_loss=float("nan")))
     assert not list(tmp_path.iterdir())

@@ -21,6 +21,7 @@ from albench.runs.records import (
     FORMAT,
     AnnotationCost,
     ComputeCost,
+    Confidence,
     FitSummary,
     MaskQuality,
     Metrics,
@@ -110,6 +111,7 @@ def record(index: int, unlabeled: int | None = None) -> RoundRecord:
         predictions={},
         test=metrics(0.25 + index / 10),
         val=metrics(0.2),
+        confidence=Confidence(0.8, 0.25, 0.5, 0.75),
         cases={"x": metrics(0.25 + index / 10), "y": metrics(1.0, 0.5)},
         fit_trainings=(FitSummary("training", 2, 1, 10, 5, 80, 0.1, 0.75),),
         query_trainings=(),
@@ -121,7 +123,7 @@ def append(store: RunStore, *, width: int = 13) -> RoundFiles:
     """Store a made-up round."""
     index = len(store.records)
     if not index:
-        store.begin(SPLIT, environment(torch.device("cpu"), "other"), {"ids": np.arange(3)})
+        store.begin(SPLIT, environment(torch.device("cpu"), "other", uses_labels=False), {"ids": np.arange(3)})
     files = round_files(index, width)
     store.append(record(index), files)
     return files
@@ -194,11 +196,11 @@ def test_before_the_first_round_there_are_settings_only(open_store, folder, conf
 def test_what_is_written_before_round_0_is_written_anew_until_a_round_is_finished(open_store, folder):
     for names in (("a",), ("c",)):
         with open_store() as store:
-            store.begin(replace(SPLIT, val=names), environment(torch.device("cpu"), "other"), {})
+            store.begin(replace(SPLIT, val=names), environment(torch.device("cpu"), "other", uses_labels=False), {})
     assert RunReader(folder).split.val == ("c",)
     with open_store() as store:
         append(store)
-        store.begin(replace(SPLIT, val=("d",)), environment(torch.device("cpu"), "hybrid"), {})
+        store.begin(replace(SPLIT, val=("d",)), environment(torch.device("cpu"), "hybrid", uses_labels=False), {})
     assert (RunReader(folder).split, RunReader(folder).environment.strategy_kind) == (SPLIT, "other")
 
 
@@ -281,7 +283,7 @@ def test_a_run_with_a_damaged_round_is_not_continued(open_store, folder, name, c
         write_round(open_store)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "3", "", '{"format": 2}'])
+@pytest.mark.parametrize("content", ["{", "[]", "3", "", '{"format": 3}'])
 def test_damaged_settings_are_one_sentence(open_store, folder, content):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(content)
@@ -339,7 +341,7 @@ def test_all_runs_are_one_table(open_store, tmp_path, config):
     table = load_runs(tmp_path / "runs")
     expected = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "metric", "value"]
     assert list(table.columns) == expected
-    assert len(table) == 3 * 4 * 6
+    assert len(table) == 3 * 4 * 7
     assert set(table["dataset"]) == {"phantom"}
     assert set(table["run"]) == {run.folder.name for run in find_runs(tmp_path)}
     assert table["value"].dtype == float

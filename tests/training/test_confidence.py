@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+
+from albench.metrics import dice
+from albench.training.confidence import THRESHOLDS, ThresholdCounts, confidence, count_thresholds
+
+VALID = np.s_[:, :13, :9]  # of slices that are padded to 16 x 16
+
+
+@pytest.fixture
+def case():
+    """Probabilities, some of them exactly at a threshold and high ones in the padding, valid pixels and truth."""
+    rng = np.random.default_rng(0)
+    probs = rng.random((5, 16, 16)).astype(np.float32)
+    probs[0, 0, :5] = [0.5, 0.25, 0.99, 0.01, 0.0]
+    valid = np.zeros_like(probs)
+    valid[VALID] = 1
+    truth = (probs + rng.normal(0, 0.3, probs.shape) > 0.6).astype(np.uint8) * valid.astype(np.uint8)
+    probs[:, 14:] = 1.0
+    return probs, valid, truth
+
+
+def counted(probs, valid, truth, size=5):
+    parts = [slice(start, start + size) for start in range(0, len(probs), size)]
+    return ThresholdCounts.collect(
+        [count_thresholds(*(torch.from_numpy(x[part]) for x in (probs, valid, truth))) for part in parts]
+    )
+
+
+def test_the_dice_at_every_threshold_is_that_of_the_mask_at_that_threshold(case):
+    probs, _, truth = case
+    expected = [dice((probs[VALID] >= np.float32(t)).astype(np.uint8), truth[VALID]) for t in THRESHOLDS]
+    found = counted(*case)
+    np.testing.assert_allclose(found.dice(), expected, rtol=1e-12)
+    assert found.highest == probs[VALID].max() < 1
+
+
+def test_counts_do_not_depend_on_the_size_of_batches(case):
+    one, other = counted(*case, size=5), counted(*case, size=2)
+    np.testing.assert_array_equal(one.dice(), other.dice())
+    assert one.highest == other.highest
+
+
+def test_the_threshold_is_the_best_on_the_validation_cases_and_the_nearest_to_a_half_of_equal_ones(case):
+    probs, valid, truth = case
+    half = counted(probs / 2, valid, truth)
+    found = confidence([half, half], [half])
+    assert found.threshold == pytest.approx(THRESHOLDS[half.dice().argmax()])
+    assert found.test_dice == found.val_dice == half.dice().max() > half.dice()[49]
+    sure = counted(np.where(truth, 0.9, 0.1).astype(np.float32), valid, truth)
+    assert confidence([half], [sure]).threshold == 0.5
+    assert confidence([half], [sure]).test_dice == pytest.approx(half.dice()[49])
+
+
+def test_without_validation_cases_there_is_no_threshold(case):
+    found = confidence([counted(*case)], [])
+    assert (found.threshold, found.val_dice, found.test_dice) == (None, None, None)
