@@ -28,7 +28,7 @@ def attribution_table(results: Results, group: Group) -> Table | None:
         return None
     rows = [Row((Cell(row["label"]), Cell(row["part"]), *_cells(row))) for _, row in found.iterrows()]
     unit = found["unit"].iloc[0]
-    over_cases = f"95 % over cases: bootstrap interval of it when {unit}s and test cases are drawn anew, both in pairs."
+    over_cases = f"95 % over cases: interval of it when {unit}s and test cases are drawn anew, both in pairs."
     caption = (
         *measured(results, group),
         f"Difference: mean {unit} by {unit}, positive where the arm is better"
