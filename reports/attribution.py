@@ -24,8 +24,7 @@ from albench.reports.replicates import Replicate
 from albench.reports.significance import paired
 
 Part = Literal["query", "query, supervised", "training", "both"]
-PARTS: tuple[Part, ...] = ("query", "query, supervised", "training", "both")
-"""Parts of a difference; the query is compared with the training of the method and with supervised training."""
+"""A part of a difference; the query is compared with the training of the method and with supervised training."""
 
 COLUMNS = (
     *("group", "label", "part", "method", "rival", "units", "unit"),

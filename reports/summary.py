@@ -191,7 +191,7 @@ def _reference(results: Results, group: Group, numbers: pd.DataFrame) -> str:
     parts = [_reaching(str(label), row) for label, row in reached.head(_MOST).iterrows()]
     others = len(reached) - len(parts)
     more = f", and by {others} other{'s' * (others > 1)}" if others else ""
-    return f"On the monotone mean curve {reference} is reached by {', '.join(parts)}{more}."
+    return f"On the monotone mean curve {reference} is reached by {'; '.join(parts)}{more}."
 
 
 def _reaching(label: str, row: pd.Series) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from albench.reports.captions import left_out, measured, provenance
@@ -87,7 +88,7 @@ def _about_reference(results: Results, numbers: pd.DataFrame, group: Group, runs
 
 def _about_missing_intervals(numbers: pd.DataFrame, group: Group) -> list[str]:
     """Whether a method has no interval although it has several seeds, because the reference has one."""
-    several = [len(units(group.curves[label].replicates)) > 1 for label in numbers.index]
+    several = np.array([len(units(group.curves[label].replicates)) > 1 for label in numbers.index])
     if not (several & numbers["reach_monotone"].notna() & numbers["reach_monotone_low"].isna()).any():
         return []
     return [

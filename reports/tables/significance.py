@@ -113,8 +113,7 @@ def _about_cases(group: Group, unit: str) -> str:
     if not group.metric.over_cases or group.metric.part != "test":
         return f"The {group.metric.axis} is not a mean over test cases, so it has no interval over them."
     return (
-        f"95 % over {unit}s and cases: interval of the gain when {unit}s and test cases are drawn anew, both "
-        "in pairs."
+        f"95 % over {unit}s and cases: interval of the gain when {unit}s and test cases are drawn anew, both in pairs."
     )
 
 

@@ -154,6 +154,19 @@ def test_without_pseudo_labels_they_have_no_table(tmp_path):
     assert table_of(tmp_path, "pseudo-labels-made") is None
 
 
+def test_a_seed_that_failed_in_a_shared_round_0_is_named_once(tmp_path):
+    for strategy in ("random", "entropy", "margin", "taal", "star"):
+        for seed in range(3):
+            failed = (seed == 2 and strategy != "taal") or (seed == 1 and strategy == "star")
+            write_run(tmp_path, strategy, seed, [0.1 if failed else 0.6, 0.7])
+    (said,) = warnings(group_of(tmp_path))  # star's median is that of two failed runs
+    assert said.endswith(", and included: seed 2 of all methods but taal; star.")
+    for seed in range(3, 6):
+        write_run(tmp_path, "star", seed, [0.6, 0.7])
+    (said,) = warnings(group_of(tmp_path))
+    assert said.endswith(", and included: seed 2 of all methods but taal; star, seed 1.")
+
+
 SEARCH = Tuning(12, 1, {"weight": 0.3}, "val_dice_volume", 0.8, 3400, 60.0)
 
 

@@ -111,6 +111,7 @@ def test_ranks_leave_out_whole_splits():
 
 
 def test_tables_name_splits_only_if_there_are_several(crossed, tmp_path):
+    write_run(crossed, "full", 0, [0.5], rounds=2, settings=on_split(0))
     tables = {table.name: table for table in all_tables(load(crossed))}
     columns = {name: [column.title for column in table.columns] for name, table in tables.items()}
     assert columns["differences-baseline-made"][2:5] == ["splits", "gain in AUBC", "95 % over splits and cases"]
