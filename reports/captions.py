@@ -114,8 +114,9 @@ def _tuned(group: Group) -> list[str]:
     """Which methods are tuned, by which search, and which are not."""
     searches = {label: runs[0].reader.config.tuning for label, runs in group.methods.items()}
     found = [
-        f"{label} is tuned: {_count(search.trials, 'trial')} with {_count(search.seeds, 'seed')} each, "
-        f"{search.steps:,} optimizer steps, chosen by {search.metric}."
+        f"{label} is tuned ({', '.join(f'{name}={value}' for name, value in search.options.items())}): "
+        f"{_count(search.trials, 'trial')} with {_count(search.seeds, 'seed')} each, {search.steps:,} optimizer steps, "
+        f"chosen by {search.metric}."
         for label, search in searches.items()
         if search is not None
     ]

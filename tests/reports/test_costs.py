@@ -172,7 +172,7 @@ SEARCH = Tuning(12, 1, {"weight": 0.3}, "val_dice_volume", 0.8, 3400, 60.0)
 
 def test_a_tuned_method_is_named_with_its_search_and_so_are_the_others(tmp_path):
     write_run(tmp_path, "taal", 0, [0.5, 0.6], settings={"tuning": SEARCH})
-    tuned = "taal is tuned: 12 trials with 1 seed each, 3,400 optimizer steps, chosen by val_dice_volume."
+    tuned = "taal is tuned (weight=0.3): 12 trials with 1 seed each, 3,400 optimizer steps, chosen by val_dice_volume."
     assert warnings(group_of(tmp_path)) == [tuned]
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write_run(tmp_path, "star", 0, [0.5, 0.6])
