@@ -22,6 +22,7 @@ TINY: dict[str, object] = {
     "training.patience_steps": 0,
     "training.min_steps": 0,
     "training.val_steps": 0,
+    "training.steps": 4,
     "training.batch_size": 8,
 }
 
