@@ -123,8 +123,13 @@ class Group:
 
     @cached_property
     def ranking(self) -> list[str]:
-        """The ranked methods by mean AUBC, the best first."""
-        means = {label: float(np.mean(list(self.areas[label].values()))) for label in self.ranked if self.areas}
+        """The ranked methods by mean AUBC over the replicates that all of them have, if any, the best first."""
+        own = {label: self.areas[label] for label in self.ranked if self.areas}
+        common = set.intersection(*map(set, own.values())) if own else set()
+        means = {
+            label: float(np.mean([value for replicate, value in areas.items() if not common or replicate in common]))
+            for label, areas in own.items()
+        }
         return sorted(
             (label for label in means if not np.isnan(means[label])), key=lambda x: -self.metric.sign * means[x]
         )

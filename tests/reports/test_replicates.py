@@ -150,3 +150,12 @@ def test_the_table_says_why_splits_and_seeds_cannot_be_separated(crossed, tmp_pa
         write_run(tmp_path / "nested", "random", seed, [0.1, 0.2], settings=on_split(0, splits="nested"))
     said = "Every run of random has a split of its own, so that splits and seeds cannot be separated."
     assert said in variance_caption(tmp_path / "nested")
+
+
+def test_methods_are_ranked_over_the_seeds_that_all_of_them_have(tmp_path):
+    for seed, dice in enumerate([0.9, 0.3, 0.3]):
+        write_run(tmp_path, "random", seed, [0.1, dice, dice])
+    write_run(tmp_path, "entropy", 0, [0.1, 0.8, 0.8])
+    write_run(tmp_path, "margin", 0, [0.1, 0.7, 0.7])
+    (group,) = load(tmp_path).groups
+    assert group.ranking == ["random", "entropy", "margin"], "the hard seeds of random do not count against it"
