@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from albench.data import LabeledStack
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.metrics import dice
-from albench.query import OracleDraw, Query
+from albench.pool import Pool
+from albench.query import OracleDraw, Query, check_draw
 from albench.runs.annotation_cost import MaskCost, mask_cost, total_cost
 from albench.runs.records import AnnotationCost, MaskQuality
 
@@ -62,12 +62,34 @@ class Oracle:
         self._costs |= {i: mask_cost(mask) for i, mask in zip(wanted, masks, strict=True)}
         return dict(zip(wanted, masks, strict=True))
 
+    def answer(self, asked: Query | OracleDraw, pool: Pool, budget: int, *, uses_labels: bool) -> Query:
+        """What a strategy asked, completed by the truth if it is a draw.
+
+        Args:
+            asked: by the strategy.
+            pool: that it was given.
+            budget: likewise.
+            uses_labels: whether the strategy says that the truth decides its query.
+
+        Raises:
+            StrategyError: a draw breaks a rule.
+        """
+        if not isinstance(asked, OracleDraw):
+            return asked
+        if not uses_labels:
+            raise StrategyError(
+                "only a strategy that says so may have the oracle look at labels, this one does not: set uses_labels = "
+                "True, or return a Query"
+            )
+        check_draw(asked, pool, budget)
+        return self.draw(asked, budget)
+
     def draw(self, wanted: OracleDraw, budget: int) -> Query:
         """The slices of a query that depends on which slices have foreground in the truth.
 
         How many were drawn for their foreground is noted: fewer than wanted, where too few are left.
         """
-        first = wanted.order[self._nonempty(wanted.order)][: wanted.foreground]
+        first = wanted.order[self._truth.truth.nonempty(wanted.order)][: wanted.foreground]
         others = wanted.rest[~np.isin(wanted.rest, first)][: budget - len(first)]
         return Query(np.concatenate([first, others]), notes={"drawn_with_foreground": len(first)})
 
@@ -77,17 +99,13 @@ class Oracle:
         Raises:
             StrategyError: they do not.
         """
-        found = int(self._nonempty(unlabeled).sum())
+        found = int(self._truth.truth.nonempty(unlabeled).sum())
         if found < wanted:
             raise StrategyError(
                 f"queries must not ask for more slices with foreground than exist, {wanted} are wanted in all rounds "
                 f"together and {found} of the {len(unlabeled)} unlabeled slices have some: lower strategy.share, "
                 "protocol.budget or protocol.rounds"
             )
-
-    def _nonempty(self, ids: Ids) -> NDArray[np.bool_]:
-        """(n,) whether slices have foreground in the truth."""
-        return self._truth.truth.nonempty(ids)
 
     def annotation_cost(self) -> AnnotationCost:
         """What all labels so far cost an annotator; no strategy sees it."""

@@ -9,11 +9,15 @@ from pathlib import Path
 
 from albench.combinations import check_combinations
 from albench.config import Choice, Network, Protocol, RunConfig, Training, build
-from albench.data import Dataset, Prepared, Progress, Split, prepare, split_volumes
+from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_volumes
 from albench.errors import ConfigError
+from albench.masks import Ids
+from albench.pool import Pool
 from albench.registry import DATASETS, STRATEGIES, find, options_of, source_digest
 from albench.settings import SECTIONS, by_section
+from albench.start import start_slices
 from albench.strategy import Strategy
+from albench.streams import Streams
 from albench.tuned_options import TunedOptions
 
 
@@ -32,6 +36,13 @@ class ResolvedRun:
     strategy: Strategy
     prepared: Prepared
     split: Split
+
+    def initial(self, slices: SliceStack) -> Ids:
+        """Ids of the slices of the pool that are labeled before round 0."""
+        config = self.config
+        streams = Streams(config.seed, config.title)
+        shared = start_slices(slices, config.protocol.start, config.protocol.interval, streams)
+        return self.strategy.initial(shared, Pool(slices))
 
 
 def resolve(

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from albench.callback import RunCallback
-from albench.errors import ConfigError, StoreError, StrategyError
-from albench.masks import Ids, Mask
+from albench.errors import ConfigError, StoreError
+from albench.masks import Mask
 from albench.oracle import Oracle
 from albench.pool import Pool
-from albench.query import OracleDraw, Query, check_draw
+from albench.query import Query
 from albench.resolve import ResolvedRun
 from albench.runs.array_files import Arrays
 from albench.runs.cost import Clock, Phase, environment
@@ -24,7 +24,6 @@ from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.runs.records import FitSummary, QueryRecord, RoundRecord, SliceName, SplitRecord
 from albench.runs.snapshots import snapshots
 from albench.runs.store import Mirror, RoundFiles, RunStore
-from albench.start import start_slices
 from albench.strategy import Round
 from albench.streams import Streams
 from albench.training.confidence import confidence
@@ -86,7 +85,8 @@ class RunSession:
         train = resolved.prepared.labeled_stack(self.split.train)
         charged = self.val if self.config.protocol.validation == "charged" else None
         self.slices, self.oracle = train.slices, Oracle(train, charged)
-        self.initial = self._initial()
+        self.initial = resolved.initial(self.slices)
+        self._check_foreground()
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
         self.network = self._network()
         if execution.compile:
@@ -168,16 +168,8 @@ class RunSession:
         if not ctx.budget:
             return Query.empty()
         ctx.learner.allow(self.config.protocol.steps)
-        query = self.strategy.query(ctx)
-        if not isinstance(query, OracleDraw):
-            return query
-        if not self.strategy.uses_labels:
-            raise StrategyError(
-                "only a strategy that says so may have the oracle look at labels, this one does not: set uses_labels = "
-                "True, or return a Query"
-            )
-        check_draw(query, ctx.pool, ctx.budget)
-        return self.oracle.draw(query, ctx.budget)
+        asked = self.strategy.query(ctx)
+        return self.oracle.answer(asked, ctx.pool, ctx.budget, uses_labels=self.strategy.uses_labels)
 
     @contextmanager
     def phase(self, ctx: Round, name: Phase) -> Iterator[None]:
@@ -254,18 +246,15 @@ class RunSession:
         shown = snapshots(self.slices, ids, np.stack([masks[i] for i in ids]), longest=160)
         return {f"queried_{name}": values for name, values in shown.items()}
 
-    def _initial(self) -> Ids:
-        """The slices that are labeled before round 0, after a check that the queries can be answered."""
-        protocol = self.config.protocol
-        shared = start_slices(self.slices, protocol.start, protocol.interval, self.streams)
-        initial = self.strategy.initial(shared, Pool(self.slices))
-        left, wanted = len(self.slices) - len(initial), 0
+    def _check_foreground(self) -> None:
+        """Check before the first training that slices with foreground suffice for all queries. Raises StrategyError."""
+        protocol, unlabeled = self.config.protocol, np.setdiff1d(np.arange(len(self.slices)), self.initial)
+        left, wanted = len(unlabeled), 0
         for _ in range(protocol.rounds):
             wanted += self.strategy.foreground_wanted(min(protocol.budget, left))
             left -= min(protocol.budget, left)
         if wanted:
-            self.oracle.check_foreground(np.setdiff1d(np.arange(len(self.slices)), initial), wanted)
-        return initial
+            self.oracle.check_foreground(unlabeled, wanted)
 
     def _steps_of_fit(self, index: int, state: State) -> int | None:
         """The optimizer steps of `fit`, so that all strategies have taken equally many; None if they are not matched.

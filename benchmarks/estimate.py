@@ -20,6 +20,7 @@ from albench.config import Training
 from albench.loop import run
 from albench.run_session import Execution
 from albench.runs.reader import RunReader
+from albench.training.stopping import StopRule
 
 _CASES, _EPOCHS = 2, 2
 _FORWARD = 1 / 3  # cost of a forward pass as a share of a training step
@@ -133,12 +134,8 @@ def _steps_so_far(runs: Sequence[PlannedRun], root: Path) -> float | None:
 
 def steps_of_training(training: Training, labeled: int) -> tuple[int, int]:
     """The fewest and the most optimizer steps of a training on this many slices."""
-    if training.stop == "steps":
-        return training.steps, training.steps
-    epoch = -(-labeled // training.batch_size)
-    most = max(training.epochs * epoch, training.min_steps)
-    fewest = max(epoch + max(training.patience * epoch, training.patience_steps), training.min_steps)
-    return min(fewest, most), most
+    rule = StopRule.of(training, patience=None, steps=None)
+    return rule.bounds(-(-labeled // training.batch_size))
 
 
 @dataclass(frozen=True)

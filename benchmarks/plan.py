@@ -15,15 +15,12 @@ from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
 from albench.data import Progress
 from albench.errors import ConfigError, suggestion
-from albench.pool import Pool
 from albench.registry import DATASETS, find
 from albench.resolve import ResolvedRun, resolve
 from albench.runs.layout import run_folder
 from albench.runs.manifest import MANIFEST, write_manifest
 from albench.runs.reader import RunReader, is_finished
 from albench.runs.records import FORMAT, Manifest, ManifestRun
-from albench.start import start_slices
-from albench.streams import Streams
 
 
 @dataclass(frozen=True)
@@ -78,11 +75,7 @@ class SliceCounts:
         """The counts of a run."""
         split = resolved.split
         train, val, test = (resolved.prepared.stack(part) for part in (split.train, split.val, split.test))
-        config = resolved.config
-        streams = Streams(config.seed, config.title)
-        shared = start_slices(train, config.protocol.start, config.protocol.interval, streams)
-        initial = resolved.strategy.initial(shared, Pool(train))
-        return cls(len(train), len(val), len(test), len(initial))
+        return cls(len(train), len(val), len(test), len(resolved.initial(train)))
 
 
 def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | None = 1) -> list[PlannedRun]:

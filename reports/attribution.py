@@ -18,10 +18,9 @@ import numpy as np
 
 from albench.reports.arms import arms_of, queries_at_random, train_alike
 from albench.reports.costs import steps
-from albench.reports.differences import Row, gain_over_cases, gains
+from albench.reports.differences import Row, difference_row
 from albench.reports.group import Group
 from albench.reports.replicates import Replicate
-from albench.reports.significance import paired
 
 Part = Literal["query", "query, supervised", "training", "both"]
 """A part of a difference; the query is compared with the training of the method and with supervised training."""
@@ -30,7 +29,7 @@ COLUMNS = (
     *("group", "label", "part", "method", "rival", "units", "unit"),
     *("gain", "low", "high", "cases_low", "cases_high", "steps_ratio"),
 )
-"""Of the rows of `attribution`."""
+"""Of the table of the rows of `attribution`, which also have the tests of `albench.reports.differences`."""
 
 _TOLERANCE = 0.01 + 1e-9  # 1 %, and what rounding adds
 
@@ -93,21 +92,9 @@ def attribution(group: Group) -> Iterator[Row]:
         pairs = contrasts(group, label)
         common = _in_common(group, pairs.values())
         for part, (one, other) in pairs.items() if common else ():
-            found = paired(gains(group, one, other, common))
-            low, high = gain_over_cases(group, one, other, common)
             yield {
-                "group": group.name,
-                "label": label,
-                "part": part,
-                "method": one,
-                "rival": other,
-                "units": found.units,
-                "unit": found.unit,
-                "gain": found.difference,
-                "low": found.low,
-                "high": found.high,
-                "cases_low": low,
-                "cases_high": high,
+                **{"group": group.name, "label": label, "part": part, "method": one, "rival": other},
+                **difference_row(group, one, other, common),
                 "steps_ratio": step_ratio(group, one, other, common),
             }
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from albench.reports.curve import Curve
+from albench.reports.curve import Curve, Values
 from albench.reports.isotonic import first_reach, increasing
 from albench.reports.replicates import unit_of, units
 from albench.reports.resampling import enlargement, interval, resampled, unbiased
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -51,29 +51,29 @@ def _common(
     return common if among is None else common & among
 
 
+def difference_row(group: Group, label: str, rival: str, among: Set[Replicate] | None = None) -> Row:
+    """The difference between two methods, its intervals and tests, as columns of a table; see `gains`."""
+    found = paired(gains(group, label, rival, among))
+    low, high = gain_over_cases(group, label, rival, among)
+    return {
+        "units": found.units,
+        "unit": found.unit,
+        "gain": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "cases_low": low,
+        "cases_high": high,
+        "t": found.t,
+        "flip": found.flip,
+        "least": found.least,
+    }
+
+
 def _tested(group: Group, kind: str, rivals: dict[str, str]) -> list[Row]:
-    rows: list[Row] = []
-    for label, rival in rivals.items():
-        found = paired(gains(group, label, rival))
-        low, high = gain_over_cases(group, label, rival)
-        rows.append(
-            {
-                "group": group.name,
-                "label": label,
-                "kind": kind,
-                "rival": rival,
-                "units": found.units,
-                "unit": found.unit,
-                "gain": found.difference,
-                "low": found.low,
-                "high": found.high,
-                "cases_low": low,
-                "cases_high": high,
-                "t": found.t,
-                "flip": found.flip,
-                "least": found.least,
-            }
-        )
+    rows: list[Row] = [
+        {"group": group.name, "label": label, "kind": kind, "rival": rival} | difference_row(group, label, rival)
+        for label, rival in rivals.items()
+    ]
     pairs = {frozenset((row["label"], row["rival"])): row for row in rows}
     for test in ("t", "flip"):
         corrected = holm([float(row[test]) for row in pairs.values()])

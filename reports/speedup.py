@@ -6,14 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from albench.reports.curve import Curve
+from albench.reports.curve import Curve, Values
 from albench.reports.curve_uncertainty import resampled_pair
 from albench.reports.isotonic import ROUNDING, first_reach, increasing
 from albench.reports.resampling import interval
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

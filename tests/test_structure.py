@@ -38,18 +38,8 @@ MAY_IMPORT = {
     "strategies": {"acquisition", "data", "errors", "masks", "pool", "strategy", "training"},
     "datasets": {"config", "data", "errors", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
-        *("callback", "combinations", "config", "console", "data", "errors", "files", "loop", "pool", "registry"),
-        *(
-            "resolve",
-            "runs",
-            "settings",
-            "training.device",
-            "tuned_options",
-            "run_session",
-            "start",
-            "streams",
-            "yaml_loader",
-        ),
+        *("callback", "combinations", "config", "console", "data", "errors", "files", "loop", "registry", "resolve"),
+        *("run_session", "runs", "settings", "training.device", "training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
         *("acquisition", "benchmarks", "config", "data", "files", "loop", "machine", "pool", "registry", "resolve"),

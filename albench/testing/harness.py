@@ -79,7 +79,7 @@ class StrategyHarness:
         with _streams(seed, "query"):
             asked = self.strategy.query(ctx)
             watch(ctx, asked)
-        query = Oracle(labeled).draw(asked, budget) if isinstance(asked, OracleDraw) else asked
+        query = Oracle(labeled).answer(asked, ctx.pool, ctx.budget, uses_labels=self.strategy.uses_labels)
         check_query(query, ctx.pool, ctx.budget)
         return query
 

@@ -118,6 +118,14 @@ class StopRule:
             return step >= self.steps
         return epoch >= self.epochs and step >= self.min_steps
 
+    def bounds(self, batches: int) -> tuple[int, int]:
+        """The fewest and the most optimizer steps of a training with this many batches per pass."""
+        if self.steps is not None:
+            return self.steps, self.steps
+        fewest = max(batches + max(self.patience * batches, self.patience_steps), self.min_steps)
+        most = self.passes(batches) * batches
+        return min(fewest, most), most
+
     def passes(self, batches: int) -> int:
         """The most passes over this many batches."""
         if self.steps is not None:
