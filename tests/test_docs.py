@@ -329,6 +329,31 @@ def test_the_study_of_when_training_ends_gives_its_table():
     assert [line.replace(" | | ", " |  | ") for line in found] == expected
 
 
+def test_the_fair_suite_gives_its_table_and_its_attribution():
+    study, page = ROOT / "docs/studies", (ROOT / "docs/fair-comparison.md").read_text()
+    methods = pd.read_csv(study / "fair-hippocampus-efficiency.csv").sort_values("aubc", ascending=False)
+    rivals = pd.read_csv(study / "fair-hippocampus-differences.csv").query("kind == 'baseline'").set_index("label")
+    expected = []
+    for method in methods.itertuples():
+        row = [method.label, f"{method.aubc:.3f} ± {method.aubc_sd:.3f}", "", "", ""]
+        if method.label != "random":
+            found = rivals.loc[method.label]
+            row[2:] = f"{found.gain:+.4f}", _range(found.low, found.high), _range(found.cases_low, found.cases_high)
+        expected.append("| " + " | ".join(row) + " |")
+    rows = [line.replace("| | | |", "|  |  |  |") for line in page.splitlines() if re.match(r"\| .* \| 0\.\d+ ±", line)]
+    assert rows == expected
+    words = " ".join(page.split())
+    parts = pd.read_csv(study / "fair-hippocampus-attribution.csv").query("label == 'star'").set_index("part")
+    for part in ("query", "training", "both"):
+        found = parts.loc[part]
+        assert f"{found.gain:+.4f}" in words and _range(found.low, found.high) in words
+    assert f"smallest p = {rivals.t_holm.min():.2f}" in words
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:+.4f} to {high:+.4f}"
+
+
 def test_the_default_end_of_a_training_is_the_best_of_the_study():
     training = config.Training()
     assert (training.stop, training.patience, training.patience_steps, training.min_steps) == ("val_dice", 5, 100, 300)

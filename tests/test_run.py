@@ -85,6 +85,12 @@ def test_round_0_is_shared_between_runs_in_a_folder_unless_forbidden(tmp_path):
     assert alone.records[0].test == shared.records[0].test
 
 
+def test_without_its_unlabeled_loss_taal_trains_as_random_does(tmp_path):
+    random = albench.run("random", "phantom", settings=TINY, out=tmp_path, device="cpu")
+    taal = albench.run("taal", "phantom", settings=TINY | {"strategy.weight": 0}, out=tmp_path, device="cpu")
+    assert taal.records[0].test == random.records[0].test
+
+
 def test_the_preparation_of_data_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
     reported = []
