@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from albench.acquisition import binarize, binary_entropy, margin, mean_over_valid, most_certain, pseudo_selection
-from albench.masks import PackedMasks
+from albench.masks import PackedMasks, planes_for
 from albench.strategy import Ids, Mask, PixelScoring, Query, Round, register
 
 
@@ -80,7 +80,9 @@ class CEAL(PixelScoring):
                 entropies[rows] = mean_over_valid(binary_entropy(probs), valid).double().cpu().numpy()
                 yield ids, binarize(probs, valid)
 
-        predicted = PackedMasks.collect(unlabeled, ctx.pool.slices.shape[1:], masks())
+        predicted = PackedMasks.collect(
+            unlabeled, ctx.pool.slices.shape[1:], masks(), planes_for(len(ctx.pool.slices.classes))
+        )
         query = Query.highest(scores, ctx)
         if self.query_rule == "random":
             query = Query(ctx.rng.choice(unlabeled, size=ctx.budget, replace=False), scores=query.scores)

@@ -65,7 +65,7 @@ from pydantic import Field
 
 from albench.acquisition import Scores, binarize, binary_entropy, most_certain, pseudo_selection
 from albench.errors import StrategyError
-from albench.masks import Ids, Mask, PackedMasks
+from albench.masks import Ids, Mask, PackedMasks, planes_for
 from albench.pool import Pool
 from albench.strategies._star.figures import attention_arrays, histogram
 from albench.strategies._star.groups import Direction, fixed_groups, neighbors, pairs_at_stride, rank_in_group, windows
@@ -321,7 +321,7 @@ def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
     network.load_state_dict(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
     parts = ((some, binarize(probs, valid)) for some, probs, valid in predicted)
-    masks = PackedMasks.collect(ids, ctx.pool.slices.shape[1:], parts)
+    masks = PackedMasks.collect(ids, ctx.pool.slices.shape[1:], parts, planes_for(len(ctx.pool.slices.classes)))
     network.load_state_dict(now)
     return masks
 

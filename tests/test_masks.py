@@ -23,7 +23,7 @@ def test_packing_is_lossless(count, height, width):
 def test_a_stream_of_masks_is_sorted_by_id():
     masks = np.stack([np.full((2, 2), i % 2, np.uint8) for i in range(5)])
     parts = [(np.array([3, 4]), masks[3:]), (np.array([2, 0, 1]), masks[[2, 0, 1]])]
-    packed = PackedMasks.collect(np.array([4, 0, 1, 2, 3]), (2, 2), parts)
+    packed = PackedMasks.collect(np.array([4, 0, 1, 2, 3]), (2, 2), parts, planes=1)
     assert list(packed) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(packed.stack(np.arange(5)), masks)
     some = packed.only([4, 1])

@@ -23,7 +23,7 @@ from albench.data.slices import LabeledStack, SliceStack
 from albench.data.workers import default_workers
 from albench.errors import StoreError
 from albench.files import locked, write_json
-from albench.masks import PackedMasks
+from albench.masks import PackedMasks, planes_for
 from albench.registry import options_of, source_digest
 
 
@@ -72,7 +72,10 @@ class Prepared:
         """The slices of the named cases with their masks."""
         stack = self.stack(cases)
         case_masks = ((ids, self.masks[stack.rows[ids]]) for ids in map(stack.of, range(len(cases))))
-        return LabeledStack(stack, PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], case_masks))
+        return LabeledStack(
+            stack,
+            PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], case_masks, planes_for(len(stack.classes))),
+        )
 
 
 def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:

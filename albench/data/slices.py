@@ -24,6 +24,9 @@ class SliceStack:
         valid: (n, 2) height and width of the part without padding, which starts at the top left.
         cases: names.
         spacing: (s, 3) millimeters along z, y, x of each case, on the working grid.
+        classes: names of the classes 1, 2, ..., K of the masks.
+        known: {id: (H, W) mask}, 1 where the label of a pixel is known and 0 elsewhere, also in the padding; None if
+            all labels are known.
     """
 
     images: NDArray[np.float16]
@@ -33,6 +36,8 @@ class SliceStack:
     valid: NDArray[np.int64]
     cases: tuple[str, ...]
     spacing: NDArray[np.float64]
+    classes: tuple[str, ...] = ("foreground",)
+    known: PackedMasks | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -42,6 +47,13 @@ class SliceStack:
         """Channels, height and width of every slice, padding included."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+    @property
+    def annotatable(self) -> NDArray[np.bool_]:
+        """(n,) whether any label of a slice is known, so that it can be queried."""
+        if self.known is None:
+            return np.ones(len(self), dtype=np.bool_)
+        return self.known.nonempty(np.arange(len(self)))
 
     def of(self, case: int) -> NDArray[np.int64]:
         """(m,) ids of the slices of one case, in order of position."""
@@ -65,7 +77,7 @@ class LabeledStack:
 
     Attributes:
         slices: the images.
-        truth: {id: (H, W) mask} of every slice.
+        truth: {id: (H, W) mask} of every slice, UNKNOWN where a label is not known.
     """
 
     slices: SliceStack

@@ -16,7 +16,7 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 def write_masks(path: Path, masks: Mapping[int, Mask]) -> None:
-    """Write {slice id: (h, w) mask}, eight pixels a byte."""
+    """Write {slice id: (h, w) mask} in packed form."""
     ids = np.array(sorted(masks), dtype=np.int64)
     stacked = np.stack([masks[i] for i in ids.tolist()]) if len(ids) else np.zeros((0, 0, 0), dtype=np.uint8)
     packed = PackedMasks.of(ids, stacked)
@@ -29,7 +29,7 @@ def read_masks(path: Path, remedy: str = "restore it from a copy") -> PackedMask
     stored = read_arrays(path, remedy)
     try:
         ids, packed, width = stored["ids"], stored["masks"], int(stored["width"])
-        sound = ids.shape == packed.shape[:1] and packed.ndim == 3 and packed.shape[2] == -(-width // 8)
+        sound = ids.shape == packed.shape[:1] and packed.ndim == 4 and packed.shape[3] == -(-width // 8)
     except (KeyError, TypeError, ValueError):
         sound = False
     if not sound:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from albench.acquisition import Scores, binarize, mean_over_valid
-from albench.masks import Ids, Mask, PackedMasks
+from albench.masks import Ids, Mask, PackedMasks, planes_for
 from albench.strategies._star.memory import Describe, Memory, batch_memory, encode_memory
 from albench.strategies._star.network import KeyValues, StarNetwork, aggregate, attention_map
 from albench.training.batches import Images
@@ -121,7 +121,9 @@ def propagate(
 
     counts = np.bincount(case[labeled], minlength=len(groups))
     results = chain.from_iterable(map(segment, _blocks(counts, _BATCHES * learner.inference_batch)))
-    predicted = PackedMasks.collect(ids, learner.slices.shape[1:], map(store, results))
+    predicted = PackedMasks.collect(
+        ids, learner.slices.shape[1:], map(store, results), planes_for(len(learner.slices.classes))
+    )
     return Propagation(ids, similarity, entropy, predicted, examples.attention)
 
 
