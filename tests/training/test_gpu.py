@@ -176,7 +176,8 @@ def small(gpu, monkeypatch):
 def test_a_measurement_ends(small, module):
     rows = module.measure().rows
     assert rows
-    assert all(0 < row.value.low <= row.value.median <= row.value.high < math.inf for row in rows)
+    # No sign: a difference of two times is below 0 where other processes disturb them
+    assert all(-math.inf < row.value.low <= row.value.median <= row.value.high < math.inf for row in rows)
     if module is training:
         assert rows[0].limit == ">= 0.95"
 
