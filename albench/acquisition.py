@@ -1,12 +1,14 @@
 """The mathematics of query strategies, as pure functions on tensors and arrays.
 
-First pixels (uncertainty of a prediction), then slices (aggregation to one score), then sets (selection of a batch).
+First pixels (uncertainty of a prediction; its form is that of `albench.probabilities`), then slices (aggregation to
+one score), then sets (selection of a batch).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import reduce
 from typing import Literal
 
 import numpy as np
@@ -16,64 +18,83 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from albench.masks import Ids
+from albench.probabilities import CLASSES, by_class, predicted
 
 Aggregation = Literal["mean", "sum", "top"]
 PseudoSelection = Literal["any", "nonempty", "balanced"]
 Scores = NDArray[np.float64]
 
 
-def binary_entropy(probs: Tensor) -> Tensor:
-    """Entropy in nats of a Bernoulli distribution, `-p ln p - (1-p) ln(1-p)`, 0 at 0 and 1. Any shape.
+def entropy(probs: Tensor) -> Tensor:
+    """(..., h, w) entropy in nats of the distribution over the classes and the background, `-sum_c p_c ln p_c`.
 
     Its gradient is finite everywhere. That of `torch.special.entr` is infinite at 0, which gives NaN after a sigmoid.
     """
-    rest, tiny = 1 - probs, torch.finfo(probs.dtype).tiny
-    return -(probs * probs.clamp_min(tiny).log() + rest * rest.clamp_min(tiny).log())
+    tiny = torch.finfo(probs.dtype).tiny
+    return -reduce(torch.add, (part * part.clamp_min(tiny).log() for part in by_class(probs)))
 
 
 def margin(probs: Tensor) -> Tensor:
-    """Difference between the probabilities of the two classes, `|2p - 1|`. Any shape."""
-    return (2 * probs - 1).abs()
+    """(..., h, w) difference between the highest and the second highest probability, `|2p - 1|` for one class."""
+    if probs.shape[CLASSES] == 1:
+        return (2 * probs.select(CLASSES, 0) - 1).abs()
+    first, second = probs.topk(2, CLASSES).values.unbind(CLASSES)
+    return first - second
 
 
 def variance(probs: Tensor, correction: int) -> Tensor:
-    """Variance over the first dimension of (t, ...), the sum of squares divided by `t - correction`.
+    """(..., h, w) variance over the samples (t, ..., k, h, w), the sum of squares divided by `t - correction`.
 
-    Two passes over the samples take a tenth of the time of `Tensor.var` along this dimension on a CPU.
+    Of several classes, half of the sum over all classes and the background; of one class, that of its probability,
+    which is the same. Two passes over the samples take a tenth of the time of `Tensor.var` along this dimension on a
+    CPU.
     """
-    return (probs - probs.mean(0)).square_().sum(0) / (len(probs) - correction)
+    each = (probs - probs.mean(0)).square_().sum(0) / (len(probs) - correction)
+    return each.select(CLASSES, 0) if each.shape[CLASSES] == 1 else each.sum(CLASSES) / 2
 
 
 def bald(probs: Tensor) -> Tensor:
-    """Mutual information in nats between prediction and weights, `H(mean p) - mean H(p)`, at least 0.
+    """(..., h, w) mutual information in nats between prediction and weights, `H(mean p) - mean H(p)`, at least 0.
 
     Houlsby et al., arXiv:1112.5745, Eq. 2; Gal, Islam and Ghahramani, ICML 2017.
 
     Args:
-        probs: (t, ...) foreground probabilities of t dropout samples; the result has the other dimensions.
+        probs: (t, ..., k, h, w) of t dropout samples.
     """
-    return (binary_entropy(probs.mean(0)) - binary_entropy(probs).mean(0)).clamp_min(0)
+    return (entropy(probs.mean(0)) - entropy(probs).mean(0)).clamp_min(0)
 
 
 def weighted_jsd(probs: Tensor, alpha: float) -> Tensor:
-    """Weighted Jensen-Shannon divergence in nats of n predictions, `alpha H(mean p) - (1 - alpha) mean H(p)`.
+    """(..., h, w) weighted Jensen-Shannon divergence in nats, `alpha H(mean p) - (1 - alpha) mean H(p)`.
 
     Gaillochet et al., DALI 2022. With alpha = 0.5 it is half the Jensen-Shannon divergence, which is 0 where all
     predictions agree. A larger alpha adds `(2 alpha - 1) H(mean p)`, which is 0 only where the mean is certain.
 
     Args:
-        probs: (n, ...) foreground probabilities; the result has the other dimensions.
+        probs: (n, ..., k, h, w) of n predictions.
     """
-    return alpha * binary_entropy(probs.mean(0)) - (1 - alpha) * binary_entropy(probs).mean(0)
+    return alpha * entropy(probs.mean(0)) - (1 - alpha) * entropy(probs).mean(0)
 
 
-def binarize(probs: Tensor, valid: Tensor) -> NDArray[np.uint8]:
-    """(b, h, w) masks: 1 where the probability is at least 0.5, and 0 in the padding."""
-    return ((probs >= 0.5) & (valid > 0)).cpu().numpy().astype(np.uint8)
+def balance_classes(probs: Tensor, valid: Tensor) -> Tensor:
+    """(b, h, w) weights of pixels with which a mean over pixels is the mean over classes of the mean over their pixels.
+
+    The class of a pixel is the predicted one, the background included; so a small class counts as much as a large one.
+
+    Args:
+        probs: (b, k, h, w), or (t, b, k, h, w) of t samples, whose mean predicts.
+        valid: (b, h, w), 1 on pixels that count and 0 elsewhere.
+    """
+    labels = predicted(probs if probs.ndim == 4 else probs.mean(0))
+    weights = torch.zeros_like(valid)
+    for label in range(max(2, probs.shape[CLASSES])):
+        own = valid * (labels == label)
+        weights += own / own.sum((1, 2), keepdim=True).clamp_min(1)
+    return weights
 
 
 def mean_over_valid(values: Tensor, valid: Tensor) -> Tensor:
-    """(n,) mean of (n, h, w) values over the pixels where `valid` (n, h, w) is 1."""
+    """(n,) mean of (n, h, w) values over the pixels where `valid` (n, h, w) is 1, or weighted by it."""
     return (values * valid).sum((1, 2)) / valid.sum((1, 2))
 
 

@@ -45,6 +45,7 @@ class Protocol:
             of optimizer steps in all their trainings together.
         steps: that number; in a suite, none takes `training.steps` for each training of the strategy with most.
         nsd_tolerance: distance in millimeters at which two surfaces agree, of the metric `nsd`.
+        score_unknown: whether pixels whose label is unknown count in the score of a slice.
     """
 
     interval: Positive = 10
@@ -63,6 +64,7 @@ class Protocol:
     compute: Literal["own", "matched"] = "own"
     steps: Positive | None = None
     nsd_tolerance: Rate = 1.0
+    score_unknown: bool = False
 
     def split_of(self, seed: int) -> int:
         """The seed of the split of a run."""
@@ -188,6 +190,7 @@ class RunConfig:
         data_key: hash of the prepared data.
         weights_key: hash of the file that `network.weights` names; its path is not part of the digest.
         tuning: where the options of the strategy come from; not part of the digest.
+        classes: names of the classes 1, 2, ... of the masks.
     """
 
     strategy: Choice
@@ -201,6 +204,7 @@ class RunConfig:
     network: Network
     weights_key: str | None = None
     tuning: Tuning | None = None
+    classes: tuple[str, ...] = ("foreground",)
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any setting differs."""

@@ -4,7 +4,12 @@ Conventions for empty masks: Dice has epsilon 1e-5, as in the authors' code of S
 empty mask against a nonempty one scores about 0. HD95 of two empty masks is 0; of an empty and a nonempty mask it is
 the diagonal of the volume, the largest possible distance, as in the BraTS challenge. The mean of no values is None.
 
-All metrics are computed on the working grid, inside the valid area, from probabilities of at least 0.5.
+Of several classes, each has all metrics, as if it were the only one. The metrics of all together are, slice by slice
+and case by case, the mean over the classes that occur in the truth there, and over all classes where none does
+(`mean_of_classes`).
+
+All metrics are computed on the working grid, inside the valid area, where the label is known. Slices without a known
+label do not count.
 """
 
 from __future__ import annotations
@@ -15,17 +20,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from albench.masks import Mask
+from albench.masks import UNKNOWN, Mask
 from albench.runs.records import Metrics
 
 _EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
-class CaseScores:
-    """Metrics of one case, and the counts that its means are taken over.
+class MaskScores:
+    """Metrics of one case, of one class or of all together, and the counts that its means are taken over.
 
     Attributes:
         slices: number of slices.
@@ -40,7 +45,7 @@ class CaseScores:
 
     slices: int
     empty_slices: int
-    dice_slice: float
+    dice_slice: float | None
     dice_foreground: float | None
     dice_volume: float
     hd95: float
@@ -56,8 +61,33 @@ class CaseScores:
             hd95=self.hd95,
             nsd=self.nsd,
             empty_slice_fpr=self.empty_slice_fpr,
-            empty_slice_share=self.empty_slices / self.slices,
+            empty_slice_share=self.empty_slices / self.slices if self.slices else None,
         )
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """Metrics of one case.
+
+    Attributes:
+        all: of all classes together.
+        classes: of each class.
+    """
+
+    all: MaskScores
+    classes: tuple[MaskScores, ...]
+
+
+def mean_of_classes(values: ArrayLike, occurs: ArrayLike) -> NDArray[np.float64]:
+    """The mean over the classes that occur in the truth, and over all classes where none does.
+
+    Args:
+        values: (K, ...) of each class.
+        occurs: (K, ...) whether it has foreground in the truth.
+    """
+    counted = np.asarray(occurs, dtype=np.bool_)
+    counted = counted | ~counted.any(0)
+    return np.where(counted, values, 0).sum(0) / counted.sum(0)
 
 
 def dice(prediction: Mask, truth: Mask) -> float:
@@ -115,23 +145,29 @@ def surface_dice(prediction: Mask, truth: Mask, spacing: Sequence[float], tolera
     return float(found)
 
 
-def score_case(prediction: Mask, truth: Mask, spacing: Sequence[float], tolerance: float) -> CaseScores:
-    """All metrics of one case from its (d, h, w) masks; see `surface_dice` for spacing and tolerance."""
-    slice_dice = np.array([dice(p, t) for p, t in zip(prediction, truth, strict=True)])
-    empty = np.logical_not(truth.any((1, 2)))
+def score_case(
+    prediction: Mask, truth: Mask, spacing: Sequence[float], tolerance: float, classes: int = 1
+) -> CaseScores:
+    """All metrics of one case from its (d, h, w) label maps; see `surface_dice` for spacing and tolerance."""
+    counted = (truth != UNKNOWN).any((1, 2))
+    pairs = _by_class(prediction, truth, classes)
+    dices = np.array([[dice(p, t) for p, t in zip(*pair, strict=True)] for pair in pairs])[:, counted]
+    predicted, present = np.array([[mask.any((1, 2)) for mask in pair] for pair in pairs])[:, :, counted].swapaxes(0, 1)
+    volumes = [(dice(*pair), hd95(*pair, spacing), surface_dice(*pair, spacing, tolerance)) for pair in pairs]
+    together = mean_of_classes(volumes, np.repeat(present.any(1), 3).reshape(-1, 3))
     return CaseScores(
-        slices=len(truth),
-        empty_slices=int(empty.sum()),
-        dice_slice=float(slice_dice.mean()),
-        dice_foreground=_mean(slice_dice[~empty]),
-        dice_volume=dice(prediction, truth),
-        hd95=hd95(prediction, truth, spacing),
-        nsd=surface_dice(prediction, truth, spacing, tolerance),
-        empty_slice_fpr=_mean(np.asarray(prediction.any((1, 2)))[empty]),
+        _scores(mean_of_classes(dices, present), np.any(present, 0), np.any(predicted, 0), together),
+        tuple(map(_scores, dices, present, predicted, np.array(volumes))),
     )
 
 
-def summarize(cases: Sequence[CaseScores]) -> Metrics:
+def slice_dice(prediction: Mask, truth: Mask, classes: int = 1) -> float:
+    """Dice of an (h, w) label map, of several classes the mean over those that occur in the truth."""
+    pairs = _by_class(prediction, truth, classes)
+    return float(mean_of_classes([dice(*pair) for pair in pairs], [pair[1].any() for pair in pairs]))
+
+
+def summarize(cases: Sequence[MaskScores]) -> Metrics:
     """Metrics of a set: slice metrics are means over its slices, volume metrics over its cases."""
     slices = [s.slices for s in cases]
     empty = [s.empty_slices for s in cases]
@@ -143,7 +179,35 @@ def summarize(cases: Sequence[CaseScores]) -> Metrics:
         hd95=_mean(np.array([s.hd95 for s in cases])),
         nsd=_mean(np.array([s.nsd for s in cases])),
         empty_slice_fpr=_weighted([s.empty_slice_fpr for s in cases], empty),
-        empty_slice_share=sum(empty) / sum(slices),
+        empty_slice_share=sum(empty) / sum(slices) if sum(slices) else None,
+    )
+
+
+def _by_class(prediction: Mask, truth: Mask, classes: int) -> list[tuple[Mask, Mask]]:
+    """Prediction and truth of every class as masks of 0 and 1, nothing predicted where the label is unknown."""
+    known = truth != UNKNOWN
+    return [
+        (((prediction == label) & known).astype(np.uint8), (truth == label).astype(np.uint8))
+        for label in range(1, classes + 1)
+    ]
+
+
+def _scores(
+    dices: NDArray[np.float64],
+    present: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
+    volume: NDArray[np.float64],
+) -> MaskScores:
+    """Metrics from the slices that count, (n,) each, and from Dice, HD95 and NSD of the volume."""
+    return MaskScores(
+        slices=len(dices),
+        empty_slices=int((~present).sum()),
+        dice_slice=_mean(dices),
+        dice_foreground=_mean(dices[present]),
+        dice_volume=float(volume[0]),
+        hd95=float(volume[1]),
+        nsd=float(volume[2]),
+        empty_slice_fpr=_mean(predicted[~present]),
     )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from albench.data import LabeledStack
 from albench.errors import StrategyError
-from albench.masks import Ids, Mask
-from albench.metrics import dice
+from albench.masks import UNKNOWN, Ids, Mask
+from albench.metrics import slice_dice
 from albench.pool import Pool
 from albench.query import OracleDraw, Query, check_draw
 from albench.runs.annotation_cost import MaskCost, mask_cost, total_cost
@@ -37,13 +37,13 @@ class Oracle:
         """The (h, w) masks of `ids`, in one query of at most `budget` slices.
 
         Raises:
-            StrategyError: an id does not exist, is repeated or was annotated before, or there are too many.
+            StrategyError: an id does not exist, is repeated, was annotated before or cannot be, or there are too many.
         """
         wanted = [int(i) for i in ids]
         if len(wanted) > budget:
             raise StrategyError(f"a query must have at most {budget} slices, got {len(wanted)}: return fewer ids")
         annotated = {i for query in self.queries for i in query}
-        total = len(self._truth.slices)
+        total, annotatable = len(self._truth.slices), self._truth.slices.annotatable
         for position, slice_id in enumerate(wanted):
             if not 0 <= slice_id < total:
                 raise StrategyError(f"a query must name slices of the pool, 0 to {total - 1}, got {slice_id}")
@@ -54,6 +54,11 @@ class Oracle:
             if slice_id in annotated:
                 raise StrategyError(
                     f"a query must name unlabeled slices, {self._truth.slices.label(slice_id)} is labeled already: "
+                    "choose from pool.unlabeled"
+                )
+            if not annotatable[slice_id]:
+                raise StrategyError(
+                    f"a query must name slices with a known label, {self._truth.slices.label(slice_id)} has none: "
                     "choose from pool.unlabeled"
                 )
         self.queries.append(tuple(wanted))
@@ -118,11 +123,12 @@ class Oracle:
         scores, foreground, shares, empty = [], [], [], []
         for slice_id, mask in masks.items():
             truth = self._truth.truth[slice_id]
-            scores.append(dice(mask, truth))
-            foreground.append(bool(truth.any()))
+            scores.append(slice_dice(mask, truth, len(self._truth.slices.classes)))
+            foreground.append(bool(((truth > 0) & (truth != UNKNOWN)).any()))
             height, width = self._truth.slices.valid[slice_id]
-            shares.append(float(mask[:height, :width].mean()))
-            empty.append(not mask[:height, :width].any())
+            inside = mask[:height, :width] > 0
+            shares.append(float(inside.mean()))
+            empty.append(not inside.any())
         return MaskQuality(
             count=len(masks),
             empty_share=_mean(empty),

@@ -30,8 +30,8 @@ class Pool:
 
     @property
     def unlabeled(self) -> Ids:
-        """Ids of all other slices, ascending."""
-        return np.setdiff1d(np.arange(len(self.slices)), self.labeled)
+        """Ids of all other slices that can be queried, ascending: those of which any label is known."""
+        return np.setdiff1d(np.flatnonzero(self.slices.annotatable), self.labeled)
 
     def mask(self, slice_id: int) -> Mask:
         """(h, w) mask of a labeled slice.

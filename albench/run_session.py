@@ -21,7 +21,7 @@ from albench.resolve import ResolvedRun
 from albench.runs.array_files import Arrays
 from albench.runs.cost import Clock, Phase, environment
 from albench.runs.layout import SHARED_ROUND_ZERO
-from albench.runs.records import FitSummary, QueryRecord, RoundRecord, SliceName, SplitRecord
+from albench.runs.records import ClassMetrics, FitSummary, QueryRecord, RoundRecord, SliceName, SplitRecord
 from albench.runs.snapshots import snapshots
 from albench.runs.store import Mirror, RoundFiles, RunStore
 from albench.strategy import Round
@@ -104,6 +104,7 @@ class RunSession:
                 test=self.split.test,
                 slices={name: len(self.slices.of(index)) for index, name in enumerate(self.slices.cases)},
                 val_slices=len(self.val.slices) if self.val else 0,
+                undrawn=int((~self.slices.annotatable).sum()),
                 initial=tuple(self._name(int(i)) for i in self.initial),
             ),
             environment(self.execution.device, self.strategy.kind, uses_labels=self.strategy.uses_labels),
@@ -138,6 +139,7 @@ class RunSession:
             device=self.execution.device,
             on_epoch=self.callback.on_epoch,
             device_cache=self.device_cache,
+            score_unknown=protocol.score_unknown,
         )
         learner.allow(self._steps_of_fit(index, state))
         budget = min(protocol.budget, len(state.pool.unlabeled)) if index < protocol.rounds else 0
@@ -195,12 +197,12 @@ class RunSession:
         clock: Clock,
     ) -> RoundRecord:
         """What was measured in a round, before its query is annotated."""
-        labeled, total = len(ctx.pool.labeled), len(self.slices)
+        labeled, unlabeled = len(ctx.pool.labeled), len(ctx.pool.unlabeled)
         return RoundRecord(
             round=ctx.index,
             labeled=labeled,
-            unlabeled=total - labeled,
-            share=labeled / total,
+            unlabeled=unlabeled,
+            share=labeled / (labeled + unlabeled),
             annotation_cost=self.oracle.annotation_cost(),
             pseudo=self.oracle.evaluate_masks(ctx.pseudo),
             notes={name: np.asarray(value, dtype=np.float64).tolist() for name, value in query.notes.items()},
@@ -208,7 +210,8 @@ class RunSession:
             test=test.metrics(),
             val=val.metrics() if val else None,
             confidence=confidence(test.thresholds, val.thresholds if val else []),
-            cases={name: scores.metrics() for name, scores in test.cases.items()},
+            cases={name: scores.all.metrics() for name, scores in test.cases.items()},
+            classes=self._classes(test, val),
             fit_trainings=tuple(log.summary for log in fitted),
             query_trainings=tuple(log.summary for log in queried),
             cost=clock.cost(
@@ -217,6 +220,19 @@ class RunSession:
                 query_epochs=[seconds for log in queried for seconds in log.epoch_seconds],
             ),
         )
+
+    def _classes(self, test: Evaluation, val: Evaluation | None) -> dict[str, ClassMetrics]:
+        """Metrics of every class; of one class they are those of the record."""
+        names = self.config.classes
+        return {
+            name: ClassMetrics(
+                test=test.metrics_of_class(label),
+                val=val.metrics_of_class(label) if val else None,
+                cases={case: scores.classes[label - 1].metrics() for case, scores in test.cases.items()},
+            )
+            for label, name in enumerate(names, 1)
+            if len(names) > 1
+        }
 
     def after(self, ctx: Round, query: Query, masks: Mapping[int, Mask], queried: tuple[TrainingLog, ...]) -> State:
         """The state after a query was annotated; an annotated slice is not a pseudo-label."""
@@ -248,7 +264,7 @@ class RunSession:
 
     def _check_foreground(self) -> None:
         """Check before the first training that slices with foreground suffice for all queries. Raises StrategyError."""
-        protocol, unlabeled = self.config.protocol, np.setdiff1d(np.arange(len(self.slices)), self.initial)
+        protocol, unlabeled = self.config.protocol, np.setdiff1d(Pool(self.slices).unlabeled, self.initial)
         left, wanted = len(unlabeled), 0
         for _ in range(protocol.rounds):
             wanted += self.strategy.foreground_wanted(min(protocol.budget, left))
@@ -276,7 +292,7 @@ class RunSession:
     def _network(self) -> nn.Module:
         channels, height, width = self.slices.shape
         with self.streams.torch("weights"):
-            return self.strategy.network(Task(channels, (height, width), self.config.network))
+            return self.strategy.network(Task(channels, (height, width), self.config.network, len(self.slices.classes)))
 
 
 def _steps(trainings: Iterable[FitSummary]) -> int:

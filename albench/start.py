@@ -1,4 +1,4 @@
-"""What is labeled before round 0. All strategies of a seed start from the same slices."""
+"""What is labeled before round 0: the same for all strategies of a seed, and nothing without any known label."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ def start_slices(slices: SliceStack, start: Start, interval: int, streams: Strea
         interval: distance in slices.
         streams: of the run.
     """
-    evenly = np.flatnonzero(slices.position % interval == 0)
+    annotatable = slices.annotatable
+    evenly = np.flatnonzero((slices.position % interval == 0) & annotatable)
     if start == "interval":
         return evenly
     rng, count = streams.numpy("start"), len(evenly)
     if start == "slices":
-        return np.sort(rng.choice(len(slices), size=count, replace=False))
-    drawn = [slices.of(case) for case in rng.permutation(len(slices.cases))]
+        return np.sort(rng.choice(np.flatnonzero(annotatable), size=count, replace=False))
+    cases = (slices.of(case) for case in rng.permutation(len(slices.cases)))
+    drawn = [ids[annotatable[ids]] for ids in cases]
     if start == "cases":
         fits = np.cumsum([len(ids) for ids in drawn]) <= count
         return np.sort(np.concatenate(drawn[: max(1, int(fits.sum()))]))

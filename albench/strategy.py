@@ -17,7 +17,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from albench.acquisition import Aggregation, Scores, aggregate, mean_over_valid
+from albench.acquisition import Aggregation, Scores, aggregate, balance_classes, mean_over_valid
+from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
@@ -25,6 +26,7 @@ from albench.registry import STRATEGIES, register
 from albench.training.batches import Batch, Images
 from albench.training.learner import Learner, Weights
 from albench.training.networks import Segmenter, Task
+from albench.training.predictor import Prediction
 
 __all__ = [
     "Ids",
@@ -32,6 +34,7 @@ __all__ = [
     "OracleDraw",
     "PixelScoring",
     "Pool",
+    "Prediction",
     "Query",
     "Round",
     "Scores",
@@ -44,6 +47,7 @@ __all__ = [
 Kind = Literal["uncertainty", "diversity", "hybrid", "semi-supervised", "baseline", "other"]
 PixelScore = Callable[[Tensor], Tensor]
 Aggregate = Callable[[Tensor, Tensor], Tensor]
+Weigh = Callable[[Tensor, Tensor], Tensor]
 
 _TRAINING_HOOKS = ("initial", "network", "loss", "fit")
 
@@ -76,31 +80,41 @@ class Round:
         """{id: (h, w) mask} of the labeled and the pseudo-labeled slices."""
         return {int(i): self.pool.mask(int(i)) for i in self.pool.labeled} | dict(self.pseudo)
 
-    def score(self, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid) -> Scores:
-        """Score every unlabeled slice from the network's prediction, by default by the mean over its valid pixels.
+    def score(
+        self, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid, weigh: Weigh | None = None
+    ) -> Scores:
+        """Score every unlabeled slice from the network's prediction, by default by the mean over its pixels.
 
         Args:
-            pixel_score: maps (b, h, w) float32 foreground probabilities to (b, h, w) scores.
-            aggregate: maps (b, h, w) scores and (b, h, w) valid pixels to (b,) scores.
+            pixel_score: maps (b, k, h, w) float32 probabilities (`albench.probabilities`) to (b, h, w) scores.
+            aggregate: maps (b, h, w) scores and (b, h, w) weights of pixels to (b,) scores.
+            weigh: maps the probabilities and (b, h, w), 1 on pixels that count and 0 elsewhere, to the weights of
+                pixels; by default all that count weigh 1.
 
         Returns:
             (n,) scores in the order of `pool.unlabeled`.
         """
         predictions = self.learner.predict(self.pool.slices, self.pool.unlabeled)
-        return score_slices(predictions, pixel_score, aggregate)
+        return score_slices(predictions, pixel_score, aggregate, weigh)
 
-    def score_mc(self, passes: int, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid) -> Scores:
+    def score_mc(
+        self,
+        passes: int,
+        pixel_score: PixelScore,
+        aggregate: Aggregate = mean_over_valid,
+        weigh: Weigh | None = None,
+    ) -> Scores:
         """Score every unlabeled slice as in `score`, from `passes` dropout samples per slice.
 
         Args:
-            pixel_score: maps (passes, b, h, w) float32 foreground probabilities to (b, h, w) scores.
-            aggregate: as in `score`.
+            pixel_score: maps (passes, b, k, h, w) float32 probabilities to (b, h, w) scores.
+            aggregate: as in `score`, as is `weigh`.
 
         Raises:
             StrategyError: the network has no dropout, or is not a Segmenter.
         """
         predictions = self.learner.predict_mc(self.pool.slices, self.pool.unlabeled, passes)
-        return score_slices(predictions, pixel_score, aggregate)
+        return score_slices(predictions, pixel_score, aggregate, weigh)
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,7 @@ class Strategy(ABC):
         return initial
 
     def network(self, task: Task) -> nn.Module:
-        """The network to train; it maps images (b, c, h, w) to logits (b, 1, h, w)."""
+        """The network to train; it maps images (b, c, h, w) to logits (b, task.outputs, h, w)."""
         return Segmenter(task)
 
     def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
@@ -168,31 +182,54 @@ class PixelScoring(Strategy):
     """A strategy that scores the pixels of a slice and aggregates them to one score.
 
     Attributes:
-        aggregation: from pixels to a slice: `mean` or `sum` over the valid area, or mean of its `top` pixels.
-        top: share of the valid pixels that aggregation `top` averages, those with the highest scores.
+        aggregation: from pixels to a slice: `mean` or `sum` over its pixels, or mean of its `top` pixels.
+        top: share of the pixels that aggregation `top` averages, those with the highest scores.
+        class_weights: weight of a pixel in the mean: `none`, all alike; `predicted`, so that all predicted classes
+            count alike, background included, and a small class is not outvoted by a large one.
     """
 
     aggregation: Aggregation = "mean"
     top: Annotated[float, Field(gt=0, le=1)] = 0.01
+    class_weights: Literal["none", "predicted"] = "none"
 
-    def aggregate(self, values: Tensor, valid: Tensor) -> Tensor:
-        """(b,) scores of slices from (b, h, w) scores of pixels."""
-        return aggregate(values, valid, self.aggregation, self.top)
+    def __post_init__(self) -> None:
+        if self.class_weights != "none" and self.aggregation != "mean":
+            raise ValueError("class_weights weigh a mean, so aggregation must be mean")
+
+    def aggregate(self, values: Tensor, weights: Tensor) -> Tensor:
+        """(b,) scores of slices from (b, h, w) scores and weights of pixels."""
+        return aggregate(values, weights, self.aggregation, self.top)
+
+    def weigh(self, probs: Tensor, counted: Tensor) -> Tensor:
+        """(b, h, w) weights of pixels, from probabilities and (b, h, w), 1 on pixels that count and 0 elsewhere."""
+        return balance_classes(probs, counted) if self.class_weights == "predicted" else counted
 
 
 def score_slices(
-    predictions: Iterator[tuple[Ids, Tensor, Tensor]], pixel_score: PixelScore, aggregate: Aggregate
+    predictions: Iterator[Prediction], pixel_score: PixelScore, aggregate: Aggregate, weigh: Weigh | None = None
 ) -> Scores:
-    """One score per slice, from a stream of ids (b,), probabilities (b, h, w) and valid pixels (b, h, w).
+    """One score per slice, from a stream of predictions. Other arguments are those of `Round.score`.
 
-    Of t samples of probabilities, (t, b, h, w), b / t slices are scored at a time. So `pixel_score` needs no more
-    memory than for one prediction of a batch.
+    Of t samples of probabilities, b / t slices are scored at a time. So `pixel_score` needs no more memory than for one
+    prediction of a batch.
+
+    Raises:
+        StrategyError: `pixel_score` does not give one score per pixel.
     """
 
-    def scores(prediction: tuple[Ids, Tensor, Tensor]) -> list[float]:
-        _, probs, valid = prediction
-        size = -(-len(valid) // (len(probs) if probs.ndim == 4 else 1))
-        pieces = zip(probs.split(size, -3), valid.split(size), strict=True)
-        return torch.cat([aggregate(pixel_score(some), inside) for some, inside in pieces]).double().tolist()
+    def scores(prediction: Prediction) -> list[float]:
+        probs, counted = prediction.probs, prediction.scored
+        size = -(-len(counted) // (len(probs) if probs.ndim == 5 else 1))
+        return torch.cat(list(map(piece, probs.split(size, -4), counted.split(size)))).double().tolist()
+
+    def piece(probs: Tensor, counted: Tensor) -> Tensor:
+        values = pixel_score(probs)
+        if values.shape != counted.shape:
+            raise StrategyError(
+                f"a pixel score must map probabilities {tuple(probs.shape)} to one score per pixel, "
+                f"{tuple(counted.shape)}, got {tuple(values.shape)}: reduce the dimension of the classes, see "
+                "albench.probabilities"
+            )
+        return aggregate(values, weigh(probs, counted) if weigh else counted)
 
     return np.fromiter(chain.from_iterable(map(scores, predictions)), np.float64)

@@ -114,7 +114,7 @@ class BAL(Strategy):
 
 
 def _variance(probs: Tensor) -> Tensor:
-    """Unbiased variance over samples of the foreground's probability, which equals that of the background's."""
+    """Unbiased variance over samples of the probabilities of a pixel."""
     return variance(probs, 1)
 
 

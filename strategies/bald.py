@@ -43,7 +43,7 @@ class BALD(PixelScoring):
 
     def information(self, ctx: Round) -> Scores:
         """Mutual information of every unlabeled slice. Raises StrategyError if it is 0 for all of them."""
-        scores = ctx.score_mc(self.passes, bald, self.aggregate)
+        scores = ctx.score_mc(self.passes, bald, self.aggregate, self.weigh)
         if not scores.max() > 0:
             raise StrategyError("dropout samples must differ, they are equal for every slice: raise network.dropout")
         return scores

@@ -1,8 +1,8 @@
 """CEAL [1]: the most uncertain slices are queried, and the most certain ones are pseudo-labeled.
 
 There are three strategies, which differ in the uncertainty of a pixel: `ceal-margin`, `ceal-entropy` and
-`ceal-mc-dropout` (entropy of the mean over dropout samples). Pseudo-labels are the masks where the predicted
-probability is at least 0.5. They are selected anew in every round and do not count as labels, and their slices can
+`ceal-mc-dropout` (entropy of the mean over dropout samples). Pseudo-labels are the predicted
+masks. They are selected anew in every round and do not count as labels, and their slices can
 still be queried. `mode=topn` takes the `pseudo` most certain slices of the same ranking, as in the comparison of STAR.
 `mode=threshold` is that of [1]: slices with a mean entropy below `threshold - decay * round`, at most `pseudo` of them,
 lowest first.
@@ -26,9 +26,10 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from albench.acquisition import binarize, binary_entropy, margin, mean_over_valid, most_certain, pseudo_selection
+from albench.acquisition import entropy, margin, mean_over_valid, most_certain, pseudo_selection
 from albench.masks import PackedMasks, planes_for
-from albench.strategy import Ids, Mask, PixelScoring, Query, Round, register
+from albench.probabilities import predicted_masks
+from albench.strategy import Ids, Mask, PixelScoring, Prediction, Query, Round, register
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,16 @@ class CEAL(PixelScoring):
     query_rule: Literal["uncertainty", "random"] = "uncertainty"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
 
-    def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
-        """Ids (b,), probabilities (b, h, w) and valid pixels (b, h, w) of the unlabeled slices."""
+    def predictions(self, ctx: Round) -> Iterator[Prediction]:
+        """The predictions of the unlabeled slices."""
         return ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
 
     @abstractmethod
     def uncertainty(self, probs: Tensor) -> Tensor:
-        """(b, h, w) scores of pixels, high where the network is uncertain."""
+        """(b, h, w) scores of pixels from (b, k, h, w) probabilities, high where the network is uncertain."""
 
     def query(self, ctx: Round) -> Query:
         """Rank the slices; query the uncertain end and pseudo-label the certain one."""
@@ -74,11 +76,11 @@ class CEAL(PixelScoring):
         scores, entropies = np.empty((2, len(unlabeled)))
 
         def masks() -> Iterator[tuple[Ids, Mask]]:
-            for ids, probs, valid in self.predictions(ctx):
-                rows = np.searchsorted(unlabeled, ids)
-                scores[rows] = self.aggregate(self.uncertainty(probs), valid).double().cpu().numpy()
-                entropies[rows] = mean_over_valid(binary_entropy(probs), valid).double().cpu().numpy()
-                yield ids, binarize(probs, valid)
+            for ids, probs, valid, scored in self.predictions(ctx):
+                rows, weights = np.searchsorted(unlabeled, ids), self.weigh(probs, scored)
+                scores[rows] = self.aggregate(self.uncertainty(probs), weights).double().cpu().numpy()
+                entropies[rows] = mean_over_valid(entropy(probs), scored).double().cpu().numpy()
+                yield ids, predicted_masks(probs, valid)
 
         predicted = PackedMasks.collect(
             unlabeled, ctx.pool.slices.shape[1:], masks(), planes_for(len(ctx.pool.slices.classes))
@@ -106,10 +108,10 @@ class CEAL(PixelScoring):
 @register("ceal-margin")
 @dataclass(frozen=True)
 class CEALMargin(CEAL):
-    """CEAL by the margin of the two classes."""
+    """CEAL by the margin of the two most probable classes."""
 
     def uncertainty(self, probs: Tensor) -> Tensor:
-        """1 - |2p - 1|."""
+        """1 - margin."""
         return 1 - margin(probs)
 
 
@@ -119,8 +121,8 @@ class CEALEntropy(CEAL):
     """CEAL by entropy."""
 
     def uncertainty(self, probs: Tensor) -> Tensor:
-        """Binary entropy."""
-        return binary_entropy(probs)
+        """Entropy."""
+        return entropy(probs)
 
 
 @register("ceal-mc-dropout")
@@ -136,11 +138,10 @@ class CEALMCDropout(CEALEntropy):
 
     passes: Annotated[int, Field(ge=2)] = 10
 
-    def predictions(self, ctx: Round) -> Iterator[tuple[Ids, Tensor, Tensor]]:
+    def predictions(self, ctx: Round) -> Iterator[Prediction]:
         """The mean over dropout samples."""
         return map(_mean_of_samples, ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, self.passes))
 
 
-def _mean_of_samples(prediction: tuple[Ids, Tensor, Tensor]) -> tuple[Ids, Tensor, Tensor]:
-    ids, probs, valid = prediction
-    return ids, probs.mean(0), valid
+def _mean_of_samples(prediction: Prediction) -> Prediction:
+    return prediction._replace(probs=prediction.probs.mean(0))

@@ -1,10 +1,11 @@
 """Entropy [1]: the slices whose predictions have the highest mean entropy.
 
-The score of a slice is the mean over its valid pixels of the binary entropy `-p ln p - (1-p) ln(1-p)`.
+The score of a slice is the mean over its pixels of the entropy over all classes and the background,
+`-sum_c p_c ln p_c`.
 
 Differences from the paper: [1] sums the entropies of the tokens of a sequence (total token entropy) or averages them
 (token entropy); the mean is the default here, so that slices of different sizes are comparable. The authors' code of
-STAR omits the term (1-p) ln(1-p), which is kept here.
+STAR omits the term of the background, (1-p) ln(1-p), which is kept here.
 
 [1] Settles and Craven. An Analysis of Active Learning Strategies for Sequence Labeling Tasks. EMNLP 2008.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from albench.acquisition import binary_entropy
+from albench.acquisition import entropy
 from albench.strategy import PixelScoring, Query, Round, register
 
 
@@ -27,4 +28,4 @@ class Entropy(PixelScoring):
 
     def query(self, ctx: Round) -> Query:
         """Query the slices with the highest entropy."""
-        return Query.highest(ctx.score(binary_entropy, self.aggregate), ctx)
+        return Query.highest(ctx.score(entropy, self.aggregate, self.weigh), ctx)

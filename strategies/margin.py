@@ -1,10 +1,11 @@
-"""Margin [1]: the slices with the smallest mean margin between the probabilities of the two classes.
+"""Margin [1]: the slices with the smallest mean margin between the two most probable classes.
 
-The margin of a pixel is |2p - 1|. The score of a slice is the mean of 1 - |2p - 1| over its valid pixels: 0 if the
-network is certain, 1 if it is not.
+The margin of a pixel is the difference between its highest and its second highest probability, background included;
+with one class, |2p - 1|. The score of a slice is the mean of 1 - margin over its pixels: 0 if the network is certain, 1
+if it is not.
 
 Differences from the paper: [1] uses the margin of a token of a sequence; here the margins of the pixels are averaged.
-With two classes the ranking equals that of least confidence.
+With foreground and background only, the ranking equals that of least confidence.
 
 [1] Scheffer, Decomain and Wrobel. Active Hidden Markov Models for Information Extraction. IDA 2001.
 """
@@ -27,4 +28,4 @@ class Margin(PixelScoring):
 
     def query(self, ctx: Round) -> Query:
         """Query the slices with the lowest margin."""
-        return Query.highest(ctx.score(lambda probs: 1 - margin(probs), self.aggregate), ctx)
+        return Query.highest(ctx.score(lambda probs: 1 - margin(probs), self.aggregate, self.weigh), ctx)

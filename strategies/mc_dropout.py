@@ -2,7 +2,8 @@
 
 Each slice is predicted `passes` times with dropout, each time with another dropout mask; all else is as in evaluation.
 With `measure=entropy` (as in the comparison of STAR), the score of a pixel is the entropy of its mean probability. With
-`measure=variance` (as in [2]), it is the population variance of its probabilities.
+`measure=variance` (as in [2]), it is the population variance of its probabilities, with several classes half of its sum
+over them and the background.
 
 Differences from the papers: [2] queries a mixture of certain, random and uncertain slices and adds pseudo-labels; here
 the most uncertain slices are queried. [2] sums over the pixels and can weight them by their distance to the contour;
@@ -20,7 +21,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from albench.acquisition import binary_entropy, variance
+from albench.acquisition import entropy, variance
 from albench.strategy import PixelScoring, Query, Round, register
 
 
@@ -43,11 +44,11 @@ class MCDropout(PixelScoring):
 
     def query(self, ctx: Round) -> Query:
         """Query the most uncertain slices."""
-        return Query.highest(ctx.score_mc(self.passes, _MEASURES[self.measure], self.aggregate), ctx)
+        return Query.highest(ctx.score_mc(self.passes, _MEASURES[self.measure], self.aggregate, self.weigh), ctx)
 
 
 def _entropy_of_mean(probs: Tensor) -> Tensor:
-    return binary_entropy(probs.mean(0))
+    return entropy(probs.mean(0))
 
 
 def _variance(probs: Tensor) -> Tensor:

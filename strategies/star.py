@@ -62,11 +62,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
-from albench.acquisition import Scores, binarize, binary_entropy, most_certain, pseudo_selection
+from albench.acquisition import Scores, entropy, most_certain, pseudo_selection
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask, PackedMasks, planes_for
 from albench.pool import Pool
+from albench.probabilities import by_class, predicted_masks
 from albench.strategies._star.figures import attention_arrays, histogram
 from albench.strategies._star.groups import Direction, fixed_groups, neighbors, pairs_at_stride, rank_in_group, windows
 from albench.strategies._star.network import StarNetwork
@@ -79,7 +81,6 @@ from albench.training.learner import Learner, Weights
 
 _PRESET: Any = None  # default of an option that the preset sets
 _COMPARED = 8  # every eighth slice is also segmented without attention for comparison; all would take too long
-_ENTROPIES = {"binary": binary_entropy, "half": torch.special.entr}
 
 PRESETS: Mapping[str, Mapping[str, object]] = {
     "paper": {
@@ -147,7 +148,7 @@ class Star(Strategy):
             as there are enough other slices.
         refill: select pseudo-labels among the slices that are not queried; false selects among all slices and drops the
             queried ones.
-        entropy: entropy of both classes (`binary`), or only the term of the foreground (`half`).
+        entropy: entropy over all classes and the background (`binary`), or without its term (`half`).
         pairs: either slice of a pair can be the memory of the other (`both`), or only the lower one (`forward`).
         val_pair_stride: distance of validation pairs in slices; None takes the interval of the initial slices.
         batch_norm: mode of batch normalization in the second stage, `train` or `frozen`.
@@ -311,6 +312,14 @@ class Star(Strategy):
         }
 
 
+def _half_entropy(probs: Tensor) -> Tensor:
+    """(b, h, w) entropy without the term of the background, as in [2]."""
+    return torch.stack([torch.special.entr(part) for part in by_class(probs)[1:]]).sum(0)
+
+
+_ENTROPIES = {"binary": entropy, "half": _half_entropy}
+
+
 def _random(ctx: Round, ids: Ids) -> Ids:
     return ctx.rng.choice(ids, size=ctx.budget, replace=False)
 
@@ -320,7 +329,7 @@ def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
     network, now = ctx.learner.network, ctx.learner.weights()
     network.load_state_dict(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
-    parts = ((some, binarize(probs, valid)) for some, probs, valid in predicted)
+    parts = ((found.ids, predicted_masks(found.probs, found.valid)) for found in predicted)
     masks = PackedMasks.collect(ids, ctx.pool.slices.shape[1:], parts, planes_for(len(ctx.pool.slices.classes)))
     network.load_state_dict(now)
     return masks

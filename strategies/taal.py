@@ -28,7 +28,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from albench.acquisition import weighted_jsd
-from albench.strategy import Ids, PixelScoring, Query, Round, register, score_slices
+from albench.probabilities import activated
+from albench.strategy import Ids, PixelScoring, Prediction, Query, Round, register, score_slices
 from albench.training.batches import Batch, Images
 from albench.training.losses import ramp_up, soft_dice
 from albench.training.predictor import eval_mode
@@ -98,11 +99,11 @@ class TAAL(PixelScoring):
         )
         with torch.no_grad(), self._batch_norm(model):
             copies = [_predict_view(model, extra.images, self._draw(), self.noise) for _ in range(self.views)]
-        divergence = weighted_jsd(torch.stack([torch.sigmoid(logits.float()), *copies]), self.alpha_train)
-        consistency = (divergence * extra.valid).sum() / extra.valid.sum().clamp_min(1)
+        divergence = weighted_jsd(torch.stack([activated(logits), *copies]), self.alpha_train)
+        consistency = (divergence * extra.valid[:, 0]).sum() / extra.valid.sum().clamp_min(1)
         supervised = batch.supervised(labeled_logits)
         if self.unit == "dice":
-            dice = soft_dice(labeled_logits.detach(), batch.masks, batch.valid)
+            dice = soft_dice(labeled_logits.detach(), batch.masks, batch.known)
             factors.append(supervised.detach() / dice.clamp_min(1e-6))
             consistency = factors[-1] * consistency
         return supervised + ramp_up(epoch, self.ramp) * self.weight * consistency
@@ -113,15 +114,17 @@ class TAAL(PixelScoring):
             return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))
         network = ctx.learner.network
 
-        def forward(ids: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
+        def forward(ids: Ids, batch: Images) -> Prediction:
             valid = batch.valid[:, 0]
-            probs = valid.new_empty(len(VIEWS), *valid.shape)
-            for view, predicted in zip(VIEWS, probs, strict=True):
-                predicted.copy_(_predict_view(network, batch.images, view, self.noise)[:, 0])
-            return ids, probs, valid
+            first = _predict_view(network, batch.images, VIEWS[0], self.noise)
+            probs = first.new_empty(len(VIEWS), *first.shape)
+            probs[0] = first
+            for view, predicted in zip(VIEWS[1:], probs[1:], strict=True):
+                predicted.copy_(_predict_view(network, batch.images, view, self.noise))
+            return Prediction(ids, probs, valid, ctx.learner.scored(ctx.pool.slices, ids, valid))
 
         predictions = ctx.learner.stream(ctx.pool.slices, ctx.pool.unlabeled, forward)
-        return Query.highest(score_slices(predictions, self._disagreement, self.aggregate), ctx)
+        return Query.highest(score_slices(predictions, self._disagreement, self.aggregate, self.weigh), ctx)
 
     def _disagreement(self, probs: Tensor) -> Tensor:
         return weighted_jsd(probs, self.alpha_query)
@@ -148,7 +151,7 @@ def invert(maps: Tensor, view: View) -> Tensor:
 
 
 def _predict_view(network: nn.Module, images: Tensor, view: View, noise: float) -> Tensor:
-    """(b, 1, h, w) probabilities of a noisy view, mapped back to the original orientation."""
+    """(b, k, h, w) probabilities of a noisy view, mapped back to the original orientation."""
     transformed = transform(images, view)
     logits = network(transformed + noise * torch.randn_like(transformed))
-    return invert(torch.sigmoid(logits.float()), view)
+    return invert(activated(logits), view)

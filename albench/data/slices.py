@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class SliceStack:
         channels, height, width = self.images.shape[1:]
         return channels, height, width
 
-    @property
+    @cached_property
     def annotatable(self) -> NDArray[np.bool_]:
         """(n,) whether any label of a slice is known, so that it can be queried."""
         if self.known is None:

@@ -7,8 +7,9 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from albench.masks import Mask
+from albench.masks import UNKNOWN, Mask
 from albench.runs.records import AnnotationCost
 
 
@@ -17,8 +18,8 @@ class MaskCost:
     """What one mask costs.
 
     Attributes:
-        foreground_pixels: pixels of the working grid inside the mask.
-        contour_length: in pixels, see `contour_length`.
+        foreground_pixels: pixels of the working grid that belong to a class.
+        contour_length: in pixels, see `contour_length`, of all classes, each with its own contour.
     """
 
     foreground_pixels: int
@@ -26,15 +27,17 @@ class MaskCost:
 
 
 def mask_cost(mask: Mask) -> MaskCost:
-    """What an (h, w) mask costs; nothing if it is empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    """What an (h, w) label map costs; nothing if it is empty, and nothing where the label is unknown."""
+    foreground = (mask > 0) & (mask != UNKNOWN)
+    rows, columns = np.flatnonzero(foreground.any(1)), np.flatnonzero(foreground.any(0))
     if not len(rows):
         return MaskCost(0, 0.0)
-    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return MaskCost(int(part.sum(dtype=np.int64)), contour_length(part))
+    part = np.where(foreground, mask, 0)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    labels = np.unique(part[part > 0])
+    return MaskCost(int(np.count_nonzero(part)), math.fsum(contour_length(part == label) for label in labels))
 
 
-def contour_length(mask: Mask) -> float:
+def contour_length(mask: NDArray[np.bool_]) -> float:
     """Length in pixels of the contour of an (h, w) mask, by Crofton's formula in four directions [1].
 
     The crossings of the contour with lines along rows, columns and both diagonals are counted; counting pixel edges
@@ -42,7 +45,7 @@ def contour_length(mask: Mask) -> float:
 
     [1] Legland et al. Computation of Minkowski measures on 2D and 3D binary images. Image Anal Stereol 26, 2007.
     """
-    padded = np.pad(mask.astype(bool), 1)
+    padded = np.pad(mask, 1)
     straight = np.count_nonzero(padded[1:] != padded[:-1]) + np.count_nonzero(padded[:, 1:] != padded[:, :-1])
     falling = np.count_nonzero(padded[1:, 1:] != padded[:-1, :-1])
     rising = np.count_nonzero(padded[1:, :-1] != padded[:-1, 1:])

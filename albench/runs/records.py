@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, with_config
 
 from albench.config import RunConfig
 
-FORMAT = 3
+FORMAT = 4
 """Version of everything below; another format is rejected."""
 
 Count = Annotated[int, Field(ge=0)]
@@ -41,7 +41,7 @@ class SliceName:
 @_closed
 @dataclass(frozen=True)
 class Metrics:
-    """Metrics of one case, or of a set of cases; see `albench.metrics`.
+    """Metrics of one case, or of a set of cases; see `albench.metrics`, also for several classes.
 
     Attributes:
         dice_slice: mean Dice over slices; two empty masks score 1.
@@ -64,6 +64,22 @@ class Metrics:
 
 @_closed
 @dataclass(frozen=True)
+class ClassMetrics:
+    """Metrics of one of several classes, as if it were the only one.
+
+    Attributes:
+        test: of the test cases.
+        val: of the validation cases; None without any.
+        cases: of every test case, by name.
+    """
+
+    test: Metrics
+    val: Metrics | None
+    cases: Mapping[str, Metrics]
+
+
+@_closed
+@dataclass(frozen=True)
 class MaskQuality:
     """How good masks of unlabeled slices are, by the hidden truth; no strategy sees it.
 
@@ -71,7 +87,7 @@ class MaskQuality:
         count: number of masks.
         empty_share: share of the masks without foreground.
         foreground_share: mean share of foreground in the valid area.
-        dice: mean slice Dice.
+        dice: mean slice Dice, of several classes that of those that occur in a slice.
         dice_foreground: mean slice Dice over the slices with foreground in the truth.
     """
 
@@ -138,7 +154,7 @@ class Confidence:
     """How confident the network is: an underconfident network is not a bad one, see `docs/how-it-works.md`.
 
     Attributes:
-        highest: highest foreground probability of any pixel of the test cases.
+        highest: highest foreground probability of any pixel of the test cases; several classes are one foreground.
         threshold: the threshold in 0.01, ..., 0.99 with the highest mean volume Dice on the validation cases, of equal
             ones the nearest to 0.5; None without validation cases.
         val_dice: that Dice.
@@ -204,8 +220,8 @@ class RoundRecord:
     Attributes:
         round: from 0.
         labeled: labeled slices that the round trained on.
-        unlabeled: slices of the pool without a label.
-        share: labeled slices as a share of the pool.
+        unlabeled: slices of the pool that can still be labeled.
+        share: labeled slices as a share of those that can be labeled, because any label of theirs is known.
         annotation_cost: of these labels.
         pseudo: quality of the pseudo-labels that the round trained on.
         notes: numbers that the strategy keeps about its query.
@@ -214,6 +230,7 @@ class RoundRecord:
         val: metrics of the validation cases; None without any.
         confidence: of the predictions that were evaluated.
         cases: metrics of every test case, by name.
+        classes: metrics of every class, by name; empty with one class.
         fit_trainings: trainings of `fit`, in order.
         query_trainings: trainings of `query`, in order.
         cost: what computing it cost.
@@ -233,6 +250,7 @@ class RoundRecord:
     val: Metrics | None
     confidence: Confidence
     cases: Mapping[str, Metrics]
+    classes: Mapping[str, ClassMetrics]
     fit_trainings: tuple[FitSummary, ...]
     query_trainings: tuple[FitSummary, ...]
     cost: ComputeCost
@@ -256,6 +274,7 @@ class SplitRecord:
         test: names of the test cases.
         slices: number of slices of every training case, by name.
         val_slices: number of slices of the validation cases, all of which are labeled.
+        undrawn: number of training slices without any known label, which are never queried.
         initial: slices labeled before round 0.
     """
 
@@ -264,6 +283,7 @@ class SplitRecord:
     test: tuple[str, ...]
     slices: Mapping[str, Count]
     val_slices: Count
+    undrawn: Count
     initial: tuple[SliceName, ...]
 
 

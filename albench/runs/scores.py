@@ -4,47 +4,59 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albench.runs.reader import find_runs
-from albench.runs.records import RoundRecord
+from albench.runs.records import Metrics, RoundRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ALL = "all"
-"""In the place of a case: the whole set."""
+"""In the place of a case: the whole set; in the place of a class: all of them."""
 
 
-def scores(record: RoundRecord) -> Iterator[tuple[str, str, float | None]]:
-    """(case, metric, value) of the test set, of the validation set (`val_...`) if any, and of every test case."""
-    for metric, value in vars(record.test).items():
-        yield ALL, metric, value
-    for metric, value in vars(record.val).items() if record.val else ():
-        yield ALL, f"val_{metric}", value
-    for case, metrics in record.cases.items():
+Score = tuple[str, str, str, float | None]
+
+
+def scores(record: RoundRecord) -> Iterator[Score]:
+    """(case, class, metric, value) of the test set, of the validation set (`val_...`) if any, and of every test case.
+
+    First of all classes together, then of each of several classes.
+    """
+    yield from _of(ALL, record.test, record.val, record.cases)
+    for name, own in record.classes.items():
+        yield from _of(name, own.test, own.val, own.cases)
+
+
+def _of(name: str, test: Metrics, val: Metrics | None, cases: Mapping[str, Metrics]) -> Iterator[Score]:
+    for metric, value in vars(test).items():
+        yield ALL, name, metric, value
+    for metric, value in vars(val).items() if val else ():
+        yield ALL, name, f"val_{metric}", value
+    for case, metrics in cases.items():
         for metric, value in vars(metrics).items():
-            yield case, metric, value
+            yield case, name, metric, value
 
 
 def scores_csv(records: Sequence[RoundRecord]) -> str:
     """The text of `scores.csv`."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["round", "case", "metric", "value"])
+    table.writerow(["round", "case", "class", "metric", "value"])
     for record in records:
         table.writerows([record.round, *score] for score in scores(record))
     return text.getvalue()
 
 
 def load_runs(out: Path | str) -> pd.DataFrame:
-    """The metrics of all runs at or below `out`: one row per run, round, case and metric.
+    """The metrics of all runs at or below `out`: one row per run, round, case, class and metric.
 
     Returns:
-        Columns dataset, strategy, seed, run, round, labeled, share, case, metric, value. The case of a metric of the
-        whole test set is "all"; a value that does not exist is NaN.
+        Columns dataset, strategy, seed, run, round, labeled, share, case, class, metric, value. The case of a metric of
+        the whole test set is "all", as is the class of one of all classes; a value that does not exist is NaN.
 
     Raises:
         StoreError: `out` is not a folder, or a run in it is damaged.
@@ -61,7 +73,7 @@ def load_runs(out: Path | str) -> pd.DataFrame:
         }
         for record in run.records:
             amount = {"round": record.round, "labeled": record.labeled, "share": record.share}
-            for case, metric, value in scores(record):
-                rows.append(names | amount | {"case": case, "metric": metric, "value": value})
-    columns = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "metric", "value"]
+            for case, name, metric, value in scores(record):
+                rows.append(names | amount | {"case": case, "class": name, "metric": metric, "value": value})
+    columns = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "class", "metric", "value"]
     return pd.DataFrame(rows, columns=columns).astype({"value": float})

@@ -18,7 +18,7 @@ def snapshots(slices: SliceStack, ids: Ids | Sequence[int], masks: Mask, *, long
     Args:
         slices: where they are.
         ids: (n,) which ones.
-        masks: (n, H, W) of 0 and 1.
+        masks: (n, H, W) label maps.
         longest: leave out rows and columns until no side is longer; None keeps all pixels.
 
     Returns:

@@ -20,19 +20,21 @@ class Batch:
 
     Attributes:
         images: (b, c, h, w) float32.
-        masks: (b, 1, h, w) float32 in [0, 1].
+        masks: (b, 1, h, w) float32 label maps: 0 background, 1 to K the classes; 0 where the label is unknown.
         valid: (b, 1, h, w) float32, 1 on image pixels and 0 on padding.
-        criterion: the supervised loss of the benchmark, a function of logits, masks and valid pixels.
+        known: (b, 1, h, w) float32, 1 on image pixels whose label is known and 0 elsewhere.
+        criterion: the supervised loss of the benchmark, a function of logits, masks and known pixels.
     """
 
     images: Tensor
     masks: Tensor
     valid: Tensor
+    known: Tensor
     criterion: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     def supervised(self, logits: Tensor) -> Tensor:
-        """The supervised loss of the benchmark for (b, 1, h, w) logits of these slices."""
-        return self.criterion(logits, self.masks, self.valid)
+        """The supervised loss of the benchmark for (b, k, h, w) logits of these slices."""
+        return self.criterion(logits, self.masks, self.known)
 
 
 class Images(NamedTuple):

@@ -1,7 +1,7 @@
-"""How confident predictions are: their Dice at every threshold, not only at 0.5.
+"""How confident predictions are: the Dice of their foreground at every threshold, not only at 0.5.
 
 A network that is trained with the focal loss may separate foreground from background well with probabilities that
-hardly reach 0.5. At 0.5 it then seems bad.
+hardly reach 0.5. At 0.5 it then seems bad. Several classes are one foreground here, whose probability is their sum.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from albench.masks import UNKNOWN
 from albench.metrics import dice_of_sums
+from albench.probabilities import by_class
 from albench.runs.records import Confidence
 
 THRESHOLDS = np.arange(1, 100) / 100
@@ -25,7 +27,7 @@ class ThresholdCounts:
     """Pixels of a case by their probability.
 
     Attributes:
-        pixels: (100,) valid pixels whose probability reaches exactly 0, 1, ..., 99 of THRESHOLDS.
+        pixels: (100,) known pixels whose probability reaches exactly 0, 1, ..., 99 of THRESHOLDS.
         foreground: (100,) those of them that are foreground in the truth.
         highest: highest probability.
     """
@@ -52,16 +54,17 @@ def count_thresholds(probs: Tensor, valid: Tensor, truth: Tensor) -> Tensor:
     """(201,) float64 counts of some slices on their device: pixels, foreground, and the highest probability.
 
     Args:
-        probs: (b, h, w) probabilities.
+        probs: (b, k, h, w) probabilities.
         valid: (b, h, w), 1 on image pixels and 0 on padding.
-        truth: (b, h, w) masks.
+        truth: (b, h, w) label maps; pixels whose label is unknown do not count.
     """
+    foreground, known = torch.stack(by_class(probs)[1:]).sum(0), valid * (truth != UNKNOWN)
     thresholds = torch.tensor(THRESHOLDS, dtype=probs.dtype, device=probs.device)
-    reached = torch.bucketize(probs, thresholds, right=True).flatten()
+    reached = torch.bucketize(foreground, thresholds, right=True).flatten()
     found = torch.zeros(2, len(THRESHOLDS) + 1, dtype=torch.float64, device=probs.device)
-    for row, weights in zip(found, (valid, valid * truth), strict=True):
+    for row, weights in zip(found, (known, known * (truth > 0)), strict=True):
         row.index_add_(0, reached, weights.flatten().double())
-    return torch.cat([found.flatten(), (probs * valid).max().double()[None]])
+    return torch.cat([found.flatten(), (foreground * known).max().double()[None]])
 
 
 def confidence(test: Sequence[ThresholdCounts], val: Sequence[ThresholdCounts]) -> Confidence:

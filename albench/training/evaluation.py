@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from albench.acquisition import binarize
 from albench.data import LabeledStack, SliceStack
-from albench.masks import Ids, Mask
+from albench.masks import UNKNOWN, Ids, Mask
 from albench.metrics import CaseScores, score_case, summarize
+from albench.probabilities import predicted_masks
 from albench.runs.records import Metrics
 from albench.training.confidence import ThresholdCounts, count_thresholds
 from albench.training.device import to_device
@@ -22,7 +22,7 @@ class Evaluation:
 
     Attributes:
         cases: metrics by case.
-        thresholds: counts by case, from which the Dice at other thresholds than 0.5 follows.
+        thresholds: counts by case, from which confidence follows.
         shown: {slice id: (h, w) predicted mask} of each case's slices with the largest and a small foreground.
     """
 
@@ -32,11 +32,15 @@ class Evaluation:
 
     def metrics(self) -> Metrics:
         """Metrics of the whole set."""
-        return summarize(list(self.cases.values()))
+        return summarize([scores.all for scores in self.cases.values()])
+
+    def metrics_of_class(self, label: int) -> Metrics:
+        """Metrics of the whole set for one class, from 1."""
+        return summarize([scores.classes[label - 1] for scores in self.cases.values()])
 
 
 def evaluate(predictor: Predictor, labeled: LabeledStack, tolerance: float) -> Evaluation:
-    """Segment every slice, foreground where the probability is at least 0.5, and compare with the truth.
+    """Segment every slice (`albench.probabilities.predicted`) and compare with the truth.
 
     Args:
         tolerance: of the surface Dice, in millimeters.
@@ -50,7 +54,8 @@ def evaluate(predictor: Predictor, labeled: LabeledStack, tolerance: float) -> E
         thresholds.append(counts)
         height, width = slices.valid[ids[0]]
         inside = np.s_[:, :height, :width]
-        cases[name] = score_case(prediction[inside], truth[inside], slices.spacing[index], tolerance)
+        spacing, classes = slices.spacing[index], len(slices.classes)
+        cases[name] = score_case(prediction[inside], truth[inside], spacing, tolerance, classes)
         for row in _extremes(truth):
             shown[int(ids[row])] = prediction[row]
     return Evaluation(cases, thresholds, shown)
@@ -66,8 +71,8 @@ def example_slices(labeled: LabeledStack) -> Ids:
 def _predicted(predictor: Predictor, slices: SliceStack, ids: Ids, truth: Mask) -> tuple[Mask, ThresholdCounts]:
     """(n, H, W) masks, nothing in the padding, and the counts of all slices together."""
     masks, counts, done = [], [], 0
-    for some, probs, valid in predictor.predict(slices, ids):
-        masks.append(binarize(probs, valid))
+    for some, probs, valid, _ in predictor.predict(slices, ids):
+        masks.append(predicted_masks(probs, valid))
         target = to_device(truth[done : done + len(some)], predictor.device)
         counts.append(count_thresholds(probs, valid, target))
         done += len(some)
@@ -79,7 +84,7 @@ def _extremes(truth: Mask) -> set[int]:
 
     Where an object ends there are slices with a pixel or two, which show nothing.
     """
-    area = truth.sum((1, 2), dtype=np.int64)
+    area = np.count_nonzero((truth > 0) & (truth != UNKNOWN), (1, 2))
     if not area.any():
         return set()
     enough = 10 * area >= area.max()

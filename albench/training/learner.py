@@ -18,7 +18,7 @@ from albench.config import Training
 from albench.data import LabeledStack, SliceStack
 from albench.errors import StrategyError
 from albench.machine import trim_memory
-from albench.masks import Ids, Mask
+from albench.masks import UNKNOWN, Ids, Mask
 from albench.runs.records import FitSummary
 from albench.streams import Streams
 from albench.training.augment import augment
@@ -67,7 +67,7 @@ class Learner(Predictor):
     """The network of one round of a run, which is trained and predicts. It is in training mode only during training.
 
     Args:
-        network: maps (b, c, h, w) images to (b, 1, h, w) logits.
+        network: maps (b, c, h, w) images to (b, k, h, w) logits.
         slices: the training slices; the id of a slice is its row.
         validation: slices of other cases with their truth, which decide when training stops; None without any.
         training: epochs, learning rates and constants of the loss.
@@ -77,6 +77,7 @@ class Learner(Predictor):
         device: where to compute.
         on_epoch: called after every epoch.
         device_cache: the prepared images on the device, shared by all learners of a run.
+        score_unknown: as in `Predictor`.
     """
 
     def __init__(
@@ -92,8 +93,16 @@ class Learner(Predictor):
         device: torch.device,
         on_epoch: EpochReport = lambda epoch, epochs, loss, val_loss: None,
         device_cache: DeviceCache | None = None,
+        score_unknown: bool = False,
     ) -> None:
-        super().__init__(network, slices, batch_size=training.batch_size, device=device, device_cache=device_cache)
+        super().__init__(
+            network,
+            slices,
+            batch_size=training.batch_size,
+            device=device,
+            device_cache=device_cache,
+            score_unknown=score_unknown,
+        )
         self.validation = validation
         self.training = training
         self.lr = lr
@@ -147,7 +156,8 @@ class Learner(Predictor):
 
         def step(rows: Ids, epoch: int) -> Tensor:
             chosen = targets[to_device(rows, self.device)]
-            batch = self._batch(self.images(self.slices, ids[rows]), chosen, augmented=self.training.augment)
+            images = self.images(self.slices, ids[rows])
+            batch = self._batch(images, chosen, self.slices, augmented=self.training.augment)
             return loss(self.network, batch, unlabeled, epoch)
 
         return self.optimize(step, len(ids), self.validate, purpose="training", lr=self.lr, share=share, notes=notes)
@@ -244,7 +254,7 @@ class Learner(Predictor):
         return summary
 
     def validate(self) -> Validation:
-        """The supervised loss over all valid pixels and the mean volume Dice of the validation slices."""
+        """The supervised loss over all known pixels and the mean volume Dice of the validation slices."""
         if self.validation is None:
             raise StrategyError("validation needs validation cases, protocol.validation=none leaves none")
         labeled, slices = self.validation, self.validation.slices
@@ -254,21 +264,24 @@ class Learner(Predictor):
                 batch = self.batch(slices, ids, labeled.masks(ids))
                 with self.autocast():
                     logits = self.network(batch.images)
-                parts.append((batch.supervised(logits), batch.valid.sum()))
+                parts.append((batch.supervised(logits), batch.known.sum()))
                 overlaps.append(overlap(logits, batch))
         return Validation(mean_over_pixels(parts), volume_dice(overlaps, slices.case))
 
     def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
         """Slices and their (b, h, w) masks on the device, augmented if requested."""
-        return self._batch(self.images(slices, ids), to_device(masks, self.device), augmented=augmented)
+        return self._batch(self.images(slices, ids), to_device(masks, self.device), slices, augmented=augmented)
 
-    def _batch(self, slices: Images, masks: Tensor, *, augmented: bool) -> Batch:
-        """Slices with their (b, h, w) uint8 masks."""
-        images, valid = slices
+    def _batch(self, batch: Images, masks: Tensor, slices: SliceStack, *, augmented: bool) -> Batch:
+        """Images of some `slices` with their (b, h, w) uint8 masks."""
+        images, valid = batch
         targets = masks[:, None].float()
         if augmented:
             images, targets, valid = augment(images, targets, valid)
-        return Batch(images, targets, valid, self._criterion)
+        if slices.known is None:
+            return Batch(images, targets, valid, valid, self._criterion)
+        labeled = targets != UNKNOWN
+        return Batch(images, targets * labeled, valid, valid * labeled, self._criterion)
 
     def _copy(self) -> dict[str, Tensor]:
         """The network's weights and running statistics, on the device."""

@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate, relu
 
 from albench.config import Network
 from albench.errors import ConfigError
+from albench.probabilities import outputs_for
 
 _STAGES = {"resnet18": [2, 2, 2, 2], "resnet34": [3, 4, 6, 3], "resnet50": [3, 4, 6, 3]}  # blocks in each stage
 
@@ -28,11 +29,18 @@ class Task:
         channels: number of image channels.
         size: height and width of a slice in pixels.
         network: options of the Segmenter.
+        classes: number of classes besides the background.
     """
 
     channels: int
     size: tuple[int, int]
     network: Network
+    classes: int = 1
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the logits, see `albench.probabilities`."""
+        return outputs_for(self.classes)
 
 
 class Features(NamedTuple):
@@ -66,7 +74,7 @@ class DecoderInputs(NamedTuple):
 class Segmenter(nn.Module):
     """The segmentation network of all strategies: `decode(encode(x))`, with dropout in `decode` only.
 
-    The loop only requires that a network maps (b, c, h, w) images to (b, 1, h, w) logits. Dropout samples and
+    The loop only requires that a network maps (b, c, h, w) images to (b, task.outputs, h, w) logits. Dropout samples and
     embeddings (`Learner.predict_mc`, `Learner.embed`) require a Segmenter or a subclass. A subclass that overrides
     `decode` and reads r3 or r2 in it must also override `prepare` to return the features unchanged.
     """
@@ -78,7 +86,8 @@ class Segmenter(nn.Module):
         if options.weights:
             self.encoder.load_torchvision(Path(options.weights), options.backbone)
         self.dropout = nn.Dropout(options.dropout)
-        self.decoder = Decoder(self.encoder.channels, options.decoder_width, options.upsample)
+        self.outputs = task.outputs
+        self.decoder = Decoder(self.encoder.channels, options.decoder_width, options.upsample, task.outputs)
 
     def encode(self, images: Tensor) -> Features:
         """(b, c, h, w) images to features."""
@@ -89,12 +98,12 @@ class Segmenter(nn.Module):
         return DecoderInputs(features.r4, *self.decoder.skips(features))
 
     def decode(self, features: Features | DecoderInputs, size: torch.Size) -> Tensor:
-        """Features to (b, 1, h, w) logits of the given height and width, after dropout on r4."""
+        """Features to (b, outputs, h, w) logits of the given height and width, after dropout on r4."""
         logits = self.decoder(features._replace(r4=self.dropout(features.r4)))
         return self.decoder.resize(logits, size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(b, c, h, w) images to (b, 1, h, w) logits."""
+        """(b, c, h, w) images to (b, outputs, h, w) logits."""
         return self.decode(self.encode(images), images.shape[-2:])
 
 
@@ -168,7 +177,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Maps features at three scales to logits, by two refinements with skip connections and residual blocks."""
 
-    def __init__(self, channels: tuple[int, ...], width: int, upsample: str) -> None:
+    def __init__(self, channels: tuple[int, ...], width: int, upsample: str, outputs: int) -> None:
         super().__init__()
         c2, c3, c4 = channels
         self.upsample = upsample
@@ -176,10 +185,10 @@ class Decoder(nn.Module):
         self.block = ResidualBlock(width)
         self.refine3 = Refine(c3, width)
         self.refine2 = Refine(c2, width)
-        self.predict = nn.Conv2d(width, 1, 3, padding=1)
+        self.predict = nn.Conv2d(width, outputs, 3, padding=1)
 
     def forward(self, features: Features | DecoderInputs) -> Tensor:
-        """Features to (b, 1, h', w') logits at the resolution of r2."""
+        """Features to (b, outputs, h', w') logits at the resolution of r2."""
         skip3, skip2 = self.skips(features) if isinstance(features, Features) else features[1:]
         m4 = self.block(self.entry(features.r4))
         m3 = self.refine3(skip3, self.resize(m4, skip3.shape[-2:]))

@@ -9,29 +9,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from albench.metrics import dice_of_sums
+from albench.metrics import dice_of_sums, mean_of_classes
+from albench.probabilities import activated, predicted
 from albench.training.batches import Batch
 
 
 def overlap(logits: Tensor, batch: Batch) -> Tensor:
-    """(3, b) pixels of intersection, prediction and truth of every slice, where the probability is at least 0.5.
+    """(3, K, b) pixels of intersection, prediction and truth of every class and slice, of those that are known.
 
     Args:
-        logits: (b, 1, h, w).
+        logits: (b, k, h, w).
         batch: the slices with their truth.
     """
-    predicted = (torch.sigmoid(logits.float()) >= 0.5) * batch.valid
-    truth = batch.masks * batch.valid
-    return torch.stack([values.flatten(1).sum(1) for values in (predicted * truth, predicted, truth)])
+    labels, sums = predicted(activated(logits))[:, None], []
+    for label in range(1, max(2, logits.shape[1])):
+        own, truth = ((maps == label) * batch.known for maps in (labels, batch.masks))
+        sums.append(torch.stack([values.flatten(1).sum(1) for values in (own * truth, own, truth)]))
+    return torch.stack(sums, 1)
 
 
 def volume_dice(overlaps: Sequence[Tensor], case: NDArray[np.int64]) -> float:
-    """The mean over cases of the Dice of their volumes.
+    """The mean over cases of the Dice of their volumes, of several classes that of those that occur.
 
     Args:
         overlaps: of batches, with n slices in all.
         case: (n,) the case of every slice.
     """
-    sums = torch.cat(list(overlaps), 1).double().cpu().numpy()
-    each = [dice_of_sums(*(float(row[case == index].sum()) for row in sums)) for index in np.unique(case)]
+    sums = torch.cat(list(overlaps), 2).double().cpu().numpy()
+    each = []
+    for index in np.unique(case):
+        pixels = sums[:, :, case == index].sum(2)
+        each.append(mean_of_classes([dice_of_sums(*map(float, own)) for own in pixels.T], pixels[2] > 0))
     return float(np.mean(each))

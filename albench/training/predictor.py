@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from albench.data import SliceStack
 from albench.errors import StrategyError
 from albench.masks import Ids
+from albench.probabilities import activated
 from albench.training.batches import Images, batched, concat_batches
 from albench.training.device import to_device
 from albench.training.device_cache import DeviceCache
@@ -21,15 +22,32 @@ from albench.training.networks import Segmenter
 T = TypeVar("T")
 
 
+class Prediction(NamedTuple):
+    """The prediction of b slices, on the device.
+
+    Attributes:
+        ids: (b,)
+        probs: (b, k, h, w) float32 in the form of `albench.probabilities`, or (t, b, k, h, w) of t samples.
+        valid: (b, h, w) float32, 1 on image pixels and 0 on padding.
+        scored: (b, h, w) float32, 1 on the pixels that count in the score of a slice.
+    """
+
+    ids: Ids
+    probs: Tensor
+    valid: Tensor
+    scored: Tensor
+
+
 class Predictor:
     """A network on a device, in evaluation mode.
 
     Args:
-        network: maps (b, c, h, w) images to (b, 1, h, w) logits.
+        network: maps (b, c, h, w) images to (b, k, h, w) logits, of which `albench.probabilities` are made.
         slices: the training slices; the id of a slice is its row.
         batch_size: slices of a training batch, see `inference_batch`.
         device: where to compute.
         device_cache: the prepared images on the device; None makes a cache of its own.
+        score_unknown: whether pixels whose label is unknown count in the score of a slice.
 
     Attributes:
         slices_read: slices that were read to the device so far, each time counted.
@@ -43,6 +61,7 @@ class Predictor:
         batch_size: int,
         device: torch.device,
         device_cache: DeviceCache | None = None,
+        score_unknown: bool = False,
     ) -> None:
         # With several threads, torch 2.13 corrupts memory in the backward pass of narrow channels-last networks on CPUs
         self._memory_format = torch.channels_last if device.type == "cuda" else torch.contiguous_format
@@ -51,6 +70,7 @@ class Predictor:
         self.batch_size = batch_size
         self.device = device
         self.slices_read = 0
+        self._score_unknown = score_unknown
         self._device_cache = device_cache or DeviceCache(slices.images, device)
 
     @property
@@ -62,26 +82,20 @@ class Predictor:
         """
         return self.batch_size * (2 if self.device.type == "cuda" else 1)
 
-    def predict(self, slices: SliceStack, ids: Ids) -> Iterator[tuple[Ids, Tensor, Tensor]]:
-        """Predict foreground probabilities batch by batch.
+    def predict(self, slices: SliceStack, ids: Ids) -> Iterator[Prediction]:
+        """Predict batch by batch."""
 
-        Yields:
-            ids (b,), probabilities (b, h, w) float32 and valid pixels (b, h, w) float32, on the device.
-        """
-
-        def forward(some: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
-            return some, torch.sigmoid(self.network(batch.images).float())[:, 0], batch.valid[:, 0]
+        def forward(some: Ids, batch: Images) -> Prediction:
+            valid = batch.valid[:, 0]
+            return Prediction(some, activated(self.network(batch.images)), valid, self.scored(slices, some, valid))
 
         return self.stream(slices, ids, forward)
 
-    def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[tuple[Ids, Tensor, Tensor]]:
-        """Predict foreground probabilities with dropout, with an independent dropout mask for every slice and pass.
+    def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[Prediction]:
+        """Predict `passes` samples batch by batch, with an independent dropout mask for every slice and sample.
 
         All other modules are in evaluation mode. The encoder and the decoder's skip connections, which come before
         dropout, run once per slice. Dropout masks are drawn from torch's global generator.
-
-        Yields:
-            ids (b,), probabilities (passes, b, h, w) float32 and valid pixels (b, h, w) float32, on the device.
 
         Raises:
             StrategyError: the network has no dropout, or is not a Segmenter.
@@ -93,17 +107,25 @@ class Predictor:
                 "dropout samples need a network with dropout, network.dropout is 0: use --set network.dropout=0.5"
             )
 
-        def forward(some: Ids, batch: Images) -> tuple[Ids, Tensor, Tensor]:
+        def forward(some: Ids, batch: Images) -> Prediction:
             features = network.prepare(network.encode(batch.images))
             for dropout in dropouts:
                 dropout.train()
             valid = batch.valid[:, 0]
-            probs = valid.new_empty(passes, *valid.shape)
-            for sample in probs:
-                torch.sigmoid(network.decode(features, valid.shape[-2:])[:, 0].float(), out=sample)
-            return some, probs, valid
+            first = activated(network.decode(features, valid.shape[-2:]))
+            probs = first.new_empty(passes, *first.shape)
+            probs[0] = first
+            for sample in probs[1:]:
+                sample.copy_(activated(network.decode(features, valid.shape[-2:])))
+            return Prediction(some, probs, valid, self.scored(slices, some, valid))
 
         return self.stream(slices, ids, forward)
+
+    def scored(self, slices: SliceStack, ids: Ids, valid: Tensor) -> Tensor:
+        """(b, h, w): those of the `valid` pixels (b, h, w) of slices that count in their scores."""
+        if slices.known is None or self._score_unknown:
+            return valid
+        return valid * to_device(slices.known.stack(ids), self.device)
 
     def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Tensor:
         """Compute the bottleneck features of slices.

@@ -49,10 +49,7 @@ def encode_memory(
     def encode(some: Ids) -> tuple[Tensor, ...]:
         batch = learner.batch(learner.slices, some, np.stack([masks[i] for i in some.tolist()]))
         with learner.autocast():
-            if with_masks:
-                features = network.labeled_encoder(batch.images, batch.masks)  # Enc_L
-            else:
-                features = network.encode(batch.images)  # Enc_U
+            features = network.labeled_encoder(batch) if with_masks else network.encode(batch.images)
             kv = network.memory_head(features.r4)  # Eq. 1, right
         return describe(features, batch.valid), *kv, valid_positions(batch.valid, features.r4).flatten(1)
 

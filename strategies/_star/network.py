@@ -5,7 +5,7 @@ Shapes: b slices, n memory slices per slice, p = h w positions of the bottleneck
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,26 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from albench.errors import ConfigError
 from albench.training.networks import Encoder, Features, Segmenter, Task
+
+
+class Labeled(Protocol):
+    """What is read of labeled slices; a `Batch` has it."""
+
+    @property
+    def images(self) -> Tensor:
+        """(b, c, h, w)."""
+
+    @property
+    def masks(self) -> Tensor:
+        """(b, 1, h, w) label maps, 0 where the label is unknown."""
+
+    @property
+    def valid(self) -> Tensor:
+        """(b, 1, h, w), 1 on image pixels and 0 on padding."""
+
+    @property
+    def known(self) -> Tensor:
+        """(b, 1, h, w), 1 on image pixels whose label is known and 0 elsewhere."""
 
 
 class KeyValues(NamedTuple):
@@ -58,38 +78,42 @@ class StarNetwork(Segmenter):
         """Copy Enc_U to Enc_L, running statistics included; the stems of mask and background are left unchanged."""
         self.labeled_encoder.encoder.load_state_dict(self.encoder.state_dict())
 
-    def propagate(self, images: Tensor, memory_images: Tensor, memory_masks: Tensor, memory_valid: Tensor) -> Tensor:
+    def propagate(self, images: Tensor, memory: Labeled) -> Tensor:
         """Segment slices by attention to one labeled slice each, as in training.
 
         Args:
             images: (b, c, h, w) slices to segment.
-            memory_images: (b, c, h, w) labeled slices.
-            memory_masks: (b, 1, h, w) masks of the labeled slices.
-            memory_valid: (b, 1, h, w), 1 on image pixels of the labeled slices and 0 on padding.
+            memory: b labeled slices.
 
         Returns:
-            (b, 1, h, w) logits.
+            (b, k, h, w) logits.
         """
         features = self.encode(images)
-        labeled = self.labeled_encoder(memory_images, memory_masks)
-        valid = valid_positions(memory_valid, labeled.r4).flatten(1)
+        labeled = self.labeled_encoder(memory)
+        valid = valid_positions(memory.valid, labeled.r4).flatten(1)
         read = aggregate(self.query_head(features.r4), self.memory_head(labeled.r4), valid, labeled.r4.shape[-2:])
         return self.decode(features._replace(r4=read), images.shape[-2:])
 
 
 class LabeledEncoder(nn.Module):
-    """Enc_L: an encoder whose first layer also has the mask and the background as inputs."""
+    """Enc_L: an encoder whose first layer also has the mask of every class and the background as inputs.
+
+    Where the label is unknown, all of them are 0.
+    """
 
     def __init__(self, task: Task) -> None:
         super().__init__()
         self.encoder = Encoder(task.channels, task.network)
         conv = self.encoder.conv1
         shape = conv.out_channels, conv.kernel_size[0], conv.stride[0]
-        self.mask_stem, self.background_stem = _mask_stem(*shape), _mask_stem(*shape)
+        self.mask_stem, self.background_stem = _mask_stem(task.classes, *shape), _mask_stem(1, *shape)
 
-    def forward(self, images: Tensor, masks: Tensor) -> Features:
-        """(b, c, h, w) images and their (b, 1, h, w) masks to features."""
-        stem = self.encoder.conv1(images) + self.mask_stem(masks) + self.background_stem(1 - masks)
+    def forward(self, labeled: Labeled) -> Features:
+        """b labeled slices to features."""
+        labels = torch.arange(1, self.mask_stem.in_channels + 1, device=labeled.masks.device)[:, None, None]
+        masks = (labeled.masks == labels).to(labeled.images.dtype)
+        background = 1 - masks.sum(1, keepdim=True) - (labeled.valid - labeled.known)
+        stem = self.encoder.conv1(labeled.images) + self.mask_stem(masks) + self.background_stem(background)
         return self.encoder.stages(stem)
 
 
@@ -162,8 +186,8 @@ def _copy_channels(conv: nn.Conv2d, first: int) -> None:
             conv.weight[channel, first + channel, 1, 1] = 1
 
 
-def _mask_stem(channels: int, kernel: int, stride: int) -> nn.Conv2d:
-    """A first layer of the same shape as that of the image, with one input channel, initialized as in ResNets."""
-    stem = nn.Conv2d(1, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
+def _mask_stem(inputs: int, channels: int, kernel: int, stride: int) -> nn.Conv2d:
+    """A first layer of the same shape as that of the image, with other input channels, initialized as in ResNets."""
+    stem = nn.Conv2d(inputs, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     return stem

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from albench.acquisition import Scores, binarize, mean_over_valid
+from albench.acquisition import Scores, mean_over_valid
 from albench.masks import Ids, Mask, PackedMasks, planes_for
+from albench.probabilities import activated, predicted_masks
 from albench.strategies._star.memory import Describe, Memory, batch_memory, encode_memory
 from albench.strategies._star.network import KeyValues, StarNetwork, aggregate, attention_map
 from albench.training.batches import Images
@@ -40,7 +41,7 @@ class Rules:
         aggregation: segment by `attention` to the labeled slices of the group, from the slice alone (`self`), or not at
             all (`none`).
         describe: maps features and valid pixels of b slices to (b, d) vectors, whose dot products are similarities.
-        entropy: maps (b, h, w) probabilities to the entropy of each pixel.
+        entropy: maps (b, k, h, w) probabilities to the entropy of each pixel.
     """
 
     aggregation: Aggregation
@@ -197,8 +198,9 @@ class _Outputs(NamedTuple):
         vectors: (b, d) for similarities.
         kv: (b, p, .) keys and values.
         size: height and width of the bottleneck, which has p positions.
-        probs: (b, h, w) foreground probabilities; None with aggregation `none`.
+        probs: (b, k, h, w) probabilities; None with aggregation `none`.
         valid: (b, h, w), 1 on image pixels and 0 on padding.
+        scored: (b, h, w), 1 on the pixels whose entropy counts.
     """
 
     ids: Ids
@@ -208,6 +210,7 @@ class _Outputs(NamedTuple):
     size: torch.Size
     probs: Tensor | None
     valid: Tensor
+    scored: Tensor
 
 
 @dataclass(frozen=True)
@@ -240,7 +243,9 @@ class _Block:
             attended = pairs if self.rules.aggregation == "attention" else []
             probs = self._probabilities(attended, features, kv, batch.images.shape[-2:])
         vectors = self.rules.describe(features, batch.valid)
-        return _Outputs(ids, pairs, vectors, kv, features.r4.shape[-2:], probs, batch.valid[:, 0])
+        valid = batch.valid[:, 0]
+        scored = self.learner.scored(self.learner.slices, ids, valid)
+        return _Outputs(ids, pairs, vectors, kv, features.r4.shape[-2:], probs, valid, scored)
 
     def score(self, outputs: _Outputs) -> _BatchResult:
         """Similarity, entropy and masks of a batch; also updates the examples of attention."""
@@ -249,8 +254,8 @@ class _Block:
             return _BatchResult(
                 outputs.ids, similarity, np.full(len(outputs.ids), np.nan), np.zeros(outputs.valid.shape, np.uint8)
             )
-        entropy = mean_over_valid(self.rules.entropy(outputs.probs), outputs.valid).double().cpu().numpy()
-        masks = binarize(outputs.probs, outputs.valid)
+        entropy = mean_over_valid(self.rules.entropy(outputs.probs), outputs.scored).double().cpu().numpy()
+        masks = predicted_masks(outputs.probs, outputs.valid)
         if self.rules.aggregation == "attention":
             self._add_example(outputs, masks)
         return _BatchResult(outputs.ids, similarity, entropy, masks)
@@ -270,10 +275,10 @@ class _Block:
         return np.where(count > 0, np.bincount(rows, means, len(outputs.ids)) / np.maximum(count, 1), -1.0)
 
     def _probabilities(self, pairs: list[_Pair], features: Features, kv: KeyValues, size: torch.Size) -> Tensor:
-        """(b, h, w) foreground probabilities: the mean over the pairs of a slice; without any, from the slice alone."""
+        """(b, k, h, w) probabilities: the mean over the pairs of a slice; without any, from the slice alone."""
         count = np.bincount([row for row, _ in pairs], minlength=len(kv.keys))
         whole = self.network.prepare(features)  # skip connections, once for all groups
-        total = features.r4.new_zeros(len(count), *size, dtype=torch.float32)
+        total = features.r4.new_zeros(len(count), self.network.outputs, *size, dtype=torch.float32)
         for some in _evenly(pairs, self.learner.inference_batch):
             rows, members = np.array([row for row, _ in some]), [members for _, members in some]
             taken = _rows(rows, total.device)
@@ -285,19 +290,19 @@ class _Block:
         if len(alone):
             taken = _rows(alone, total.device)
             total[taken] = self._decode(whole, taken, size)
-        return total / to_device(np.maximum(count, 1), total.device)[:, None, None]
+        return total / to_device(np.maximum(count, 1), total.device)[:, None, None, None]
 
     def _decode(
         self, whole: Features | DecoderInputs, rows: Tensor | slice, size: torch.Size, r4: Tensor | None = None
     ) -> Tensor:
-        """(k, h, w) foreground probabilities of some rows, with `r4` in place of their own if given."""
+        """(n, k, h, w) probabilities of n rows, with `r4` in place of their own if given."""
         part = type(whole)(*(maps[rows] for maps in whole))
         logits = self.network.decode(part if r4 is None else part._replace(r4=r4), size)
-        return torch.sigmoid(logits.float())[:, 0]
+        return activated(logits)
 
     def _add_example(self, outputs: _Outputs, masks: NDArray[np.uint8]) -> None:
         """Offer the slice with the largest of (b, h, w) masks of each case, if it has any memory, as an example."""
-        areas = masks.sum((1, 2), dtype=np.int64) * [i in self.members for i in outputs.ids.tolist()]
+        areas = np.count_nonzero(masks, (1, 2)) * [i in self.members for i in outputs.ids.tolist()]
         case = self.learner.slices.case[outputs.ids]
         for index in np.unique(case[areas > 0]).tolist():
             row = int(np.where(case == index, areas, 0).argmax())
@@ -309,10 +314,10 @@ class _Block:
         members = self.members[int(outputs.ids[row])][0]
         kv, valid = batch_memory(self.memory, [members])
         weights = attention_map(outputs.kv.keys[[row]], kv.keys, valid)[0]  # (p, n p)
-        foreground = to_device(mask, weights.device).float()
+        foreground = to_device(mask > 0, weights.device).float()
         share = interpolate(foreground[None, None], outputs.size, mode="area").flatten()
         mean = (share @ weights / share.sum()).reshape(len(members), *outputs.size).cpu().numpy()
-        return Attention(int(outputs.ids[row]), self.memory.ids[members], mean, int(mask.sum()))
+        return Attention(int(outputs.ids[row]), self.memory.ids[members], mean, int(np.count_nonzero(mask)))
 
 
 def _rows(rows: Ids, device: torch.device) -> Tensor | slice:

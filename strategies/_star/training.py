@@ -78,7 +78,7 @@ def train_propagation(
         with eval_mode(*network.modules()), torch.no_grad(), learner.autocast():
             for rows in batched(np.arange(len(val.ids)), learner.batch_size):
                 logits, target = _propagate(network, val, rows, augmented=False)
-                parts.append((_loss(logits, target, loss), target.valid.sum()))
+                parts.append((_loss(logits, target, loss), target.known.sum()))
                 overlaps.append(overlap(logits, target))
         return Validation(mean_over_pixels(parts), volume_dice(overlaps, val.case))
 
@@ -86,19 +86,25 @@ def train_propagation(
 
 
 def _propagate(network: StarNetwork, pairs: Pairs, rows: Ids, *, augmented: bool) -> tuple[Tensor, Batch]:
-    """(b, 1, h, w) logits of the slices to segment of some pairs, and these slices."""
+    """(b, k, h, w) logits of the slices to segment of some pairs, and these slices."""
     memory, query = (pairs.batch(ids) for ids in pairs.ids[rows].T)
-    images, masks = torch.cat([memory.images, query.images], 1), torch.cat([memory.masks, query.masks], 1)
-    valid = query.valid
     if augmented:
-        images, masks, valid = augment(images, masks, valid)  # one geometry for both slices of a pair
-    memory_image, image = images.chunk(2, 1)
-    logits = network.propagate(image, memory_image, masks[:, :1], valid)
-    return logits, Batch(image, masks[:, 1:], valid, query.criterion)
+        memory, query = _augmented(memory, query)
+    return network.propagate(query.images, memory), query
+
+
+def _augmented(first: Batch, second: Batch) -> tuple[Batch, Batch]:
+    """Both slices of pairs, which have the same valid pixels, with one geometry for both."""
+    images = torch.cat([first.images, second.images], 1)
+    maps = torch.cat([first.masks, second.masks, first.known, second.known], 1)
+    images, maps, valid = augment(images, maps, second.valid)
+    parts = zip((first, second), images.chunk(2, 1), maps[:, :2].chunk(2, 1), maps[:, 2:].chunk(2, 1), strict=True)
+    one, other = (Batch(image, mask, valid, known, batch.criterion) for batch, image, mask, known in parts)
+    return one, other
 
 
 def _loss(logits: Tensor, target: Batch, loss: PairLoss) -> Tensor:
-    """The propagation loss of a batch, averaged over valid pixels."""
+    """The propagation loss of a batch, averaged over known pixels."""
     if loss == "focal":
         return target.supervised(logits)
-    return focal(logits, target.masks, target.valid, alpha=1, gamma=0)  # this is binary cross-entropy
+    return focal(logits, target.masks, target.known, alpha=1, gamma=0)  # this is cross-entropy

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from albench.acquisition import binary_entropy
+from albench.acquisition import entropy
 from albench.masks import Mask
+from albench.probabilities import predicted
 from albench.strategy import Query, Round, Strategy
 from albench.training.batches import Batch, Images
 
@@ -64,10 +64,11 @@ class Fragile(Strategy):
 
         def noisy(probs: torch.Tensor) -> torch.Tensor:
             _happens("score")
-            return binary_entropy(probs) + torch.rand(())
+            return entropy(probs) + torch.rand(())
 
         scores = ctx.score(noisy) + ctx.rng.random(len(ctx.pool.unlabeled))
         pseudo: dict[int, Mask] = {}
-        for ids, probs, _ in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled[:4]):
-            pseudo |= {int(i): p.numpy().astype(np.uint8) for i, p in zip(ids, probs > 0.5, strict=True)}
+        for found in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled[:4]):
+            masks = predicted(found.probs).numpy()
+            pseudo |= {int(i): mask for i, mask in zip(found.ids, masks, strict=True)}
         return Query(Query.highest(scores, ctx).ids, pseudo, scores)

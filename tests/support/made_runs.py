@@ -103,7 +103,7 @@ def write_run(
     with _as_version(version), RunStore.open(out, config) as store:
         if store.records:
             raise ValueError(f"'{store.folder}' must not exist: write another run of equal settings to another `out`")
-        split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, _POOL[: counts[0]])
+        split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, 0, _POOL[: counts[0]])
         store.begin(split, _environment(device, strategy), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
             record = _record(index, value, count, test, device)
@@ -193,6 +193,7 @@ def _record(index: int, dice: float, count: int, test: Sequence[str], device: st
         val=Metrics(min(dice + 0.01, 1.0), None, min(dice + 0.01, 1.0), None, None, None, None),
         confidence=Confidence(0.9, 0.5, dice, dice),
         cases=dict.fromkeys(test, metrics),
+        classes={},
         fit_trainings=(_training(10),),
         query_trainings=(),
         cost=ComputeCost(PhaseSeconds(2.0, 1.0, 0.5), (), (), 10, 0, None, device, 1, albench.__version__, "2"),

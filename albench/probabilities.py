@@ -1,0 +1,44 @@
+"""Probabilities of the classes of pixels, in the form in which networks give them and strategies get them.
+
+Of one class: (..., 1, h, w), the probability of the foreground. Of K > 1 classes: (..., K + 1, h, w), the background
+first, which sum to 1. Dropout samples and views come first: (t, b, k, h, w). Functions of this module and of
+`albench.acquisition` take both forms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+CLASSES = -3
+"""The dimension of the classes."""
+
+
+def outputs_for(classes: int) -> int:
+    """Channels of the logits of a network for a number of classes: 1 for one class, otherwise one more than classes."""
+    return 1 if classes == 1 else classes + 1
+
+
+def activated(logits: Tensor) -> Tensor:
+    """(..., k, h, w) logits of a network to float32 probabilities: a sigmoid for one class, otherwise a softmax."""
+    return torch.sigmoid(logits.float()) if logits.shape[CLASSES] == 1 else logits.float().softmax(CLASSES)
+
+
+def by_class(probs: Tensor) -> tuple[Tensor, ...]:
+    """The probability of the background and of every class, each (..., h, w)."""
+    parts = probs.unbind(CLASSES)
+    return (1 - parts[0], parts[0]) if len(parts) == 1 else parts
+
+
+def predicted(probs: Tensor) -> Tensor:
+    """(..., h, w) uint8 label maps: foreground where its probability is at least 0.5, the most probable of several."""
+    if probs.shape[CLASSES] == 1:
+        return (probs.select(CLASSES, 0) >= 0.5).to(torch.uint8)
+    return probs.argmax(CLASSES).to(torch.uint8)
+
+
+def predicted_masks(probs: Tensor, valid: Tensor) -> NDArray[np.uint8]:
+    """(b, h, w) label maps on the CPU, 0 where `valid` (b, h, w) is 0."""
+    return (predicted(probs) * (valid > 0)).cpu().numpy()
