@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from albench.probabilities import predicted
 from albench.strategy import Query, Round, Strategy, register
 
 
@@ -24,7 +25,7 @@ class RandomForeground(Strategy):
 
     def query(self, ctx: Round) -> Query:
         """Query random slices, those with predicted foreground first."""
-        foreground = ctx.score(lambda probs: (probs >= 0.5).float(), _any)
+        foreground = ctx.score(lambda probs: (predicted(probs) > 0).float(), _any)
         return Query.highest(foreground + ctx.rng.random(len(foreground)) / 2, ctx)
 
 

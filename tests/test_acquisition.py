@@ -15,9 +15,10 @@ from albench.acquisition import (
     _histograms_by_product,
     _upper_bounds,
     aggregate,
+    balance_classes,
     bald,
-    binary_entropy,
     cosine,
+    entropy,
     k_center,
     margin,
     mean_over_valid,
@@ -30,19 +31,33 @@ from albench.acquisition import (
     variance,
     weighted_jsd,
 )
+from albench.probabilities import predicted
+
+
+def one_class(probs) -> torch.Tensor:
+    """(..., n) probabilities of the foreground as maps (..., 1, 1, n)."""
+    return torch.as_tensor(probs)[..., None, None, :]
+
+
+def several_classes(*shape: int, classes: int = 3, seed: int = 0) -> torch.Tensor:
+    """(*shape, classes + 1, 5, 7) float64 probabilities that sum to 1."""
+    logits = torch.randn(*shape, classes + 1, 5, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (3 * logits).softmax(-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_entropy_of_one_half_is_ln_2_and_of_certainty_is_0(dtype):
-    coin, certain = torch.tensor([0.5], dtype=dtype), torch.tensor([0.0, 1.0], dtype=dtype)
-    assert binary_entropy(coin).item() == pytest.approx(np.log(2), abs=torch.finfo(dtype).eps)
-    assert binary_entropy(certain).tolist() == [0.0, 0.0]
+    coin, certain = one_class(torch.tensor([0.5], dtype=dtype)), one_class(torch.tensor([0.0, 1.0], dtype=dtype))
+    assert entropy(coin).item() == pytest.approx(np.log(2), abs=torch.finfo(dtype).eps)
+    assert entropy(certain).flatten().tolist() == [0.0, 0.0]
 
 
 def test_entropy_equals_scipy():
     probs = np.random.default_rng(0).random(100)
     expected = scipy_entropy(np.stack([probs, 1 - probs]))
-    np.testing.assert_allclose(binary_entropy(torch.from_numpy(probs)).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(entropy(one_class(probs))[0].numpy(), expected, rtol=1e-12)
+    probs = several_classes(2)
+    np.testing.assert_allclose(entropy(probs).numpy(), scipy_entropy(probs.numpy(), axis=1), rtol=1e-12)
 
 
 def test_gradients_of_the_divergence_are_finite_where_a_sigmoid_saturates():
@@ -50,59 +65,115 @@ def test_gradients_of_the_divergence_are_finite_where_a_sigmoid_saturates():
     probs = torch.sigmoid(logits)
     assert probs[0, :2].tolist() == [1.0, 0.0]
     others = torch.tensor([[0.9, 0.1, 0.3]])
-    weighted_jsd(torch.cat([probs, others]), 0.75).sum().backward()
+    weighted_jsd(one_class(torch.cat([probs, others])), 0.75).sum().backward()
     assert logits.grad[0, :2].tolist() == [0.0, 0.0]
     p, q = probs[0, 2].item(), (probs[0, 2].item() + 0.3) / 2
     slope = 0.75 / 2 * np.log((1 - q) / q) - 0.25 / 2 * np.log((1 - p) / p)  # d/dp of Eq. 1 with two views
     assert logits.grad[0, 2].item() == pytest.approx(slope * p * (1 - p), rel=1e-4)
 
 
+def test_gradients_of_the_divergence_are_finite_where_a_softmax_saturates():
+    logits = torch.tensor([[[[200.0]], [[-200.0]], [[0.0]]]], requires_grad=True)
+    others = torch.tensor([[[[0.2]], [[0.3]], [[0.5]]]])
+    weighted_jsd(torch.stack([logits.softmax(1), others]), 0.75).sum().backward()
+    assert logits.grad.isfinite().all()
+
+
 def test_margin_is_0_at_one_half_and_1_when_certain():
-    assert margin(torch.tensor([0.5, 0.0, 1.0, 0.75])).tolist() == [0.0, 1.0, 1.0, 0.5]
+    assert margin(one_class([0.5, 0.0, 1.0, 0.75])).flatten().tolist() == [0.0, 1.0, 1.0, 0.5]
+
+
+def test_margin_of_several_classes_is_that_of_the_first_two():
+    probs = several_classes(4)
+    ranked = np.sort(probs.numpy(), axis=1)
+    np.testing.assert_array_equal(margin(probs).numpy(), ranked[:, -1] - ranked[:, -2])
 
 
 def test_mean_margin_ranks_as_mean_least_confidence():
-    probs = torch.from_numpy(np.random.default_rng(1).random((30, 8, 8)))
-    confidence = torch.maximum(probs, 1 - probs).mean((1, 2))
+    probs = torch.from_numpy(np.random.default_rng(1).random((30, 1, 8, 8)))
+    confidence = torch.maximum(probs, 1 - probs).mean((1, 2, 3))
     assert torch.equal(margin(probs).mean((1, 2)).argsort(), confidence.argsort())
 
 
 def test_two_samples_at_02_and_08_have_the_known_entropy_information_and_variance():
-    probs = torch.tensor([0.2, 0.8], dtype=torch.float64)[:, None]
-    assert binary_entropy(probs.mean(0)).item() == pytest.approx(0.6931, abs=1e-4)
+    probs = one_class(torch.tensor([0.2, 0.8], dtype=torch.float64)[:, None])
+    assert entropy(probs.mean(0)).item() == pytest.approx(0.6931, abs=1e-4)
     assert bald(probs).item() == pytest.approx(0.1927, abs=1e-4)
     assert variance(probs, 0).item() == pytest.approx(0.09)
 
 
 @pytest.mark.parametrize("correction", [0, 1])
 def test_variance_over_samples_equals_numpy(correction):
-    samples = np.random.default_rng(0).random((10, 3, 5, 7))
+    samples = np.random.default_rng(0).random((10, 3, 1, 5, 7))
     found = variance(torch.from_numpy(samples), correction)
-    np.testing.assert_allclose(found.numpy(), samples.var(0, ddof=correction), rtol=1e-12)
+    np.testing.assert_allclose(found.numpy(), samples.var(0, ddof=correction)[:, 0], rtol=1e-12)
+    several = several_classes(10, 2)
+    expected = several.numpy().var(0, ddof=correction).sum(1) / 2
+    np.testing.assert_allclose(variance(several, correction).numpy(), expected, rtol=1e-12)
+
+
+MEASURES = {
+    "entropy": lambda samples: entropy(samples[0]),
+    "margin": lambda samples: margin(samples[0]),
+    "variance": lambda samples: variance(samples, 1),
+    "bald": bald,
+    "divergence": lambda samples: weighted_jsd(samples, 0.75),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_a_class_that_never_occurs_changes_no_uncertainty(measure):
+    foreground = torch.rand(6, 2, 1, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    nothing = torch.zeros_like(foreground)
+    several = torch.cat([1 - foreground, foreground, nothing], -3)
+    torch.testing.assert_close(measure(several), measure(foreground), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_the_order_of_the_classes_changes_no_uncertainty(measure):
+    probs = several_classes(6, 2)
+    torch.testing.assert_close(measure(probs[..., [2, 0, 3, 1], :, :]), measure(probs), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_balanced_weights_give_the_mean_over_classes_of_the_mean_over_their_pixels(classes):
+    rng = np.random.default_rng(classes)
+    probs = several_classes(4, classes=classes, seed=1)
+    probs = probs[:, 1:] if classes == 1 else probs
+    valid = np.ones((4, 5, 7))
+    valid[:, 4:] = 0
+    values = rng.random((4, 5, 7))
+    found = mean_over_valid(torch.from_numpy(values), balance_classes(probs, torch.from_numpy(valid)))
+    labels = predicted(probs).numpy()
+    for row in range(4):
+        inside = valid[row] > 0
+        own = [values[row][inside & (labels[row] == label)] for label in np.unique(labels[row][inside])]
+        assert len(own) > 1
+        assert found[row].item() == pytest.approx(np.mean([part.mean() for part in own]))
 
 
 def test_bald_is_0_when_samples_agree_and_never_negative():
-    probs = torch.rand(1, 50, dtype=torch.float32).repeat(7, 1)
+    probs = one_class(torch.rand(1, 50, dtype=torch.float32).repeat(7, 1))
     assert bald(probs).abs().max() < 1e-6
-    assert bald(torch.rand(5, 1000)).min() >= 0
+    assert bald(one_class(torch.rand(5, 1000))).min() >= 0
 
 
 def test_half_of_eight_views_at_001_and_half_at_099_have_the_known_divergence():
-    probs = torch.tensor([0.01, 0.99] * 4, dtype=torch.float64)[:, None]
+    probs = one_class(torch.tensor([0.01, 0.99] * 4, dtype=torch.float64)[:, None])
     assert weighted_jsd(probs, 0.5).item() == pytest.approx(0.3186, abs=1e-4)
     assert weighted_jsd(probs, 0.75).item() == pytest.approx(0.5059, abs=1e-4)
 
 
 @pytest.mark.parametrize(("alpha", "expected"), [(0.5, 0.0), (0.75, 0.3466), (0.25, -0.3466)])
 def test_eight_views_at_one_half_have_the_known_divergence(alpha, expected):
-    assert weighted_jsd(torch.full((8, 1), 0.5), alpha).item() == pytest.approx(expected, abs=1e-4)
+    assert weighted_jsd(torch.full((8, 1, 1, 1), 0.5), alpha).item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_weighted_divergence_splits_into_disagreement_and_entropy():
-    probs = torch.rand(8, 40, dtype=torch.float64)
-    mean = binary_entropy(probs.mean(0))
+    probs = one_class(torch.rand(8, 40, dtype=torch.float64))
+    mean = entropy(probs.mean(0))
     for alpha in (0.25, 0.5, 0.75):
-        expected = (1 - alpha) * (mean - binary_entropy(probs).mean(0)) + (2 * alpha - 1) * mean
+        expected = (1 - alpha) * (mean - entropy(probs).mean(0)) + (2 * alpha - 1) * mean
         torch.testing.assert_close(weighted_jsd(probs, alpha), expected)
 
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist
 
-from albench.metrics import dice, hd95, score_case, summarize, surface_dice
+from albench.masks import UNKNOWN
+from albench.metrics import dice, hd95, score_case, slice_dice, summarize, surface_dice
 
 
 def empty(shape=(8, 8)):
@@ -84,7 +85,7 @@ def test_the_metrics_of_a_case_equal_those_by_hand():
     truth[0, :2] = 1
     prediction[0, 0] = 1  # 4 of 8: Dice 8/12
     prediction[2, 0, 0] = 1  # a false positive; slice 1 is empty in both
-    scores = score_case(prediction, truth, (1, 1, 1), 1.0)
+    scores = score_case(prediction, truth, (1, 1, 1), 1.0).all
     assert scores.dice_slice == pytest.approx((8 / 12 + 1 + 0) / 3, abs=1e-4)
     assert scores.dice_foreground == pytest.approx(8 / 12, abs=1e-5)
     assert scores.dice_volume == pytest.approx(8 / 13, abs=1e-5)
@@ -93,10 +94,10 @@ def test_the_metrics_of_a_case_equal_those_by_hand():
 
 
 def test_a_case_without_foreground_has_no_foreground_dice():
-    scores = score_case(empty((2, 4, 4)), empty((2, 4, 4)), (1, 1, 1), 1.0)
+    scores = score_case(empty((2, 4, 4)), empty((2, 4, 4)), (1, 1, 1), 1.0).all
     assert scores.dice_foreground is None
     assert scores.dice_slice == scores.dice_volume == 1
-    full = score_case(np.ones((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8), (1, 1, 1), 1.0)
+    full = score_case(np.ones((2, 4, 4), np.uint8), np.ones((2, 4, 4), np.uint8), (1, 1, 1), 1.0).all
     assert full.empty_slice_fpr is None
 
 
@@ -105,7 +106,7 @@ def test_slice_metrics_of_a_set_are_means_over_all_its_slices():
     pairs = [(rng.random((2, depth, 6, 6)) > 0.7).astype(np.uint8) for depth in (3, 9, 5)]
     for pair in pairs:
         pair[1, 0] = 0
-    cases = [score_case(p, t, (1, 1, 1), 1.0) for p, t in pairs]
+    cases = [score_case(p, t, (1, 1, 1), 1.0).all for p, t in pairs]
     every = [(p, t) for pair in pairs for p, t in zip(*pair, strict=True)]
     metrics = summarize(cases)
     assert metrics.dice_slice == pytest.approx(np.mean([dice(p, t) for p, t in every]))
@@ -118,5 +119,81 @@ def test_slice_metrics_of_a_set_are_means_over_all_its_slices():
 def test_the_slice_dice_of_empty_predictions_is_the_share_of_empty_slices():
     truth = empty((10, 4, 4))
     truth[:4, 1:3, 1:3] = 1
-    metrics = summarize([score_case(empty((10, 4, 4)), truth, (1, 1, 1), 1.0)])
+    metrics = summarize([score_case(empty((10, 4, 4)), truth, (1, 1, 1), 1.0).all])
     assert metrics.dice_slice == pytest.approx(metrics.empty_slice_share, abs=1e-5)
+
+
+def label_maps(seed: int = 0, shape: tuple[int, int, int] = (6, 7, 8)) -> tuple[np.ndarray, np.ndarray]:
+    """A prediction and a truth of three classes; slice 1 has no foreground, slice 2 only class 1, and 3 is rare."""
+    rng = np.random.default_rng(seed)
+    prediction, truth = (rng.choice(4, size=shape, p=[0.5, 0.3, 0.19, 0.01]).astype(np.uint8) for _ in range(2))
+    truth[1], truth[2] = 0, truth[2] == 1
+    return prediction, truth
+
+
+def test_each_class_has_the_metrics_that_it_would_have_alone():
+    prediction, truth = label_maps()
+    found = score_case(prediction, truth, (3, 1, 1), 1.0, classes=3)
+    for label, scores in enumerate(found.classes, 1):
+        alone = score_case((prediction == label) * np.uint8(1), (truth == label) * np.uint8(1), (3, 1, 1), 1.0)
+        assert scores == alone.all == alone.classes[0]
+
+
+def test_the_metrics_of_all_classes_are_means_over_those_that_occur_in_the_truth():
+    prediction, truth = label_maps()
+    truth[truth == 3] = 0  # class 3 is predicted, but does not occur
+    found = score_case(prediction, truth, (3, 1, 1), 1.0, classes=3)
+    first, second, third = found.classes
+    assert third.dice_volume < 0.01
+    for metric in ("dice_volume", "hd95", "nsd"):
+        mean = (getattr(first, metric) + getattr(second, metric)) / 2
+        assert getattr(found.all, metric) == pytest.approx(mean)
+    by_slice = []
+    for p, t in zip(prediction, truth, strict=True):
+        own = [label for label in (1, 2, 3) if (t == label).any()] or [1, 2, 3]
+        by_slice.append(np.mean([dice((p == label) * np.uint8(1), (t == label) * np.uint8(1)) for label in own]))
+    assert found.all.dice_slice == pytest.approx(np.mean(by_slice))
+    assert found.all.dice_foreground == pytest.approx(np.mean([by_slice[i] for i in (0, 2, 3, 4, 5)]))
+    assert (found.all.empty_slices, found.all.empty_slice_fpr) == (1, 1.0)
+    assert [slice_dice(p, t, 3) for p, t in zip(prediction, truth, strict=True)] == pytest.approx(by_slice)
+
+
+def test_a_case_without_any_class_counts_all_of_them():
+    nothing = empty((2, 4, 4))
+    predicted = nothing.copy()
+    predicted[0, :2] = 2
+    scores = score_case(predicted, nothing, (1, 1, 1), 1.0, classes=2).all
+    assert scores.dice_volume == pytest.approx((1 + 0) / 2, abs=1e-5)
+    assert scores.dice_foreground is None
+
+
+def test_the_number_of_a_class_changes_no_metric():
+    prediction, truth = label_maps(3)
+    order = np.array([0, 3, 1, 2], np.uint8)
+    one, other = (
+        score_case(prediction, truth, (3, 1, 1), 1.0, 3),
+        score_case(order[prediction], order[truth], (3, 1, 1), 1.0, 3),
+    )
+    assert vars(other.all) == pytest.approx(vars(one.all))
+    assert [other.classes[order[label] - 1] for label in (1, 2, 3)] == list(one.classes)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_what_is_predicted_where_the_label_is_unknown_changes_no_metric(classes):
+    prediction, truth = (np.minimum(maps, classes) for maps in label_maps(classes))
+    truth[:, 2:4, 1:6] = UNKNOWN
+    truth[4] = UNKNOWN
+    other = prediction.copy()
+    other[truth == UNKNOWN] = np.random.default_rng(9).integers(0, classes + 1, (truth == UNKNOWN).sum())
+    found = score_case(prediction, truth, (3, 1, 1), 1.0, classes)
+    assert found == score_case(other, truth, (3, 1, 1), 1.0, classes)
+    assert found.all.slices == 5
+    without = [np.where(truth == UNKNOWN, 0, maps) for maps in (prediction, truth)]
+    known = [maps[[0, 1, 2, 3, 5]] for maps in without]
+    expected = score_case(*without, (3, 1, 1), 1.0, classes).all
+    assert (found.all.dice_volume, found.all.hd95, found.all.nsd) == (
+        expected.dice_volume,
+        expected.hd95,
+        expected.nsd,
+    )
+    assert found.all.dice_slice == score_case(*known, (3, 1, 1), 1.0, classes).all.dice_slice

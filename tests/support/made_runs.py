@@ -103,7 +103,9 @@ def write_run(
     with _as_version(version), RunStore.open(out, config) as store:
         if store.records:
             raise ValueError(f"'{store.folder}' must not exist: write another run of equal settings to another `out`")
-        split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, 0, _POOL[: counts[0]])
+        split = SplitRecord(
+            ("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, 0, _POOL[: counts[0]]
+        )
         store.begin(split, _environment(device, strategy), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
             record = _record(index, value, count, test, device)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from albench.masks import UNKNOWN
 from albench.metrics import dice
 from albench.training.confidence import THRESHOLDS, ThresholdCounts, confidence, count_thresholds
 
@@ -24,7 +25,7 @@ def case():
 def counted(probs, valid, truth, size=5):
     parts = [slice(start, start + size) for start in range(0, len(probs), size)]
     return ThresholdCounts.collect(
-        [count_thresholds(*(torch.from_numpy(x[part]) for x in (probs, valid, truth))) for part in parts]
+        [count_thresholds(*(torch.from_numpy(x[part]) for x in (probs[:, None], valid, truth))) for part in parts]
     )
 
 
@@ -51,6 +52,26 @@ def test_the_threshold_is_the_best_on_the_validation_cases_and_the_nearest_to_a_
     sure = counted(np.where(truth, 0.9, 0.1).astype(np.float32), valid, truth)
     assert confidence([half], [sure]).threshold == 0.5
     assert confidence([half], [sure]).test_dice == pytest.approx(half.dice()[49])
+
+
+def test_several_classes_are_one_foreground(case):
+    probs, valid, truth = case
+    parts = np.stack([1 - probs, probs / 4, 3 * probs / 4], 1)
+    labels = truth * (1 + (np.arange(16) % 2)).astype(np.uint8)
+    several = ThresholdCounts.collect([count_thresholds(*map(torch.from_numpy, (parts, valid, labels)))])
+    np.testing.assert_array_equal(several.dice(), counted(*case).dice())
+
+
+def test_pixels_whose_label_is_unknown_are_not_counted(case):
+    probs, valid, truth = case
+    truth[:, 3:6] = UNKNOWN
+    changed = probs.copy()
+    changed[:, 3:6] = 1
+    inside = valid * (truth != UNKNOWN)
+    expected = counted(probs, inside, truth % UNKNOWN)
+    for found in (counted(probs, valid, truth), counted(changed, valid, truth)):
+        np.testing.assert_array_equal(found.dice(), expected.dice())
+        assert found.highest == expected.highest
 
 
 def test_without_validation_cases_there_is_no_threshold(case):

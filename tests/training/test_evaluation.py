@@ -60,7 +60,7 @@ def test_metrics_of_a_padded_case_equal_brute_force_on_its_own_pixels(evaluated)
     prediction = predicted[:5, :HEIGHT, :WIDTH].astype(np.uint8)
     truth = masks[:5, :HEIGHT, :WIDTH]
     by_slice = [brute_force_dice(p, t) for p, t in zip(prediction, truth, strict=True)]
-    scores = evaluation.cases["a"]
+    scores = evaluation.cases["a"].all
     assert (scores.slices, scores.empty_slices) == (5, 2)
     assert scores.dice_slice == pytest.approx(np.mean(by_slice))
     assert scores.dice_foreground == pytest.approx(np.mean([by_slice[0], by_slice[2], by_slice[3]]))
@@ -74,8 +74,8 @@ def test_the_distance_of_a_missed_organ_is_the_diagonal_without_the_padding():
     masks = np.zeros((8, 32, 32), np.uint8)
     masks[:, 4:9, 4:9] = 1
     evaluation = evaluate_cases(np.full((8, 1, 32, 32), -1, np.float16), masks)
-    assert evaluation.cases["a"].hd95 == pytest.approx(np.linalg.norm([5 * 3, HEIGHT * 1, WIDTH * 2]))
-    assert evaluation.cases["b"].hd95 == pytest.approx(np.linalg.norm([3 * 2, 32, 32]))
+    assert evaluation.cases["a"].all.hd95 == pytest.approx(np.linalg.norm([5 * 3, HEIGHT * 1, WIDTH * 2]))
+    assert evaluation.cases["b"].all.hd95 == pytest.approx(np.linalg.norm([3 * 2, 32, 32]))
 
 
 def test_a_probability_of_one_half_is_foreground(evaluated):
@@ -86,7 +86,7 @@ def test_a_probability_of_one_half_is_foreground(evaluated):
 
 def test_the_summary_is_over_all_slices_and_over_all_cases(evaluated):
     _, _, evaluation = evaluated
-    first, second = evaluation.cases.values()
+    first, second = (scores.all for scores in evaluation.cases.values())
     summary = evaluation.metrics()
     assert list(evaluation.cases) == ["a", "b"]
     assert summary.dice_slice == pytest.approx((5 * first.dice_slice + 3 * second.dice_slice) / 8)
@@ -124,5 +124,5 @@ def test_nothing_is_shown_of_a_case_without_foreground(tiny, make_round):
     ).labeled_stack(("a",))
     evaluation = evaluate(make_round().learner, empty, 1.0)
     assert evaluation.shown == {}
-    assert evaluation.cases["a"].dice_foreground is None
+    assert evaluation.cases["a"].all.dice_foreground is None
     assert evaluation.metrics().dice_foreground is None

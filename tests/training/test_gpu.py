@@ -99,8 +99,8 @@ def test_an_operation_that_waits_for_the_device_is_an_error(gpu):
 def test_probabilities_equal_those_of_a_cpu_up_to_bfloat16(gpu, make_round):
     here, there = make_round(), on(gpu, make_round())
     ids = here.pool.unlabeled
-    expected = torch.cat([probs for _, probs, _ in here.learner.predict(here.pool.slices, ids)])
-    found = torch.cat([probs for _, probs, _ in there.predict(here.pool.slices, ids)])
+    expected = torch.cat([some.probs for some in here.learner.predict(here.pool.slices, ids)])
+    found = torch.cat([some.probs for some in there.predict(here.pool.slices, ids)])
     assert found.device.type == "cuda"
     assert (found.cpu() - expected).abs().max() < 0.01 < expected.std()
 

@@ -12,7 +12,7 @@ from albench.acquisition import mean_over_valid
 from albench.errors import StrategyError
 from albench.strategy import score_slices
 from albench.training.networks import Segmenter, Task
-from albench.training.predictor import Predictor
+from albench.training.predictor import Prediction, Predictor
 
 
 def test_a_predictor_needs_no_validation_set_and_predicts_as_a_learner():
@@ -67,13 +67,13 @@ def test_a_batch_is_released_before_the_next_is_computed(what):
 def test_scoring_releases_a_batch_before_the_next_is_computed():
     made, alive = [], []
 
-    def prediction(number: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+    def prediction(number: int) -> Prediction:
         alive.append([one() is not None for one in made])
-        probs = torch.full((3, 4, 4), number / 10)
+        probs, pixels = torch.full((3, 1, 4, 4), number / 10), torch.ones(3, 4, 4)
         made.append(weakref.ref(probs))
-        return np.arange(3), probs, torch.ones(3, 4, 4)
+        return Prediction(np.arange(3), probs, pixels, pixels)
 
-    scores = score_slices(map(prediction, range(3)), lambda probs: probs, mean_over_valid)
+    scores = score_slices(map(prediction, range(3)), lambda probs: probs[:, 0], mean_over_valid)
     np.testing.assert_allclose(scores, np.repeat([0, 0.1, 0.2], 3), rtol=1e-6)
     assert alive == [[], [False], [False, False]]
 
@@ -95,9 +95,9 @@ def test_predict_equals_a_forward_pass_of_each_batch():
     with torch.no_grad():
         expected = torch.cat([torch.sigmoid(learner.network(images[:3])), torch.sigmoid(learner.network(images[3:]))])
     parts = list(learner.predict(learner.slices, ids))
-    assert [chunk.tolist() for chunk, _, _ in parts] == [[5, 0, 3], [6]]
-    torch.testing.assert_close(torch.cat([probs for _, probs, _ in parts]), expected[:, 0])
-    valid = torch.cat([valid for _, _, valid in parts])
+    assert [some.ids.tolist() for some in parts] == [[5, 0, 3], [6]]
+    torch.testing.assert_close(torch.cat([some.probs for some in parts]), expected)
+    valid = torch.cat([some.valid for some in parts])
     for row, (height, width) in enumerate([(32, 48), (20, 33), (32, 48), (32, 48)]):
         inside = torch.zeros(32, 48)
         inside[:height, :width] = 1
@@ -108,8 +108,8 @@ def test_ids_are_rows_of_the_given_stack_not_of_the_prepared_set():
     labeled = padded()
     part = replace(labeled.slices, rows=labeled.slices.rows[3:], valid=labeled.slices.valid[3:])
     learner = make_learner()
-    whole = torch.cat([probs for _, probs, _ in learner.predict(labeled.slices, np.array([3, 4, 5]))])
-    own = torch.cat([probs for _, probs, _ in learner.predict(part, np.array([0, 1, 2]))])
+    whole = torch.cat([some.probs for some in learner.predict(labeled.slices, np.array([3, 4, 5]))])
+    own = torch.cat([some.probs for some in learner.predict(part, np.array([0, 1, 2]))])
     assert torch.equal(own, whole)
 
 
@@ -137,24 +137,24 @@ def test_dropout_samples_differ_between_passes_and_slices_and_do_not_change_batc
     learner.slices = replace(learner.slices, rows=np.zeros_like(learner.slices.rows))  # seven times the same image
     ids = np.arange(7)
     parts = list(learner.predict_mc(learner.slices, ids, 4))
-    samples = torch.cat([probs for _, probs, _ in parts], 1)
-    assert samples.shape == (4, 7, 32, 48)
+    samples = torch.cat([some.probs for some in parts], 1)
+    assert samples.shape == (4, 7, 1, 32, 48)
     assert len(samples.flatten(0, 1).unique(dim=0)) == 4 * 7
     assert sum(encoded) == 7
     assert equal(learner.weights(), before)
-    assert np.concatenate([chunk for chunk, _, _ in parts]).tolist() == ids.tolist()
+    assert np.concatenate([some.ids for some in parts]).tolist() == ids.tolist()
 
 
 def test_dropout_samples_equal_full_passes_of_the_decoder():
     learner, ids = make_learner(), np.arange(3)
     torch.manual_seed(0)
-    ((_, found, _),) = learner.predict_mc(learner.slices, ids, 4)
+    ((_, found, *_),) = learner.predict_mc(learner.slices, ids, 4)
     network = learner.network.eval()
     network.dropout.train()
     torch.manual_seed(0)
     images = torch.from_numpy(padded().slices.images[ids]).float()
     with torch.no_grad():
-        expected = [torch.sigmoid(network.decode(network.encode(images), images.shape[-2:]))[:, 0] for _ in range(4)]
+        expected = [torch.sigmoid(network.decode(network.encode(images), images.shape[-2:])) for _ in range(4)]
     assert torch.equal(found, torch.stack(expected))
 
 
@@ -168,7 +168,7 @@ class Coin(Segmenter):
 
 def test_the_mean_of_many_dropout_samples_is_the_probability_that_dropout_keeps_a_value():
     learner = make_learner(Coin(Task(1, (32, 48), replace(OPTIONS, dropout=0.3))))
-    ((_, probs, _),) = learner.predict_mc(learner.slices, np.arange(2), 200)
+    ((_, probs, *_),) = learner.predict_mc(learner.slices, np.arange(2), 200)
     deviation = math.sqrt(0.3 * 0.7 / probs.numel())
     assert float(probs.mean()) == pytest.approx(0.7, abs=5 * deviation)
     together = (probs[:, 0] * probs[:, 1]).mean()
