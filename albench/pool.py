@@ -33,6 +33,11 @@ class Pool:
         """Ids of all other slices that can be queried, ascending: those of which any label is known."""
         return np.setdiff1d(np.flatnonzero(self.slices.annotatable), self.labeled)
 
+    @property
+    def undrawn(self) -> Ids:
+        """Ids of the slices of which no label is known, ascending: they are never queried, but can be learned from."""
+        return np.flatnonzero(~self.slices.annotatable)
+
     def mask(self, slice_id: int) -> Mask:
         """(h, w) mask of a labeled slice.
 

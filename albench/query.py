@@ -33,7 +33,8 @@ class Query:
 
     Attributes:
         ids: exactly `budget` distinct unlabeled ids, in descending priority.
-        pseudo: {unlabeled id: (h, w) mask of 0 and 1}, pseudo-labels of the next round; they replace the previous ones.
+        pseudo: {unlabeled id: (h, w) uint8 mask of 0 to K}, pseudo-labels of the next round; they replace the previous
+            ones.
         scores: one finite score per unlabeled slice, in the order of `pool.unlabeled`; None without scores.
         notes: {name: number or list of numbers}, stored in the round's record.
         predictions: {name: {unlabeled id: (h, w) mask}}. The loop records their Dice against the hidden truth, which no
@@ -109,17 +110,23 @@ def check_query(query: Query, pool: Pool, budget: int) -> None:
         raise StrategyError(f"a query must be a list of integers, got {ids.dtype} of shape {ids.shape}")
     if len(ids) != budget:
         raise StrategyError(f"a query must have exactly {budget} slices, got {len(ids)}: return `budget` ids")
-    unlabeled = set(pool.unlabeled.tolist())
-    _check_ids(ids.tolist(), unlabeled, "a query", pool)
+    labeled = set(pool.labeled.tolist())
+    _check_ids(ids.tolist(), labeled, "a query", pool)
+    undrawn = np.intersect1d(ids, pool.undrawn)
+    if len(undrawn):
+        raise StrategyError(
+            f"a query must name slices with a known label, {pool.slices.label(int(undrawn[0]))} has none: choose from "
+            "pool.unlabeled"
+        )
     values, counts = np.unique(ids, return_counts=True)
     if len(values) < len(ids):
         twice = int(values[counts > 1][0])
         raise StrategyError(f"a query must name each slice once, {pool.slices.label(twice)} is repeated")
     if query.scores is not None:
         check_scores(query.scores, pool)
-    _check_masks(query.pseudo, unlabeled, "pseudo-labels", pool)
+    _check_masks(query.pseudo, labeled, "pseudo-labels", pool)
     for masks in query.predictions.values():
-        _check_masks(masks, unlabeled, "predictions", pool)
+        _check_masks(masks, labeled, "predictions", pool)
     for name, value in query.notes.items():
         numbers = np.asarray(value)
         if numbers.dtype.kind not in "biuf" or numbers.ndim > 1 or not np.isfinite(numbers).all():
@@ -138,22 +145,23 @@ def check_scores(scores: Scores, pool: Pool) -> None:
         raise StrategyError(f"scores must be finite, {pool.slices.label(unlabeled[bad[0]])} got {scores[bad[0]]}")
 
 
-def _check_ids(ids: list[int], unlabeled: set[int], what: str, pool: Pool) -> None:
+def _check_ids(ids: list[int], labeled: set[int], what: str, pool: Pool) -> None:
     for slice_id in ids:
         if not isinstance(slice_id, int | np.integer):
             raise StrategyError(f"{what} must name slices by integers, got {slice_id!r}")
         if not 0 <= slice_id < len(pool.slices):
             raise StrategyError(f"{what} must name slices of the pool, 0 to {len(pool.slices) - 1}, got {slice_id}")
-        if slice_id not in unlabeled:
+        if slice_id in labeled:
             raise StrategyError(f"{what} must name unlabeled slices, {pool.slices.label(slice_id)} is labeled already")
 
 
-def _check_masks(masks: Mapping[int, Mask], unlabeled: set[int], what: str, pool: Pool) -> None:
-    _check_ids(list(masks), unlabeled, what, pool)
-    shape = pool.slices.shape[1:]
+def _check_masks(masks: Mapping[int, Mask], labeled: set[int], what: str, pool: Pool) -> None:
+    _check_ids(list(masks), labeled, what, pool)
+    shape, highest = pool.slices.shape[1:], len(pool.slices.classes)
     for slice_id, mask in masks.items():
-        if not isinstance(mask, np.ndarray) or mask.shape != shape or mask.dtype != np.uint8 or mask.max() > 1:
+        if not isinstance(mask, np.ndarray) or mask.shape != shape or mask.dtype != np.uint8 or mask.max() > highest:
             found = f"{mask.dtype} {mask.shape} up to {mask.max()}" if isinstance(mask, np.ndarray) else f"{type(mask)}"
             raise StrategyError(
-                f"{what} must be uint8 masks of 0 and 1 of shape {shape}, got {found} for {pool.slices.label(slice_id)}"
+                f"{what} must be uint8 masks of 0 to {highest} of shape {shape}, got {found} for "
+                f"{pool.slices.label(slice_id)}"
             )

@@ -63,8 +63,8 @@ class CEAL(PixelScoring):
         pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
 
     def predictions(self, ctx: Round) -> Iterator[Prediction]:
-        """The predictions of the unlabeled slices."""
-        return ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
+        """The predictions of the slices without a label."""
+        return ctx.learner.predict(ctx.pool.slices, _candidates(ctx))
 
     @abstractmethod
     def uncertainty(self, probs: Tensor) -> Tensor:
@@ -72,24 +72,23 @@ class CEAL(PixelScoring):
 
     def query(self, ctx: Round) -> Query:
         """Rank the slices; query the uncertain end and pseudo-label the certain one."""
-        unlabeled = ctx.pool.unlabeled
-        scores, entropies = np.empty((2, len(unlabeled)))
+        candidates = _candidates(ctx)
+        scores, entropies = np.empty((2, len(candidates)))
 
         def masks() -> Iterator[tuple[Ids, Mask]]:
             for ids, probs, valid, scored in self.predictions(ctx):
-                rows, weights = np.searchsorted(unlabeled, ids), self.weigh(probs, scored)
+                rows, weights = np.searchsorted(candidates, ids), self.weigh(probs, scored)
                 scores[rows] = self.aggregate(self.uncertainty(probs), weights).double().cpu().numpy()
                 entropies[rows] = mean_over_valid(entropy(probs), scored).double().cpu().numpy()
                 yield ids, predicted_masks(probs, valid)
 
         predicted = PackedMasks.collect(
-            unlabeled, ctx.pool.slices.shape[1:], masks(), planes_for(len(ctx.pool.slices.classes))
+            candidates, ctx.pool.slices.shape[1:], masks(), planes_for(len(ctx.pool.slices.classes))
         )
-        query = Query.highest(scores, ctx)
+        query = Query.highest(scores[np.isin(candidates, ctx.pool.unlabeled)], ctx)
         if self.query_rule == "random":
-            query = Query(ctx.rng.choice(unlabeled, size=ctx.budget, replace=False), scores=query.scores)
-        queried = np.isin(unlabeled, query.ids)
-        eligible, order = ~queried, scores
+            query = Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False), scores=query.scores)
+        eligible, order = ~np.isin(candidates, query.ids), scores
         if self.mode == "threshold":
             order = entropies
             eligible = eligible & (order < self.threshold_at(ctx.index))
@@ -97,7 +96,7 @@ class CEAL(PixelScoring):
         rows = np.flatnonzero(eligible)
         rows = rows[np.argsort(order[rows], kind="stable")]
         keep = pseudo_selection(exclude_empty=self.exclude_empty, balanced=self.balanced)
-        certain = most_certain(unlabeled[rows], predicted.nonempty(unlabeled[rows]), count, keep)
+        certain = most_certain(candidates[rows], predicted.nonempty(candidates[rows]), count, keep)
         return Query(query.ids, pseudo=predicted.only(certain.tolist()), scores=query.scores)
 
     def threshold_at(self, round_index: int) -> float:
@@ -140,7 +139,12 @@ class CEALMCDropout(CEALEntropy):
 
     def predictions(self, ctx: Round) -> Iterator[Prediction]:
         """The mean over dropout samples."""
-        return map(_mean_of_samples, ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, self.passes))
+        return map(_mean_of_samples, ctx.learner.predict_mc(ctx.pool.slices, _candidates(ctx), self.passes))
+
+
+def _candidates(ctx: Round) -> Ids:
+    """Slices without a label, also those that cannot be queried."""
+    return np.union1d(ctx.pool.unlabeled, ctx.pool.undrawn)
 
 
 def _mean_of_samples(prediction: Prediction) -> Prediction:

@@ -20,8 +20,8 @@ class Full(Strategy):
     kind = "baseline"
 
     def initial(self, initial: Ids, pool: Pool) -> Ids:
-        """Every slice of the pool."""
-        return np.arange(len(pool.slices))
+        """Every slice of the pool that can be labeled."""
+        return np.flatnonzero(pool.slices.annotatable)
 
     def query(self, ctx: Round) -> Query:
         """Query random slices. Never called in a run, as no slice is unlabeled."""

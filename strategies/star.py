@@ -210,11 +210,13 @@ class Star(Strategy):
             pairs = self._second_stage(ctx, network, memory)
             aggregation = "attention" if len(pairs) else "self"
         rules = Rules(aggregation, SIMILARITIES[self.similarity], _ENTROPIES[self.entropy])
-        found = propagate(network, ctx.learner, candidates, memory, groups, rules)
+        found = propagate(network, ctx.learner, np.union1d(candidates, ctx.pool.undrawn), memory, groups, rules)
         if aggregation != "none" and not np.isfinite(found.entropy).all():
             raise StrategyError("predictions must be finite, some are not: lower strategy.propagation_lr")
         queried = (
-            _random(ctx, candidates) if self.query_rule == "random" else self._least_similar(found, groups, ctx.budget)
+            _random(ctx, candidates)
+            if self.query_rule == "random"
+            else self._least_similar(found, candidates, groups, ctx.budget)
         )
         pseudo = self._most_certain(found, queried, ctx.budget) if aggregation != "none" else []
         return Query(
@@ -276,13 +278,13 @@ class Star(Strategy):
         ids = pairs_at_stride(val.slices.case, self.val_pair_stride or interval, self.pairs)
         return Pairs(ids, lambda some: learner.batch(val.slices, some, val.masks(some)), val.slices.case[ids[:, 1]])
 
-    def _least_similar(self, found: Propagation, groups: Sequence[Sequence[Ids]], budget: int) -> Ids:
-        """The slices least similar to the labeled slices of their groups (Sec. 2.2)."""
-        first = np.zeros(len(found.ids))
+    def _least_similar(self, found: Propagation, candidates: Ids, groups: Sequence[Sequence[Ids]], budget: int) -> Ids:
+        """Those of the candidates that are least similar to the labeled slices of their groups (Sec. 2.2)."""
+        similarity, first = found.similarity[np.isin(found.ids, candidates)], np.zeros(len(candidates))
         if self.selection == "group-first":
-            rows = [np.flatnonzero(np.isin(found.ids, group)) for own in groups for group in own]
-            first = rank_in_group(rows, found.similarity)
-        return found.ids[np.lexsort((found.ids, found.similarity, first))][:budget]
+            rows = [np.flatnonzero(np.isin(candidates, group)) for own in groups for group in own]
+            first = rank_in_group(rows, similarity)
+        return candidates[np.lexsort((candidates, similarity, first))][:budget]
 
     def _most_certain(self, found: Propagation, queried: Ids, budget: int) -> list[int]:
         """The slices with the lowest entropy that are not queried (Sec. 2.2)."""
@@ -338,5 +340,5 @@ def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
 def _all_scores(ctx: Round, found: Propagation) -> Scores:
     """Similarity of every unlabeled slice; 1 for those in the memory."""
     scores = np.ones(len(ctx.pool.unlabeled))
-    scores[np.isin(ctx.pool.unlabeled, found.ids)] = found.similarity
+    scores[np.isin(ctx.pool.unlabeled, found.ids)] = found.similarity[np.isin(found.ids, ctx.pool.unlabeled)]
     return scores

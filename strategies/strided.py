@@ -31,15 +31,16 @@ class Strided(Strategy):
             ids = slices.of(case)
             known = ids[np.isin(ids, labeled)]
             gaps += _gaps(known, int(ids[0]), int(ids[-1]))
-        return Query(bisect(gaps, ctx.budget, ctx.rng))
+        return Query(bisect(gaps, ctx.pool.unlabeled, ctx.budget, ctx.rng))
 
 
-def bisect(gaps: list[tuple[int, int]], count: int, rng: np.random.Generator) -> Ids:
+def bisect(gaps: list[tuple[int, int]], candidates: Ids, count: int, rng: np.random.Generator) -> Ids:
     """Select `count` ids by repeatedly bisecting the widest gap.
 
     Args:
-        gaps: first and last id of each run of unlabeled slices.
-        count: at most the number of slices in all gaps.
+        gaps: first and last id of each run of slices without a label.
+        candidates: ids that can be selected, ascending; of a gap the one nearest to its middle is.
+        count: at most the number of candidates in all gaps.
         rng: breaks ties between equally wide gaps.
 
     Returns:
@@ -50,7 +51,10 @@ def bisect(gaps: list[tuple[int, int]], count: int, rng: np.random.Generator) ->
     chosen: list[int] = []
     while len(chosen) < count:
         _, _, first, last = heapq.heappop(heap)
-        middle = (first + last) // 2
+        inside = candidates[np.searchsorted(candidates, first) : np.searchsorted(candidates, last, "right")]
+        if not len(inside):
+            continue
+        middle = int(inside[np.abs(inside - (first + last) // 2).argmin()])
         chosen.append(middle)
         for low, high in ((first, middle - 1), (middle + 1, last)):
             if low <= high:
@@ -59,6 +63,6 @@ def bisect(gaps: list[tuple[int, int]], count: int, rng: np.random.Generator) ->
 
 
 def _gaps(labeled: Ids, first: int, last: int) -> list[tuple[int, int]]:
-    """First and last ids of the runs of unlabeled slices in [first, last]."""
+    """First and last ids of the runs of slices without a label in [first, last]."""
     edges = [first - 1, *labeled.tolist(), last + 1]
     return [(low + 1, high - 1) for low, high in pairwise(edges) if high - low > 1]

@@ -216,15 +216,15 @@ BAD_QUERIES = {
     ),
     "pseudo-label of wrong shape": (
         lambda ctx: Query(first(ctx).ids, {int(ctx.pool.unlabeled[5]): np.zeros((8, 8), np.uint8)}),
-        r"pseudo-labels must be uint8 masks of 0 and 1 of shape \(32, 32\), got uint8 \(8, 8\) .* for slice \d+ \(",
+        r"pseudo-labels must be uint8 masks of 0 to 1 of shape \(32, 32\), got uint8 \(8, 8\) .* for slice \d+ \(",
     ),
     "pseudo-label of wrong dtype": (
         lambda ctx: Query(first(ctx).ids, {int(ctx.pool.unlabeled[5]): empty(ctx).astype(np.float32)}),
-        r"pseudo-labels must be uint8 masks of 0 and 1 .*, got float32",
+        r"pseudo-labels must be uint8 masks of 0 to 1 .*, got float32",
     ),
     "pseudo-label of two": (
         lambda ctx: Query(first(ctx).ids, {int(ctx.pool.unlabeled[5]): empty(ctx) + 2}),
-        r"pseudo-labels must be uint8 masks of 0 and 1 .* up to 2 for slice",
+        r"pseudo-labels must be uint8 masks of 0 to 1 .* up to 2 for slice",
     ),
     "pseudo-label of a labeled slice": (
         lambda ctx: Query(first(ctx).ids, {int(ctx.pool.labeled[0]): empty(ctx)}),

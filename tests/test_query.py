@@ -39,7 +39,7 @@ CASES = {
     ),
     "tensor": (
         lambda ctx: query_of_three(ctx, pseudo={1: torch.zeros(32, 32)}),
-        "pseudo-labels must be uint8 masks of 0 and 1",
+        "pseudo-labels must be uint8 masks of 0 to 1",
     ),
     "values": (
         lambda ctx: query_of_three(ctx, pseudo={1: mask(ctx, 2)}),

@@ -30,12 +30,15 @@ PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activ
 MAY_IMPORT = {
     "data": {"config", "errors", "files", "machine", "masks", "registry"},
     "runs": {"config", "data", "errors", "files", "masks"},
-    "training": {"acquisition", "config", "data", "errors", "files", "machine", "masks", "metrics", "runs", "streams"},
+    "training": {
+        *("acquisition", "config", "data", "errors", "files", "machine", "masks", "metrics", "probabilities", "runs"),
+        "streams",
+    },
     "testing": {
         *("callback", "config", "data", "errors", "loop", "masks", "oracle", "pool", "query", "resolve", "runs"),
         *("run_session", "settings", "start", "strategy", "streams", "training"),
     },
-    "strategies": {"acquisition", "data", "errors", "masks", "pool", "strategy", "training"},
+    "strategies": {"acquisition", "data", "errors", "masks", "pool", "probabilities", "strategy", "training"},
     "datasets": {"config", "data", "errors", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "combinations", "config", "console", "data", "errors", "files", "loop", "registry", "resolve"),

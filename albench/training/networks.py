@@ -74,8 +74,8 @@ class DecoderInputs(NamedTuple):
 class Segmenter(nn.Module):
     """The segmentation network of all strategies: `decode(encode(x))`, with dropout in `decode` only.
 
-    The loop only requires that a network maps (b, c, h, w) images to (b, task.outputs, h, w) logits. Dropout samples and
-    embeddings (`Learner.predict_mc`, `Learner.embed`) require a Segmenter or a subclass. A subclass that overrides
+    The loop only requires that a network maps (b, c, h, w) images to (b, task.outputs, h, w) logits. Dropout samples
+    and embeddings (`Learner.predict_mc`, `Learner.embed`) require a Segmenter or a subclass. A subclass that overrides
     `decode` and reads r3 or r2 in it must also override `prepare` to return the features unchanged.
     """
 

@@ -122,10 +122,15 @@ class Predictor:
         return self.stream(slices, ids, forward)
 
     def scored(self, slices: SliceStack, ids: Ids, valid: Tensor) -> Tensor:
-        """(b, h, w): those of the `valid` pixels (b, h, w) of slices that count in their scores."""
+        """(b, h, w): those of the `valid` pixels (b, h, w) of slices that count in their scores.
+
+        Of a slice without any known label they are all, because nothing else is left.
+        """
         if slices.known is None or self._score_unknown:
             return valid
-        return valid * to_device(slices.known.stack(ids), self.device)
+        known = slices.known.stack(ids)
+        known[~slices.annotatable[ids]] = 1
+        return valid * to_device(known, self.device)
 
     def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Tensor:
         """Compute the bottleneck features of slices.

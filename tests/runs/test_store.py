@@ -74,7 +74,7 @@ except StoreError as error:
     print(error)
 """
 
-SPLIT = SplitRecord(("a",), ("b",), ("x", "y"), {"a": 20}, 7, tuple(SliceName("a", i) for i in range(10)))
+SPLIT = SplitRecord(("a",), ("b",), ("x", "y"), {"a": 20}, 7, 0, tuple(SliceName("a", i) for i in range(10)))
 SCORES = {str(i): s for i, s in enumerate((np.linspace(0, 1, 10) / 3).tolist(), 10)}
 
 
@@ -113,6 +113,7 @@ def record(index: int, unlabeled: int | None = None) -> RoundRecord:
         val=metrics(0.2),
         confidence=Confidence(0.8, 0.25, 0.5, 0.75),
         cases={"x": metrics(0.25 + index / 10), "y": metrics(1.0, 0.5)},
+        classes={},
         fit_trainings=(FitSummary("training", 2, 1, 10, 5, 80, 0.1, 0.75),),
         query_trainings=(),
         cost=ComputeCost(PhaseSeconds(2.0, 1.0, 0.5), (1.0, 1.0), (), 10, 1 << 20, None, "cpu", 1, "0", "2"),

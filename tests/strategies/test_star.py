@@ -15,12 +15,13 @@ from support.samples import TINY, tiny_arguments
 from torch.nn.functional import cosine_similarity
 
 import albench.strategies.star as star_module
-from albench.acquisition import binarize, binary_entropy
+from albench.acquisition import entropy
 from albench.callback import NullCallback
 from albench.cli.catalog import describe
 from albench.config import build
 from albench.loop import Execution, run
 from albench.masks import PackedMasks
+from albench.probabilities import predicted_masks
 from albench.query import check_query
 from albench.registry import options_of
 from albench.resolve import resolve
@@ -63,7 +64,7 @@ def star_round(make_round):
 
 
 def rules(aggregation="attention", similarity="flat"):
-    return Rules(aggregation, SIMILARITIES[similarity], binary_entropy)
+    return Rules(aggregation, SIMILARITIES[similarity], entropy)
 
 
 def memory_of(ctx):
@@ -106,7 +107,7 @@ def slice_by_slice(ctx, groups, similarity):
                 known, cosines = [], []
                 for m in members:
                     labeled = learner.batch(ctx.pool.slices, np.array([m]), memory[m][None].copy())
-                    features = net.labeled_encoder(labeled.images, labeled.masks)
+                    features = net.labeled_encoder(labeled)
                     cosines.append(cosine(own, features, batch.valid))
                     kv = net.memory_head(features.r4)
                     keep = inside(labeled.valid, features.r4).flatten().bool()
@@ -123,8 +124,8 @@ def slice_by_slice(ctx, groups, similarity):
     merged = {}
     for i, found in result.items():
         probs, valid = torch.stack([p for p, _, _ in found]).mean(0), found[0][2]
-        entropy = float((binary_entropy(probs) * valid).sum() / valid.sum())
-        merged[i] = (float(np.mean([c for _, c, _ in found])), entropy, probs * valid)
+        uncertainty = float((entropy(probs[None]) * valid).sum() / valid.sum())
+        merged[i] = (float(np.mean([c for _, c, _ in found])), uncertainty, probs * valid)
     return merged
 
 
@@ -138,7 +139,7 @@ def test_propagation_equals_that_slice_by_slice(star_round, monkeypatch, groupin
 
     def watched(block, ids, batch):
         outputs = original(block, ids, batch)
-        merged.extend(zip(ids.tolist(), outputs.probs, strict=True))
+        merged.extend(zip(ids.tolist(), outputs.probs[:, 0], strict=True))
         return outputs
 
     monkeypatch.setattr(propagation._Block, "forward", watched)
@@ -188,7 +189,7 @@ def test_a_slice_in_two_groups_has_the_mean_of_both(star_round, monkeypatch):
 
     def predict(groups):
         everywhere = [groups if s == case else [] for s in range(4)]
-        rule = Rules("attention", SIMILARITIES["flat"], lambda p: p)
+        rule = Rules("attention", SIMILARITIES["flat"], lambda p: p[:, 0])
         found = propagate(ctx.learner.network, ctx.learner, np.array(shared), memory_of(ctx), everywhere, rule)
         return found.similarity, probabilities[-1]
 
@@ -209,7 +210,7 @@ def test_each_slice_is_encoded_once_for_all_of_its_groups(star_round, monkeypatc
         net.encoder, "forward", lambda x: (seen.update(unlabeled=seen["unlabeled"] + len(x)), encode(x))[1]
     )
     monkeypatch.setattr(
-        net.labeled_encoder, "forward", lambda x, y: (seen.update(labeled=seen["labeled"] + len(x)), labeled(x, y))[1]
+        net.labeled_encoder, "forward", lambda x: (seen.update(labeled=seen["labeled"] + len(x.images)), labeled(x))[1]
     )
     monkeypatch.setattr(
         net.decoder, "forward", lambda f: (seen.update(decoded=seen["decoded"] + len(f.r4)), decode(f))[1]
@@ -390,9 +391,9 @@ def test_without_pairs_slices_are_segmented_without_attention(star_round):
 def test_plain_predictions_use_the_weights_before_the_second_stage_and_restore_those_after_it(star_round):
     ctx = star_round()
     expected = {
-        int(i): binarize(probs, valid)[row]
-        for ids, probs, valid in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
-        for row, i in enumerate(ids)
+        int(i): predicted_masks(found.probs, found.valid)[row]
+        for found in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
+        for row, i in enumerate(found.ids)
     }
     query = Star().query(ctx)
     plain = query.predictions["plain"]
@@ -448,8 +449,8 @@ def test_the_first_slice_of_a_pair_is_the_memory_and_the_second_is_the_target(st
     given = []
 
     class Recorder:
-        def propagate(self, image, memory_image, memory_mask, valid):
-            given.append((image, memory_image, memory_mask))
+        def propagate(self, image, memory):
+            given.append((image, memory.images, memory.masks))
             return torch.where(target(image) > 0, 100.0, -100.0)
 
     def target(image):

@@ -1,5 +1,7 @@
 """STAR's network: attention, encoders and similarities, without pool and loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,15 +11,27 @@ from albench.errors import ConfigError
 from albench.strategies._star.network import StarNetwork, aggregate, attend, attention_map, valid_positions
 from albench.strategies._star.similarity import flat, multiscale, positional
 from albench.training.augment import augment
+from albench.training.batches import Batch
 from albench.training.networks import Features, Segmenter, Task
 
 
 def network(
-    share_kv: bool = False, identity: bool = False, size: tuple[int, int] = (64, 64), **options: object
+    share_kv: bool = False,
+    identity: bool = False,
+    size: tuple[int, int] = (64, 64),
+    classes: int = 1,
+    **options: object,
 ) -> StarNetwork:
     settings: dict[str, object] = {"backbone": "resnet18", "width": 0.125, "decoder_width": 4} | options
-    task = Task(1, size, Network(**settings))  # type: ignore[arg-type]
+    task = Task(1, size, Network(**settings), classes)  # type: ignore[arg-type]
     return StarNetwork(task, share_kv=share_kv, identity=identity)
+
+
+def labeled(images: torch.Tensor, masks: torch.Tensor | None = None, known: torch.Tensor | None = None) -> Batch:
+    """Labeled slices without padding, by default without foreground and with all labels known."""
+    valid = torch.ones_like(images)
+    masks = torch.zeros_like(images) if masks is None else masks
+    return Batch(images, masks, valid, valid if known is None else known, lambda *_: torch.zeros(()))
 
 
 def memory(positions: int = 12, keys: int = 4, values: int = 6) -> tuple[torch.Tensor, ...]:
@@ -38,7 +52,7 @@ def test_the_papers_network_has_38_91_million_parameters():
 def test_keys_and_values_have_the_papers_shapes(size):
     with torch.device("meta"):
         whole = StarNetwork(Task(1, (size, size), Network()), share_kv=False, identity=False)
-        features = whole.labeled_encoder(torch.empty(1, 1, size, size), torch.empty(1, 1, size, size))
+        features = whole.labeled_encoder(labeled(torch.empty(1, 1, size, size)))
         kv = whole.memory_head(features.r4)
     positions = (size // 16) ** 2
     assert features.r4.shape == (1, 1024, size // 16, size // 16)
@@ -159,37 +173,50 @@ def test_copying_the_encoder_leaves_the_stems_of_the_masks_unchanged():
 
 
 def test_stems_of_image_mask_and_background_are_summed_before_normalization():
-    labeled = network().eval().labeled_encoder
+    net = network().eval().labeled_encoder
     image, mask = torch.randn(1, 1, 64, 64), (torch.rand(1, 1, 64, 64) > 0.5).float()
-    stem = labeled.encoder.conv1(image) + labeled.mask_stem(mask) + labeled.background_stem(1 - mask)
-    torch.testing.assert_close(labeled(image, mask).r4, labeled.encoder.stages(stem).r4)
-    assert not torch.allclose(labeled(image, mask).r4, labeled(image, 1 - mask).r4)
+    stem = net.encoder.conv1(image) + net.mask_stem(mask) + net.background_stem(1 - mask)
+    torch.testing.assert_close(net(labeled(image, mask)).r4, net.encoder.stages(stem).r4)
+    assert not torch.allclose(net(labeled(image, mask)).r4, net(labeled(image, 1 - mask)).r4)
+
+
+def test_every_class_has_a_stem_and_none_sees_what_is_unknown():
+    net = network(classes=3).eval().labeled_encoder
+    image, mask = torch.randn(1, 1, 64, 64), torch.randint(4, (1, 1, 64, 64)).float()
+    known = torch.ones_like(mask)
+    known[..., 40:] = 0
+    masks = torch.cat([(mask == label).float() for label in (1, 2, 3)], 1) * known
+    stem = net.encoder.conv1(image) + net.mask_stem(masks) + net.background_stem((mask == 0) * known)
+    given = labeled(image, mask * known, known)
+    torch.testing.assert_close(net(given).r4, net.encoder.stages(stem).r4)
+    swapped = labeled(image, torch.where(mask == 1, 2, torch.where(mask == 2, 1, mask)) * known, known)
+    assert not torch.allclose(net(swapped).r4, net(given).r4)
 
 
 @pytest.mark.parametrize("stem_stride", [1, 2, 4])
 def test_the_network_works_for_any_size(stem_stride):
     net = network(size=(48, 80), stem_stride=stem_stride).eval()
-    images, masks = torch.randn(2, 1, 48, 80), torch.zeros(2, 1, 48, 80)
-    assert net.propagate(images, images, masks, torch.ones_like(masks)).shape == (2, 1, 48, 80)
+    images = torch.randn(2, 1, 48, 80)
+    assert net.propagate(images, labeled(images)).shape == (2, 1, 48, 80)
+    several = network(size=(48, 80), stem_stride=stem_stride, classes=2).eval()
+    assert several.propagate(images, labeled(images)).shape == (2, 3, 48, 80)
 
 
 def test_memory_in_the_padding_is_not_attended_to():
     net = network().eval()
-    image, memory_image, mask = torch.randn(1, 1, 64, 64), torch.randn(1, 1, 64, 64), torch.zeros(1, 1, 64, 64)
+    image, memory_image = torch.randn(1, 1, 64, 64), torch.randn(1, 1, 64, 64)
     valid = torch.zeros(1, 1, 64, 64)
     valid[..., :32, :] = 1
-    labeled = net.labeled_encoder(memory_image, mask)
-    inside = valid_positions(valid, labeled.r4)
+    padded = replace(labeled(memory_image), valid=valid, known=valid)
+    encoded = net.labeled_encoder(padded)
+    inside = valid_positions(valid, encoded.r4)
     assert inside[0, :2].all()
     assert not inside[0, 2:].any()
     weights = attention_map(
-        net.query_head(net.encode(image).r4).keys, net.memory_head(labeled.r4).keys, inside.flatten(1)
+        net.query_head(net.encode(image).r4).keys, net.memory_head(encoded.r4).keys, inside.flatten(1)
     )
     assert not weights[..., 8:].any()
-    assert not torch.equal(
-        net.propagate(image, memory_image, mask, valid),
-        net.propagate(image, memory_image, mask, torch.ones_like(valid)),
-    )
+    assert not torch.equal(net.propagate(image, padded), net.propagate(image, labeled(memory_image)))
 
 
 def test_a_slice_without_valid_pixels_is_valid_everywhere():
