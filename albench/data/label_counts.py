@@ -21,6 +21,7 @@ class LabelCounts:
         classes: (K,) voxels of the classes 1 to K.
         unknown: voxels whose label is not known.
         slices: all of them.
+        filled: slices with foreground.
         unlabeled: slices without any known label.
         step: foreground stands in one of so many slices, and labels of the slices between are known; 1 if it stands in
             neighbors too, None if fewer than three slices have foreground.
@@ -30,6 +31,7 @@ class LabelCounts:
     classes: tuple[int, ...]
     unknown: int
     slices: int
+    filled: int
     unlabeled: int
     step: int | None
 
@@ -46,6 +48,7 @@ class LabelCounts:
             classes=tuple(total[1 : classes + 1].tolist()),
             unknown=int(total[UNKNOWN]),
             slices=len(mask),
+            filled=int(foreground.sum()),
             unlabeled=int((~known).sum()),
             step=_step(foreground, known),
         )
