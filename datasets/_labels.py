@@ -59,7 +59,9 @@ class Labels:
                 raise ConfigError(f"a class must have at least one value in the masks, '{name}' has none: give it one")
             for value in values or ():
                 if value <= 0:
-                    raise ConfigError(f"values of a class must be above 0, the background, '{name}' has {value}: leave it out")
+                    raise ConfigError(
+                        f"values of a class must be above 0, the background, '{name}' has {value}: leave it out"
+                    )
                 if owner.setdefault(value, name) != name:
                     raise ConfigError(
                         f"a voxel must have one class, value {value} is in '{owner[value]}' and '{name}': overlapping "
