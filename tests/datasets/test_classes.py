@@ -175,6 +175,7 @@ def test_a_value_that_dataset_json_does_not_declare_is_rejected_unless_it_is_unk
     describe(root, {"background": 0, "liver": 1, "vein": 2, "tumor": 3, "ignore": 4})
     with pytest.raises(DataError, match=r"that dataset.json declares, '.*c0.nii.gz' contains 5 too: choose"):
         prepare(folder(root, target=target))
+    assert (folder(root, classes={"vein": 2}).load("c0").mask == 1).sum() == (raw(root, "c0") == 2).sum()
     prepared = prepare(folder(root, target=target, unknown=5))
     assert prepared.unknown.tolist() == [np.isin(raw(root, name), (4, 5)).sum() for name in NAMES]
 
