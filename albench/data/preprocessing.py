@@ -61,30 +61,28 @@ def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
     )
     if new == (height, width):
         return volume
-    mask, unknown = volume.mask, volume.mask == UNKNOWN
-    foreground = (mask > 0) & ~unknown
+    mask = volume.mask
+    foreground = (mask > 0) & (mask != UNKNOWN)
     scaled = _scaled(np.concatenate([volume.image, foreground[None].astype(np.float32)]), new)
+    unknown = mask == UNKNOWN
     unknown_part = _scaled(unknown[None].astype(np.float32), new)[0] if unknown.any() else np.float32(0)
     is_foreground = scaled[-1] >= 0.5 * (1 - unknown_part)
-    made = np.where(is_foreground, _largest_class(mask, foreground, new), np.uint8(0))
+    made = np.where(is_foreground, _largest_class(mask, new), np.uint8(0))
     made[np.broadcast_to(unknown_part >= 0.5, made.shape)] = UNKNOWN
     spacing = (dz, dy * height / new[0], dx * width / new[1])
     return Volume(scaled[:-1], made, spacing)
 
 
-def _largest_class(
-    mask: NDArray[np.uint8], foreground: NDArray[np.bool_], shape: tuple[int, ...]
-) -> NDArray[np.uint8] | np.uint8:
-    """The class with the largest part of every pixel of `shape`; two classes at a time are in memory."""
-    classes = [int(label) for label in np.unique(mask[foreground])]
-    if len(classes) < 2:
-        return np.uint8(classes[0] if classes else 0)
-    largest = _scaled((mask == classes[0])[None].astype(np.float32), shape)[0]
-    made = np.full(largest.shape, classes[0], dtype=np.uint8)
-    for label in classes[1:]:
-        part = _scaled((mask == label)[None].astype(np.float32), shape)[0]
-        made[part > largest] = label
-        np.maximum(largest, part, out=largest)
+def _largest_class(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(d, *shape) the class with the largest part of every pixel, in slices that have any class."""
+    made = np.zeros((len(mask), *shape), dtype=np.uint8)
+    for plane, scaled in zip(mask, made, strict=True):  # the parts of all classes are in memory for one slice only
+        classes = np.unique(plane[(plane > 0) & (plane != UNKNOWN)])
+        if len(classes) == 1:
+            scaled[:] = classes[0]
+        elif len(classes):
+            parts = _scaled(np.array([plane[None] == label for label in classes], dtype=np.float32), shape)
+            scaled[:] = classes[parts[:, 0].argmax(0)]
     return made
 
 
