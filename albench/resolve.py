@@ -85,8 +85,11 @@ def resolve(
     cases = data.cases()
     patients = [data.patient(case) for case in cases]
     validation = protocol.validation != "none"
+    unlabeled = {case for case in cases if not data.has_mask(case)}
     # before the preparation, so that an error need not wait for it
-    split = split_volumes(cases, patients, protocol.split, protocol.split_of(seed), validation=validation)
+    split = split_volumes(
+        cases, patients, protocol.split, protocol.split_of(seed), validation=validation, unlabeled=unlabeled
+    )
     if tuned is not None:
         tuned.check_data(data.title, split.test)
     prepared = prepare(data, progress, workers)

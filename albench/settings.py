@@ -33,8 +33,10 @@ def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = N
         try:
             settings[name.strip()] = load_yaml(value)
         except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
             raise ConfigError(
-                f"--set {name} must have a YAML value such as 30 or [96,128], got '{value}': quote it for the shell"
+                f"--set {name} must have a YAML value such as 30 or [96,128], got '{value}' ({reason}): correct it, or "
+                "quote it for the shell"
             ) from error
     if data_root is not None:
         settings["data.root"] = str(data_root)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from albench.data import Problem
+from albench.datasets._labels import Values, declared_values
 from albench.datasets._nifti import SUFFIXES, Files, not_nifti, stem
 from albench.errors import DataError
 
@@ -21,24 +22,41 @@ class Layout:
     """The files of a dataset.
 
     Attributes:
-        volumes: files by case, sorted by name.
+        volumes: files by case, sorted by name; the mask of an image without one is None.
         patients: by case, where a listing names them.
-        declared: labels that the masks may contain; empty if none are declared.
+        labels: values by name, as dataset.json declares them; empty without it.
         modalities: number of channels of an image, as declared.
-        unlabeled: number of images of an official test set without labels.
+        test_images: number of images of an official test set without labels.
         options: options of the dataset that a listing sets.
         listings: the files, besides images and masks, that decide what is read.
+        masks_folder: name of the folder where masks are looked for; empty if there is not one for all.
         problems: of the folder or the listing.
     """
 
     volumes: Mapping[str, Files]
     patients: Mapping[str, str] = field(default_factory=dict)
-    declared: frozenset[int] = frozenset()
+    labels: Mapping[str, Values] = field(default_factory=dict)
     modalities: int = 1
-    unlabeled: int = 0
+    test_images: int = 0
     options: Mapping[str, object] = field(default_factory=dict)
     listings: tuple[Path, ...] = ()
+    masks_folder: str = ""
     problems: tuple[Problem, ...] = ()
+
+    def with_masks(self) -> Layout:
+        """The layout in which an image without mask is a problem instead of a case."""
+        where = f" in {self.masks_folder}/" if self.masks_folder else ""
+        problems = [
+            Problem(
+                str(files.images[0]),
+                f"every image must have a mask, '{files.images[0]}' has none{where}: add it or remove the image, or "
+                "set data.unlabeled=pool to use it without labels",
+            )
+            for files in self.volumes.values()
+            if files.mask is None
+        ]
+        volumes = {case: files for case, files in self.volumes.items() if files.mask is not None}
+        return replace(self, volumes=volumes, problems=(*self.problems, *problems))
 
     def all_channels(self) -> tuple[int, ...] | None:
         """The channels to read: all that are declared, or None for images without channels."""
@@ -71,7 +89,7 @@ def read_folder(root: Path) -> Layout:
             if path.name not in known
         ]
     else:
-        volumes = _by_name(images, masks, masks_name, problems)
+        volumes = _by_name(images, masks, problems)
     if not images and not volumes:
         pairs = " or ".join(f"{image}/ with {mask}/" for image, mask in FOLDERS)
         sentence = f"'{root}' must hold images in imagesTr/ and masks in labelsTr/, found none: check the path"
@@ -81,10 +99,11 @@ def read_folder(root: Path) -> Layout:
     test = content.get("test", [])
     return Layout(
         volumes=dict(sorted(volumes.items())),
-        declared=_declared(content),
+        labels=declared_values(content.get("labels")),
         modalities=_modalities(content),
-        unlabeled=len(test) if isinstance(test, list) else 0,
+        test_images=len(test) if isinstance(test, list) else 0,
         listings=(listing,) if listing.exists() else (),
+        masks_folder=masks_name,
         problems=tuple(problems),
     )
 
@@ -93,7 +112,7 @@ def missing(files: Files, listing: str) -> list[Problem]:
     """A problem for every listed file that does not exist; `listing` is the name of the list."""
     return [
         Problem(str(path), f"'{path}' must exist, {listing} lists it: add the file or remove the line")
-        for path in (*files.images, files.mask)
+        for path in files.paths
         if not path.is_file()
     ]
 
@@ -115,19 +134,18 @@ def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
     return found
 
 
-def _by_name(
-    images: Mapping[str, Path], masks: Mapping[str, Path], masks_name: str, problems: list[Problem]
-) -> dict[str, Files]:
-    """Pair equal names; as in nnU-Net, `case_0000` and `case_0001` are the channels of `case`."""
+def _by_name(images: Mapping[str, Path], masks: Mapping[str, Path], problems: list[Problem]) -> dict[str, Files]:
+    """Pair equal names; as in nnU-Net, `case_0000` and `case_0001` are the channels of `case`.
+
+    An image without mask is named as those with masks are.
+    """
+    without_number = {name: re.sub(r"_\d{4}$", "", name) for name in images}
+    numbered = any(name not in masks and short in masks for name, short in without_number.items())
     volumes: dict[str, Files] = {}
     for name, path in images.items():
-        numbered = re.fullmatch(r"(.+)_\d{4}", name)
-        case = name if name in masks or not numbered else numbered[1]
-        if case in masks:
-            before = volumes[case].images if case in volumes else ()
-            volumes[case] = Files((*before, path), masks[case])
-        else:
-            problems.append(_no_mask(path, masks_name))
+        case = without_number[name] if numbered and name not in masks else name
+        before = volumes[case].images if case in volumes else ()
+        volumes[case] = Files((*before, path), masks.get(case))
     problems += [
         Problem(str(path), f"every mask must have an image, '{path}' has none: add it or remove the mask")
         for case, path in masks.items()
@@ -136,24 +154,18 @@ def _by_name(
     return volumes
 
 
-def _no_mask(image: Path, folder: str) -> Problem:
-    sentence = f"every image must have a mask, '{image}' has none in {folder}/: add it or remove the image"
-    return Problem(str(image), sentence)
-
-
 def _listed(root: Path, entries: object, problems: list[Problem]) -> list[Files]:
     try:
-        listed = [Files((root / entry["image"],), root / entry["label"]) for entry in entries]  # type: ignore[attr-defined]
-    except (KeyError, TypeError):
+        listed = [
+            Files((root / entry["image"],), root / entry["label"] if entry.get("label") else None)
+            for entry in entries  # type: ignore[attr-defined]
+        ]
+    except (KeyError, TypeError, AttributeError):
         problems.append(_bad_listing(root / "dataset.json"))
         return []
     for files in listed:
-        image, mask = files.images[0], files.mask
-        if image.is_file() and not mask.is_file():
-            problems.append(_no_mask(image, mask.parent.name))
-        else:
-            problems += missing(files, "dataset.json")
-    return [files for files in listed if files.images[0].is_file() and files.mask.is_file()]
+        problems += missing(files, "dataset.json")
+    return [files for files in listed if all(path.is_file() for path in files.paths)]
 
 
 def _content(listing: Path, problems: list[Problem]) -> dict[str, object]:
@@ -180,16 +192,3 @@ def _modalities(content: Mapping[str, object]) -> int:
     """Number of channels that the dataset.json of the Decathlon declares; in nnU-Net, each channel is a file."""
     names = content.get("modality")
     return max(1, len(names)) if isinstance(names, dict) else 1
-
-
-def _declared(content: Mapping[str, object]) -> frozenset[int]:
-    """Labels are keys in the dataset.json of the Decathlon and values in that of nnU-Net."""
-    labels = content.get("labels")
-    if not isinstance(labels, dict):
-        return frozenset()
-    for values in (labels, labels.values()):
-        try:
-            return frozenset(int(value) for value in values)
-        except (ValueError, TypeError):
-            continue
-    return frozenset()

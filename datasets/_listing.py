@@ -5,7 +5,8 @@
     a/after.nii.gz,a/m2.nii.gz,a          volumes:
     b/scan.nii.gz,b/mask.nii.gz,b           - {image: a/before.nii.gz, mask: a/m1.nii.gz, patient: a}
 
-Paths are relative to the file. Several images of one volume are its channels: a list, or in CSV separated by `;`.
+Paths are relative to the file. Several images of one volume are its channels: a list, or in CSV separated by `;`. The
+mask may be left empty, see `data.unlabeled`.
 `subject` is another name for `patient`.
 """
 
@@ -26,7 +27,7 @@ from albench.errors import DataError
 from albench.yaml_loader import load_yaml
 
 SUFFIXES = (".csv", ".yaml", ".yml")
-OPTIONS = ("axis", "labels", "window", "size", "channels")
+OPTIONS = ("axis", "labels", "classes", "unknown", "unlabeled", "window", "size", "channels")
 _COLUMNS = ("image", "mask", "patient")
 _ALIAS = "subject"  # of patient
 
@@ -47,12 +48,13 @@ def read_listing(path: Path) -> Layout:
     for name, row in zip(names, rows, strict=True):
         images = row["image"] if isinstance(row["image"], list) else str(row["image"]).split(";")
         folder = path.parent
-        files = Files(tuple(folder / str(image).strip() for image in images), folder / str(row["mask"]).strip())
+        mask = _cell(row, "mask")
+        files = Files(tuple(folder / str(image).strip() for image in images), folder / mask if mask else None)
         absent = missing(files, path.name)
         problems += absent
         if not absent:
             volumes[name] = files
-            patients[name] = _patient(row) or name
+            patients[name] = _cell(row, "patient") or name
     return Layout(
         volumes=dict(sorted(volumes.items())),
         patients=patients,
@@ -73,22 +75,25 @@ def _with_patients(path: Path, rows: Sequence[Mapping[str, object]]) -> list[dic
     return [{"patient" if key == _ALIAS else key: value for key, value in row.items()} for row in rows]
 
 
-def _patient(row: Mapping[str, object]) -> str:
-    """The patient of a row; empty if the row does not name one."""
-    patient = row.get("patient")
-    return "" if patient is None else str(patient).strip()
+def _cell(row: Mapping[str, object], column: str) -> str:
+    """The patient or the mask of a row; empty if the row does not name one."""
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
 
 
 def _names(path: Path, rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """A case is named after its patient, and after its mask too if the patient has several."""
+    """A case is named after its patient, and after its mask or else its first image too if the patient has several."""
     for number, row in enumerate(rows, 1):
-        if not row.get("image") or not row.get("mask"):
-            raise _rejected(path, f"volume {number} has no image or no mask")
-    per_patient = Counter(map(_patient, rows))
+        if not row.get("image"):
+            raise _rejected(path, f"volume {number} has no image")
+    if not any(_cell(row, "mask") for row in rows):
+        raise _rejected(path, "no volume has a mask")
+    per_patient = Counter(_cell(row, "patient") for row in rows)
     names = []
     for row in rows:
-        patient, mask = _patient(row), stem(Path(str(row["mask"]).strip()))
-        names.append(mask if not patient else patient if per_patient[patient] == 1 else f"{patient}-{mask}")
+        image = row["image"][0] if isinstance(row["image"], list) else str(row["image"]).partition(";")[0]
+        patient, file = _cell(row, "patient"), stem(Path(_cell(row, "mask") or str(image).strip()))
+        names.append(file if not patient else patient if per_patient[patient] == 1 else f"{patient}-{file}")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise _rejected(path, f"two cases would be named '{repeated[0]}'")

@@ -1,4 +1,4 @@
-"""Reading one volume from NIfTI files: brought to one orientation, cut along an axis, its mask made binary.
+"""Reading one volume from NIfTI files: brought to one orientation, cut along an axis, its mask made a label map.
 
 `examine` returns all problems, `load` raises the first.
 """
@@ -19,7 +19,9 @@ from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from albench.data import CaseSummary, Problem, Volume, case_problems, set_problems
+from albench.datasets._labels import Labels
 from albench.errors import DataError
+from albench.masks import UNKNOWN
 
 SUFFIXES = (".nii.gz", ".nii")
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -35,11 +37,16 @@ class Files:
 
     Attributes:
         images: one file, or one for every channel.
-        mask: on the grid of the images.
+        mask: on the grid of the images; None if there is none, so that all labels are unknown.
     """
 
     images: tuple[Path, ...]
-    mask: Path
+    mask: Path | None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files."""
+        return self.images if self.mask is None else (*self.images, self.mask)
 
 
 @dataclass(frozen=True)
@@ -48,15 +55,13 @@ class Reading:
 
     Attributes:
         axis: slices lie across x (sagittal), y (coronal) or z (axial).
-        labels: values of the mask that are foreground; None takes every value above 0.
-        declared: values that the mask may contain, if `labels` is None; empty allows all.
+        labels: what the values of a mask mean.
         channels: indices of the channels of a 4D image to read; None rejects a 4D image.
         same_grid: whether the headers of the mask and of further channels must give the grid of the first image.
     """
 
-    axis: Axis = "axial"
-    labels: tuple[int, ...] | None = None
-    declared: frozenset[int] = frozenset()
+    axis: Axis
+    labels: Labels
     channels: tuple[int, ...] | None = None
     same_grid: bool = True
 
@@ -73,25 +78,28 @@ def load(files: Files, reading: Reading) -> Volume:
 def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem]]:
     """Read one volume and collect its problems; the volume is None if a part of it cannot be read."""
     problems: list[Problem] = []
-    images, channels, binary = [], [], None
+    images, channels, labels = [], [], None
     for path in files.images:
         with _collected(problems, path):
             images.append(_open(path, reading.channels))
-    with _collected(problems, files.mask):
-        mask = _open(files.mask, None)
-        binary = _read_mask(files.mask, mask, reading, problems)
-        if len(images) == len(files.images):
-            _check_grid(files.mask, images[0], mask, reading.same_grid, _MASK)
+    if files.mask is not None:
+        with _collected(problems, files.mask):
+            mask = _open(files.mask, None)
+            labels = _read_mask(files.mask, mask, reading.labels, problems)
+            if len(images) == len(files.images):
+                _check_grid(files.mask, images[0], mask, reading.same_grid, _MASK)
     if len(images) < len(files.images):
         return None, problems
+    if files.mask is None:
+        labels = np.full(images[0].shape[:3], UNKNOWN, dtype=np.uint8)
     for path, image in zip(files.images, images, strict=True):
         with _collected(problems, path):
             _check_grid(path, images[0], image, reading.same_grid, _CHANNEL)
             for channel in _read_image(path, image, reading.channels):
                 channels.append(oriented(channel, images[0].affine, reading.axis)[0])
-    if binary is None or binary.shape != images[0].shape[:3] or len({channel.shape for channel in channels}) != 1:
+    if labels is None or labels.shape != images[0].shape[:3] or len({channel.shape for channel in channels}) != 1:
         return None, problems
-    turned, spacing = oriented(binary, images[0].affine, reading.axis)
+    turned, spacing = oriented(labels, images[0].affine, reading.axis)
     return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing), problems
 
 
@@ -117,8 +125,8 @@ def inspect(
         if volume is None:
             continue
         image = str(files.images[0])
-        yield from case_problems(volume, name, window, image)
-        if not problems and not volume.mask.any():
+        yield from case_problems(volume, name, window, image, classes=reading.labels.names)
+        if not problems and files.mask is not None and not ((volume.mask > 0) & (volume.mask != UNKNOWN)).any():
             sentence = f"a mask should have foreground, '{files.mask}' has none: check its labels"
             yield Problem(str(files.mask), sentence, False)
         content = hashlib.sha256(volume.image.tobytes()).hexdigest()
@@ -126,9 +134,9 @@ def inspect(
             sentence = f"an image should occur once, '{image}' equals that of '{seen[content]}': remove one"
             yield Problem(image, sentence, False)
         seen.setdefault(content, name)
-        summaries.append(CaseSummary.of(volume, name, image, size))
+        summaries.append(CaseSummary.of(volume, name, image, size, len(reading.labels.names)))
     if summaries:
-        yield from set_problems(title, summaries)
+        yield from set_problems(title, reading.labels.names, summaries)
 
 
 def shape_of(path: Path, reading: Reading) -> tuple[int, int, int]:
@@ -232,8 +240,8 @@ def _read_image(path: Path, image: SpatialImage, channels: tuple[int, ...] | Non
     return [values[..., channel] for channel in channels or (0,)]
 
 
-def _read_mask(path: Path, mask: SpatialImage, reading: Reading, problems: list[Problem]) -> NDArray[np.uint8]:
-    """(i, j, k) mask of 0 and 1. Wrong labels are added to `problems`, and the others are still read."""
+def _read_mask(path: Path, mask: SpatialImage, labels: Labels, problems: list[Problem]) -> NDArray[np.uint8]:
+    """(i, j, k) label map. Wrong values are added to `problems`, and the others are still read."""
     proxy = mask.dataobj
     scaled = getattr(proxy, "slope", 1) != 1 or getattr(proxy, "inter", 0) != 0
     with _complete(path):
@@ -246,18 +254,9 @@ def _read_mask(path: Path, mask: SpatialImage, reading: Reading, problems: list[
         values = whole
     if values.min() >= 0 and values.max() < 256:
         values = values.astype(np.uint8)
-    found = {int(value) for value in np.unique(values)}
-    if min(found) < 0:
-        sentence = f"a mask must contain labels of at least 0, '{path}' contains {min(found)}: correct its labels"
-        problems.append(Problem(str(path), sentence))
-    undeclared = {value for value in found if value > 0} - reading.declared
-    if reading.declared and undeclared and reading.labels is None:
-        sentence = (
-            f"a mask must contain labels that dataset.json declares, '{path}' contains {min(undeclared)} too: "
-            "choose the labels that are foreground with data.labels"
-        )
-        problems.append(Problem(str(path), sentence))
-    return (values > 0 if reading.labels is None else np.isin(values, reading.labels)).astype(np.uint8)
+    found = np.unique(values)
+    problems += [Problem(str(path), sentence) for sentence in labels.problems([int(value) for value in found], path)]
+    return labels.map(values, found)
 
 
 @contextmanager

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from albench.data import Dataset, Problem, Volume
+from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._nifti import Axis, Reading, inspect, load
+from albench.errors import ConfigError
 
 FOR_SMALL_SLICES: dict[str, object] = {
     "network.backbone": "resnet18",
@@ -25,6 +27,8 @@ FOR_SMALL_SLICES: dict[str, object] = {
     "protocol.rounds": 6,
 }
 
+_CHOOSE_TARGET = ("classes", "target", "labels")
+
 
 @dataclass(frozen=True, kw_only=True)
 class NiftiVolumes(Dataset):
@@ -36,20 +40,37 @@ class NiftiVolumes(Dataset):
         axis: slices lie across x (sagittal), y (coronal) or z (axial).
         mask_grid: `own` requires masks on the grid of their images; `image` trusts the array and ignores the header of
             the mask.
+        classes: the classes by name, each with the values of the mask that belong to it, such as {liver: [1, 2],
+            tumor: 3}; other values are background. None leaves the choice to the other options.
+        unknown: values of voxels that nobody has labeled.
+        unlabeled: `reject` requires a mask for every image; `pool` adds images without one to the training set, where
+            their slices are never queried.
     """
 
     locations: ClassVar[tuple[str, ...]] = ("root",)
 
     axis: Axis = "axial"
     mask_grid: Literal["own", "image"] = "own"
+    classes: dict[str, int | tuple[int, ...]] | None = None
+    unknown: int | tuple[int, ...] | None = None
+    unlabeled: Literal["reject", "pool"] = "reject"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes 1 to K. Raises ConfigError if options or the names in dataset.json do not fit."""
+        return self._labels.names
 
     @abstractmethod
     def _find(self) -> Layout:
         """The files of the dataset."""
 
     @abstractmethod
-    def _reading(self) -> Reading:
-        """How files become volumes."""
+    def _target(self) -> Labels:
+        """What the values of a mask mean, unless `classes` says it."""
+
+    def _channels(self) -> tuple[int, ...] | None:
+        """As in `Reading`."""
+        return None
 
     def cases(self) -> Sequence[str]:
         """Names of the volumes, sorted."""
@@ -59,10 +80,14 @@ class NiftiVolumes(Dataset):
         """The patient of a case, where names or a list tell it."""
         return self._layout.patients.get(case, case)
 
+    def has_mask(self, case: str) -> bool:
+        """Whether the case has a file with its mask."""
+        return self._layout.checked().volumes[case].mask is not None
+
     def inputs(self) -> Sequence[Path]:
         """All images and masks, and the file that lists them."""
         volumes = self._layout.checked().volumes
-        files = [path for case in self.cases() for path in (*volumes[case].images, volumes[case].mask)]
+        files = [path for case in self.cases() for path in volumes[case].paths]
         return [*files, *self._layout.listings]
 
     def load(self, case: str) -> Volume:
@@ -70,9 +95,12 @@ class NiftiVolumes(Dataset):
         return load(self._layout.checked().volumes[case], self._reading())
 
     def notes(self) -> Sequence[str]:
-        """What is left out: images of a test set without labels, and files that are not listed."""
-        unlabeled, ignored = self._layout.unlabeled, len(self._layout.problems)
-        notes = [f"{unlabeled} images of the official test set have no labels and are left out"] if unlabeled else []
+        """What has no labels or is left out: images without masks or of a test set, and files that are not listed."""
+        test_images, ignored = self._layout.test_images, len(self._layout.problems)
+        blank = sum(files.mask is None for files in self._layout.volumes.values())
+        notes = [f"{blank} images have no mask and are only in the training set, without labels"] if blank else []
+        if test_images:
+            notes.append(f"{test_images} images of the official test set have no labels and are left out")
         return [*notes, f"{ignored} files are left out: albench data check names them"] if ignored else notes
 
     def problems(self) -> Iterator[Problem]:
@@ -82,5 +110,36 @@ class NiftiVolumes(Dataset):
         yield from inspect(self.title, volumes, reading, size=self.size, window=self.window)
 
     @cached_property
-    def _layout(self) -> Layout:
+    def _found(self) -> Layout:
         return self._find()
+
+    @cached_property
+    def _layout(self) -> Layout:
+        """The files as `unlabeled` wants them."""
+        return self._found if self.unlabeled == "pool" else self._found.with_masks()
+
+    @cached_property
+    def _labels(self) -> Labels:
+        chosen = [field for field in fields(self) if field.name in _CHOOSE_TARGET]
+        chosen = [field for field in chosen if getattr(self, field.name) != field.default]
+        if len(chosen) > 1:
+            raise ConfigError(
+                f"the target must be chosen by one option, got data.{chosen[0].name} and data.{chosen[1].name}: leave "
+                "one of them out"
+            )
+        labels = self._target()
+        if self.classes is not None:
+            classes = tuple((name, _as_values(values)) for name, values in self.classes.items())
+            labels = replace(labels, classes=classes, declared=frozenset())
+        # a value that the user counts to a class is known, whatever dataset.json calls it
+        unknown = tuple(value for value in labels.unknown if value not in labels.given)
+        return replace(labels, unknown=(*unknown, *_as_values(self.unknown))).checked()
+
+    def _reading(self) -> Reading:
+        """How files become volumes."""
+        return Reading(self.axis, self._labels, self._channels(), same_grid=self.mask_grid == "own")
+
+
+def _as_values(values: int | Values | None) -> Values:
+    """One value, several or none."""
+    return () if values is None else (values,) if isinstance(values, int) else tuple(values)

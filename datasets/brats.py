@@ -36,8 +36,9 @@ from typing import Literal
 
 from albench.config import PAPER_STOP
 from albench.data import Archive, Problem, downloads_folder, register
+from albench.datasets._labels import FOREGROUND, Labels, Values
 from albench.datasets._layout import Layout
-from albench.datasets._nifti import SUFFIXES, Files, Reading
+from albench.datasets._nifti import SUFFIXES, Files
 from albench.datasets._volumes import NiftiVolumes
 from albench.errors import DataError
 
@@ -50,8 +51,13 @@ _ENDINGS: Mapping[Scan, tuple[str, ...]] = {
     "t2": ("_t2", "-t2w"),
 }
 _MASK = ("_seg", "-seg")
-# 1 necrosis, 2 edema, 4 enhancing tumor until 2021, 3 enhancing tumor since 2023
-_LABELS = {"whole-tumor": (1, 2, 3, 4), "tumor-core": (1, 3, 4), "enhancing": (3, 4)}
+_ENHANCING = (3, 4)  # 4 until 2021, 3 since 2023
+_TARGETS: Mapping[str, tuple[tuple[str, Values], ...]] = {
+    "whole-tumor": ((FOREGROUND, (1, 2, *_ENHANCING)),),
+    "tumor-core": ((FOREGROUND, (1, *_ENHANCING)),),
+    "enhancing": ((FOREGROUND, _ENHANCING),),
+    "classes": (("necrosis", (1,)), ("edema", (2,)), ("enhancing", _ENHANCING)),
+}
 
 
 @register("brats")
@@ -62,13 +68,13 @@ class Brats(NiftiVolumes):
     Attributes:
         root: a folder with the folders of the cases, at any depth; None takes the folder BraTS of the downloads.
         sequences: the MRI sequences that are the channels.
-        target: the region that is foreground.
+        target: the region that is foreground; `classes` are necrosis, edema and enhancing tumor.
         grade: the grade of the gliomas, known for 2019 and 2020 only.
     """
 
     root: str | None = None
     sequences: tuple[Scan, ...] = ("flair",)
-    target: Literal["whole-tumor", "tumor-core", "enhancing"] = "whole-tumor"
+    target: Literal["whole-tumor", "tumor-core", "enhancing", "classes"] = "whole-tumor"
     grade: Literal["any", "LGG", "HGG"] = "any"
     size: tuple[int, int] | None = (240, 240)
 
@@ -115,8 +121,8 @@ class Brats(NiftiVolumes):
         patients = {name: _patient(name) for name in volumes}
         return Layout(volumes=volumes, patients=patients, problems=tuple(problems))
 
-    def _reading(self) -> Reading:
-        return Reading(axis=self.axis, labels=_LABELS[self.target], same_grid=self.mask_grid == "own")
+    def _target(self) -> Labels:
+        return Labels(_TARGETS[self.target])
 
 
 def _registration(root: Path) -> str:
@@ -136,19 +142,22 @@ def _case_folders(root: Path) -> dict[str, Path]:
 
 
 def _file(folder: Path, name: str, endings: tuple[str, ...]) -> Path:
-    for ending in endings:
-        for suffix in SUFFIXES:
-            path = folder / f"{name}{ending}{suffix}"
-            if path.is_file():
-                return path
+    path = _existing(folder, name, endings)
+    if path is not None:
+        return path
     wanted = " or ".join(f"{name}{ending}.nii.gz" for ending in endings)
     raise DataError(f"'{folder}' must contain {wanted}, it does not: download the case again or remove its folder")
 
 
-def _mask(folder: Path, name: str) -> Path:
-    """The file _seg; one case of 2020 has its mask under another name, which contains `Segm`."""
+def _existing(folder: Path, name: str, endings: tuple[str, ...]) -> Path | None:
+    paths = (folder / f"{name}{ending}{suffix}" for ending in endings for suffix in SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _mask(folder: Path, name: str) -> Path | None:
+    """The file _seg if it exists; one case of 2020 has its mask under another name, which contains `Segm`."""
     others = sorted(path for path in folder.glob("*Segm*") if path.name.endswith(SUFFIXES))
-    return others[0] if len(others) == 1 else _file(folder, name, _MASK)
+    return others[0] if len(others) == 1 else _existing(folder, name, _MASK)
 
 
 def _grades(root: Path, folders: Mapping[str, Path]) -> dict[str, str]:

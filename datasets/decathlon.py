@@ -1,8 +1,8 @@
 """The ten tasks of the Medical Segmentation Decathlon [1], named after their organs.
 
 `albench data prepare NAME --download` fetches MONAI's copy. The official test images have no labels and are left out;
-the labeled ones are split into training, validation and test set. If a task has several labels, `data.labels` selects
-the target.
+the labeled ones are split into training, validation and test set. If a task has several labels, they are one class
+or, with `data.target=classes`, one class each; `data.labels` selects some of them.
 
 Spleen follows the STAR paper [2]: every 10th slice labeled initially, then 50 per round, batches of 16, ResNet-50,
 512 x 512 pixels, 28, 6 and 7 volumes. The protocols of the other tasks are chosen by albench: about 2 % of the training
@@ -28,8 +28,8 @@ from typing import ClassVar
 from albench.config import PAPER_STOP
 from albench.data import Archive, downloads_folder, register
 from albench.datasets._archive import located, public_archive, unpacked
+from albench.datasets._labels import Labels, Target, labels_of_folder
 from albench.datasets._layout import Layout, read_folder
-from albench.datasets._nifti import Reading
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
 
@@ -55,8 +55,8 @@ class Decathlon(NiftiVolumes):
 
     Attributes:
         root: the unpacked folder, the .tar, or the folder that contains one of them; None takes that of the downloads.
-        labels: values of the mask that are foreground. Several labels are one target; for one label against the rest,
-            run every label separately.
+        labels: values of the mask that are foreground. Several labels are one class.
+        target: `foreground` is one class; `classes` are those that dataset.json names.
         channels: indices of the channels of the image to read, from 0; None reads all.
     """
 
@@ -64,6 +64,7 @@ class Decathlon(NiftiVolumes):
 
     root: str | None = None
     labels: tuple[int, ...] = (1,)
+    target: Target = "foreground"
     channels: tuple[int, ...] | None = None
 
     def defaults(self) -> Mapping[str, object]:
@@ -90,9 +91,11 @@ class Decathlon(NiftiVolumes):
             )
         return read_folder(place if place.is_dir() else unpacked(place, task))
 
-    def _reading(self) -> Reading:
-        channels = self.channels or self._layout.all_channels()
-        return Reading(axis=self.axis, labels=self.labels, channels=channels, same_grid=self.mask_grid == "own")
+    def _target(self) -> Labels:
+        return labels_of_folder(self._found.labels, self.target, self.labels)
+
+    def _channels(self) -> tuple[int, ...] | None:
+        return self.channels or self._layout.all_channels()
 
 
 def _settings(budget: int, batch: int) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """Your own NIfTI volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, or a list of files.
 
 `imagesTr/` with `labelsTr/`, or `images/` with `masks/`, are paired by `dataset.json` or, without it, by file name. A
-CSV or YAML file may list image, mask and patient instead, and set axis, labels, window, size and channels, unless they
-are given with `--set`; all cases of a patient are in one part of the split.
+CSV or YAML file may list image, mask and patient instead, and set axis, labels, classes, unknown, unlabeled, window,
+size and channels, unless they are given with `--set`; all cases of a patient are in one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.
@@ -21,9 +21,10 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from albench.data import register
+from albench.datasets._labels import Labels, Target, labels_of_folder
 from albench.datasets._layout import Layout, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
-from albench.datasets._nifti import Reading, shape_of
+from albench.datasets._nifti import shape_of
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
 
@@ -37,8 +38,8 @@ class Folder(NiftiVolumes):
 
     Attributes:
         root: the folder, or the CSV or YAML file.
-        labels: values of the mask that are foreground; None takes every value above 0. Several labels are one target;
-            for one label against the rest, run every label separately.
+        labels: values of the mask that are foreground; None takes every value above 0. Several labels are one class.
+        target: `foreground` is one class; `classes` are those that dataset.json names.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
     """
@@ -47,6 +48,7 @@ class Folder(NiftiVolumes):
 
     root: str
     labels: tuple[int, ...] | None = None
+    target: Target = "foreground"
     channels: tuple[int, ...] | None = None
 
     def __new__(cls, **given: object) -> Folder:
@@ -59,7 +61,7 @@ class Folder(NiftiVolumes):
         """Take the options that a list sets, except those that are given."""
         if self._is_list:
             hints = get_type_hints(type(self))
-            for name, value in self._layout.options.items():
+            for name, value in self._found.options.items():
                 fitting = _fitting(hints[name], value, name, self.root)
                 if name not in self._given:
                     object.__setattr__(self, name, fitting)
@@ -73,11 +75,12 @@ class Folder(NiftiVolumes):
     def defaults(self) -> Mapping[str, object]:
         """A budget and, for small slices, a small network with a fine grid.
 
-        The budget is 2 % of the slices in the training set of the default split, at least 10.
+        The budget is 2 % of the slices with masks in the training set of the default split, at least 10.
         """
         volumes = self._layout.checked().volumes.values()
         depths, *sides = np.array([shape_of(files.images[0], self._reading()) for files in volumes]).T
-        budget = {"protocol.budget": max(10, round(0.014 * depths.sum()))}
+        labeled = [files.mask is not None for files in volumes]
+        budget = {"protocol.budget": max(10, round(0.014 * depths[labeled].sum()))}
         small = max(side.max() for side in sides) <= _SMALL
         return budget | FOR_SMALL_SLICES if small else budget
 
@@ -89,14 +92,11 @@ class Folder(NiftiVolumes):
     def _find(self) -> Layout:
         return read_listing(Path(self.root)) if self._is_list else read_folder(Path(self.root))
 
-    def _reading(self) -> Reading:
-        return Reading(
-            axis=self.axis,
-            labels=self.labels,
-            declared=self._layout.declared,
-            channels=self.channels or self._layout.all_channels(),
-            same_grid=self.mask_grid == "own",
-        )
+    def _target(self) -> Labels:
+        return labels_of_folder(self._found.labels, self.target, self.labels)
+
+    def _channels(self) -> tuple[int, ...] | None:
+        return self.channels or self._layout.all_channels()
 
 
 def _fitting(hint: type[object], value: object, name: str, root: str) -> object:

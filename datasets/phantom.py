@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ class Phantom(Dataset):
         seed: of the volumes, independent of the seed of a run.
         noise: standard deviation of the noise, in units of the organ's mean contrast.
         lookalikes: largest number of look-alikes in a case; the smallest number is half of it.
+        parts: 1 has the whole organ as foreground; 2 has two classes, the organ without its core, and the core.
     """
 
     count: PositiveInt = 24
@@ -43,6 +45,12 @@ class Phantom(Dataset):
     seed: NonNegativeInt = 0
     noise: NonNegativeFloat = 0.3
     lookalikes: NonNegativeInt = 8
+    parts: Literal[1, 2] = 1
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """foreground, or organ and core."""
+        return ("foreground",) if self.parts == 1 else ("organ", "core")
 
     def cases(self) -> Sequence[str]:
         """phantom-000, phantom-001, ..."""
@@ -63,7 +71,10 @@ class Phantom(Dataset):
             tissue += contrast * _lookalike(x, y, z, inside, rng)
         blurred = gaussian_filter(tissue, (0.3, 0.7, 0.7)) * _bias(x, y, z, rng)
         image = rng.uniform(50, 500) * (blurred + self.noise * rng.standard_normal(shape))
-        return Volume(image[None].astype(np.float32), (inside > 0).astype(np.uint8), _SPACING)
+        mask = (inside > 0).astype(np.uint8)
+        if self.parts > 1:
+            mask[core > 0] = 2
+        return Volume(image[None].astype(np.float32), mask, _SPACING)
 
     def defaults(self) -> Mapping[str, object]:
         """A network and a budget for a laptop."""

@@ -89,6 +89,8 @@ def _in_words(hint: object) -> str:
         return " | ".join(str(part) for part in parts)
     if origin in (Union, UnionType):
         return " or ".join(_in_words(part) for part in parts)
+    if origin is dict:
+        return f"mapping of {_in_words(parts[0])} to {_in_words(parts[1])}"
     if origin is tuple:
         return f"list of {_in_words(parts[0])}"
     return _WORDS.get(hint, str(hint))

@@ -59,16 +59,20 @@ def describe_data(
     from rich.markup import escape
     from rich.table import Table
 
-    from albench.cli.dataset_summary import contact_sheet, numbers
+    from albench.cli.dataset_summary import contact_sheet, count_labels, numbers
+    from albench.data import label_warnings
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
     prepared = _prepared(dataset, console, workers)
     table = Table.grid(padding=(0, 2))
-    for what, value in numbers(prepared).items():
-        table.add_row(what, escape(value))
+    cases = count_labels(prepared)
+    for what, value in numbers(prepared, cases).items():
+        table.add_row(escape(what), escape(value))
     console.print(table)
     _print_notes(dataset, console)
+    for warning in label_warnings(dataset.title, prepared.classes, cases):
+        console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
     contact_sheet(prepared, path)
     console.print(f"slices with masks: {path}", highlight=False, soft_wrap=True)
@@ -173,7 +177,7 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
 
 
 def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:
-    """The error of the split in a run with these settings, if there is one."""
+    """The error of the split in a run with these settings, or what is left out of it."""
     from albench.config import Protocol, build
     from albench.data import Problem, split_volumes
     from albench.errors import ConfigError
@@ -183,9 +187,21 @@ def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterato
     protocol, cases = build(Protocol, given, "protocol"), dataset.cases()
     try:
         patients, validation = [dataset.patient(case) for case in cases], protocol.validation != "none"
-        split_volumes(cases, patients, protocol.split, protocol.split_seed, validation=validation)
+        unlabeled = {case for case in cases if not dataset.has_mask(case)}
+        split = split_volumes(
+            cases, patients, protocol.split, protocol.split_seed, validation=validation, unlabeled=unlabeled
+        )
     except ConfigError as error:
         yield Problem(dataset.title, str(error))
+        return
+    left_out = sorted(unlabeled - set(split.train))
+    if left_out:
+        yield Problem(
+            dataset.title,
+            f"a case without mask must have a patient outside of the validation and test set, {len(left_out)} such as "
+            f"'{left_out[0]}' have not and are left out: give them masks to use them",
+            serious=False,
+        )
 
 
 def _print_notes(dataset: Dataset, console: Console) -> None:

@@ -2,10 +2,11 @@
 
 from albench.data.cache import PreparedSet, prepared_sets, remove_downloads, remove_prepared
 from albench.data.dataset import Archive, Dataset, check_options
+from albench.data.label_counts import LabelCounts
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
-from albench.data.problems import CaseSummary, Problem, case_problems, set_problems
+from albench.data.problems import CaseSummary, Problem, case_problems, label_warnings, set_problems
 from albench.data.slices import LabeledStack, SliceStack
 from albench.data.split import Split, split_volumes
 from albench.data.volume import Volume, check_volume
@@ -15,6 +16,7 @@ __all__ = [
     "Archive",
     "CaseSummary",
     "Dataset",
+    "LabelCounts",
     "LabeledStack",
     "Prepared",
     "PreparedSet",
@@ -28,6 +30,7 @@ __all__ = [
     "check_options",
     "check_volume",
     "downloads_folder",
+    "label_warnings",
     "prepare",
     "prepared_sets",
     "register",

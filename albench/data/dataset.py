@@ -1,8 +1,9 @@
-"""What a dataset is: cases with an image and a binary mask each, from files or generated."""
+"""What a dataset is: cases with an image and a mask each, from files or generated."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from albench.data.problems import CaseSummary, Problem, case_problems, set_probl
 from albench.data.slices import GRID
 from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
+from albench.masks import MOST_CLASSES
 from albench.registry import DATASETS
 
 
@@ -53,6 +55,11 @@ class Dataset(ABC):
         """The name under which results are stored."""
         return self.name
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes 1 to K of the masks; one class, the foreground, by default."""
+        return ("foreground",)
+
     @abstractmethod
     def cases(self) -> Sequence[str]:
         """Names of all cases, sorted."""
@@ -64,6 +71,10 @@ class Dataset(ABC):
     def patient(self, case: str) -> str:
         """The patient of a case. All cases of a patient are in one part of the split; by default each has its own."""
         return case
+
+    def has_mask(self, case: str) -> bool:
+        """Whether any label of a case is known. A case without mask is UNKNOWN everywhere and only used in training."""
+        return True
 
     def inputs(self) -> Sequence[Path]:
         """The files whose content decides what `load` returns; empty for generated data."""
@@ -89,26 +100,27 @@ class Dataset(ABC):
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of every case and of all cases together. By default, all volumes are loaded and checked."""
-        cases, summaries = self.cases(), []
+        cases, classes, summaries = self.cases(), self.class_names, []
         for case in cases:
             try:
                 volume = self.load(case)
             except DataError as error:
                 yield Problem(case, str(error))
                 continue
-            found = list(case_problems(volume, case, self.window))
+            found = list(case_problems(volume, case, self.window, classes=classes))
             yield from found
             if not found:
-                summaries.append(CaseSummary.of(volume, case, case, self.size))
+                summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes)))
         if summaries or not cases:
-            yield from set_problems(self.title, summaries)
+            yield from set_problems(self.title, classes, summaries)
 
 
 def check_options(dataset: Dataset) -> None:
     """Reject options that no data can satisfy.
 
     Raises:
-        ConfigError: the working size does not fit the network's grid, or the window is empty or reversed.
+        ConfigError: the working size does not fit the network's grid, the window is empty or reversed, or there is no
+            class, there are too many or two of one name.
     """
     if dataset.size and any(side < GRID or side % GRID for side in dataset.size):
         raise ConfigError(
@@ -119,4 +131,16 @@ def check_options(dataset: Dataset) -> None:
         raise ConfigError(
             f"data.window must be two numbers, the lower first, got {list(dataset.window)}: write for example "
             "--set data.window=[-57,164]"
+        )
+    names = dataset.class_names
+    if not 1 <= len(names) <= MOST_CLASSES:
+        raise ConfigError(
+            f"a dataset must have 1 to {MOST_CLASSES} classes, '{dataset.title}' has {len(names)}: name the structures "
+            "to segment, and join some of them if there are more"
+        )
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ConfigError(
+            f"every class must have a name of its own, '{repeated[0]}' names two of dataset '{dataset.title}': rename "
+            "one, or join their values"
         )

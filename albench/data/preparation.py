@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data.dataset import Dataset
+from albench.data.label_counts import LabelCounts
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.problems import CaseSummary, Problem, set_problems
 from albench.data.slices import GRID
@@ -28,7 +29,7 @@ from albench.files import atomic_write, translate_os_errors, write_json
 from albench.machine import trim_memory
 from albench.registry import options_of
 
-FORMAT = 3  # of a prepared set; part of its key, so that a set of another format is prepared anew
+FORMAT = 4  # of a prepared set; part of its key, so that a set of another format is prepared anew
 
 Progress = Callable[[int, int, str], None]  # cases done, cases in all, name of the last case
 
@@ -45,7 +46,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
     """
     cases = list(dataset.cases())
     if not cases:
-        _raise_first(set_problems(dataset.title, []))
+        _raise_first(set_problems(dataset.title, dataset.class_names, []))
     partial = folder.with_name(f"{folder.name}.partial")
     with translate_os_errors(partial):
         (partial / "cases").mkdir(parents=True, exist_ok=True)
@@ -58,8 +59,8 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
             progress(done, len(cases), case)
         facts = [_read_facts(path)[0] for path in paths]
         pairs = zip(cases, facts, strict=True)
-        summaries = [CaseSummary(case, case, fact.shape[1], fact.foreground) for case, fact in pairs]
-        _raise_first(set_problems(dataset.title, summaries))
+        summaries = [CaseSummary(case, case, fact.shape[1], fact.labels) for case, fact in pairs]
+        _raise_first(set_problems(dataset.title, dataset.class_names, summaries))
         _join(partial, paths, facts, dataset.size, worker_pool)
     meta = {
         "cases": cases,
@@ -68,6 +69,8 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
         "valid": [fact.shape[2:] for fact in facts],
         "spacing": [fact.spacing for fact in facts],
         "intensity": [fact.intensity for fact in facts],
+        "classes": dataset.class_names,
+        "unknown": [fact.labels.unknown for fact in facts],
         "title": dataset.title,
         "options": options_of(dataset),
         "format": FORMAT,
@@ -88,26 +91,27 @@ class CaseFacts:
         shape: slices, channels, height and width on the working grid.
         spacing: millimeters along z, y, x on the working grid.
         intensity: lowest and highest value of each channel as read.
-        foreground: voxels of the mask.
+        labels: of the mask on the working grid.
     """
 
     shape: list[int]
     spacing: list[float]
     intensity: list[list[float]]
-    foreground: int
+    labels: LabelCounts
 
 
 def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     """Read, check, standardize and scale one case, and write it to a file."""
     volume = dataset.load(case)
     trim_memory()  # the peak of reading would otherwise add to that of standardizing
-    check_volume(volume, case, dataset.window)
+    check_volume(volume, case, dataset.window, dataset.class_names)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
     volume = standardized(volume, case, dataset.window)
     volume = fit_to(volume, dataset.size)
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
     mask = np.ascontiguousarray(volume.mask)
-    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, int(mask.sum(dtype=np.int64)))
+    labels = LabelCounts.of(mask, len(dataset.class_names))
+    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels)
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
@@ -117,12 +121,16 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
 def _read_facts(path: Path) -> tuple[CaseFacts, int]:
     """The first line of a case's file, and the offset of its slices in bytes."""
     with path.open("rb") as file:
-        return CaseFacts(**json.loads(file.readline())), file.tell()
+        content = json.loads(file.readline())
+        labels = content["labels"] | {"classes": tuple(content["labels"]["classes"])}
+        return CaseFacts(**content | {"labels": LabelCounts(**labels)}), file.tell()
 
 
 def _raise_first(problems: Iterable[Problem]) -> None:
+    """Raise the first serious problem."""
     for problem in problems:
-        raise DataError(problem.sentence)
+        if problem.serious:
+            raise DataError(problem.sentence)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from albench.data.slices import LabeledStack, SliceStack
 from albench.data.workers import default_workers
 from albench.errors import StoreError
 from albench.files import locked, write_json
-from albench.masks import PackedMasks, planes_for
+from albench.masks import UNKNOWN, PackedMasks, planes_for
 from albench.registry import options_of, source_digest
 
 
@@ -34,13 +34,15 @@ class Prepared:
     Attributes:
         key: hash of options and content.
         images: (N, c, H, W) float16, zero mean and unit variance per volume; padding has the volume's minimum.
-        masks: (N, H, W) uint8.
+        masks: (N, H, W) uint8: 0 background and padding, 1 to K the classes, UNKNOWN where the label is not known.
         cases: names, sorted.
         counts: (s,) slices of each case.
         valid: (s, 2) height and width without padding.
         spacing: (s, 3) millimeters along z, y, x on the working grid.
         patients: (s,) the patient of each case; the split keeps the cases of a patient together.
         intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it is not known.
+        classes: names of the classes 1 to K.
+        unknown: (s,) pixels of each case whose label is not known; None if all labels are known.
     """
 
     key: str
@@ -52,13 +54,15 @@ class Prepared:
     spacing: NDArray[np.float64]
     patients: tuple[str, ...]
     intensity: NDArray[np.float64] | None = None
+    classes: tuple[str, ...] = ("foreground",)
+    unknown: NDArray[np.int64] | None = None
 
     def stack(self, cases: Sequence[str]) -> SliceStack:
         """The slices of the named cases, of which there may be none."""
         chosen = np.array([self.cases.index(name) for name in cases], dtype=np.int64)
         starts = np.concatenate([[0], np.cumsum(self.counts)])
         counts = self.counts[chosen]
-        return SliceStack(
+        stack = SliceStack(
             images=self.images,
             rows=_concatenate(np.arange(starts[i], starts[i + 1]) for i in chosen),
             case=np.repeat(np.arange(len(chosen)), counts),
@@ -66,16 +70,27 @@ class Prepared:
             valid=np.repeat(self.valid[chosen], counts, axis=0),
             cases=tuple(cases),
             spacing=self.spacing[chosen],
+            classes=self.classes,
         )
+        return replace(stack, known=self._known(stack)) if self._unknown_in(cases) else stack
 
     def labeled_stack(self, cases: Sequence[str]) -> LabeledStack:
         """The slices of the named cases with their masks."""
         stack = self.stack(cases)
-        case_masks = ((ids, self.masks[stack.rows[ids]]) for ids in map(stack.of, range(len(cases))))
-        return LabeledStack(
-            stack,
-            PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], case_masks, planes_for(len(stack.classes))),
+        planes = planes_for(len(self.classes), unknown=self._unknown_in(cases))
+        return LabeledStack(stack, _packed(stack, (self.masks[stack.rows[ids]] for ids in _by_case(stack)), planes))
+
+    def _unknown_in(self, cases: Sequence[str]) -> bool:
+        """Whether the label of any pixel of these cases is not known."""
+        return self.unknown is not None and any(self.unknown[self.cases.index(name)] for name in cases)
+
+    def _known(self, stack: SliceStack) -> PackedMasks:
+        """1 where the label of a pixel is known; padding is not."""
+        known = (
+            (self.masks[stack.rows[ids]] != UNKNOWN) & _inside(stack.shape[1:], stack.valid[ids[0]])
+            for ids in _by_case(stack)
         )
+        return _packed(stack, (pixels.astype(np.uint8) for pixels in known), 1)
 
 
 def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:
@@ -115,6 +130,8 @@ def _open(folder: Path, key: str) -> Prepared:
             spacing=np.array(meta["spacing"]),
             patients=tuple(meta["patients"]),
             intensity=np.array(meta["intensity"]),
+            classes=tuple(meta["classes"]),
+            unknown=np.array(meta["unknown"]) if any(meta["unknown"]) else None,
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -159,6 +176,22 @@ def _sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _by_case(stack: SliceStack) -> list[NDArray[np.int64]]:
+    """Ids of the slices of each case."""
+    return [stack.of(case) for case in range(len(stack.cases))]
+
+
+def _inside(shape: tuple[int, int], valid: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(h, w) whether a pixel of a slice of `shape` is in its valid part, which is given as height and width."""
+    rows, columns = np.indices(shape, sparse=True)
+    return np.asarray((rows < valid[0]) & (columns < valid[1]))
+
+
+def _packed(stack: SliceStack, masks: Iterable[NDArray[np.uint8]], planes: int) -> PackedMasks:
+    """Masks of all slices of a stack, which come case by case."""
+    return PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], zip(_by_case(stack), masks, strict=True), planes)
 
 
 def _concatenate(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -6,11 +6,11 @@ end, so that the check finds everything that preparation rejects.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from albench.data.label_counts import LabelCounts
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.volume import Volume, check_volume
 from albench.errors import DataError
@@ -39,50 +39,57 @@ class CaseSummary:
         case: its name.
         file: as in `Problem`.
         channels: of the image.
-        foreground: voxels of the mask on the working grid that are 1.
+        labels: of the mask on the working grid.
     """
 
     case: str
     file: str
     channels: int
-    foreground: int
+    labels: LabelCounts
 
     @classmethod
-    def of(cls, volume: Volume, case: str, file: str, size: tuple[int, int] | None) -> CaseSummary:
-        """The summary of a volume; `size` as in `Dataset`."""
+    def of(cls, volume: Volume, case: str, file: str, size: tuple[int, int] | None, classes: int) -> CaseSummary:
+        """The summary of a volume; `size` as in `Dataset`, `classes` their number."""
         mask = fit_to(
             Volume(volume.image[:0], volume.mask, volume.spacing), size
         ).mask  # without channels, to save time
-        return cls(case, file, len(volume.image), int(np.count_nonzero(mask)))
+        return cls(case, file, len(volume.image), LabelCounts.of(mask, classes))
 
 
 def case_problems(
-    volume: Volume, case: str, window: tuple[float, float] | None = None, file: str | None = None
+    volume: Volume,
+    case: str,
+    window: tuple[float, float] | None = None,
+    file: str | None = None,
+    *,
+    classes: tuple[str, ...] = ("foreground",),
 ) -> Iterator[Problem]:
     """The first rule that one volume breaks, if any.
 
     Args:
         window: as in `Dataset`.
         file: as in `Problem`; None takes the name of the case.
+        classes: as in `check_volume`.
     """
     try:
-        check_volume(volume, case, window)
+        check_volume(volume, case, window, classes)
         standardized(volume, case, window)
     except DataError as error:
         yield Problem(file or case, str(error))
 
 
-def set_problems(title: str, summaries: Sequence[CaseSummary]) -> Iterator[Problem]:
+def set_problems(title: str, classes: Sequence[str], summaries: Sequence[CaseSummary]) -> Iterator[Problem]:
     """Every rule that the cases of a dataset break together.
 
     Args:
         title: of the dataset.
+        classes: names of the classes 1 to K.
         summaries: (s,) in the order of the cases.
     """
     if not summaries:
         yield Problem(title, f"dataset '{title}' must have cases, it has none: check where its images are")
         return
-    if not any(summary.foreground for summary in summaries):
+    if not any(summary.labels.foreground for summary in summaries):
         yield Problem(
             title,
             f"dataset '{title}' must have foreground in at least one mask, all {len(summaries)} masks are empty: "
@@ -97,3 +104,40 @@ def set_problems(title: str, summaries: Sequence[CaseSummary]) -> Iterator[Probl
                 f"all cases must have the same number of channels, '{first.case}' has {first.channels} and "
                 f"'{summary.case}' {summary.channels}: choose channels that all of them have",
             )
+    for sentence in label_warnings(title, classes, [summary.labels for summary in summaries]):
+        yield Problem(title, sentence, serious=False)
+
+
+def label_warnings(title: str, classes: Sequence[str], cases: Sequence[LabelCounts]) -> Iterator[str]:
+    """What deserves a look in the masks of a dataset: a sentence each.
+
+    Args:
+        title: of the dataset.
+        classes: names of the classes 1 to K.
+        cases: (s,) numbers of the masks.
+    """
+    foreground = any(case.foreground for case in cases)
+    for index, name in enumerate(classes):
+        if foreground and not any(case.classes[index] for case in cases):
+            yield (
+                f"class '{name}' should occur in dataset '{title}', no mask contains it: check its values or leave it "
+                "out"
+            )
+    unknown = sum(case.unknown for case in cases) / sum(case.voxels for case in cases)
+    if unknown:
+        blank, slices = sum(case.unlabeled for case in cases), sum(case.slices for case in cases)
+        whole = sum(case.unlabeled == case.slices for case in cases)
+        yield (
+            f"all labels of dataset '{title}' should be known, those of {unknown:.2%} of its voxels are not, with "
+            f"{blank} of {slices} slices and {whole} of {len(cases)} cases without any label: these count nowhere and "
+            "are never queried, look at data.unknown and data.unlabeled if that is not intended"
+        )
+    steps = [case.step for case in cases if case.step is not None]
+    apart = Counter(step for step in steps if step > 1)
+    if 2 * apart.total() > len(steps):
+        step, _ = apart.most_common(1)[0]
+        yield (
+            f"the slices between those with foreground should be drawn too, in {apart.total()} of {len(steps)} cases "
+            f"foreground stands in one of {step} slices only and the others count as background: if nobody has drawn "
+            "them, give all their voxels in the mask a value of its own and set data.unknown to it"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,24 +26,32 @@ def split_volumes(
     seed: int,
     *,
     validation: bool = True,
+    unlabeled: Collection[str] = (),
 ) -> Split:
-    """Split cases by patient.
+    """Split cases by patient. Cases without mask are in the training set only.
+
+    Patients are assigned by their cases with masks. A case without mask is left out if its patient is in the validation
+    or test set, because all cases of a patient are in one of the sets.
 
     Args:
         cases: (s,) names.
         patients: (s,) the patient of each case.
         parts: as in `split_patients`.
         validation: false adds the validation cases to the training cases; their part may then be 0.
+        unlabeled: the cases without mask.
 
     Raises:
         ConfigError: as `split_patients`.
     """
-    drawn = split_patients(sorted(set(patients)), parts, seed, validation=validation)
     volumes = sorted(zip(cases, patients, strict=True))
+    labeled = [(case, patient) for case, patient in volumes if case not in unlabeled]
+    drawn = split_patients(sorted({patient for _, patient in labeled}), parts, seed, validation=validation)
     train, val, test = (
-        tuple(case for case, patient in volumes if patient in part) for part in (drawn.train, drawn.val, drawn.test)
+        tuple(case for case, patient in labeled if patient in part) for part in (drawn.train, drawn.val, drawn.test)
     )
-    return Split(train, val, test)
+    elsewhere = {*drawn.val, *drawn.test}
+    added = [case for case, patient in volumes if case in unlabeled and patient not in elsewhere]
+    return Split(tuple(sorted([*train, *added])), val, test)
 
 
 def split_patients(

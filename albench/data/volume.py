@@ -1,4 +1,4 @@
-"""One case as a dataset loads it: an image with its binary mask, and the rules for both."""
+"""One case as a dataset loads it: an image with its mask, and the rules for both."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.errors import DataError
+from albench.masks import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Volume:
 
     Attributes:
         image: (c, d, h, w) float32, any intensity range.
-        mask: (d, h, w) uint8, 1 where the target is.
+        mask: (d, h, w) uint8: 0 background, 1 to K the classes, UNKNOWN where the label is not known.
         spacing: millimeters between voxels along z, y, x.
     """
 
@@ -25,12 +26,15 @@ class Volume:
     spacing: tuple[float, float, float]
 
 
-def check_volume(volume: Volume, case: str, window: tuple[float, float] | None = None) -> None:
+def check_volume(
+    volume: Volume, case: str, window: tuple[float, float] | None = None, classes: tuple[str, ...] = ("foreground",)
+) -> None:
     """Reject a volume that cannot be used.
 
     Args:
         case: its name, for the message.
         window: the intensities will be clipped to this range.
+        classes: names of the classes 1 to K of the mask.
 
     Raises:
         DataError: shapes, intensities, mask values or spacing break a rule.
@@ -64,10 +68,12 @@ def check_volume(volume: Volume, case: str, window: tuple[float, float] | None =
                 f"case '{case}' must have intensities within data.window {list(window)}, it has {low:g} to "
                 f"{high:g}: choose a window that contains them"
             )
-    if (mask > 1).any():
+    wrong = mask[(mask > len(classes)) & (mask != UNKNOWN)]
+    if len(wrong):
+        values = "1 for its class" if len(classes) == 1 else f"1 to {len(classes)} for its {len(classes)} classes"
         raise DataError(
-            f"case '{case}' must have a mask of 0 and 1, got values up to {mask.max()}: make the target 1 and all "
-            "else 0"
+            f"case '{case}' must have a mask of 0, {values} and {UNKNOWN} where the label is unknown, got "
+            f"{wrong.max()}: make the target 1 and all else 0, or name more classes"
         )
     if min(volume.spacing) <= 0 or not np.isfinite(volume.spacing).all():
         raise DataError(

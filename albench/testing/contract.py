@@ -278,7 +278,7 @@ def _sorted_cases(dataset: Dataset) -> str | None:
 def _well_formed(dataset: Dataset) -> str | None:
     volumes = [(name, dataset.load(name)) for name in _first(dataset)]
     for name, volume in volumes:
-        check_volume(volume, name, dataset.window)
+        check_volume(volume, name, dataset.window, dataset.class_names)
         if volume.image.dtype != np.float32 or volume.mask.dtype != np.uint8:
             return f"case '{name}' is {volume.image.dtype} with a {volume.mask.dtype} mask, not float32 with uint8"
     channels = {len(volume.image) for _, volume in volumes}

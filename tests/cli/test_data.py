@@ -351,3 +351,87 @@ def test_the_check_of_generated_data_finds_problems_of_all_cases_together():
         with pytest.raises(DataError) as rejected:
             prepare(data)
         assert str(rejected.value) == problem.sentence
+
+
+def sparse_folder(root, between=0, count=4):
+    """Volumes in which every third slice is drawn, with a class each above and below; the others have one value."""
+    for index in range(count):
+        mask = np.full((20, 24, 12), between, np.uint8)
+        mask[..., ::3] = 0
+        mask[5:9, 5:9, :12:3], mask[9:13, 5:9, :12:3] = 1, 2
+        image = np.random.default_rng(index).normal(size=mask.shape).astype(np.float32)
+        write_pair(root, f"c{index}", image, mask)
+
+
+def test_check_asks_whether_slices_between_those_with_foreground_are_drawn(tmp_path):
+    sparse_folder(tmp_path / "set")
+    code, output = invoke("data", "check", tmp_path / "set")
+    assert code == 0
+    assert "in 4 of 4 cases foreground stands in one of 3 slices only and the others count as background" in output
+    assert "0 problems, 1 warnings" in output
+    assert "stands in one of 3 slices only" in invoke("data", "info", "folder", "--data-root", tmp_path / "set")[1]
+    sparse_folder(tmp_path / "set", between=9)
+    output = invoke("data", "check", tmp_path / "set", "--set", "data.unknown=9")[1]
+    assert "stands in one of" not in output
+
+
+def test_check_and_info_say_how_much_is_unknown(tmp_path):
+    sparse_folder(tmp_path / "set", between=9)
+    (tmp_path / "set" / "labelsTr" / "c3.nii.gz").unlink()
+    more = ("--set", "data.unknown=9", "--set", "data.unlabeled=pool", "--set", "data.classes={top: 1, low: 2}")
+    code, output = invoke("data", "check", tmp_path / "set", *more, "--set", "protocol.split=[1,1,1]")
+    assert code == 0, output
+    share = (3 * 8 + 12) / 48
+    assert f"{share:.2%} of its voxels are not, with 36 of 48 slices and 1 of 4 cases without any label" in output
+    code, output = invoke("data", "info", "folder", "--data-root", tmp_path / "set", *more)
+    assert code == 0, output
+    assert f"unknown {share:.2%} of all pixels" in output
+    assert "without any label 36 slices, 1 whole cases" in output
+    assert f"foreground {3 * 4 * 32 / (48 * 480):.2%} of all pixels" in output
+    assert f"class 2, low {3 * 4 * 16 / (48 * 480):.2%} of all pixels, in 3 cases" in output
+    assert "warning: all labels of dataset 'set' should be known" in output
+    assert "1 images have no mask and are only in the training set, without labels" in output
+
+
+def test_a_class_that_no_mask_contains_is_a_warning_of_check_and_no_error(decathlon):
+    settings = ("--set", "data.classes={first: 1, second: 2, third: 3}")
+    code, output = invoke("data", "check", decathlon, *settings)
+    assert code == 0
+    assert "class 'third' should occur in dataset 'Task99_Blob', no mask contains it: check its values" in output
+    assert "0 problems, 1 warnings" in output
+    assert invoke("data", "prepare", "folder", "--data-root", decathlon, *settings)[0] == 0
+
+
+def test_check_names_cases_without_masks_that_the_split_leaves_out(tmp_path):
+    for name in "abcd":
+        pair(tmp_path / "set", name)
+    rows = [f"imagesTr/{name}.nii.gz,labelsTr/{name}.nii.gz,{name}" for name in "abc"]
+    left_out = 0
+    for patient in "abc":
+        (tmp_path / "set" / "list.csv").write_text(
+            "\n".join(["image,mask,patient", *rows, f"imagesTr/d.nii.gz,,{patient}"])
+        )
+        more = ("--set", "data.unlabeled=pool", "--set", "protocol.split=[1,1,1]")
+        code, output = invoke("data", "check", tmp_path / "set" / "list.csv", *more)
+        assert code == 0, output
+        left_out += f"1 such as '{patient}-d' have not and are left out: give them masks" in output
+    assert left_out == 2  # of the patients of validation and test
+
+
+def test_the_picture_has_a_color_per_class_and_hatches_what_is_unknown(tmp_path):
+    from matplotlib.image import imread
+
+    def pixels(*settings):
+        more = [part for setting in settings for part in ("--set", setting)]
+        assert invoke("data", "info", "folder", "--data-root", tmp_path / "set", "--sheet", "sheet.png", *more)[0] == 0
+        return imread(tmp_path / "sheet.png")[..., :3]
+
+    mask = np.zeros((40, 40, 4), np.uint8)
+    mask[5:15, 5:15], mask[20:30, 20:30] = 1, 2
+    write_pair(tmp_path / "set", "a", np.random.default_rng(0).normal(size=mask.shape).astype(np.float32), mask)
+    one, two, part = pixels(), pixels("data.target=foreground", "data.classes={a: 1, b: 2}"), pixels("data.unknown=2")
+    red, blue = ((lambda p, c=c: (np.abs(p - c).max(-1) < 0.2).sum()) for c in ((1, 0, 0), (0, 0.75, 1)))
+    assert red(one) > 1.5 * red(part) > 100
+    assert (blue(one), blue(part)) == (0, 0)
+    assert blue(two) > 100
+    assert (part.mean(-1) < 0.05).sum() > (two.mean(-1) < 0.05).sum()

@@ -106,7 +106,7 @@ def test_intensities_are_clipped_to_the_window():
         ("nan", "case 'b' must have finite intensities, 1 voxels are NaN or infinite: repair"),
         ("shape", r"case 'b' must have a mask of its image's shape, got \(2, 33, 17\) for \(4, 33, 17\): resample"),
         ("2d", "case 'b' must be a 3D image .* with a 3D mask"),
-        ("labels", "case 'b' must have a mask of 0 and 1, got values up to 2"),
+        ("labels", "case 'b' must have a mask of 0, 1 for its class and 255 .*, got 2: make"),
         ("constant", "case 'b' must have contrast, 7 is the intensity of all its voxels: repair or leave out the"),
         ("dots", r"case 'b' must have contrast between its 0.5th and 99.5th percentiles, .*: set data.window"),
         ("empty", "must have foreground in at least one mask, all 3 masks are empty: check the masks, "),

@@ -171,7 +171,7 @@ def test_several_images_of_a_volume_are_its_channels(decathlon):
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (("image,patient", "a.nii,1"), "volume 1 has no image or no mask: correct it"),
+        (("image,patient", "a.nii,1"), "no volume has a mask: correct it"),
         ((HEADER,), "must list volumes, each with image, mask and optionally patient, it lists none: correct it"),
         ((HEADER, "a,b,c,d"), "row 1 has more cells than the header"),
         ((f"{HEADER},labels", 'a,b,c,"[1"'), "it has a value that is not YAML"),

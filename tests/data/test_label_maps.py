@@ -1,0 +1,261 @@
+"""Classes and unknown pixels from a dataset to the slices of a prepared set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from albench.data import Dataset, LabelCounts, Volume, check_options, check_volume, prepare, set_problems, split_volumes
+from albench.data.preprocessing import fit_to
+from albench.data.problems import CaseSummary
+from albench.errors import ConfigError, DataError
+from albench.masks import MOST_CLASSES, UNKNOWN
+from albench.registry import DATASETS, find
+
+LABELS = np.array([0, 1, 2, 3, UNKNOWN], dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partial(Dataset):
+    """Three classes; in `b` some labels are unknown, `c` has no mask."""
+
+    name = "partial"
+
+    @property
+    def class_names(self):
+        return ("liver", "vein", "tumor")
+
+    def cases(self):
+        return ["a", "b", "c"]
+
+    def has_mask(self, case):
+        return case != "c"
+
+    def load(self, case):
+        size = {"a": (3, 20, 30), "b": (4, 33, 17), "c": (2, 16, 16)}[case]
+        rng = np.random.default_rng(ord(case))
+        mask = rng.choice(LABELS[:4] if case == "a" else LABELS, size)
+        if case == "b":
+            mask[2] = UNKNOWN
+        if case == "c":
+            mask[:] = UNKNOWN
+        return Volume(rng.normal(100, 20, (1, *size)).astype(np.float32), mask.astype(np.uint8), (3.0, 1.0, 1.0))
+
+
+def interpolated(values, shape):
+    """(d, h, w) values as `fit_to` scales images."""
+    scaled = torch.nn.functional.interpolate(
+        torch.from_numpy(values.astype(np.float32))[:, None], shape, mode="bilinear", antialias=True
+    )
+    return scaled[:, 0].numpy()
+
+
+def rescaled(mask, size, spacing=(2.0, 1.5, 1.0)):
+    image = np.random.default_rng(1).random((2, *mask.shape)).astype(np.float32)
+    return fit_to(Volume(image, mask, spacing), size).mask
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 48)])
+def test_a_complete_mask_of_one_class_is_scaled_as_a_threshold_at_one_half(size):
+    mask = np.random.default_rng(0).integers(0, 2, (5, 20, 30)).astype(np.uint8)
+    made = rescaled(mask, size)
+    np.testing.assert_array_equal(made, interpolated(mask, made.shape[1:]) >= 0.5)
+    assert 0 < made.mean() < 1
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 48)])
+def test_labels_are_scaled_by_the_largest_part_of_a_pixel(size):
+    rng = np.random.default_rng(0)
+    mask = np.repeat(np.repeat(rng.choice(LABELS, (6, 10, 15)), 2, 1), 2, 2)
+    made = rescaled(mask, size)
+    parts = {label: interpolated(mask == label, made.shape[1:]) for label in LABELS.tolist()}
+    known = 1 - parts[UNKNOWN]
+    largest = np.argmax([parts[1], parts[2], parts[3]], axis=0) + 1
+    expected = np.where(parts[1] + parts[2] + parts[3] >= 0.5 * known, largest, 0)
+    expected[parts[UNKNOWN] >= 0.5] = UNKNOWN
+    clear = np.abs(parts[1] + parts[2] + parts[3] - 0.5 * known) > 1e-5  # elsewhere the order of the sum decides
+    np.testing.assert_array_equal(made[clear], expected[clear])
+    assert clear.mean() > 0.9
+    assert set(np.unique(made)) == set(LABELS.tolist())
+
+
+def test_a_pixel_of_equal_parts_has_the_first_of_its_classes():
+    mask = np.zeros((1, 32, 32), np.uint8)
+    mask[:, ::2], mask[:, 1::2] = 3, 2
+    assert (rescaled(mask, (16, 16), (1.0, 1.0, 1.0))[:, 2:-2] == 2).all()
+
+
+def test_a_mask_without_any_known_label_stays_unknown():
+    assert (rescaled(np.full((2, 20, 30), UNKNOWN, np.uint8), (16, 16)) == UNKNOWN).all()
+
+
+@given(arrays(np.uint8, (4, 3, 5), elements=st.sampled_from(LABELS.tolist())))
+def test_labels_are_counted_as_by_numpy(mask):
+    counts = LabelCounts.of(mask, 3)
+    assert counts.classes == tuple(int((mask == label).sum()) for label in (1, 2, 3))
+    assert counts.unknown == (mask == UNKNOWN).sum()
+    assert counts.foreground == ((mask > 0) & (mask < UNKNOWN)).sum()
+    assert (counts.voxels, counts.slices) == (60, 4)
+    assert counts.filled == sum(((plane > 0) & (plane < UNKNOWN)).any() for plane in mask)
+    assert counts.unlabeled == sum((plane == UNKNOWN).all() for plane in mask)
+
+
+@pytest.mark.parametrize(
+    ("slices", "step"),
+    [
+        ("0100010001000", 4),
+        ("010001000000010", 4),
+        ("1010100", 2),
+        ("0111000", 1),
+        ("10010110", 1),
+        ("100100", None),  # two are too few
+        ("0000", None),
+        ("1??1??1??", 1),  # nobody has drawn the slices between
+        ("1?01??1", 3),
+        ("????", None),
+    ],
+)
+def test_the_step_between_slices_with_foreground_is_their_common_divisor(slices, step):
+    mask = np.zeros((len(slices), 2, 2), np.uint8)
+    mask[[letter == "?" for letter in slices]] = UNKNOWN
+    mask[[letter == "1" for letter in slices], 0, 0] = 1
+    assert LabelCounts.of(mask, 1).step == step
+
+
+def test_a_prepared_set_keeps_classes_and_knows_which_labels_are_known():
+    prepared = prepare(Partial())
+    assert prepared.classes == ("liver", "vein", "tumor")
+    labeled = prepared.labeled_stack(("c", "a", "b"))
+    stack = labeled.slices
+    assert stack.classes == prepared.classes
+    for index, case in enumerate(stack.cases):
+        mask = Partial().load(case).mask
+        depth, height, width = mask.shape
+        truth, known = labeled.masks(stack.of(index)), stack.known.stack(stack.of(index))
+        np.testing.assert_array_equal(truth[:, :height, :width], mask)
+        np.testing.assert_array_equal(known[:, :height, :width], mask != UNKNOWN)
+        assert truth.sum(dtype=int) == mask.sum(dtype=int)  # padding is background
+        assert known.sum() == (mask != UNKNOWN).sum()  # and not known
+        assert len(truth) == depth
+    assert stack.annotatable.tolist() == [False] * 2 + [True] * 3 + [True, True, False, True]
+
+
+def test_cases_whose_labels_are_all_known_need_no_second_mask():
+    prepared = prepare(Partial())
+    complete, partly = prepared.labeled_stack(("a",)), prepared.labeled_stack(("a", "b"))
+    assert complete.slices.known is None
+    assert complete.slices.annotatable.all()
+    assert (complete.truth.packed.shape[1], partly.truth.packed.shape[1]) == (3, 3)
+    assert prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32)).unknown is None
+
+
+def test_scaled_labels_are_counted_on_the_working_grid():
+    prepared = prepare(Partial(size=(16, 16)))
+    assert prepared.masks.shape[1:] == (16, 16)
+    for index, count in enumerate(prepared.unknown):
+        rows = prepared.stack((prepared.cases[index],)).rows
+        assert (prepared.masks[rows] == UNKNOWN).sum() == count
+
+
+@pytest.mark.parametrize(
+    ("classes", "value", "sentence"),
+    [
+        (("foreground",), 2, "of 0, 1 for its class and 255 where the label is unknown, got 2: make the target 1"),
+        (("a", "b", "c"), 7, "of 0, 1 to 3 for its 3 classes and 255 where the label is unknown, got 7"),
+        (("foreground",), 254, "got 254"),
+    ],
+)
+def test_a_value_of_no_class_is_rejected(classes, value, sentence):
+    image = np.random.default_rng(0).normal(size=(1, 2, 16, 16)).astype(np.float32)
+    mask = np.full((2, 16, 16), UNKNOWN, np.uint8)
+    mask[0] = len(classes)
+    check_volume(Volume(image, mask, (1.0, 1.0, 1.0)), "a", None, classes)
+    mask[0, 0, 0] = value
+    with pytest.raises(DataError, match=sentence):
+        check_volume(Volume(image, mask, (1.0, 1.0, 1.0)), "a", None, classes)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ((), "a dataset must have 1 to 32 classes, 'partial' has 0: name the structures"),
+        (tuple(map(str, range(MOST_CLASSES + 1))), "a dataset must have 1 to 32 classes, 'partial' has 33"),
+        (("a", "b", "a"), "every class must have a name of its own, 'a' names two of dataset 'partial': rename"),
+    ],
+)
+def test_names_of_classes_are_at_most_32_and_differ(names, sentence, monkeypatch):
+    check_options(Partial())
+    monkeypatch.setattr(Partial, "class_names", names)
+    with pytest.raises(ConfigError, match=sentence):
+        check_options(Partial())
+
+
+def warnings(*masks, classes=("a", "b")):
+    counts = [LabelCounts.of(np.asarray(mask, np.uint8), len(classes)) for mask in masks]
+    summaries = [CaseSummary(str(index), "", 1, labels) for index, labels in enumerate(counts)]
+    problems = list(set_problems("set", classes, summaries))
+    assert not any(problem.serious for problem in problems)
+    return [problem.sentence for problem in problems]
+
+
+def test_what_deserves_a_look_in_the_masks_is_a_warning():
+    both = np.zeros((4, 2, 2), np.uint8)
+    both[1:3, 0], both[1:3, 1] = 1, 2
+    assert warnings(both, both) == []
+    (absent,) = warnings(both % 2)
+    assert absent.startswith("class 'b' should occur in dataset 'set', no mask contains it: check its values or leave")
+    partly = both.copy()
+    partly[3], partly[0, 0, 0] = UNKNOWN, UNKNOWN
+    (unknown,) = warnings(both, partly, np.full_like(both, UNKNOWN))
+    assert "those of 43.75% of its voxels are not, with 5 of 12 slices and 1 of 3 cases without any label" in unknown
+
+
+def test_foreground_in_every_nth_slice_of_most_cases_is_a_warning():
+    sparse, dense, small = (np.zeros((13, 2, 2), np.uint8) for _ in range(3))
+    sparse[::4], dense[3:7], small[[1, 5]] = 1, 1, 1
+    (warning,) = warnings(sparse, sparse, dense, small, small, classes=("a",))
+    assert "in 2 of 3 cases foreground stands in one of 4 slices only" in warning
+    assert "give all their voxels in the mask a value of its own and set data.unknown to it" in warning
+    assert warnings(sparse, dense, small, classes=("a",)) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=6, max_size=40), st.integers(0, 3))
+def test_cases_without_masks_are_only_in_the_training_set(drawn, seed):
+    cases = [f"case{index:02d}" for index in range(len(drawn))]
+    patients = [f"patient{number}" for number, _ in drawn]
+    of = dict(zip(cases, patients, strict=True))
+    unlabeled = {case for case, (_, masked) in zip(cases, drawn, strict=True) if not masked}
+    labeled = [case for case in cases if case not in unlabeled]
+    assume(len({of[case] for case in labeled}) >= 4)
+    parts = (0.5, 0.25, 0.25)
+    split = split_volumes(cases, patients, parts, seed, unlabeled=unlabeled)
+    assert not unlabeled & {*split.val, *split.test}
+    groups = [{of[case] for case in part} for part in (split.train, split.val, split.test)]
+    assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
+    without = split_volumes(labeled, [of[case] for case in labeled], parts, seed)
+    assert (split.val, split.test) == (without.val, without.test)
+    assert set(split.train) - unlabeled == set(without.train)
+    assert {case for case in unlabeled if of[case] not in groups[1] | groups[2]} == unlabeled & set(split.train)
+    assert list(split.train) == sorted(split.train)
+
+
+def test_the_phantom_with_two_parts_has_its_core_as_a_class():
+    phantom = find(DATASETS, "phantom")
+    one, two = phantom(), phantom(parts=2)
+    assert (one.class_names, two.class_names) == (("foreground",), ("organ", "core"))
+    for case in one.cases()[:3]:
+        whole, parts = one.load(case), two.load(case)
+        np.testing.assert_array_equal(whole.image, parts.image)
+        np.testing.assert_array_equal(whole.mask, parts.mask > 0)
+        image, mask = parts.image[0], parts.mask
+        assert 0.05 < (mask == 2).sum() / (mask > 0).sum() < 0.5
+        assert image[mask == 2].mean() < image[mask == 1].mean()
