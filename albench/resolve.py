@@ -106,7 +106,7 @@ def resolve(
         network=network,
         weights_key=_file_key(network.weights),
         tuning=tuned.tuning if tuned is not None else None,
-        classes=prepared.stack([]).classes,
+        classes=prepared.classes,
     )
     return ResolvedRun(config, strategy_object, prepared, split)
 
