@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from albench.data import Progress
     from albench.runs.reader import RunReader
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 
 def run(

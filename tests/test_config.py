@@ -274,6 +274,7 @@ def test_options_are_hashed_and_written_as_plain_values():
         "compute": "own",
         "steps": None,
         "nsd_tolerance": 1.0,
+        "score_unknown": False,
     }
 
 

@@ -26,7 +26,7 @@ from albench.resolve import ResolvedRun
 from albench.runs.records import RoundRecord
 from albench.settings import by_section
 from albench.strategy import OracleDraw, Query, Round, Strategy
-from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, StrategyHarness
+from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, StrategyHarness, toy_classes
 
 __all__ = ["Check", "check_dataset", "check_strategy"]
 
@@ -156,6 +156,11 @@ def _all_at_once(harness: StrategyHarness) -> str | None:
     return None
 
 
+def _several_classes(harness: StrategyHarness) -> str | None:
+    StrategyHarness(harness.strategy, toy_classes())
+    return None
+
+
 def _leaves_pool(harness: StrategyHarness) -> str | None:
     images = harness.prepared.images
     before = _hash(images)
@@ -257,6 +262,7 @@ _STRATEGY_RULES: dict[str, Callable[[StrategyHarness], str | None]] = {
     "does not depend on the order of the pool": _independent_of_order,
     "works when one unlabeled slice is left": _one_left,
     "works when the budget equals the number of unlabeled slices": _all_at_once,
+    "works with several classes, and with pixels and slices whose labels are unknown": _several_classes,
     "leaves images and masks of the pool unchanged": _leaves_pool,
     "leaves the weights unchanged, unless it trains with the learner": _leaves_weights,
     "leaves the global random state unchanged": _leaves_random_state,
@@ -317,7 +323,7 @@ def _pickles_dataset(dataset: Dataset) -> str | None:
 
 _DATASET_RULES: dict[str, Callable[[Dataset], str | None]] = {
     "names at least three cases, sorted, without repeats": _sorted_cases,
-    "loads float32 images with uint8 masks of 0 and 1 of the same shape, finite, with a spacing": _well_formed,
+    "loads float32 images with uint8 masks of its classes of the same shape, finite, with a spacing": _well_formed,
     "loads the same twice, whatever the global random state": _loads_alike,
     "names existing files as its inputs": _files_exist,
     "has defaults that are known settings": _sound_defaults,

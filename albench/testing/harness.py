@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 
 from albench.config import Network, Protocol, Training
 from albench.data import LabeledStack, Prepared
-from albench.masks import Ids, Mask
+from albench.masks import UNKNOWN, Ids, Mask
 from albench.oracle import Oracle
 from albench.pool import Pool
 from albench.query import Query, check_query
@@ -41,9 +43,9 @@ class StrategyHarness:
         pseudo: {(case, position): mask} of the first query, which later contexts contain.
     """
 
-    def __init__(self, strategy: Strategy) -> None:
+    def __init__(self, strategy: Strategy, prepared: Prepared | None = None) -> None:
         self.strategy = strategy
-        self.prepared = toy_dataset()
+        self.prepared = prepared or toy_dataset()
         self.labeled = self.prepared.labeled_stack(TRAIN)
         self.pseudo: dict[tuple[str, int], Mask] = {}
         self.weights = self._fitted()
@@ -102,7 +104,7 @@ class StrategyHarness:
         channels, height, width = slices.shape
         streams = Streams(seed, "contract")
         with streams.torch("weights"):
-            network = self.strategy.network(Task(channels, (height, width), NETWORK))
+            network = self.strategy.network(Task(channels, (height, width), NETWORK, len(slices.classes)))
         validation = self.prepared.labeled_stack(["f"])
         learner = Learner(
             network, slices, validation, TRAINING, streams, round_index=index, lr=1e-3, device=torch.device("cpu")
@@ -150,3 +152,15 @@ def toy_dataset() -> Prepared:
         spacing=np.ones((7, 3)),
         patients=tuple("abcdefg"),
     )
+
+
+def toy_classes() -> Prepared:
+    """The same with two classes, a column without known labels in every slice, and slices without any."""
+    one = toy_dataset()
+    masks = one.masks.copy()
+    masks[:, masks.shape[1] // 2 :] *= 2
+    masks[:, :, 8] = UNKNOWN
+    masks[2::5] = UNKNOWN
+    starts = np.cumsum([0, *one.counts])
+    unknown = [int((masks[start:stop] == UNKNOWN).sum()) for start, stop in pairwise(starts)]
+    return replace(one, masks=masks, classes=("upper", "lower"), unknown=np.array(unknown))

@@ -24,7 +24,7 @@ def test_every_strategy_passes_the_contract_kit(name):
     assert entry.cls is not None, entry.problem
     checks = check_strategy(entry.cls())
     assert [check for check in checks if not check.passed] == []
-    assert len(checks) == 11
+    assert len(checks) == 12
 
 
 def first(ctx: Round) -> Query:
