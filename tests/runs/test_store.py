@@ -20,6 +20,7 @@ from albench.runs.reader import RunReader, find_runs, is_finished
 from albench.runs.records import (
     FORMAT,
     AnnotationCost,
+    ClassMetrics,
     ComputeCost,
     Confidence,
     FitSummary,
@@ -32,7 +33,7 @@ from albench.runs.records import (
     SplitRecord,
     StoredConfig,
 )
-from albench.runs.scores import load_runs
+from albench.runs.scores import ALL, load_runs, scores
 from albench.runs.store import RoundFiles, RunStore, write_failure
 from albench.runs.verification import verify
 
@@ -284,7 +285,7 @@ def test_a_run_with_a_damaged_round_is_not_continued(open_store, folder, name, c
         write_round(open_store)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "3", "", '{"format": 3}'])
+@pytest.mark.parametrize("content", ["{", "[]", "3", "", '{"format": 4}'])
 def test_damaged_settings_are_one_sentence(open_store, folder, content):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(content)
@@ -340,7 +341,7 @@ def test_all_runs_are_one_table(open_store, tmp_path, config):
     with RunStore.open(tmp_path / "runs", replace(config, seed=1)) as store:
         append(store)
     table = load_runs(tmp_path / "runs")
-    expected = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "metric", "value"]
+    expected = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "class", "metric", "value"]
     assert list(table.columns) == expected
     assert len(table) == 3 * 4 * 7
     assert set(table["dataset"]) == {"phantom"}
@@ -366,7 +367,17 @@ def test_scores_csv_holds_what_the_records_hold(open_store, folder):
         append(store)
         append(store)
     table = pd.read_csv(folder / "scores.csv")
-    pd.testing.assert_frame_equal(table, load_runs(folder)[["round", "case", "metric", "value"]])
+    pd.testing.assert_frame_equal(table, load_runs(folder)[["round", "case", "class", "metric", "value"]])
+
+
+def test_the_metrics_of_every_class_are_in_the_table():
+    liver = ClassMetrics(metrics(0.5), metrics(0.75), {"x": metrics(0.25)})
+    rows = {row[:3]: row[3] for row in scores(replace(record(0), classes={"liver": liver}))}
+    assert rows[ALL, "liver", "dice_volume"] == 0.5
+    assert rows[ALL, "liver", "val_dice_volume"] == 0.75
+    assert rows["x", "liver", "dice_volume"] == 0.25
+    assert rows["x", ALL, "dice_volume"] == 0.25
+    assert ("y", "liver", "dice_volume") not in rows
 
 
 def test_runs_are_found_at_any_depth(open_store, tmp_path, folder):
