@@ -52,8 +52,8 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
     class_name = results.metric.class_name
     names = group.classes if class_name is None else (class_name,)
     shown_class = None if class_name is None else group.classes.index(class_name) + 1
-    snapshots = runs[best[0]].reader.snapshots()
-    snapshots |= {"masks": only(snapshots["masks"].astype(np.uint8), shown_class)}
+    stored = runs[best[0]].reader.snapshots()
+    snapshots = stored | {"masks": only(stored["masks"].astype(np.uint8), shown_class)}
     masks = {label: run.reader.predictions(indices[label]) for label, run in runs.items()}
     rows = {
         size: row

@@ -146,6 +146,14 @@ def test_a_report_on_a_class_shows_that_class_alone(folder):
     assert together == f"Dice {mean:.2f}"
 
 
+def test_a_class_that_is_in_no_slice_has_no_segmentations(tmp_path):
+    """On six pixels the third of four nested disks is as small as the fourth, which hides it."""
+    write_run(tmp_path, "random", 0, [0.5, 0.6], side=6, classes=("liver", "tumor", "cyst", "vein"))
+    results = {name: load(tmp_path, class_name=name) for name in ("liver", "cyst")}
+    assert segmentations(results["liver"], results["liver"].groups[0]) is not None
+    assert segmentations(results["cyst"], results["cyst"].groups[0]) is None
+
+
 def test_queries_and_attention_show_the_labels_of_all_classes(folder):
     results = load(folder, class_name="tumor")
     (group,) = results.groups
