@@ -38,8 +38,8 @@ def class_table(results: Results, group: Group) -> Table | None:
         rows.append(Row((Cell(label), *cells), ranked=label in group.ranked))
     caption = (
         *measured(results, group),
-        "Every class is measured as if it were the only one, also in cases without it. AUBC: area under the curve, as in the table of "
-        "efficiency; final: the last round.",
+        "Every class is measured as if it were the only one, also in cases without it. AUBC: area under the curve, as "
+        "in the table of efficiency; final: the last round.",
         *_reference(results, group),
         *provenance(results, group),
         *left_out(results.collection, group.name),
