@@ -10,7 +10,7 @@ import numpy as np
 from albench.reports.attribution import is_unequal
 from albench.reports.collection import Collection
 from albench.reports.costs import steps
-from albench.reports.failed_runs import FAILED_SHARE, failed
+from albench.reports.failed_runs import FAILED_SHARE, failed, failure_metric
 from albench.reports.group import Group
 from albench.reports.replicates import Replicate, in_words, splits_of
 from albench.reports.results import Results
@@ -20,7 +20,7 @@ _NAMED = 5  # more runs that are left out are counted in captions, and named in 
 
 
 def measured(results: Results, group: Group) -> list[str]:
-    """Metric, cases, seeds, validation labels and reference."""
+    """Metric, cases, seeds, classes, what shares are of, validation labels and reference."""
     metric, split = results.metric_in(group), group.some_run.reader.split
     cases = len(split.test if metric.part == "test" else split.val)
     replicates = {label: sorted(own.replicate for own in runs) for label, runs in group.methods.items()}
@@ -28,13 +28,44 @@ def measured(results: Results, group: Group) -> list[str]:
     sentences += not_ranked(group)
     if not metric.higher:
         sentences.append("Lower is better.")
-    return [*sentences, validation_labels(group), *_reference(results, group)]
+    return [
+        *sentences,
+        *classes_together(results, group),
+        *undrawn(group),
+        validation_labels(group),
+        *_reference(results, group),
+    ]
+
+
+def classes_together(results: Results, group: Group) -> list[str]:
+    """How the metric takes several classes together, unless it is that of one class."""
+    metric, names = results.metric, ", ".join(group.classes)
+    if len(group.classes) == 1 or metric.class_name is not None:
+        return []
+    if not metric.over_classes:
+        return [f"The classes {names} are one foreground."]
+    each = "case" if metric.over_cases else "slice"
+    return [
+        f"The classes {names} are averaged: in each {each} over those that occur in its truth, or over all of them if "
+        "none does."
+    ]
+
+
+def undrawn(group: Group) -> list[str]:
+    """What shares are of, if some training slices cannot be labeled."""
+    counts = sorted({run.reader.split.undrawn for run in group.runs})
+    if not counts[-1]:
+        return []
+    return [
+        f"Shares are of the slices that can be labeled: {_range(counts)} training slices without any known label are "
+        "never queried and do not count."
+    ]
 
 
 def validation_labels(group: Group) -> str:
     """How many validation slices are labeled, and whether they count."""
     counts = sorted({run.reader.split.val_slices for run in group.runs})
-    number = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    number = _range(counts)
     charging = group.some_run.reader.config.protocol.validation
     if charging == "none":
         return "There are no validation cases."
@@ -93,7 +124,7 @@ def _failed(group: Group) -> list[str]:
     found = failed(group)
     if not found:
         return []
-    rule = f"volume Dice in round 0 below {FAILED_SHARE:g} times the median of the method"
+    rule = f"{failure_metric(group).title} in round 0 below {FAILED_SHARE:g} times the median of the method"
     named = "; ".join(_of_all_methods(group, found))
     return [f"Caution: failed by a rule fixed beforehand ({rule}), and included: {named}."]
 
@@ -205,6 +236,11 @@ def _named(runs: Iterable[tuple[str, int]]) -> str:
         by_label.setdefault(label, []).append(seed)
     seeds = {label: [str(seed) for seed in dict.fromkeys(own)] for label, own in by_label.items()}
     return "; ".join(f"{label}, seed{'s' if len(own) > 1 else ''} {', '.join(own)}" for label, own in seeds.items())
+
+
+def _range(counts: Sequence[int]) -> str:
+    """Ascending numbers of slices, which differ between splits, as text."""
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -51,6 +51,7 @@ def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
     dataset = {key: value for key, value in asdict(config.dataset).items() if key != "spec"}
     return {
         "title": config.title,
+        "classes": config.classes,
         "dataset": dataset,
         "data_key": config.data_key,
         "protocol": protocol,

@@ -14,7 +14,12 @@ GAP = 0.05
 
 
 def underconfident(group: Group) -> list[str]:
-    """A sentence about round 0 and one about the last round, if any network is underconfident there."""
+    """A sentence about round 0 and one about the last round, if any network is underconfident there.
+
+    None for several classes, whose confidence is that of one foreground and whose Dice is a mean.
+    """
+    if len(group.classes) > 1:
+        return []
     return [*_warnings(group, 0, "In round 0"), *_warnings(group, -1, "In the last round")]
 
 

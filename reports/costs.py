@@ -8,7 +8,6 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.config import RunConfig
 from albench.reports.runs import Run
 from albench.runs.records import FitSummary
 
@@ -41,12 +40,15 @@ def share(run: Run) -> Values:
     """(r,) the same as a share of all slices that can be labeled."""
     if not charged(run):
         return np.array([record.share for record in run.reader.records], dtype=float)
-    return labeled(run) / (sum(run.reader.split.slices.values()) + charged(run))
+    split = run.reader.split
+    return labeled(run) / (sum(split.slices.values()) - split.undrawn + charged(run))
 
 
-def share_title(config: RunConfig) -> str:
+def share_title(run: Run) -> str:
     """The title of an axis of shares in percent."""
-    if config.protocol.validation == "charged":
+    if run.reader.split.undrawn:
+        return "labeled slices [% of possible ones]"
+    if run.reader.config.protocol.validation == "charged":
         return "labeled slices [% of pool and validation]"
     return "labeled slices [% of the pool]"
 

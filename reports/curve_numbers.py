@@ -54,18 +54,20 @@ def numbers(group: Group, label: str, baseline: str, margin: float) -> dict[str,
     rival = None if label == baseline else group.curves.get(baseline)
     saved = Speedup(np.nan) if rival is None else speedup(curve, rival, higher=higher)
     row["speedup"], row["speedup_low"], row["speedup_high"] = saved.factor, saved.low, saved.high
-    row["aubc"], row["aubc_sd"] = _area(group, label)
+    row |= area_and_final(group, label)
     for regime, (low, high) in _regimes(group).items():
         row[f"aubc_{regime}"], row[f"aubc_{regime}_sd"] = mean_and_sd(area(curve.share, curve.values, low, high))
-    row["final"], row["final_sd"] = mean_and_sd(curve.values[:, -1])
     row["final_share"] = float(curve.share[-1])
     return row
 
 
-def _area(group: Group, label: str) -> tuple[float, float]:
-    if not group.areas:
-        return float("nan"), float("nan")
-    return mean_and_sd(np.array(list(group.areas[label].values())))
+def area_and_final(group: Group, label: str) -> dict[str, float]:
+    """Area under the curves of a method, and the value of the last round, with their deviations over replicates."""
+    areas = np.array(list(group.areas[label].values())) if group.areas else np.array([np.nan])
+    row: dict[str, float] = {}
+    row["aubc"], row["aubc_sd"] = mean_and_sd(areas)
+    row["final"], row["final_sd"] = mean_and_sd(group.curves[label].values[:, -1])
+    return row
 
 
 def _regimes(group: Group) -> dict[str, tuple[float, float]]:

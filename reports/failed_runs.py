@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from albench.reports.group import Group
+from albench.reports.reported_metrics import Metric, find_metric
 from albench.reports.runs import REFERENCE, Run
 
 FAILED_SHARE = 0.5
@@ -14,15 +15,20 @@ A network that learns at all from the same number of labels is well above it, an
 """
 
 
+def failure_metric(group: Group) -> Metric:
+    """The metric of the rule: volume Dice, of one class if the group is compared by one."""
+    return find_metric("dice_volume", group.metric.class_name)
+
+
 def failed(group: Group) -> list[tuple[str, int]]:
     """(label, seed) of every failed run, those of the supervised reference included."""
+    metric = failure_metric(group)
     methods = group.methods | ({REFERENCE: group.reference} if group.reference else {})
-    return [(label, run.seed) for label, runs in methods.items() for run in _failed(runs)]
+    return [(label, run.seed) for label, runs in methods.items() for run in _failed(runs, metric)]
 
 
-def _failed(runs: list[Run]) -> list[Run]:
-    first = [run.reader.records[0].test.dice_volume for run in runs]
-    values = np.array([np.nan if value is None else value for value in first])
+def _failed(runs: list[Run], metric: Metric) -> list[Run]:
+    values = np.array([metric.of(run.reader.records[0]) for run in runs])
     known = values[~np.isnan(values)]
     limit = FAILED_SHARE * np.median(known) if len(known) else np.nan
     return [run for run, value in zip(runs, values, strict=True) if value < limit]

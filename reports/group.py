@@ -81,7 +81,7 @@ class Group:
         cases, records = run.reader.split.test, run.reader.records[: len(curve.share)]
         if self.range is None:
             return np.full(len(cases), np.nan)
-        values = [[self.metric.value(record.cases[case]) for record in records] for case in cases]
+        values = [[self.metric.of_case(record, case) for record in records] for case in cases]
         return area(curve.share, np.array(values, dtype=float), *self.range)
 
     @cached_property
@@ -140,6 +140,11 @@ class Group:
         if self.reference_curve is None:
             return float("nan"), float("nan")
         return mean_and_sd(self.reference_curve.values[:, -1])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes 1, 2, ... of the masks."""
+        return self.some_run.reader.config.classes
 
     @property
     def runs(self) -> list[Run]:

@@ -12,11 +12,13 @@ from markupsafe import Markup
 
 import albench
 from albench.reports.captions import (
+    classes_together,
     devices_of,
     left_out,
     named_left_out,
     not_ranked,
     provenance,
+    undrawn,
     validation_labels,
     versions_of,
     warnings,
@@ -67,7 +69,7 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
         left_out=named_left_out(results.collection),
         said=set(_said_in_summary(results)),
         axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
-        sources={group.name: provenance(results, group)[0] for group in results.groups},
+        sources={group.name: " ".join(_sources(results, group)) for group in results.groups},
         tables=tables,
         pictures=pictures,
         provenance={group.name: dict(_provenance(group)) for group in results.groups},
@@ -96,7 +98,13 @@ def _said_in_summary(results: Results) -> Iterator[str]:
     """Sentences of captions that the summary has too."""
     yield from left_out(results.collection)
     for group in results.groups:
-        yield from (*provenance(results, group), *not_ranked(group), *left_out(results.collection, group.name))
+        yield from (*_sources(results, group), *warnings(group))
+        yield from (*not_ranked(group), *left_out(results.collection, group.name))
+
+
+def _sources(results: Results, group: Group) -> list[str]:
+    """What values and shares of a group are of, and where its runs come from."""
+    return [*classes_together(results, group), *undrawn(group), provenance(results, group)[0]]
 
 
 def _sortable(value: float) -> str:
@@ -109,6 +117,7 @@ def _provenance(group: Group) -> Iterator[tuple[str, str]]:
     config, split = group.some_run.reader.config, group.some_run.reader.split
     yield "protocol digest", group.some_run.protocol
     yield "data", f"{config.title}, key {config.data_key}"
+    yield "classes", ", ".join(group.classes)
     yield "cases", f"{len(split.train)} train, {len(split.val)} val, {len(split.test)} test"
     yield "validation labels", validation_labels(group)
     yield "hardware", ", ".join(devices_of(group.runs))

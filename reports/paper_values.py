@@ -99,14 +99,16 @@ class Protocol:
     def differences(self, config: RunConfig) -> list[str]:
         """Every setting of a run that differs from the paper's, such as `training.epochs is 5 here and 100 there`.
 
-        Those that are inferred are marked.
+        Those that are inferred are marked. The paper has one class.
         """
+        classes = [f"there are {len(config.classes)} classes here and one there"] * (len(config.classes) > 1)
         ours = {name: _plain(_setting(config, name)) for name in self.settings}
-        return [
+        settings = [
             f"{name} is {ours[name]} here and {theirs} there{' (inferred)' * (name in _INFERRED)}"
             for name, theirs in self.settings.items()
             if ours[name] != theirs
         ]
+        return [*classes, *settings]
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Literal
 from albench.errors import ConfigError, StoreError
 from albench.reports.results import Results
 from albench.reports.tables.attribution import attribution_table
+from albench.reports.tables.classes import class_table
 from albench.reports.tables.costs import cost_table
 from albench.reports.tables.efficiency import efficiency_table
 from albench.reports.tables.paper import ablation_table, main_table
@@ -65,6 +66,7 @@ def _all_tables(results: Results) -> Iterator[Table]:
             yield ablation
         yield efficiency_table(results, group)
         optional = (
+            class_table(results, group),
             *(difference_table(results, group, kind) for kind in ("baseline", "best rival")),
             variance_table(results, group),
             attribution_table(results, group),
@@ -97,6 +99,7 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
         numbers = {
             "curves": results.curves(),
             "efficiency": results.efficiency(),
+            "classes": results.classes(),
             "differences": results.differences(),
             "attribution": results.attribution(),
             "variances": results.variances(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from albench.errors import ConfigError
-from albench.runs.records import Metrics, RoundRecord
+from albench.runs.records import ClassMetrics, Metrics, RoundRecord
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Metric:
         part: whose cases are measured.
         tolerance: whether the protocol sets a distance at which two surfaces agree.
         over_cases: whether the value of a set of cases is the mean of theirs; otherwise slices count equally.
+        over_classes: whether the value of several classes is a mean of theirs; otherwise they are one foreground.
+        class_name: the class that is measured; None for all classes together.
     """
 
     name: str
@@ -35,6 +37,14 @@ class Metric:
     part: Literal["test", "validation"] = "test"
     tolerance: bool = False
     over_cases: bool = False
+    over_classes: bool = True
+    class_name: str | None = None
+
+    def of_class(self, class_name: str | None) -> Metric:
+        """The metric of one class, with its name in the title; of all classes together for None."""
+        return (
+            self if class_name is None else replace(self, title=f"{self.title} of {class_name}", class_name=class_name)
+        )
 
     def at_tolerance(self, tolerance: float) -> Metric:
         """The metric with the tolerance in its title, in millimeters, if it has one."""
@@ -53,10 +63,22 @@ class Metric:
 
     def of(self, record: RoundRecord) -> float:
         """The value of a round; NaN if it does not exist."""
-        return self.value(record.test if self.part == "test" else record.val)
+        return self._value(self.metrics(record))
 
-    def value(self, metrics: Metrics | None) -> float:
-        """The value among the metrics of a case or of a set of cases; NaN if it does not exist."""
+    def of_case(self, record: RoundRecord, case: str) -> float:
+        """The value of a test case in a round; NaN if it does not exist."""
+        return self._value(self._measured(record).cases[case])
+
+    def metrics(self, record: RoundRecord) -> Metrics | None:
+        """All metrics of the same cases and class in a round; None without validation cases."""
+        measured = self._measured(record)
+        return measured.test if self.part == "test" else measured.val
+
+    def _measured(self, record: RoundRecord) -> RoundRecord | ClassMetrics:
+        """The metrics of the class. With one class the record has only those of all together, which are the same."""
+        return record.classes[self.class_name] if self.class_name is not None and record.classes else record
+
+    def _value(self, metrics: Metrics | None) -> float:
         value: float | None = getattr(metrics, self.name.removeprefix("val_"), None)
         return float("nan") if value is None else value
 
@@ -84,13 +106,13 @@ _METRICS: Mapping[str, Metric] = {
             over_cases=True,
         ),
         Metric("nsd", "surface Dice (NSD)", tolerance=True, over_cases=True),
-        Metric("empty_slice_fpr", "share of empty slices with a prediction", higher=False),
+        Metric("empty_slice_fpr", "share of empty slices with a prediction", higher=False, over_classes=False),
     )
 }
 
 
-def find_metric(name: str) -> Metric:
-    """The metric of this name.
+def find_metric(name: str, class_name: str | None = None) -> Metric:
+    """The metric of this name, of one class or of all together.
 
     Raises:
         ConfigError: the name is unknown.
@@ -98,4 +120,5 @@ def find_metric(name: str) -> Metric:
     known = _METRICS.get(name.removeprefix("val_"))
     if known is None:
         raise ConfigError(f"--metric must be one of {', '.join(_METRICS)}, or one with val_ before it, got '{name}'")
-    return replace(known, name=name, part="validation") if name.startswith("val_") else known
+    metric = known.of_class(class_name)
+    return replace(metric, name=name, part="validation") if name.startswith("val_") else metric

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from albench.reports.attribution import attribution
 from albench.reports.collection import Collection, collect
 from albench.reports.compare import combine
 from albench.reports.costs import AXES, PHASES, annotation_cost, seconds, share, slices_read, steps
-from albench.reports.curve_numbers import numbers
+from albench.reports.curve_numbers import area_and_final, numbers
 from albench.reports.differences import differences
 from albench.reports.file_names import check_distinct
 from albench.reports.group import Group, groups_of, only_comparable
@@ -25,6 +26,7 @@ from albench.reports.reported_metrics import DEFAULT, Metric, find_metric
 from albench.reports.runs import REFERENCE
 from albench.reports.significance import ranks, wins
 from albench.reports.variance_parts import VarianceParts, variance_parts
+from albench.runs.scores import ALL
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Results:
     @cached_property
     def in_metric_of_paper(self) -> Results:
         """The same runs with the metric of the paper's tables."""
-        metric = find_metric(METRIC_OF_PAPER)
+        metric = find_metric(METRIC_OF_PAPER, self.metric.class_name)
         if self.metric == metric:
             return self
         return replace(self, metric=metric, margin=metric.margin, groups=groups_of(self.collection, metric))
@@ -130,6 +132,26 @@ class Results:
         columns = ["group", "label", "units", "unit", "rank", "low", "high", "may_be_first"]
         return pd.DataFrame(rows, columns=columns)
 
+    def classes(self) -> pd.DataFrame:
+        """AUBC and the value of the last round for each of several classes.
+
+        One row per group, label and class; the class `all` is all of them together. No rows for a group with one class,
+        or if the metric is that of one class.
+        """
+        rows = [
+            {"group": group.name, "label": label, "class": name} | area_and_final(own, label)
+            for group in self.groups
+            for name, own in self.by_class(group).items()
+            for label in own.curves
+        ]
+        return pd.DataFrame(rows, columns=["group", "label", "class", "aubc", "aubc_sd", "final", "final_sd"])
+
+    def by_class(self, group: Group) -> dict[str, Group]:
+        """{class: the group compared by the metric of that class}, at last `all`; empty without several classes."""
+        if len(group.classes) == 1 or self.metric.class_name is not None:
+            return {}
+        return {name: replace(group, metric=self.metric.of_class(name)) for name in group.classes} | {ALL: group}
+
     def variances(self) -> pd.DataFrame:
         """Standard deviations of AUBC by splits, seeds and runs, one row per group and label with several splits."""
         found = [
@@ -182,6 +204,7 @@ def load(
     folder: Path | str,
     *,
     metric: str = DEFAULT,
+    class_name: str | None = None,
     baseline: str | None = None,
     margin: float | None = None,
     compare: Path | str | None = None,
@@ -191,15 +214,16 @@ def load(
     Args:
         folder: of a suite, or one that contains runs at any depth.
         metric: see `albench.reports.reported_metrics`. The tables of the paper always have the paper's.
+        class_name: whose metrics are compared; None takes all classes together.
         baseline: label of the method that the others are compared with; None takes `random`.
         margin: how far below the reference a value is still close to it; None takes 0.01, or 1 mm for distances.
         compare: another such folder, whose runs are compared with these where their protocols are equal.
 
     Raises:
-        ConfigError: the metric or the baseline is unknown, or the margin is negative.
+        ConfigError: the metric, the class or the baseline is unknown, or the margin is negative.
         StoreError: no run is finished and undamaged.
     """
-    chosen, folder = find_metric(metric), Path(folder)
+    chosen, folder = find_metric(metric, class_name), Path(folder)
     if margin is not None and not margin >= 0:
         raise ConfigError(f"--margin must be at least 0, got {margin}: it is a distance to the reference")
     collection = only_comparable(collect(folder))
@@ -208,6 +232,7 @@ def load(
     groups = groups_of(collection, chosen)
     if not groups:
         raise StoreError(_nothing(folder, collection))
+    _check_class(class_name, groups)
     labels = list(dict.fromkeys(label for group in groups for label in group.methods))
     check_distinct(group.name for group in groups)
     check_distinct(labels)
@@ -216,6 +241,19 @@ def load(
     return Results(
         folder, collection, chosen, baseline or "random", chosen.margin if margin is None else margin, groups
     )
+
+
+def _check_class(class_name: str | None, groups: Sequence[Group]) -> None:
+    """Raise ConfigError if some group does not have the class."""
+    known = [name for name in groups[0].classes if all(name in group.classes for group in groups)]
+    if class_name in (None, *known):
+        return
+    if not known:
+        names = "; ".join(f"{group.name}: {', '.join(group.classes)}" for group in groups)
+        raise ConfigError(
+            f"--class must be a class of every group, they have none in common ({names}): give the folder of one group"
+        )
+    raise ConfigError(f"--class must be one of {', '.join(known)}, got '{class_name}'")
 
 
 def _nothing(folder: Path, collection: Collection) -> str:

@@ -12,17 +12,17 @@ from albench.reports.group import Group
 from albench.reports.reported_metrics import Metric, find_metric
 from albench.reports.results import Results
 from albench.reports.runs import Run
-from albench.runs.records import Confidence, Metrics, RoundRecord
+from albench.runs.records import Confidence, RoundRecord
 
-_METRICS = tuple(map(find_metric, ("dice_volume", "dice_foreground", "dice_slice", "hd95", "nsd")))
-_VALIDATION = find_metric("val_dice_volume")
+_METRICS = ("dice_volume", "dice_foreground", "dice_slice", "hd95", "nsd")
+_VALIDATION = "val_dice_volume"
 
 ROUND_TITLES = (
     "round",
     "labeled",
     "share",
-    *(metric.name for metric in _METRICS),
-    _VALIDATION.name,
+    *_METRICS,
+    _VALIDATION,
     "highest probability",
     "dice_volume (best threshold)",
     "pseudo-labels (Dice)",
@@ -31,7 +31,7 @@ ROUND_TITLES = (
 )
 """Titles of the columns of `RunDetails.rounds`."""
 
-CASE_TITLES = ("case", *(metric.name for metric in _METRICS))
+CASE_TITLES = ("case", *_METRICS)
 """Titles of the columns of `RunDetails.cases`."""
 
 
@@ -45,7 +45,8 @@ class RunDetails:
         folder: its name.
         value: the reported metric in the last round.
         options: of the strategy.
-        rounds: a row per round; the threshold is that with the highest volume Dice on the validation cases.
+        rounds: a row per round; the threshold is that with the highest volume Dice on the validation cases, which is
+            not comparable with the other columns if there are several classes, and then left out.
         cases: a row per test case, of the last round.
     """
 
@@ -78,6 +79,9 @@ def _with_reference(group: Group) -> Iterator[tuple[str, Run]]:
 
 def _details(results: Results, label: str, run: Run) -> RunDetails:
     records = run.reader.records
+    last, one_class = records[-1], len(run.reader.config.classes) == 1
+    metrics = [find_metric(name, results.metric.class_name) for name in _METRICS]
+    validation = find_metric(_VALIDATION, results.metric.class_name)
     total = sum(seconds(run, phase) for phase in PHASES)
     labels, shares, trained = labeled(run), share(run), steps(run)
     rounds = [
@@ -85,10 +89,10 @@ def _details(results: Results, label: str, run: Run) -> RunDetails:
             str(record.round),
             f"{labels[index]:.0f}",
             f"{shares[index]:.1%}",
-            *_metrics(record.test),
-            _number(_VALIDATION, _VALIDATION.of(record)),
+            *(_number(metric, metric.of(record)) for metric in metrics),
+            _number(validation, validation.of(record)),
             f"{record.confidence.highest:.3f}",
-            _at_best_threshold(record.confidence),
+            _at_best_threshold(record.confidence) if one_class else "",
             _pseudo(record),
             f"{trained[index]:.0f}",
             f"{total[index]:.0f}",
@@ -99,15 +103,11 @@ def _details(results: Results, label: str, run: Run) -> RunDetails:
         label=label,
         replicate=run.replicate_title,
         folder=run.reader.folder.name,
-        value=results.metric.text(results.metric.of(records[-1])),
+        value=results.metric.text(results.metric.of(last)),
         options=settings_text(run.reader.config.strategy.options) or "none",
         rounds=rounds,
-        cases=[[name, *_metrics(metrics)] for name, metrics in records[-1].cases.items()],
+        cases=[[case, *(_number(metric, metric.of_case(last, case)) for metric in metrics)] for case in last.cases],
     )
-
-
-def _metrics(metrics: Metrics) -> list[str]:
-    return [_number(metric, metric.value(metrics)) for metric in _METRICS]
 
 
 def _at_best_threshold(confidence: Confidence) -> str:

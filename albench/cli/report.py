@@ -19,6 +19,9 @@ def report(
             "validation cases. Tables 1 and 2 of the STAR paper always have its dice_slice."
         ),
     ] = "dice_volume",
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Class whose metrics are reported; all together if not given.")
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="Method that the others are compared with; random if not given.")
     ] = None,
@@ -37,7 +40,7 @@ def report(
     from albench.reports import load
     from albench.reports.report import write
 
-    results = load(folder, metric=metric, baseline=baseline, margin=margin, compare=compare)
+    results = load(folder, metric=metric, class_name=class_name, baseline=baseline, margin=margin, compare=compare)
     for problem in results.collection.problems:
         typer.echo(problem.sentence, err=True)
     for path in write(results, out or folder / "report", wanted):

@@ -134,7 +134,7 @@ def _rounds(run: RunReader) -> Iterator[Damage]:
     """Files of finished rounds that were changed, and numbers that do not add up."""
     if not run.records:
         return
-    total = sum(run.split.slices.values())
+    total = sum(run.split.slices.values()) - run.split.undrawn
     labeled = len(run.split.initial)
     for index, record in enumerate(run.records):
         found = list(_files(run, index, record))

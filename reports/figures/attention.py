@@ -6,8 +6,16 @@ import numpy as np
 
 from albench.reports.captions import provenance
 from albench.reports.efficiency import at_share
-from albench.reports.figures.imaging import draw_contour, show_gray
-from albench.reports.figures.style import PREDICTION, TRUTH, Drawing, new_figure, subplots
+from albench.reports.figures.imaging import show_gray
+from albench.reports.figures.masks import (
+    about_unknown,
+    draw_mask,
+    figure_of_masks,
+    in_words,
+    prediction_contours,
+    truth_contours,
+)
+from albench.reports.figures.style import Drawing, subplots
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
@@ -34,17 +42,19 @@ def attention(results: Results, group: Group) -> list[Drawing]:
 def _attention(results: Results, group: Group, run: Run, index: int, arrays: Arrays) -> Drawing:
     count = sum(name.startswith("attention_") and name.endswith("_ids") for name in arrays)
     stride = 4 * run.reader.config.network.stem_stride
-    figure = new_figure(2.1 * count)
-    image = None
+    names = group.classes
+    figure = figure_of_masks(names, 2.1 * count)
+    image, shown = None, []
     for number, axes in enumerate(subplots(figure, count, 3)):
         part = {
             name: arrays[f"attention_{number}_{name}"] for name in ("ids", "positions", "images", "masks", "weights")
         }
+        masks = part["masks"].astype(np.uint8)
         unlabeled, positions = int(part["positions"][0]), part["positions"][1:].astype(int)
         weights = part["weights"].astype(np.float64)
         below, above = int(positions.argmin()), int(positions.argmax())
         show_gray(axes[1], part["images"][0].astype(np.uint8), 1.0)
-        draw_contour(axes[1], part["masks"][0].astype(np.uint8), PREDICTION)
+        draw_mask(axes[1], masks[0], prediction_contours(len(names)))
         axes[1].set_title(f"slice {unlabeled}, unlabeled")
         for ax, memory in ((axes[0], below), (axes[2], above)):
             own, height = part["images"][memory + 1].astype(np.uint8), weights.shape[1] * stride
@@ -61,15 +71,17 @@ def _attention(results: Results, group: Group, run: Run, index: int, arrays: Arr
                 cmap="viridis",
             )
             ax.set(xlim=view[0], ylim=view[1])
-            draw_contour(ax, part["masks"][memory + 1].astype(np.uint8), TRUTH)
+            draw_mask(ax, masks[memory + 1], truth_contours(len(names)))
+            shown.append(masks[memory + 1])
             ax.set_title(f"slice {positions[memory]}, labeled: {weights[memory].sum():.0%} of attention")
         figure.colorbar(image, ax=axes[2], shrink=0.85, label="attention [%]")
     share = run.reader.records[index].share
     caption = (
         f"Attention of {run.title}, in round {index} with {share:.1%} labeled, averaged over the foreground of the "
         "slice in the middle, on the first and the last labeled slice of its group; it sums to 100 % over all labeled "
-        "slices of the group. Blue: labels; orange: pseudo-label. After Fig. 3a of Ma et al., MICCAI 2025, without the "
-        "truth of the unlabeled slice, because it was not annotated.",
+        f"slices of the group. {in_words(len(names), 'labels', 'pseudo-label')}. After Fig. 3a of Ma et al., MICCAI "
+        "2025, without the truth of the unlabeled slice, because it was not annotated.",
+        *about_unknown(shown),
         *provenance(results, group),
     )
     name = f"attention-{slug(run.label)}-{slug(group.name)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,10 +15,12 @@ from albench.reports.figures.style import BASELINE, INK, Drawing, LineStyle, lin
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
+from albench.runs.scores import ALL
 
 _BANDS = 6  # of more methods they overlap too much
 _COLORED = 8  # of more methods only the baseline and the best are drawn in color
 _BEST = 6
+_COLUMNS = 3  # of panels
 
 
 def learning_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing:
@@ -28,22 +30,47 @@ def learning_curves(results: Results, group: Group, styles: Mapping[str, LineSty
     whole, zoomed = subplots(figure, 1, 2)[0]
     banded = _banded(results, group)
     for ax in (whole, zoomed):
-        for label, style in styles.items():
-            curve = group.curves[label]
-            _line(ax, style, label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
-        _others(ax, ((100 * curve.share, curve.mean) for label, curve in group.curves.items() if label not in styles))
-        _reference(ax, results, group)
-        ax.set_xlabel(share_title(group.some_run.reader.config))
+        _methods(ax, results, group, styles, banded)
         ax.set_ylabel(results.metric_in(group).axis)
     whole.set_title("all rounds")
     zoomed.set_title("second half")
     _zoom(zoomed, results, group)
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for clarity"
-    deviates = any(np.isfinite(group.curves[label].sd).any() for label in banded)
-    bands = [f"Bands: one sample standard deviation{whose}."] if deviates else []
-    caption = (*measured(results, group), *_about_colors(group, styles), *bands, *provenance(results, group))
+    caption = (
+        *measured(results, group),
+        *_about_colors(group, styles),
+        *_about_bands(group, banded),
+        *provenance(results, group),
+    )
     return Drawing(f"curves-{slug(group.name)}", f"Learning curves on {group.name}", caption, figure)
+
+
+def class_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing | None:
+    """All methods and the supervised reference, in a panel for each of several classes; None for one class."""
+    by_class = {name: own for name, own in results.by_class(group).items() if name != ALL}
+    if not by_class:
+        return None
+    columns = min(len(by_class), _COLUMNS)
+    rows = math.ceil(len(by_class) / columns)
+    styles, banded = _colored(results, group, styles), _banded(results, group)
+    figure = new_figure(2.4 * rows + 0.5)
+    panels = [ax for row in subplots(figure, rows, columns) for ax in row]
+    for index, (ax, (name, own)) in enumerate(zip(panels, by_class.items(), strict=False)):
+        _methods(ax, results, own, styles, banded)
+        ax.set_title(name)
+        if index % columns == 0:
+            ax.set_ylabel(results.metric_in(group).axis)
+    for ax in panels[len(by_class) :]:
+        ax.set_axis_off()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    caption = (
+        *measured(results, group),
+        "Every class is measured as if it were the only one, and has an axis of its own.",
+        *_about_colors(group, styles),
+        *_about_bands(group, banded),
+        *provenance(results, group),
+    )
+    return Drawing(f"class-curves-{slug(group.name)}", f"Learning curves by class on {group.name}", caption, figure)
 
 
 def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing | None:
@@ -53,7 +80,7 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
     axes = [axis for axis in AXES if axis != "slices" and costs[axis].nunique() > 1]
     if not axes:
         return None
-    columns = len(axes) if len(axes) <= 3 else 2
+    columns = len(axes) if len(axes) <= _COLUMNS else 2
     rows = math.ceil(len(axes) / columns)
     styles = _colored(results, group, styles)
     figure = new_figure(2.4 * rows + 0.5)
@@ -97,11 +124,29 @@ def _about_colors(group: Group, styles: Mapping[str, LineStyle]) -> list[str]:
     return [f"In color: {'; '.join(styles)}. The other {len(group.methods) - len(styles)} methods are thin and gray."]
 
 
+def _about_bands(group: Group, banded: Sequence[str]) -> list[str]:
+    """What bands show, if any method has a deviation."""
+    if not any(np.isfinite(group.curves[label].sd).any() for label in banded):
+        return []
+    whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for clarity"
+    return [f"Bands: one sample standard deviation{whose}."]
+
+
 def _banded(results: Results, group: Group) -> list[str]:
     """Methods with a band: all if they are few, otherwise the baseline and the method with the best mean AUBC."""
     if len(group.methods) <= _BANDS:
         return list(group.methods)
     return [label for label in group.methods if label in (results.baseline, *group.ranking[:1])]
+
+
+def _methods(ax: Axes, results: Results, group: Group, styles: Mapping[str, LineStyle], banded: Sequence[str]) -> None:
+    """The curves of all methods and the reference over the labeled share."""
+    for label, style in styles.items():
+        curve = group.curves[label]
+        _line(ax, style, label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
+    _others(ax, ((100 * curve.share, curve.mean) for label, curve in group.curves.items() if label not in styles))
+    _reference(ax, results, group)
+    ax.set_xlabel(share_title(group.some_run))
 
 
 def _others(ax: Axes, curves: Iterable[Iterable[np.ndarray]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from albench.reports.figures.attention import attention
-from albench.reports.figures.curves import cost_curves, learning_curves
+from albench.reports.figures.curves import class_curves, cost_curves, learning_curves
 from albench.reports.figures.pseudo_labels import pseudo_labels
 from albench.reports.figures.query_positions import query_positions
 from albench.reports.figures.round_time import time_per_round
@@ -28,6 +28,7 @@ def draw(results: Results) -> Iterator[Drawing]:
 
 def _of(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Iterator[Drawing | None]:
     yield learning_curves(results, group, styles)
+    yield class_curves(results, group, styles)
     yield segmentations(results, group)
     yield win_matrix(results, group)
     yield cost_curves(results, group, styles)

@@ -1,4 +1,4 @@
-"""Drawing slices in their own pixels and proportions, with the contours of masks."""
+"""Drawing slices in their own pixels and proportions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from albench.reports.figures.style import CONTOUR_WIDTH
 from albench.runs.array_files import Arrays
 
 Image = NDArray[np.uint8]
@@ -24,7 +23,7 @@ class ShownSlice:
 
     Attributes:
         image: (h, w) gray.
-        truth: (h, w) mask.
+        truth: (h, w) label map.
         case: its case.
         position: its position in the volume.
         aspect: millimeters along y for one along x.
@@ -67,9 +66,3 @@ def show_gray(ax: Axes, image: Image, aspect: float, window: Window | None = Non
     ax.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
-
-
-def draw_contour(ax: Axes, mask: Image, color: str) -> None:
-    """Draw the contour of an (h, w) mask; nothing if it is empty or full."""
-    if mask.any() and not mask.all():
-        ax.contour(mask, levels=[0.5], colors=[color], linewidths=CONTOUR_WIDTH)

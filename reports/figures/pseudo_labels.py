@@ -14,6 +14,7 @@ from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
 from albench.reports.runs import Run
+from albench.reports.tables.pseudo_labels import about_classes
 from albench.runs.records import MaskQuality, RoundRecord
 
 _PANELS = (
@@ -48,7 +49,7 @@ def _aggregation(results: Results, group: Group, label: str, runs: Sequence[Run]
                     ax.plot(shares[seen], mean, line, color=color, marker="o", lw=width, label=f"{words}: {slices}")
         ax.set_title(title)
         ax.set_ylim(-0.04, 1.04)
-        ax.set_xlabel(share_title(group.some_run.reader.config))
+        ax.set_xlabel(share_title(group.some_run))
     if not drawn:
         return None
     left = figure.axes[0]
@@ -59,6 +60,7 @@ def _aggregation(results: Results, group: Group, label: str, runs: Sequence[Run]
         f"{len(runs)} run{'s' if len(runs) > 1 else ''}: with spatial aggregation, and by the network alone. An empty "
         "prediction of an empty slice scores 1, so slices with foreground are shown too; a point is left out if any "
         "run has no such slice. After Fig. 3b of Ma et al., MICCAI 2025.",
+        *about_classes(group),
         *provenance(results, group),
     )
     name = f"pseudo-labels-{slug(label)}-{slug(group.name)}"

@@ -8,10 +8,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from albench.masks import UNKNOWN
 from albench.reports.captions import provenance
 from albench.reports.efficiency import at_share
-from albench.reports.figures.imaging import Image, ShownSlice, Window, draw_contour, show_gray, shown_slice
-from albench.reports.figures.style import PREDICTION, TRUTH, WIDTH, Drawing, new_figure, subplots
+from albench.reports.figures.imaging import Image, ShownSlice, Window, show_gray, shown_slice
+from albench.reports.figures.masks import (
+    about_unknown,
+    draw_mask,
+    figure_of_masks,
+    foreground,
+    in_words,
+    only,
+    prediction_contours,
+    truth_contours,
+)
+from albench.reports.figures.style import WIDTH, Drawing, subplots
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
@@ -28,7 +39,7 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
 
     Both slices are selected by their size alone, so that no example is selected because it favors a method. Large is
     the largest slice of the test case in which it has the median size among all cases. Small is likewise the smallest
-    slice with at least a tenth of the largest foreground of its case.
+    slice with at least a tenth of the largest foreground of its case. In a report on one class, no other is shown.
     """
     best = group.ranking[:_METHODS][::-1]
     if not best:
@@ -38,7 +49,11 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
     indices = {
         label: len(run.reader.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()
     }
-    snapshots = runs[best[0]].reader.snapshots()
+    class_name = results.metric.class_name
+    names = group.classes if class_name is None else (class_name,)
+    shown_class = None if class_name is None else group.classes.index(class_name) + 1
+    stored = runs[best[0]].reader.snapshots()
+    snapshots = stored | {"masks": only(stored["masks"].astype(np.uint8), shown_class)}
     masks = {label: run.reader.predictions(indices[label]) for label, run in runs.items()}
     rows = {
         size: row
@@ -47,27 +62,30 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
     }
     if not rows:
         return None
-    figure = new_figure(2.75 if len(rows) > 1 else 1.5, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
+    figure = figure_of_masks(names, 2.75 if len(rows) > 1 else 1.5, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
     grid = subplots(figure, len(rows), 2 + len(best))
     for axes, (size, row) in zip(grid, rows.items(), strict=True):
         slice_id = int(snapshots["ids"][row])
-        _draw(axes, size, shown_slice(snapshots, row), [own[slice_id] for own in masks.values()])
+        predictions = [only(own[slice_id], shown_class) for own in masks.values()]
+        _draw(axes, size, shown_slice(snapshots, row), predictions, len(names))
     for ax, name in zip(grid[0], ("slice", "truth", *best), strict=True):
         ax.set_title(name, fontsize=7)
+    seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in runs.values()}))
     shares = sorted({f"{group.curves[label].share[index]:.1%}" for label, index in indices.items()})
     caption = (
-        f"Blue: truth; orange: prediction, with {', '.join(shares)} labeled, by the run of each method "
-        f"with the lowest seed ({', '.join(str(seed) for seed in sorted({run.seed for run in runs.values()}))}). The "
-        f"{len(best)} ranked methods with the best AUBC. Large: the largest slice of the test case in which it has "
-        "the median size among all cases; small: likewise the smallest slice with at least a tenth of the largest "
-        "foreground of its case. Pink: the part that is shown beside. Dice is that of the slice.",
+        f"{in_words(len(names), 'truth', 'prediction')}. Predictions are with {', '.join(shares)} labeled, by the "
+        f"run of each method with the lowest seed ({seeds}). The {len(best)} ranked methods with the best AUBC. Large: "
+        "the largest slice of the test case in which it has the median size among all cases; small: likewise the "
+        "smallest slice with at least a tenth of the largest foreground of its case. Pink: the part that is shown "
+        f"beside. Dice is that of the slice{', the mean over the classes in its truth' if len(names) > 1 else ''}.",
+        *about_unknown([snapshots["masks"][row] for row in rows.values()]),
         *provenance(results, group),
     )
     title = f"Segmentations on {group.name}"
     return Drawing(f"segmentations-{slug(group.name)}", title, caption, figure)
 
 
-def _draw(axes: Sequence[Axes], size: str, shown: ShownSlice, predictions: Sequence[Image]) -> None:
+def _draw(axes: Sequence[Axes], size: str, shown: ShownSlice, predictions: Sequence[Image], classes: int) -> None:
     """A row: the slice with the part that is shown beside, the truth there, and every prediction."""
     height, width = shown.image.shape
     inside = [mask[:height, :width] for mask in predictions]
@@ -77,12 +95,12 @@ def _draw(axes: Sequence[Axes], size: str, shown: ShownSlice, predictions: Seque
     axes[0].add_patch(box)
     axes[0].set_ylabel(f"{size}\n{shown.case}, slice {shown.position}", fontsize=6)
     show_gray(axes[1], shown.image, shown.aspect, window)
-    draw_contour(axes[1], shown.truth, TRUTH)
+    draw_mask(axes[1], shown.truth, truth_contours(classes))
     for ax, mask in zip(axes[2:], inside, strict=True):
         show_gray(ax, shown.image, shown.aspect, window)
-        draw_contour(ax, shown.truth, TRUTH)
-        draw_contour(ax, mask, PREDICTION)
-        ax.set_xlabel(f"Dice {_dice(mask, shown.truth):.2f}", fontsize=6)
+        draw_mask(ax, shown.truth, truth_contours(classes))
+        draw_mask(ax, mask, prediction_contours(classes))
+        ax.set_xlabel(f"Dice {_dice(mask, shown.truth, classes):.2f}", fontsize=6)
 
 
 def gallery(results: Results, group: Group) -> Drawing | None:
@@ -95,7 +113,8 @@ def gallery(results: Results, group: Group) -> Drawing | None:
     if not found:
         return None
     columns = max(len(arrays["ids"]) for arrays in found.values())
-    figure = new_figure(0.3 + min(1.18 * len(found), _PAGE))
+    names = group.classes
+    figure = figure_of_masks(names, 0.3 + min(1.18 * len(found), _PAGE))
     for axes, (label, arrays) in zip(subplots(figure, len(found), columns), found.items(), strict=True):
         for index, ax in enumerate(axes):
             if index >= len(arrays["ids"]):
@@ -103,24 +122,29 @@ def gallery(results: Results, group: Group) -> Drawing | None:
                 continue
             shown = shown_slice(arrays, index)
             show_gray(ax, shown.image, shown.aspect)
-            draw_contour(ax, shown.truth, TRUTH)
+            draw_mask(ax, shown.truth, truth_contours(len(names)))
             ax.set_title(f"{shown.case}, {shown.position}", fontsize=5, pad=2)
         axes[0].set_ylabel(label, fontsize=7, rotation="horizontal", ha="right", va="center")
     caption = (
         "The first slices that each method queries after round 0, most wanted first, in its run with the lowest seed; "
-        "with case and position, and the label in blue.",
+        f"with case and position, and the label in {'blue' if len(names) == 1 else 'a color for each class'}.",
+        *about_unknown([mask for arrays in found.values() for mask in arrays["masks"]]),
         *provenance(results, group),
     )
     return Drawing(f"queries-{slug(group.name)}", f"First queries on {group.name}", caption, figure)
 
 
 def _large_and_small(snapshots: Arrays) -> dict[str, int]:
-    """{`large`: row, `small`: row}: of the largest slices of all cases the one of median area; likewise small ones."""
-    areas = snapshots["masks"].sum((1, 2), dtype=np.int64)
-    cases = snapshots["cases"]
+    """{`large`: row, `small`: row}: of the largest slices of all cases the one of median area; likewise small ones.
+
+    Slices without foreground are not selected.
+    """
+    areas = np.count_nonzero(foreground(snapshots["masks"]), (1, 2))
+    filled = np.flatnonzero(areas)
+    cases = snapshots["cases"][filled]
     found = {}
     for size, sign in (("large", 1), ("small", -1)):
-        rows = [max(np.flatnonzero(cases == name), key=lambda row: sign * areas[row]) for name in np.unique(cases)]
+        rows = [max(filled[cases == name], key=lambda row: sign * areas[row]) for name in np.unique(cases)]
         if rows:
             found[size] = int(sorted(rows, key=lambda row: areas[row])[(len(rows) - 1) // 2])
     if found.get("small") == found.get("large"):
@@ -130,7 +154,7 @@ def _large_and_small(snapshots: Arrays) -> dict[str, int]:
 
 def _window(masks: Sequence[Image]) -> Window:
     """A square around all masks, twice as wide as they are and at least a quarter as wide as the image."""
-    together = np.any(np.stack(masks), axis=0)
+    together = foreground(np.stack(masks)).any(0)
     height, width = together.shape
     rows, columns = np.flatnonzero(together.any(1)), np.flatnonzero(together.any(0))
     extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
@@ -140,6 +164,9 @@ def _window(masks: Sequence[Image]) -> Window:
     return top, top + side, left, left + side
 
 
-def _dice(one: Image, other: Image) -> float:
-    """Dice of two masks, one of which is not empty."""
-    return 2 * float(np.logical_and(one, other).sum()) / float(one.sum(dtype=int) + other.sum(dtype=int))
+def _dice(prediction: Image, truth: Image, classes: int) -> float:
+    """Dice where the label is known, the mean over the classes in a truth that has foreground."""
+    known = truth != UNKNOWN
+    labels = [label for label in range(1, classes + 1) if (truth == label).any()]
+    pairs = [((prediction == label) & known, truth == label) for label in labels]
+    return float(np.mean([2 * (one & other).sum() / (one.sum() + other.sum()) for one, other in pairs]))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from matplotlib import rc_context, style
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 # Okabe and Ito, Color Universal Design, 2008, without yellow, which is pale on paper, and black, the color of text.
@@ -24,6 +25,9 @@ INK = "#131415"
 """The color of text and axes; the page replaces it by its own, for light and dark."""
 PREDICTION, TRUTH = "#E69F00", "#56B4E9"
 """Colors of contours on gray images."""
+# Of several classes: the same colors with yellow, which is bright on gray, and without pink, which marks windows.
+_CLASSES = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#D55E00", "#0072B2")
+_TINTS = (0.0, 0.55, -0.45, 0.8, -0.7, 0.3)  # toward white if positive, toward black if negative
 CONTOUR_WIDTH = 0.9
 """Points: of these contours."""
 WIDTH = 7.0
@@ -64,6 +68,17 @@ def line_styles(labels: Sequence[str], baseline: str) -> dict[str, LineStyle]:
         color = _COLORS[index % len(_COLORS)]
         found[label] = LineStyle(color, _line(index // len(_COLORS)), _MARKERS[index % len(_MARKERS)])
     return found
+
+
+def class_colors(count: int) -> tuple[str, ...]:
+    """A color for each of at most 36 classes; after six they are tints and shades of the first ones."""
+    return tuple(_tinted(_CLASSES[i % len(_CLASSES)], _TINTS[i // len(_CLASSES)]) for i in range(count))
+
+
+def _tinted(color: str, tint: float) -> str:
+    end = 1.0 if tint > 0 else 0.0
+    red, green, blue = (part + abs(tint) * (end - part) for part in to_rgb(color))
+    return to_hex((red, green, blue)).upper()
 
 
 def _line(index: int) -> Line:

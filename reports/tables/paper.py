@@ -123,7 +123,7 @@ def _other_options(run: Run) -> dict[str, object]:
 def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
     sentences = [
         *measured(results, group),
-        f"The metric is as in the paper's code: slice Dice, two empty masks score 1{_empty_score(group)}.",
+        f"The metric is as in the paper's code: slice Dice, two empty masks score 1{_empty_score(results, group)}.",
         "max(p): the highest mean over runs of any round, with the deviation of that round.",
         *_true_shares(numbers),
     ]
@@ -134,9 +134,10 @@ def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
     return [*sentences, *provenance(results, group), *left_out(results.collection, group.name)]
 
 
-def _empty_score(group: Group) -> str:
+def _empty_score(results: Results, group: Group) -> str:
     """What predicting nothing scores, if it is recorded: the share of empty slices."""
-    shares = [run.reader.records[-1].test.empty_slice_share for run in group.runs]
+    found = [results.metric.metrics(run.reader.records[-1]) for run in group.runs]
+    shares = [metrics.empty_slice_share for metrics in found if metrics is not None]
     known = [share for share in shares if share is not None]
     return f" (predicting nothing scores {np.mean(known):.3f})" if known else ""
 

@@ -28,12 +28,23 @@ def pseudo_label_table(results: Results, group: Group) -> Table | None:
         "Pseudo-labels that the network is trained on, mean over runs and rounds after round 0, by the hidden truth.",
         "Empty: the share without any foreground. Two empty masks have a slice Dice of 1; with foreground: slices with "
         "foreground in the truth, of the rounds that have any.",
+        *about_classes(group),
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
     columns = tuple(map(Column, titles))
     name = f"pseudo-labels-{slug(group.name)}"
     return Table(name, f"Pseudo-labels on {group.name}", columns, tuple(rows), caption)
+
+
+def about_classes(group: Group) -> list[str]:
+    """How pseudo-labels of several classes are compared with the truth."""
+    if len(group.classes) == 1:
+        return []
+    return [
+        f"The slice Dice of the classes {', '.join(group.classes)} is the mean over those that occur in the truth of a "
+        "slice; records hold it for all of them together."
+    ]
 
 
 def _row(label: str, runs: Sequence[Run]) -> Row | None:

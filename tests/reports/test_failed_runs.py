@@ -8,6 +8,7 @@ from support.made_runs import write_run
 from albench.reports import load
 from albench.reports.failed_runs import failed
 from albench.reports.report import all_tables
+from albench.reports.reported_metrics import find_metric
 from albench.runs.records import Metrics
 
 
@@ -44,7 +45,8 @@ def test_a_run_without_a_value_hides_no_failed_one(dice, seeds):
         SimpleNamespace(seed=seed, reader=SimpleNamespace(records=[SimpleNamespace(test=Metrics(*[value] * 7))]))
         for seed, value in enumerate(dice)
     ]
-    assert failed(SimpleNamespace(methods={"random": runs}, reference=[])) == [("random", seed) for seed in seeds]
+    group = SimpleNamespace(methods={"random": runs}, reference=[], metric=find_metric("hd95"))
+    assert failed(group) == [("random", seed) for seed in seeds]
 
 
 def test_captions_name_failed_runs(five):

@@ -194,7 +194,7 @@ def test_a_run_of_another_format_is_left_out(tmp_path, finished):
     other = RunLayout(write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7], version="0.1.0"))
     other.config.write_text(json.dumps(json.loads(other.config.read_text()) | {"format": 1}))
     assert sentences(tmp_path) == [
-        f"entropy on made, seed 0, is left out: '{other.config}' must be of format 3, albench '0.1.0' wrote format 1: "
+        f"entropy on made, seed 0, is left out: '{other.config}' must be of format 4, albench '0.1.0' wrote format 1: "
         "read it with that version, or use another folder"
     ]
 
@@ -289,7 +289,7 @@ def test_another_folder_of_another_version_is_labeled_with_it(tmp_path):
     ("edit", "sentence"),
     [
         (lambda text: "{", "suite.json' must hold JSON, it is damaged"),
-        (lambda text: '{"format": 1, "albench": "0.1.0"}', "suite.json' must be of format 3, albench '0.1.0' wrote"),
+        (lambda text: '{"format": 1, "albench": "0.1.0"}', "suite.json' must be of format 4, albench '0.1.0' wrote"),
         (lambda text: text.replace("random", "best"), "suite.json' was changed after it was written"),
     ],
 )

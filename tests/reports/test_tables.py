@@ -437,6 +437,7 @@ def test_two_variants_of_a_method_are_not_shown_beside_the_paper(tmp_path):
                 "training.lr is 0.001 here and 0.0001 there",
             ],
         ),
+        ({"classes": ("spleen", "cyst")}, "paper-spleen", ["there are 2 classes here and one there"]),
         ({"protocol.validation": "charged"}, "paper-spleen", ["protocol.validation is charged here and free there"]),
         ({}, "mine", []),
     ],

@@ -16,12 +16,14 @@ import torch
 
 import albench
 from albench.config import Choice, Network, Protocol, RunConfig, Training
+from albench.masks import UNKNOWN
 from albench.runs import RoundRecord
 from albench.runs.array_files import Arrays
 from albench.runs.manifest import write_manifest
 from albench.runs.records import (
     FORMAT,
     AnnotationCost,
+    ClassMetrics,
     ComputeCost,
     Confidence,
     EnvironmentRecord,
@@ -67,6 +69,10 @@ def write_run(
     device: str = "cpu",
     title: str = "made",
     side: int = 0,
+    classes: Sequence[str] = ("foreground",),
+    class_offsets: Sequence[float] | None = None,
+    undrawn: int = 0,
+    unknown: bool = False,
 ) -> Path:
     """Write a run whose volume Dice is `dice`, round by round, and give its folder.
 
@@ -92,23 +98,27 @@ def write_run(
         device: that computes it.
         title: of the dataset.
         side: of snapshots in pixels; without snapshots if 0.
+        classes: names of the classes; of several, `dice` is the mean.
+        class_offsets: of the Dice of every class from this mean; evenly spaced from 0.08 down to -0.08 if not given.
+        undrawn: slices of the pool that can never be labeled.
+        unknown: whether the truth of the upper quarter of every snapshot is unknown.
     """
-    start = [TOTAL] if strategy == "full" else [10 + 5 * index for index in range(len(dice))]
+    start = [TOTAL - undrawn] if strategy == "full" else [10 + 5 * index for index in range(len(dice))]
     counts = list(labeled or start)
     usual = 3 if strategy == "full" else len(dice) - 1
     config = _config(strategy, seed, usual if rounds is None else rounds, counts, title, options or {})
-    config = _changed(config, settings or {})
+    config = _changed(config, {"classes": tuple(classes)} | dict(settings or {}))
+    shifts = np.linspace(0.08, -0.08, len(classes)) if class_offsets is None else class_offsets
     test = [f"t{index}" for index in range(cases)]
-    snapshots = _snapshots(test, side)
+    snapshots = _snapshots(test, side, len(classes), unknown=unknown)
     with _as_version(version), RunStore.open(out, config) as store:
         if store.records:
             raise ValueError(f"'{store.folder}' must not exist: write another run of equal settings to another `out`")
-        split = SplitRecord(
-            ("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, 0, _POOL[: counts[0]]
-        )
+        slices = {"a": TOTAL // 2, "b": TOTAL // 2}
+        split = SplitRecord(("a", "b"), ("c",), tuple(test), slices, 20, undrawn, _POOL[: counts[0]])
         store.begin(split, _environment(device, strategy), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
-            record = _record(index, value, count, test, device)
+            record = _record(index, value, count, test, device, TOTAL - undrawn)
             if slice_dice is not None:
                 record = replace(record, test=replace(record.test, dice_slice=slice_dice[index]))
             if offsets is not None:
@@ -122,6 +132,9 @@ def write_run(
                 record = replace(record, fit_trainings=(_training(steps[index]),))
             if query_steps and index + 1 < len(dice):
                 record = replace(record, query_trainings=(_training(query_steps),))
+            if len(classes) > 1:
+                numbered = zip(classes, range(len(classes)), shifts, strict=True)
+                record = replace(record, classes={name: _of_class(record, i, float(by)) for name, i, by in numbered})
             record = replace(record, confidence=confidence or record.confidence)
             files = _files(index, range(count, after), snapshots, seed, attention=strategy == "star")
             store.append(replace(record, pseudo=pseudo, predictions=predictions or {}), files)
@@ -180,13 +193,13 @@ def _environment(device: str, strategy: str) -> EnvironmentRecord:
     return EnvironmentRecord(version, "c0ffee", "3", {}, "linux", device, 1, command, "other", uses_labels)
 
 
-def _record(index: int, dice: float, count: int, test: Sequence[str], device: str) -> RoundRecord:
+def _record(index: int, dice: float, count: int, test: Sequence[str], device: str, total: int) -> RoundRecord:
     metrics = Metrics(dice, None, dice, 10 * (1 - dice), None, None, 0.272)
     return RoundRecord(
         round=index,
         labeled=count,
-        unlabeled=TOTAL - count,
-        share=count / TOTAL,
+        unlabeled=total - count,
+        share=count / total,
         annotation_cost=AnnotationCost(count, count // 2, 9 * count, 3.0 * count, 2),
         pseudo=_NO_PSEUDO_LABELS,
         notes={},
@@ -202,6 +215,18 @@ def _record(index: int, dice: float, count: int, test: Sequence[str], device: st
     )
 
 
+def _of_class(record: RoundRecord, index: int, shift: float) -> ClassMetrics:
+    """The metrics of a round with other Dice, distances and empty slices: no class has those of another one."""
+
+    def shifted(metrics: Metrics) -> Metrics:
+        by = {"dice_slice": shift, "dice_volume": shift, "hd95": -10 * shift, "empty_slice_share": 0.1 * (index + 1)}
+        known = {name: getattr(metrics, name) for name in by if getattr(metrics, name) is not None}
+        return replace(metrics, **{name: value + by[name] for name, value in known.items()})
+
+    cases = {case: shifted(metrics) for case, metrics in record.cases.items()}
+    return ClassMetrics(shifted(record.test), None if record.val is None else shifted(record.val), cases)
+
+
 def _training(steps: int) -> FitSummary:
     """In batches of 16 slices."""
     return FitSummary("training", 2, 1, steps, steps // 2, 16 * steps, 0.1, 0.5)
@@ -211,7 +236,7 @@ def _files(index: int, queried: range, snapshots: Arrays, seed: int, *, attentio
     """Queries, predictions one pixel beside the truth, and pictures of what is queried."""
     ids, masks = snapshots["ids"], snapshots["masks"]
     side = masks.shape[1]
-    moved = np.roll(masks, 1 + side // 50, axis=2).astype(np.uint8)
+    moved = np.roll(np.where(masks == UNKNOWN, 0, masks), 1 + side // 50, axis=2).astype(np.uint8)
     arrays: Arrays = {}
     if len(ids) and len(queried):
         arrays = _pictures(snapshots) | (_attention(snapshots) if attention else {})
@@ -224,20 +249,28 @@ def _files(index: int, queried: range, snapshots: Arrays, seed: int, *, attentio
     )
 
 
-def _snapshots(test: Sequence[str], side: int) -> Arrays:
-    """Two slices of each case: disks in noise, larger from case to case; no slice if the side is 0."""
+def _snapshots(test: Sequence[str], side: int, classes: int, *, unknown: bool) -> Arrays:
+    """Two slices of each case: disks in noise, larger from case to case; no slice if the side is 0.
+
+    Each further class is a smaller disk inside the one before it.
+    """
     rng = np.random.default_rng(0)
     count = 2 * len(test) if side else 0
     y, x = np.ogrid[:side, :side]
     radii = [side / 10 * (1 + (row % 2) + 2 * (row // 2) / len(test)) for row in range(count)]
     masks = np.zeros((count, side, side), dtype=np.uint8)
     for mask, radius in zip(masks, radii, strict=True):
-        mask[(y - side / 2) ** 2 + (x - side / 2) ** 2 < radius**2] = 1
+        for label in range(1, classes + 1):
+            own = radius * (classes + 1 - label) / classes
+            mask[(y - side / 2) ** 2 + (x - side / 2) ** 2 < own**2] = label
+    images = (60 * np.minimum(masks, 1) + rng.integers(0, 120, masks.shape)).astype(np.uint8)
+    if unknown:
+        masks[:, : side // 4] = UNKNOWN
     return {
         "ids": np.arange(count),
         "cases": np.array([test[row // 2] for row in range(count)], dtype=np.str_),
         "positions": np.arange(count) % 2,
-        "images": (60 * masks + rng.integers(0, 120, masks.shape)).astype(np.uint8),
+        "images": images,
         "masks": masks,
         "valid": np.full((count, 2), side),
         "pixel": np.ones((count, 2)),
