@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from albench.acquisition import Aggregation, Scores, aggregate, balance_classes, mean_over_valid
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
+from albench.network import Task
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
 from albench.registry import STRATEGIES, register
 from albench.training.batches import Batch, Images
 from albench.training.learner import Learner, Weights
-from albench.training.networks import Segmenter, Task
 from albench.training.predictor import Prediction
 
 __all__ = [
@@ -111,7 +111,7 @@ class Round:
             aggregate: as in `score`, as is `weigh`.
 
         Raises:
-            StrategyError: the network has no dropout, or is not a Segmenter.
+            NetworkError: the network has no dropout.
         """
         predictions = self.learner.predict_mc(self.pool.slices, self.pool.unlabeled, passes)
         return score_slices(predictions, pixel_score, aggregate, weigh)
@@ -136,9 +136,9 @@ class Strategy(ABC):
     shares_round_zero: ClassVar[bool] = True
     """Whether the training of round 0 is that of all strategies, so that it is done once and shared between runs.
 
-    True promises that `initial`, `fit` and `loss` do the same as the defaults in round 0, and that the network is a
-    Segmenter whose `encode` and `decode` are unchanged; parts added to it must not affect its logits or its initial
-    weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False, unless it states this attribute
+    True promises that `initial`, `fit` and `loss` do the same as the defaults in round 0, and that the network is the
+    default one, or contains it as the attribute `plain`, built first; parts added to it must not affect its logits or
+    its initial weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False, unless it states this attribute
     in the same class body.
     """
 
@@ -153,8 +153,8 @@ class Strategy(ABC):
         return initial
 
     def network(self, task: Task) -> nn.Module:
-        """The network to train; it maps images (b, c, h, w) to logits (b, task.outputs, h, w)."""
-        return Segmenter(task)
+        """The network to train, by default the one that the user chose for all strategies."""
+        return task.build()
 
     def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
         """The loss of a batch, by default the supervised one; `unlabeled` yields batches of the whole pool."""

@@ -4,7 +4,7 @@ Each step selects the slice that is farthest from its nearest labeled or already
 Euclidean, between bottleneck features of the current encoder.
 
 Differences from the paper: [1] embeds images by the last fully connected layer of a classifier, which a segmentation
-network does not have; here the embedding is the bottleneck (r4), averaged over the valid area (`embedding=pooled`) or
+network does not have; here the embedding is the bottleneck, averaged over the valid area (`embedding=pooled`) or
 flattened (`flat`, padding included). The greedy algorithm is used, as in the comparison of STAR, not the mixed integer
 program of [1].
 
