@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -181,7 +181,7 @@ class RunConfig:
     protocol: Protocol
     training: Training
     network: Choice
-    files: dict[str, object] = field(default_factory=dict)
+    files: dict[str, object] = dataclasses.field(default_factory=dict)
     files_key: str | None = None
     tuning: Tuning | None = None
     classes: tuple[str, ...] = ("foreground",)

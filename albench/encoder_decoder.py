@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, TypeGuard
+from typing import NamedTuple, Protocol, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,10 @@ class Features(NamedTuple):
 
 
 class Splits(Protocol):
-    """A network whose logits are `decode(encode(images), size)`."""
+    """A network whose logits are `decode(encode(images), size)`, with `prepare` between them if it has one."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(b, c, h, w) images to (b, outputs, h, w) logits."""
 
     def encode(self, images: Tensor) -> Features:
         """(b, c, h, w) images to features."""
@@ -97,12 +100,13 @@ def plain(network: nn.Module) -> nn.Module:
 
 def splits(network: nn.Module) -> TypeGuard[Splits]:
     """Whether a network can be run in two parts."""
-    return _has(network, "encode", "decode")
+    return all(callable(getattr(network, method, None)) for method in ("encode", "decode"))
 
 
 def prepare(network: Splits, features: Features) -> Features:
     """Apply the network's `prepare`, if it has one."""
-    return network.prepare(features) if isinstance(network, EncoderDecoder) or _has(network, "prepare") else features
+    own: Callable[[Features], Features] | None = getattr(network, "prepare", None)
+    return own(features) if callable(own) else features
 
 
 def encoder_of(network: nn.Module) -> Encodes:
@@ -111,12 +115,12 @@ def encoder_of(network: nn.Module) -> Encodes:
     Raises:
         NetworkError: it does not.
     """
-    if not (_has(network, "encode", "decode") and isinstance(getattr(network, "encoder", None), nn.Module)):
+    if not (splits(network) and isinstance(getattr(network, "encoder", None), nn.Module)):
         raise NetworkError(
             f"a second encoder needs a network with encoder, encode and decode, {type(network).__name__} lacks them: "
             "choose another network, or derive it from albench.encoder_decoder.EncoderDecoder"
         )
-    return network
+    return cast(Encodes, network)
 
 
 def embedding_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -126,12 +130,13 @@ def embedding_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
         NetworkError: the network offers none.
     """
     network = plain(network)
-    if _has(network, "embedding"):
-        return network.embedding
+    own: Callable[[Tensor], Tensor] | None = getattr(network, "embedding", None)
+    if callable(own):
+        return own
     layer = getattr(network, "embedding_layer", None)
     if not isinstance(layer, str):
         raise NetworkError(
-            f"embeddings need a network with a method embedding, or with the name of a layer in embedding_layer, "
+            "embeddings need a network with a method embedding, or with the name of a layer in embedding_layer, "
             f"{type(network).__name__} has neither: add one of them, or choose another network"
         )
     try:
@@ -142,10 +147,6 @@ def embedding_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
             "named_modules()"
         ) from error
     return partial(_output_of, network, module, layer)
-
-
-def _has(network: object, *methods: str) -> bool:
-    return all(callable(getattr(network, method, None)) for method in methods)
 
 
 def _output_of(network: nn.Module, module: nn.Module, layer: str, images: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def import_path(cls: type) -> str:
 
 
 def available(group: str) -> list[Entry]:
-    """All strategies, datasets or networks, sorted by name. A plugin that cannot be loaded is listed with the reason."""
+    """All plugins of a group, sorted by name. One that cannot be loaded is listed with the reason."""
     entries: dict[str, Entry] = {}
     for module, problem in _import_folder(group).items():
         if problem:

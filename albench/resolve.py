@@ -12,8 +12,8 @@ from albench.config import Choice, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_volumes
 from albench.errors import ConfigError
 from albench.masks import Ids
-from albench.pool import Pool
 from albench.network import Network
+from albench.pool import Pool
 from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find, options_of, source_digest
 from albench.settings import by_section
 from albench.start import start_slices

@@ -138,8 +138,8 @@ class Strategy(ABC):
 
     True promises that `initial`, `fit` and `loss` do the same as the defaults in round 0, and that the network is the
     default one, or contains it as the attribute `plain`, built first; parts added to it must not affect its logits or
-    its initial weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False, unless it states this attribute
-    in the same class body.
+    its initial weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False, unless it states this
+    attribute in the same class body.
     """
 
     def __init_subclass__(cls) -> None:

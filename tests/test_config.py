@@ -9,32 +9,29 @@ from support.samples import TINY
 
 from albench import __version__
 from albench.cli.catalog import describe
-from albench.config import Choice, Network, Protocol, RunConfig, Training, build
+from albench.config import Choice, Protocol, RunConfig, Training, build
 from albench.errors import ConfigError
+from albench.networks.residual import Residual
 from albench.registry import options_of
 from albench.resolve import make_dataset, make_strategy, resolve
 from albench.runs.documents import decode, encode
 from albench.runs.records import FORMAT, StoredConfig
 from albench.settings import by_section, parse_settings
 
-SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
+SECTIONS = {"protocol": Protocol, "training": Training, "network": Residual}
 OTHER_CHOICE = {
     "val_dice": "steps",
     "interval": "cases",
     "free": "charged",
     "own": "matched",
     "scalar": "balanced",
-    "resnet50": "resnet18",
-    "bilinear": "nearest",
-    None: "checkpoint.pth",
 }
 
 
 def config() -> RunConfig:
     choice = Choice("random", "random", None, {"size": [32, 32], "power": 1.0})
-    return RunConfig(
-        choice, replace(choice, name="phantom"), "phantom", {}, "abc", 0, Protocol(), Training(), Network()
-    )
+    phantom, network = replace(choice, name="phantom"), replace(choice, name="residual")
+    return RunConfig(choice, phantom, "phantom", {}, "abc", 0, Protocol(), Training(), network)
 
 
 def changed(value: object) -> object:
@@ -53,18 +50,17 @@ def changed(value: object) -> object:
 def variants() -> dict[str, RunConfig]:
     """The settings with one relevant change each, by the name of the changed setting."""
     start, found = config(), {}
-    for section, cls in SECTIONS.items():
+    for section, cls in (("protocol", Protocol), ("training", Training)):
         old = getattr(start, section)
         for field in dataclasses.fields(cls):
             value = 30 if field.name == "steps" else changed(getattr(old, field.name))
             new = build(cls, {field.name: value}, section)
             found[f"{section}.{field.name}"] = replace(start, **{section: new})
-    del found["network.weights"]  # the digest depends on their content
-    found["weights_key"] = replace(start, weights_key="0123")
+    found["files_key"] = replace(start, files_key="0123")
     found["seed"] = replace(start, seed=1)
     found["title"] = replace(start, title="elsewhere")
     found["data_key"] = replace(start, data_key="abd")
-    for part in ("strategy", "dataset"):
+    for part in ("strategy", "dataset", "network"):
         choice = getattr(start, part)
         found[f"{part}.name"] = replace(start, **{part: replace(choice, name="other")})
         found[f"{part}.code"] = replace(start, **{part: replace(choice, code="0123")})
@@ -379,7 +375,7 @@ def test_the_digest_depends_on_the_content_of_initial_weights_and_not_on_their_p
 def test_none_is_none_where_an_option_allows_it(word):
     assert make_dataset("phantom", parse_settings([f"data.window={word}"])).window is None
     settings = parse_settings([f"network.weights={word}"])
-    assert build(Network, by_section(settings)["network"], "network").weights is None
+    assert build(Residual, by_section(settings)["network"], "network").weights is None
     with pytest.raises(ConfigError, match=r"training.epochs must be a valid integer, got"):
         build(Training, by_section(parse_settings([f"training.epochs={word}"]))["training"], "training")
 

@@ -48,7 +48,7 @@ def row(group: str, entry: Entry) -> tuple[str, ...]:
 
 
 def describe(name: str) -> str:
-    """A strategy, a dataset, a network or a section of settings: its description, its source, and its options with defaults.
+    """A plugin or a section of settings: its description, its source, and its options with defaults.
 
     Raises:
         ConfigError: the name is unknown.

@@ -180,7 +180,7 @@ def check_network(
     network: Annotated[str, typer.Argument(help="A name, FILE.py:Class or module:Class.")],
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: network.dropout=0.2.")] = None,
 ) -> None:
-    """Check a network against the rules of the benchmark, and say what strategies miss. Exit code 1 if it breaks one."""
+    """Check a network against the rules of the benchmark. Exit code 1 if it breaks one; notes say what it lacks."""
     from albench.config import build
     from albench.registry import NETWORKS, find
     from albench.settings import by_section, parse_settings

@@ -1,9 +1,9 @@
 """MONAI's DynUNet, configured from size and spacing as the 2D configuration of nnU-Net v2 [1] is.
 
 Every stage has two convolutions of kernel 3 with instance normalization and a leaky ReLU. A strided convolution halves
-an axis as long as its map has at least 8 pixels, so that at least 4 are left. If a pixel is twice as long on one axis as
-on the other or more, the finer axis is halved first, and the kernel is 1 on the coarser one until then. There are 32
-channels in the first stage, twice as many in each further one, and at most 512.
+an axis as long as its map has at least 8 pixels, so that at least 4 are left. If pixels are at least twice as long on
+one axis as on the other, the finer axis is halved first, and the kernel is 1 on the coarser one until then. There are
+32 channels in the first stage, twice as many in each further one, and at most 512.
 
 Differences from nnU-Net: an axis of odd length is not halved, where nnU-Net pads its patches; there is no deep
 supervision; and there is dropout, which strategies with dropout samples need (`network.dropout=0` has none).

@@ -47,10 +47,12 @@ class SwinUNETR(Network):
                 f"swin-unetr needs slices with a side above {_MULTIPLE} pixels, got {list(task.size)}: choose another "
                 "network or a larger data.size"
             )
-        return _Padded(task, self)
+        return PaddedSwinUNETR(task, self)
 
 
-class _Padded(nn.Module):
+class PaddedSwinUNETR(nn.Module):
+    """MONAI's network with padding to the multiples that it takes."""
+
     def __init__(self, task: Task, options: SwinUNETR) -> None:
         super().__init__()
         from monai.networks.nets.swin_unetr import SwinUNETR as Whole  # importing MONAI takes seconds

@@ -162,7 +162,7 @@ class KeyValueHead(nn.Module):
 
 
 def aggregate(query: KeyValues, memory: KeyValues, valid: Tensor, size: torch.Size) -> Tensor:
-    """The input of the decoder in place of the bottleneck: values read from the memory, and the values of the slice itself.
+    """What the decoder gets in place of the bottleneck: values read from the memory, and those of the slice itself.
 
     Args:
         query: (b, p, .) keys and values of the slices to segment.

@@ -15,12 +15,14 @@ from support.samples import TINY, tiny_arguments
 from torch.nn.functional import cosine_similarity
 
 import albench.strategies.star as star_module
-from albench.acquisition import binarize, binary_entropy
+from albench.acquisition import entropy
 from albench.callback import NullCallback
 from albench.cli.catalog import describe
 from albench.config import build
 from albench.loop import Execution, run
 from albench.masks import PackedMasks
+from albench.network import Task
+from albench.probabilities import predicted_masks
 from albench.query import check_query
 from albench.registry import options_of
 from albench.resolve import resolve
@@ -31,7 +33,6 @@ from albench.strategies._star.similarity import SIMILARITIES
 from albench.strategies._star.training import Pairs
 from albench.strategies.star import PRESETS, TABLE_2, Star
 from albench.strategy import Round
-from albench.training.networks import Task
 from albench.training.predictor import eval_mode
 
 PAPER = Star()
@@ -44,7 +45,7 @@ def star_round(make_round):
 
     def make(strategy=PAPER, padding=False, **options) -> Round:
         ctx = make_round(**options)
-        network = resolve("star", "phantom", settings=TINY | {"network.stem_stride": 2}).config.network
+        network = resolve("star", "phantom", settings=TINY | {"network.stem_stride": 2}).network
         torch.manual_seed(0)
         net = strategy.network(Task(1, (32, 32), network))
         for module in net.modules():  # without this, the features of all slices would be nearly equal
@@ -63,7 +64,7 @@ def star_round(make_round):
 
 
 def rules(aggregation="attention", similarity="flat"):
-    return Rules(aggregation, SIMILARITIES[similarity], binary_entropy)
+    return Rules(aggregation, SIMILARITIES[similarity], entropy)
 
 
 def memory_of(ctx):
@@ -92,10 +93,12 @@ def slice_by_slice(ctx, groups, similarity):
 
     def cosine(a, b, valid):
         if similarity == "flat":
-            mask = inside(valid, a.r4)
-            return float(cosine_similarity((a.r4 * mask).flatten().double(), (b.r4 * mask).flatten().double(), dim=0))
-        mask = inside(valid, a.r4)
-        return float((cosine_similarity(a.r4[0].double(), b.r4[0].double(), dim=0) * mask).sum() / mask.sum())
+            mask = inside(valid, a.deepest)
+            return float(
+                cosine_similarity((a.deepest * mask).flatten().double(), (b.deepest * mask).flatten().double(), dim=0)
+            )
+        mask = inside(valid, a.deepest)
+        return float((cosine_similarity(a.deepest[0].double(), b.deepest[0].double(), dim=0) * mask).sum() / mask.sum())
 
     with eval_mode(*net.modules()), torch.no_grad():
         for group in (group for own in groups for group in own):
@@ -106,25 +109,25 @@ def slice_by_slice(ctx, groups, similarity):
                 known, cosines = [], []
                 for m in members:
                     labeled = learner.batch(ctx.pool.slices, np.array([m]), memory[m][None].copy())
-                    features = net.labeled_encoder(labeled.images, labeled.masks)
+                    features = net.labeled_encoder(labeled)
                     cosines.append(cosine(own, features, batch.valid))
-                    kv = net.memory_head(features.r4)
-                    keep = inside(labeled.valid, features.r4).flatten().bool()
+                    kv = net.memory_head(features.deepest)
+                    keep = inside(labeled.valid, features.deepest).flatten().bool()
                     known.append((kv.keys[0][keep].double(), kv.values[0][keep].double()))
-                query = net.query_head(own.r4)
+                query = net.query_head(own.deepest)
                 keys, values = (torch.cat(part) for part in zip(*known, strict=True))
                 read = []
                 for position in query.keys[0].double():
                     weights = torch.exp(keys @ position / keys.shape[1] ** 0.5)
                     read.append((weights[:, None] * values).sum(0) / weights.sum())
-                r4 = torch.cat([torch.stack(read).float(), query.values[0]], 1).T.reshape(own.r4.shape)
-                probs = torch.sigmoid(net.decode(own._replace(r4=r4), batch.images.shape[-2:]))[0, 0]
+                r4 = torch.cat([torch.stack(read).float(), query.values[0]], 1).T.reshape(own.deepest.shape)
+                probs = torch.sigmoid(net.decode(net.prepare(own)._replace(deepest=r4), batch.images.shape[-2:]))[0, 0]
                 result.setdefault(i, []).append((probs, float(np.mean(cosines)), batch.valid[0, 0]))
     merged = {}
     for i, found in result.items():
         probs, valid = torch.stack([p for p, _, _ in found]).mean(0), found[0][2]
-        entropy = float((binary_entropy(probs) * valid).sum() / valid.sum())
-        merged[i] = (float(np.mean([c for _, c, _ in found])), entropy, probs * valid)
+        uncertainty = float((entropy(probs[None]) * valid).sum() / valid.sum())
+        merged[i] = (float(np.mean([c for _, c, _ in found])), uncertainty, probs * valid)
     return merged
 
 
@@ -138,7 +141,7 @@ def test_propagation_equals_that_slice_by_slice(star_round, monkeypatch, groupin
 
     def watched(block, ids, batch):
         outputs = original(block, ids, batch)
-        merged.extend(zip(ids.tolist(), outputs.probs, strict=True))
+        merged.extend(zip(ids.tolist(), outputs.probs[:, 0], strict=True))
         return outputs
 
     monkeypatch.setattr(propagation._Block, "forward", watched)
@@ -188,7 +191,7 @@ def test_a_slice_in_two_groups_has_the_mean_of_both(star_round, monkeypatch):
 
     def predict(groups):
         everywhere = [groups if s == case else [] for s in range(4)]
-        rule = Rules("attention", SIMILARITIES["flat"], lambda p: p)
+        rule = Rules("attention", SIMILARITIES["flat"], lambda p: p[:, 0])
         found = propagate(ctx.learner.network, ctx.learner, np.array(shared), memory_of(ctx), everywhere, rule)
         return found.similarity, probabilities[-1]
 
@@ -204,15 +207,16 @@ def test_each_slice_is_encoded_once_for_all_of_its_groups(star_round, monkeypatc
     ctx = star_round(interval=2)
     net = ctx.learner.network
     seen = {"unlabeled": 0, "labeled": 0, "decoded": 0}
-    encode, labeled, decode = net.encoder.forward, net.labeled_encoder.forward, net.decoder.forward
+    plain = net.plain
+    encode, labeled, decode = plain.encoder.forward, net.labeled_encoder.forward, plain.decoder.forward
     monkeypatch.setattr(
-        net.encoder, "forward", lambda x: (seen.update(unlabeled=seen["unlabeled"] + len(x)), encode(x))[1]
+        plain.encoder, "forward", lambda x: (seen.update(unlabeled=seen["unlabeled"] + len(x)), encode(x))[1]
     )
     monkeypatch.setattr(
-        net.labeled_encoder, "forward", lambda x, y: (seen.update(labeled=seen["labeled"] + len(x)), labeled(x, y))[1]
+        net.labeled_encoder, "forward", lambda x: (seen.update(labeled=seen["labeled"] + len(x.images)), labeled(x))[1]
     )
     monkeypatch.setattr(
-        net.decoder, "forward", lambda f: (seen.update(decoded=seen["decoded"] + len(f.r4)), decode(f))[1]
+        plain.decoder, "forward", lambda f: (seen.update(decoded=seen["decoded"] + len(f.deepest)), decode(f))[1]
     )
     strategy = Star(grouping=grouping)
     run_propagation(ctx, strategy)
@@ -261,7 +265,7 @@ def test_a_slice_without_a_labeled_one_in_its_group_is_least_similar_and_segment
 def test_nothing_is_predicted_in_the_padding(star_round):
     ctx = star_round(padding=True)
     with torch.no_grad():
-        ctx.learner.network.decoder.predict.bias.fill_(50)
+        ctx.learner.network.plain.decoder.predict.bias.fill_(50)
     found = run_propagation(ctx)
     for i in found.ids.tolist():
         height, width = ctx.pool.slices.valid[i]
@@ -285,7 +289,7 @@ def test_examples_of_attention_are_the_slices_with_the_largest_foreground(star_r
     ctx = star_round()
     if equal:  # all masks are full
         with torch.no_grad():
-            ctx.learner.network.decoder.predict.bias.fill_(50)
+            ctx.learner.network.plain.decoder.predict.bias.fill_(50)
     ctx.learner.batch_size = batch_size
     found = run_propagation(ctx, shown=shown)
     case = ctx.pool.slices.case
@@ -299,7 +303,7 @@ def test_examples_of_attention_are_the_slices_with_the_largest_foreground(star_r
 def test_attention_sums_to_one_and_is_zero_in_the_padding(star_round):
     ctx = star_round(padding=True)
     with torch.no_grad():
-        ctx.learner.network.decoder.predict.bias.fill_(50)
+        ctx.learner.network.plain.decoder.predict.bias.fill_(50)
     found = run_propagation(ctx)
     assert len(found.attention) == 2
     for example in found.attention:
@@ -390,9 +394,9 @@ def test_without_pairs_slices_are_segmented_without_attention(star_round):
 def test_plain_predictions_use_the_weights_before_the_second_stage_and_restore_those_after_it(star_round):
     ctx = star_round()
     expected = {
-        int(i): binarize(probs, valid)[row]
-        for ids, probs, valid in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
-        for row, i in enumerate(ids)
+        int(i): predicted_masks(found.probs, found.valid)[row]
+        for found in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
+        for row, i in enumerate(found.ids)
     }
     query = Star().query(ctx)
     plain = query.predictions["plain"]
@@ -409,9 +413,9 @@ def test_frozen_normalization_keeps_its_statistics_in_the_second_stage(star_roun
     moved = []
     for norm in ("frozen", "train"):
         ctx = star_round()
-        before = ctx.learner.network.encoder.bn1.running_mean.clone()
+        before = ctx.learner.network.plain.encoder.bn1.running_mean.clone()
         Star(batch_norm=norm).query(ctx)
-        moved.append(not torch.equal(before, ctx.learner.network.encoder.bn1.running_mean))
+        moved.append(not torch.equal(before, ctx.learner.network.plain.encoder.bn1.running_mean))
     assert moved == [False, True]
 
 
@@ -435,10 +439,10 @@ def test_the_second_stage_starts_with_the_encoder_of_the_first(star_round, monke
     ctx = star_round()
     monkeypatch.setattr(ctx.learner, "optimize", lambda *a, **k: None)
     net = ctx.learner.network
-    assert not torch.equal(net.labeled_encoder.encoder.conv1.weight, net.encoder.conv1.weight)
+    assert not torch.equal(net.labeled_encoder.encoder.conv1.weight, net.plain.encoder.conv1.weight)
     Star().query(ctx)
     copy = net.labeled_encoder.encoder.state_dict()
-    assert all(torch.equal(copy[name], value) for name, value in net.encoder.state_dict().items())
+    assert all(torch.equal(copy[name], value) for name, value in net.plain.encoder.state_dict().items())
 
 
 @pytest.mark.parametrize("augmented", [False, True])
@@ -448,8 +452,8 @@ def test_the_first_slice_of_a_pair_is_the_memory_and_the_second_is_the_target(st
     given = []
 
     class Recorder:
-        def propagate(self, image, memory_image, memory_mask, valid):
-            given.append((image, memory_image, memory_mask))
+        def propagate(self, image, memory):
+            given.append((image, memory.images, memory.masks))
             return torch.where(target(image) > 0, 100.0, -100.0)
 
     def target(image):

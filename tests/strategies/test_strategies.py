@@ -36,7 +36,7 @@ def probabilities(ctx) -> np.ndarray:
 def samples(ctx, passes: int) -> np.ndarray:
     """(passes, n, h, w) dropout samples, equal to those of a query from the same random state."""
     torch.manual_seed(5)
-    parts = [probs for _, probs, _ in ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, passes)]
+    parts = [found.probs[:, :, 0] for found in ctx.learner.predict_mc(ctx.pool.slices, ctx.pool.unlabeled, passes)]
     torch.manual_seed(5)
     return torch.cat(parts, 1).double().numpy()
 
@@ -125,7 +125,7 @@ def test_strategies_with_dropout_samples_reject_a_network_without_dropout(make_r
 
 def test_bald_rejects_samples_that_are_all_equal(make_round, monkeypatch):
     ctx = make_round()
-    monkeypatch.setattr(type(ctx), "score_mc", lambda self, passes, pixel, how: np.zeros(len(self.pool.unlabeled)))
+    monkeypatch.setattr(type(ctx), "score_mc", lambda self, *_: np.zeros(len(self.pool.unlabeled)))
     with pytest.raises(StrategyError, match=r"dropout samples must differ, they are equal for every slice: raise"):
         make("bald").query(ctx)
 
@@ -162,7 +162,7 @@ def test_k_center_queries_the_slices_farthest_from_all_labeled_ones(make_round, 
     slices = ctx.pool.slices
     images = torch.from_numpy(slices.read(np.arange(len(slices))).astype(np.float32))
     with torch.no_grad():
-        features = ctx.learner.network.eval().encode(images).r4.double()
+        features = ctx.learner.network.eval().encode(images).deepest.double()
     features = (features.mean((2, 3)) if embedding == "pooled" else features.flatten(1)).numpy()
     centers = ctx.pool.labeled.tolist()
     expected = []
@@ -398,9 +398,15 @@ def test_the_weight_of_the_unlabeled_loss_increases_from_exp_minus_5_to_1():
 
 def test_bisect_starts_with_the_widest_gap():
     rng = np.random.default_rng(0)
-    assert bisect([(1, 9), (11, 13)], 3, rng).tolist()[0] == 5
-    assert set(bisect([(1, 9), (11, 13)], 3, rng)[1:]) == {2, 7}
-    assert sorted(bisect([(1, 9), (11, 13)], 12, rng)) == [*range(1, 10), *range(11, 14)]
+    assert bisect([(1, 9), (11, 13)], np.arange(14), 3, rng).tolist()[0] == 5
+    assert set(bisect([(1, 9), (11, 13)], np.arange(14), 3, rng)[1:]) == {2, 7}
+    assert sorted(bisect([(1, 9), (11, 13)], np.arange(14), 12, rng)) == [*range(1, 10), *range(11, 14)]
+
+
+def test_bisect_selects_the_candidate_nearest_to_the_middle_of_a_gap():
+    rng = np.random.default_rng(0)
+    assert bisect([(1, 9), (11, 13)], np.array([2, 3, 8, 13]), 4, rng).tolist()[0] == 3
+    assert sorted(bisect([(1, 9), (11, 13)], np.array([2, 3, 8, 13]), 4, rng)) == [2, 3, 8, 13]
 
 
 def test_strided_leaves_no_gap_wider_than_necessary(make_round):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import albench
-from albench.config import Choice, Network, Protocol, RunConfig, Training
+from albench.config import Choice, Protocol, RunConfig, Training
 from albench.runs import RoundRecord
 from albench.runs.array_files import Arrays
 from albench.runs.manifest import write_manifest
@@ -103,7 +103,9 @@ def write_run(
     with _as_version(version), RunStore.open(out, config) as store:
         if store.records:
             raise ValueError(f"'{store.folder}' must not exist: write another run of equal settings to another `out`")
-        split = SplitRecord(("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, 0, _POOL[: counts[0]])
+        split = SplitRecord(
+            ("a", "b"), ("c",), tuple(test), {"a": TOTAL // 2, "b": TOTAL // 2}, 20, 0, _POOL[: counts[0]]
+        )
         store.begin(split, _environment(device, strategy), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
             record = _record(index, value, count, test, device)
@@ -159,7 +161,7 @@ def _config(
         seed=seed,
         protocol=Protocol(budget=budget, rounds=rounds),
         training=Training(batch_size=16),
-        network=Network(stem_stride=2),
+        network=Choice("residual", "residual", None, {"width": 1.0}),
     )
 
 
@@ -261,4 +263,5 @@ def _attention(snapshots: Arrays) -> Arrays:
         "attention_0_images": snapshots["images"][:3],
         "attention_0_masks": snapshots["masks"][:3],
         "attention_0_weights": weights,
+        "attention_0_stride": np.array([8.0, 8.0]),
     }

@@ -9,10 +9,12 @@ from support.learners import CPU, OPTIONS, equal, make_learner, padded
 from torch import nn
 
 from albench.acquisition import mean_over_valid
-from albench.errors import StrategyError
+from albench.encoder_decoder import Features
+from albench.errors import NetworkError
+from albench.network import Task
+from albench.networks.residual import Segmenter
 from albench.strategy import score_slices
-from albench.training.networks import Segmenter, Task
-from albench.training.predictor import Predictor
+from albench.training.predictor import Prediction, Predictor
 
 
 def test_a_predictor_needs_no_validation_set_and_predicts_as_a_learner():
@@ -67,13 +69,13 @@ def test_a_batch_is_released_before_the_next_is_computed(what):
 def test_scoring_releases_a_batch_before_the_next_is_computed():
     made, alive = [], []
 
-    def prediction(number: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:
+    def prediction(number: int) -> Prediction:
         alive.append([one() is not None for one in made])
-        probs = torch.full((3, 4, 4), number / 10)
+        probs, pixels = torch.full((3, 1, 4, 4), number / 10), torch.ones(3, 4, 4)
         made.append(weakref.ref(probs))
-        return np.arange(3), probs, torch.ones(3, 4, 4)
+        return Prediction(np.arange(3), probs, pixels, pixels)
 
-    scores = score_slices(map(prediction, range(3)), lambda probs: probs, mean_over_valid)
+    scores = score_slices(map(prediction, range(3)), lambda probs: probs[:, 0], mean_over_valid)
     np.testing.assert_allclose(scores, np.repeat([0, 0.1, 0.2], 3), rtol=1e-6)
     assert alive == [[], [False], [False, False]]
 
@@ -95,9 +97,9 @@ def test_predict_equals_a_forward_pass_of_each_batch():
     with torch.no_grad():
         expected = torch.cat([torch.sigmoid(learner.network(images[:3])), torch.sigmoid(learner.network(images[3:]))])
     parts = list(learner.predict(learner.slices, ids))
-    assert [chunk.tolist() for chunk, _, _ in parts] == [[5, 0, 3], [6]]
-    torch.testing.assert_close(torch.cat([probs for _, probs, _ in parts]), expected[:, 0])
-    valid = torch.cat([valid for _, _, valid in parts])
+    assert [some.ids.tolist() for some in parts] == [[5, 0, 3], [6]]
+    torch.testing.assert_close(torch.cat([some.probs for some in parts]), expected)
+    valid = torch.cat([some.valid for some in parts])
     for row, (height, width) in enumerate([(32, 48), (20, 33), (32, 48), (32, 48)]):
         inside = torch.zeros(32, 48)
         inside[:height, :width] = 1
@@ -108,8 +110,8 @@ def test_ids_are_rows_of_the_given_stack_not_of_the_prepared_set():
     labeled = padded()
     part = replace(labeled.slices, rows=labeled.slices.rows[3:], valid=labeled.slices.valid[3:])
     learner = make_learner()
-    whole = torch.cat([probs for _, probs, _ in learner.predict(labeled.slices, np.array([3, 4, 5]))])
-    own = torch.cat([probs for _, probs, _ in learner.predict(part, np.array([0, 1, 2]))])
+    whole = torch.cat([some.probs for some in learner.predict(labeled.slices, np.array([3, 4, 5]))])
+    own = torch.cat([some.probs for some in learner.predict(part, np.array([0, 1, 2]))])
     assert torch.equal(own, whole)
 
 
@@ -137,24 +139,26 @@ def test_dropout_samples_differ_between_passes_and_slices_and_do_not_change_batc
     learner.slices = replace(learner.slices, rows=np.zeros_like(learner.slices.rows))  # seven times the same image
     ids = np.arange(7)
     parts = list(learner.predict_mc(learner.slices, ids, 4))
-    samples = torch.cat([probs for _, probs, _ in parts], 1)
-    assert samples.shape == (4, 7, 32, 48)
+    samples = torch.cat([some.probs for some in parts], 1)
+    assert samples.shape == (4, 7, 1, 32, 48)
     assert len(samples.flatten(0, 1).unique(dim=0)) == 4 * 7
     assert sum(encoded) == 7
     assert equal(learner.weights(), before)
-    assert np.concatenate([chunk for chunk, _, _ in parts]).tolist() == ids.tolist()
+    assert np.concatenate([some.ids for some in parts]).tolist() == ids.tolist()
 
 
 def test_dropout_samples_equal_full_passes_of_the_decoder():
     learner, ids = make_learner(), np.arange(3)
     torch.manual_seed(0)
-    ((_, found, _),) = learner.predict_mc(learner.slices, ids, 4)
+    ((_, found, *_),) = learner.predict_mc(learner.slices, ids, 4)
     network = learner.network.eval()
     network.dropout.train()
     torch.manual_seed(0)
     images = torch.from_numpy(padded().slices.images[ids]).float()
     with torch.no_grad():
-        expected = [torch.sigmoid(network.decode(network.encode(images), images.shape[-2:]))[:, 0] for _ in range(4)]
+        expected = [
+            torch.sigmoid(network.decode(network.prepare(network.encode(images)), images.shape[-2:])) for _ in range(4)
+        ]
     assert torch.equal(found, torch.stack(expected))
 
 
@@ -162,27 +166,84 @@ class Coin(Segmenter):
     """Predicts foreground exactly where dropout keeps a value."""
 
     def decode(self, features, size):
-        kept = self.dropout(torch.ones(len(features.r4), 1, *size)) > 0
+        kept = self.dropout(torch.ones(len(features.deepest), 1, *size)) > 0
         return torch.where(kept, 50.0, -50.0)
 
 
 def test_the_mean_of_many_dropout_samples_is_the_probability_that_dropout_keeps_a_value():
-    learner = make_learner(Coin(Task(1, (32, 48), replace(OPTIONS, dropout=0.3))))
-    ((_, probs, _),) = learner.predict_mc(learner.slices, np.arange(2), 200)
+    learner = make_learner(Coin(Task(1, (32, 48), OPTIONS), replace(OPTIONS, dropout=0.3)))
+    ((_, probs, *_),) = learner.predict_mc(learner.slices, np.arange(2), 200)
     deviation = math.sqrt(0.3 * 0.7 / probs.numel())
     assert float(probs.mean()) == pytest.approx(0.7, abs=5 * deviation)
     together = (probs[:, 0] * probs[:, 1]).mean()
     assert float(together) == pytest.approx(0.49, abs=0.01), "every slice must have its own dropout mask"
 
 
-def test_dropout_samples_need_dropout_and_a_segmenter():
-    learner = make_learner(options=replace(OPTIONS, dropout=0))
-    with pytest.raises(StrategyError, match=r"network.dropout is 0: use --set network.dropout=0.5"):
+@pytest.mark.parametrize("network", [None, nn.Conv2d(1, 1, 1)])
+def test_dropout_samples_need_dropout(network):
+    learner = make_learner(network, options=replace(OPTIONS, dropout=0))
+    with pytest.raises(NetworkError, match=r"(Segmenter|Conv2d) has none above 0: use --set network.dropout=0.5 if"):
         list(learner.predict_mc(learner.slices, np.arange(2), 2))
-    learner = make_learner(nn.Conv2d(1, 1, 1))
-    with pytest.raises(StrategyError, match=r"dropout samples need a network that is .*Segmenter, got Conv2d: derive"):
-        list(learner.predict_mc(learner.slices, np.arange(2), 2))
-    with pytest.raises(StrategyError, match=r"embeddings need a network that is .*Segmenter, got Conv2d: derive"):
+
+
+def whole() -> nn.Sequential:
+    """A network without parts, with dropout of whole channels after its first layer."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Dropout2d(0.5), nn.BatchNorm2d(6), nn.Conv2d(6, 1, 1))
+
+
+def test_dropout_samples_of_a_network_without_parts_run_it_again_with_only_dropout_in_training_mode():
+    learner = make_learner(whole())
+    network, images = learner.network.eval(), torch.from_numpy(padded().slices.images[:3]).float()
+    torch.manual_seed(3)
+    found = next(learner.predict_mc(learner.slices, np.arange(3), 4)).probs
+    assert not any(module.training for module in network.modules())
+    network[1].train()
+    torch.manual_seed(3)
+    with torch.no_grad():
+        expected = torch.stack([torch.sigmoid(network(images)) for _ in range(4)])
+    assert torch.equal(found, expected)
+    assert not torch.equal(found[0], found[1])
+
+
+class Early(nn.Module):
+    """Has parts, and drops in both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early, self.late = nn.Dropout(0.5), nn.Dropout(0.5)
+
+    def encode(self, images):
+        return Features(self.early(images), ())
+
+    def decode(self, features, size):
+        return self.late(features.deepest)
+
+    def forward(self, images):
+        return self.decode(self.encode(images), images.shape[-2:])
+
+
+def test_dropout_samples_of_a_network_that_drops_before_the_split_run_all_of_it():
+    learner = make_learner(Early())
+    probs = torch.cat([one.probs for one in learner.predict_mc(learner.slices, np.arange(7), 400)], 1)
+    kept = (probs != 0.5).float().mean((0, 1))[0, :20, :33]  # a zero logit is dropped, in one part or the other
+    assert float(kept.mean()) == pytest.approx(0.25, abs=0.01)
+    first, second = (probs[:, :, 0, 0, :2] != 0.5).float().unbind(-1)
+    assert float((probs[:200] != probs[200:]).float().mean()) == pytest.approx(1 - 0.75**2 - 0.25**2, abs=0.01)
+
+
+def test_embeddings_come_from_the_layer_that_is_named_or_else_the_network_must_be_another():
+    network = whole()
+    learner = make_learner(network)
+    with pytest.raises(NetworkError, match="method embedding, or with the name of a layer .* Sequential has neither"):
+        learner.embed(learner.slices, np.arange(2))
+    network.embedding_layer = "2"
+    images = torch.from_numpy(padded().slices.images[[4, 1]]).float()
+    with torch.no_grad():
+        maps = learner.network.eval()[:3](images)
+    torch.testing.assert_close(learner.embed(learner.slices, np.array([4, 1]), pool=False), maps.flatten(1))
+    network.embedding_layer = "nothing"
+    with pytest.raises(NetworkError, match="must name a layer of Sequential, got 'nothing': take a name"):
         learner.embed(learner.slices, np.arange(2))
 
 
@@ -190,7 +251,7 @@ def test_a_pooled_embedding_is_the_mean_over_the_valid_pixels():
     learner = make_learner()
     learner.network.eval()
     with torch.no_grad():
-        maps = learner.network.encode(torch.from_numpy(padded().slices.images).float()).r4
+        maps = learner.network.encode(torch.from_numpy(padded().slices.images).float()).deepest
     scale = 32 // maps.shape[-2]
     assert scale > 1
     fine = maps.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
@@ -210,6 +271,6 @@ def test_a_flat_embedding_is_the_flattened_bottleneck():
     learner.network.eval()
     flat = learner.embed(learner.slices, np.array([4, 1]), pool=False)
     with torch.no_grad():
-        maps = learner.network.encode(torch.from_numpy(padded().slices.images[[4, 1]]).float()).r4
+        maps = learner.network.encode(torch.from_numpy(padded().slices.images[[4, 1]]).float()).deepest
     assert flat.shape == (2, maps[0].numel())
     torch.testing.assert_close(flat, maps.flatten(1))
