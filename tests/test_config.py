@@ -348,7 +348,8 @@ def test_the_written_settings_are_enough_to_repeat_the_run(strategy):
         for prefix, section in (
             ("strategy", written["strategy"]["options"]),
             ("data", written["dataset"]["options"] | written["locations"]),
-            *((name, written[name]) for name in SECTIONS),
+            ("network", written["network"]["options"] | written["files"]),
+            *((name, written[name]) for name in ("protocol", "training")),
         )
         for name, value in section.items()
     }
@@ -386,9 +387,9 @@ def test_none_is_a_word_where_it_is_a_choice():
     assert options_of(chosen)["pseudo_count"] is None
 
 
-@pytest.mark.parametrize("section", ["protocol", "training", "network"])
-def test_settings_have_a_page_with_every_option(section):
-    page = describe(section)
+@pytest.mark.parametrize(("name", "section"), [("protocol",) * 2, ("training",) * 2, ("residual", "network")])
+def test_settings_have_a_page_with_every_option(name, section):
+    page = describe(name)
     for field in dataclasses.fields(SECTIONS[section]):
         assert f"  {section}.{field.name}  (" in page
         assert f"{field.name}: " in page
