@@ -116,9 +116,7 @@ def _restored(network: Network) -> str | None:
     second.load_state_dict(torch.load(file, weights_only=True))
     with torch.no_grad():
         same = torch.allclose(first(_slices(2)), second(_slices(2)))
-    return (
-        None if same else "other logits came from the same weights: register all that is drawn as parameter or buffer"
-    )
+    return None if same else "the same weights gave other logits: register all that is drawn as parameter or buffer"
 
 
 def _split_gives_logits(network: Network) -> str | None:

@@ -52,7 +52,7 @@ PHANTOM = {name: value for name, value in TINY.items() if not name.startswith("n
     "protocol.split": [2, 1, 1],
 }
 NEEDS = {
-    "dropout samples need a network with dropout": {"bald", "mc-dropout", "power-bald", "bal"},
+    "dropout samples need a network with dropout": {"bald", "mc-dropout", "power-bald", "bal", "ceal-mc-dropout"},
     "embeddings need a network with a method embedding": {"k-center", "bal"},
     "a second encoder needs a network with encoder, encode and decode": {"star"},
 }
@@ -198,7 +198,7 @@ class _FlawedModule(EncoderDecoder):
     def decode(self, features, size):
         logits = features.deepest
         if self.flaw == "batch":
-            return logits - logits.mean()
+            return logits - logits.amax()
         if self.flaw == "gradient":
             return logits.detach() + torch.zeros((), requires_grad=True)
         return logits + self.secret if self.flaw == "state" else logits
