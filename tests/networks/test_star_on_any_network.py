@@ -4,14 +4,13 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from albench.encoder_decoder import Features
 from albench.errors import NetworkError
 from albench.network import Network, Task
 from albench.networks.dynunet import DynUNet
 from albench.networks.unet import UNet
-from albench.strategies._star.network import StarNetwork
+from albench.strategies._star.network import StarNetwork, _first_convolution
 from albench.strategies._star.similarity import SIMILARITIES
 from albench.training.batches import Batch
 
@@ -86,23 +85,7 @@ def test_a_slice_is_most_similar_to_itself(options, similarity):
     assert (cosines <= 1 + 1e-5).all()
 
 
-class _Mixed(nn.Module):
-    """Its first convolution does not read the image alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 1))
-
-    def encode(self, images: Tensor) -> Features:
-        return Features(self.encoder(torch.cat([images, images[:, :1]], 1)), ())
-
-    def decode(self, features: Features, size: torch.Size) -> Tensor:
-        return features.deepest[:, :1]
-
-
 def test_an_encoder_that_does_not_begin_with_the_image_is_an_error():
-    from albench.strategies._star.network import _first_convolution
-
     assert _first_convolution(Task(2, SIZE, UNet()).build().encoder, 2)[0] == "blocks.0.conv_0.conv"
     with pytest.raises(NetworkError, match="whose first layer is a convolution of the 2 image channels, this one has"):
-        _first_convolution(_Mixed().encoder, 2)
+        _first_convolution(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(2, 8, 1)), 2)
