@@ -290,11 +290,9 @@ class RunSession:
         return SliceName(self.slices.cases[self.slices.case[slice_id]], int(self.slices.position[slice_id]))
 
     def _network(self, network: Network) -> nn.Module:
-        channels, height, width = self.slices.shape
-        spacing = np.median(self.slices.spacing[:, 1:], axis=0)
-        task = Task(
-            channels, (height, width), network, len(self.slices.classes), (float(spacing[0]), float(spacing[1]))
-        )
+        slices = self.slices
+        height, width = np.median(slices.spacing[:, 1:], axis=0).tolist()
+        task = Task(slices.inputs, slices.shape[1:], network, len(slices.classes), (height, width))
         with self.streams.torch("weights"):
             return self.strategy.network(task)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,7 @@ class Prepared:
         valid: (s, 2) height and width without padding.
         spacing: (s, 3) millimeters along z, y, x on the working grid.
         patients: (s,) the patient of each case; the split keeps the cases of a patient together.
+        context: slices below and above that a network gets as further channels.
         intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it is not known.
     """
 
@@ -52,6 +53,7 @@ class Prepared:
     spacing: NDArray[np.float64]
     patients: tuple[str, ...]
     intensity: NDArray[np.float64] | None = None
+    context: int = 0
 
     def stack(self, cases: Sequence[str]) -> SliceStack:
         """The slices of the named cases, of which there may be none."""
@@ -66,6 +68,7 @@ class Prepared:
             valid=np.repeat(self.valid[chosen], counts, axis=0),
             cases=tuple(cases),
             spacing=self.spacing[chosen],
+            context=self.context,
         )
 
     def labeled_stack(self, cases: Sequence[str]) -> LabeledStack:
@@ -99,7 +102,7 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
             if not (folder / "meta.json").exists():
                 show = progress or (lambda done, total, case: None)
                 build_set(dataset, folder, show, default_workers(dataset) if workers is None else workers)
-    return _open(folder, key)
+    return replace(_open(folder, key), context=dataset.context)
 
 
 def _open(folder: Path, key: str) -> Prepared:
@@ -124,7 +127,8 @@ def _open(folder: Path, key: str) -> Prepared:
 
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
-    options = {k: v for k, v in options_of(dataset).items() if k not in dataset.locations}
+    left_out = (*dataset.locations, *dataset.views)
+    options = {k: v for k, v in options_of(dataset).items() if k not in left_out}
     digests = _file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
