@@ -125,12 +125,21 @@ PAPER_STOP: dict[str, object] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """A strategy, a dataset or a network with its options, and the hash of its code when it is a plugin."""
+    """A strategy, a dataset or a network.
+
+    Attributes:
+        name: under which it is known.
+        spec: as the user named it.
+        code: hash of its code if it is a plugin.
+        options: all of them, without those that name files.
+        files_key: hash of the content of the files that its options name.
+    """
 
     name: str
     spec: str
     code: str | None
     options: dict[str, object]
+    files_key: str | None = None
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -166,8 +175,7 @@ class RunConfig:
         title: of the dataset; random draws depend on it.
         locations: options of the dataset that say where its files are; they are not part of the digest.
         data_key: hash of the prepared data.
-        files: options of the network that name files; not part of the digest.
-        files_key: hash of the content of these files.
+        files: options of strategy and network that name files, by dotted name; not part of the digest.
         tuning: where the options of the strategy come from; not part of the digest.
         classes: names of the classes 1, 2, ... of the masks.
     """
@@ -182,7 +190,6 @@ class RunConfig:
     training: Training
     network: Choice
     files: dict[str, object] = dataclasses.field(default_factory=dict)
-    files_key: str | None = None
     tuning: Tuning | None = None
     classes: tuple[str, ...] = ("foreground",)
 

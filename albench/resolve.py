@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,19 +96,17 @@ def resolve(
     if tuned is not None:
         tuned.check_data(data.title, split.test)
     prepared = prepare(data, progress, workers)
-    options, built = options_of(data), options_of(network_object)
     config = RunConfig(
-        strategy=_choice(strategy_object, strategy, options_of(strategy_object)),
-        dataset=_choice(data, dataset, {k: v for k, v in options.items() if k not in data.locations}),
+        strategy=_choice(strategy_object, strategy, strategy_object.files),
+        dataset=_choice(data, dataset, data.locations),
         title=data.title,
-        locations={k: v for k, v in options.items() if k in data.locations},
+        locations={k: v for k, v in options_of(data).items() if k in data.locations},
         data_key=prepared.key,
         seed=seed,
         protocol=protocol,
         training=training,
-        network=_choice(network_object, network, {k: v for k, v in built.items() if k not in network_object.files}),
-        files={k: v for k, v in built.items() if k in network_object.files},
-        files_key=_files_key(built[name] for name in network_object.files),
+        network=_choice(network_object, network, network_object.files),
+        files=_files("strategy", strategy_object) | _files("network", network_object),
         tuning=tuned.tuning if tuned is not None else None,
         classes=prepared.stack([]).classes,
     )
@@ -144,13 +142,21 @@ def make_dataset(spec: str, settings: Mapping[str, object]) -> Dataset:
     return build(find(DATASETS, spec), by_section(settings)["data"], "data")
 
 
-def _files_key(paths: Iterable[object]) -> str | None:
-    """A hash of the content of files; None if there are none. A file that is missing is the network's to report."""
+def _choice(chosen: Strategy | Dataset | Network, spec: str, left_out: Sequence[str]) -> Choice:
+    """What was chosen, without the options whose values are places."""
+    options = options_of(chosen)
+    places = [] if isinstance(chosen, Dataset) else [options[name] for name in left_out]  # datasets hash their own
+    kept = {name: value for name, value in options.items() if name not in left_out}
+    return Choice(chosen.name, spec, source_digest(type(chosen)), kept, _files_key(places))
+
+
+def _files(section: str, chosen: Strategy | Network) -> dict[str, object]:
+    """{dotted name: path} of the options that name files."""
+    options = options_of(chosen)
+    return {f"{section}.{name}": options[name] for name in chosen.files}
+
+
+def _files_key(paths: Sequence[object]) -> str | None:
+    """A hash of the content of files; None if there are none. A missing file is reported by what reads it."""
     found = [Path(path).read_bytes() for path in paths if isinstance(path, str) and Path(path).is_file()]
-    if not found:
-        return None
-    return hashlib.sha256(b"".join(found)).hexdigest()[:16]
-
-
-def _choice(chosen: Strategy | Dataset | Network, spec: str, options: dict[str, object]) -> Choice:
-    return Choice(chosen.name, spec, source_digest(type(chosen)), options)
+    return hashlib.sha256(b"".join(found)).hexdigest()[:16] if found else None

@@ -86,6 +86,7 @@ class RunSession:
         charged = self.val if self.config.protocol.validation == "charged" else None
         self.slices, self.oracle = train.slices, Oracle(train, charged)
         self.initial = resolved.initial(self.slices)
+        self.strategy.check(Pool(self.slices))
         self._check_foreground()
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
         self.network = self._network(resolved.network)

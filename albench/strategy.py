@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from albench.acquisition import Aggregation, Scores, aggregate, balance_classes, mean_over_valid
+from albench.embeddings import read_embeddings
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.network import Task
@@ -38,6 +40,7 @@ __all__ = [
     "Query",
     "Round",
     "Scores",
+    "SliceEmbedding",
     "Strategy",
     "Task",
     "register",
@@ -132,6 +135,8 @@ class Strategy(ABC):
     needs: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     uses_labels: ClassVar[bool] = False
+    files: ClassVar[tuple[str, ...]] = ()
+    """Options that name a file, whose content and not its path is part of the identity of a run."""
 
     shares_round_zero: ClassVar[bool] = True
     """Whether the training of round 0 is that of all strategies, so that it is done once and shared between runs.
@@ -147,6 +152,14 @@ class Strategy(ABC):
         promise = next(index for index, base in enumerate(cls.__mro__) if "shares_round_zero" in vars(base))
         if any(hook in vars(base) for base in cls.__mro__[:promise] for hook in _TRAINING_HOOKS):
             cls.shares_round_zero = False
+
+    def check(self, pool: Pool) -> None:
+        """Reject options that do not fit the pool, before the first training; by default all fit.
+
+        Raises:
+            StrategyError: with the rule, the value and the remedy.
+        """
+        return
 
     def initial(self, initial: Ids, pool: Pool) -> Ids:
         """Slices to label before round 0, by default the `initial` slices that all strategies share."""
@@ -203,6 +216,39 @@ class PixelScoring(Strategy):
     def weigh(self, probs: Tensor, counted: Tensor) -> Tensor:
         """(b, h, w) weights of pixels, from probabilities and (b, h, w), 1 on pixels that count and 0 elsewhere."""
         return balance_classes(probs, counted) if self.class_weights == "predicted" else counted
+
+
+@dataclass(frozen=True)
+class SliceEmbedding(Strategy):
+    """A strategy that compares slices by vectors.
+
+    Attributes:
+        embeddings: .npz file with a vector of every slice of the pool (`albench.embeddings`); none takes those of the
+            current network.
+    """
+
+    files: ClassVar[tuple[str, ...]] = ("embeddings",)
+
+    embeddings: str | None = None
+
+    def check(self, pool: Pool) -> None:
+        """Reject a file that does not fit the pool."""
+        if self.embeddings is not None:
+            read_embeddings(Path(self.embeddings), pool.slices)
+
+    def embed(self, ctx: Round, *, pool: bool = True) -> Tensor:
+        """(n, d) finite float32 vectors of all slices, by id, on the device.
+
+        Args:
+            pool: as in `Predictor.embed`.
+        """
+        slices = ctx.pool.slices
+        if self.embeddings is not None:
+            return torch.from_numpy(read_embeddings(Path(self.embeddings), slices)).to(ctx.learner.device)
+        vectors = ctx.learner.embed(slices, np.arange(len(slices)), pool=pool)
+        if not torch.isfinite(vectors).all():
+            raise StrategyError("embeddings must be finite, some are not: lower training.lr")
+        return vectors
 
 
 def score_slices(

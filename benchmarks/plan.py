@@ -15,7 +15,7 @@ from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
 from albench.data import Progress
 from albench.errors import ConfigError, suggestion
-from albench.registry import DATASETS, NETWORKS, find
+from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
 from albench.resolve import ResolvedRun, resolve
 from albench.runs.layout import run_folder
 from albench.runs.manifest import MANIFEST, write_manifest
@@ -151,6 +151,7 @@ def with_absolute_paths(spec: RunSpec) -> RunSpec:
     """The same run with absolute paths of plugins and files, valid in every working folder."""
     locations = {f"data.{name}" for name in find(DATASETS, spec.dataset).locations}
     locations |= {f"network.{name}" for name in find(NETWORKS, spec.network).files}
+    locations |= {f"strategy.{name}" for name in find(STRATEGIES, spec.strategy).files}
     return replace(
         spec,
         strategy=_absolute_plugin(spec.strategy),

@@ -58,7 +58,6 @@ def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
         "protocol": protocol,
         "training": asdict(config.training),
         "network": network,
-        "files_key": config.files_key,
     }
 
 

@@ -56,13 +56,13 @@ def variants() -> dict[str, RunConfig]:
             value = 30 if field.name == "steps" else changed(getattr(old, field.name))
             new = build(cls, {field.name: value}, section)
             found[f"{section}.{field.name}"] = replace(start, **{section: new})
-    found["files_key"] = replace(start, files_key="0123")
     found["seed"] = replace(start, seed=1)
     found["title"] = replace(start, title="elsewhere")
     found["data_key"] = replace(start, data_key="abd")
     for part in ("strategy", "dataset", "network"):
         choice = getattr(start, part)
         found[f"{part}.name"] = replace(start, **{part: replace(choice, name="other")})
+        found[f"{part}.files_key"] = replace(start, **{part: replace(choice, files_key="0123")})
         found[f"{part}.code"] = replace(start, **{part: replace(choice, code="0123")})
         found[f"{part}.options"] = replace(start, **{part: replace(choice, options={"size": [32, 32], "power": 2.0})})
     return found
@@ -335,7 +335,7 @@ def test_a_negative_seed_is_rejected():
         resolve("random", "phantom", seed=-1, settings=TINY)
 
 
-@pytest.mark.parametrize("strategy", ["random", "albench.strategies.entropy:Entropy"])
+@pytest.mark.parametrize("strategy", ["random", "albench.strategies.entropy:Entropy", "k-center"])
 def test_the_written_settings_are_enough_to_repeat_the_run(strategy):
     made = resolve(strategy, "phantom", seed=3, settings=TINY | {"data.size": [48, 32]}).config
     text = encode(StoredConfig(FORMAT, __version__, made))
@@ -348,11 +348,11 @@ def test_the_written_settings_are_enough_to_repeat_the_run(strategy):
         for prefix, section in (
             ("strategy", written["strategy"]["options"]),
             ("data", written["dataset"]["options"] | written["locations"]),
-            ("network", written["network"]["options"] | written["files"]),
+            ("network", written["network"]["options"]),
             *((name, written[name]) for name in ("protocol", "training")),
         )
         for name, value in section.items()
-    }
+    } | written["files"]
     resolved = resolve(written["strategy"]["spec"], written["dataset"]["spec"], seed=written["seed"], settings=settings)
     assert resolved.config == made
 

@@ -1,7 +1,6 @@
 """Networks as plugins: the built-in ones, one in a file, the contract kit, and where they are named."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -53,7 +52,7 @@ PHANTOM = {name: value for name, value in TINY.items() if not name.startswith("n
 }
 NEEDS = {
     "dropout samples need a network with dropout": {"bald", "mc-dropout", "power-bald", "bal", "ceal-mc-dropout"},
-    "embeddings need a network with a method embedding": {"k-center", "bal"},
+    "embeddings need a network with a method embedding": {"k-center"},
     "a second encoder needs a network with encoder, encode and decode": {"star"},
 }
 
@@ -316,10 +315,9 @@ def test_the_template_of_a_network_is_a_network_with_all_parts(tmp_path):
 def test_files_of_a_network_are_known_by_their_content(tmp_path):
     (tmp_path / "weights.pth").write_bytes(b"weights")
     settings = TINY | {"network.weights": str(tmp_path / "weights.pth")}
-    config = resolve("random", "phantom", settings=settings).config
-    assert config.files == {"weights": str(tmp_path / "weights.pth")}
+    config = resolve("k-center", "phantom", settings=settings).config
+    assert config.files == {"network.weights": str(tmp_path / "weights.pth"), "strategy.embeddings": None}
     assert "weights" not in config.network.options
-    assert replace(config, files={"weights": "moved"}).digest() == config.digest()
-    assert replace(config, files_key="0").digest() != config.digest()
-    assert Path(str(config.files["weights"])).exists()
+    assert replace(config, files={"network.weights": "moved"}).digest() == config.digest()
+    assert replace(config, network=replace(config.network, files_key="0")).digest() != config.digest()
     assert isinstance(resolve("random", "phantom", settings=settings).network, Residual)
