@@ -42,7 +42,7 @@ def embed(prepared: Prepared, model: Callable[[Tensor], Tensor], batch_size: int
             images = torch.stack(
                 [_as_picture(slices.read(ids[[row]])[0, 0], *slices.valid[i]) for row, i in enumerate(ids)]
             )
-            vectors.append(model(images).float().cpu().numpy())
+            vectors.append(model(torch.stack(images)).float().cpu().numpy())
     names = np.array(slices.cases)[slices.case]
     return {"case": names, "position": slices.position, "vector": np.concatenate(vectors)}
 

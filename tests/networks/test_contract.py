@@ -306,8 +306,8 @@ def test_the_command_line_lists_shows_checks_and_runs_networks(bare, tmp_path):
 
 
 def test_the_template_of_a_network_is_a_network_with_all_parts(tmp_path):
-    assert invoke("new", "network", "my-net", "--folder", tmp_path)[0] == 0
-    network = find(NETWORKS, f"{tmp_path / 'my-net' / 'my_net.py'}:MyNet")()
+    assert invoke("new", "network", "fresh-net", "--folder", tmp_path)[0] == 0
+    network = find(NETWORKS, f"{tmp_path / 'fresh-net' / 'fresh_net.py'}:FreshNet")()
     assert [check for check in check_network(network) if not check.passed] == []
     assert missing_parts(network) == []
 
