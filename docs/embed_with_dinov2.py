@@ -39,9 +39,8 @@ def embed(prepared: Prepared, model: Callable[[Tensor], Tensor], batch_size: int
     with torch.no_grad():
         for start in range(0, len(slices), batch_size):
             ids = np.arange(start, min(start + batch_size, len(slices)))
-            images = torch.stack(
-                [_as_picture(slices.read(ids[[row]])[0, 0], *slices.valid[i]) for row, i in enumerate(ids)]
-            )
+            sizes = slices.valid[ids].tolist()
+            images = [_as_picture(image[0], *size) for image, size in zip(slices.read(ids), sizes, strict=True)]
             vectors.append(model(torch.stack(images)).float().cpu().numpy())
     names = np.array(slices.cases)[slices.case]
     return {"case": names, "position": slices.position, "vector": np.concatenate(vectors)}
