@@ -18,6 +18,7 @@ def run(
     strategy: str,
     dataset: str,
     *,
+    network: str = "residual",
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
     tuned: Path | str | None = None,
@@ -36,6 +37,7 @@ def run(
     Args:
         strategy: a name, `FILE.py:Class` or `module:Class`.
         dataset: likewise.
+        network: likewise.
         seed: of weights, batches and queries.
         settings: values by dotted name, such as {"training.epochs": 30}.
         tuned: file of `albench tune` with options of the strategy.
@@ -66,6 +68,7 @@ def run(
     resolved = resolve(
         strategy,
         dataset,
+        network=network,
         seed=seed,
         settings=settings,
         progress=progress,

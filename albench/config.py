@@ -19,6 +19,7 @@ Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
 Start = Literal["interval", "cases", "slices", "few-cases"]
 Stop = Literal["val_dice", "val_loss", "steps"]
 
@@ -123,36 +124,22 @@ PAPER_STOP: dict[str, object] = {
 
 
 @dataclass(frozen=True)
-class Network:
-    """The segmentation network of every strategy.
+class Choice:
+    """A strategy, a dataset or a network.
 
     Attributes:
-        backbone: residual network of the encoder.
-        width: factor on the numbers of channels of the encoder.
-        decoder_width: channels of the decoder.
-        stem_stride: downsampling by the first layers; the bottleneck has another factor of 4, so 4 gives 1/16.
-        dropout: probability of dropping a feature of the bottleneck.
-        upsample: interpolation in the decoder.
-        weights: path of a torchvision ResNet checkpoint for the encoder; none draws initial weights at random.
+        name: under which it is known.
+        spec: as the user named it.
+        code: hash of its code if it is a plugin.
+        options: all of them, without those that name files.
+        files_key: hash of the content of the files that its options name.
     """
-
-    backbone: Literal["resnet18", "resnet34", "resnet50"] = "resnet50"
-    width: Rate = 1.0
-    decoder_width: Positive = 256
-    stem_stride: Literal[1, 2, 4] = 4
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    upsample: Literal["bilinear", "nearest"] = "bilinear"
-    weights: str | None = None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A strategy or a dataset with its options, and the hash of its code when it is a plugin."""
 
     name: str
     spec: str
     code: str | None
     options: dict[str, object]
+    files_key: str | None = None
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -188,7 +175,7 @@ class RunConfig:
         title: of the dataset; random draws depend on it.
         locations: options of the dataset that say where its files are; they are not part of the digest.
         data_key: hash of the prepared data.
-        weights_key: hash of the file that `network.weights` names; its path is not part of the digest.
+        files: options of strategy and network that name files, by dotted name; not part of the digest.
         tuning: where the options of the strategy come from; not part of the digest.
         classes: names of the classes 1, 2, ... of the masks.
     """
@@ -201,18 +188,17 @@ class RunConfig:
     seed: Count
     protocol: Protocol
     training: Training
-    network: Network
-    weights_key: str | None = None
+    network: Choice
+    files: dict[str, object] = dataclasses.field(default_factory=dict)
     tuning: Tuning | None = None
     classes: tuple[str, ...] = ("foreground",)
 
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when any setting differs."""
         settings = dataclasses.asdict(_run_config().validate_python(dataclasses.asdict(self)))  # 1 is 1.0
-        del settings["locations"]
-        del settings["tuning"]
-        del settings["network"]["weights"]
-        for choice in (settings["strategy"], settings["dataset"]):
+        for left_out in ("locations", "files", "tuning"):
+            del settings[left_out]
+        for choice in (settings["strategy"], settings["dataset"], settings["network"]):
             del choice["spec"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 

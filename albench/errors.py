@@ -36,5 +36,9 @@ class StrategyError(AlbenchError):
     """A strategy broke a rule of the benchmark."""
 
 
+class NetworkError(StrategyError):
+    """The network lacks what a strategy needs of it."""
+
+
 class StoreError(AlbenchError):
     """A run, a suite or the cache cannot be read or written."""

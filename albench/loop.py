@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from albench.callback import NullCallback, RunCallback
-from albench.errors import StrategyError
+from albench.errors import NetworkError, StrategyError
 from albench.query import check_query
 from albench.resolve import ResolvedRun
 from albench.run_session import Execution, RunSession
@@ -65,8 +65,11 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
 
 @contextmanager
 def _naming(resolved: ResolvedRun) -> Iterator[None]:
-    """Say in every error of a strategy which strategy it is."""
+    """Say in every error of a strategy which strategy it is, and which network if that lacks something."""
     try:
         yield
+    except NetworkError as error:
+        names = f"strategy '{resolved.strategy.name}' with network '{resolved.network.name}'"
+        raise NetworkError(f"{names}: {error}") from error
     except StrategyError as error:
         raise StrategyError(f"strategy '{resolved.strategy.name}': {error}") from error

@@ -1,4 +1,4 @@
-"""Strategies and datasets by name: found in their folder, in entry points, or by import path."""
+"""Strategies, datasets and networks by name: found in their folder, in entry points, or by import path."""
 
 from __future__ import annotations
 
@@ -20,27 +20,34 @@ from albench.errors import ConfigError, suggestion
 
 STRATEGIES = "albench.strategies"
 DATASETS = "albench.datasets"
+NETWORKS = "albench.networks"
+DEFAULT_NETWORK = "residual"
 _PLUGIN = "albench_plugin_"  # prefix of modules that are loaded from a file
-_KINDS = {STRATEGIES: "strategy", DATASETS: "dataset"}
+KINDS = {STRATEGIES: "strategy", DATASETS: "dataset", NETWORKS: "network"}
+_BASES = {
+    STRATEGIES: "albench.strategy.Strategy",
+    DATASETS: "albench.data.Dataset",
+    NETWORKS: "albench.network.Network",
+}
 
 
 class Plugin(Protocol):
-    """A subclass of `Strategy` or `Dataset`."""
+    """A subclass of `Strategy`, `Dataset` or `Network`."""
 
     group: ClassVar[str]
     name: ClassVar[str]
 
 
 T = TypeVar("T", bound=type[Plugin])
-_registered: dict[str, dict[str, type[Plugin]]] = {STRATEGIES: {}, DATASETS: {}}
+_registered: dict[str, dict[str, type[Plugin]]] = {group: {} for group in KINDS}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A strategy or a dataset that is available, or a plugin that cannot be loaded.
+    """A plugin that is available, or one that cannot be loaded.
 
     Attributes:
-        name: of the strategy or dataset.
+        name: of the strategy, dataset or network.
         cls: its class; None if it cannot be loaded.
         problem: why it cannot be loaded; empty otherwise.
     """
@@ -51,9 +58,9 @@ class Entry:
 
 
 def register(name: str) -> Callable[[T], T]:
-    """Class decorator: register a strategy or a dataset under `name`.
+    """Class decorator: register a strategy, a dataset or a network under `name`.
 
-    The class attribute `group`, set by `Strategy` and `Dataset`, says which of the two it is.
+    The class attribute `group`, set by `Strategy`, `Dataset` and `Network`, says which of them it is.
 
     Raises:
         ConfigError: the name is taken, or the class is abstract.
@@ -66,7 +73,7 @@ def register(name: str) -> Callable[[T], T]:
         known = _registered[cls.group].get(name)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigError(
-                f"a {_KINDS[cls.group]} name must be unique, '{name}' is taken by "
+                f"a {KINDS[cls.group]} name must be unique, '{name}' is taken by "
                 f"{known.__module__}.{known.__qualname__}: choose another name"
             )
         cls.name = name
@@ -88,7 +95,7 @@ def find(group: str, spec: str) -> type[Any]:
     if spec in _usable(group):
         return _registered[group][spec]
     entries = {entry.name: entry for entry in available(group)}
-    kind = _KINDS[group]
+    kind = KINDS[group]
     if spec not in entries:
         hint = suggestion(spec, sorted(entries), cutoff=0.5)
         raise ConfigError(f"{kind} must be a known name or FILE.py:Class, got '{spec}': {hint}")
@@ -105,7 +112,7 @@ def import_path(cls: type) -> str:
 
 
 def available(group: str) -> list[Entry]:
-    """All strategies or datasets, sorted by name. A plugin that cannot be loaded is listed with the reason."""
+    """All plugins of a group, sorted by name. One that cannot be loaded is listed with the reason."""
     entries: dict[str, Entry] = {}
     for module, problem in _import_folder(group).items():
         if problem:
@@ -136,7 +143,7 @@ def source_digest(cls: type) -> str | None:
 
 
 def options_of(plugin: object) -> dict[str, object]:
-    """The fields of a strategy, a dataset or other settings as JSON values."""
+    """The fields of a plugin or of other settings as JSON values."""
     fields = dataclasses.fields(plugin)  # type: ignore[arg-type]
     return json.loads(json.dumps({field.name: getattr(plugin, field.name) for field in fields}))
 
@@ -189,8 +196,7 @@ def _load_file(path: Path) -> ModuleType:
 
 def _check_class(group: str, cls: object, spec: str) -> None:
     if not isinstance(cls, type) or getattr(cls, "group", None) != group:
-        base = {STRATEGIES: "albench.strategy.Strategy", DATASETS: "albench.data.Dataset"}[group]
-        raise ConfigError(f"'{spec}' must be a subclass of {base}, got {cls!r}: derive it from that class")
+        raise ConfigError(f"'{spec}' must be a subclass of {_BASES[group]}, got {cls!r}: derive it from that class")
     _check_complete(cls)
 
 

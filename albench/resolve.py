@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from albench.combinations import check_combinations
-from albench.config import Choice, Network, Protocol, RunConfig, Training, build
+from albench.config import Choice, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_volumes
 from albench.errors import ConfigError
 from albench.masks import Ids
+from albench.network import Network
 from albench.pool import Pool
-from albench.registry import DATASETS, STRATEGIES, find, options_of, source_digest
-from albench.settings import SECTIONS, by_section
+from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find, options_of, source_digest
+from albench.settings import by_section
 from albench.start import start_slices
 from albench.strategy import Strategy
 from albench.streams import Streams
@@ -28,12 +29,14 @@ class ResolvedRun:
     Attributes:
         config: every setting, defaults written out.
         strategy: to run.
+        network: of all strategies.
         prepared: the data.
         split: cases of each part.
     """
 
     config: RunConfig
     strategy: Strategy
+    network: Network
     prepared: Prepared
     split: Split
 
@@ -49,6 +52,7 @@ def resolve(
     strategy: str,
     dataset: str,
     *,
+    network: str = DEFAULT_NETWORK,
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
     progress: Progress | None = None,
@@ -62,6 +66,7 @@ def resolve(
     Args:
         strategy: a name, `FILE.py:Class` or `module:Class`.
         dataset: likewise.
+        network: likewise.
         settings: values by dotted name, such as {"training.epochs": 30}.
         workers: as `albench.data.prepare`.
         tuned: options of the strategy that a search found; a setting must not give them other values.
@@ -77,10 +82,11 @@ def resolve(
         settings = tuned.added_to(find(STRATEGIES, strategy), settings)
     user = by_section(settings)
     strategy_object = make_strategy(strategy, settings)
-    for section, cls in (("protocol", Protocol), ("training", Training), ("network", Network)):
+    for section, cls in (("protocol", Protocol), ("training", Training), ("network", find(NETWORKS, network))):
         build(cls, user[section], section)  # a typing error should not wait for the data
     data = make_dataset(dataset, settings)
-    protocol, training, network = common_settings(data, settings)
+    protocol, training = common_settings(data, settings)
+    network_object = make_network(network, data, settings)
     check_combinations(protocol, training)
     cases = data.cases()
     patients = [data.patient(case) for case in cases]
@@ -93,33 +99,40 @@ def resolve(
     if tuned is not None:
         tuned.check_data(data.title, split.test)
     prepared = prepare(data, progress, workers)
-    options = options_of(data)
     config = RunConfig(
-        strategy=_choice(strategy_object, strategy, options_of(strategy_object)),
-        dataset=_choice(data, dataset, {k: v for k, v in options.items() if k not in data.locations}),
+        strategy=_choice(strategy_object, strategy, strategy_object.files),
+        dataset=_choice(data, dataset, data.locations),
         title=data.title,
-        locations={k: v for k, v in options.items() if k in data.locations},
+        locations={k: v for k, v in options_of(data).items() if k in data.locations},
         data_key=prepared.key,
         seed=seed,
         protocol=protocol,
         training=training,
-        network=network,
-        weights_key=_file_key(network.weights),
+        network=_choice(network_object, network, network_object.files),
+        files=_files("strategy", strategy_object) | _files("network", network_object),
         tuning=tuned.tuning if tuned is not None else None,
         classes=prepared.classes,
     )
-    return ResolvedRun(config, strategy_object, prepared, split)
+    return ResolvedRun(config, strategy_object, network_object, prepared, split)
 
 
-def common_settings(data: Dataset, settings: Mapping[str, object]) -> tuple[Protocol, Training, Network]:
-    """Protocol, training and network of a dataset, with every default written out. Raises ConfigError."""
+def common_settings(data: Dataset, settings: Mapping[str, object]) -> tuple[Protocol, Training]:
+    """Protocol and training of a dataset, with every default written out. Raises ConfigError."""
     user, suited = by_section(settings), by_section(data.defaults())
-    sections = {name: suited[name] | user[name] for name in SECTIONS}
-    return (
-        build(Protocol, sections["protocol"], "protocol"),
-        build(Training, sections["training"], "training"),
-        build(Network, sections["network"], "network"),
-    )
+    protocol, training = (suited[name] | user[name] for name in ("protocol", "training"))
+    return build(Protocol, protocol, "protocol"), build(Training, training, "training")
+
+
+def make_network(spec: str, data: Dataset, settings: Mapping[str, object]) -> Network:
+    """A network from its name or place and the settings `network.*`; those that suit the dataset are the default's.
+
+    Raises:
+        ConfigError: a name, an option or a value is wrong.
+    """
+    cls, options = find(NETWORKS, spec), by_section(settings)["network"]
+    if cls is find(NETWORKS, DEFAULT_NETWORK):
+        options = by_section(data.defaults())["network"] | options
+    return build(cls, options, "network")
 
 
 def make_strategy(spec: str, settings: Mapping[str, object]) -> Strategy:
@@ -132,12 +145,21 @@ def make_dataset(spec: str, settings: Mapping[str, object]) -> Dataset:
     return build(find(DATASETS, spec), by_section(settings)["data"], "data")
 
 
-def _file_key(path: str | None) -> str | None:
-    """A hash of a file's content; None if there is none, which the network complains about."""
-    if path is None or not Path(path).is_file():
-        return None
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+def _choice(chosen: Strategy | Dataset | Network, spec: str, left_out: Sequence[str]) -> Choice:
+    """What was chosen, without the options whose values are places."""
+    options = options_of(chosen)
+    places = [] if isinstance(chosen, Dataset) else [options[name] for name in left_out]  # datasets hash their own
+    kept = {name: value for name, value in options.items() if name not in left_out}
+    return Choice(chosen.name, spec, source_digest(type(chosen)), kept, _files_key(places))
 
 
-def _choice(chosen: Strategy | Dataset, spec: str, options: dict[str, object]) -> Choice:
-    return Choice(chosen.name, spec, source_digest(type(chosen)), options)
+def _files(section: str, chosen: Strategy | Network) -> dict[str, object]:
+    """{dotted name: path} of the options that name files."""
+    options = options_of(chosen)
+    return {f"{section}.{name}": options[name] for name in chosen.files}
+
+
+def _files_key(paths: Sequence[object]) -> str | None:
+    """A hash of the content of files; None if there are none. A missing file is reported by what reads it."""
+    found = [Path(path).read_bytes() for path in paths if isinstance(path, str) and Path(path).is_file()]
+    return hashlib.sha256(b"".join(found)).hexdigest()[:16] if found else None

@@ -14,6 +14,7 @@ from torch import nn
 from albench.callback import RunCallback
 from albench.errors import ConfigError, StoreError
 from albench.masks import Mask
+from albench.network import Network, Task
 from albench.oracle import Oracle
 from albench.pool import Pool
 from albench.query import Query
@@ -30,7 +31,6 @@ from albench.training.confidence import confidence
 from albench.training.device_cache import DeviceCache
 from albench.training.evaluation import Evaluation, evaluate, example_slices
 from albench.training.learner import Learner, TrainingLog, Weights
-from albench.training.networks import Segmenter, Task
 from albench.training.shared_round_zero import fit_shared
 
 _SHOWN = 6  # queried slices of which pictures are kept
@@ -86,9 +86,10 @@ class RunSession:
         charged = self.val if self.config.protocol.validation == "charged" else None
         self.slices, self.oracle = train.slices, Oracle(train, charged)
         self.initial = resolved.initial(self.slices)
+        self.strategy.check(Pool(self.slices))
         self._check_foreground()
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
-        self.network = self._network()
+        self.network = self._network(resolved.network)
         if execution.compile:
             self.network.compile()
         self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}
@@ -149,7 +150,7 @@ class RunSession:
     def fit(self, ctx: Round, out: Path) -> None:
         """Train, or take the training of round 0 from another run where both strategies share it."""
         shares = self.strategy.shares_round_zero and self.execution.share and not self.execution.compile
-        if ctx.index == 0 and shares and isinstance(self.network, Segmenter):
+        if ctx.index == 0 and shares:
             folder = out / SHARED_ROUND_ZERO
             fit_shared(ctx.learner, lambda: self._fit(ctx), self.config, ctx.pool.labeled, folder)
         else:
@@ -289,10 +290,12 @@ class RunSession:
     def _name(self, slice_id: int) -> SliceName:
         return SliceName(self.slices.cases[self.slices.case[slice_id]], int(self.slices.position[slice_id]))
 
-    def _network(self) -> nn.Module:
-        channels, height, width = self.slices.shape
+    def _network(self, network: Network) -> nn.Module:
+        slices = self.slices
+        height, width = np.median(slices.spacing[:, 1:], axis=0).tolist()
+        task = Task(slices.inputs, slices.shape[1:], network, len(slices.classes), (height, width))
         with self.streams.torch("weights"):
-            return self.strategy.network(Task(channels, (height, width), self.config.network, len(self.slices.classes)))
+            return self.strategy.network(task)
 
 
 def _steps(trainings: Iterable[FitSummary]) -> int:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -18,14 +19,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from albench.acquisition import Aggregation, Scores, aggregate, balance_classes, mean_over_valid
+from albench.embeddings import read_embeddings
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
+from albench.network import Task
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
 from albench.registry import STRATEGIES, register
 from albench.training.batches import Batch, Images
 from albench.training.learner import Learner, Weights
-from albench.training.networks import Segmenter, Task
 from albench.training.predictor import Prediction
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Query",
     "Round",
     "Scores",
+    "SliceEmbedding",
     "Strategy",
     "Task",
     "register",
@@ -111,7 +114,7 @@ class Round:
             aggregate: as in `score`, as is `weigh`.
 
         Raises:
-            StrategyError: the network has no dropout, or is not a Segmenter.
+            NetworkError: the network has no dropout.
         """
         predictions = self.learner.predict_mc(self.pool.slices, self.pool.unlabeled, passes)
         return score_slices(predictions, pixel_score, aggregate, weigh)
@@ -132,14 +135,16 @@ class Strategy(ABC):
     needs: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     uses_labels: ClassVar[bool] = False
+    files: ClassVar[tuple[str, ...]] = ()
+    """Options that name a file, whose content and not its path is part of the identity of a run."""
 
     shares_round_zero: ClassVar[bool] = True
     """Whether the training of round 0 is that of all strategies, so that it is done once and shared between runs.
 
-    True promises that `initial`, `fit` and `loss` do the same as the defaults in round 0, and that the network is a
-    Segmenter whose `encode` and `decode` are unchanged; parts added to it must not affect its logits or its initial
-    weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False, unless it states this attribute
-    in the same class body.
+    True promises that `initial`, `fit` and `loss` do the same as the defaults in round 0, and that the network is the
+    default one, or contains it as the attribute `plain`, built first; parts added to it must not affect its logits or
+    its initial weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False, unless it states this
+    attribute in the same class body.
     """
 
     def __init_subclass__(cls) -> None:
@@ -148,13 +153,21 @@ class Strategy(ABC):
         if any(hook in vars(base) for base in cls.__mro__[:promise] for hook in _TRAINING_HOOKS):
             cls.shares_round_zero = False
 
+    def check(self, pool: Pool) -> None:
+        """Reject options that do not fit the pool, before the first training; by default all fit.
+
+        Raises:
+            StrategyError: with the rule, the value and the remedy.
+        """
+        return
+
     def initial(self, initial: Ids, pool: Pool) -> Ids:
         """Slices to label before round 0, by default the `initial` slices that all strategies share."""
         return initial
 
     def network(self, task: Task) -> nn.Module:
-        """The network to train; it maps images (b, c, h, w) to logits (b, task.outputs, h, w)."""
-        return Segmenter(task)
+        """The network to train, by default the one that the user chose for all strategies."""
+        return task.build()
 
     def loss(self, model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoch: int) -> Tensor:
         """The loss of a batch, by default the supervised one; `unlabeled` yields batches of the whole pool."""
@@ -203,6 +216,39 @@ class PixelScoring(Strategy):
     def weigh(self, probs: Tensor, counted: Tensor) -> Tensor:
         """(b, h, w) weights of pixels, from probabilities and (b, h, w), 1 on pixels that count and 0 elsewhere."""
         return balance_classes(probs, counted) if self.class_weights == "predicted" else counted
+
+
+@dataclass(frozen=True)
+class SliceEmbedding(Strategy):
+    """A strategy that compares slices by vectors.
+
+    Attributes:
+        embeddings: .npz file with a vector of every slice of the pool (`albench.embeddings`); none takes those of the
+            current network.
+    """
+
+    files: ClassVar[tuple[str, ...]] = ("embeddings",)
+
+    embeddings: str | None = None
+
+    def check(self, pool: Pool) -> None:
+        """Reject a file that does not fit the pool."""
+        if self.embeddings is not None:
+            read_embeddings(Path(self.embeddings), pool.slices)
+
+    def embed(self, ctx: Round, *, pool: bool = True) -> Tensor:
+        """(n, d) finite float32 vectors of all slices, by id, on the device.
+
+        Args:
+            pool: as in `Predictor.embed`.
+        """
+        slices = ctx.pool.slices
+        if self.embeddings is not None:
+            return torch.from_numpy(read_embeddings(Path(self.embeddings), slices)).to(ctx.learner.device)
+        vectors = ctx.learner.embed(slices, np.arange(len(slices)), pool=pool)
+        if not torch.isfinite(vectors).all():
+            raise StrategyError("embeddings must be finite, some are not: lower training.lr")
+        return vectors
 
 
 def score_slices(

@@ -36,7 +36,7 @@ def _longest(group: str, specs: Sequence[RunSpec]) -> int | None:
     methods = {spec.label: spec for spec in specs}
     found = []
     for spec in methods.values():
-        protocol, training, _ = common_settings(make_dataset(spec.dataset, spec.settings), spec.settings)
+        protocol, training = common_settings(make_dataset(spec.dataset, spec.settings), spec.settings)
         if protocol.compute == "own" or protocol.steps is not None:
             return None
         found.append(training.steps * make_strategy(spec.strategy, spec.settings).trainings())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
 from albench.data import Progress
 from albench.errors import ConfigError, suggestion
-from albench.registry import DATASETS, find
+from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
 from albench.resolve import ResolvedRun, resolve
 from albench.runs.layout import run_folder
 from albench.runs.manifest import MANIFEST, write_manifest
@@ -92,8 +92,7 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
     """
     planned: dict[str, PlannedRun] = {}
     for spec in matched(suite.runs):
-        strategy, dataset, settings = with_absolute_paths(spec.strategy, spec.dataset, spec.settings)
-        spec = replace(spec, strategy=strategy, dataset=dataset, settings=settings)
+        spec = with_absolute_paths(spec)
         resolved = resolve_run(spec, progress, workers)
         folder = run_folder(Path(), resolved.config).as_posix()
         if folder in planned:
@@ -120,6 +119,7 @@ def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | 
     return resolve(
         spec.strategy,
         spec.dataset,
+        network=spec.network,
         seed=spec.seed,
         settings=spec.settings,
         progress=progress,
@@ -147,16 +147,21 @@ def write_suite_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Stor
     storage.send(MANIFEST)
 
 
-def with_absolute_paths(
-    strategy: str, dataset: str, settings: Mapping[str, object]
-) -> tuple[str, str, dict[str, object]]:
-    """The same strategy, dataset and settings with absolute paths, valid in every working folder."""
-    locations = {f"data.{name}" for name in find(DATASETS, dataset).locations} | {"network.weights"}
-    absolute = {
-        name: str(Path(value).absolute()) if name in locations and isinstance(value, str) else value
-        for name, value in settings.items()
-    }
-    return _absolute_plugin(strategy), _absolute_plugin(dataset), absolute
+def with_absolute_paths(spec: RunSpec) -> RunSpec:
+    """The same run with absolute paths of plugins and files, valid in every working folder."""
+    locations = {f"data.{name}" for name in find(DATASETS, spec.dataset).locations}
+    locations |= {f"network.{name}" for name in find(NETWORKS, spec.network).files}
+    locations |= {f"strategy.{name}" for name in find(STRATEGIES, spec.strategy).files}
+    return replace(
+        spec,
+        strategy=_absolute_plugin(spec.strategy),
+        dataset=_absolute_plugin(spec.dataset),
+        network=_absolute_plugin(spec.network),
+        settings={
+            name: str(Path(value).absolute()) if name in locations and isinstance(value, str) else value
+            for name, value in spec.settings.items()
+        },
+    )
 
 
 def _absolute_plugin(spec: str) -> str:

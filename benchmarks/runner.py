@@ -66,6 +66,7 @@ def plan_suite(
     settings: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
     dataset: str | None = None,
+    network: str | None = None,
     only: Sequence[str] | None = None,
     storage: Path | str = "runs",
     callback: SuiteCallback | None = None,
@@ -77,6 +78,7 @@ def plan_suite(
         settings: values by dotted name for all runs, such as {"training.epochs": 30}.
         seeds: replace those of the suite.
         dataset: replaces that of the suite.
+        network: likewise.
         only: labels to run now; None runs all.
         storage: folder of the runs, or a URI such as s3://bucket/runs.
         callback: called with the progress.
@@ -84,7 +86,7 @@ def plan_suite(
     Raises:
         AlbenchError: the suite, its data or its storage cannot be used.
     """
-    listed = load_suite(suite, settings=settings, seeds=seeds, dataset=dataset)
+    listed = load_suite(suite, settings=settings, seeds=seeds, dataset=dataset, network=network)
     return plan_loaded(listed, only=only, storage=storage, callback=callback)
 
 

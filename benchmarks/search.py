@@ -24,7 +24,7 @@ from albench.benchmarks.suite_callback import SuiteCallback
 from albench.combinations import check_one_split
 from albench.config import Choice, Tuning, build
 from albench.errors import AlbenchError, ConfigError, suggestion
-from albench.registry import STRATEGIES, find, options_of, source_digest
+from albench.registry import DEFAULT_NETWORK, STRATEGIES, find, options_of, source_digest
 from albench.resolve import common_settings, make_dataset
 from albench.runs.reader import RunReader
 from albench.runs.records import FORMAT
@@ -50,6 +50,7 @@ class Search:
         metric: one of METRICS; the score of a trial is its mean over rounds and seeds, higher is better.
         seeds: of the runs of a trial.
         samples: maximum number of trials.
+        network: name or import path.
     """
 
     strategy: str
@@ -59,6 +60,7 @@ class Search:
     metric: str
     seeds: Sequence[int]
     samples: int
+    network: str = DEFAULT_NETWORK
 
     @property
     def name(self) -> str:
@@ -77,7 +79,7 @@ class Search:
         if self.metric not in METRICS:
             hint = suggestion(self.metric, METRICS)
             raise ConfigError(f"--metric must be of the validation cases, got '{self.metric}': {hint}")
-        protocol, _, _ = common_settings(make_dataset(self.dataset, self.settings), self.settings)
+        protocol, _ = common_settings(make_dataset(self.dataset, self.settings), self.settings)
         check_one_split(protocol)
         if protocol.validation == "none":
             raise ConfigError(
@@ -118,12 +120,13 @@ class Search:
 
     def suite(self, name: str) -> Suite:
         """The runs of all trials, under a name. Raises ConfigError."""
-        strategy, dataset, settings = with_absolute_paths(self.strategy, self.dataset, self.settings)
         runs = []
         for number, options in enumerate(self.draw(), 1):
             label = f"trial {number} ({', '.join(f'{key}={in_words(value)}' for key, value in options.items())})"
-            varied = settings | {f"strategy.{key}": value for key, value in options.items()}
-            runs += [RunSpec(label, "", strategy, dataset, seed, varied) for seed in self.seeds]
+            varied = {**self.settings, **{f"strategy.{key}": value for key, value in options.items()}}
+            for seed in self.seeds:
+                run = RunSpec(label, "", self.strategy, self.dataset, seed, varied, network=self.network)
+                runs.append(with_absolute_paths(run))
         return Suite(name, f"A search over {', '.join(self.space)} on validation cases.", runs)
 
 

@@ -2,6 +2,7 @@
 
     about: The purpose of the suite.
     dataset: phantom
+    network: unet                                   # optional; of all strategies
     seeds: 5                                        # or a list, such as [0, 1, 7]
     settings: {protocol: {rounds: 3}}               # for all runs
     strategies:
@@ -26,16 +27,16 @@ from typing import Annotated, TypeVar
 import yaml
 from pydantic import Field
 
-from albench.config import Network, Protocol, Training, build
+from albench.config import Protocol, Training, build
 from albench.errors import AlbenchError, ConfigError, suggestion
-from albench.registry import DATASETS, STRATEGIES, find
+from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find
 from albench.settings import by_section
 from albench.tuned_options import TunedOptions, read_tuned
 from albench.yaml_loader import load_yaml
 
 SUITES = Path(__file__).parent / "suites"
 _REMEDY = "correct '{option}' in the file"
-_SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
+_SECTIONS = {"protocol": Protocol, "training": Training}
 
 Sections = Mapping[str, Mapping[str, object]]
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class RunSpec:
         seed: of the run.
         settings: values by dotted name, as `albench.resolve.resolve` takes them.
         tuned: where options of the strategy among them come from.
+        network: of all runs of a suite; likewise a name or an import path.
     """
 
     label: str
@@ -62,6 +64,7 @@ class RunSpec:
     seed: int
     settings: Mapping[str, object]
     tuned: TunedOptions | None = None
+    network: str = DEFAULT_NETWORK
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class _File:
     about: str
     dataset: str
     strategies: list[object]
+    network: str = DEFAULT_NETWORK
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = 5
     settings: dict[str, object] | None = None
     variants: list[object] | None = None
@@ -109,6 +113,7 @@ def load_suite(
     settings: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
     dataset: str | None = None,
+    network: str | None = None,
 ) -> Suite:
     """Read a suite.
 
@@ -117,6 +122,7 @@ def load_suite(
         settings: values by dotted name that override those of the file.
         seeds: replace those of the file.
         dataset: replaces that of the file; data options of the file apply only to its own dataset.
+        network: likewise, and options of the network.
 
     Raises:
         ConfigError: the suite is unknown, or an entry is wrong; the message gives its dotted path.
@@ -131,26 +137,38 @@ def load_suite(
         for i, value in enumerate(file.variants or [None])
         if value is not None
     ] or [_Variant("")]
-    place = "--dataset" if dataset else f"{path.stem}.dataset"
-    other = dataset not in (None, file.dataset)
-    dataset = dataset or file.dataset
-    data = _known(DATASETS, dataset, place)
-    common = _sections(file.settings, f"{path.stem}.settings", data)
+    data = _known(DATASETS, dataset or file.dataset, "--dataset" if dataset else f"{path.stem}.dataset")
+    _known(NETWORKS, network or file.network, "--network" if network else f"{path.stem}.network")
+    # options of the file belong to its own dataset and network
+    others = tuple(
+        f"{section}."
+        for section, chosen, own in (("data", dataset, file.dataset), ("network", network, file.network))
+        if chosen not in (None, own)
+    )
+    known = {"data": data, "network": _known(NETWORKS, file.network, f"{path.stem}.network"), **_SECTIONS}
+    common = _sections(file.settings, f"{path.stem}.settings", known)
     chosen = seeds or (list(range(file.seeds)) if isinstance(file.seeds, int) else file.seeds)
     runs = []
     for (v, variant), (e, entry) in itertools.product(enumerate(variants), enumerate(entries)):
         cls = _known(STRATEGIES, entry.strategy, f"{path.stem}.strategies[{e}].strategy")
-        own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", data, cls)
-        varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", data)
-        listed = common | varied | own
-        if other:  # the data options belong to the dataset of the file
-            listed = {name: value for name, value in listed.items() if not name.startswith("data.")}
+        own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", known | {"strategy": cls})
+        varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", known)
+        listed = {name: value for name, value in (common | varied | own).items() if not name.startswith(others)}
         label, merged = entry.label or entry.strategy, listed | dict(settings or {})
         tuned = None
         if entry.tuned is not None:
             tuned, merged = _tuned(path.parent / entry.tuned, f"{path.stem}.strategies[{e}].tuned", cls, merged)
         runs += [
-            RunSpec(label, variant.group, entry.strategy, dataset, seed, merged | split, tuned)
+            RunSpec(
+                label,
+                variant.group,
+                entry.strategy,
+                dataset or file.dataset,
+                seed,
+                merged | split,
+                tuned,
+                network or file.network,
+            )
             for split in _crossed(merged)
             for seed in chosen
         ]
@@ -211,11 +229,12 @@ def _tuned(
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _sections(
-    settings: Mapping[str, object] | None, path: str, dataset: type, strategy: type | None = None
-) -> dict[str, object]:
-    """`{"protocol": {"rounds": 3}}` to `{"protocol.rounds": 3}`. Names and values are checked. Raises ConfigError."""
-    classes: dict[str, type] = {"data": dataset, **_SECTIONS} | ({"strategy": strategy} if strategy else {})
+def _sections(settings: Mapping[str, object] | None, path: str, classes: Mapping[str, type]) -> dict[str, object]:
+    """`{"protocol": {"rounds": 3}}` to `{"protocol.rounds": 3}`. Names and values are checked. Raises ConfigError.
+
+    Args:
+        classes: what takes the options of each section.
+    """
     flat: dict[str, object] = {}
     for section, values in (settings or {}).items():
         if section not in classes:

@@ -47,8 +47,10 @@ def _options(choice: Choice) -> dict[str, object]:
 def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
     left_out = (() if queries else _QUERIES) + (() if config.protocol.splits == 1 else ("split_seed",))
     protocol = {key: value for key, value in asdict(config.protocol).items() if key not in left_out}
-    network = {key: value for key, value in asdict(config.network).items() if key != "weights"}
-    dataset = {key: value for key, value in asdict(config.dataset).items() if key != "spec"}
+    dataset, network = (
+        {key: value for key, value in asdict(choice).items() if key != "spec"}
+        for choice in (config.dataset, config.network)
+    )
     return {
         "title": config.title,
         "classes": config.classes,
@@ -57,7 +59,6 @@ def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
         "protocol": protocol,
         "training": asdict(config.training),
         "network": network,
-        "weights_key": config.weights_key,
     }
 
 

@@ -154,7 +154,8 @@ def _protocol(row: Mapping[str, str]) -> Protocol:
 
 def _setting(config: RunConfig, name: str) -> object:
     section, _, key = name.partition(".")
-    return config.dataset.options.get(key) if section == "data" else getattr(getattr(config, section), key)
+    choices = {"data": config.dataset, "network": config.network}
+    return choices[section].options.get(key) if section in choices else getattr(getattr(config, section), key)
 
 
 def _plain(value: object) -> object:

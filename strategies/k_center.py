@@ -1,12 +1,12 @@
 """K-Center Greedy, or Core-Set [1]: slices that cover the pool, so that every slice is close to a labeled one.
 
 Each step selects the slice that is farthest from its nearest labeled or already selected slice. The distance is
-Euclidean, between bottleneck features of the current encoder.
+Euclidean, between features of the current network, or vectors from elsewhere.
 
 Differences from the paper: [1] embeds images by the last fully connected layer of a classifier, which a segmentation
-network does not have; here the embedding is the bottleneck (r4), averaged over the valid area (`embedding=pooled`) or
-flattened (`flat`, padding included). The greedy algorithm is used, as in the comparison of STAR, not the mixed integer
-program of [1].
+network does not have; here the embedding is the bottleneck, averaged over the valid area (`embedding=pooled`) or
+flattened (`flat`, padding included), or a vector that was computed elsewhere (`embeddings`). The greedy algorithm is
+used, as in the comparison of STAR, not the mixed integer program of [1].
 
 [1] Sener and Savarese. Active Learning for Convolutional Neural Networks: A Core-Set Approach. ICLR 2018.
 """
@@ -16,21 +16,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import torch
-
 from albench.acquisition import k_center
-from albench.errors import StrategyError
-from albench.strategy import Query, Round, Strategy, register
+from albench.strategy import Query, Round, SliceEmbedding, register
 
 
 @register("k-center")
 @dataclass(frozen=True)
-class KCenter(Strategy):
+class KCenter(SliceEmbedding):
     """Selects slices that minimize the covering radius.
 
     Attributes:
-        embedding: `pooled` averages the bottleneck over the valid area, `flat` flattens it, which takes more memory.
+        embedding: `pooled` averages the bottleneck over the valid area, `flat` flattens it, which takes more memory; of
+            no effect with `embeddings`.
     """
 
     kind = "diversity"
@@ -41,8 +38,6 @@ class KCenter(Strategy):
     def query(self, ctx: Round) -> Query:
         """Query the slices that cover the others."""
         pool = ctx.pool
-        features = ctx.learner.embed(pool.slices, np.arange(len(pool.slices)), pool=self.embedding == "pooled")
-        if not torch.isfinite(features).all():
-            raise StrategyError("embeddings must be finite, some are not: lower training.lr")
+        features = self.embed(ctx, pool=self.embedding == "pooled")
         rows = k_center(features[pool.unlabeled], features[pool.labeled], ctx.budget)
         return Query(pool.unlabeled[rows.numpy()])

@@ -159,7 +159,7 @@ class Star(Strategy):
     kind: ClassVar = "semi-supervised"
     needs: ClassVar[str] = "a second encoder with attention, and a second training stage"
     paper: ClassVar[str] = "Ma et al., MICCAI 2025"
-    shares_round_zero: ClassVar[bool] = True  # the network's other parts come after the Segmenter and train in `query`
+    shares_round_zero: ClassVar[bool] = True  # the other parts come after the plain network and train in `query`
 
     preset: Literal["paper", "reference"] = "paper"
     aggregation: Aggregation = "attention"
@@ -193,7 +193,7 @@ class Star(Strategy):
         return 2 if self.aggregation == "attention" else 1
 
     def network(self, task: Task) -> StarNetwork:
-        """The Segmenter with an encoder of labeled slices and attention."""
+        """The network of all strategies with an encoder of labeled slices and attention."""
         return StarNetwork(task, share_kv=self.share_kv, identity=self.value_init == "identity")
 
     def query(self, ctx: Round) -> Query:

@@ -15,6 +15,7 @@ from support.samples import TINY, write_pair
 
 from albench import run
 from albench.data import Prepared, prepare
+from albench.network import Task
 from albench.oracle import Oracle
 from albench.pool import Pool
 from albench.resolve import resolve
@@ -23,7 +24,6 @@ from albench.start import start_slices
 from albench.strategy import Round
 from albench.streams import Streams
 from albench.training.learner import Learner
-from albench.training.networks import Segmenter, Task
 
 torch.set_num_threads(1)
 
@@ -63,13 +63,14 @@ def make_round(tiny: Prepared) -> Callable[..., Round]:
 
     def make(budget: int = 3, interval: int = 4, labeled: int | None = None) -> Round:
         train, val = tiny.labeled_stack(tiny.cases[:4]), tiny.labeled_stack(tiny.cases[4:5])
-        config = resolve("random", "phantom", settings=TINY).config
+        resolved = resolve("random", "phantom", settings=TINY)
+        config = resolved.config
         streams = Streams(0, "phantom")
         oracle = Oracle(train)
         ids = start_slices(train.slices, "interval", interval, streams) if labeled is None else np.arange(labeled)
         pool = Pool(train.slices).with_masks(oracle.annotate(ids, len(ids)))
         with streams.torch("weights"):
-            network = Segmenter(Task(1, (32, 32), config.network))
+            network = Task(1, (32, 32), resolved.network).build()
         learner = Learner(
             network, train.slices, val, config.training, streams, round_index=0, lr=1e-3, device=torch.device("cpu")
         )

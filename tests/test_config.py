@@ -9,32 +9,29 @@ from support.samples import TINY
 
 from albench import __version__
 from albench.cli.catalog import describe
-from albench.config import Choice, Network, Protocol, RunConfig, Training, build
+from albench.config import Choice, Protocol, RunConfig, Training, build
 from albench.errors import ConfigError
+from albench.networks.residual import Residual
 from albench.registry import options_of
 from albench.resolve import make_dataset, make_strategy, resolve
 from albench.runs.documents import decode, encode
 from albench.runs.records import FORMAT, StoredConfig
 from albench.settings import by_section, parse_settings
 
-SECTIONS = {"protocol": Protocol, "training": Training, "network": Network}
+SECTIONS = {"protocol": Protocol, "training": Training, "network": Residual}
 OTHER_CHOICE = {
     "val_dice": "steps",
     "interval": "cases",
     "free": "charged",
     "own": "matched",
     "scalar": "balanced",
-    "resnet50": "resnet18",
-    "bilinear": "nearest",
-    None: "checkpoint.pth",
 }
 
 
 def config() -> RunConfig:
     choice = Choice("random", "random", None, {"size": [32, 32], "power": 1.0})
-    return RunConfig(
-        choice, replace(choice, name="phantom"), "phantom", {}, "abc", 0, Protocol(), Training(), Network()
-    )
+    phantom, network = replace(choice, name="phantom"), replace(choice, name="residual")
+    return RunConfig(choice, phantom, "phantom", {}, "abc", 0, Protocol(), Training(), network)
 
 
 def changed(value: object) -> object:
@@ -53,20 +50,19 @@ def changed(value: object) -> object:
 def variants() -> dict[str, RunConfig]:
     """The settings with one relevant change each, by the name of the changed setting."""
     start, found = config(), {}
-    for section, cls in SECTIONS.items():
+    for section, cls in (("protocol", Protocol), ("training", Training)):
         old = getattr(start, section)
         for field in dataclasses.fields(cls):
             value = 30 if field.name == "steps" else changed(getattr(old, field.name))
             new = build(cls, {field.name: value}, section)
             found[f"{section}.{field.name}"] = replace(start, **{section: new})
-    del found["network.weights"]  # the digest depends on their content
-    found["weights_key"] = replace(start, weights_key="0123")
     found["seed"] = replace(start, seed=1)
     found["title"] = replace(start, title="elsewhere")
     found["data_key"] = replace(start, data_key="abd")
-    for part in ("strategy", "dataset"):
+    for part in ("strategy", "dataset", "network"):
         choice = getattr(start, part)
         found[f"{part}.name"] = replace(start, **{part: replace(choice, name="other")})
+        found[f"{part}.files_key"] = replace(start, **{part: replace(choice, files_key="0123")})
         found[f"{part}.code"] = replace(start, **{part: replace(choice, code="0123")})
         found[f"{part}.options"] = replace(start, **{part: replace(choice, options={"size": [32, 32], "power": 2.0})})
     return found
@@ -340,7 +336,7 @@ def test_a_negative_seed_is_rejected():
         resolve("random", "phantom", seed=-1, settings=TINY)
 
 
-@pytest.mark.parametrize("strategy", ["random", "albench.strategies.entropy:Entropy"])
+@pytest.mark.parametrize("strategy", ["random", "albench.strategies.entropy:Entropy", "k-center"])
 def test_the_written_settings_are_enough_to_repeat_the_run(strategy):
     made = resolve(strategy, "phantom", seed=3, settings=TINY | {"data.size": [48, 32]}).config
     text = encode(StoredConfig(FORMAT, __version__, made))
@@ -353,10 +349,11 @@ def test_the_written_settings_are_enough_to_repeat_the_run(strategy):
         for prefix, section in (
             ("strategy", written["strategy"]["options"]),
             ("data", written["dataset"]["options"] | written["locations"]),
-            *((name, written[name]) for name in SECTIONS),
+            ("network", written["network"]["options"]),
+            *((name, written[name]) for name in ("protocol", "training")),
         )
         for name, value in section.items()
-    }
+    } | written["files"]
     resolved = resolve(written["strategy"]["spec"], written["dataset"]["spec"], seed=written["seed"], settings=settings)
     assert resolved.config == made
 
@@ -380,7 +377,7 @@ def test_the_digest_depends_on_the_content_of_initial_weights_and_not_on_their_p
 def test_none_is_none_where_an_option_allows_it(word):
     assert make_dataset("phantom", parse_settings([f"data.window={word}"])).window is None
     settings = parse_settings([f"network.weights={word}"])
-    assert build(Network, by_section(settings)["network"], "network").weights is None
+    assert build(Residual, by_section(settings)["network"], "network").weights is None
     with pytest.raises(ConfigError, match=r"training.epochs must be a valid integer, got"):
         build(Training, by_section(parse_settings([f"training.epochs={word}"]))["training"], "training")
 
@@ -391,9 +388,9 @@ def test_none_is_a_word_where_it_is_a_choice():
     assert options_of(chosen)["pseudo_count"] is None
 
 
-@pytest.mark.parametrize("section", ["protocol", "training", "network"])
-def test_settings_have_a_page_with_every_option(section):
-    page = describe(section)
+@pytest.mark.parametrize(("name", "section"), [("protocol",) * 2, ("training",) * 2, ("residual", "network")])
+def test_settings_have_a_page_with_every_option(name, section):
+    page = describe(name)
     for field in dataclasses.fields(SECTIONS[section]):
         assert f"  {section}.{field.name}  (" in page
         assert f"{field.name}: " in page

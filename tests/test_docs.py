@@ -19,10 +19,10 @@ from support.suites import write_suite
 import albench
 from albench import benchmarks, config
 from albench.benchmarks.suite import suite_names
-from albench.registry import DATASETS, STRATEGIES, available, find
+from albench.registry import DATASETS, NETWORKS, STRATEGIES, available, find
 from albench.runs.layout import RunLayout
 from albench.runs.records import Metrics, RoundRecord
-from albench.testing import check_strategy
+from albench.testing import check_network, check_strategy
 
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING, CHANGELOG = (
@@ -146,9 +146,11 @@ def test_the_repository_paths_of_a_document_exist(document):
 def test_the_settings_of_a_document_exist(document):
     known = {
         f"{section}.{field.name}"
-        for section, cls in (("protocol", config.Protocol), ("training", config.Training), ("network", config.Network))
+        for section, cls in (("protocol", config.Protocol), ("training", config.Training))
         for field in fields(cls)
-    } | {f"data.{field.name}" for name in own(DATASETS) for field in fields(find(DATASETS, name))}
+    }
+    for section, group in (("data", DATASETS), ("network", NETWORKS)):
+        known |= {f"{section}.{field.name}" for name in own(group) for field in fields(find(group, name))}
     for code in document.code:
         for name in re.findall(r"(?:^|\s|')((?:protocol|training|network|data)\.[a-z_]+)(?=[=\s]|$)", code):
             assert name in known, name
@@ -174,6 +176,10 @@ def test_the_readme_lists_every_strategy_and_no_other():
 
 def test_the_readme_lists_every_dataset_and_no_other():
     assert sorted(README.first_cells("dataset")) == sorted(own(DATASETS))
+
+
+def test_the_manual_lists_every_network_and_no_other():
+    assert sorted(MANUAL["add-a-network"].first_cells("network")) == sorted(own(NETWORKS))
 
 
 def test_the_suites_are_all_listed():
@@ -242,11 +248,28 @@ def test_the_rules_in_the_document_are_those_of_the_kit(example):
     assert listed == [check.rule for check in checks]
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """The file of the network in 20 lines, and the outcome of the contract kit."""
+    (code,) = MANUAL["add-a-network"].fenced("python")
+    path = tmp_path_factory.mktemp("example") / "my_net.py"
+    path.write_text(code)
+    return code, check_network(find(NETWORKS, f"{path}:MyNet")())
+
+
+def test_the_network_in_20_lines_is_that_short_and_follows_the_rules_in_the_document(network):
+    code, checks = network
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
+    assert [check for check in checks if not check.passed] == []
+    listed = re.findall(r"^- (.*?)[,.]$", MANUAL["add-a-network"].section("The rules"), re.MULTILINE)
+    assert listed == [check.rule for check in checks]
+
+
 EXAMPLES = [
     pytest.param(code, id=f"{document.path.name}-{number}")
     for document in DOCUMENTS
     for number, code in enumerate(document.fenced("python"), 1)
-    if document is not MANUAL["add-a-strategy"]
+    if document not in (MANUAL["add-a-strategy"], MANUAL["add-a-network"])
 ]
 
 

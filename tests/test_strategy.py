@@ -10,7 +10,6 @@ from albench.strategies.bald import BALD
 from albench.strategies.star import Star
 from albench.strategies.taal import TAAL
 from albench.strategy import Strategy
-from albench.training.networks import Segmenter
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def initial(self, initial, pool):
 
 
 def network(self, task):
-    return Segmenter(task)
+    return task.build()
 
 
 def loss(self, model, batch, unlabeled, epoch):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from albench.registry import DATASETS, STRATEGIES, available
+from albench.registry import DATASETS, NETWORKS, STRATEGIES, available
 
 ROOT = Path(__file__).parents[1]
 SETUP = ConfigParser()
@@ -23,7 +23,7 @@ FILES = {
     for package, folder in PACKAGES.items()
     for path in sorted((ROOT / folder).glob("*.py"))
 }  # {albench.runs.reader: albench/runs/reader.py}
-GUESTS = ("albench.strategies", "albench.datasets", "albench.benchmarks", "albench.reports")
+GUESTS = ("albench.strategies", "albench.datasets", "albench.networks", "albench.benchmarks", "albench.reports")
 PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activeml"}
 
 # What each room may import beside itself. Rooms further down may import those above them, never the other way round.
@@ -31,22 +31,27 @@ MAY_IMPORT = {
     "data": {"config", "errors", "files", "machine", "masks", "registry"},
     "runs": {"config", "data", "errors", "files", "masks"},
     "training": {
-        *("acquisition", "config", "data", "errors", "files", "machine", "masks", "metrics", "probabilities", "runs"),
-        "streams",
+        *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "masks", "metrics"),
+        *("probabilities", "runs", "streams"),
     },
     "testing": {
-        *("callback", "config", "data", "errors", "loop", "masks", "oracle", "pool", "query", "resolve", "runs"),
-        *("run_session", "settings", "start", "strategy", "streams", "training"),
+        *("callback", "config", "data", "encoder_decoder", "errors", "loop", "masks", "network", "oracle", "pool"),
+        *("query", "registry", "resolve", "run_session", "runs", "settings", "start", "strategy", "streams"),
+        "training",
     },
-    "strategies": {"acquisition", "data", "errors", "masks", "pool", "probabilities", "strategy", "training"},
+    "networks": {"config", "encoder_decoder", "errors", "network"},
+    "strategies": {
+        *("acquisition", "data", "encoder_decoder", "errors", "masks", "network", "pool", "probabilities", "strategy"),
+        "training",
+    },
     "datasets": {"config", "data", "errors", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "combinations", "config", "console", "data", "errors", "files", "loop", "registry", "resolve"),
         *("run_session", "runs", "settings", "training.device", "training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
-        *("acquisition", "benchmarks", "config", "data", "files", "loop", "machine", "pool", "registry", "resolve"),
-        *("runs", "strategy", "streams", "training", "run_session"),
+        *("acquisition", "benchmarks", "config", "data", "files", "loop", "machine", "network", "networks", "pool"),
+        *("registry", "resolve", "runs", "strategy", "streams", "training", "run_session"),
     },
     "reports": {"config", "errors", "files", "masks", "runs"},
 }
@@ -115,8 +120,8 @@ def test_no_two_files_import_each_other():
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if not name.startswith(GUESTS)])
-def test_the_core_decides_nothing_by_the_name_of_a_strategy_or_a_dataset(name):
-    names = {entry.name for group in (STRATEGIES, DATASETS) for entry in available(group)}
+def test_the_core_decides_nothing_by_the_name_of_a_strategy_a_dataset_or_a_network(name):
+    names = {entry.name for group in (STRATEGIES, DATASETS, NETWORKS) for entry in available(group)}
     compared = [
         constant.value
         for node in ast.walk(ast.parse(FILES[name].read_text()))

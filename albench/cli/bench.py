@@ -63,6 +63,9 @@ def bench(
     dataset: Annotated[
         str | None, typer.Option(help="Another dataset (albench list datasets).", rich_help_panel=_WHAT)
     ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Another network (albench list networks).", rich_help_panel=_WHAT)
+    ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Other seeds: their number, or a list such as 0,3,7.", rich_help_panel=_WHAT)
     ] = None,
@@ -115,6 +118,7 @@ def bench(
         settings=settings,
         seeds=chosen_seeds,
         dataset=dataset,
+        network=network,
         only=only,
         storage=storage,
         callback=table,

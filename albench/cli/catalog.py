@@ -1,4 +1,4 @@
-"""Descriptions of strategies, datasets and settings, for `albench list` and `albench show`."""
+"""Descriptions of strategies, datasets, networks and settings, for `albench list` and `albench show`."""
 
 from __future__ import annotations
 
@@ -6,35 +6,49 @@ import dataclasses
 import difflib
 import inspect
 import sys
+from contextlib import suppress
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rich.markup import escape
 
-from albench.config import Network, Protocol, Training
+from albench.config import Protocol, Training
 from albench.errors import AlbenchError
-from albench.registry import DATASETS, STRATEGIES, Entry, available, find, has_siblings
+from albench.registry import (
+    DATASETS,
+    DEFAULT_NETWORK,
+    KINDS,
+    NETWORKS,
+    STRATEGIES,
+    Entry,
+    available,
+    find,
+    has_siblings,
+)
 
-_PREFIX = {STRATEGIES: "strategy", DATASETS: "data"}
-SETTINGS: dict[str, type[Any]] = {"protocol": Protocol, "training": Training, "network": Network}
+_PREFIX = {STRATEGIES: "strategy", DATASETS: "data", NETWORKS: "network"}
+SETTINGS: dict[str, type[Any]] = {"protocol": Protocol, "training": Training}
 
-COLUMNS = {STRATEGIES: ("name", "kind", "needs", "paper"), DATASETS: ("name", "description")}
+COLUMNS = {
+    STRATEGIES: ("name", "kind", "needs", "paper"),
+    DATASETS: ("name", "description"),
+    NETWORKS: ("name", "description", "paper"),
+}
 
 
 def row(group: str, entry: Entry) -> tuple[str, ...]:
     """The cells of an entry in `albench list`. A broken plugin shows the reason instead of its description."""
-    cells: tuple[str, ...]
+    columns = COLUMNS[group][1:]
     if entry.cls is None:
-        cells = ("broken", entry.problem, "") if group == STRATEGIES else (f"broken: {entry.problem}",)
-    elif group == STRATEGIES:
-        cells = tuple(str(getattr(entry.cls, column)) for column in COLUMNS[group][1:])
+        cells = [f"broken: {entry.problem}", *[""] * (len(columns) - 1)]
     else:
-        cells = (_source_text(entry.cls).splitlines()[0],)
+        text = _source_text(entry.cls).splitlines()[0]
+        cells = [text if column == "description" else str(getattr(entry.cls, column)) for column in columns]
     return (entry.name, *(escape(cell) for cell in cells))
 
 
 def describe(name: str) -> str:
-    """A strategy, a dataset or a section of settings: its description, its source, and its options with defaults.
+    """A plugin or a section of settings: its description, its source, and its options with defaults.
 
     Raises:
         ConfigError: the name is unknown.
@@ -57,18 +71,18 @@ def describe(name: str) -> str:
     meanings = [doc.partition("Attributes:\n")[2].rstrip() for doc in attributes]
     if any(meanings):
         lines += ["", "Meaning:", *(meaning for meaning in meanings if meaning)]
-    if name in SETTINGS:
+    if name in SETTINGS or name == DEFAULT_NETWORK:
         lines += ["", "Defaults of the dataset override these, and --set overrides both."]
     return "\n".join(lines)
 
 
 def _find(name: str) -> type[Any]:
     if ":" in name:
-        try:
-            return find(STRATEGIES, name)
-        except AlbenchError:
-            return find(DATASETS, name)
-    groups = {entry.name: group for group in (STRATEGIES, DATASETS) for entry in available(group)}
+        for group in (STRATEGIES, DATASETS):
+            with suppress(AlbenchError):
+                return find(group, name)
+        return find(NETWORKS, name)
+    groups = {entry.name: group for group in KINDS for entry in available(group)}
     near = difflib.get_close_matches(name, groups, n=1, cutoff=0.5)
     return find(groups[near[0]] if near else STRATEGIES, name)
 

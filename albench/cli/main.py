@@ -16,6 +16,7 @@ from albench.cli.data import data
 from albench.cli.report import report
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
+from albench.registry import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +53,7 @@ class Listing(str, Enum):
 
     strategies = "strategies"
     datasets = "datasets"
+    networks = "networks"
 
 
 class PluginKind(str, Enum):
@@ -59,6 +61,7 @@ class PluginKind(str, Enum):
 
     strategy = "strategy"
     dataset = "dataset"
+    network = "network"
 
 
 @app.callback(invoke_without_command=True)
@@ -75,6 +78,9 @@ def version(
 def run(
     strategy: Annotated[str, typer.Option(help="A name (albench list strategies), FILE.py:Class or module:Class.")],
     dataset: Annotated[str, typer.Option(help="A name (albench list datasets), FILE.py:Class or module:Class.")],
+    network: Annotated[
+        str, typer.Option(help="A name (albench list networks), FILE.py:Class or module:Class.")
+    ] = DEFAULT_NETWORK,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and queries.")] = 0,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data; short for --set data.root=...")] = None,
     assignments: Annotated[
@@ -110,7 +116,16 @@ def run(
     found = read_tuned(tuned) if tuned else None
     execution = Execution(choose_device(device, threads), keep_weights, share, compile_network)
     with bar(console, "preparing the data, once") as show:
-        resolved = resolve(strategy, dataset, seed=seed, settings=settings, progress=show, workers=None, tuned=found)
+        resolved = resolve(
+            strategy,
+            dataset,
+            network=network,
+            seed=seed,
+            settings=settings,
+            progress=show,
+            workers=None,
+            tuned=found,
+        )
     check_one_split(resolved.config.protocol)
     with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
         done = run_loop(resolved, out, execution, progress)
@@ -121,13 +136,13 @@ def run(
 
 
 @app.command("list")
-def list_available(what: Annotated[Listing, typer.Argument(help="strategies or datasets.")]) -> None:
-    """List strategies or datasets. Installed plugins are included."""
+def list_available(what: Annotated[Listing, typer.Argument(help="strategies, datasets or networks.")]) -> None:
+    """List strategies, datasets or networks. Installed plugins are included."""
     from albench import registry
     from albench.cli.catalog import COLUMNS, row
     from albench.console import new_table
 
-    group = registry.STRATEGIES if what is Listing.strategies else registry.DATASETS
+    group = f"albench.{what.value}"
     table = new_table(*COLUMNS[group])
     for entry in registry.available(group):
         table.add_row(*row(group, entry))
@@ -160,13 +175,31 @@ def check_dataset(
     _report_checks(check_dataset(make_dataset(dataset, parse_settings(assignments)), _say))
 
 
+@app.command("check-network")
+def check_network(
+    network: Annotated[str, typer.Argument(help="A name, FILE.py:Class or module:Class.")],
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: network.dropout=0.2.")] = None,
+) -> None:
+    """Check a network against the rules of the benchmark. Exit code 1 if it breaks one; notes say what it lacks."""
+    from albench.config import build
+    from albench.registry import NETWORKS, find
+    from albench.settings import by_section, parse_settings
+    from albench.testing import check_network, missing_parts
+
+    made = build(find(NETWORKS, network), by_section(parse_settings(assignments))["network"], "network")
+    checks = check_network(made, _say)
+    for sentence in missing_parts(made) if checks[0].passed else ():
+        print(f"note    {sentence}")
+    _report_checks(checks)
+
+
 @app.command()
 def new(
-    kind: Annotated[PluginKind, typer.Argument(help="strategy or dataset.")],
+    kind: Annotated[PluginKind, typer.Argument(help="strategy, dataset or network.")],
     name: Annotated[str, typer.Argument(help="Its name, such as my-idea.")],
     folder: Annotated[Path, typer.Option(help="Folder in which its folder is created.")] = Path(),
 ) -> None:
-    """Write an installable package with a strategy or dataset. It includes a test and a README."""
+    """Write an installable package with a new plugin. It includes a test and a README."""
     from albench.cli.scaffold import new_package
 
     console = _console()
@@ -176,8 +209,8 @@ def new(
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, protocol, training or network.")]) -> None:
-    """Describe a strategy, a dataset or a group of settings. Source, options and defaults are included."""
+def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, a network, protocol or training.")]) -> None:
+    """Describe a plugin or a group of settings. Source, options and defaults are included."""
     from rich.markup import escape
 
     from albench.cli.catalog import describe

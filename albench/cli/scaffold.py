@@ -11,19 +11,19 @@ from typing import Literal
 
 import albench
 from albench.errors import ConfigError
-from albench.registry import DATASETS, STRATEGIES, available
+from albench.registry import KINDS, available
 
-Kind = Literal["strategy", "dataset"]
+Kind = Literal["strategy", "dataset", "network"]
 
-_GROUPS = {"strategy": STRATEGIES, "dataset": DATASETS}
+_GROUPS = {kind: group for group, kind in KINDS.items()}
 
 
 def new_package(kind: Kind, name: str, parent: Path) -> list[Path]:
-    """Write a small installable package with a strategy or a dataset, its test and a README.
+    """Write a small installable package with a strategy, a dataset or a network, its test and a README.
 
     Args:
         kind: of the plugin.
-        name: of the plugin, for `--strategy` or `--dataset`, and of the folder.
+        name: of the plugin, for `--strategy`, `--dataset` or `--network`, and of the folder.
         parent: in which the folder is created.
 
     Returns:

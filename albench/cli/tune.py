@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from albench.registry import DEFAULT_NETWORK
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -24,6 +26,9 @@ def tune(
             help="An option and its values: weight=log:0.1..10, views=[1,3,5] or batch_norm. May be repeated."
         ),
     ],
+    network: Annotated[
+        str, typer.Option(help="A name (albench list networks), FILE.py:Class or module:Class.")
+    ] = DEFAULT_NETWORK,
     metric: Annotated[
         str, typer.Option(help="val_dice_volume, val_dice_foreground, val_dice_slice or val_nsd.")
     ] = "val_dice_volume",
@@ -59,7 +64,14 @@ def tune(
         from albench.benchmarks.search import Search, parse_space, plan_search, ranked, tuned_options
         from albench.runs.documents import write_document
     what = Search(
-        strategy, dataset, parse_space(over), parse_settings(assignments, data_root), metric, range(seeds), samples
+        strategy,
+        dataset,
+        parse_space(over),
+        parse_settings(assignments, data_root),
+        metric,
+        range(seeds),
+        samples,
+        network,
     )
     folder, table = out or Path("runs/tune") / what.name, SearchProgress(console)
     outcome = run_suite(
@@ -81,7 +93,20 @@ def tune(
     write_document(path, tuned)
     where = ["--data-root", str(data_root)] if data_root else []
     common = [part for text in assignments or [] if not text.startswith("strategy.") for part in ("--set", text)]
-    command = ["albench", "run", "--strategy", strategy, "--dataset", dataset, "--tuned", str(path), *where, *common]
+    chosen = [] if network == DEFAULT_NETWORK else ["--network", network]
+    command = [
+        "albench",
+        "run",
+        "--strategy",
+        strategy,
+        "--dataset",
+        dataset,
+        *chosen,
+        "--tuned",
+        str(path),
+        *where,
+        *common,
+    ]
     console.print(f"tuned: {path}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"next: {shlex.join(command)}", markup=False, highlight=False, soft_wrap=True)
 

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from albench.data.problems import CaseSummary, Problem, case_problems, set_problems
 from albench.data.slices import GRID
@@ -41,14 +43,17 @@ class Dataset(ABC):
             millimeters kept, and padded at the bottom and right. None keeps the pixels of the files.
         window: intensities are clipped to this range; None clips each volume to its 0.5th and 99.5th percentiles.
             Then each volume gets mean 0 and standard deviation 1.
+        context: slices below and above that the network gets as further channels; 0 gives it each slice alone.
     """
 
     group: ClassVar[str] = DATASETS
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
+    views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
+    context: Annotated[int, Field(ge=0)] = 0
 
     @property
     def title(self) -> str:

@@ -40,6 +40,7 @@ class Prepared:
         valid: (s, 2) height and width without padding.
         spacing: (s, 3) millimeters along z, y, x on the working grid.
         patients: (s,) the patient of each case; the split keeps the cases of a patient together.
+        context: slices below and above that a network gets as further channels.
         intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it is not known.
         classes: names of the classes 1 to K.
         unknown: (s,) pixels of each case whose label is not known; None if all labels are known.
@@ -56,6 +57,7 @@ class Prepared:
     intensity: NDArray[np.float64] | None = None
     classes: tuple[str, ...] = ("foreground",)
     unknown: NDArray[np.int64] | None = None
+    context: int = 0
 
     def stack(self, cases: Sequence[str]) -> SliceStack:
         """The slices of the named cases, of which there may be none."""
@@ -71,6 +73,7 @@ class Prepared:
             cases=tuple(cases),
             spacing=self.spacing[chosen],
             classes=self.classes,
+            context=self.context,
         )
         return replace(stack, known=self._known(stack)) if self._unknown_in(cases) else stack
 
@@ -114,7 +117,7 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
             if not (folder / "meta.json").exists():
                 show = progress or (lambda done, total, case: None)
                 build_set(dataset, folder, show, default_workers(dataset) if workers is None else workers)
-    return _open(folder, key)
+    return replace(_open(folder, key), context=dataset.context)
 
 
 def _open(folder: Path, key: str) -> Prepared:
@@ -141,7 +144,8 @@ def _open(folder: Path, key: str) -> Prepared:
 
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
-    options = {k: v for k, v in options_of(dataset).items() if k not in dataset.locations}
+    left_out = (*dataset.locations, *dataset.views)
+    options = {k: v for k, v in options_of(dataset).items() if k not in left_out}
     digests = _file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

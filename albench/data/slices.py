@@ -28,6 +28,7 @@ class SliceStack:
         classes: names of the classes 1, 2, ..., K of the masks.
         known: {id: (H, W) mask}, 1 where the label of a pixel is known and 0 elsewhere, also in the padding; None if
             all labels are known.
+        context: slices below and above that a network gets as further channels.
     """
 
     images: NDArray[np.float16]
@@ -39,6 +40,7 @@ class SliceStack:
     spacing: NDArray[np.float64]
     classes: tuple[str, ...] = ("foreground",)
     known: PackedMasks | None = None
+    context: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,6 +50,11 @@ class SliceStack:
         """Channels, height and width of every slice, padding included."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+    @property
+    def inputs(self) -> int:
+        """Channels that a network gets of every slice: its own and those of its context."""
+        return (2 * self.context + 1) * self.shape[0]
 
     @cached_property
     def annotatable(self) -> NDArray[np.bool_]:
@@ -61,8 +68,19 @@ class SliceStack:
         return np.flatnonzero(self.case == case)
 
     def read(self, ids: NDArray[np.int64]) -> NDArray[np.float16]:
-        """(n, c, H, W) float16 images of the (n,) given slices, padding included, as a copy in memory."""
+        """(n, c, H, W) float16 images of the (n,) given slices alone, padding included, as a copy in memory."""
         return self.images[self.rows[ids]]
+
+    def rows_with_context(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, 2 context + 1) rows in `images` of what a network gets of the (n,) given slices.
+
+        The slice itself comes first, then the slices below and above it, the nearest first. Beyond the first or the
+        last slice of a case, that is repeated.
+        """
+        steps = np.arange(1, self.context + 1)
+        offsets = np.concatenate([[0], np.stack([-steps, steps], 1).ravel()]).astype(np.int64)
+        first, last = (np.searchsorted(self.case, self.case[ids], side) for side in ("left", "right"))
+        return self.rows[np.clip(ids[:, None] + offsets, first[:, None], last[:, None] - 1)]
 
     def label(self, slice_id: int) -> str:
         """The name of a slice in messages."""

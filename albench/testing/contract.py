@@ -18,15 +18,16 @@ import torch
 from scipy.stats import chi2
 
 from albench.callback import NullCallback
-from albench.config import Choice, Network, Protocol, RunConfig, Training, build
+from albench.config import Choice, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, check_volume, split_volumes
 from albench.errors import AlbenchError
 from albench.loop import Execution, run
+from albench.registry import DEFAULT_NETWORK, NETWORKS, find
 from albench.resolve import ResolvedRun
 from albench.runs.records import RoundRecord
 from albench.settings import by_section
 from albench.strategy import OracleDraw, Query, Round, Strategy
-from albench.testing.harness import NETWORK, PROTOCOL, TRAIN, TRAINING, StrategyHarness, toy_classes
+from albench.testing.harness import PROTOCOL, TRAIN, TRAINING, StrategyHarness, small_network, toy_classes
 
 __all__ = ["Check", "check_dataset", "check_strategy"]
 
@@ -71,11 +72,11 @@ def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda 
     def begin() -> None:
         harnesses.append(StrategyHarness(strategy))
 
-    first = _outcome(rule, begin)
+    first = outcome(rule, begin)
     report(first)
     checks = [first]
     for rule, check in _STRATEGY_RULES.items() if first.passed else ():
-        checks.append(_outcome(rule, partial(check, harnesses[0])))
+        checks.append(outcome(rule, partial(check, harnesses[0])))
         report(checks[-1])
     return checks
 
@@ -91,12 +92,13 @@ def check_dataset(dataset: Dataset, report: Callable[[Check], None] = lambda che
     """
     checks = []
     for rule, check in _DATASET_RULES.items():
-        checks.append(_outcome(rule, partial(check, dataset)))
+        checks.append(outcome(rule, partial(check, dataset)))
         report(checks[-1])
     return checks
 
 
-def _outcome(rule: str, check: Callable[[], str | None]) -> Check:
+def outcome(rule: str, check: Callable[[], str | None]) -> Check:
+    """What a check of a rule finds; an error of the plugin counts as a problem."""
     try:
         return Check(rule, check() or "")
     except AlbenchError as error:
@@ -239,11 +241,11 @@ def _resumes(harness: StrategyHarness) -> str | None:
         seed=0,
         protocol=PROTOCOL,
         training=TRAINING,
-        network=NETWORK,
+        network=Choice("small", "contract", None, {}),
     )
     prepared = harness.prepared
     split = split_volumes(prepared.cases, prepared.patients, PROTOCOL.split, PROTOCOL.split_seed)
-    resolved = ResolvedRun(config, strategy, prepared, split)
+    resolved = ResolvedRun(config, strategy, small_network(), prepared, split)
     execution = Execution(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         whole = run(resolved, Path(folder) / "whole", execution).records
@@ -309,7 +311,7 @@ def _files_exist(dataset: Dataset) -> str | None:
 
 def _sound_defaults(dataset: Dataset) -> str | None:
     parts = by_section(dataset.defaults())
-    for section, cls in (("protocol", Protocol), ("training", Training), ("network", Network)):
+    for section, cls in (("protocol", Protocol), ("training", Training), ("network", find(NETWORKS, DEFAULT_NETWORK))):
         build(cls, parts[section], section)
     wrong = [section for section in ("strategy", "data") if parts[section]]
     return (

@@ -13,20 +13,20 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from albench.config import Network, Protocol, Training
+from albench.config import Protocol, Training
 from albench.data import LabeledStack, Prepared
 from albench.masks import UNKNOWN, Ids, Mask
+from albench.network import Network, Task
 from albench.oracle import Oracle
 from albench.pool import Pool
 from albench.query import Query, check_query
+from albench.registry import DEFAULT_NETWORK, NETWORKS, find
 from albench.start import start_slices
 from albench.strategy import OracleDraw, Round, Strategy
 from albench.streams import Streams
 from albench.training.learner import Learner, Weights
-from albench.training.networks import Task
 
 TRAINING = Training(epochs=1, patience_steps=0, min_steps=0, batch_size=8, lr=1e-3, lr_incremental=1e-3)
-NETWORK = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=2)
 PROTOCOL = Protocol(interval=4, budget=3, rounds=2, split=(5, 1, 1))
 TRAIN = ("a", "b", "c", "d", "e")
 BUDGET = 4
@@ -104,7 +104,7 @@ class StrategyHarness:
         channels, height, width = slices.shape
         streams = Streams(seed, "contract")
         with streams.torch("weights"):
-            network = self.strategy.network(Task(channels, (height, width), NETWORK, len(slices.classes)))
+            network = self.strategy.network(Task(channels, (height, width), small_network(), len(slices.classes)))
         validation = self.prepared.labeled_stack(["f"])
         learner = Learner(
             network, slices, validation, TRAINING, streams, round_index=index, lr=1e-3, device=torch.device("cpu")
@@ -121,6 +121,11 @@ def _streams(seed: int, purpose: str) -> Iterator[None]:
     """The random state in which the loop calls a strategy."""
     with Streams(seed, "contract").torch(purpose, 1):
         yield
+
+
+def small_network() -> Network:
+    """The default network with as few channels as it can have."""
+    return find(NETWORKS, DEFAULT_NETWORK)(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=2)
 
 
 def toy_dataset() -> Prepared:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from albench.data import SliceStack
-from albench.errors import StrategyError
+from albench.encoder_decoder import embedding_of
 from albench.masks import Ids
 from albench.probabilities import activated
 from albench.training.batches import Images, batched, concat_batches
 from albench.training.device import to_device
 from albench.training.device_cache import DeviceCache
-from albench.training.networks import Segmenter
+from albench.training.dropout_samples import DropoutSampler
 
 T = TypeVar("T")
 
@@ -94,29 +94,21 @@ class Predictor:
     def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[Prediction]:
         """Predict `passes` samples batch by batch, with an independent dropout mask for every slice and sample.
 
-        All other modules are in evaluation mode. The encoder and the decoder's skip connections, which come before
-        dropout, run once per slice. Dropout masks are drawn from torch's global generator.
+        All other modules are in evaluation mode. What comes before dropout runs once per slice where the network can be
+        split there (`DropoutSampler`). Dropout masks are drawn from torch's global generator.
 
         Raises:
-            StrategyError: the network has no dropout, or is not a Segmenter.
+            NetworkError: the network has no dropout.
         """
-        network = self._segmenter("dropout samples")
-        dropouts = [module for module in network.modules() if isinstance(module, nn.Dropout) and module.p > 0]
-        if not dropouts:
-            raise StrategyError(
-                "dropout samples need a network with dropout, network.dropout is 0: use --set network.dropout=0.5"
-            )
+        sampler = DropoutSampler(self.network)
 
         def forward(some: Ids, batch: Images) -> Prediction:
-            features = network.prepare(network.encode(batch.images))
-            for dropout in dropouts:
-                dropout.train()
-            valid = batch.valid[:, 0]
-            first = activated(network.decode(features, valid.shape[-2:]))
+            draw, valid = sampler(batch.images), batch.valid[:, 0]
+            first = activated(draw())
             probs = first.new_empty(passes, *first.shape)
             probs[0] = first
             for sample in probs[1:]:
-                sample.copy_(activated(network.decode(features, valid.shape[-2:])))
+                sample.copy_(activated(draw()))
             return Prediction(some, probs, valid, self.scored(slices, some, valid))
 
         return self.stream(slices, ids, forward)
@@ -133,23 +125,23 @@ class Predictor:
         return valid * to_device(known, self.device)
 
     def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Tensor:
-        """Compute the bottleneck features of slices.
+        """Describe slices by the feature maps of the network, see `albench.encoder_decoder.Embeds`.
 
         Args:
             ids: at least one.
             pool: average over the valid area; otherwise flatten.
 
         Returns:
-            (n, d) float32 features in the order of `ids`, on the device; d is the number of channels of r4, times its
-            area if flattened.
+            (n, d) float32 features in the order of `ids`, on the device; d is the number of channels of the maps, times
+            their area if flattened.
 
         Raises:
-            StrategyError: the network is not a Segmenter.
+            NetworkError: the network offers no such maps.
         """
-        network = self._segmenter("embeddings")
+        embedding = embedding_of(self.network)
 
         def forward(_: Ids, batch: Images) -> tuple[Tensor]:
-            features = network.encode(batch.images).r4.float()
+            features = embedding(batch.images).float()
             if not pool:
                 return (features.flatten(1),)
             share = interpolate(batch.valid, features.shape[-2:], mode="area")
@@ -186,14 +178,6 @@ class Predictor:
     def autocast(self) -> torch.autocast:
         """A context in which the network computes in bfloat16 on a GPU, and in float32 on a CPU."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-
-    def _segmenter(self, purpose: str) -> Segmenter:
-        if not isinstance(self.network, Segmenter):
-            raise StrategyError(
-                f"{purpose} need a network that is an albench.training.networks.Segmenter, got "
-                f"{type(self.network).__name__}: derive the strategy's network from it"
-            )
-        return self.network
 
 
 @contextmanager

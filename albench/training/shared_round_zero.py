@@ -15,24 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 import albench
 from albench.config import RunConfig
+from albench.encoder_decoder import plain
 from albench.files import locked, write_tensors
 from albench.masks import Ids
 from albench.runs.cost import device_name
 from albench.runs.records import FitSummary
 from albench.training.learner import Learner, TrainingLog, Weights
 
-_PARTS = ("encoder", "dropout", "decoder")  # of a Segmenter, on which logits depend
-
 
 def fit_shared(learner: Learner, fit: Callable[[], None], config: RunConfig, labeled: Ids, folder: Path) -> None:
     """Train as `fit` does, or take the weights and the log of another run that has done the same.
 
     Args:
-        learner: its network is a Segmenter.
+        learner: of its network, the logits depend on the plain one only (`albench.encoder_decoder.plain`).
         fit: trains the learner.
         config: settings of the run.
         labeled: ids of the labeled slices.
@@ -41,22 +39,17 @@ def fit_shared(learner: Learner, fit: Callable[[], None], config: RunConfig, lab
     Raises:
         StoreError: the weights cannot be written.
     """
-    network = learner.network
+    network = plain(learner.network)
     path = folder / f"{_key(learner, config, labeled)}.pt"
     with locked(path.with_suffix(".lock"), wait=True):
         found = _read(path)
         if found is None:
             fit()
             log = [dataclasses.asdict(training.summary) for training in learner.log]
-            write_tensors(path, {"weights": _shared_weights(network), "log": log})
+            write_tensors(path, {"weights": network.state_dict(), "log": log})
             return
-    network.load_state_dict(found["weights"], strict=False)
+    network.load_state_dict(found["weights"])
     learner.log.extend(TrainingLog(FitSummary(**summary), (), made=False) for summary in found["log"])
-
-
-def _shared_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The weights that logits depend on."""
-    return {name: value for name, value in network.state_dict().items() if name.partition(".")[0] in _PARTS}
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -68,8 +61,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _key(learner: Learner, config: RunConfig, labeled: Ids) -> str:
-    network = learner.network
-    weights: Weights = _shared_weights(network)
+    network = plain(learner.network)
+    weights: Weights = network.state_dict()
     settings = {
         "albench": albench.__version__,
         "torch": torch.__version__,
@@ -80,7 +73,7 @@ def _key(learner: Learner, config: RunConfig, labeled: Ids) -> str:
         "cases": [learner.slices.cases, learner.validation.slices.cases if learner.validation else ()],
         "steps": config.protocol.steps,
         "training": dataclasses.asdict(config.training),
-        "modules": [repr(module) for name, module in network.named_children() if name in _PARTS],
+        "network": [config.network.name, config.network.code, config.network.options, repr(network)],
         "labeled": labeled.tolist(),
     }
     content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

@@ -12,7 +12,7 @@ from torch import nn
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, Variant, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
-from albench.config import Network
+from albench.network import Network
 from albench.resolve import make_strategy
 from albench.strategy import Round
 

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from albench.config import Network, Training
+from albench.config import Training
 from albench.data import Prepared
+from albench.network import Network, Task
+from albench.networks.residual import Residual
 from albench.pool import Pool
 from albench.strategy import Round, Strategy
 from albench.streams import Streams
 from albench.training.learner import Learner
-from albench.training.networks import Task
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 DEPTH = 50  # slices of a case, at most
 
-LAPTOP = Network(backbone="resnet18", width=0.25, decoder_width=32, stem_stride=2)  # that of the phantom
-SMALLEST = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=4)
-PAPER = Network()  # ResNet-50
+LAPTOP = Residual(backbone="resnet18", width=0.25, decoder_width=32, stem_stride=2)  # that of the phantom
+SMALLEST = Residual(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=4)
+PAPER = Residual()  # ResNet-50
 
 # With the network of the phantom, a GPU would be idle most of the time
 SIDE, NETWORK, BATCH = (240, PAPER, 32) if DEVICE.type == "cuda" else (64, LAPTOP, 16)

@@ -41,13 +41,13 @@ def attention(results: Results, group: Group) -> list[Drawing]:
 
 def _attention(results: Results, group: Group, run: Run, index: int, arrays: Arrays) -> Drawing:
     count = sum(name.startswith("attention_") and name.endswith("_ids") for name in arrays)
-    stride = 4 * run.reader.config.network.stem_stride
     names = group.classes
     figure = figure_of_masks(names, 2.1 * count)
     image, shown = None, []
     for number, axes in enumerate(subplots(figure, count, 3)):
         part = {
-            name: arrays[f"attention_{number}_{name}"] for name in ("ids", "positions", "images", "masks", "weights")
+            name: arrays[f"attention_{number}_{name}"]
+            for name in ("ids", "positions", "images", "masks", "weights", "stride")
         }
         masks = part["masks"].astype(np.uint8)
         unlabeled, positions = int(part["positions"][0]), part["positions"][1:].astype(int)
@@ -57,10 +57,11 @@ def _attention(results: Results, group: Group, run: Run, index: int, arrays: Arr
         draw_mask(axes[1], masks[0], prediction_contours(len(names)))
         axes[1].set_title(f"slice {unlabeled}, unlabeled")
         for ax, memory in ((axes[0], below), (axes[2], above)):
-            own, height = part["images"][memory + 1].astype(np.uint8), weights.shape[1] * stride
+            own = part["images"][memory + 1].astype(np.uint8)
+            height, width = weights.shape[1:] * part["stride"].astype(np.float64)
             show_gray(ax, own, 1.0)
             view = ax.get_xlim(), ax.get_ylim()
-            extent = (-0.5, weights.shape[2] * stride - 0.5, height - 0.5, -0.5)
+            extent = (-0.5, width - 0.5, height - 0.5, -0.5)
             image = ax.imshow(
                 100 * weights[memory],
                 extent=extent,

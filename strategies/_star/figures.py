@@ -28,7 +28,8 @@ def attention_arrays(
 
     The i-th slice attends to n labeled slices and comes before them in arrays of n + 1 elements: `attention_i_ids` and
     `attention_i_positions` (n + 1,), `attention_i_images` (n + 1, h, w) uint8 of the first channel, and
-    `attention_i_masks` (n + 1, h, w) uint8, predicted and labeled. `attention_i_weights` is (n, h', w').
+    `attention_i_masks` (n + 1, h, w) uint8, predicted and labeled. `attention_i_weights` is (n, h', w'), and
+    `attention_i_stride` (2,) the height and width in pixels of what a position of it covers.
     """
     arrays: Arrays = {}
     slices = pool.slices
@@ -43,6 +44,7 @@ def attention_arrays(
             f"attention_{index}_images": _gray(slices.read(ids)[:, 0][inside].astype(np.float32)),
             f"attention_{index}_masks": masks[inside],
             f"attention_{index}_weights": attention.weights,
+            f"attention_{index}_stride": np.divide(slices.shape[1:], attention.weights.shape[1:]),
         }
     return arrays
 

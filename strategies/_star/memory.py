@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from albench.encoder_decoder import Features
 from albench.masks import Ids, Mask
 from albench.strategies._star.network import KeyValues, StarNetwork, valid_positions
 from albench.training.batches import batched, concat_batches
 from albench.training.device import to_device
 from albench.training.learner import Learner
-from albench.training.networks import Features
 from albench.training.predictor import eval_mode
 
 Describe = Callable[[Features, Tensor], Tensor]
@@ -50,8 +50,8 @@ def encode_memory(
         batch = learner.batch(learner.slices, some, np.stack([masks[i] for i in some.tolist()]))
         with learner.autocast():
             features = network.labeled_encoder(batch) if with_masks else network.encode(batch.images)
-            kv = network.memory_head(features.r4)  # Eq. 1, right
-        return describe(features, batch.valid), *kv, valid_positions(batch.valid, features.r4).flatten(1)
+            kv = network.memory_head(features.deepest)  # Eq. 1, right
+        return describe(features, batch.valid), *kv, valid_positions(batch.valid, features.deepest).flatten(1)
 
     ids = np.array(list(masks), dtype=np.int64)
     with eval_mode(*network.modules()), torch.no_grad():

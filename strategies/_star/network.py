@@ -1,6 +1,6 @@
-"""STAR's network: the Segmenter, an encoder of labeled slices, and attention to their encodings (the memory).
+"""STAR's network: the plain network, an encoder of labeled slices, and attention to their encodings (the memory).
 
-Shapes: b slices, n memory slices per slice, p = h w positions of the bottleneck r4, which has D channels.
+Shapes: b slices, n memory slices per slice, p = h w positions of the bottleneck, which has D channels.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
-from albench.errors import ConfigError
-from albench.training.networks import Encoder, Features, Segmenter, Task
+from albench.encoder_decoder import Features, encoder_of, prepare
+from albench.errors import NetworkError
+from albench.network import Task
+from albench.training.predictor import eval_mode
 
 
 class Labeled(Protocol):
@@ -47,26 +49,31 @@ class KeyValues(NamedTuple):
     values: Tensor
 
 
-class StarNetwork(Segmenter):
-    """The Segmenter, whose encoder is Enc_U, with Enc_L and key/value heads added.
+class StarNetwork(nn.Module):
+    """The network of all strategies (`plain`), whose encoder is Enc_U, with Enc_L and key/value heads added.
 
-    The Segmenter is built first, so that a seed gives it the same initial weights as for all other strategies.
+    It is built first, so that a seed gives it the same initial weights as for all other strategies.
 
     Args:
         share_kv: one key/value head for both encoders, as in Eq. 1, instead of one for each.
         identity: initialize the value heads to copy features: the head of the memory the first half of the channels,
             the head of the slice to segment the second half. So the decoder reads each feature from the channel that it
             had in the first stage. A single head cannot copy both halves, so a shared one is initialized at random.
+
+    Raises:
+        NetworkError: the network does not offer its encoder, or a bottleneck of another number of channels.
     """
 
     def __init__(self, task: Task, *, share_kv: bool, identity: bool) -> None:
-        super().__init__(task)
-        depth = self.encoder.channels[2]
+        super().__init__()
+        self.plain = encoder_of(task.build())
+        depth = _depth(self.plain.encoder, task)
         if depth % 8:
-            raise ConfigError(
-                f"star needs a bottleneck with a multiple of 8 channels, network.width={task.network.width} gives "
-                f"{depth}: choose another width, such as 0.5"
+            raise NetworkError(
+                f"attention needs a bottleneck with a multiple of 8 channels, this one has {depth}: change the options "
+                f"of the network, such as network.width"
             )
+        self.outputs = task.outputs
         self.labeled_encoder = LabeledEncoder(task)
         self.query_head = KeyValueHead(depth)
         self.memory_head = self.query_head if share_kv else KeyValueHead(depth)
@@ -74,9 +81,25 @@ class StarNetwork(Segmenter):
             _copy_channels(self.memory_head.value, 0)
             _copy_channels(self.query_head.value, depth // 2)
 
+    def encode(self, images: Tensor) -> Features:
+        """(b, c, h, w) images to features of Enc_U."""
+        return self.plain.encode(images)
+
+    def prepare(self, features: Features) -> Features:
+        """Compute the part of `decode` that the bottleneck does not change, once for several calls of `decode`."""
+        return prepare(self.plain, features)
+
+    def decode(self, features: Features, size: torch.Size) -> Tensor:
+        """Prepared features to (b, k, h, w) logits of the given height and width."""
+        return self.plain.decode(features, size)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b, c, h, w) images to (b, k, h, w) logits, without attention."""
+        return self.plain(images)
+
     def share_encoder(self) -> None:
         """Copy Enc_U to Enc_L, running statistics included; the stems of mask and background are left unchanged."""
-        self.labeled_encoder.encoder.load_state_dict(self.encoder.state_dict())
+        self.labeled_encoder.encoder.load_state_dict(self.plain.encoder.state_dict())
 
     def propagate(self, images: Tensor, memory: Labeled) -> Tensor:
         """Segment slices by attention to one labeled slice each, as in training.
@@ -90,31 +113,39 @@ class StarNetwork(Segmenter):
         """
         features = self.encode(images)
         labeled = self.labeled_encoder(memory)
-        valid = valid_positions(memory.valid, labeled.r4).flatten(1)
-        read = aggregate(self.query_head(features.r4), self.memory_head(labeled.r4), valid, labeled.r4.shape[-2:])
-        return self.decode(features._replace(r4=read), images.shape[-2:])
+        query, known = features.deepest, labeled.deepest
+        valid = valid_positions(memory.valid, known).flatten(1)
+        read = aggregate(self.query_head(query), self.memory_head(known), valid, known.shape[-2:])
+        return self.decode(self.prepare(features)._replace(deepest=read), images.shape[-2:])
 
 
 class LabeledEncoder(nn.Module):
-    """Enc_L: an encoder whose first layer also has the mask of every class and the background as inputs.
+    """Enc_L: an encoder whose first convolution also has the mask of every class and the background as inputs.
 
-    Where the label is unknown, all of them are 0.
+    Where the label is unknown, all of them are 0. Filters for them are convolutions of their own, the stems, whose
+    output is added to that of the first convolution.
     """
 
     def __init__(self, task: Task) -> None:
         super().__init__()
-        self.encoder = Encoder(task.channels, task.network)
-        conv = self.encoder.conv1
-        shape = conv.out_channels, conv.kernel_size[0], conv.stride[0]
-        self.mask_stem, self.background_stem = _mask_stem(task.classes, *shape), _mask_stem(1, *shape)
+        self.encoder = task.build_encoder()
+        self._name, conv = _first_convolution(self.encoder, task.channels)
+        self.mask_stem, self.background_stem = _stem(task.classes, conv), _stem(1, conv)
 
     def forward(self, labeled: Labeled) -> Features:
         """b labeled slices to features."""
         labels = torch.arange(1, self.mask_stem.in_channels + 1, device=labeled.masks.device)[:, None, None]
         masks = (labeled.masks == labels).to(labeled.images.dtype)
         background = 1 - masks.sum(1, keepdim=True) - (labeled.valid - labeled.known)
-        stem = self.encoder.conv1(labeled.images) + self.mask_stem(masks) + self.background_stem(background)
-        return self.encoder.stages(stem)
+
+        def add(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            return output + self.mask_stem(masks) + self.background_stem(background)
+
+        handle = self.encoder.get_submodule(self._name).register_forward_hook(add)
+        try:
+            return self.encoder(labeled.images)
+        finally:
+            handle.remove()
 
 
 class KeyValueHead(nn.Module):
@@ -125,13 +156,13 @@ class KeyValueHead(nn.Module):
         self.key = nn.Conv2d(depth, depth // 8, 3, padding=1)
         self.value = nn.Conv2d(depth, depth // 2, 3, padding=1)
 
-    def forward(self, r4: Tensor) -> KeyValues:
+    def forward(self, maps: Tensor) -> KeyValues:
         """(b, D, h, w) to keys and values, Eq. 1."""
-        return KeyValues(self.key(r4).flatten(2).transpose(1, 2), self.value(r4).flatten(2).transpose(1, 2))
+        return KeyValues(self.key(maps).flatten(2).transpose(1, 2), self.value(maps).flatten(2).transpose(1, 2))
 
 
 def aggregate(query: KeyValues, memory: KeyValues, valid: Tensor, size: torch.Size) -> Tensor:
-    """The input of the decoder in place of r4: values read from the memory, and the values of the slice itself.
+    """What the decoder gets in place of the bottleneck: values read from the memory, and those of the slice itself.
 
     Args:
         query: (b, p, .) keys and values of the slices to segment.
@@ -186,8 +217,41 @@ def _copy_channels(conv: nn.Conv2d, first: int) -> None:
             conv.weight[channel, first + channel, 1, 1] = 1
 
 
-def _mask_stem(inputs: int, channels: int, kernel: int, stride: int) -> nn.Conv2d:
+def _depth(encoder: nn.Module, task: Task) -> int:
+    """Channels of the bottleneck, found out by encoding an empty slice."""
+    device = next(encoder.parameters()).device
+    with eval_mode(*encoder.modules()), torch.no_grad():
+        features: Features = encoder(torch.zeros(1, task.channels, *task.size, device=device))
+    return features.deepest.shape[1]
+
+
+def _first_convolution(encoder: nn.Module, channels: int) -> tuple[str, nn.Conv2d]:
+    """The convolution that reads the image, and its name."""
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.Conv2d):
+            if module.in_channels == channels:
+                return name, module
+            break
+    raise NetworkError(
+        f"an encoder of labeled slices needs an encoder whose first layer is a convolution of the {channels} image "
+        "channels, this one has none: choose another network"
+    )
+
+
+def _stem(inputs: int, conv: nn.Conv2d) -> nn.Conv2d:
     """A first layer of the same shape as that of the image, with other input channels, initialized as in ResNets."""
-    stem = nn.Conv2d(inputs, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
+    stem = nn.Conv2d(
+        inputs,
+        conv.out_channels,
+        _pair(conv.kernel_size),
+        stride=_pair(conv.stride),
+        padding=conv.padding if isinstance(conv.padding, str) else _pair(conv.padding),
+        dilation=_pair(conv.dilation),
+        bias=False,
+    )
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     return stem
+
+
+def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
+    return sizes[0], sizes[1]

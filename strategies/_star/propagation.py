@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from albench.acquisition import Scores, mean_over_valid
+from albench.encoder_decoder import Features
 from albench.masks import Ids, Mask, PackedMasks, planes_for
 from albench.probabilities import activated, predicted_masks
 from albench.strategies._star.memory import Describe, Memory, batch_memory, encode_memory
@@ -26,7 +27,6 @@ from albench.strategies._star.network import KeyValues, StarNetwork, aggregate, 
 from albench.training.batches import Images
 from albench.training.device import to_device
 from albench.training.learner import Learner
-from albench.training.networks import DecoderInputs, Features
 
 T = TypeVar("T")
 
@@ -236,7 +236,7 @@ class _Block:
     def forward(self, ids: Ids, batch: Images) -> _Outputs:
         """Segment a batch from the labeled slices of its groups."""
         features = self.network.encode(batch.images)
-        kv = self.network.query_head(features.r4)  # Eq. 1, left
+        kv = self.network.query_head(features.deepest)  # Eq. 1, left
         pairs = [(row, members) for row, i in enumerate(ids.tolist()) for members in self.members.get(i, ())]
         probs = None
         if self.rules.aggregation != "none":
@@ -245,7 +245,7 @@ class _Block:
         vectors = self.rules.describe(features, batch.valid)
         valid = batch.valid[:, 0]
         scored = self.learner.scored(self.learner.slices, ids, valid)
-        return _Outputs(ids, pairs, vectors, kv, features.r4.shape[-2:], probs, valid, scored)
+        return _Outputs(ids, pairs, vectors, kv, features.deepest.shape[-2:], probs, valid, scored)
 
     def score(self, outputs: _Outputs) -> _BatchResult:
         """Similarity, entropy and masks of a batch; also updates the examples of attention."""
@@ -278,26 +278,24 @@ class _Block:
         """(b, k, h, w) probabilities: the mean over the pairs of a slice; without any, from the slice alone."""
         count = np.bincount([row for row, _ in pairs], minlength=len(kv.keys))
         whole = self.network.prepare(features)  # skip connections, once for all groups
-        total = features.r4.new_zeros(len(count), self.network.outputs, *size, dtype=torch.float32)
+        total = features.deepest.new_zeros(len(count), self.network.outputs, *size, dtype=torch.float32)
         for some in _evenly(pairs, self.learner.inference_batch):
             rows, members = np.array([row for row, _ in some]), [members for _, members in some]
             taken = _rows(rows, total.device)
             assert self.memory is not None
             memory, valid = batch_memory(self.memory, members)
-            r4 = aggregate(KeyValues(*(part[taken] for part in kv)), memory, valid, features.r4.shape[-2:])
-            total.index_add_(0, to_device(rows, total.device), self._decode(whole, taken, size, r4))
+            read = aggregate(KeyValues(*(part[taken] for part in kv)), memory, valid, features.deepest.shape[-2:])
+            total.index_add_(0, to_device(rows, total.device), self._decode(whole, taken, size, read))
         alone = np.flatnonzero(count == 0)
         if len(alone):
             taken = _rows(alone, total.device)
             total[taken] = self._decode(whole, taken, size)
         return total / to_device(np.maximum(count, 1), total.device)[:, None, None, None]
 
-    def _decode(
-        self, whole: Features | DecoderInputs, rows: Tensor | slice, size: torch.Size, r4: Tensor | None = None
-    ) -> Tensor:
-        """(n, k, h, w) probabilities of n rows, with `r4` in place of their own if given."""
-        part = type(whole)(*(maps[rows] for maps in whole))
-        logits = self.network.decode(part if r4 is None else part._replace(r4=r4), size)
+    def _decode(self, whole: Features, rows: Tensor | slice, size: torch.Size, read: Tensor | None = None) -> Tensor:
+        """(n, k, h, w) probabilities of n rows, with `read` in place of their own bottleneck if given."""
+        part = whole.rows(rows)
+        logits = self.network.decode(part if read is None else part._replace(deepest=read), size)
         return activated(logits)
 
     def _add_example(self, outputs: _Outputs, masks: NDArray[np.uint8]) -> None:

@@ -12,35 +12,36 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
+from albench.encoder_decoder import Features
 from albench.strategies._star.network import valid_positions
-from albench.training.networks import Features
 
 Similarity = Literal["flat", "positional", "multiscale"]
 
 
 def flat(features: Features, valid: Tensor) -> Tensor:
-    """(b, D h w): r4 as one vector; the dot product is the cosine of entire feature maps.
+    """(b, D h w): the bottleneck as one vector; the dot product is the cosine of entire feature maps.
 
     Args:
         features: of b slices.
         valid: (b, 1, H, W), 1 on image pixels and 0 on padding.
     """
-    r4 = features.r4.float()
-    return normalize((r4 * valid_positions(valid, r4)[:, None]).flatten(1))
+    maps = features.deepest.float()
+    return normalize((maps * valid_positions(valid, maps)[:, None]).flatten(1))
 
 
 def positional(features: Features, valid: Tensor) -> Tensor:
-    """(b, D h w): the dot product is the cosine over channels at each position of r4, averaged over positions."""
-    return _mean_of_cosines(features.r4.float(), valid)
+    """(b, D h w): the dot product is the cosine over channels at each position of the bottleneck, averaged."""
+    return _mean_of_cosines(features.deepest.float(), valid)
 
 
 def multiscale(features: Features, valid: Tensor) -> Tensor:
-    """(b, 3 k h w): as `positional`, on r4, r3 and r2 interpolated to the shape (k, h, w) of r2 and concatenated.
+    """(b, 3 k h w): as `positional`, on the three deepest maps, interpolated to the shape (k, h, w) of the third.
 
     As in the authors' code, channels are interpolated as well, although neighboring channels are unrelated.
     """
-    shape = features.r2.shape[1:]
-    scaled = [interpolate(maps.float()[:, None], shape, mode="trilinear", align_corners=False) for maps in features]
+    layers = (features.deepest, *features.skips[:2])
+    shape = layers[-1].shape[1:]
+    scaled = [interpolate(maps.float()[:, None], shape, mode="trilinear", align_corners=False) for maps in layers]
     return _mean_of_cosines(torch.cat(scaled, 2)[:, 0], valid)
 
 

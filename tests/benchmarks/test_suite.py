@@ -69,7 +69,7 @@ def test_the_suites_of_table_1_have_11_strategies_and_the_reference_with_5_seeds
 @pytest.mark.parametrize(("name", "batch"), [("paper-spleen", 16), ("paper-brats", 32), ("ablation-brats", 32)])
 def test_the_suites_of_the_paper_keep_its_rules_whatever_the_defaults_are(name, batch):
     for run in load_suite(name).runs:
-        protocol, training, _ = common_settings(make_dataset(run.dataset, run.settings), run.settings)
+        protocol, training = common_settings(make_dataset(run.dataset, run.settings), run.settings)
         assert asdict(training) == {
             **{"stop": "val_loss", "epochs": 100, "patience": 5, "patience_steps": 0, "min_steps": 0, "val_steps": 0},
             **{"steps": 500, "batch_size": batch, "lr": 1e-4, "lr_incremental": 1e-5},

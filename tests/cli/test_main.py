@@ -189,7 +189,7 @@ def test_the_help_imports_neither_rich_nor_what_computes():
         ((*ENTROPY, "--epochs", "3"), "No such option"),
         ((*ENTROPY, "--seed", "x"), "Invalid value for '--seed'"),
         ((*ENTROPY, "--seed", "-1"), "Invalid value for '--seed'"),
-        (("list", "networks"), "networks"),
+        (("list", "records"), "records"),
     ],
 )
 def test_a_command_that_cannot_be_parsed_ends_with_exit_code_2(call, arguments, message):

@@ -9,9 +9,10 @@ from support.layouts import decathlon_task, packed, spleen
 from support.loopback import serving
 from support.samples import invoke, tiny_training_arguments
 
-from albench.config import Network, Protocol, Training, build
+from albench.config import Protocol, Training, build
 from albench.data import check_volume, downloads_folder, prepare
 from albench.errors import DataError
+from albench.networks.residual import Residual
 from albench.registry import DATASETS, find
 from albench.settings import by_section
 
@@ -56,7 +57,7 @@ def test_every_task_is_read_with_its_labels_and_channels(tmp_path, name):
     assert volume.image.shape == (len(modality or "x"), 9, 32, 32)
     assert data.notes() == ["2 images of the official test set have no labels and are left out"]
     parts = by_section(data.defaults())
-    for section, cls in (("protocol", Protocol), ("training", Training), ("network", Network)):
+    for section, cls in (("protocol", Protocol), ("training", Training), ("network", Residual)):
         build(cls, parts[section], section)
 
 

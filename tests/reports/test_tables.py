@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made_runs import write_run, write_suite
 
-from albench.config import PAPER_STOP
+from albench.config import PAPER_STOP, Choice
 from albench.reports import load
 from albench.reports.captions import named_left_out
 from albench.reports.paper_values import protocols
@@ -24,7 +24,7 @@ from albench.reports.tables.paper import main_table
 from albench.reports.tables.printed import printed_table1, printed_table2
 from albench.reports.tables.table import Column, Row, Table, marked, without_empty_columns
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
-from albench.resolve import common_settings, make_dataset, options_of
+from albench.resolve import common_settings, make_dataset, make_network, options_of
 from albench.runs import RunReader
 from albench.runs.records import MaskQuality
 
@@ -459,9 +459,11 @@ def test_every_setting_that_the_paper_states_is_compared(dataset):
     assert protocol.differences(config) == []
     for name in protocol.settings:
         section, _, key = name.partition(".")
-        own = config.dataset if section == "data" else getattr(config, section)
-        if section == "data":
-            changed = replace(config, dataset=replace(own, options=own.options | {key: other[key]}))
+        part = {"data": "dataset"}.get(section, section)
+        own = getattr(config, part)
+        if isinstance(own, Choice):
+            value = other[key] if key in other else own.options[key] + 1
+            changed = replace(config, **{part: replace(own, options=own.options | {key: value})})
         else:
             value = other[key] if key in other else getattr(own, key) + 1
             changed = replace(config, **{section: replace(own, **{key: value})})
@@ -473,10 +475,15 @@ def test_every_setting_that_the_paper_states_is_compared(dataset):
 def test_the_defaults_of_a_dataset_of_the_paper_are_its_settings(dataset):
     settings = {"data.grade": "LGG"} if dataset == "brats" else {}
     data = make_dataset(dataset, settings)
-    protocol, training, network = common_settings(data, settings)
+    protocol, training = common_settings(data, settings)
+    network = options_of(make_network("residual", data, settings))
     config = paper_config(PAPER if dataset == "spleen" else BRATS)
-    config = replace(config, protocol=protocol, training=training, network=network)
-    config = replace(config, dataset=replace(config.dataset, options=options_of(data)))
+    config = replace(config, protocol=protocol, training=training)
+    dataset_choice, network_choice = (
+        replace(choice, options=options)
+        for choice, options in ((config.dataset, options_of(data)), (config.network, network))
+    )
+    config = replace(config, dataset=dataset_choice, network=network_choice)
     assert protocols()[dataset].differences(config) == []
 
 

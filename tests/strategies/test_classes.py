@@ -8,7 +8,9 @@ import torch
 from support.samples import TINY
 
 from albench.data import LabeledStack
+from albench.encoder_decoder import plain
 from albench.masks import UNKNOWN, PackedMasks
+from albench.network import Task
 from albench.oracle import Oracle
 from albench.pool import Pool
 from albench.query import check_query
@@ -17,7 +19,6 @@ from albench.resolve import make_strategy, resolve
 from albench.strategy import Round
 from albench.streams import Streams
 from albench.training.learner import Learner
-from albench.training.networks import Task
 
 NAMES = [entry.name for entry in available(STRATEGIES) if entry.name != "full"]
 ROWS = [1, 0]  # of a permutation of two classes
@@ -51,12 +52,13 @@ def relabeled(stack: LabeledStack, masks: np.ndarray, classes: tuple[str, ...]) 
 
 def context(strategy, truth: LabeledStack, validation: LabeledStack, **options) -> tuple[Round, Oracle]:
     """A round whose network predicts all classes somewhere; every fourth slice is labeled."""
-    config = resolve("random", "phantom", settings=TINY).config
+    resolved = resolve("random", "phantom", settings=TINY)
+    config = resolved.config
     streams, oracle, slices = Streams(0, "classes"), Oracle(truth), truth.slices
     ids = np.flatnonzero((slices.position % 4 == 0) & slices.annotatable)
     pool = Pool(slices).with_masks(oracle.annotate(ids, len(ids)))
     with streams.torch("weights"):
-        network = strategy.network(Task(1, (32, 32), config.network, len(slices.classes)))
+        network = strategy.network(Task(1, (32, 32), resolved.network, len(slices.classes)))
     learner = Learner(
         network,
         slices,
@@ -81,7 +83,7 @@ def query(strategy, ctx, oracle):
 
 
 def predict_weights(network) -> tuple[torch.Tensor, torch.Tensor]:
-    layer = network.decoder.predict
+    layer = plain(network).decoder.predict
     return layer.weight, layer.bias
 
 
@@ -134,8 +136,9 @@ def test_the_order_of_the_classes_changes_no_query(name, tiny, labeled):
 def permuted(state: dict[str, torch.Tensor], order: np.ndarray) -> dict[str, torch.Tensor]:
     """The weights of a network whose classes have another order."""
     changed = {key: value.clone() for key, value in state.items()}
-    for key in ("decoder.predict.weight", "decoder.predict.bias"):
-        changed[key] = state[key][order.tolist()]
+    for key, value in state.items():
+        if key.endswith(("decoder.predict.weight", "decoder.predict.bias")):
+            changed[key] = value[order.tolist()]
     if "labeled_encoder.mask_stem.weight" in state:
         changed["labeled_encoder.mask_stem.weight"] = state["labeled_encoder.mask_stem.weight"][:, ROWS]
     return changed

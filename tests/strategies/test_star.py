@@ -21,6 +21,7 @@ from albench.cli.catalog import describe
 from albench.config import build
 from albench.loop import Execution, run
 from albench.masks import PackedMasks
+from albench.network import Task
 from albench.probabilities import predicted_masks
 from albench.query import check_query
 from albench.registry import options_of
@@ -32,7 +33,6 @@ from albench.strategies._star.similarity import SIMILARITIES
 from albench.strategies._star.training import Pairs
 from albench.strategies.star import PRESETS, TABLE_2, Star
 from albench.strategy import Round
-from albench.training.networks import Task
 from albench.training.predictor import eval_mode
 
 PAPER = Star()
@@ -45,7 +45,7 @@ def star_round(make_round):
 
     def make(strategy=PAPER, padding=False, **options) -> Round:
         ctx = make_round(**options)
-        network = resolve("star", "phantom", settings=TINY | {"network.stem_stride": 2}).config.network
+        network = resolve("star", "phantom", settings=TINY | {"network.stem_stride": 2}).network
         torch.manual_seed(0)
         net = strategy.network(Task(1, (32, 32), network))
         for module in net.modules():  # without this, the features of all slices would be nearly equal
@@ -93,10 +93,12 @@ def slice_by_slice(ctx, groups, similarity):
 
     def cosine(a, b, valid):
         if similarity == "flat":
-            mask = inside(valid, a.r4)
-            return float(cosine_similarity((a.r4 * mask).flatten().double(), (b.r4 * mask).flatten().double(), dim=0))
-        mask = inside(valid, a.r4)
-        return float((cosine_similarity(a.r4[0].double(), b.r4[0].double(), dim=0) * mask).sum() / mask.sum())
+            mask = inside(valid, a.deepest)
+            return float(
+                cosine_similarity((a.deepest * mask).flatten().double(), (b.deepest * mask).flatten().double(), dim=0)
+            )
+        mask = inside(valid, a.deepest)
+        return float((cosine_similarity(a.deepest[0].double(), b.deepest[0].double(), dim=0) * mask).sum() / mask.sum())
 
     with eval_mode(*net.modules()), torch.no_grad():
         for group in (group for own in groups for group in own):
@@ -109,17 +111,17 @@ def slice_by_slice(ctx, groups, similarity):
                     labeled = learner.batch(ctx.pool.slices, np.array([m]), memory[m][None].copy())
                     features = net.labeled_encoder(labeled)
                     cosines.append(cosine(own, features, batch.valid))
-                    kv = net.memory_head(features.r4)
-                    keep = inside(labeled.valid, features.r4).flatten().bool()
+                    kv = net.memory_head(features.deepest)
+                    keep = inside(labeled.valid, features.deepest).flatten().bool()
                     known.append((kv.keys[0][keep].double(), kv.values[0][keep].double()))
-                query = net.query_head(own.r4)
+                query = net.query_head(own.deepest)
                 keys, values = (torch.cat(part) for part in zip(*known, strict=True))
                 read = []
                 for position in query.keys[0].double():
                     weights = torch.exp(keys @ position / keys.shape[1] ** 0.5)
                     read.append((weights[:, None] * values).sum(0) / weights.sum())
-                r4 = torch.cat([torch.stack(read).float(), query.values[0]], 1).T.reshape(own.r4.shape)
-                probs = torch.sigmoid(net.decode(own._replace(r4=r4), batch.images.shape[-2:]))[0, 0]
+                r4 = torch.cat([torch.stack(read).float(), query.values[0]], 1).T.reshape(own.deepest.shape)
+                probs = torch.sigmoid(net.decode(net.prepare(own)._replace(deepest=r4), batch.images.shape[-2:]))[0, 0]
                 result.setdefault(i, []).append((probs, float(np.mean(cosines)), batch.valid[0, 0]))
     merged = {}
     for i, found in result.items():
@@ -205,15 +207,16 @@ def test_each_slice_is_encoded_once_for_all_of_its_groups(star_round, monkeypatc
     ctx = star_round(interval=2)
     net = ctx.learner.network
     seen = {"unlabeled": 0, "labeled": 0, "decoded": 0}
-    encode, labeled, decode = net.encoder.forward, net.labeled_encoder.forward, net.decoder.forward
+    plain = net.plain
+    encode, labeled, decode = plain.encoder.forward, net.labeled_encoder.forward, plain.decoder.forward
     monkeypatch.setattr(
-        net.encoder, "forward", lambda x: (seen.update(unlabeled=seen["unlabeled"] + len(x)), encode(x))[1]
+        plain.encoder, "forward", lambda x: (seen.update(unlabeled=seen["unlabeled"] + len(x)), encode(x))[1]
     )
     monkeypatch.setattr(
         net.labeled_encoder, "forward", lambda x: (seen.update(labeled=seen["labeled"] + len(x.images)), labeled(x))[1]
     )
     monkeypatch.setattr(
-        net.decoder, "forward", lambda f: (seen.update(decoded=seen["decoded"] + len(f.r4)), decode(f))[1]
+        plain.decoder, "forward", lambda f: (seen.update(decoded=seen["decoded"] + len(f.deepest)), decode(f))[1]
     )
     strategy = Star(grouping=grouping)
     run_propagation(ctx, strategy)
@@ -262,7 +265,7 @@ def test_a_slice_without_a_labeled_one_in_its_group_is_least_similar_and_segment
 def test_nothing_is_predicted_in_the_padding(star_round):
     ctx = star_round(padding=True)
     with torch.no_grad():
-        ctx.learner.network.decoder.predict.bias.fill_(50)
+        ctx.learner.network.plain.decoder.predict.bias.fill_(50)
     found = run_propagation(ctx)
     for i in found.ids.tolist():
         height, width = ctx.pool.slices.valid[i]
@@ -286,7 +289,7 @@ def test_examples_of_attention_are_the_slices_with_the_largest_foreground(star_r
     ctx = star_round()
     if equal:  # all masks are full
         with torch.no_grad():
-            ctx.learner.network.decoder.predict.bias.fill_(50)
+            ctx.learner.network.plain.decoder.predict.bias.fill_(50)
     ctx.learner.batch_size = batch_size
     found = run_propagation(ctx, shown=shown)
     case = ctx.pool.slices.case
@@ -300,7 +303,7 @@ def test_examples_of_attention_are_the_slices_with_the_largest_foreground(star_r
 def test_attention_sums_to_one_and_is_zero_in_the_padding(star_round):
     ctx = star_round(padding=True)
     with torch.no_grad():
-        ctx.learner.network.decoder.predict.bias.fill_(50)
+        ctx.learner.network.plain.decoder.predict.bias.fill_(50)
     found = run_propagation(ctx)
     assert len(found.attention) == 2
     for example in found.attention:
@@ -410,9 +413,9 @@ def test_frozen_normalization_keeps_its_statistics_in_the_second_stage(star_roun
     moved = []
     for norm in ("frozen", "train"):
         ctx = star_round()
-        before = ctx.learner.network.encoder.bn1.running_mean.clone()
+        before = ctx.learner.network.plain.encoder.bn1.running_mean.clone()
         Star(batch_norm=norm).query(ctx)
-        moved.append(not torch.equal(before, ctx.learner.network.encoder.bn1.running_mean))
+        moved.append(not torch.equal(before, ctx.learner.network.plain.encoder.bn1.running_mean))
     assert moved == [False, True]
 
 
@@ -436,10 +439,10 @@ def test_the_second_stage_starts_with_the_encoder_of_the_first(star_round, monke
     ctx = star_round()
     monkeypatch.setattr(ctx.learner, "optimize", lambda *a, **k: None)
     net = ctx.learner.network
-    assert not torch.equal(net.labeled_encoder.encoder.conv1.weight, net.encoder.conv1.weight)
+    assert not torch.equal(net.labeled_encoder.encoder.conv1.weight, net.plain.encoder.conv1.weight)
     Star().query(ctx)
     copy = net.labeled_encoder.encoder.state_dict()
-    assert all(torch.equal(copy[name], value) for name, value in net.encoder.state_dict().items())
+    assert all(torch.equal(copy[name], value) for name, value in net.plain.encoder.state_dict().items())
 
 
 @pytest.mark.parametrize("augmented", [False, True])

@@ -1,18 +1,28 @@
 """STAR's network: attention, encoders and similarities, without pool and loop."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from albench.config import Network
-from albench.errors import ConfigError
-from albench.strategies._star.network import StarNetwork, aggregate, attend, attention_map, valid_positions
+from albench.encoder_decoder import Features
+from albench.errors import NetworkError
+from albench.network import Task
+from albench.networks.residual import Residual
+from albench.strategies._star.network import (
+    LabeledEncoder,
+    StarNetwork,
+    aggregate,
+    attend,
+    attention_map,
+    valid_positions,
+)
 from albench.strategies._star.similarity import flat, multiscale, positional
 from albench.training.augment import augment
 from albench.training.batches import Batch
-from albench.training.networks import Features, Segmenter, Task
 
 
 def network(
@@ -23,7 +33,7 @@ def network(
     **options: object,
 ) -> StarNetwork:
     settings: dict[str, object] = {"backbone": "resnet18", "width": 0.125, "decoder_width": 4} | options
-    task = Task(1, size, Network(**settings), classes)  # type: ignore[arg-type]
+    task = Task(1, size, Residual(**settings), classes)  # type: ignore[arg-type]
     return StarNetwork(task, share_kv=share_kv, identity=identity)
 
 
@@ -32,6 +42,16 @@ def labeled(images: torch.Tensor, masks: torch.Tensor | None = None, known: torc
     valid = torch.ones_like(images)
     masks = torch.zeros_like(images) if masks is None else masks
     return Batch(images, masks, valid, valid if known is None else known, lambda *_: torch.zeros(()))
+
+
+def with_more_inputs(labeled_encoder: LabeledEncoder) -> nn.Module:
+    """The encoder with one first convolution of image, masks and background."""
+    whole, old = copy.deepcopy(labeled_encoder.encoder), labeled_encoder.encoder.conv1
+    stems = [old.weight, labeled_encoder.mask_stem.weight, labeled_encoder.background_stem.weight]
+    weights = torch.cat(stems, 1)
+    whole.conv1 = nn.Conv2d(weights.shape[1], len(weights), old.kernel_size, old.stride, old.padding, bias=False)
+    whole.conv1.weight = nn.Parameter(weights)
+    return whole
 
 
 def memory(positions: int = 12, keys: int = 4, values: int = 6) -> tuple[torch.Tensor, ...]:
@@ -44,33 +64,32 @@ def memory(positions: int = 12, keys: int = 4, values: int = 6) -> tuple[torch.T
 
 def test_the_papers_network_has_38_91_million_parameters():
     with torch.device("meta"):
-        whole = StarNetwork(Task(1, (240, 240), Network()), share_kv=False, identity=False)
+        whole = StarNetwork(Task(1, (240, 240), Residual()), share_kv=False, identity=False)
     assert round(sum(p.numel() for p in whole.parameters()) / 1e6, 2) == 38.91
 
 
 @pytest.mark.parametrize("size", [240, 512])
 def test_keys_and_values_have_the_papers_shapes(size):
     with torch.device("meta"):
-        whole = StarNetwork(Task(1, (size, size), Network()), share_kv=False, identity=False)
+        whole = StarNetwork(Task(1, (size, size), Residual()), share_kv=False, identity=False)
         features = whole.labeled_encoder(labeled(torch.empty(1, 1, size, size)))
-        kv = whole.memory_head(features.r4)
+        kv = whole.memory_head(features.deepest)
     positions = (size // 16) ** 2
-    assert features.r4.shape == (1, 1024, size // 16, size // 16)
-    assert features.r3.shape == (1, 512, size // 8, size // 8)
-    assert features.r2.shape == (1, 256, size // 4, size // 4)
+    assert features.deepest.shape == (1, 1024, size // 16, size // 16)
+    assert [maps.shape for maps in features.skips] == [(1, 512, size // 8, size // 8), (1, 256, size // 4, size // 4)]
     assert kv.keys.shape == (1, positions, 128)
     assert kv.values.shape == (1, positions, 512)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 def test_the_segmenter_inside_has_the_weights_that_the_seed_gives_it_alone(backbone):
-    task = Task(1, (64, 64), Network(backbone=backbone, width=0.125, decoder_width=4))
+    task = Task(1, (64, 64), Residual(backbone=backbone, width=0.125, decoder_width=4))
     torch.manual_seed(5)
-    alone = Segmenter(task).state_dict()
+    alone = task.build().state_dict()
     torch.manual_seed(5)
     inside = StarNetwork(task, share_kv=False, identity=True)
     images = torch.randn(2, 1, 64, 64)
-    assert all(torch.equal(inside.state_dict()[name], value) for name, value in alone.items())
+    assert all(torch.equal(inside.plain.state_dict()[name], value) for name, value in alone.items())
     assert inside(images).shape == (2, 1, 64, 64)
 
 
@@ -82,7 +101,7 @@ def test_one_key_value_head_can_serve_both_encoders():
 
 def test_value_heads_can_start_as_copies_of_half_of_the_channels_each():
     net = network(identity=True).eval()
-    r4 = net.encode(torch.randn(2, 1, 64, 64)).r4
+    r4 = net.encode(torch.randn(2, 1, 64, 64)).deepest
     depth = r4.shape[1]
     torch.testing.assert_close(net.memory_head.value(r4), r4[:, : depth // 2])
     torch.testing.assert_close(net.query_head.value(r4), r4[:, depth // 2 :])
@@ -90,7 +109,9 @@ def test_value_heads_can_start_as_copies_of_half_of_the_channels_each():
 
 
 def test_a_width_without_a_multiple_of_8_channels_is_an_error():
-    with pytest.raises(ConfigError, match=r"multiple of 8 channels, network.width=0.05 gives 13: choose another width"):
+    with pytest.raises(
+        NetworkError, match=r"multiple of 8 channels, this one has 13: change the options of the network"
+    ):
         network(width=0.05)
 
 
@@ -141,12 +162,12 @@ def test_equal_keys_read_the_mean_of_the_values():
 def test_values_from_the_memory_come_before_those_of_the_slice():
     net = network().eval()
     features = net.encode(torch.randn(2, 1, 64, 64))
-    query, known = net.query_head(features.r4), net.memory_head(features.r4)
+    query, known = net.query_head(features.deepest), net.memory_head(features.deepest)
     valid = torch.ones(2, 16, dtype=torch.bool)
-    r4 = aggregate(query, known, valid, features.r4.shape[-2:])
+    r4 = aggregate(query, known, valid, features.deepest.shape[-2:])
     depth = r4.shape[1]
-    assert r4.shape == features.r4.shape
-    torch.testing.assert_close(r4[:, depth // 2 :], net.query_head.value(features.r4))
+    assert r4.shape == features.deepest.shape
+    torch.testing.assert_close(r4[:, depth // 2 :], net.query_head.value(features.deepest))
     read = attend(query.keys, known.keys, known.values, valid)
     torch.testing.assert_close(r4[:, : depth // 2], read.transpose(1, 2).reshape(2, depth // 2, 4, 4))
 
@@ -157,9 +178,9 @@ def test_copying_the_encoder_leaves_the_stems_of_the_masks_unchanged():
     net.encode(torch.randn(4, 1, 64, 64))  # running statistics move
     labeled = net.labeled_encoder
     before = [stem.weight.clone() for stem in (labeled.mask_stem, labeled.background_stem)]
-    assert not torch.equal(labeled.encoder.bn1.running_mean, net.encoder.bn1.running_mean)
+    assert not torch.equal(labeled.encoder.bn1.running_mean, net.plain.encoder.bn1.running_mean)
     net.share_encoder()
-    states = labeled.encoder.state_dict(), net.encoder.state_dict()
+    states = labeled.encoder.state_dict(), net.plain.encoder.state_dict()
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
     assert {name.split(".")[0] for name in states[1]} == {"conv1", "bn1", "layer1", "layer2", "layer3"}
@@ -169,15 +190,15 @@ def test_copying_the_encoder_leaves_the_stems_of_the_masks_unchanged():
     )
     with torch.no_grad():
         labeled.encoder.conv1.weight.zero_()
-    assert net.encoder.conv1.weight.any()  # a copy, not a reference
+    assert net.plain.encoder.conv1.weight.any()  # a copy, not a reference
 
 
 def test_stems_of_image_mask_and_background_are_summed_before_normalization():
     net = network().eval().labeled_encoder
     image, mask = torch.randn(1, 1, 64, 64), (torch.rand(1, 1, 64, 64) > 0.5).float()
-    stem = net.encoder.conv1(image) + net.mask_stem(mask) + net.background_stem(1 - mask)
-    torch.testing.assert_close(net(labeled(image, mask)).r4, net.encoder.stages(stem).r4)
-    assert not torch.allclose(net(labeled(image, mask)).r4, net(labeled(image, 1 - mask)).r4)
+    expected = with_more_inputs(net)(torch.cat([image, mask, 1 - mask], 1))
+    torch.testing.assert_close(net(labeled(image, mask)).deepest, expected.deepest)
+    assert not torch.allclose(net(labeled(image, mask)).deepest, net(labeled(image, 1 - mask)).deepest)
 
 
 def test_every_class_has_a_stem_and_none_sees_what_is_unknown():
@@ -186,11 +207,11 @@ def test_every_class_has_a_stem_and_none_sees_what_is_unknown():
     known = torch.ones_like(mask)
     known[..., 40:] = 0
     masks = torch.cat([(mask == label).float() for label in (1, 2, 3)], 1) * known
-    stem = net.encoder.conv1(image) + net.mask_stem(masks) + net.background_stem((mask == 0) * known)
+    expected = with_more_inputs(net)(torch.cat([image, masks, (mask == 0) * known], 1))
     given = labeled(image, mask * known, known)
-    torch.testing.assert_close(net(given).r4, net.encoder.stages(stem).r4)
+    torch.testing.assert_close(net(given).deepest, expected.deepest)
     swapped = labeled(image, torch.where(mask == 1, 2, torch.where(mask == 2, 1, mask)) * known, known)
-    assert not torch.allclose(net(swapped).r4, net(given).r4)
+    assert not torch.allclose(net(swapped).deepest, net(given).deepest)
 
 
 @pytest.mark.parametrize("stem_stride", [1, 2, 4])
@@ -209,11 +230,11 @@ def test_memory_in_the_padding_is_not_attended_to():
     valid[..., :32, :] = 1
     padded = replace(labeled(memory_image), valid=valid, known=valid)
     encoded = net.labeled_encoder(padded)
-    inside = valid_positions(valid, encoded.r4)
+    inside = valid_positions(valid, encoded.deepest)
     assert inside[0, :2].all()
     assert not inside[0, 2:].any()
     weights = attention_map(
-        net.query_head(net.encode(image).r4).keys, net.memory_head(encoded.r4).keys, inside.flatten(1)
+        net.query_head(net.encode(image).deepest).keys, net.memory_head(encoded.deepest).keys, inside.flatten(1)
     )
     assert not weights[..., 8:].any()
     assert not torch.equal(net.propagate(image, padded), net.propagate(image, labeled(memory_image)))
@@ -232,10 +253,15 @@ def test_both_slices_of_a_pair_are_augmented_alike():
     assert torch.equal(masks[:, 0], masks[:, 1])
 
 
+def layers(maps: Features) -> tuple[torch.Tensor, ...]:
+    return maps.deepest, *maps.skips
+
+
 def features(count: int, seed: int) -> Features:
     generator = torch.Generator().manual_seed(seed)
     shapes = ((16, 2, 3), (8, 4, 6), (4, 8, 12))
-    return Features(*(torch.randn(count, *shape, generator=generator) for shape in shapes))
+    deepest, *skips = (torch.randn(count, *shape, generator=generator) for shape in shapes)
+    return Features(deepest, tuple(skips))
 
 
 def test_similarities_are_cosines_of_whole_maps_or_averaged_over_positions():
@@ -243,7 +269,7 @@ def test_similarities_are_cosines_of_whole_maps_or_averaged_over_positions():
     valid = torch.ones(3, 1, 32, 48)
     for i in range(3):
         for j in range(2):
-            a, b = ours.r4[i].double(), theirs.r4[j].double()
+            a, b = ours.deepest[i].double(), theirs.deepest[j].double()
             whole = (a * b).sum() / a.norm() / b.norm()
             by_position = ((a * b).sum(0) / a.norm(dim=0) / b.norm(dim=0)).mean()
             for describe, expected in ((flat, whole), (positional, by_position)):
@@ -256,7 +282,9 @@ def test_the_multiscale_similarity_is_the_mean_cosine_of_three_layers_resampled_
     valid = torch.ones(1, 1, 32, 48)
     stacks = []
     for each in (ours, theirs):
-        resized = [torch.nn.functional.interpolate(maps[None], (4, 8, 12), mode="trilinear")[0, 0] for maps in each]
+        resized = [
+            torch.nn.functional.interpolate(maps[None], (4, 8, 12), mode="trilinear")[0, 0] for maps in layers(each)
+        ]
         stacks.append(torch.cat(resized).double())
     a, b = stacks
     expected = ((a * b).sum(0) / a.norm(dim=0) / b.norm(dim=0)).mean()
@@ -269,10 +297,10 @@ def test_padding_does_not_change_a_similarity(describe):
     ours, theirs = features(1, 0), features(1, 1)
     valid = torch.zeros(1, 1, 32, 48)
     valid[..., :16, :] = 1
-    cut = [Features(*(maps[:, :, : maps.shape[2] // 2] for maps in each)) for each in (ours, theirs)]
+    cut = [Features(each.deepest[:, :, : each.deepest.shape[2] // 2], ()) for each in (ours, theirs)]
     if describe is multiscale:  # interpolation crosses the edge
-        other = Features(*(maps.clone() for maps in ours))
-        other.r2[:, :, 6:] += 5
+        other = Features(ours.deepest, tuple(maps.clone() for maps in ours.skips))
+        other.skips[1][:, :, 6:] += 5
         torch.testing.assert_close(describe(other, valid), describe(ours, valid))
         return
     whole = describe(ours, valid) @ describe(theirs, valid).T

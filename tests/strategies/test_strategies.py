@@ -162,7 +162,7 @@ def test_k_center_queries_the_slices_farthest_from_all_labeled_ones(make_round, 
     slices = ctx.pool.slices
     images = torch.from_numpy(slices.read(np.arange(len(slices))).astype(np.float32))
     with torch.no_grad():
-        features = ctx.learner.network.eval().encode(images).r4.double()
+        features = ctx.learner.network.eval().encode(images).deepest.double()
     features = (features.mean((2, 3)) if embedding == "pooled" else features.flatten(1)).numpy()
     centers = ctx.pool.labeled.tolist()
     expected = []

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from albench.config import Network, Training
+from albench.config import Training
 from albench.data import LabeledStack, Prepared
 from albench.masks import Mask
+from albench.network import Network, Task
+from albench.networks.residual import Residual
 from albench.streams import Streams
 from albench.training.batches import Batch, Images
 from albench.training.learner import Learner
-from albench.training.networks import Segmenter, Task
 
 CPU = torch.device("cpu")
-OPTIONS = Network(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=2)
+OPTIONS = Residual(backbone="resnet18", width=0.125, decoder_width=4, stem_stride=2)
 
 
 def padded() -> LabeledStack:
@@ -47,7 +48,7 @@ def make_learner(
     """
     streams, labeled = Streams(seed, "padded"), padded()
     with Streams(0, "padded").torch("weights"):
-        network = network or Segmenter(Task(1, (32, 48), options))
+        network = network or Task(1, (32, 48), options).build()
     stop: dict[str, Any] = {"stop": "val_loss", "patience_steps": 0, "min_steps": 0, "val_steps": 0}
     training = Training(**stop | {"epochs": 2, "batch_size": 3, "lr": 1e-3} | settings)
     return Learner(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import albench
-from albench.config import Choice, Network, Protocol, RunConfig, Training
+from albench.config import Choice, Protocol, RunConfig, Training
 from albench.masks import UNKNOWN
 from albench.runs import RoundRecord
 from albench.runs.array_files import Arrays
@@ -174,7 +174,7 @@ def _config(
         seed=seed,
         protocol=Protocol(budget=budget, rounds=rounds),
         training=Training(batch_size=16),
-        network=Network(stem_stride=2),
+        network=Choice("residual", "residual", None, {"backbone": "resnet50", "width": 1.0}),
     )
 
 
@@ -296,4 +296,5 @@ def _attention(snapshots: Arrays) -> Arrays:
         "attention_0_images": snapshots["images"][:3],
         "attention_0_masks": snapshots["masks"][:3],
         "attention_0_weights": weights,
+        "attention_0_stride": np.array([8.0, 8.0]),
     }

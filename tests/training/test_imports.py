@@ -24,8 +24,8 @@ def test_a_strategy_is_imported_without_packages_that_only_a_run_needs(module):
 
 
 def test_building_a_network_imports_monai():
-    code = "from albench.config import Network; from albench.training.networks import Segmenter, Task"
-    assert "monai" in imported(f"{code}; Segmenter(Task(1, (16, 16), Network()))")
+    code = "from albench.network import Task; from albench.networks.residual import Residual"
+    assert "monai" in imported(f"{code}; Task(1, (16, 16), Residual()).build()")
 
 
 def test_the_records_of_a_run_are_read_without_torch():

@@ -9,9 +9,11 @@ from support.learners import CPU, OPTIONS, equal, make_learner, padded
 from torch import nn
 
 from albench.acquisition import mean_over_valid
-from albench.errors import StrategyError
+from albench.encoder_decoder import Features
+from albench.errors import NetworkError
+from albench.network import Task
+from albench.networks.residual import Segmenter
 from albench.strategy import score_slices
-from albench.training.networks import Segmenter, Task
 from albench.training.predictor import Prediction, Predictor
 
 
@@ -154,7 +156,9 @@ def test_dropout_samples_equal_full_passes_of_the_decoder():
     torch.manual_seed(0)
     images = torch.from_numpy(padded().slices.images[ids]).float()
     with torch.no_grad():
-        expected = [torch.sigmoid(network.decode(network.encode(images), images.shape[-2:])) for _ in range(4)]
+        expected = [
+            torch.sigmoid(network.decode(network.prepare(network.encode(images)), images.shape[-2:])) for _ in range(4)
+        ]
     assert torch.equal(found, torch.stack(expected))
 
 
@@ -162,12 +166,12 @@ class Coin(Segmenter):
     """Predicts foreground exactly where dropout keeps a value."""
 
     def decode(self, features, size):
-        kept = self.dropout(torch.ones(len(features.r4), 1, *size)) > 0
+        kept = self.dropout(torch.ones(len(features.deepest), 1, *size)) > 0
         return torch.where(kept, 50.0, -50.0)
 
 
 def test_the_mean_of_many_dropout_samples_is_the_probability_that_dropout_keeps_a_value():
-    learner = make_learner(Coin(Task(1, (32, 48), replace(OPTIONS, dropout=0.3))))
+    learner = make_learner(Coin(Task(1, (32, 48), OPTIONS), replace(OPTIONS, dropout=0.3)))
     ((_, probs, *_),) = learner.predict_mc(learner.slices, np.arange(2), 200)
     deviation = math.sqrt(0.3 * 0.7 / probs.numel())
     assert float(probs.mean()) == pytest.approx(0.7, abs=5 * deviation)
@@ -175,14 +179,71 @@ def test_the_mean_of_many_dropout_samples_is_the_probability_that_dropout_keeps_
     assert float(together) == pytest.approx(0.49, abs=0.01), "every slice must have its own dropout mask"
 
 
-def test_dropout_samples_need_dropout_and_a_segmenter():
-    learner = make_learner(options=replace(OPTIONS, dropout=0))
-    with pytest.raises(StrategyError, match=r"network.dropout is 0: use --set network.dropout=0.5"):
+@pytest.mark.parametrize("network", [None, nn.Conv2d(1, 1, 1)])
+def test_dropout_samples_need_dropout(network):
+    learner = make_learner(network, options=replace(OPTIONS, dropout=0))
+    with pytest.raises(NetworkError, match=r"(Segmenter|Conv2d) has none above 0: use --set network.dropout=0.5 if"):
         list(learner.predict_mc(learner.slices, np.arange(2), 2))
-    learner = make_learner(nn.Conv2d(1, 1, 1))
-    with pytest.raises(StrategyError, match=r"dropout samples need a network that is .*Segmenter, got Conv2d: derive"):
-        list(learner.predict_mc(learner.slices, np.arange(2), 2))
-    with pytest.raises(StrategyError, match=r"embeddings need a network that is .*Segmenter, got Conv2d: derive"):
+
+
+def whole() -> nn.Sequential:
+    """A network without parts, with dropout of whole channels after its first layer."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Dropout2d(0.5), nn.BatchNorm2d(6), nn.Conv2d(6, 1, 1))
+
+
+def test_dropout_samples_of_a_network_without_parts_run_it_again_with_only_dropout_in_training_mode():
+    learner = make_learner(whole())
+    network, images = learner.network.eval(), torch.from_numpy(padded().slices.images[:3]).float()
+    torch.manual_seed(3)
+    found = next(learner.predict_mc(learner.slices, np.arange(3), 4)).probs
+    assert not any(module.training for module in network.modules())
+    network[1].train()
+    torch.manual_seed(3)
+    with torch.no_grad():
+        expected = torch.stack([torch.sigmoid(network(images)) for _ in range(4)])
+    assert torch.equal(found, expected)
+    assert not torch.equal(found[0], found[1])
+
+
+class Early(nn.Module):
+    """Has parts, and drops in both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early, self.late = nn.Dropout(0.5), nn.Dropout(0.5)
+
+    def encode(self, images):
+        return Features(self.early(images), ())
+
+    def decode(self, features, size):
+        return self.late(features.deepest)
+
+    def forward(self, images):
+        return self.decode(self.encode(images), images.shape[-2:])
+
+
+def test_dropout_samples_of_a_network_that_drops_before_the_split_run_all_of_it():
+    learner = make_learner(Early())
+    probs = torch.cat([one.probs for one in learner.predict_mc(learner.slices, np.arange(7), 400)], 1)
+    kept = (probs != 0.5).float().mean((0, 1))[0, :20, :33]  # a zero logit is dropped, in one part or the other
+    assert float(kept.mean()) == pytest.approx(0.25, abs=0.01)
+    both = (probs[:200] != 0.5) & (probs[200:] != 0.5)
+    assert float(both[:, 4:, 0].float().mean()) == pytest.approx(0.25**2, abs=0.01), "masks must be drawn anew"
+
+
+def test_embeddings_come_from_the_layer_that_is_named_or_else_the_network_must_be_another():
+    network = whole()
+    learner = make_learner(network)
+    with pytest.raises(NetworkError, match=r"method embedding, or with the name of a layer .* Sequential has neither"):
+        learner.embed(learner.slices, np.arange(2))
+    network.embedding_layer = "2"
+    images = torch.from_numpy(padded().slices.images[[4, 1]]).float()
+    with torch.no_grad():
+        maps = learner.network.eval()[:3](images)
+    torch.testing.assert_close(learner.embed(learner.slices, np.array([4, 1]), pool=False), maps.flatten(1))
+    network.embedding_layer = "nothing"
+    with pytest.raises(NetworkError, match="must name a layer of Sequential, got 'nothing': take a name"):
         learner.embed(learner.slices, np.arange(2))
 
 
@@ -190,7 +251,7 @@ def test_a_pooled_embedding_is_the_mean_over_the_valid_pixels():
     learner = make_learner()
     learner.network.eval()
     with torch.no_grad():
-        maps = learner.network.encode(torch.from_numpy(padded().slices.images).float()).r4
+        maps = learner.network.encode(torch.from_numpy(padded().slices.images).float()).deepest
     scale = 32 // maps.shape[-2]
     assert scale > 1
     fine = maps.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
@@ -210,6 +271,6 @@ def test_a_flat_embedding_is_the_flattened_bottleneck():
     learner.network.eval()
     flat = learner.embed(learner.slices, np.array([4, 1]), pool=False)
     with torch.no_grad():
-        maps = learner.network.encode(torch.from_numpy(padded().slices.images[[4, 1]]).float()).r4
+        maps = learner.network.encode(torch.from_numpy(padded().slices.images[[4, 1]]).float()).deepest
     assert flat.shape == (2, maps[0].numel())
     torch.testing.assert_close(flat, maps.flatten(1))

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from albench import loop
 from albench.loop import Execution
+from albench.networks.residual import Segmenter
 from albench.resolve import resolve
 from albench.runs import RunReader
 from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.strategy import Query, Round, Strategy, Task
-from albench.training.networks import Segmenter
 
 SHARING = Execution(torch.device("cpu"))
 ALONE = Execution(torch.device("cpu"), share=False)
@@ -37,7 +37,7 @@ class Doubled(Segmenter):
 
 class OwnNetwork(Plain):
     def network(self, task: Task) -> nn.Module:
-        return Doubled(task)
+        return Doubled(task, task.network)
 
 
 class OwnLoss(Plain):

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from albench.config import Network
 from albench.errors import ConfigError
-from albench.training.networks import Segmenter, Task
+from albench.network import Task
+from albench.networks.residual import Residual, Segmenter
 
 
 def segmenter(channels: int = 1, **options: object) -> Segmenter:
-    return Segmenter(Task(channels, (64, 64), Network(**options)))  # type: ignore[arg-type]
+    return Residual(**options).build(Task(channels, (64, 64), Residual()))  # type: ignore[arg-type]
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -25,7 +25,9 @@ def test_the_papers_network_has_18_57_million_parameters():
 def test_features_have_the_papers_shapes(size):
     with torch.device("meta"):
         features = segmenter().encode(torch.empty(1, 1, size, size))
-    for feature, channels, shrink in zip(features, (1024, 512, 256), (16, 8, 4), strict=True):
+    for feature, channels, shrink in zip(
+        (features.deepest, *features.skips), (1024, 512, 256), (16, 8, 4), strict=True
+    ):
         assert feature.shape == (1, channels, size // shrink, size // shrink)
 
 
@@ -36,12 +38,12 @@ def test_logits_have_the_size_of_the_image(backbone, stem_stride, upsample):
     network = segmenter(3, backbone=backbone, stem_stride=stem_stride, upsample=upsample, width=0.25, decoder_width=8)
     images = torch.randn(2, 3, 48, 64)
     assert network(images).shape == (2, 1, 48, 64)
-    assert network.encode(images).r4.shape[-2:] == (12 // stem_stride, 16 // stem_stride)
+    assert network.encode(images).deepest.shape[-2:] == (12 // stem_stride, 16 // stem_stride)
 
 
 def test_dropout_acts_on_the_bottleneck_in_training_only():
     network = segmenter(backbone="resnet18", width=0.25, decoder_width=8)
-    features = network.eval().encode(torch.randn(2, 1, 64, 64))
+    features = network.eval().prepare(network.encode(torch.randn(2, 1, 64, 64)))
     assert torch.equal(network.decode(features, torch.Size((64, 64))), network.decode(features, torch.Size((64, 64))))
     network.dropout.train()
     assert not torch.equal(
@@ -58,7 +60,8 @@ def test_a_torchvision_checkpoint_gives_a_gray_image_the_features_of_the_same_im
     gray = segmenter(channels, backbone="resnet18", weights=str(tmp_path / "resnet18.pth")).encoder.eval()
     image = torch.randn(1, 1, 64, 64)
     expected = colored(image.repeat(1, 3, 1, 1))
-    for ours, theirs in zip(gray(image.repeat(1, channels, 1, 1)), expected, strict=True):
+    found = gray(image.repeat(1, channels, 1, 1))
+    for ours, theirs in zip((found.deepest, *found.skips), (expected.deepest, *expected.skips), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
