@@ -425,7 +425,7 @@ def test_all_parts_of_the_network_are_trained_in_the_second_stage(star_round):
     Star().query(ctx)
     after = dict(ctx.learner.network.named_parameters())
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
-    assert {name.split(".")[0] for name in changed} == {
+    assert {name.removeprefix("plain.").split(".")[0] for name in changed} == {
         "encoder",
         "labeled_encoder",
         "query_head",

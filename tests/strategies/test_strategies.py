@@ -119,7 +119,9 @@ def test_bald_queries_the_highest_mutual_information(make_round):
 def test_strategies_with_dropout_samples_reject_a_network_without_dropout(make_round, name):
     ctx = make_round()
     ctx.learner.network.dropout.p = 0.0
-    with pytest.raises(StrategyError, match=r"dropout samples need a network with dropout, network.dropout is 0: use"):
+    with pytest.raises(
+        StrategyError, match=r"dropout samples need a network with dropout, Segmenter has none above 0: use"
+    ):
         make(name).query(ctx)
 
 
