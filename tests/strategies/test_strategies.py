@@ -120,7 +120,7 @@ def test_strategies_with_dropout_samples_reject_a_network_without_dropout(make_r
     ctx = make_round()
     ctx.learner.network.dropout.p = 0.0
     with pytest.raises(
-        StrategyError, match=r"dropout samples need a network with dropout, Segmenter has none above 0: use"
+        StrategyError, match=r"need a network with dropout, Segmenter has none above 0: use --set"
     ):
         make(name).query(ctx)
 
