@@ -119,9 +119,7 @@ def test_bald_queries_the_highest_mutual_information(make_round):
 def test_strategies_with_dropout_samples_reject_a_network_without_dropout(make_round, name):
     ctx = make_round()
     ctx.learner.network.dropout.p = 0.0
-    with pytest.raises(
-        StrategyError, match=r"need a network with dropout, Segmenter has none above 0: use --set"
-    ):
+    with pytest.raises(StrategyError, match=r"need a network with dropout, Segmenter has none above 0: use --set"):
         make(name).query(ctx)
 
 
