@@ -35,6 +35,11 @@ def read_embeddings(path: Path, slices: SliceStack) -> NDArray[np.float32]:
             f"embeddings must have arrays case (m,), position (m,) and vector (m, d), '{path}' has shapes "
             f"{case.shape}, {position.shape} and {vector.shape}: write it again"
         )
+    if vector.dtype.kind not in "fiu" or not vector.shape[1]:
+        raise StrategyError(
+            f"embeddings must have at least one real number per vector, those in '{path}' have {vector.shape[1]} of "
+            f"type {vector.dtype}: write it again"
+        )
     rows: dict[tuple[str, int], int] = {}
     for row, key in enumerate(zip(case.tolist(), position.tolist(), strict=True)):
         if key in rows:

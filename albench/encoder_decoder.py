@@ -1,24 +1,30 @@
-"""What a network may offer beside its logits, and for whom. Strategies find each part by the name of its attribute.
+"""What a network may offer beside its logits, and for whom.
 
 | part | for |
 | --- | --- |
 | `Splits`: `encode` and `decode` | dropout samples, which then run what comes before dropout once per slice |
-| `Encodes`: `encoder` in addition | strategies with a second encoder, such as `star` |
-| `Embeds`: `embedding`, or the name of a layer | strategies that compare slices, such as `k-center` |
+| `EncoderDecoder`: an `encoder` in addition | strategies with a second encoder, such as `star` |
+| a method `embedding`, or the name of a layer | strategies that compare slices, such as `k-center` |
 
-`EncoderDecoder` offers all of them to a subclass that has an `encoder` and a `decode`.
+Dropout samples also need dropout, a module of `torch.nn` that drops with p > 0.
+
+A network offers the first two by its base class, because other libraries have networks with methods of these names and
+of another meaning. `EncoderDecoder` also has a method `embedding`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple, Protocol, TypeGuard, cast
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from albench.errors import NetworkError
+
+Part = Literal["dropout", "embedding"]
 
 
 class Features(NamedTuple):
@@ -37,43 +43,12 @@ class Features(NamedTuple):
         return Features(self.deepest[rows], tuple(maps[rows] for maps in self.skips))
 
 
-class Splits(Protocol):
-    """A network whose logits are `decode(encode(images), size)`, with `prepare` between them if it has one."""
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """(b, c, h, w) images to (b, outputs, h, w) logits."""
+class Splits(nn.Module):
+    """A network in two parts: its logits are `decode(prepare(encode(images)), size)`."""
 
     def encode(self, images: Tensor) -> Features:
         """(b, c, h, w) images to features."""
-
-    def decode(self, features: Features, size: torch.Size) -> Tensor:
-        """Features to (b, outputs, h, w) logits of the given height and width."""
-
-
-class Encodes(Splits, Protocol):
-    """A network that has its encoder as a module, with the same result as `encode`.
-
-    The first convolution of the encoder reads the images, so that a second encoder can be given more inputs.
-    """
-
-    encoder: nn.Module
-
-
-class Embeds(Protocol):
-    """A network that describes slices by feature maps."""
-
-    def embedding(self, images: Tensor) -> Tensor:
-        """(b, c, h, w) images to (b, d, h', w') maps whose positions cover the image evenly."""
-
-
-class EncoderDecoder(nn.Module):
-    """A network of an encoder and a decoder. A subclass has an `encoder`, images to `Features`, and a `decode`."""
-
-    encoder: nn.Module
-
-    def encode(self, images: Tensor) -> Features:
-        """(b, c, h, w) images to features."""
-        return self.encoder(images)
+        raise NotImplementedError
 
     def prepare(self, features: Features) -> Features:
         """Compute the part of the decoder that dropout and `deepest` do not change; `decode` takes the result."""
@@ -87,52 +62,86 @@ class EncoderDecoder(nn.Module):
         """(b, c, h, w) images to (b, outputs, h, w) logits."""
         return self.decode(self.prepare(self.encode(images)), images.shape[-2:])
 
+
+class EncoderDecoder(Splits):
+    """A network of an encoder and a decoder. A subclass has an `encoder`, images to `Features`, and a `decode`.
+
+    The first convolution of the encoder reads the images, so that a second encoder can be given more inputs.
+    """
+
+    encoder: nn.Module
+
+    def encode(self, images: Tensor) -> Features:
+        """(b, c, h, w) images to features."""
+        return self.encoder(images)
+
     def embedding(self, images: Tensor) -> Tensor:
-        """The (b, d, h', w') bottleneck."""
+        """The (b, d, h', w') bottleneck, whose positions cover the image evenly."""
         return self.encode(images).deepest
 
 
+class Extended(nn.Module):
+    """A network with parts of its strategy, which contains the one that all strategies train as `plain`."""
+
+    plain: nn.Module
+
+
 def plain(network: nn.Module) -> nn.Module:
-    """The network that all strategies train, which one with more parts contains as its attribute `plain`."""
-    inner = getattr(network, "plain", None)
-    return inner if isinstance(inner, nn.Module) else network
+    """The network that all strategies train: what an `Extended` one contains, or else the network itself."""
+    return network.plain if isinstance(network, Extended) else network
 
 
-def splits(network: nn.Module) -> TypeGuard[Splits]:
-    """Whether a network can be run in two parts."""
-    return all(callable(getattr(network, method, None)) for method in ("encode", "decode"))
+def check_parts(network: nn.Module, parts: Iterable[Part]) -> None:
+    """Look for parts of a network, without running it.
+
+    Raises:
+        NetworkError: it lacks one of them.
+    """
+    for part in parts:
+        _FINDERS[part](network)
 
 
-def prepare(network: Splits, features: Features) -> Features:
-    """Apply the network's `prepare`, if it has one."""
-    own: Callable[[Features], Features] | None = getattr(network, "prepare", None)
-    return own(features) if callable(own) else features
+def dropouts_of(network: nn.Module) -> list[nn.Module]:
+    """The modules of the network that drop something in training mode.
+
+    Raises:
+        NetworkError: there are none.
+    """
+    dropouts: list[nn.Module] = [one for one in network.modules() if isinstance(one, _DropoutNd) and one.p > 0]
+    if not dropouts:
+        raise NetworkError(
+            f"dropout samples need a network with dropout, {type(network).__name__} has none above 0: use --set "
+            "network.dropout=0.5 if it has this option, or choose another network"
+        )
+    return dropouts
 
 
-def encoder_of(network: nn.Module) -> Encodes:
+def encoder_of(network: nn.Module) -> EncoderDecoder:
     """The network, if it offers its encoder.
 
     Raises:
         NetworkError: it does not.
     """
-    if not (splits(network) and isinstance(getattr(network, "encoder", None), nn.Module)):
+    if not (isinstance(network, EncoderDecoder) and isinstance(getattr(network, "encoder", None), nn.Module)):
         raise NetworkError(
-            f"a second encoder needs a network with encoder, encode and decode, {type(network).__name__} lacks them: "
-            "choose another network, or derive it from albench.encoder_decoder.EncoderDecoder"
+            "a second encoder needs a network that is derived from albench.encoder_decoder.EncoderDecoder and has an "
+            f"encoder, {type(network).__name__} is no such network: derive it, or choose another one"
         )
-    return cast(Encodes, network)
+    return network
 
 
 def embedding_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """A function of (b, c, h, w) images that gives their (b, d, h', w') feature maps.
 
+    It raises NetworkError if the network gives something else.
+
     Raises:
         NetworkError: the network offers none.
     """
     network = plain(network)
-    own: Callable[[Tensor], Tensor] | None = getattr(network, "embedding", None)
-    if callable(own):
-        return own
+    own: Callable[[Tensor], object] | None = getattr(network, "embedding", None)
+    if callable(own) and not isinstance(own, nn.Module):  # a module of this name embeds patches, not slices
+        return partial(_maps, own, f"embedding(images) of {type(network).__name__}")
     layer = getattr(network, "embedding_layer", None)
     if not isinstance(layer, str):
         raise NetworkError(
@@ -146,10 +155,10 @@ def embedding_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
             f"embedding_layer must name a layer of {type(network).__name__}, got '{layer}': take a name of "
             "named_modules()"
         ) from error
-    return partial(_output_of, network, module, layer)
+    return partial(_maps, partial(_output_of, network, module, layer), f"embedding_layer '{layer}'")
 
 
-def _output_of(network: nn.Module, module: nn.Module, layer: str, images: Tensor) -> Tensor:
+def _output_of(network: nn.Module, module: nn.Module, layer: str, images: Tensor) -> object:
     """What a layer of the network gives for some images. Raises NetworkError."""
     found: list[object] = []
     handle = module.register_forward_hook(lambda _, inputs, output: found.append(output))
@@ -157,14 +166,21 @@ def _output_of(network: nn.Module, module: nn.Module, layer: str, images: Tensor
         network(images)
     finally:
         handle.remove()
-    output = found[-1] if found else None
-    if not isinstance(output, Tensor) or output.ndim != 4:
-        got = "is not called" if not found else f"gives {_in_words(output)}"
+    if not found:
+        raise NetworkError(f"embedding_layer must name a layer that is called, '{layer}' is not: name another layer")
+    return found[-1]
+
+
+def _maps(embed: Callable[[Tensor], object], source: str, images: Tensor) -> Tensor:
+    """What `embed` gives for some images, if it is one feature map per image. Raises NetworkError."""
+    output = embed(images)
+    if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != len(images):
+        got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise NetworkError(
-            f"embedding_layer must name a layer whose output is (b, d, h, w), '{layer}' {got}: name another layer"
+            f"embeddings must be feature maps (b, d, h, w), {source} gave {got} for {len(images)} slices: return maps, "
+            "or name a layer that does in embedding_layer"
         )
     return output
 
 
-def _in_words(output: object) -> str:
-    return f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+_FINDERS: dict[Part, Callable[[nn.Module], object]] = {"dropout": dropouts_of, "embedding": embedding_of}

@@ -9,13 +9,14 @@ and case by case, the mean over the classes that occur in the truth there, and o
 (`mean_of_classes`).
 
 All metrics are computed on the working grid, inside the valid area, where the label is known. Slices without a known
-label do not count.
+label do not count, and a case with such slices has no surface whose distance could be measured: its HD95 and NSD are
+None. Within a slice, the edge of the known area cuts both surfaces alike.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +49,8 @@ class MaskScores:
     dice_slice: float | None
     dice_foreground: float | None
     dice_volume: float
-    hd95: float
-    nsd: float
+    hd95: float | None
+    nsd: float | None
     empty_slice_fpr: float | None
 
     def metrics(self) -> Metrics:
@@ -150,20 +151,24 @@ def score_case(
 ) -> CaseScores:
     """All metrics of one case from its (d, h, w) label maps; see `surface_dice` for spacing and tolerance."""
     counted = (truth != UNKNOWN).any((1, 2))
-    pairs = _by_class(prediction, truth, classes)
-    dices = np.array([[dice(p, t) for p, t in zip(*pair, strict=True)] for pair in pairs])[:, counted]
-    predicted, present = np.array([[mask.any((1, 2)) for mask in pair] for pair in pairs])[:, :, counted].swapaxes(0, 1)
-    volumes = [(dice(*pair), hd95(*pair, spacing), surface_dice(*pair, spacing, tolerance)) for pair in pairs]
-    together = mean_of_classes(volumes, np.repeat(present.any(1), 3).reshape(-1, 3))
+    dices, predicted, present, volumes = [], [], [], []
+    for pair in _by_class(prediction, truth, classes):  # one at a time, because each is as large as the volume
+        dices.append([dice(p, t) for p, t in zip(*pair, strict=True)])
+        predicted.append(pair[0].any((1, 2)))
+        present.append(pair[1].any((1, 2)))
+        surfaces = (hd95(*pair, spacing), surface_dice(*pair, spacing, tolerance)) if counted.all() else (np.nan,) * 2
+        volumes.append((dice(*pair), *surfaces))
+    slices, found, occurs = (np.array(values)[:, counted] for values in (dices, predicted, present))
+    together = mean_of_classes(volumes, np.repeat(occurs.any(1), 3).reshape(-1, 3))
     return CaseScores(
-        _scores(mean_of_classes(dices, present), np.any(present, 0), np.any(predicted, 0), together),
-        tuple(map(_scores, dices, present, predicted, np.array(volumes))),
+        _scores(mean_of_classes(slices, occurs), np.any(occurs, 0), np.any(found, 0), together),
+        tuple(map(_scores, slices, occurs, found, np.array(volumes))),
     )
 
 
 def slice_dice(prediction: Mask, truth: Mask, classes: int = 1) -> float:
     """Dice of an (h, w) label map, of several classes the mean over those that occur in the truth."""
-    pairs = _by_class(prediction, truth, classes)
+    pairs = list(_by_class(prediction, truth, classes))
     return float(mean_of_classes([dice(*pair) for pair in pairs], [pair[1].any() for pair in pairs]))
 
 
@@ -176,20 +181,18 @@ def summarize(cases: Sequence[MaskScores]) -> Metrics:
         dice_slice=_weighted([s.dice_slice for s in cases], slices),
         dice_foreground=_weighted([s.dice_foreground for s in cases], foreground),
         dice_volume=_mean(np.array([s.dice_volume for s in cases])),
-        hd95=_mean(np.array([s.hd95 for s in cases])),
-        nsd=_mean(np.array([s.nsd for s in cases])),
+        hd95=_mean(np.array([s.hd95 for s in cases if s.hd95 is not None])),
+        nsd=_mean(np.array([s.nsd for s in cases if s.nsd is not None])),
         empty_slice_fpr=_weighted([s.empty_slice_fpr for s in cases], empty),
         empty_slice_share=sum(empty) / sum(slices) if sum(slices) else None,
     )
 
 
-def _by_class(prediction: Mask, truth: Mask, classes: int) -> list[tuple[Mask, Mask]]:
+def _by_class(prediction: Mask, truth: Mask, classes: int) -> Iterator[tuple[Mask, Mask]]:
     """Prediction and truth of every class as masks of 0 and 1, nothing predicted where the label is unknown."""
     known = truth != UNKNOWN
-    return [
-        (((prediction == label) & known).astype(np.uint8), (truth == label).astype(np.uint8))
-        for label in range(1, classes + 1)
-    ]
+    for label in range(1, classes + 1):
+        yield ((prediction == label) & known).astype(np.uint8), (truth == label).astype(np.uint8)
 
 
 def _scores(
@@ -205,8 +208,8 @@ def _scores(
         dice_slice=_mean(dices),
         dice_foreground=_mean(dices[present]),
         dice_volume=float(volume[0]),
-        hd95=float(volume[1]),
-        nsd=float(volume[2]),
+        hd95=None if np.isnan(volume[1]) else float(volume[1]),
+        nsd=None if np.isnan(volume[2]) else float(volume[2]),
         empty_slice_fpr=_mean(predicted[~present]),
     )
 

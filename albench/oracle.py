@@ -123,9 +123,10 @@ class Oracle:
         scores, foreground, shares, empty = [], [], [], []
         for slice_id, mask in masks.items():
             truth = self._truth.truth[slice_id]
-            scores.append(slice_dice(mask, truth, len(self._truth.slices.classes)))
-            foreground.append(bool(((truth > 0) & (truth != UNKNOWN)).any()))
             height, width = self._truth.slices.valid[slice_id]
+            if self._truth.slices.annotatable[slice_id]:
+                scores.append(slice_dice(mask, truth, len(self._truth.slices.classes)))
+                foreground.append(bool(((truth > 0) & (truth != UNKNOWN)).any()))
             inside = mask[:height, :width] > 0
             shares.append(float(inside.mean()))
             empty.append(not inside.any())
@@ -139,9 +140,10 @@ class Oracle:
 
 
 def _labels(labeled: LabeledStack) -> list[tuple[tuple[str, int], MaskCost]]:
-    """The case and the cost of every mask."""
+    """The case and the cost of every mask of which a label is known."""
     slices = labeled.slices
-    return [(("charged", int(slices.case[i])), mask_cost(labeled.truth[i])) for i in range(len(slices))]
+    drawn = np.flatnonzero(slices.annotatable).tolist()
+    return [(("charged", int(slices.case[i])), mask_cost(labeled.truth[i])) for i in drawn]
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -33,10 +33,15 @@ def by_class(probs: Tensor) -> tuple[Tensor, ...]:
 
 
 def predicted(probs: Tensor) -> Tensor:
-    """(..., h, w) uint8 label maps: foreground where its probability is at least 0.5, the most probable of several."""
+    """(..., h, w) uint8 label maps: foreground where its probability is at least 0.5, the most probable of several.
+
+    As with one class, a class wins against an equally probable background; of equally probable classes the first wins.
+    """
     if probs.shape[CLASSES] == 1:
         return (probs.select(CLASSES, 0) >= 0.5).to(torch.uint8)
-    return probs.argmax(CLASSES).to(torch.uint8)
+    background, classes = probs.tensor_split([1], CLASSES)
+    highest, label = classes.max(CLASSES)
+    return ((label + 1) * (highest >= background.squeeze(CLASSES))).to(torch.uint8)
 
 
 def predicted_masks(probs: Tensor, valid: Tensor) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +98,11 @@ def resolve(
         cases, patients, protocol.split, protocol.split_of(seed), validation=validation, unlabeled=unlabeled
     )
     if tuned is not None:
-        tuned.check_data(data.title, split.test)
+        tuned.check_data(data.title, network_object.name, split.test)
     prepared = prepare(data, progress, workers)
+    prepared.check_drawn(split.val, split.test)
     config = RunConfig(
-        strategy=_choice(strategy_object, strategy, strategy_object.files),
+        strategy=_choice(strategy_object, strategy, strategy_object.files, "strategy"),
         dataset=_choice(data, dataset, data.locations),
         title=data.title,
         locations={k: v for k, v in options_of(data).items() if k in data.locations},
@@ -108,7 +110,7 @@ def resolve(
         seed=seed,
         protocol=protocol,
         training=training,
-        network=_choice(network_object, network, network_object.files),
+        network=_choice(network_object, network, network_object.files, "network"),
         files=_files("strategy", strategy_object) | _files("network", network_object),
         tuning=tuned.tuning if tuned is not None else None,
         classes=prepared.classes,
@@ -145,12 +147,14 @@ def make_dataset(spec: str, settings: Mapping[str, object]) -> Dataset:
     return build(find(DATASETS, spec), by_section(settings)["data"], "data")
 
 
-def _choice(chosen: Strategy | Dataset | Network, spec: str, left_out: Sequence[str]) -> Choice:
-    """What was chosen, without the options whose values are places."""
+def _choice(
+    chosen: Strategy | Dataset | Network, spec: str, left_out: Sequence[str], section: str | None = None
+) -> Choice:
+    """What was chosen, without the options whose values are places; those of a `section` are files that are hashed."""
     options = options_of(chosen)
-    places = [] if isinstance(chosen, Dataset) else [options[name] for name in left_out]  # datasets hash their own
     kept = {name: value for name, value in options.items() if name not in left_out}
-    return Choice(chosen.name, spec, source_digest(type(chosen)), kept, _files_key(places))
+    named = {f"{section}.{name}": options[name] for name in left_out if section and options[name] is not None}
+    return Choice(chosen.name, spec, source_digest(type(chosen)), kept, _files_key(named))
 
 
 def _files(section: str, chosen: Strategy | Network) -> dict[str, object]:
@@ -159,7 +163,12 @@ def _files(section: str, chosen: Strategy | Network) -> dict[str, object]:
     return {f"{section}.{name}": options[name] for name in chosen.files}
 
 
-def _files_key(paths: Sequence[object]) -> str | None:
-    """A hash of the content of files; None if there are none. A missing file is reported by what reads it."""
-    found = [Path(path).read_bytes() for path in paths if isinstance(path, str) and Path(path).is_file()]
-    return hashlib.sha256(b"".join(found)).hexdigest()[:16] if found else None
+def _files_key(named: Mapping[str, object]) -> str | None:
+    """A hash of the content of files, by the option that names them; None if there are none. Raises ConfigError."""
+    for option, path in named.items():
+        if not Path(str(path)).is_file():
+            raise ConfigError(
+                f"{option} must name an existing file, '{path}' does not exist: correct it or leave the option out"
+            )
+    content = {option: hashlib.sha256(Path(str(path)).read_bytes()).hexdigest() for option, path in named.items()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16] if content else None

@@ -86,6 +86,11 @@ class RunSession:
         charged = self.val if self.config.protocol.validation == "charged" else None
         self.slices, self.oracle = train.slices, Oracle(train, charged)
         self.initial = resolved.initial(self.slices)
+        if not len(self.initial):
+            raise ConfigError(
+                f"slices must be labeled before round 0, the pool of {len(self.slices)} has none with a known label: "
+                "check data.unknown, or label some slices"
+            )
         self.strategy.check(Pool(self.slices))
         self._check_foreground()
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
@@ -104,7 +109,7 @@ class RunSession:
                 val=self.split.val,
                 test=self.split.test,
                 slices={name: len(self.slices.of(index)) for index, name in enumerate(self.slices.cases)},
-                val_slices=len(self.val.slices) if self.val else 0,
+                val_slices=int(self.val.slices.annotatable.sum()) if self.val else 0,
                 undrawn=int((~self.slices.annotatable).sum()),
                 initial=tuple(self._name(int(i)) for i in self.initial),
             ),

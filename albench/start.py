@@ -15,10 +15,10 @@ _DENSER = 4  # times as many slices of a case with `few-cases` as with `interval
 def start_slices(slices: SliceStack, start: Start, interval: int, streams: Streams) -> Ids:
     """Ids of the slices that are labeled before round 0, ascending.
 
-    `interval` labels every `interval`-th slice of every case, from its first: 0, j, 2j, ... (STAR, Sec. 2). The other
-    kinds label as many slices as that: at random places (`slices`), of whole `cases` drawn at random until the next
-    one would exceed the number, at least one, or of `few-cases`, one case after the other in random order, about
-    four times as densely as `interval`.
+    `interval` labels every `interval`-th slice of every case, from its first: 0, j, 2j, ... (STAR, Sec. 2), counted
+    among those with a known label. The other kinds label as many slices as that: at random places (`slices`), of whole
+    `cases` drawn at random until the next one would exceed the number, at least one, or of `few-cases`, one case after
+    the other in random order, about four times as densely as `interval`.
 
     Args:
         slices: of the pool.
@@ -27,16 +27,16 @@ def start_slices(slices: SliceStack, start: Start, interval: int, streams: Strea
         streams: of the run.
     """
     annotatable = slices.annotatable
-    evenly = np.flatnonzero((slices.position % interval == 0) & annotatable)
+    cases = [ids[annotatable[ids]] for ids in map(slices.of, range(len(slices.cases)))]
+    evenly = np.concatenate([np.empty(0, dtype=np.int64), *(ids[::interval] for ids in cases)])
     if start == "interval":
         return evenly
     rng, count = streams.numpy("start"), len(evenly)
     if start == "slices":
         return np.sort(rng.choice(np.flatnonzero(annotatable), size=count, replace=False))
-    cases = (slices.of(case) for case in rng.permutation(len(slices.cases)))
-    drawn = [ids[annotatable[ids]] for ids in cases]
+    drawn = [cases[case] for case in rng.permutation(len(cases)) if len(cases[case])]
     if start == "cases":
         fits = np.cumsum([len(ids) for ids in drawn]) <= count
         return np.sort(np.concatenate(drawn[: max(1, int(fits.sum()))]))
-    dense = [ids[slices.position[ids] % -(-interval // _DENSER) == 0] for ids in drawn]
+    dense = [ids[:: -(-interval // _DENSER)] for ids in drawn]
     return np.sort(np.concatenate(dense)[:count])

@@ -24,6 +24,7 @@ class TunedOptions:
         albench: version that wrote it.
         strategy: that was tuned; its options are those that were varied and those that were set for the search.
         dataset: title of the dataset on which it was tuned.
+        network: name of the network with which it was tuned.
         cases: validation cases by which the options were chosen, of all runs of the search.
         tuning: the search and its cost.
     """
@@ -32,6 +33,7 @@ class TunedOptions:
     albench: str
     strategy: Choice
     dataset: str
+    network: str
     cases: tuple[str, ...]
     tuning: Tuning
 
@@ -64,11 +66,12 @@ class TunedOptions:
                 )
         return {**settings, **tuned}
 
-    def check_data(self, dataset: str, test: Collection[str]) -> None:
-        """Check that the options were tuned on the dataset of a run and without its test cases.
+    def check_data(self, dataset: str, network: str, test: Collection[str]) -> None:
+        """Check that the options were tuned on the dataset and the network of a run and without its test cases.
 
         Args:
             dataset: title.
+            network: name.
             test: names of the test cases.
 
         Raises:
@@ -78,6 +81,11 @@ class TunedOptions:
             raise ConfigError(
                 f"tuned options must be of the dataset that runs, got those of '{self.dataset}' for '{dataset}': tune "
                 f"on '{dataset}'"
+            )
+        if network != self.network:
+            raise ConfigError(
+                f"tuned options must be of the network that runs, got those of '{self.network}' for '{network}': tune "
+                f"with --network {network}"
             )
         seen = sorted(set(test).intersection(self.cases))
         if seen:

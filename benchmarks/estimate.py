@@ -150,7 +150,7 @@ class _Cost:
         """Seconds with the fewest steps (0) or the most (1), or with a known number of steps per training."""
         slices, protocol, total = self.run.slices, self.run.config.protocol, 0.0
         for index in range(self.done, self.run.rounds):
-            labeled = min(slices.train, slices.initial + index * protocol.budget)
+            labeled = min(slices.annotatable, slices.initial + index * protocol.budget)
             steps = known or steps_of_training(self.run.config.training, labeled)[bound]
             fit, query = steps, steps
             if protocol.steps is not None:
@@ -158,7 +158,7 @@ class _Cost:
                 fit = protocol.steps - (query if index and self.probe.training else 0)
             total += self.probe.fit * self._read(fit, labeled) + self.probe.evaluate * (slices.val + slices.test)
             if index < self.run.rounds - 1:
-                total += self.probe.query * (slices.train - labeled)
+                total += self.probe.query * (slices.annotatable - labeled)
                 total += self.probe.training * self._read(query, labeled)
         return total
 

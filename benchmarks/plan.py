@@ -42,7 +42,7 @@ class PlannedRun:
     @property
     def rounds(self) -> int:
         """Total number of rounds: one more than the queries that the protocol wants and the pool allows."""
-        protocol, unlabeled = self.config.protocol, self.slices.train - self.slices.initial
+        protocol, unlabeled = self.config.protocol, self.slices.annotatable - self.slices.initial
         return min(protocol.rounds, -(-unlabeled // protocol.budget)) + 1
 
     @property
@@ -63,11 +63,12 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class SliceCounts:
-    """Number of slices of each part of a run, and of the initial slices, which belong to `train`."""
+    """Number of slices of each part of a run, of those of `train` that can be labeled, and of the initial ones."""
 
     train: int
     val: int
     test: int
+    annotatable: int
     initial: int
 
     @classmethod
@@ -75,7 +76,7 @@ class SliceCounts:
         """The counts of a run."""
         split = resolved.split
         train, val, test = (resolved.prepared.stack(part) for part in (split.train, split.val, split.test))
-        return cls(len(train), len(val), len(test), len(resolved.initial(train)))
+        return cls(len(train), len(val), len(test), int(train.annotatable.sum()), len(resolved.initial(train)))
 
 
 def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | None = 1) -> list[PlannedRun]:

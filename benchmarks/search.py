@@ -24,7 +24,7 @@ from albench.benchmarks.suite_callback import SuiteCallback
 from albench.combinations import check_one_split
 from albench.config import Choice, Tuning, build
 from albench.errors import AlbenchError, ConfigError, suggestion
-from albench.registry import DEFAULT_NETWORK, STRATEGIES, find, options_of, source_digest
+from albench.registry import DEFAULT_NETWORK, NETWORKS, STRATEGIES, find, options_of, source_digest
 from albench.resolve import common_settings, make_dataset
 from albench.runs.reader import RunReader
 from albench.runs.records import FORMAT
@@ -66,7 +66,8 @@ class Search:
     def name(self) -> str:
         """What is tuned on what, as the name of a folder. Raises ConfigError."""
         data = make_dataset(self.dataset, self.settings)
-        return f"{find(STRATEGIES, self.strategy).name}-{data.title}"
+        other = "" if self.network == DEFAULT_NETWORK else f"-{find(NETWORKS, self.network).name}"
+        return f"{find(STRATEGIES, self.strategy).name}-{data.title}{other}"
 
     @property
     def fixed(self) -> dict[str, object]:
@@ -194,6 +195,7 @@ def tuned_options(what: Search, outcome: SuiteOutcome, trials: Sequence[Trial]) 
         albench=__version__,
         strategy=Choice(cls.name, best.runs[0].spec.strategy, source_digest(cls), {**what.fixed, **best.options}),
         dataset=best.runs[0].config.title,
+        network=best.runs[0].config.network.name,
         cases=tuple(sorted({case for reader in readers if reader.records for case in reader.split.val})),
         tuning=Tuning(
             trials=len(trials),

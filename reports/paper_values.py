@@ -20,6 +20,8 @@ SHARES = (0.15, 0.20, 0.25, 0.30)
 """Labeled shares of the columns of Tables 1 and 2."""
 
 _SETTINGS: Mapping[str, object] = {
+    "network.name": "residual",
+    "data.context": 0,
     "protocol.start": "interval",
     "protocol.rounds": 16,
     "protocol.warm_start": True,
@@ -155,7 +157,9 @@ def _protocol(row: Mapping[str, str]) -> Protocol:
 def _setting(config: RunConfig, name: str) -> object:
     section, _, key = name.partition(".")
     choices = {"data": config.dataset, "network": config.network}
-    return choices[section].options.get(key) if section in choices else getattr(getattr(config, section), key)
+    if section not in choices:
+        return getattr(getattr(config, section), key)
+    return choices[section].name if key == "name" else choices[section].options.get(key)
 
 
 def _plain(value: object) -> object:

@@ -210,7 +210,8 @@ class Star(Strategy):
             pairs = self._second_stage(ctx, network, memory)
             aggregation = "attention" if len(pairs) else "self"
         rules = Rules(aggregation, SIMILARITIES[self.similarity], _ENTROPIES[self.entropy])
-        found = propagate(network, ctx.learner, np.union1d(candidates, ctx.pool.undrawn), memory, groups, rules)
+        ids = np.setdiff1d(np.union1d(candidates, ctx.pool.undrawn), list(memory))
+        found = propagate(network, ctx.learner, ids, memory, groups, rules)
         if aggregation != "none" and not np.isfinite(found.entropy).all():
             raise StrategyError("predictions must be finite, some are not: lower strategy.propagation_lr")
         queried = (
@@ -271,11 +272,15 @@ class Star(Strategy):
         return pairs
 
     def _validation_pairs(self, learner: Learner, interval: int) -> Pairs | None:
-        """Pairs of validation slices; None without validation cases."""
+        """Pairs of validation slices, of neighbors where none are far enough apart; None without validation cases."""
         val = learner.validation
         if val is None:
             return None
-        ids = pairs_at_stride(val.slices.case, self.val_pair_stride or interval, self.pairs)
+        drawn, case = np.flatnonzero(val.slices.annotatable), val.slices.case
+        ids = pairs_at_stride(case, self.val_pair_stride or interval, self.pairs)
+        ids = ids[np.isin(ids, drawn).all(1)]
+        if not len(ids):
+            ids = np.concatenate([neighbors(drawn, case, self.pairs), np.stack([drawn, drawn], 1)])
         return Pairs(ids, lambda some: learner.batch(val.slices, some, val.masks(some)), val.slices.case[ids[:, 1]])
 
     def _least_similar(self, found: Propagation, candidates: Ids, groups: Sequence[Sequence[Ids]], budget: int) -> Ids:

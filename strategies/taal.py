@@ -28,7 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from albench.acquisition import weighted_jsd
-from albench.probabilities import activated
+from albench.probabilities import activated, outputs_for
 from albench.strategy import Ids, PixelScoring, Prediction, Query, Round, register, score_slices
 from albench.training.batches import Batch, Images
 from albench.training.losses import ramp_up, soft_dice
@@ -123,7 +123,8 @@ class TAAL(PixelScoring):
                 predicted.copy_(_predict_view(network, batch.images, view, self.noise))
             return Prediction(ids, probs, valid, ctx.learner.scored(ctx.pool.slices, ids, valid))
 
-        predictions = ctx.learner.stream(ctx.pool.slices, ctx.pool.unlabeled, forward)
+        channels = outputs_for(len(ctx.pool.slices.classes))
+        predictions = ctx.learner.stream(ctx.pool.slices, ctx.pool.unlabeled, forward, channels=channels)
         return Query.highest(score_slices(predictions, self._disagreement, self.aggregate, self.weigh), ctx)
 
     def _disagreement(self, probs: Tensor) -> Tensor:

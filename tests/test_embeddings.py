@@ -11,7 +11,7 @@ from support.samples import TINY
 
 from albench import run
 from albench.embeddings import read_embeddings
-from albench.errors import StrategyError
+from albench.errors import ConfigError, StrategyError
 from albench.resolve import resolve
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "embed_with_dinov2.py"
@@ -66,6 +66,12 @@ def without(arrays, name):
             lambda a: a | {"vector": a["vector"] * np.nan},
             r"finite, that of case phantom-000, position 0 in '.*' is not",
         ),
+        (
+            lambda a: a | {"vector": a["vector"].astype(str)},
+            r"one real number per vector, those in '.*' have 5 of type <U",
+        ),
+        (lambda a: a | {"vector": a["vector"] + 1j}, r"those in '.*' have 5 of type complex128: write it again"),
+        (lambda a: a | {"vector": a["vector"][:, :0]}, r"those in '.*' have 0 of type float64: write it again"),
     ],
 )
 def test_a_file_that_does_not_fit_is_an_error(change, sentence, tiny, slices, tmp_path):
@@ -117,18 +123,43 @@ def test_a_file_is_checked_before_the_first_training_and_its_content_is_part_of_
     assert not list((tmp_path / "runs").glob("**/records.jsonl"))
 
 
-def test_the_script_of_the_manual_writes_such_a_file(tiny, slices, tmp_path):
+@pytest.fixture
+def script():
     spec = importlib.util.spec_from_file_location("embed_with_dinov2", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    shapes = []
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    def model(images):
-        shapes.append(tuple(images.shape[1:]))
+
+class Pixels(torch.nn.Module):
+    """Some pixels, in place of DINOv2."""
+
+    def forward(self, images):
+        assert images.shape[1:] == (3, 224, 224)
         return images.flatten(1)[:, :7]
 
-    arrays = script.embed(tiny, model, batch_size=5)
-    assert set(shapes) == {(3, 224, 224)}
-    found = read_embeddings(write(tmp_path / "all.npz", arrays), slices)
+
+def test_the_script_of_the_manual_writes_such_a_file(script, tiny, slices, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "load", lambda *_: Pixels())
+    options = [f"{name}={value}" for name, value in TINY.items() if name.startswith("data.")]
+    script.main(["phantom", str(tmp_path / "all.npz"), *options])
+    found = read_embeddings(tmp_path / "all.npz", slices)
     assert found.shape == (len(slices), 7)
-    assert torch.isfinite(torch.from_numpy(found)).all()
+    assert np.isfinite(found).all()
+    arrays = script.embed(tiny, Pixels(), batch_size=5)
+    np.testing.assert_allclose(read_embeddings(write(tmp_path / "again.npz", arrays), slices), found, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["phantom"],
+        ["phantom", "vectors"],
+        ["phantom", "folder", "a.npz"],
+        ["phantom", "a.npz", "training.epochs=3"],
+    ],
+)
+def test_the_script_of_the_manual_says_how_it_is_used(script, given):
+    with pytest.raises(ConfigError, match=r"usage: python docs/embed_with_dinov2.py DATASET TARGET.npz \[data.option"):
+        script.main(given)

@@ -191,9 +191,18 @@ def test_what_is_predicted_where_the_label_is_unknown_changes_no_metric(classes)
     without = [np.where(truth == UNKNOWN, 0, maps) for maps in (prediction, truth)]
     known = [maps[[0, 1, 2, 3, 5]] for maps in without]
     expected = score_case(*without, (3, 1, 1), 1.0, classes).all
-    assert (found.all.dice_volume, found.all.hd95, found.all.nsd) == (
-        expected.dice_volume,
-        expected.hd95,
-        expected.nsd,
-    )
+    assert found.all.dice_volume == expected.dice_volume
+    assert found.all.hd95 is found.all.nsd is None  # slice 4 has no known label
     assert found.all.dice_slice == score_case(*known, (3, 1, 1), 1.0, classes).all.dice_slice
+
+
+def test_only_cases_that_are_drawn_everywhere_have_distances_between_surfaces():
+    prediction, truth = label_maps(4)
+    whole = score_case(prediction, truth, (3, 1, 1), 1.0, 3)
+    sparse = truth.copy()
+    sparse[3] = UNKNOWN
+    parts = score_case(prediction, sparse, (3, 1, 1), 1.0, 3)
+    assert all(scores.hd95 is scores.nsd is None for scores in (parts.all, *parts.classes))
+    metrics = summarize([whole.all, parts.all])
+    assert (metrics.hd95, metrics.nsd) == (whole.all.hd95, whole.all.nsd)
+    assert metrics.dice_volume == pytest.approx((whole.all.dice_volume + parts.all.dice_volume) / 2)

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from albench.data import SliceStack
+from albench.masks import PackedMasks
 from albench.start import start_slices
 from albench.streams import Streams
 
@@ -60,3 +63,17 @@ def test_a_start_depends_on_the_seed_and_on_nothing_else(start):
     one, again, other = (start_slices(slices, start, 10, Streams(seed, "x")) for seed in (0, 0, 1))
     assert one.tolist() == again.tolist() == sorted(one.tolist())
     assert one.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize("start", ["interval", "cases", "slices", "few-cases"])
+@pytest.mark.parametrize("first", [0, 5])
+def test_where_every_tenth_slice_is_drawn_every_tenth_of_those_is_labeled(start, first):
+    slices = stack(*[200] * 4)
+    known = (slices.position % 10 == first).astype(np.uint8)[:, None, None].repeat(16, 1).repeat(16, 2)
+    known[slices.case == 3] = 0
+    partly = replace(slices, known=PackedMasks.of(np.arange(len(slices)), known))
+    chosen = start_slices(partly, start, 10, Streams(0, "x"))
+    assert partly.annotatable[chosen].all()
+    assert 0 < len(chosen) <= 20
+    if start == "interval":
+        assert slices.position[chosen].tolist() == 3 * [first, first + 100]

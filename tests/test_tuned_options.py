@@ -102,7 +102,7 @@ def test_cases_of_the_training_may_have_been_validation_cases_of_the_search(tmp_
     [
         ('"trials": 12', '"trials": 2', "was changed after it was written"),
         ('"trials": 12', '"trials": 0', "tuning.trials must be greater than or equal to 1, it is 0"),
-        ('"format": 4', '"format": 3', "must be of format 3"),
+        ('"format": 4', '"format": 3', "must be of format 4"),
         ("}", "", "must hold JSON, it is damaged"),
     ],
 )

@@ -143,6 +143,11 @@ def check_options(dataset: Dataset) -> None:
             f"a dataset must have 1 to {MOST_CLASSES} classes, '{dataset.title}' has {len(names)}: name the structures "
             "to segment, and join some of them if there are more"
         )
+    reserved = [name for name in names if not name.strip() or name == "all"]
+    if reserved:
+        raise ConfigError(
+            f"a class must have a name other than 'all', which stands for all classes, got '{reserved[0]}': rename it"
+        )
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ConfigError(

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
 from albench.data.slices import LabeledStack, SliceStack
 from albench.data.workers import default_workers
-from albench.errors import StoreError
+from albench.errors import DataError, StoreError
 from albench.files import locked, write_json
 from albench.masks import UNKNOWN, PackedMasks, planes_for
 from albench.registry import options_of, source_digest
@@ -58,6 +59,18 @@ class Prepared:
     classes: tuple[str, ...] = ("foreground",)
     unknown: NDArray[np.int64] | None = None
     context: int = 0
+
+    def check_drawn(self, *parts: Sequence[str]) -> None:
+        """Check that every case of these parts has a known label. Raises DataError: one has none."""
+        if self.unknown is None:
+            return
+        for name in chain.from_iterable(parts):
+            index = self.cases.index(name)
+            if self.unknown[index] == self.counts[index] * self.valid[index].prod():
+                raise DataError(
+                    f"a case of the validation or test part must have a known label, '{name}' has none: remove its "
+                    "mask and set data.unlabeled=pool, or leave the case out"
+                )
 
     def stack(self, cases: Sequence[str]) -> SliceStack:
         """The slices of the named cases, of which there may be none."""

@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
-from albench.encoder_decoder import embedding_of, encoder_of, prepare, splits
+from albench.encoder_decoder import Splits, dropouts_of, embedding_of, encoder_of
 from albench.errors import NetworkError
 from albench.network import Network, Task
 from albench.testing.contract import Check, outcome
@@ -41,11 +40,8 @@ def check_network(network: Network, report: Callable[[Check], None] = lambda che
 def missing_parts(network: Network) -> list[str]:
     """What a network does not offer, and which strategies cannot run for that: a sentence each."""
     module, sentences = _built(network), []
-    if not any(isinstance(one, _DropoutNd) and one.p > 0 for one in module.modules()):
-        sentences.append("it has no dropout, so that strategies with dropout samples cannot run, such as bald")
-    elif not splits(module):
-        sentences.append("it has no encode and decode, so that every dropout sample runs the whole network")
     for offered, strategies in (
+        (dropouts_of, "take dropout samples cannot run, such as bald"),
         (embedding_of, "compare slices by their embeddings cannot run, such as k-center"),
         (encoder_of, "have a second encoder cannot run, such as star"),
     ):
@@ -53,6 +49,12 @@ def missing_parts(network: Network) -> list[str]:
             offered(module)
         except NetworkError as error:
             sentences.append(f"strategies that {strategies}: {error}")
+        else:
+            if offered is dropouts_of and not isinstance(module, Splits):
+                sentences.append(
+                    "every dropout sample runs the whole network: derive it from albench.encoder_decoder.Splits if it "
+                    "has an encoder and a decoder"
+                )
     return sentences
 
 
@@ -121,10 +123,10 @@ def _restored(network: Network) -> str | None:
 
 def _split_gives_logits(network: Network) -> str | None:
     module, images = _built(network), _slices(2)
-    if not splits(module):
+    if not isinstance(module, Splits):
         return None
     with torch.no_grad():
-        logits = module.decode(prepare(module, module.encode(images)), images.shape[-2:])
+        logits = module.decode(module.prepare(module.encode(images)), images.shape[-2:])
         same = torch.allclose(logits, module(images), atol=1e-4, rtol=1e-4)
     return None if same else "decode(encode(images), size) gave other logits than the network"
 
@@ -147,10 +149,11 @@ def _embedding_is_a_map(network: Network) -> str | None:
         embedding = embedding_of(module)
     except NetworkError as error:
         return str(error) if hasattr(module, "embedding_layer") else None
-    with torch.no_grad():
-        maps = embedding(_slices(2))
-    if maps.ndim != 4 or len(maps) != 2:
-        return f"embedding(images) of 2 slices gave shape {tuple(maps.shape)}, not (2, d, h, w)"
+    try:
+        with torch.no_grad():
+            embedding(_slices(2))
+    except NetworkError as error:
+        return str(error)
     return None
 
 

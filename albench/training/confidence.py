@@ -58,7 +58,8 @@ def count_thresholds(probs: Tensor, valid: Tensor, truth: Tensor) -> Tensor:
         valid: (b, h, w), 1 on image pixels and 0 on padding.
         truth: (b, h, w) label maps; pixels whose label is unknown do not count.
     """
-    foreground, known = torch.stack(by_class(probs)[1:]).sum(0), valid * (truth != UNKNOWN)
+    foreground = torch.stack(by_class(probs)[1:]).sum(0).clamp_max(1)  # a sum of parts may be off by rounding
+    known = valid * (truth != UNKNOWN)
     thresholds = torch.tensor(THRESHOLDS, dtype=probs.dtype, device=probs.device)
     reached = torch.bucketize(foreground, thresholds, right=True).flatten()
     found = torch.zeros(2, len(THRESHOLDS) + 1, dtype=torch.float64, device=probs.device)

@@ -6,17 +6,15 @@ from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
-from albench.encoder_decoder import Features, Splits, prepare, splits
-from albench.errors import NetworkError
+from albench.encoder_decoder import Features, Splits, dropouts_of
 
 
 class DropoutSampler:
     """Draws samples of the logits, each with a dropout mask of its own for every slice.
 
-    What comes before dropout is computed once for all samples if the network can be split there: if it offers `encode`
-    and `decode`, and nothing is dropped in `encode`. Otherwise every sample runs the whole network.
+    What comes before dropout is computed once for all samples if the network can be split there: if it is derived from
+    `Splits`, and nothing is dropped in `encode`. Otherwise every sample runs the whole network.
 
     Args:
         network: in evaluation mode whenever samples are drawn.
@@ -27,12 +25,7 @@ class DropoutSampler:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self._dropouts = [module for module in network.modules() if isinstance(module, _DropoutNd) and module.p > 0]
-        if not self._dropouts:
-            raise NetworkError(
-                f"dropout samples need a network with dropout, {type(network).__name__} has none above 0: use --set "
-                "network.dropout=0.5 if it has this option, or choose another network"
-            )
+        self._dropouts = dropouts_of(network)
         self._drops_early: bool | None = None
 
     def __call__(self, images: Tensor) -> Callable[[], Tensor]:
@@ -41,11 +34,11 @@ class DropoutSampler:
         It leaves the dropout modules of the network in training mode.
         """
         network, features = self.network, None
-        if splits(network) and not self._drops_early:
+        if isinstance(network, Splits) and not self._drops_early:
             features = self._encode(network, images)
         for module in self._dropouts:
             module.train()
-        if features is None or not splits(network):
+        if features is None or not isinstance(network, Splits):
             return lambda: network(images)
         return partial(network.decode, features, images.shape[-2:])
 
@@ -53,7 +46,7 @@ class DropoutSampler:
         """Prepared features; None if there is dropout on the way to them, which the first call finds out."""
         called: list[nn.Module] = []
         hooks = [module.register_forward_pre_hook(lambda one, _: called.append(one)) for module in self._dropouts]
-        features = prepare(network, network.encode(images))
+        features = network.prepare(network.encode(images))
         for hook in hooks:
             hook.remove()
         self._drops_early = bool(called)

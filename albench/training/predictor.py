@@ -13,13 +13,15 @@ from torch.nn.functional import interpolate
 from albench.data import SliceStack
 from albench.encoder_decoder import embedding_of
 from albench.masks import Ids
-from albench.probabilities import activated
+from albench.probabilities import activated, outputs_for
 from albench.training.batches import Images, batched, concat_batches
 from albench.training.device import to_device
 from albench.training.device_cache import DeviceCache
 from albench.training.dropout_samples import DropoutSampler
 
 T = TypeVar("T")
+
+_CHANNELS = 4  # of probabilities, up to which batches with several samples are as large as others
 
 
 class Prediction(NamedTuple):
@@ -111,7 +113,7 @@ class Predictor:
                 sample.copy_(activated(draw()))
             return Prediction(some, probs, valid, self.scored(slices, some, valid))
 
-        return self.stream(slices, ids, forward)
+        return self.stream(slices, ids, forward, channels=outputs_for(len(slices.classes)))
 
     def scored(self, slices: SliceStack, ids: Ids, valid: Tensor) -> Tensor:
         """(b, h, w): those of the `valid` pixels (b, h, w) of slices that count in their scores.
@@ -149,8 +151,14 @@ class Predictor:
 
         return concat_batches(self.stream(slices, ids, forward), len(ids))[0]
 
-    def stream(self, slices: SliceStack, ids: Ids, forward: Callable[[Ids, Images], T]) -> Iterator[T]:
+    def stream(
+        self, slices: SliceStack, ids: Ids, forward: Callable[[Ids, Images], T], *, channels: int = 1
+    ) -> Iterator[T]:
         """Apply `forward` to ids (b,) and their images batch by batch, in evaluation mode and without gradients.
+
+        Args:
+            channels: of probabilities, if `forward` makes several samples of them; batches are then smaller, so that
+                samples of many classes need little more memory than those of a few.
 
         Yields:
             The results of `forward`. No reference to them is kept, so that consumers such as `map` release a batch
@@ -162,7 +170,7 @@ class Predictor:
             with eval_mode(*modules), torch.no_grad(), autocast:
                 return forward(some, self.images(slices, some))
 
-        return map(apply, batched(ids, self.inference_batch))
+        return map(apply, batched(ids, max(1, self.inference_batch // -(-channels // _CHANNELS))))
 
     def images(self, slices: SliceStack, ids: Ids) -> Images:
         """Read slices and their valid pixels to the device, and count them in `slices_read`."""

@@ -73,7 +73,8 @@ def _key(learner: Learner, config: RunConfig, labeled: Ids) -> str:
         "cases": [learner.slices.cases, learner.validation.slices.cases if learner.validation else ()],
         "steps": config.protocol.steps,
         "training": dataclasses.asdict(config.training),
-        "network": [config.network.name, config.network.code, config.network.options, repr(network)],
+        "images": [learner.slices.shape, learner.slices.context, learner.slices.classes],
+        "network": [{**dataclasses.asdict(config.network), "spec": None}, repr(network)],
         "labeled": labeled.tolist(),
     }
     content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
-from albench.encoder_decoder import Features, encoder_of, prepare
+from albench.encoder_decoder import EncoderDecoder, Extended, Features, Splits, encoder_of
 from albench.errors import NetworkError
 from albench.network import Task
 from albench.training.predictor import eval_mode
@@ -49,7 +49,7 @@ class KeyValues(NamedTuple):
     values: Tensor
 
 
-class StarNetwork(nn.Module):
+class StarNetwork(Extended, Splits):
     """The network of all strategies (`plain`), whose encoder is Enc_U, with Enc_L and key/value heads added.
 
     It is built first, so that a seed gives it the same initial weights as for all other strategies.
@@ -64,6 +64,8 @@ class StarNetwork(nn.Module):
         NetworkError: the network does not offer its encoder, or a bottleneck of another number of channels.
     """
 
+    plain: EncoderDecoder
+
     def __init__(self, task: Task, *, share_kv: bool, identity: bool) -> None:
         super().__init__()
         self.plain = encoder_of(task.build())
@@ -71,7 +73,7 @@ class StarNetwork(nn.Module):
         if depth % 8:
             raise NetworkError(
                 f"attention needs a bottleneck with a multiple of 8 channels, this one has {depth}: change the options "
-                f"of the network, such as network.width"
+                "that set them (albench show NETWORK), such as network.width of residual"
             )
         self.outputs = task.outputs
         self.labeled_encoder = LabeledEncoder(task)
@@ -87,7 +89,7 @@ class StarNetwork(nn.Module):
 
     def prepare(self, features: Features) -> Features:
         """Compute the part of `decode` that the bottleneck does not change, once for several calls of `decode`."""
-        return prepare(self.plain, features)
+        return self.plain.prepare(features)
 
     def decode(self, features: Features, size: torch.Size) -> Tensor:
         """Prepared features to (b, k, h, w) logits of the given height and width."""

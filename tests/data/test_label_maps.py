@@ -8,6 +8,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from support.samples import write_pair
 
 from albench.data import Dataset, LabelCounts, Volume, check_options, check_volume, prepare, set_problems, split_volumes
 from albench.data.preprocessing import fit_to
@@ -259,3 +260,16 @@ def test_the_phantom_with_two_parts_has_its_core_as_a_class():
         image, mask = parts.image[0], parts.mask
         assert 0.05 < (mask == 2).sum() / (mask > 0).sum() < 0.5
         assert image[mask == 2].mean() < image[mask == 1].mean()
+
+
+def test_a_case_without_a_known_label_cannot_be_validated_or_tested(tmp_path, monkeypatch):
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / "set"
+    for index in range(6):
+        mask = np.full((16, 16, 4), 9 if index == 2 else 1, np.uint8)
+        write_pair(root, f"c{index}", np.random.default_rng(index).normal(size=mask.shape).astype(np.float32), mask)
+    prepared = prepare(find(DATASETS, "folder")(root=str(root), unknown=9))
+    prepared.check_drawn(("c0", "c1"), ("c3",))
+    for parts in ((("c2",), ()), ((), ("c0", "c2"))):
+        with pytest.raises(DataError, match=r"a case of the validation or test part must have a known label, 'c2' has"):
+            prepared.check_drawn(*parts)

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
+from monai.networks.nets import SegResNet
+from support.learners import make_learner
 from support.samples import TINY, invoke
 from torch import nn
 
 from albench import loop, run
 from albench.benchmarks.suite import load_suite
-from albench.encoder_decoder import EncoderDecoder, Features, embedding_of, encoder_of, plain
+from albench.encoder_decoder import EncoderDecoder, Extended, Features, check_parts, embedding_of, encoder_of, plain
 from albench.errors import ConfigError, NetworkError, StrategyError
 from albench.loop import Execution
 from albench.network import Network, Task
@@ -17,6 +20,7 @@ from albench.networks.residual import Residual
 from albench.registry import NETWORKS, STRATEGIES, available, find
 from albench.resolve import ResolvedRun, resolve
 from albench.testing import check_network, missing_parts
+from albench.training.dropout_samples import DropoutSampler
 
 BARE = '''"""Three convolutions."""
 
@@ -54,7 +58,9 @@ PHANTOM = {name: value for name, value in TINY.items() if not name.startswith("n
 NEEDS = {
     "dropout samples need a network with dropout": {"bald", "mc-dropout", "power-bald", "bal", "ceal-mc-dropout"},
     "embeddings need a network with a method embedding": {"k-center"},
-    "a second encoder needs a network with encoder, encode and decode": {"star"},
+    "a second encoder needs a network that is derived from albench.encoder_decoder.EncoderDecoder and has an encoder": {
+        "star"
+    },
 }
 
 
@@ -166,16 +172,12 @@ def test_runs_share_round_0_with_any_network_and_never_with_another(tmp_path):
     assert steps("margin", "dynunet") > 0
 
 
-class Inner(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.plain = nn.Conv2d(1, 1, 1)
-
-
-def test_the_plain_network_is_the_whole_or_the_attribute_plain():
-    network = Inner()
-    assert plain(network) is network.plain
-    assert plain(network.plain) is network.plain
+def test_the_plain_network_is_the_one_in_an_extended_network_or_else_the_whole():
+    extended, other = Extended(), nn.Module()
+    extended.plain = other.plain = nn.Conv2d(1, 1, 1)
+    assert plain(extended) is extended.plain
+    assert plain(extended.plain) is extended.plain
+    assert plain(other) is other, "a layer that happens to have this name is no network"
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,10 @@ class _Conv(nn.Module):
         ("state", "the same weights gave other logits: register all that is drawn"),
         ("decode", r"decode\(encode\(images\), size\) gave other logits"),
         ("encoder", r"encoder\(images\) gave other features"),
-        ("embedding", r"embedding\(images\) of 2 slices gave shape \(2, 3072\)"),
+        (
+            "embedding",
+            r"feature maps \(b, d, h, w\), embedding\(images\) of _FlawedModule gave shape \(2, 3072\) for 2 slices",
+        ),
     ],
 )
 def test_the_kit_finds_each_broken_rule(flaw, problem):
@@ -253,7 +258,7 @@ def test_the_kit_finds_each_broken_rule(flaw, problem):
 
 def test_the_kit_says_what_a_network_does_not_offer(bare):
     assert [sentence.partition(":")[0] for sentence in missing_parts(find(NETWORKS, bare)())] == [
-        "it has no dropout, so that strategies with dropout samples cannot run, such as bald",
+        "strategies that take dropout samples cannot run, such as bald",
         "strategies that compare slices by their embeddings cannot run, such as k-center",
         "strategies that have a second encoder cannot run, such as star",
     ]
@@ -270,9 +275,78 @@ def test_a_class_can_name_the_layer_that_embeds(tmp_path):
     assert not any("embeddings" in sentence for sentence in missing_parts(network))
 
 
+class _Patches(nn.Conv2d):
+    """Has a module with the name of the method, as a vision transformer."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 4, 1)
+        self.embedding = nn.Conv2d(1, 8, 16, stride=16)
+
+
+class _Flat(nn.Conv2d):
+    def embedding(self, images):
+        return self(images).mean((2, 3))
+
+
+def test_a_module_named_embedding_is_not_the_method():
+    network = _Patches()
+    with pytest.raises(NetworkError, match=r"a method embedding, or with the name of a layer .* _Patches has neither"):
+        embedding_of(network)
+    network.embedding_layer = "embedding"
+    with pytest.raises(NetworkError, match="must name a layer that is called, 'embedding' is not: name another layer"):
+        embedding_of(network)(torch.zeros(2, 1, 48, 64))
+
+
+def test_an_embedding_that_is_no_map_is_an_error():
+    learner = make_learner(_Flat(1, 1, 1))
+    with pytest.raises(
+        NetworkError, match=r"embedding\(images\) of _Flat gave shape \(3, 1\) for 3 slices: return maps"
+    ):
+        learner.embed(learner.slices, np.arange(3))
+    network = nn.Sequential(nn.Flatten(2), nn.Unflatten(2, (48, 64)))
+    network.embedding_layer = "0"
+    with pytest.raises(NetworkError, match=r"embedding_layer '0' gave shape \(2, 1, 3072\) for 2 slices: return maps"):
+        embedding_of(network)(torch.zeros(2, 1, 48, 64))
+
+
+def test_parts_can_be_looked_for_before_training(bare):
+    check_parts(build(small("unet")), {"dropout", "embedding"})
+    module = build(find(NETWORKS, bare)())
+    check_parts(module, ())
+    with pytest.raises(NetworkError, match="dropout samples need a network with dropout, Sequential has none"):
+        check_parts(module, {"dropout"})
+    with pytest.raises(NetworkError, match="embeddings need a network with a method embedding"):
+        check_parts(module, {"embedding"})
+
+
+@dataclass(frozen=True)
+class _Foreign(Network):
+    """MONAI's SegResNet, whose `encode` and `decode` mean something else."""
+
+    def build(self, task: Task) -> nn.Module:
+        shape = {"spatial_dims": 2, "init_filters": 8, "blocks_down": (1, 1), "blocks_up": (1,)}
+        return SegResNet(in_channels=task.channels, out_channels=task.outputs, dropout_prob=0.2, **shape)
+
+
+def test_methods_of_another_library_are_not_used():
+    assert [check for check in check_network(_Foreign()) if not check.passed] == []
+    module, images = build(_Foreign()), torch.randn(2, 1, 48, 64)
+    draw = DropoutSampler(module)(images)
+    one, two = draw(), draw()
+    assert one.shape == (2, 1, 48, 64)
+    assert not torch.equal(one, two)
+    assert [sentence.partition(":")[0] for sentence in missing_parts(_Foreign())] == [
+        "every dropout sample runs the whole network",
+        "strategies that compare slices by their embeddings cannot run, such as k-center",
+        "strategies that have a second encoder cannot run, such as star",
+    ]
+
+
 def test_an_encoder_is_asked_for_by_name():
     assert encoder_of(build(small("unet"))).encoder is not None
-    with pytest.raises(NetworkError, match="Conv2d lacks them: choose another network, or derive it from"):
+    with pytest.raises(
+        NetworkError, match="has an encoder, Conv2d is no such network: derive it, or choose another one"
+    ):
         encoder_of(nn.Conv2d(1, 1, 1))
     assert issubclass(NetworkError, StrategyError)
 
@@ -307,7 +381,7 @@ def test_the_command_line_lists_shows_checks_and_runs_networks(bare, tmp_path):
     assert "network.most_channels (integer, at least 1, default 512)" in shown
     code, checked = invoke("check-network", bare, "--set", "network.width=8")
     assert code == 0
-    assert "note it has no dropout" in checked
+    assert "note strategies that take dropout samples cannot run, such as bald" in checked
     assert "9 of 9 checks passed" in checked
     settings = [part for name, value in PHANTOM.items() for part in ("--set", f"{name}={value}".replace(" ", ""))]
     arguments = ("--strategy", "bald", "--dataset", "phantom", "--network", bare, "--out", tmp_path / "runs")

@@ -75,7 +75,7 @@ STATED = PAPER_STOP | {"protocol.rounds": 16, "training.batch_size": 16}
 PAPER = STATED | {"protocol.budget": 50, "dataset.name": "spleen", "protocol.split": (28, 6, 7)}
 BRATS = STATED | {
     **{"protocol.budget": 100, "training.batch_size": 32, "dataset.name": "brats"},
-    "dataset.options": {"sequences": ["flair"], "grade": "LGG"},
+    "dataset.options": {"context": 0, "sequences": ["flair"], "grade": "LGG"},
 }
 """What the paper states, apart from defaults."""
 
@@ -454,7 +454,7 @@ def test_every_setting_that_the_paper_states_is_compared(dataset):
     """Each is changed alone in a run that has all of them."""
     protocol = protocols()[dataset]
     other = {"split": (1, 1, 1), "start": "slices", "validation": "none", "compute": "matched", "stop": "steps"}
-    other |= {"backbone": "resnet18", "warm_start": False, "sequences": ["t1"], "grade": "HGG"}
+    other |= {"name": "unet", "backbone": "resnet18", "warm_start": False, "sequences": ["t1"], "grade": "HGG"}
     config = paper_config(PAPER if dataset == "spleen" else BRATS)
     assert protocol.differences(config) == []
     for name in protocol.settings:
@@ -463,7 +463,11 @@ def test_every_setting_that_the_paper_states_is_compared(dataset):
         own = getattr(config, part)
         if isinstance(own, Choice):
             value = other[key] if key in other else own.options[key] + 1
-            changed = replace(config, **{part: replace(own, options=own.options | {key: value})})
+            named = key == "name"
+            changed = replace(
+                config,
+                **{part: replace(own, name="unet") if named else replace(own, options=own.options | {key: value})},
+            )
         else:
             value = other[key] if key in other else getattr(own, key) + 1
             changed = replace(config, **{section: replace(own, **{key: value})})

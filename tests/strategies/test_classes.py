@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.samples import TINY
+from numpy.typing import NDArray
+from support.samples import TINY, TINY_TRAINING, write_pair
 
+from albench import run
 from albench.data import LabeledStack
 from albench.encoder_decoder import plain
 from albench.masks import UNKNOWN, PackedMasks
@@ -178,3 +180,51 @@ def test_the_unknown_area_counts_in_a_score_only_if_asked(name, tiny, labeled):
     np.testing.assert_array_equal(given[1], whole)
     if name != "random-foreground":
         assert not np.allclose(given[0], whole)
+
+
+@pytest.mark.parametrize("name", ["ceal-entropy", "star"])
+def test_slices_that_cannot_be_labeled_may_be_pseudo_labeled_and_have_no_dice(name, tiny, labeled):
+    settings = {"strategy.pseudo": 99} if name == "ceal-entropy" else {"strategy.pseudo_count": 99}
+    masks = labeled.masks(np.arange(len(labeled.slices)))
+    masks[1::2] = UNKNOWN
+    truth = relabeled(labeled, masks, labeled.slices.classes)
+    val = tiny.labeled_stack(tiny.cases[4:5])
+    val = relabeled(val, halved(val.masks(np.arange(len(val.slices)))), labeled.slices.classes)
+    strategy = make_strategy(name, settings)
+    ctx, oracle = context(strategy, truth, val)
+    pseudo = query(strategy, ctx, oracle).pseudo
+    undrawn = {i: mask for i, mask in pseudo.items() if i % 2}
+    assert len(undrawn) == len(masks) // 2
+    quality = oracle.evaluate_masks(undrawn)
+    assert (quality.count, quality.dice, quality.dice_foreground) == (len(undrawn), None, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*NAMES, "full"])
+def test_what_a_mask_has_where_it_is_unknown_changes_no_record(name, tmp_path):
+    """Two sets of files that differ only there: values of unknown pixels, and whether a slice is drawn there at all."""
+    records = []
+    for folder, value in (("one", 8), ("other", 9)):
+        root = tmp_path / folder / "set"
+        for index in range(6):
+            write_pair(root, f"case_{index}", *partly_drawn(index, value))
+        settings = TINY_TRAINING | {
+            "data.root": str(root),
+            "data.classes": {"left": 1, "right": 2},
+            "data.unknown": [8, 9],
+            "protocol.budget": 3,
+            "protocol.rounds": 2,
+        }
+        made = run(name, "folder", settings=settings, out=tmp_path / folder / "runs", device="cpu")
+        records.append([record.results() for record in made.records])
+    assert records[0] == records[1]
+
+
+def partly_drawn(index: int, value: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A volume and its mask, whose upper half and whose every third slice have a value that stands for unknown."""
+    rng = np.random.default_rng(index)
+    mask = np.zeros((32, 32, 9), np.uint8)
+    mask[8:16, 6:24, 2:8], mask[16:25, 6:24, 2:8] = 1, 2
+    image = (rng.normal(size=mask.shape) + 2 * (mask > 0) + mask).astype(np.float32)
+    mask[:, 12:], mask[:, :, 1::3] = value, value
+    return image, mask

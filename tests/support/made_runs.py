@@ -167,7 +167,7 @@ def _config(
     budget = max([_BUDGET, *(after - count for count, after in pairwise(counts))])
     return RunConfig(
         strategy=Choice(strategy, strategy, None, dict(options)),
-        dataset=Choice("phantom", "phantom", None, {"size": None}),
+        dataset=Choice("phantom", "phantom", None, {"size": None, "context": 0}),
         title=title,
         locations={},
         data_key="d",

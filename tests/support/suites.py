@@ -52,7 +52,7 @@ def write_tuned(path: Path, options: Mapping[str, object], *, cases: Sequence[st
     found = dict(options)
     tuning = Tuning(12, 2, found, "val_dice_volume", 0.75, 3400, 60.5)
     choice = Choice(more.get("strategy", "taal"), "taal", None, found)
-    tuned = TunedOptions(FORMAT, __version__, choice, more.get("dataset", "phantom"), tuple(cases), tuning)
+    tuned = TunedOptions(FORMAT, __version__, choice, more.get("dataset", "phantom"), "residual", tuple(cases), tuning)
     write_document(path, tuned)
     return tuned
 

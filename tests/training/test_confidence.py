@@ -62,6 +62,12 @@ def test_several_classes_are_one_foreground(case):
     np.testing.assert_array_equal(several.dice(), counted(*case).dice())
 
 
+def test_the_sum_of_many_classes_is_at_most_1():
+    several, ones = torch.full((1, 3, 16, 16), 0.5 + 1e-7), torch.ones(1, 16, 16)
+    assert several[:, 1:].sum(1).max() > 1
+    assert ThresholdCounts.collect([count_thresholds(several, ones, ones)]).highest == 1
+
+
 def test_pixels_whose_label_is_unknown_are_not_counted(case):
     probs, valid, truth = case
     truth[:, 3:6] = UNKNOWN

@@ -9,7 +9,7 @@ from support.learners import CPU, OPTIONS, equal, make_learner, padded
 from torch import nn
 
 from albench.acquisition import mean_over_valid
-from albench.encoder_decoder import Features
+from albench.encoder_decoder import Features, Splits
 from albench.errors import NetworkError
 from albench.network import Task
 from albench.networks.residual import Segmenter
@@ -206,7 +206,7 @@ def test_dropout_samples_of_a_network_without_parts_run_it_again_with_only_dropo
     assert not torch.equal(found[0], found[1])
 
 
-class Early(nn.Module):
+class Early(Splits):
     """Has parts, and drops in both."""
 
     def __init__(self) -> None:
