@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from albench.callback import RunCallback
+from albench.encoder_decoder import check_parts
 from albench.errors import ConfigError, StoreError
 from albench.masks import Mask
 from albench.network import Network, Task
@@ -95,6 +96,7 @@ class RunSession:
         self._check_foreground()
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
         self.network = self._network(resolved.network)
+        check_parts(self.network, self.strategy.parts())
         if execution.compile:
             self.network.compile()
         self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from albench.acquisition import Aggregation, Scores, aggregate, balance_classes, mean_over_valid
 from albench.embeddings import read_embeddings
+from albench.encoder_decoder import Part
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask
 from albench.network import Task
@@ -142,9 +143,9 @@ class Strategy(ABC):
     """Whether the training of round 0 is that of all strategies, so that it is done once and shared between runs.
 
     True promises that `initial`, `fit` and `loss` do the same as the defaults in round 0, and that the network is the
-    default one, or contains it as the attribute `plain`, built first; parts added to it must not affect its logits or
-    its initial weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False, unless it states this
-    attribute in the same class body.
+    default one, or an `albench.encoder_decoder.Extended` that contains it, built first; parts added to it must not
+    affect its logits or its initial weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False,
+    unless it states this attribute in the same class body.
     """
 
     def __init_subclass__(cls) -> None:
@@ -176,6 +177,10 @@ class Strategy(ABC):
     def fit(self, ctx: Round) -> None:
         """Train the learner. Its network is evaluated afterwards, before `query`."""
         ctx.learner.fit(ctx.examples(), self.loss)
+
+    def parts(self) -> tuple[Part, ...]:
+        """What the network must have for the query, checked before the first training; by default nothing."""
+        return ()
 
     def trainings(self) -> int:
         """Trainings between two evaluations, those of `query` included; by default the one of `fit`."""
@@ -235,6 +240,10 @@ class SliceEmbedding(Strategy):
         """Reject a file that does not fit the pool."""
         if self.embeddings is not None:
             read_embeddings(Path(self.embeddings), pool.slices)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Feature maps to embed slices, unless a file has their vectors."""
+        return ("embedding",) if self.embeddings is None else ()
 
     def embed(self, ctx: Round, *, pool: bool = True) -> Tensor:
         """(n, d) finite float32 vectors of all slices, by id, on the device.

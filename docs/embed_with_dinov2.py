@@ -4,8 +4,8 @@
     albench run --strategy k-center --dataset hippocampus --data-root Task04_Hippocampus \\
         --set strategy.embeddings=vectors.npz
 
-The options of the dataset are those of the run. torch.hub downloads the model at the first call. Another model is another
-function from (b, 3, 224, 224) images with the statistics of ImageNet to (b, d) vectors.
+The options of the dataset are those of the run. torch.hub downloads the model at the first call. Another model is
+another function from (b, 3, 224, 224) images with the statistics of ImageNet to (b, d) vectors.
 
 [1] Oquab et al. DINOv2: Learning Robust Visual Features without Supervision. TMLR 2024.
 """
@@ -58,7 +58,7 @@ def _as_picture(image: np.ndarray, height: int, width: int) -> Tensor:
 def arguments(given: Sequence[str]) -> tuple[str, Path, dict[str, object]]:
     """Dataset, file to write, and options of the dataset. Raises ConfigError."""
     name, target, *options = [*given, "", ""] if len(given) < 2 else given
-    if not target.endswith(".npz") or not all(option.startswith("data.") for option in options):
+    if not target.endswith(".npz") or not all(option.startswith("data.") and "=" in option for option in options):
         raise ConfigError(
             "usage: python docs/embed_with_dinov2.py DATASET TARGET.npz [data.option=value ...], "
             f"got '{' '.join(given)}'"

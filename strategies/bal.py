@@ -31,6 +31,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from albench.acquisition import cosine, mutual_information, quantize, representative, top_k, variance
+from albench.encoder_decoder import Part
 from albench.errors import StrategyError
 from albench.strategy import Ids, Pool, Query, Round, Strategy, register
 from albench.training.batches import batched
@@ -62,6 +63,10 @@ class BAL(Strategy):
     weight: Annotated[float, Field(ge=0)] = 0.5
     bins: Annotated[int, Field(ge=2, le=256)] = 20
     resize: Annotated[int, Field(ge=2)] | None = 64
+
+    def parts(self) -> tuple[Part, ...]:
+        """Dropout, for the samples."""
+        return ("dropout",)
 
     def query(self, ctx: Round) -> Query:
         """Select greedily among the most uncertain slices."""

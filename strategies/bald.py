@@ -18,6 +18,7 @@ from typing import Annotated
 from pydantic import Field
 
 from albench.acquisition import bald
+from albench.encoder_decoder import Part
 from albench.errors import StrategyError
 from albench.strategy import PixelScoring, Query, Round, Scores, register
 
@@ -36,6 +37,10 @@ class BALD(PixelScoring):
     paper = "Houlsby et al. 2011"
 
     passes: Annotated[int, Field(ge=2)] = 10
+
+    def parts(self) -> tuple[Part, ...]:
+        """Dropout, for the samples."""
+        return ("dropout",)
 
     def query(self, ctx: Round) -> Query:
         """Query the slices with the highest mutual information."""

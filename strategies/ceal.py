@@ -27,6 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from albench.acquisition import entropy, margin, mean_over_valid, most_certain, pseudo_selection
+from albench.encoder_decoder import Part
 from albench.masks import PackedMasks, planes_for
 from albench.probabilities import predicted_masks
 from albench.strategy import Ids, Mask, PixelScoring, Prediction, Query, Round, register
@@ -136,6 +137,10 @@ class CEALMCDropout(CEALEntropy):
     needs = "MC passes"
 
     passes: Annotated[int, Field(ge=2)] = 10
+
+    def parts(self) -> tuple[Part, ...]:
+        """Dropout, for the samples."""
+        return ("dropout",)
 
     def predictions(self, ctx: Round) -> Iterator[Prediction]:
         """The mean over dropout samples."""

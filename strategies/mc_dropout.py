@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from albench.acquisition import entropy, variance
+from albench.encoder_decoder import Part
 from albench.strategy import PixelScoring, Query, Round, register
 
 
@@ -41,6 +42,10 @@ class MCDropout(PixelScoring):
 
     passes: Annotated[int, Field(ge=2)] = 10
     measure: Literal["entropy", "variance"] = "entropy"
+
+    def parts(self) -> tuple[Part, ...]:
+        """Dropout, for the samples."""
+        return ("dropout",)
 
     def query(self, ctx: Round) -> Query:
         """Query the most uncertain slices."""

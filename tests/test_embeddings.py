@@ -158,6 +158,7 @@ def test_the_script_of_the_manual_writes_such_a_file(script, tiny, slices, tmp_p
         ["phantom", "vectors"],
         ["phantom", "folder", "a.npz"],
         ["phantom", "a.npz", "training.epochs=3"],
+        ["phantom", "a.npz", "data.side"],
     ],
 )
 def test_the_script_of_the_manual_says_how_it_is_used(script, given):

@@ -73,7 +73,7 @@ class StarNetwork(Extended, Splits):
         if depth % 8:
             raise NetworkError(
                 f"attention needs a bottleneck with a multiple of 8 channels, this one has {depth}: change the options "
-                "that set them (albench show NETWORK), such as network.width of residual"
+                "of the network that set them (albench show NETWORK), such as network.width of residual"
             )
         self.outputs = task.outputs
         self.labeled_encoder = LabeledEncoder(task)

@@ -406,3 +406,15 @@ def test_files_of_a_network_are_known_by_their_content(tmp_path):
     assert replace(config, files={"network.weights": "moved"}).digest() == config.digest()
     assert replace(config, network=replace(config.network, files_key="0")).digest() != config.digest()
     assert isinstance(resolve("random", "phantom", settings=settings).network, Residual)
+
+
+@pytest.mark.parametrize("strategy", ["k-center", "bald", "power-bald", "mc-dropout", "bal", "ceal-mc-dropout"])
+def test_what_a_network_lacks_is_said_before_the_first_training(tmp_path, strategy):
+    path = tmp_path / "bare.py"
+    path.write_text(BARE)
+    settings = {name: value for name, value in TINY.items() if not name.startswith("network.")}
+    with pytest.raises(
+        NetworkError, match=r"strategy '.*' with network 'bare': (dropout samples|embeddings) need a network"
+    ):
+        run(strategy, "phantom", network=f"{path}:Bare", settings=settings, out=tmp_path / "runs", device="cpu")
+    assert not (tmp_path / "runs").exists()

@@ -7,6 +7,7 @@ from support.samples import TINY
 from torch import Tensor, nn
 
 from albench import loop
+from albench.errors import ConfigError
 from albench.loop import Execution
 from albench.networks.residual import Segmenter
 from albench.resolve import resolve
@@ -152,3 +153,58 @@ def test_a_damaged_training_is_done_again(play):
     second = play("entropy")
     assert steps(second)[0][1] > 0
     assert steps(play("margin"))[0][1] == 0
+
+
+MEAN_OF_VIEWS = '''
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from albench.network import Network
+
+
+class Scaled(nn.Module):
+    def __init__(self, task, factor):
+        super().__init__()
+        self.conv, self.factor = nn.Conv2d(1, task.outputs, 3, padding=1), factor
+
+    def forward(self, images):
+        return self.conv(self.factor * images.mean(1, keepdim=True))
+
+
+@dataclass(frozen=True)
+class MeanOfViews(Network):
+    """The same weights whatever the context and the file."""
+
+    files = ("scale",)
+    scale: str | None = None
+
+    def build(self, task):
+        return Scaled(task, float(Path(self.scale).read_text()) if self.scale else 1.0)
+'''
+
+
+@pytest.mark.parametrize("change", [{"data.context": 2}, {"network.scale": "two.txt"}])
+def test_what_weights_do_not_show_is_not_shared(tmp_path, change):
+    (tmp_path / "network.py").write_text(MEAN_OF_VIEWS)
+    for name, factor in (("one.txt", "1"), ("two.txt", "3")):
+        (tmp_path / name).write_text(factor)
+    network, settings = f"{tmp_path / 'network.py'}:MeanOfViews", without_network(TINY)
+    places = {"network.scale": str(tmp_path / "one.txt")}
+    for own in (places, places | {name: tmp_path / v if name in places else v for name, v in change.items()}):
+        own = {name: str(value) if name in places else value for name, value in own.items()}
+        loop.run(resolve("random", "phantom", network=network, settings=settings | own), tmp_path / "runs", SHARING)
+    assert len(list((tmp_path / "runs" / SHARED_ROUND_ZERO).glob("*.pt"))) == 2
+
+
+def without_network(settings):
+    return {name: value for name, value in settings.items() if not name.startswith("network.")}
+
+
+def test_a_file_that_an_option_names_must_exist(tmp_path):
+    with pytest.raises(ConfigError, match=r"^strategy.embeddings must name an existing file, 'typo.npz' does not"):
+        resolve("k-center", "phantom", settings=TINY | {"strategy.embeddings": "typo.npz"})
+    with pytest.raises(ConfigError, match=r"^network.weights must name an existing file, 'typo.pth' does not"):
+        resolve("random", "phantom", settings=TINY | {"network.weights": "typo.pth"})
