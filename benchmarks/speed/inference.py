@@ -12,6 +12,7 @@ from torch import nn
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, Variant, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.encoder_decoder import encoder_of, plain
 from albench.network import Network
 from albench.resolve import make_strategy
 from albench.strategy import Round
@@ -72,7 +73,7 @@ def bare_passes(ctx: Round) -> tuple[Callable[[], None], Callable[[], None]]:
             for batch in batches:
                 part(batch)
 
-    encode: nn.Module = network.encoder
+    encode: nn.Module = encoder_of(plain(network)).encoder
     return lambda: over(network), lambda: over(encode)
 
 
