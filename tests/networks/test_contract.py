@@ -97,10 +97,15 @@ def of_two_classes(resolved: ResolvedRun) -> ResolvedRun:
     return replace(resolved, config=config, prepared=replace(resolved.prepared, masks=masks, classes=names))
 
 
+PAIRS = [  # one class and two in turn
+    pytest.param(name, entry.name, 1 + (row + column) % 2, id=f"{name}-{entry.name}")
+    for row, name in enumerate([*SMALL, "bare"])
+    for column, entry in enumerate(available(STRATEGIES))
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [1, 2])
-@pytest.mark.parametrize("strategy", [entry.name for entry in available(STRATEGIES)])
-@pytest.mark.parametrize("name", [*SMALL, "bare"])
+@pytest.mark.parametrize(("name", "strategy", "classes"), PAIRS)
 def test_every_strategy_runs_with_every_network_or_says_what_that_lacks(name, strategy, classes, bare, tmp_path):
     network, settings = (bare, {}) if name == "bare" else (name, SMALL[name])
     resolved = resolve(strategy, "phantom", network=network, settings=PHANTOM | settings)
