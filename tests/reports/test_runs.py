@@ -272,7 +272,7 @@ def test_methods_of_another_folder_have_labels_of_their_own(tmp_path):
 
 def test_a_readable_setting_is_named_rather_than_a_hash(tmp_path):
     write_run(tmp_path / "ours", "random", 0, [0.5, 0.6])
-    settings = {"dataset.options": {"size": 64}, "data_key": "e"}
+    settings = {"dataset.options": {"size": 64, "context": 0}, "data_key": "e"}
     write_run(tmp_path / "theirs", "random", 0, [0.5, 0.6], settings=settings)
     (rejected,) = sentences(tmp_path / "ours", compare=tmp_path / "theirs")
     assert rejected.endswith("is not compared: dataset.options.size is 64 and not None in ours")
