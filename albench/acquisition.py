@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from albench.masks import Ids
-from albench.probabilities import CLASSES, by_class, predicted
+from albench.probabilities import CLASSES, by_class, classes_of, predicted
 
 Aggregation = Literal["mean", "sum", "top"]
 PseudoSelection = Literal["any", "nonempty", "balanced"]
@@ -87,7 +87,7 @@ def balance_classes(probs: Tensor, valid: Tensor) -> Tensor:
     """
     labels = predicted(probs if probs.ndim == 4 else probs.mean(0))
     weights = torch.zeros_like(valid)
-    for label in range(max(2, probs.shape[CLASSES])):
+    for label in range(classes_of(probs) + 1):
         own = valid * (labels == label)
         weights += own / own.sum((1, 2), keepdim=True).clamp_min(1)
     return weights

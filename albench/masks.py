@@ -89,6 +89,11 @@ class PackedMasks(Mapping[int, Mask]):
         return len(self.ids)
 
 
+def foreground(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether pixels of label maps belong to a class: neither background nor unknown. Any shape."""
+    return (masks > 0) & (masks != UNKNOWN)
+
+
 def planes_for(classes: int, *, unknown: bool = False) -> int:
     """Planes that hold the labels of a number of classes, and UNKNOWN if it may occur."""
     return 1 if classes == 1 and not unknown else (classes + 1).bit_length()

@@ -8,7 +8,7 @@ import numpy as np
 
 from albench.data import LabeledStack
 from albench.errors import StrategyError
-from albench.masks import UNKNOWN, Ids, Mask
+from albench.masks import Ids, Mask, foreground
 from albench.metrics import slice_dice
 from albench.pool import Pool
 from albench.query import OracleDraw, Query, check_draw
@@ -120,13 +120,13 @@ class Oracle:
 
     def evaluate_masks(self, masks: Mapping[int, Mask]) -> MaskQuality:
         """How good masks of unlabeled slices are: a diagnostic that no strategy sees."""
-        scores, foreground, shares, empty = [], [], [], []
+        scores, filled, shares, empty = [], [], [], []
         for slice_id, mask in masks.items():
             truth = self._truth.truth[slice_id]
             height, width = self._truth.slices.valid[slice_id]
             if self._truth.slices.annotatable[slice_id]:
                 scores.append(slice_dice(mask, truth, len(self._truth.slices.classes)))
-                foreground.append(bool(((truth > 0) & (truth != UNKNOWN)).any()))
+                filled.append(bool(foreground(truth).any()))
             inside = mask[:height, :width] > 0
             shares.append(float(inside.mean()))
             empty.append(not inside.any())
@@ -135,7 +135,7 @@ class Oracle:
             empty_share=_mean(empty),
             foreground_share=_mean(shares),
             dice=_mean(scores),
-            dice_foreground=_mean([score for score, real in zip(scores, foreground, strict=True) if real]),
+            dice_foreground=_mean([score for score, real in zip(scores, filled, strict=True) if real]),
         )
 
 

@@ -21,6 +21,11 @@ def outputs_for(classes: int) -> int:
     return 1 if classes == 1 else classes + 1
 
 
+def classes_of(probs: Tensor) -> int:
+    """The number of classes of probabilities or logits, the background not counted."""
+    return max(1, probs.shape[CLASSES] - 1)
+
+
 def activated(logits: Tensor) -> Tensor:
     """(..., k, h, w) logits of a network to float32 probabilities: a sigmoid for one class, otherwise a softmax."""
     return torch.sigmoid(logits.float()) if logits.shape[CLASSES] == 1 else logits.float().softmax(CLASSES)

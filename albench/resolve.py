@@ -10,7 +10,7 @@ from pathlib import Path
 
 from albench.combinations import check_combinations
 from albench.config import Choice, Protocol, RunConfig, Training, build
-from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_volumes
+from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_dataset
 from albench.errors import ConfigError
 from albench.masks import Ids
 from albench.network import Network
@@ -89,14 +89,8 @@ def resolve(
     protocol, training = common_settings(data, settings)
     network_object = make_network(network, data, settings)
     check_combinations(protocol, training)
-    cases = data.cases()
-    patients = [data.patient(case) for case in cases]
-    validation = protocol.validation != "none"
-    unlabeled = {case for case in cases if not data.has_mask(case)}
     # before the preparation, so that an error need not wait for it
-    split = split_volumes(
-        cases, patients, protocol.split, protocol.split_of(seed), validation=validation, unlabeled=unlabeled
-    )
+    split = split_dataset(data, protocol, protocol.split_of(seed))
     if tuned is not None:
         tuned.check_data(data.title, network_object.name, split.test)
     prepared = prepare(data, progress, workers)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from albench.data import CaseSummary, Problem, Volume, case_problems, set_problems
 from albench.datasets._labels import Labels
 from albench.errors import DataError
-from albench.masks import UNKNOWN
+from albench.masks import UNKNOWN, foreground
 
 SUFFIXES = (".nii.gz", ".nii")
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -126,7 +126,7 @@ def inspect(
             continue
         image = str(files.images[0])
         yield from case_problems(volume, name, window, image, classes=reading.labels.names)
-        if not problems and files.mask is not None and not ((volume.mask > 0) & (volume.mask != UNKNOWN)).any():
+        if not problems and files.mask is not None and not foreground(volume.mask).any():
             sentence = f"a mask should have foreground, '{files.mask}' has none: check its labels"
             yield Problem(str(files.mask), sentence, False)
         content = hashlib.sha256(volume.image.tobytes()).hexdigest()

@@ -1,11 +1,10 @@
 """CEAL [1]: the most uncertain slices are queried, and the most certain ones are pseudo-labeled.
 
 There are three strategies, which differ in the uncertainty of a pixel: `ceal-margin`, `ceal-entropy` and
-`ceal-mc-dropout` (entropy of the mean over dropout samples). Pseudo-labels are the predicted
-masks. They are selected anew in every round and do not count as labels, and their slices can
-still be queried. `mode=topn` takes the `pseudo` most certain slices of the same ranking, as in the comparison of STAR.
-`mode=threshold` is that of [1]: slices with a mean entropy below `threshold - decay * round`, at most `pseudo` of them,
-lowest first.
+`ceal-mc-dropout` (entropy of the mean over dropout samples). Pseudo-labels are the predicted masks. They are selected
+anew in every round and do not count as labels, and their slices can still be queried. `mode=topn` takes the `pseudo`
+most certain slices of the same ranking, as in the comparison of STAR. `mode=threshold` is that of [1]: slices with a
+mean entropy below `threshold - decay * round`, at most `pseudo` of them, lowest first.
 
 Differences from the paper: [1] classifies images; here the scores of the pixels of a slice are averaged. The recursive
 decay of [1] is read as linear, with a lower limit of 0. The most certain slices are nearly always empty; with
@@ -28,7 +27,6 @@ from torch import Tensor
 
 from albench.acquisition import entropy, margin, mean_over_valid, most_certain, pseudo_selection
 from albench.encoder_decoder import Part
-from albench.masks import PackedMasks, planes_for
 from albench.probabilities import predicted_masks
 from albench.strategy import Ids, Mask, PixelScoring, Prediction, Query, Round, register
 
@@ -83,9 +81,7 @@ class CEAL(PixelScoring):
                 entropies[rows] = mean_over_valid(entropy(probs), scored).double().cpu().numpy()
                 yield ids, predicted_masks(probs, valid)
 
-        predicted = PackedMasks.collect(
-            candidates, ctx.pool.slices.shape[1:], masks(), planes_for(len(ctx.pool.slices.classes))
-        )
+        predicted = ctx.pool.slices.pack(candidates, masks())
         query = Query.highest(scores[np.isin(candidates, ctx.pool.unlabeled)], ctx)
         if self.query_rule == "random":
             query = Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False), scores=query.scores)

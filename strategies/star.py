@@ -66,7 +66,7 @@ from torch import Tensor
 
 from albench.acquisition import Scores, entropy, most_certain, pseudo_selection
 from albench.errors import StrategyError
-from albench.masks import Ids, Mask, PackedMasks, planes_for
+from albench.masks import Ids, Mask, PackedMasks
 from albench.pool import Pool
 from albench.probabilities import by_class, predicted_masks
 from albench.strategies._star.figures import attention_arrays, histogram
@@ -337,7 +337,7 @@ def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
     network.load_state_dict(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
     parts = ((found.ids, predicted_masks(found.probs, found.valid)) for found in predicted)
-    masks = PackedMasks.collect(ids, ctx.pool.slices.shape[1:], parts, planes_for(len(ctx.pool.slices.classes)))
+    masks = ctx.pool.slices.pack(ids, parts)
     network.load_state_dict(now)
     return masks
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from albench.acquisition import weighted_jsd
 from albench.probabilities import activated, outputs_for
 from albench.strategy import Ids, PixelScoring, Prediction, Query, Round, register, score_slices
-from albench.training.batches import Batch, Images
+from albench.training.batches import Batch, Images, concat_batches
 from albench.training.losses import ramp_up, soft_dice
 from albench.training.predictor import eval_mode
 
@@ -116,11 +116,8 @@ class TAAL(PixelScoring):
 
         def forward(ids: Ids, batch: Images) -> Prediction:
             valid = batch.valid[:, 0]
-            first = _predict_view(network, batch.images, VIEWS[0], self.noise)
-            probs = first.new_empty(len(VIEWS), *first.shape)
-            probs[0] = first
-            for view, predicted in zip(VIEWS[1:], probs[1:], strict=True):
-                predicted.copy_(_predict_view(network, batch.images, view, self.noise))
+            views = ((_predict_view(network, batch.images, view, self.noise)[None],) for view in VIEWS)
+            (probs,) = concat_batches(views, len(VIEWS))
             return Prediction(ids, probs, valid, ctx.learner.scored(ctx.pool.slices, ids, valid))
 
         channels = outputs_for(len(ctx.pool.slices.classes))

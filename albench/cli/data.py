@@ -179,22 +179,18 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
 def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:
     """The error of the split in a run with these settings, or what is left out of it."""
     from albench.config import Protocol, build
-    from albench.data import Problem, split_volumes
+    from albench.data import Problem, split_dataset
     from albench.errors import ConfigError
     from albench.settings import by_section
 
     given = by_section(dataset.defaults())["protocol"] | by_section(settings)["protocol"]
-    protocol, cases = build(Protocol, given, "protocol"), dataset.cases()
+    protocol = build(Protocol, given, "protocol")
     try:
-        patients, validation = [dataset.patient(case) for case in cases], protocol.validation != "none"
-        unlabeled = {case for case in cases if not dataset.has_mask(case)}
-        split = split_volumes(
-            cases, patients, protocol.split, protocol.split_seed, validation=validation, unlabeled=unlabeled
-        )
+        split = split_dataset(dataset, protocol, protocol.split_seed)
     except ConfigError as error:
         yield Problem(dataset.title, str(error))
         return
-    left_out = sorted(unlabeled - set(split.train))
+    left_out = [case for case in dataset.cases() if not dataset.has_mask(case) and case not in split.train]
     if left_out:
         yield Problem(
             dataset.title,

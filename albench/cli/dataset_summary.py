@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from albench.data import LabelCounts, Prepared
 from albench.files import atomic_write
-from albench.masks import UNKNOWN
+from albench.masks import UNKNOWN, foreground
 
 _COLUMNS, _ROWS = 4, 3  # of the contact sheet
 _WIDTH, _TITLE = 3.0, 0.25  # width of a slice and height of its title, in inches
@@ -87,7 +87,7 @@ def contact_sheet(prepared: Prepared, path: Path) -> None:
     for ax, case in zip(axes, chosen, strict=False):
         within = rows[case]
         masks = prepared.masks[within]
-        areas = ((masks > 0) & (masks != UNKNOWN)).sum((1, 2), dtype=np.int64)
+        areas = np.count_nonzero(foreground(masks), (1, 2))
         position = int(areas.argmax()) if areas.any() else len(areas) // 2
         height, width = prepared.valid[case]
         image = prepared.images[within][position, 0, :height, :width].astype(np.float32)

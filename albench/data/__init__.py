@@ -8,7 +8,7 @@ from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
 from albench.data.problems import CaseSummary, Problem, case_problems, label_warnings, set_problems
 from albench.data.slices import LabeledStack, SliceStack
-from albench.data.split import Split, split_volumes
+from albench.data.split import Split, split_dataset, split_volumes
 from albench.data.volume import Volume, check_volume
 from albench.registry import register
 
@@ -37,5 +37,6 @@ __all__ = [
     "remove_downloads",
     "remove_prepared",
     "set_problems",
+    "split_dataset",
     "split_volumes",
 ]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from albench.data.volume import Volume
 from albench.errors import DataError
-from albench.masks import UNKNOWN
+from albench.masks import UNKNOWN, foreground
 
 
 def standardized(volume: Volume, case: str, window: tuple[float, float] | None) -> Volume:
@@ -62,8 +62,7 @@ def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
     if new == (height, width):
         return volume
     mask = volume.mask
-    foreground = (mask > 0) & (mask != UNKNOWN)
-    scaled = _scaled(np.concatenate([volume.image, foreground[None].astype(np.float32)]), new)
+    scaled = _scaled(np.concatenate([volume.image, foreground(mask)[None].astype(np.float32)]), new)
     unknown = mask == UNKNOWN
     unknown_part = _scaled(unknown[None].astype(np.float32), new)[0] if unknown.any() else np.float32(0)
     is_foreground = scaled[-1] >= 0.5 * (1 - unknown_part)
@@ -77,7 +76,7 @@ def _largest_class(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[n
     """(d, *shape) the class with the largest part of every pixel, in slices that have any class."""
     made = np.zeros((len(mask), *shape), dtype=np.uint8)
     for plane, scaled in zip(mask, made, strict=True):  # the parts of all classes are in memory for one slice only
-        classes = np.unique(plane[(plane > 0) & (plane != UNKNOWN)])
+        classes = np.unique(plane[foreground(plane)])
         if len(classes) == 1:
             scaled[:] = classes[0]
         elif len(classes):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from albench.config import Protocol
+from albench.data.dataset import Dataset
 from albench.errors import ConfigError
 
 
@@ -52,6 +54,19 @@ def split_volumes(
     elsewhere = {*drawn.val, *drawn.test}
     added = [case for case, patient in volumes if case in unlabeled and patient not in elsewhere]
     return Split(tuple(sorted([*train, *added])), val, test)
+
+
+def split_dataset(dataset: Dataset, protocol: Protocol, split_seed: int) -> Split:
+    """The split of the cases of a dataset as a protocol has it. Raises ConfigError as `split_patients`."""
+    cases = dataset.cases()
+    return split_volumes(
+        cases,
+        [dataset.patient(case) for case in cases],
+        protocol.split,
+        split_seed,
+        validation=protocol.validation != "none",
+        unlabeled={case for case in cases if not dataset.has_mask(case)},
+    )
 
 
 def split_patients(

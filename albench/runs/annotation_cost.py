@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.masks import UNKNOWN, Mask
+from albench.masks import Mask, foreground
 from albench.runs.records import AnnotationCost
 
 
@@ -28,11 +28,11 @@ class MaskCost:
 
 def mask_cost(mask: Mask) -> MaskCost:
     """What an (h, w) label map costs; nothing if it is empty, and nothing where the label is unknown."""
-    foreground = (mask > 0) & (mask != UNKNOWN)
-    rows, columns = np.flatnonzero(foreground.any(1)), np.flatnonzero(foreground.any(0))
+    filled = foreground(mask)
+    rows, columns = np.flatnonzero(filled.any(1)), np.flatnonzero(filled.any(0))
     if not len(rows):
         return MaskCost(0, 0.0)
-    part = np.where(foreground, mask, 0)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    part = np.where(filled, mask, 0)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     labels = np.unique(part[part > 0])
     return MaskCost(int(np.count_nonzero(part)), math.fsum(contour_length(part == label) for label in labels))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from albench.data import LabeledStack, SliceStack
-from albench.masks import UNKNOWN, Ids, Mask
+from albench.masks import Ids, Mask, foreground
 from albench.metrics import CaseScores, score_case, summarize
 from albench.probabilities import predicted_masks
 from albench.runs.records import Metrics
@@ -84,7 +84,7 @@ def _extremes(truth: Mask) -> set[int]:
 
     Where an object ends there are slices with a pixel or two, which show nothing.
     """
-    area = np.count_nonzero((truth > 0) & (truth != UNKNOWN), (1, 2))
+    area = np.count_nonzero(foreground(truth), (1, 2))
     if not area.any():
         return set()
     enough = 10 * area >= area.max()

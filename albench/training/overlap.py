@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from albench.metrics import dice_of_sums, mean_of_classes
-from albench.probabilities import activated, predicted
+from albench.probabilities import activated, classes_of, predicted
 from albench.training.batches import Batch
 
 
@@ -22,7 +22,7 @@ def overlap(logits: Tensor, batch: Batch) -> Tensor:
         batch: the slices with their truth.
     """
     labels, sums = predicted(activated(logits))[:, None], []
-    for label in range(1, max(2, logits.shape[1])):
+    for label in range(1, classes_of(logits) + 1):
         own, truth = ((maps == label) * batch.known for maps in (labels, batch.masks))
         sums.append(torch.stack([values.flatten(1).sum(1) for values in (own * truth, own, truth)]))
     return torch.stack(sums, 1)

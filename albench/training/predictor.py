@@ -106,11 +106,7 @@ class Predictor:
 
         def forward(some: Ids, batch: Images) -> Prediction:
             draw, valid = sampler(batch.images), batch.valid[:, 0]
-            first = activated(draw())
-            probs = first.new_empty(passes, *first.shape)
-            probs[0] = first
-            for sample in probs[1:]:
-                sample.copy_(activated(draw()))
+            (probs,) = concat_batches(((activated(draw())[None],) for _ in range(passes)), passes)
             return Prediction(some, probs, valid, self.scored(slices, some, valid))
 
         return self.stream(slices, ids, forward, channels=outputs_for(len(slices.classes)))
@@ -127,7 +123,7 @@ class Predictor:
         return valid * to_device(known, self.device)
 
     def embed(self, slices: SliceStack, ids: Ids, *, pool: bool = True) -> Tensor:
-        """Describe slices by the feature maps of the network, see `albench.encoder_decoder.Embeds`.
+        """Describe slices by the feature maps of the network, see `albench.encoder_decoder.embedding_of`.
 
         Args:
             ids: at least one.

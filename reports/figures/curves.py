@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from albench.reports.captions import measured, provenance
@@ -51,17 +52,13 @@ def class_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]
     if not by_class:
         return None
     columns = min(len(by_class), _COLUMNS)
-    rows = math.ceil(len(by_class) / columns)
     styles, banded = _colored(results, group, styles), _banded(results, group)
-    figure = new_figure(2.4 * rows + 0.5)
-    panels = [ax for row in subplots(figure, rows, columns) for ax in row]
-    for index, (ax, (name, own)) in enumerate(zip(panels, by_class.items(), strict=False)):
+    figure, panels = _panels(len(by_class), columns)
+    for index, (ax, (name, own)) in enumerate(zip(panels, by_class.items(), strict=True)):
         _methods(ax, results, own, styles, banded)
         ax.set_title(name)
         if index % columns == 0:
             ax.set_ylabel(results.metric_in(group).axis)
-    for ax in panels[len(by_class) :]:
-        ax.set_axis_off()
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
         *measured(results, group),
@@ -81,11 +78,9 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
     if not axes:
         return None
     columns = len(axes) if len(axes) <= _COLUMNS else 2
-    rows = math.ceil(len(axes) / columns)
     styles = _colored(results, group, styles)
-    figure = new_figure(2.4 * rows + 0.5)
-    panels = [ax for row in subplots(figure, rows, columns) for ax in row]
-    for ax, axis in zip(panels, axes, strict=False):
+    figure, panels = _panels(len(axes), columns)
+    for ax, axis in zip(panels, axes, strict=True):
         means = costs.groupby(["label", "round"])[[axis, "value"]].mean()
         points = {label: means.loc[label].to_numpy().T for label in group.methods}
         for label, style in styles.items():
@@ -97,8 +92,6 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.set_ylabel(results.metric_in(group).axis)
-    for ax in panels[len(axes) :]:
-        ax.set_axis_off()
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
         *measured(results, group),
@@ -107,6 +100,16 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
         *provenance(results, group),
     )
     return Drawing(f"costs-{slug(group.name)}", f"Annotation cost on {group.name}", caption, figure)
+
+
+def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels in rows."""
+    rows = math.ceil(count / columns)
+    figure = new_figure(2.4 * rows + 0.5)
+    panels = [ax for row in subplots(figure, rows, columns) for ax in row]
+    for ax in panels[count:]:
+        ax.set_axis_off()
+    return figure, panels[:count]
 
 
 def _colored(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> dict[str, LineStyle]:

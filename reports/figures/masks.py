@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from albench.masks import UNKNOWN
 from albench.reports.figures.imaging import Image
@@ -74,11 +73,6 @@ def figure_of_masks(names: Sequence[str], height: float, width: float = WIDTH) -
     handles = [Line2D([], [], color=color, marker="") for color in class_colors(len(names))]
     figure.legend(handles, names, loc="outside lower center", ncols=columns)
     return figure
-
-
-def foreground(masks: Image) -> NDArray[np.bool_]:
-    """Whether each pixel of label maps belongs to a class."""
-    return (masks > 0) & (masks != UNKNOWN)
 
 
 def only(masks: Image, label: int | None) -> Image:

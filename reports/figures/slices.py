@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from albench.masks import UNKNOWN
+from albench.masks import UNKNOWN, foreground
 from albench.reports.captions import provenance
 from albench.reports.efficiency import at_share
 from albench.reports.figures.imaging import Image, ShownSlice, Window, show_gray, shown_slice
@@ -16,7 +16,6 @@ from albench.reports.figures.masks import (
     about_unknown,
     draw_mask,
     figure_of_masks,
-    foreground,
     in_words,
     only,
     prediction_contours,
@@ -139,7 +138,7 @@ def _large_and_small(snapshots: Arrays) -> dict[str, int]:
 
     Slices without foreground are not selected.
     """
-    areas = np.count_nonzero(foreground(snapshots["masks"]), (1, 2))
+    areas = np.count_nonzero(foreground(snapshots["masks"].astype(np.uint8)), (1, 2))
     filled = np.flatnonzero(areas)
     cases = snapshots["cases"][filled]
     found = {}
@@ -154,7 +153,7 @@ def _large_and_small(snapshots: Arrays) -> dict[str, int]:
 
 def _window(masks: Sequence[Image]) -> Window:
     """A square around all masks, twice as wide as they are and at least a quarter as wide as the image."""
-    together = foreground(np.stack(masks)).any(0)
+    together = np.any(foreground(np.stack(masks)), 0)
     height, width = together.shape
     rows, columns = np.flatnonzero(together.any(1)), np.flatnonzero(together.any(0))
     extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1

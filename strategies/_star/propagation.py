@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate
 
 from albench.acquisition import Scores, mean_over_valid
 from albench.encoder_decoder import Features
-from albench.masks import Ids, Mask, PackedMasks, planes_for
+from albench.masks import Ids, Mask, PackedMasks
 from albench.probabilities import activated, predicted_masks
 from albench.strategies._star.memory import Describe, Memory, batch_memory, encode_memory
 from albench.strategies._star.network import KeyValues, StarNetwork, aggregate, attention_map
@@ -122,9 +122,7 @@ def propagate(
 
     counts = np.bincount(case[labeled], minlength=len(groups))
     results = chain.from_iterable(map(segment, _blocks(counts, _BATCHES * learner.inference_batch)))
-    predicted = PackedMasks.collect(
-        ids, learner.slices.shape[1:], map(store, results), planes_for(len(learner.slices.classes))
-    )
+    predicted = learner.slices.pack(ids, map(store, results))
     return Propagation(ids, similarity, entropy, predicted, examples.attention)
 
 
