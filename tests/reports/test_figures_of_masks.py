@@ -8,11 +8,11 @@ from matplotlib.colors import to_hex
 from matplotlib.contour import ContourSet
 from support.made_runs import write_run
 
-from albench.masks import UNKNOWN
+from albench.masks import UNKNOWN, foreground
 from albench.reports import load
 from albench.reports.figures.attention import attention
 from albench.reports.figures.imaging import shown_slice
-from albench.reports.figures.masks import draw_mask, figure_of_masks, foreground, only, truth_contours
+from albench.reports.figures.masks import draw_mask, figure_of_masks, only, truth_contours
 from albench.reports.figures.slices import _dice, _large_and_small, gallery, segmentations
 from albench.reports.figures.style import PREDICTION, TRUTH, class_colors, styled
 
