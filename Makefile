@@ -1,14 +1,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
-COVERAGE := 97
+COVERAGE :=  # percent of the code that `make test` must cover; measured only if given
 
 .PHONY: demo test test-slow test-gpu format lint types speed install
 
 demo: install  ## Run the main job on generated data.
 	$(BIN)/albench run --strategy star --dataset phantom --set protocol.rounds=2
 
-test: install  ## The default tests; fails if they cover less of the code than they did.
-	$(BIN)/pytest -n auto --cov --cov-report=term --cov-fail-under=$(COVERAGE)
+test: install  ## The default tests; with COVERAGE=97, as in .ci/run, they fail if they cover less of the code.
+	$(BIN)/pytest -n auto $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
 
 test-slow: install  ## Tests that take minutes or make fresh environments.
 	$(BIN)/pytest -m slow

@@ -69,6 +69,7 @@ def finished_rounds(folder):
     return [record.results() for run in find_runs(folder) for record in run.records]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_gives_what_an_uninterrupted_run_gives(uninterrupted, tmp_path):
     expected, _ = uninterrupted
     rounds = []

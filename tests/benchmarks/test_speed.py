@@ -41,6 +41,7 @@ def test_every_question_is_a_module_that_measures():
     assert set(_GPU_TOO) <= set(_QUESTIONS)
 
 
+@pytest.mark.slow
 def test_the_start_is_timed_and_relative_to_torch(monkeypatch):
     monkeypatch.setattr(start_time, "_REPEATS", 1)
     rows = {row.name: row for row in start_time.measure().rows}

@@ -521,6 +521,7 @@ def finished(process):
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_run_continues_later(tmp_path, monkeypatch):
     arguments = (*ENTROPY, *tiny_arguments("--set", "protocol.rounds=1"))
     sentence = the_sentence(*finished(start(tmp_path, *arguments, limit=10_000)))

@@ -42,6 +42,7 @@ def test_an_existing_folder_is_not_changed(tmp_path):
         new_package("strategy", "my-idea", tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["strategy", "dataset"])
 def test_a_new_package_passes_its_own_test(tmp_path, kind):
     new_package(kind, "my-idea", tmp_path)
