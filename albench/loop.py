@@ -50,11 +50,13 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
                 session.fit(ctx, out)
             fitted = ctx.learner.collect_log()
             with clock.phase("evaluate"), session.phase(ctx, "evaluate"):
-                test, val = session.evaluate(ctx)
+                scores = session.evaluate(ctx)
             with clock.phase("query"), session.phase(ctx, "query"):
                 query = session.query(ctx)
                 check_query(query, ctx.pool, ctx.budget)
             queried = ctx.learner.collect_log()
+            with clock.phase("evaluate"):
+                test, val = scores()
             record = session.record(ctx, query, test, val, fitted, queried, clock)
             masks = session.oracle.annotate(query.ids, ctx.budget)
             state = session.after(ctx, query, masks, queried)

@@ -7,9 +7,7 @@ first, which sum to 1. Dropout samples and views come first: (t, b, k, h, w). Fu
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 CLASSES = -3
@@ -49,6 +47,6 @@ def predicted(probs: Tensor) -> Tensor:
     return ((label + 1) * (highest >= background.squeeze(CLASSES))).to(torch.uint8)
 
 
-def predicted_masks(probs: Tensor, valid: Tensor) -> NDArray[np.uint8]:
-    """(b, h, w) label maps on the CPU, 0 where `valid` (b, h, w) is 0."""
-    return (predicted(probs) * (valid > 0)).cpu().numpy()
+def predicted_masks(probs: Tensor, valid: Tensor) -> Tensor:
+    """(b, h, w) uint8 label maps, 0 where `valid` (b, h, w) is 0."""
+    return predicted(probs) * (valid > 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,7 @@ class RunSession:
             )
         self.strategy.check(Pool(self.slices))
         self._check_foreground()
+        self._threads = ThreadPoolExecutor(torch.get_num_threads(), "scores")
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
         self.network = self._network(resolved.network)
         check_parts(self.network, self.strategy.parts())
@@ -167,11 +169,18 @@ class RunSession:
         self.strategy.fit(ctx)
         ctx.learner.check_spent()
 
-    def evaluate(self, ctx: Round) -> tuple[Evaluation, Evaluation | None]:
-        """Segment the test cases, and the validation cases if there are any."""
+    def evaluate(self, ctx: Round) -> Callable[[], tuple[Evaluation, Evaluation | None]]:
+        """Segment the test cases, and the validation cases if there are any; the returned function waits for scores."""
         tolerance = self.config.protocol.nsd_tolerance
-        test = evaluate(ctx.learner, self.test, tolerance)
-        return test, evaluate(ctx.learner, self.val, tolerance) if self.val else None
+        test = evaluate(ctx.learner, self.test, tolerance, self._threads)
+        val = evaluate(ctx.learner, self.val, tolerance, self._threads) if self.val else None
+
+        def scores() -> tuple[Evaluation, Evaluation | None]:
+            return test.result(), val.result() if val else None
+
+        if self.execution.device.type == "cpu":  # where scoring and query would take the cores from each other
+            scores()
+        return scores
 
     def query(self, ctx: Round) -> Query:
         """Ask the strategy; what it trains counts towards the next round."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -27,7 +26,7 @@ from albench.network import Task
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
 from albench.registry import STRATEGIES, register
-from albench.training.batches import Batch, Images
+from albench.training.batches import Batch, Gathered, Images
 from albench.training.learner import Learner, Weights
 from albench.training.predictor import Prediction
 
@@ -265,17 +264,17 @@ def score_slices(
 ) -> Scores:
     """One score per slice, from a stream of predictions. Other arguments are those of `Round.score`.
 
-    Of t samples of probabilities, b / t slices are scored at a time. So `pixel_score` needs no more memory than for one
-    prediction of a batch.
+    Of t samples of probabilities, a CPU scores b / t slices at a time. So `pixel_score` needs no more memory than for
+    one prediction of a batch. A GPU, which had more in its memory during training, scores all at once.
 
     Raises:
         StrategyError: `pixel_score` does not give one score per pixel.
     """
 
-    def scores(prediction: Prediction) -> list[float]:
+    def scores(prediction: Prediction) -> Tensor:
         probs, counted = prediction.probs, prediction.scored
-        size = -(-len(counted) // (len(probs) if probs.ndim == 5 else 1))
-        return torch.cat(list(map(piece, probs.split(size, -4), counted.split(size)))).double().tolist()
+        size = -(-len(counted) // (len(probs) if probs.ndim == 5 and not probs.is_cuda else 1))
+        return torch.cat(list(map(piece, probs.split(size, -4), counted.split(size))))
 
     def piece(probs: Tensor, counted: Tensor) -> Tensor:
         values = pixel_score(probs)
@@ -287,4 +286,7 @@ def score_slices(
             )
         return aggregate(values, weigh(probs, counted) if weigh else counted)
 
-    return np.fromiter(chain.from_iterable(map(scores, predictions)), np.float64)
+    gathered = Gathered()
+    for part in map(scores, predictions):
+        gathered.add(part)
+    return gathered.read()

@@ -30,11 +30,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from albench.acquisition import cosine, mutual_information, quantize, representative, top_k, variance
+from albench.acquisition import cosine, representative, top_k, variance
 from albench.encoder_decoder import Part
 from albench.errors import StrategyError
-from albench.strategy import Ids, Pool, Query, Round, Strategy, register
+from albench.mutual_information import mutual_information, quantize
+from albench.strategy import Ids, Query, Round, Strategy, register
 from albench.training.batches import batched
+from albench.training.device import to_device
 
 _BATCH = 64  # slices whose images are in memory at once
 
@@ -77,7 +79,7 @@ class BAL(Strategy):
         size = max(self.candidates or 10 * ctx.budget, ctx.budget)
         # in ascending order, so that every step breaks ties by the lower id
         candidates = np.sort(top_k(uncertainty, pool.unlabeled, size))
-        images = self._images(pool, candidates).to(ctx.learner.device)
+        images = self._images(ctx, candidates)
         unit, levels = _unit(images), quantize(images, self.bins)
 
         def similarity(part: Tensor) -> Tensor:
@@ -102,20 +104,43 @@ class BAL(Strategy):
         found = torch.empty(count, len(ids), dtype=dtype, device=ctx.learner.device)
         start = 0
         for part in batched(ids, _BATCH):
-            images = self._images(ctx.pool, part).to(ctx.learner.device)
-            found[:, start : start + len(part)] = measure(images)
+            found[:, start : start + len(part)] = measure(self._images(ctx, part))
             start += len(part)
         return found
 
-    def _images(self, pool: Pool, ids: Ids) -> Tensor:
-        """(n, c p) float32 intensities of the valid areas of slices, resampled to the same p pixels."""
-        slices = pool.slices
+    def _images(self, ctx: Round, ids: Ids) -> Tensor:
+        """(n, c p) float32 intensities of the valid areas of slices, resampled to the same p pixels, on the device."""
+        slices, device = ctx.pool.slices, ctx.learner.device
         size = (self.resize, self.resize) if self.resize else tuple(slices.valid[ids[0]].tolist())
+        if device.type == "cuda":  # all slices at once, from the images that are there already
+            images = ctx.learner.images(slices, ids).images[:, : slices.shape[0]]
+            by_y, by_x = (
+                _averages(slices.valid[ids, axis], size[axis], slices.shape[1 + axis], device) for axis in (0, 1)
+            )
+            return (by_y @ images @ by_x.transpose(2, 3)).flatten(1)
         found = torch.empty(len(ids), slices.shape[0], *size)
         for row, (height, width) in enumerate(slices.valid[ids]):
             image = torch.from_numpy(slices.read(ids[[row]])[:, :, :height, :width]).float()
             found[row] = interpolate(image, size, mode="area")[0]
         return found.flatten(1)
+
+
+def _averages(lengths: Ids, size: int, longest: int, device: torch.device) -> Tensor:
+    """(n, 1, size, longest) weights that average the first elements of an axis to `size` ones, as mode="area" does.
+
+    Args:
+        lengths: (n,) how many elements.
+        size: how many averages.
+        longest: length of the axis.
+        device: of the weights.
+    """
+    different, rows = np.unique(lengths, return_inverse=True)
+    begin = np.arange(size) * different[:, None] // size
+    end = -(-(np.arange(size) + 1) * different[:, None] // size)
+    position = np.arange(longest)
+    inside = (position >= begin[..., None]) & (position < end[..., None])
+    weights = (inside / (end - begin)[..., None]).astype(np.float32)
+    return to_device(weights, device)[to_device(rows, device)][:, None]
 
 
 def _variance(probs: Tensor) -> Tensor:

@@ -28,7 +28,9 @@ from torch import Tensor
 from albench.acquisition import entropy, margin, mean_over_valid, most_certain, pseudo_selection
 from albench.encoder_decoder import Part
 from albench.probabilities import predicted_masks
-from albench.strategy import Ids, Mask, PixelScoring, Prediction, Query, Round, register
+from albench.strategy import Ids, PixelScoring, Prediction, Query, Round, register
+from albench.training.batches import Gathered
+from albench.training.packing import pack_predictions
 
 
 @dataclass(frozen=True)
@@ -72,23 +74,23 @@ class CEAL(PixelScoring):
     def query(self, ctx: Round) -> Query:
         """Rank the slices; query the uncertain end and pseudo-label the certain one."""
         candidates = _candidates(ctx)
-        scores, entropies = np.empty((2, len(candidates)))
+        scores, ranks = Gathered(), Gathered()
 
-        def masks() -> Iterator[tuple[Ids, Mask]]:
-            for ids, probs, valid, scored in self.predictions(ctx):
-                rows, weights = np.searchsorted(candidates, ids), self.weigh(probs, scored)
-                scores[rows] = self.aggregate(self.uncertainty(probs), weights).double().cpu().numpy()
-                entropies[rows] = mean_over_valid(entropy(probs), scored).double().cpu().numpy()
+        def masks() -> Iterator[tuple[Ids, Tensor]]:
+            for ids, probs, valid, counted in self.predictions(ctx):
+                score = self.aggregate(self.uncertainty(probs), self.weigh(probs, counted))
+                scores.add(score)
+                ranks.add(mean_over_valid(entropy(probs), counted) if self.mode == "threshold" else score)
                 yield ids, predicted_masks(probs, valid)
 
-        predicted = ctx.pool.slices.pack(candidates, masks())
-        query = Query.highest(scores[np.isin(candidates, ctx.pool.unlabeled)], ctx)
+        predicted = pack_predictions(ctx.pool.slices, candidates, masks())
+        uncertainty, order = scores.read(), ranks.read()
+        query = Query.highest(uncertainty[np.isin(candidates, ctx.pool.unlabeled)], ctx)
         if self.query_rule == "random":
             query = Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False), scores=query.scores)
-        eligible, order = ~np.isin(candidates, query.ids), scores
+        eligible = ~np.isin(candidates, query.ids)
         if self.mode == "threshold":
-            order = entropies
-            eligible = eligible & (order < self.threshold_at(ctx.index))
+            eligible &= order < self.threshold_at(ctx.index)
         count = ctx.budget if self.pseudo is None else self.pseudo
         rows = np.flatnonzero(eligible)
         rows = rows[np.argsort(order[rows], kind="stable")]

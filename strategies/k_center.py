@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from albench.acquisition import k_center
+from albench.covering import k_center
 from albench.strategy import Query, Round, SliceEmbedding, register
 
 

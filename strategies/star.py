@@ -77,7 +77,8 @@ from albench.strategies._star.similarity import SIMILARITIES, Similarity
 from albench.strategies._star.training import PairLoss, Pairs, train_propagation
 from albench.strategy import Query, Round, Strategy, Task, register
 from albench.training.batches import Batch
-from albench.training.learner import Learner, Weights
+from albench.training.learner import Learner
+from albench.training.packing import pack_predictions
 
 _PRESET: Any = None  # default of an option that the preset sets
 _COMPARED = 8  # every eighth slice is also segmented without attention for comparison; all would take too long
@@ -206,7 +207,7 @@ class Star(Strategy):
         groups = self._groups(ctx.pool, memory, ctx.interval)
         aggregation, before, pairs = self.aggregation, None, np.empty((0, 2), dtype=np.int64)
         if aggregation == "attention":
-            before = ctx.learner.weights()
+            before = ctx.learner.snapshot()
             pairs = self._second_stage(ctx, network, memory)
             aggregation = "attention" if len(pairs) else "self"
         rules = Rules(aggregation, SIMILARITIES[self.similarity], _ENTROPIES[self.entropy])
@@ -302,7 +303,7 @@ class Star(Strategy):
         return [int(i) for i in most_certain(ranked, nonempty, count, keep) if i not in queried]
 
     def _predictions(
-        self, ctx: Round, found: Propagation, before: Weights | None, pseudo: Sequence[int]
+        self, ctx: Round, found: Propagation, before: dict[str, Tensor] | None, pseudo: Sequence[int]
     ) -> dict[str, PackedMasks]:
         """Predictions with and without attention, of every eighth slice and of pseudo-labels, (Fig. 3b)."""
         if self.aggregation == "none":
@@ -331,14 +332,13 @@ def _random(ctx: Round, ids: Ids) -> Ids:
     return ctx.rng.choice(ids, size=ctx.budget, replace=False)
 
 
-def _plain_predictions(ctx: Round, ids: Ids, before: Weights) -> PackedMasks:
+def _plain_predictions(ctx: Round, ids: Ids, before: dict[str, Tensor]) -> PackedMasks:
     """Predictions without attention, with the weights `before` the second stage."""
-    network, now = ctx.learner.network, ctx.learner.weights()
-    network.load_state_dict(before)
+    ctx.learner.exchange(before)
     predicted = ctx.learner.predict(ctx.pool.slices, ids)
     parts = ((found.ids, predicted_masks(found.probs, found.valid)) for found in predicted)
-    masks = ctx.pool.slices.pack(ids, parts)
-    network.load_state_dict(now)
+    masks = pack_predictions(ctx.pool.slices, ids, parts)
+    ctx.learner.exchange(before)
     return masks
 
 

@@ -1,31 +1,22 @@
-from itertools import combinations
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
-from sklearn.metrics import mutual_info_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from albench.acquisition import (
     _covered_with,
-    _histograms_by_count,
-    _histograms_by_product,
-    _upper_bounds,
     aggregate,
     balance_classes,
     bald,
     cosine,
     entropy,
-    k_center,
     margin,
     mean_over_valid,
     min_max,
     most_certain,
-    mutual_information,
-    quantize,
     representative,
     top_k,
     variance,
@@ -205,84 +196,6 @@ def test_top_k_breaks_ties_by_the_lower_id():
     assert top_k(np.array([1.0, 1.0, 2.0, 1.0]), ids, 3).tolist() == [9, 1, 3]
 
 
-def test_k_center_on_a_line_selects_the_far_end_then_the_middle():
-    points = torch.tensor([[1.0], [2.0], [10.0]])
-    assert k_center(points, torch.tensor([[0.0]]), 2).tolist() == [2, 1]
-
-
-@given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
-def test_the_radius_of_k_center_is_at_most_twice_the_smallest_possible(seed):
-    rng = np.random.default_rng(seed)
-    points, fixed = rng.random((9, 2)), rng.random((2, 2))
-
-    def radius(rows: tuple[int, ...]) -> float:
-        centers = np.concatenate([fixed, points[list(rows)]])
-        return np.linalg.norm(points[:, None] - centers, axis=2).min(1).max()
-
-    best = min(radius(rows) for rows in combinations(range(9), 3))
-    found = k_center(torch.from_numpy(points), torch.from_numpy(fixed), 3)
-    assert radius(tuple(found.tolist())) <= 2 * best + 1e-12
-
-
-def test_k_center_selects_what_scikit_activeml_selects():
-    from skactiveml.pool import CoreSet
-
-    rng = np.random.default_rng(0)
-    embeddings = rng.normal(size=(300, 64)).astype(np.float32)
-    labels = np.full(300, np.nan)
-    labels[:20] = 0
-    expected = CoreSet(random_state=0).query(embeddings, labels, batch_size=25)
-    features = torch.from_numpy(embeddings)
-    assert (k_center(features[20:], features[:20], 25) + 20).tolist() == expected.tolist()
-
-
-@given(st.integers(0, 10_000), st.integers(1, 80), st.sampled_from(["normal", "clusters", "far from the origin"]))
-@settings(max_examples=40, deadline=None)
-def test_lazy_k_center_selects_what_plain_float64_selects(seed, size, kind):
-    rng = np.random.default_rng(seed)
-    points = rng.normal(size=(300, size)).astype(np.float32)
-    if kind == "clusters":
-        points = (5 * rng.normal(size=(9, size))[rng.integers(9, size=300)] + 0.1 * points).astype(np.float32)
-    elif kind == "far from the origin":
-        points = 1000 + 0.01 * points
-    candidates, centers = points[40:], points[:40]
-
-    def squares(row: np.ndarray) -> np.ndarray:
-        return ((candidates.astype(np.float64) - row) ** 2).sum(1)
-
-    nearest = np.min([squares(center) for center in centers], axis=0)
-    found = k_center(torch.from_numpy(candidates), torch.from_numpy(centers), 50).tolist()
-    assert len(set(found)) == 50
-    for row in found:  # a difference in the last digits of float64 may decide between equals
-        assert nearest[row] >= nearest.max() * (1 - 1e-9) - 1e-9
-        nearest = np.minimum(nearest, squares(candidates[row]))
-        nearest[row] = -1
-
-
-def test_upper_bounds_from_float32_are_never_below_float64_distances():
-    rng = np.random.default_rng(0)
-    for scale, offset in ((1, 0), (1e-3, 100), (1e4, -1e6)):
-        points = (scale * rng.standard_cauchy((200, 300)) + offset).astype(np.float32)
-        candidates, centers = torch.from_numpy(points[50:]), torch.from_numpy(points[:50])
-        exact = torch.cdist(candidates.double(), centers.double()).square().amin(1)
-        assert (_upper_bounds(candidates, centers, candidates.mean(0, dtype=torch.float64)) >= exact).all()
-
-
-def test_k_center_never_selects_a_copy_of_a_labeled_slice_before_others():
-    rng = np.random.default_rng(1)
-    constant = np.full((1, 1024), 300.0, np.float32)  # far from the origin: |a|^2 + |b|^2 - 2ab loses its digits
-    others = rng.normal(size=(10, 1024)).astype(np.float32) * 0.01 + constant
-    candidates = torch.from_numpy(np.concatenate([np.repeat(constant, 5, 0), others]))
-    chosen = k_center(candidates, torch.from_numpy(constant), 15).tolist()
-    assert sorted(chosen[:10]) == list(range(5, 15))
-    assert sorted(chosen) == list(range(15))
-
-
-def test_k_center_breaks_ties_by_the_lower_row():
-    assert k_center(torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([[0.0]]), 1).tolist() == [0]
-
-
 def test_cosine_equals_scikit_learn_with_negative_values_and_rows_of_zeros_as_0():
     rng = np.random.default_rng(2)
     first, second = rng.normal(size=(5, 30)), rng.normal(size=(7, 30))
@@ -291,60 +204,10 @@ def test_cosine_equals_scikit_learn_with_negative_values_and_rows_of_zeros_as_0(
     np.testing.assert_allclose(cosine(torch.from_numpy(first), torch.from_numpy(second)).numpy(), expected, atol=1e-12)
 
 
-@given(st.integers(0, 1000), st.integers(2, 30))
-@settings(max_examples=25, deadline=None)
-def test_both_algorithms_for_joint_histograms_are_exact(seed, bins):
-    rng = np.random.default_rng(seed)
-    first, second = (torch.from_numpy(rng.integers(0, bins, (n, 5000)).astype(np.uint8)) for n in (2, 3))
-    first[0] = second[0] = 1  # one cell holds more counts than half precision can tell apart
-    edges = np.arange(bins + 1) - 0.5
-    for histograms in (_histograms_by_count, _histograms_by_product):
-        found = torch.full((2, 3, bins, bins), -1)
-        for row, columns, joint in histograms(first, second, bins):
-            found[row, columns] = joint
-        for i, j in np.ndindex(2, 3):
-            expected = np.histogram2d(first[i].numpy(), second[j].numpy(), bins=(edges, edges))[0]
-            np.testing.assert_array_equal(found[i, j].numpy(), expected)
-
-
-def test_mutual_information_does_not_depend_on_the_number_of_images():
-    levels = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (150, 40)).astype(np.uint8))
-    whole = mutual_information(levels[:2], levels, 3)
-    parts = [mutual_information(levels[:2], part, 3) for part in levels.split(7)]
-    assert torch.equal(whole, torch.cat(parts, 1))
-
-
-@given(st.integers(0, 1000), st.integers(2, 30))
-@settings(max_examples=25, deadline=None)
-def test_mutual_information_equals_histogram2d_and_scikit_learn(seed, bins):
-    rng = np.random.default_rng(seed)
-    first, second = rng.normal(size=(2, 400)), rng.normal(size=(3, 400)) ** 3
-    second[0] += first[0]
-    found = mutual_information(
-        quantize(torch.from_numpy(first), bins), quantize(torch.from_numpy(second), bins), bins
-    ).numpy()
-    for i, one in enumerate(first):
-        for j, two in enumerate(second):
-            joint = np.histogram2d(one, two, bins=bins)[0]
-            p = joint / joint.sum()
-            outer = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
-            seen = p > 0
-            assert found[i, j] == pytest.approx((p[seen] * np.log(p[seen] / outer[seen])).sum(), abs=1e-6)
-            assert found[i, j] == pytest.approx(mutual_info_score(None, None, contingency=joint), abs=1e-6)
-
-
-def test_mutual_information_of_a_uniform_image_is_the_log_of_its_levels_with_itself_and_0_with_a_constant():
-    uniform = torch.arange(400.0)[None] % 20
-    constant = torch.full((1, 400), 3.0)
-    levels = quantize(torch.cat([uniform, constant]), 20)
-    information = mutual_information(levels, levels, 20)
-    assert information[0, 0].item() == pytest.approx(np.log(20), abs=1e-9)
-    assert information[0, 1].item() == information[1, 1].item() == 0
-
-
-def test_min_max_of_equal_values_is_0():
-    assert min_max(torch.tensor([2.0, 4.0, 3.0])).tolist() == [0.0, 1.0, 0.5]
-    assert min_max(torch.full((3,), 7.0)).tolist() == [0.0, 0.0, 0.0]
+def test_min_max_scales_by_the_values_that_count_and_gives_0_if_these_are_equal():
+    counted = torch.tensor([True, True, True, False])
+    assert min_max(torch.tensor([2.0, 4.0, 3.0, 6.0]), counted).tolist() == [0.0, 1.0, 0.5, 2.0]
+    assert min_max(torch.tensor([7.0, 7.0, 7.0, 1.0]), counted).tolist() == [0.0, 0.0, 0.0, 0.0]
 
 
 @given(st.integers(0, 1000))
@@ -369,7 +232,8 @@ def test_representative_does_not_depend_on_the_number_of_candidates(candidates):
     covered = torch.rand(50)
     whole = torch.maximum(density, covered).double().sum(1)
     torch.testing.assert_close(_covered_with(density, covered), whole, rtol=1e-12, atol=0)
-    first = int((min_max(density.double().sum(1)) - 0.5 * min_max(redundancy.sum(1))).argmax())
+    all_rows = torch.ones(len(density), dtype=torch.bool)
+    first = int((min_max(density.double().sum(1), all_rows) - 0.5 * min_max(redundancy.sum(1), all_rows)).argmax())
     assert representative(density, redundancy, 1, 0.5).tolist() == [first]
 
 

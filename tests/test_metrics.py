@@ -1,12 +1,25 @@
+import warnings
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import binary_erosion
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from monai.metrics.surface_dice import compute_surface_dice
+from scipy.ndimage import binary_erosion, gaussian_filter
 from scipy.spatial.distance import cdist
 
 from albench.masks import UNKNOWN
-from albench.metrics import dice, hd95, score_case, slice_dice, summarize, surface_dice
+from albench.metrics import dice, score_case, slice_dice, summarize, surface_scores
+
+
+def hd95(prediction, truth, spacing):
+    return surface_scores(prediction, truth, spacing, 1.0).hd95
+
+
+def surface_dice(prediction, truth, spacing, tolerance):
+    return surface_scores(prediction, truth, spacing, tolerance).nsd
 
 
 def empty(shape=(8, 8)):
@@ -33,6 +46,19 @@ def test_hd95_equals_a_brute_force_search_over_surface_voxels(seed, spacing):
     distances = cdist(*surfaces)
     expected = max(np.percentile(distances.min(0), 95), np.percentile(distances.min(1), 95))
     assert hd95(prediction, truth, spacing) == pytest.approx(expected, rel=1e-4)
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(st.floats(0.5, 5), st.floats(0.5, 5), st.floats(0.5, 5)), st.floats(0.5, 6))
+@settings(max_examples=25, deadline=None)
+def test_surface_scores_equal_those_of_monai_to_the_last_bit(seed, spacing, tolerance):
+    smooth = gaussian_filter(np.random.default_rng(seed).random((2, 9, 12, 10)), (0, 1.5, 1.5, 1.5))
+    prediction, truth = (smooth > np.quantile(smooth, 0.6)).astype(np.uint8)
+    pair = torch.from_numpy(np.stack([prediction, truth]))[:, None, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of a deprecated call within MONAI 1.6
+        distance = compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing)
+        share = compute_surface_dice(*pair, [tolerance], include_background=True, spacing=spacing)
+    assert surface_scores(prediction, truth, spacing, tolerance) == (float(distance), float(share))
 
 
 def test_hd95_of_a_shift_is_the_shift_in_millimeters():

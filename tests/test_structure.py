@@ -41,8 +41,8 @@ MAY_IMPORT = {
     },
     "networks": {"config", "encoder_decoder", "errors", "network"},
     "strategies": {
-        *("acquisition", "data", "encoder_decoder", "errors", "masks", "network", "pool", "probabilities", "strategy"),
-        "training",
+        *("acquisition", "covering", "data", "encoder_decoder", "errors", "masks", "mutual_information", "network"),
+        *("pool", "probabilities", "strategy", "training"),
     },
     "datasets": {"config", "data", "errors", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
@@ -50,20 +50,9 @@ MAY_IMPORT = {
         *("run_session", "runs", "settings", "training.device", "training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
-        *(
-            "acquisition",
-            "benchmarks",
-            "config",
-            "data",
-            "encoder_decoder",
-            "files",
-            "loop",
-            "machine",
-            "network",
-            "networks",
-            "pool",
-        ),
-        *("registry", "resolve", "runs", "strategy", "streams", "training", "run_session"),
+        *("benchmarks", "config", "covering", "data", "encoder_decoder", "files", "loop", "machine"),
+        *("mutual_information", "network", "networks", "pool", "registry", "resolve", "run_session", "runs"),
+        *("strategy", "streams", "training"),
     },
     "reports": {"config", "errors", "files", "masks", "runs"},
 }

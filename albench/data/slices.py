@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.masks import PackedMasks, planes_for
+from albench.masks import PackedMasks
 
 GRID = 16  # pixels; sides of a slice are multiples of it, because the encoder halves the image four times
 
@@ -82,10 +81,6 @@ class SliceStack:
         offsets = np.concatenate([[0], np.stack([-steps, steps], 1).ravel()]).astype(np.int64)
         first, last = (np.searchsorted(self.case, self.case[ids], side) for side in ("left", "right"))
         return self.rows[np.clip(ids[:, None] + offsets, first[:, None], last[:, None] - 1)]
-
-    def pack(self, ids: NDArray[np.int64], parts: Iterable[tuple[NDArray[np.int64], NDArray[np.uint8]]]) -> PackedMasks:
-        """Pack a stream of ids (b,) and (b, H, W) masks of slices without unknown labels, which covers all of `ids`."""
-        return PackedMasks.collect(ids, self.shape[1:], parts, planes_for(len(self.classes)))
 
     def label(self, slice_id: int) -> str:
         """The name of a slice in messages."""

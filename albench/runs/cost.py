@@ -34,12 +34,12 @@ class Clock:
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
-        """Time a block, including what it left running on the device."""
+        """Time a block, including what it left running on the device; several blocks of a phase add up."""
         start = time.perf_counter()
         yield
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        self._seconds[name] = time.perf_counter() - start
+        self._seconds[name] = self._seconds.get(name, 0) + time.perf_counter() - start
 
     def cost(self, steps: int, fit_epochs: Sequence[float], query_epochs: Sequence[float]) -> ComputeCost:
         """The cost of the round after all three phases.

@@ -8,7 +8,9 @@ from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from albench.masks import Ids
@@ -69,6 +71,27 @@ def concat_batches(parts: Iterator[tuple[Tensor, ...]], count: int) -> tuple[Ten
             target[start : start + len(tensor)] = tensor
         start += len(part[0])
     return whole
+
+
+class Gathered:
+    """Small results of batches, which the CPU reads together at the end, because each read makes it wait for a GPU.
+
+    On a CPU they are copied at once. Small tensors that are kept between large temporary ones fragment the heap.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Tensor | list[float]] = []
+
+    def add(self, part: Tensor) -> None:
+        """Add (b,) values of a batch."""
+        self._parts.append(part if part.is_cuda else part.tolist())
+
+    def read(self) -> NDArray[np.float64]:
+        """(n,) values of all batches, in order."""
+        there = [part for part in self._parts if isinstance(part, Tensor)]
+        if there:
+            return torch.cat(there).double().cpu().numpy()
+        return np.fromiter(chain.from_iterable(self._parts), np.float64)
 
 
 def mean_over_pixels(parts: Sequence[tuple[Tensor, Tensor]]) -> float:

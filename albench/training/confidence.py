@@ -18,6 +18,7 @@ from albench.masks import UNKNOWN
 from albench.metrics import dice_of_sums
 from albench.probabilities import by_class
 from albench.runs.records import Confidence
+from albench.training.device import to_device
 
 THRESHOLDS = np.arange(1, 100) / 100
 
@@ -37,9 +38,8 @@ class ThresholdCounts:
     highest: float
 
     @classmethod
-    def collect(cls, batches: Sequence[Tensor]) -> ThresholdCounts:
-        """The counts of a case from those of its batches, see `count_thresholds`; they are read together."""
-        table = torch.stack(list(batches)).cpu().numpy()
+    def collect(cls, table: NDArray[np.float64]) -> ThresholdCounts:
+        """The counts of a case from those of its b batches, (b, 201), see `count_thresholds`."""
         pixels, foreground = table[:, :-1].sum(0).reshape(2, -1)
         return cls(pixels, foreground, float(table[:, -1].max()))
 
@@ -60,7 +60,7 @@ def count_thresholds(probs: Tensor, valid: Tensor, truth: Tensor) -> Tensor:
     """
     foreground = torch.stack(by_class(probs)[1:]).sum(0).clamp_max(1)  # a sum of parts may be off by rounding
     known = valid * (truth != UNKNOWN)
-    thresholds = torch.tensor(THRESHOLDS, dtype=probs.dtype, device=probs.device)
+    thresholds = to_device(torch.tensor(THRESHOLDS, dtype=probs.dtype), probs.device)
     reached = torch.bucketize(foreground, thresholds, right=True).flatten()
     found = torch.zeros(2, len(THRESHOLDS) + 1, dtype=torch.float64, device=probs.device)
     for row, weights in zip(found, (known, known * (truth > 0)), strict=True):

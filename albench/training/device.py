@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -45,6 +46,22 @@ def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """
     tensor = torch.as_tensor(values)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def start_read(values: Tensor) -> Callable[[], NDArray[Any]]:
+    """Start to copy a tensor to the CPU. The returned function waits for it and gives the array, in any thread."""
+    if values.device.type == "cpu":
+        return values.numpy
+    copy = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    copy.copy_(values, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record(torch.cuda.current_stream(values.device))
+
+    def wait() -> NDArray[Any]:
+        copied.synchronize()
+        return copy.numpy()
+
+    return wait
 
 
 def max_parallel_runs(device: torch.device, cpus: int) -> int:

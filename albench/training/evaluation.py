@@ -1,18 +1,27 @@
-"""Evaluation: predict every slice of a labeled set and score it case by case."""
+"""Evaluation: predict every slice of a labeled set, and score it case by case in threads.
+
+Distances between surfaces take a CPU longer than the prediction takes a GPU, which goes on with the query meanwhile.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from albench.data import LabeledStack, SliceStack
+from albench.data import LabeledStack
 from albench.masks import Ids, Mask, foreground
 from albench.metrics import CaseScores, score_case, summarize
 from albench.probabilities import predicted_masks
 from albench.runs.records import Metrics
 from albench.training.confidence import ThresholdCounts, count_thresholds
-from albench.training.device import to_device
+from albench.training.device import start_read, to_device
 from albench.training.predictor import Predictor
 
 
@@ -39,26 +48,34 @@ class Evaluation:
         return summarize([scores.classes[label - 1] for scores in self.cases.values()])
 
 
-def evaluate(predictor: Predictor, labeled: LabeledStack, tolerance: float) -> Evaluation:
-    """Segment every slice (`albench.probabilities.predicted`) and compare with the truth.
+@dataclass(frozen=True)
+class Scoring:
+    """An evaluation whose scores threads compute."""
+
+    names: Sequence[str]
+    cases: Sequence[Future[_Case]]
+
+    def result(self) -> Evaluation:
+        """Wait for the scores of all cases."""
+        done = [case.result() for case in self.cases]
+        shown = {i: mask for case in done for i, mask in case.shown.items()}
+        scores = dict(zip(self.names, (case.scores for case in done), strict=True))
+        return Evaluation(scores, [case.counts for case in done], shown)
+
+
+def evaluate(predictor: Predictor, labeled: LabeledStack, tolerance: float, threads: Executor) -> Scoring:
+    """Segment every slice (`albench.probabilities.predicted`), and let threads compare the cases with the truth.
 
     Args:
         tolerance: of the surface Dice, in millimeters.
     """
     slices = labeled.slices
-    cases, thresholds, shown = {}, [], {}
-    for index, name in enumerate(slices.cases):
-        ids = slices.of(index)
-        truth = labeled.masks(ids)
-        prediction, counts = _predicted(predictor, slices, ids, truth)
-        thresholds.append(counts)
-        height, width = slices.valid[ids[0]]
-        inside = np.s_[:, :height, :width]
-        spacing, classes = slices.spacing[index], len(slices.classes)
-        cases[name] = score_case(prediction[inside], truth[inside], spacing, tolerance, classes)
-        for row in _extremes(truth):
-            shown[int(ids[row])] = prediction[row]
-    return Evaluation(cases, thresholds, shown)
+    scored = partial(_score, labeled, tolerance)
+    cases = [
+        threads.submit(scored, index, *_predict(predictor, labeled, slices.of(index)))
+        for index in range(len(slices.cases))
+    ]
+    return Scoring(slices.cases, cases)
 
 
 def example_slices(labeled: LabeledStack) -> Ids:
@@ -68,15 +85,35 @@ def example_slices(labeled: LabeledStack) -> Ids:
     return np.array(sorted(int(ids[row]) for ids in cases for row in _extremes(labeled.masks(ids))), dtype=np.int64)
 
 
-def _predicted(predictor: Predictor, slices: SliceStack, ids: Ids, truth: Mask) -> tuple[Mask, ThresholdCounts]:
-    """(n, H, W) masks, nothing in the padding, and the counts of all slices together."""
-    masks, counts, done = [], [], 0
-    for some, probs, valid, _ in predictor.predict(slices, ids):
+class _Case(NamedTuple):
+    """Results for a case, as in `Evaluation`."""
+
+    scores: CaseScores
+    counts: ThresholdCounts
+    shown: dict[int, Mask]
+
+
+_Read = Callable[[], NDArray[Any]]
+
+
+def _predict(predictor: Predictor, labeled: LabeledStack, ids: Ids) -> tuple[_Read, _Read]:
+    """Functions that wait for the (n, H, W) label maps of a case, 0 in the padding, and for its (b, 201) counts."""
+    masks, counts = [], []
+    for some, probs, valid, _ in predictor.predict(labeled.slices, ids):
         masks.append(predicted_masks(probs, valid))
-        target = to_device(truth[done : done + len(some)], predictor.device)
-        counts.append(count_thresholds(probs, valid, target))
-        done += len(some)
-    return np.concatenate(masks), ThresholdCounts.collect(counts)
+        counts.append(count_thresholds(probs, valid, to_device(labeled.masks(some), predictor.device)))
+    return start_read(torch.cat(masks)), start_read(torch.stack(counts))
+
+
+def _score(labeled: LabeledStack, tolerance: float, index: int, masks: _Read, counts: _Read) -> _Case:
+    slices = labeled.slices
+    ids, prediction = slices.of(index), masks()
+    truth = labeled.masks(ids)
+    height, width = slices.valid[ids[0]]
+    inside = np.s_[:, :height, :width]
+    scores = score_case(prediction[inside], truth[inside], slices.spacing[index], tolerance, len(slices.classes))
+    shown = {int(ids[row]): prediction[row].copy() for row in _extremes(truth)}
+    return _Case(scores, ThresholdCounts.collect(counts()), shown)
 
 
 def _extremes(truth: Mask) -> set[int]:

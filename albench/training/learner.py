@@ -122,6 +122,16 @@ class Learner(Predictor):
         """A copy of the network's weights and running statistics, on the CPU."""
         return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
 
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of the network's weights and running statistics, on the device."""
+        return {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+
+    def exchange(self, weights: dict[str, Tensor]) -> None:
+        """Exchange the network's weights and running statistics with those of a snapshot, without copying them."""
+        for key, value in (*self.network.named_parameters(), *self.network.named_buffers()):
+            if key in weights:
+                value.data, weights[key] = weights[key], value.data
+
     def collect_log(self) -> tuple[TrainingLog, ...]:
         """Return the trainings since the last call, in order, and empty the log."""
         collected = tuple(self.log)
@@ -201,7 +211,7 @@ class Learner(Predictor):
         order = self._streams.numpy(f"order of {purpose}", self._round)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, fused=self.device.type == "cuda" or None)
         now = Point(0, 0, validate() if rule.keeps_start else None)
-        validated, best, weights, read = now, now if rule.keeps_start else None, self._copy(), 0
+        validated, best, weights, read = now, now if rule.keeps_start else None, self.snapshot(), 0
         seconds: list[float] = []
         with self._streams.torch(purpose, self._round):
             while not seconds or not rule.ends(now, best):
@@ -216,6 +226,7 @@ class Learner(Predictor):
                     optimizer.zero_grad(set_to_none=True)
                     value.backward()
                     optimizer.step()
+                    torch.clear_autocast_cache()  # old weights, if a stream of predictions was not read to its end
                     losses.append(value.detach())
                     sizes.append(len(rows))
                     taken += 1
@@ -228,7 +239,7 @@ class Learner(Predictor):
                 if now.better_than(best, rule.stop):
                     best = now
                     if not rule.keeps_last:
-                        weights = self._copy()
+                        weights = self.snapshot()
         if best is None:
             raise StrategyError(
                 f"the validation loss of {purpose} must be finite at least once, it was not in {now.epoch} epochs: "
@@ -282,10 +293,6 @@ class Learner(Predictor):
             return Batch(images, targets, valid, valid, self._criterion)
         labeled = targets != UNKNOWN
         return Batch(images, targets * labeled, valid, valid * labeled, self._criterion)
-
-    def _copy(self) -> dict[str, Tensor]:
-        """The network's weights and running statistics, on the device."""
-        return {key: value.detach().clone() for key, value in self.network.state_dict().items()}
 
     def _unlabeled_batches(self) -> Iterator[Images]:
         """An endless, shuffled and augmented stream over all training slices; a batch is read when it is requested."""

@@ -72,6 +72,7 @@ class Predictor:
         self.batch_size = batch_size
         self.device = device
         self.slices_read = 0
+        self._positions = torch.arange(max(slices.shape[1:]), device=device)
         self._score_unknown = score_unknown
         self._device_cache = device_cache or DeviceCache(slices.images, device)
 
@@ -166,18 +167,22 @@ class Predictor:
             with eval_mode(*modules), torch.no_grad(), autocast:
                 return forward(some, self.images(slices, some))
 
-        return map(apply, batched(ids, max(1, self.inference_batch // -(-channels // _CHANNELS))))
+        def results() -> Iterator[T]:
+            # Autocast keeps the weights that it converted until its outermost context ends: this one outlasts batches
+            torch.clear_autocast_cache()
+            with torch.autocast(self.device.type, enabled=False):
+                yield from map(apply, batched(ids, max(1, self.inference_batch // -(-channels // _CHANNELS))))
+
+        return results()
 
     def images(self, slices: SliceStack, ids: Ids) -> Images:
         """Read slices and their valid pixels to the device, and count them in `slices_read`."""
         self.slices_read += len(ids)
-        images = self._device_cache.batch(slices, ids).float()
-        images = images.contiguous(memory_format=self._memory_format)
-        height, width = images.shape[-2:]
+        images = self._device_cache.batch(slices, ids).to(torch.float32, memory_format=self._memory_format)
         valid = to_device(slices.valid[ids], self.device)
-        inside_y = (torch.arange(height, device=self.device) < valid[:, :1]).float()
-        inside_x = (torch.arange(width, device=self.device) < valid[:, 1:]).float()
-        return Images(images, inside_y[:, None, :, None] * inside_x[:, None, None, :])
+        inside = (self._positions < valid[..., None]).float()
+        height, width = images.shape[-2:]
+        return Images(images, inside[:, :1, :height, None] * inside[:, 1:, None, :width])
 
     def autocast(self) -> torch.autocast:
         """A context in which the network computes in bfloat16 on a GPU, and in float32 on a CPU."""

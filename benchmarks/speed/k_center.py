@@ -8,10 +8,10 @@ from scipy.spatial.distance import cdist
 from skactiveml.pool import CoreSet
 from torch import Tensor
 
-from albench.acquisition import k_center
 from albench.benchmarks.speed.floor import seconds_of_arithmetic
 from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.covering import k_center
 
 _POOL, _DIMENSIONS, _LABELED, _PICKS = 7750, 1024, 800, 100
 

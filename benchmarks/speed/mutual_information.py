@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from albench.acquisition import mutual_information, quantize
 from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.mutual_information import mutual_information, quantize
 
 _CANDIDATES, _LABELED, _SIDE, _BINS = 1000, 800, 64, 20
 _SAMPLE = 400  # pairs in the timed loop

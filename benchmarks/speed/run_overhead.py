@@ -15,6 +15,7 @@ from unittest.mock import patch
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.config import PAPER_STOP
 from albench.data import prepare
 from albench.loop import run
 from albench.registry import DATASETS, find
@@ -22,7 +23,7 @@ from albench.resolve import resolve
 from albench.run_session import Execution
 from albench.runs.store import RunStore
 
-_SETTINGS = {"data.count": 12, "protocol.rounds": 2, "training.epochs": 5, "training.patience": 5}
+_SETTINGS = PAPER_STOP | {"data.count": 12, "protocol.rounds": 2, "training.epochs": 5}
 _TO_THE_FIRST_STEP = """
 import os
 import albench.cli.main, albench.training.learner

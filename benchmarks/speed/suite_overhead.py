@@ -13,13 +13,14 @@ import yaml
 
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Finding, Row, main
+from albench.benchmarks.speed.synthetic import BY_EPOCHS
 from albench.runs import find_runs
 
 _SUITE = {
     "about": "Four runs of half a minute.",
     "dataset": "phantom",
     "seeds": 4,
-    "settings": {"protocol": {"rounds": 3}, "training": {"epochs": 12, "patience": 12}},
+    "settings": {"protocol": {"rounds": 3}, "training": BY_EPOCHS | {"epochs": 12, "patience": 12}},
     "strategies": ["random"],
 }
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from albench.config import Training
+from albench.config import PAPER_STOP, Training
 from albench.data import Prepared
 from albench.network import Network, Task
 from albench.networks.residual import Residual
@@ -25,7 +26,10 @@ PAPER = Residual()  # ResNet-50
 
 # With the network of the phantom, a GPU would be idle most of the time
 SIDE, NETWORK, BATCH = (240, PAPER, 32) if DEVICE.type == "cuda" else (64, LAPTOP, 16)
-TRAINING = Training(batch_size=BATCH, epochs=1, lr=1e-3)
+BY_EPOCHS: dict[str, Any] = {name.removeprefix("training."): value for name, value in PAPER_STOP.items()}
+"""Options of a training that epochs end, not optimizer steps."""
+
+TRAINING = Training(batch_size=BATCH, epochs=1, lr=1e-3, **BY_EPOCHS)
 
 
 def made_up(slices: int, side: int, folder: Path) -> Prepared:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from albench.acquisition import Scores
 from albench.masks import Mask, PackedMasks
 from albench.pool import Pool
-from albench.strategies._star.propagation import Attention
+from albench.strategies._star.attention_examples import Attention
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -11,10 +11,11 @@ import torch
 from support.samples import SMALL_BRATS
 
 from albench.benchmarks import speed
-from albench.benchmarks.speed import start_time
+from albench.benchmarks.speed import start_time, synthetic
 from albench.benchmarks.speed.__main__ import _GPU_ONLY, _GPU_TOO, _LONG_QUESTIONS, _QUESTIONS, plan
 from albench.benchmarks.speed.brats_size import _PARTS, _SETTINGS, _STRATEGIES, parts
 from albench.config import PAPER_STOP
+from albench.resolve import make_strategy
 
 
 @pytest.mark.parametrize("strategy", _STRATEGIES)
@@ -32,6 +33,15 @@ def test_a_measurement_that_needs_a_gpu_says_so():
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == "brats_size needs a CUDA device, this machine has none: leave it out\n"
+
+
+def test_a_training_that_is_measured_is_one_epoch(tmp_path):
+    strategy = make_strategy("random", {})
+    ctx = synthetic.make_round(strategy, synthetic.made_up(80, 32, tmp_path), synthetic.SMALLEST)
+    validations, validate = [], ctx.learner.validate
+    ctx.learner.validate = lambda: validations.append(validate()) or validations[-1]
+    trained = ctx.learner.fit(ctx.examples(), strategy.loss)
+    assert (trained.epochs, len(validations)) == (1, 1)
 
 
 def test_every_question_is_a_module_that_measures():

@@ -11,6 +11,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.samples import TINY, tiny_arguments
 from torch.nn.functional import cosine_similarity
 
@@ -28,6 +30,7 @@ from albench.registry import options_of
 from albench.resolve import resolve
 from albench.runs import find_runs
 from albench.strategies._star import propagation, training
+from albench.strategies._star.attention_examples import largest_of_cases
 from albench.strategies._star.propagation import Rules, propagate
 from albench.strategies._star.similarity import SIMILARITIES
 from albench.strategies._star.training import Pairs
@@ -137,21 +140,19 @@ def test_propagation_equals_that_slice_by_slice(star_round, monkeypatch, groupin
     ctx = star_round(padding=True, interval=3)
     strategy = Star(grouping=grouping)
     merged = []
-    original = propagation._Block.forward
+    original = propagation._Block._probabilities
 
-    def watched(block, ids, batch):
-        outputs = original(block, ids, batch)
-        merged.extend(zip(ids.tolist(), outputs.probs[:, 0], strict=True))
-        return outputs
+    def watched(*arguments):
+        merged.append(original(*arguments))
+        return merged[-1]
 
-    monkeypatch.setattr(propagation._Block, "forward", watched)
+    monkeypatch.setattr(propagation._Block, "_probabilities", watched)
     found = run_propagation(ctx, strategy, similarity=similarity)
     slow = slice_by_slice(ctx, groups_of(strategy, ctx), similarity)
     assert sorted(slow) == found.ids.tolist() == ctx.pool.unlabeled.tolist()
     np.testing.assert_allclose(found.similarity, [slow[i][0] for i in sorted(slow)], atol=1e-4)
     np.testing.assert_allclose(found.entropy, [slow[i][1] for i in sorted(slow)], atol=1e-4)
-    assert sorted(i for i, _ in merged) == sorted(slow)
-    for i, ours in merged:
+    for i, ours in zip(sorted(slow), torch.cat(merged)[:, 0], strict=True):
         probs = slow[i][2]
         height, width = ctx.pool.slices.valid[i]
         torch.testing.assert_close(ours[:height, :width], probs[:height, :width], atol=1e-4, rtol=0)
@@ -163,15 +164,15 @@ def test_propagation_equals_that_slice_by_slice(star_round, monkeypatch, groupin
 def test_a_batch_is_released_before_the_next_is_computed(star_round, monkeypatch):
     ctx = star_round()
     made, alive = [], []
-    original = propagation._Block.forward
+    original = propagation._Block._probabilities
 
-    def watched(block, ids, batch):
+    def watched(block, rows, members, features, size):
         alive.append(any(one() is not None for one in made))
-        outputs = original(block, ids, batch)
-        made.extend(map(weakref.ref, (outputs.vectors, outputs.kv.keys, outputs.probs)))
-        return outputs
+        probs = original(block, rows, members, features, size)
+        made.extend(map(weakref.ref, (features.deepest, probs)))
+        return probs
 
-    monkeypatch.setattr(propagation._Block, "forward", watched)
+    monkeypatch.setattr(propagation._Block, "_probabilities", watched)
     run_propagation(ctx)
     assert len(alive) > 2
     assert not any(alive)
@@ -219,7 +220,7 @@ def test_each_slice_is_encoded_once_for_all_of_its_groups(star_round, monkeypatc
         plain.decoder, "forward", lambda f: (seen.update(decoded=seen["decoded"] + len(f.deepest)), decode(f))[1]
     )
     strategy = Star(grouping=grouping)
-    run_propagation(ctx, strategy)
+    run_propagation(ctx, strategy, shown=0)  # examples of attention are encoded again
     passes = sum(len(np.intersect1d(group, ctx.pool.unlabeled)) for own in groups_of(strategy, ctx) for group in own)
     assert passes > len(ctx.pool.unlabeled)
     assert seen == {"unlabeled": len(ctx.pool.unlabeled), "labeled": len(ctx.pool.labeled), "decoded": passes}
@@ -280,6 +281,18 @@ def test_an_index_keeps_the_order_of_rows_and_copies_nothing_if_they_are_consecu
     assert torch.equal(taken, torch.stack([part[row] for row in rows]))
     consecutive = rows == list(range(rows[0], rows[0] + len(rows)))
     assert (taken.untyped_storage().data_ptr() == part.untyped_storage().data_ptr()) == consecutive
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=12), st.integers(0, 4))
+def test_the_largest_of_cases_are_those_of_a_search(rows, count):
+    rows = sorted(rows, key=lambda row: row[0])
+    best = {}
+    for row, (case, area) in enumerate(rows):
+        if area > best.get(case, (0,))[0]:
+            best[case] = area, row
+    expected = [row for _, row in sorted(best.values(), key=lambda one: (-one[0], one[1]))][:count]
+    case, areas = np.array(rows, dtype=np.int64).T
+    assert largest_of_cases(case, areas.astype(np.float64), count) == expected
 
 
 @pytest.mark.parametrize("shown", [1, 2, 3])
@@ -394,7 +407,7 @@ def test_without_pairs_slices_are_segmented_without_attention(star_round):
 def test_plain_predictions_use_the_weights_before_the_second_stage_and_restore_those_after_it(star_round):
     ctx = star_round()
     expected = {
-        int(i): predicted_masks(found.probs, found.valid)[row]
+        int(i): predicted_masks(found.probs, found.valid)[row].numpy()
         for found in ctx.learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
         for row, i in enumerate(found.ids)
     }

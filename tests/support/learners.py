@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from albench.network import Network, Task
 from albench.networks.residual import Residual
 from albench.streams import Streams
 from albench.training.batches import Batch, Images
+from albench.training.evaluation import Evaluation, evaluate
 from albench.training.learner import Learner
 
 CPU = torch.device("cpu")
@@ -70,3 +72,9 @@ def supervised(model: nn.Module, batch: Batch, unlabeled: Iterator[Images], epoc
 def equal(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
     """Whether weights are equal to the last bit."""
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def evaluation_of(learner: Learner, labeled: LabeledStack) -> Evaluation:
+    """The evaluation of a labeled set with a tolerance of 1 mm, scored by two threads."""
+    with ThreadPoolExecutor(2) as threads:
+        return evaluate(learner, labeled, 1.0, threads).result()

@@ -22,9 +22,13 @@ def case():
     return probs, valid, truth
 
 
+def collected(batches):
+    return ThresholdCounts.collect(torch.stack(batches).numpy())
+
+
 def counted(probs, valid, truth, size=5):
     parts = [slice(start, start + size) for start in range(0, len(probs), size)]
-    return ThresholdCounts.collect(
+    return collected(
         [count_thresholds(*(torch.from_numpy(x[part]) for x in (probs[:, None], valid, truth))) for part in parts]
     )
 
@@ -58,14 +62,14 @@ def test_several_classes_are_one_foreground(case):
     probs, valid, truth = case
     parts = np.stack([1 - probs, probs / 4, 3 * probs / 4], 1)
     labels = truth * (1 + (np.arange(16) % 2)).astype(np.uint8)
-    several = ThresholdCounts.collect([count_thresholds(*map(torch.from_numpy, (parts, valid, labels)))])
+    several = collected([count_thresholds(*map(torch.from_numpy, (parts, valid, labels)))])
     np.testing.assert_array_equal(several.dice(), counted(*case).dice())
 
 
 def test_the_sum_of_many_classes_is_at_most_1():
     several, ones = torch.full((1, 3, 16, 16), 0.5 + 1e-7), torch.ones(1, 16, 16)
     assert several[:, 1:].sum(1).max() > 1
-    assert ThresholdCounts.collect([count_thresholds(several, ones, ones)]).highest == 1
+    assert collected([count_thresholds(several, ones, ones)]).highest == 1
 
 
 def test_pixels_whose_label_is_unknown_are_not_counted(case):

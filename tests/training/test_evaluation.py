@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from support.learners import evaluation_of
 from torch import nn
 
 from albench.config import Training
 from albench.data import Prepared
-from albench.metrics import hd95
+from albench.metrics import surface_scores
 from albench.streams import Streams
-from albench.training.evaluation import Evaluation, evaluate
+from albench.training.evaluation import Evaluation
 from albench.training.learner import Learner
 
 HEIGHT, WIDTH = 20, 27  # of the one case that is padded to 32 x 32
@@ -36,7 +37,7 @@ def evaluate_cases(images: np.ndarray, masks: np.ndarray) -> Evaluation:
     learner = Learner(
         network, labeled.slices, labeled, training, Streams(0, "x"), round_index=0, lr=1e-3, device=device
     )
-    return evaluate(learner, labeled, 1.0)
+    return evaluation_of(learner, labeled)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_metrics_of_a_padded_case_equal_brute_force_on_its_own_pixels(evaluated)
     assert scores.dice_foreground == pytest.approx(np.mean([by_slice[0], by_slice[2], by_slice[3]]))
     assert scores.dice_volume == pytest.approx(brute_force_dice(prediction, truth))
     assert scores.empty_slice_fpr == 0
-    assert scores.hd95 == pytest.approx(hd95(prediction, truth, (3.0, 1.0, 2.0)))
+    assert scores.hd95 == pytest.approx(surface_scores(prediction, truth, (3.0, 1.0, 2.0), 1.0).hd95)
     assert by_slice[1] == by_slice[4] == 1
 
 
@@ -122,7 +123,7 @@ def test_nothing_is_shown_of_a_case_without_foreground(tiny, make_round):
         np.ones((1, 3)),
         ("a",),
     ).labeled_stack(("a",))
-    evaluation = evaluate(make_round().learner, empty, 1.0)
+    evaluation = evaluation_of(make_round().learner, empty)
     assert evaluation.shown == {}
     assert evaluation.cases["a"].all.dice_foreground is None
     assert evaluation.metrics().dice_foreground is None

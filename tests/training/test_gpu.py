@@ -1,17 +1,23 @@
 """Tests that need a GPU: `make test-gpu`, which simulates one on machines without."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from support.learners import make_learner, padded
 from support.samples import SMALL_BRATS, TINY
 
-from albench.acquisition import k_center, mutual_information, quantize
 from albench.benchmarks.speed import brats_size, floor, inference, star_query, synthetic, taal_step, training
+from albench.config import Training
+from albench.covering import k_center
 from albench.loop import Execution, run
+from albench.mutual_information import mutual_information, quantize
+from albench.pool import Pool
 from albench.registry import STRATEGIES, available
-from albench.resolve import resolve
+from albench.resolve import make_strategy, resolve
+from albench.strategies.bal import BAL
 from albench.streams import Streams
 from albench.training.augment import augment
 from albench.training.device_cache import DeviceCache
@@ -105,6 +111,19 @@ def test_probabilities_equal_those_of_a_cpu_up_to_bfloat16(gpu, make_round):
     assert (found.cpu() - expected).abs().max() < 0.01 < expected.std()
 
 
+def test_a_stream_of_predictions_that_is_not_read_to_its_end_does_not_affect_training(gpu, make_round):
+    trained = []
+    for begun in (False, True):
+        ctx = make_round()
+        learner = on(gpu, ctx)
+        stream = learner.predict(ctx.pool.slices, ctx.pool.unlabeled)
+        if begun:
+            next(stream)
+        learner.fit(ctx.examples(), make_strategy("random", {}).loss)
+        trained.append(learner.weights())
+    assert all(torch.equal(value, trained[1][key]) for key, value in trained[0].items())
+
+
 def on(device, ctx):
     """The learner of a round, on another device."""
     one, streams = ctx.learner, Streams(0, "gpu")
@@ -158,6 +177,28 @@ def test_mutual_information_equals_that_of_a_cpu(gpu):
     expected = mutual_information(levels, levels[:5], 20)
     found = mutual_information(there, there[:5], 20).cpu()
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
+
+
+def test_bal_compares_the_images_that_it_compares_on_a_cpu(gpu):
+    here = padded()
+    there = Learner(
+        make_learner().network,
+        here.slices,
+        here,
+        Training(batch_size=3),
+        Streams(0, "x"),
+        round_index=0,
+        lr=1,
+        device=gpu,
+    )
+    ids = np.array([5, 0, 2, 6])
+    for resize in (16, 64):  # averages, and repetition
+        found, expected = (
+            BAL(resize=resize)._images(SimpleNamespace(pool=Pool(here.slices), learner=learner), ids)
+            for learner in (there, make_learner())
+        )
+        assert found.device.type == "cuda"
+        torch.testing.assert_close(found.cpu(), expected)
 
 
 @pytest.fixture

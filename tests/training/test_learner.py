@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.learners import OPTIONS, equal, examples, make_learner, padded, supervised
+from support.learners import OPTIONS, equal, evaluation_of, examples, make_learner, padded, supervised
 from torch import nn
 
 from albench.errors import StrategyError
-from albench.training.evaluation import evaluate
 from albench.training.learner import Learner, TrainingLog
 from albench.training.stopping import Validation
 
@@ -186,7 +185,7 @@ def test_validation_dice_is_that_of_the_evaluation():
     learner = make_learner(epochs=8, lr=0.02)
     learner.fit(examples(), lambda model, batch, unlabeled, epoch: -model(batch.images).mean())
     found = learner.validate().dice
-    assert found == pytest.approx(evaluate(learner, padded(), 1.0).metrics().dice_volume, abs=1e-6)
+    assert found == pytest.approx(evaluation_of(learner, padded()).metrics().dice_volume, abs=1e-6)
     assert 0.1 < found < 0.99
 
 
@@ -353,3 +352,17 @@ def test_weights_are_a_copy():
     learner.fit(examples(), supervised)
     assert equal(before, kept)
     assert not equal(before, learner.weights())
+
+
+def test_weights_are_exchanged_with_a_snapshot_and_back_also_where_layers_share_them():
+    layer = nn.Conv2d(1, 1, 1)
+    learner = make_learner(nn.Sequential(layer, nn.BatchNorm2d(1), layer))
+    snapshot = learner.snapshot()
+    before = learner.weights()
+    learner.fit(examples(), supervised)
+    trained = learner.weights()
+    assert not equal(trained, before)
+    learner.exchange(snapshot)
+    assert equal(learner.weights(), before)
+    learner.exchange(snapshot)
+    assert equal(learner.weights(), trained)

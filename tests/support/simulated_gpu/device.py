@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
+from support.gpu_counts import INDEXING, is_on_cpu, waits
+
 DEVICE = torch.device("cuda", 0)
 
 
@@ -68,7 +70,8 @@ def _call(func: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[st
             wait while this is forbidden.
     """
     name = func._schema.name  # type: ignore[attr-defined]
-    values = tree_leaves((args, kwargs))
+    values, asked = tree_leaves((args, kwargs)), kwargs
+    kwargs = {key: value for key, value in kwargs.items() if key != "pin_memory"}
     if kwargs.get("device") is not None:
         remote = torch.device(kwargs["device"]).type == "cuda"
         kwargs = {**kwargs, "device": torch.device("cpu")}
@@ -76,33 +79,17 @@ def _call(func: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[st
         remote = isinstance(args[0], Remote)
     else:
         remote = any(isinstance(value, Remote) for value in values)
-        operands = tree_leaves((args[0], *args[2:])) if name in _INDEXING else values  # indices may be on the CPU
-        if remote and any(_is_on_cpu(value) and value.ndim for value in operands):
+        operands = tree_leaves((args[0], *args[2:])) if name in INDEXING else values  # indices may be on the CPU
+        if remote and any(is_on_cpu(value) and value.ndim for value in operands):
             raise RuntimeError(f"Expected all tensors to be on the same device, but {name} got CPU tensors")
     if remote and any(isinstance(value, torch.Generator) for value in values):
         raise RuntimeError(f"Expected a 'cuda' device type for generator in {name} but found 'cpu'")
-    if _sync.forbidden and _waits(name, args, kwargs, remote=remote):
+    if _sync.forbidden and waits(name, args, asked):
         raise RuntimeError(f"called a synchronizing CUDA operation, {name}")
     if name == "aten::_pin_memory":
         return args[0]
     result = func(*tree_map(_local, args), **tree_map(_local, dict(kwargs)))
     return return_and_correct_aliasing(func, args, kwargs, tree_map(_remote, result)) if remote else result
-
-
-_INDEXING = ("aten::index", "aten::index_put_", "aten::_index_put_impl_")
-_COPYING = {"aten::_to_copy": 0, "aten::copy_": 1}  # position of the source among the arguments
-_READING = ("aten::_local_scalar_dense", "aten::nonzero", "aten::bincount", "aten::masked_select")
-
-
-def _waits(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, remote: bool) -> bool:
-    """Whether the operation makes the CPU wait for all queued work of the device."""
-    if name in _COPYING:
-        return _is_on_cpu(args[_COPYING[name]]) == remote and not kwargs.get("non_blocking")
-    if not remote:
-        return False
-    if name in _INDEXING:  # an index on the CPU is copied, and a mask is counted
-        return any(_is_on_cpu(index) or index.dtype == torch.bool for index in args[1] if index is not None)
-    return name in _READING
 
 
 class _Sync:
@@ -118,16 +105,18 @@ class _Sync:
 _sync = _Sync()
 
 
-def _is_on_cpu(value: object) -> bool:
-    return isinstance(value, Tensor) and not isinstance(value, Remote)
-
-
 def _local(value: object) -> object:
     return value.local if isinstance(value, Remote) else value
 
 
 def _remote(value: object) -> object:
     return Remote(value) if isinstance(value, Tensor) and not isinstance(value, Remote) else value
+
+
+class _Event:
+    """An event of a device that has always done what was asked."""
+
+    record = synchronize = staticmethod(lambda *arguments: None)
 
 
 _NO_RESULT = ("_lazy_init", "set_rng_state", "manual_seed_all", "synchronize", "reset_peak_memory_stats", "empty_cache")
@@ -141,6 +130,7 @@ _RESULTS: Mapping[str, object] = {
     "get_rng_state": torch.zeros(16, dtype=torch.uint8),  # random numbers come from the CPU generator
     "is_bf16_supported": True,
     "is_current_stream_capturing": False,
+    "current_stream": None,
     "_is_in_bad_fork": False,
     **dict.fromkeys(_NO_RESULT),
 }
@@ -153,6 +143,7 @@ def simulated() -> Iterator[torch.device]:
         for name, result in _RESULTS.items():
             stack.enter_context(patch(f"torch.cuda.{name}", lambda *args, result=result, **options: result))
         stack.enter_context(patch("torch.cuda.set_sync_debug_mode", _sync.set))
+        stack.enter_context(patch("torch.cuda.Event", _Event))
         stack.enter_context(patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
         before = torch._C._only_lift_cpu_tensors()
         stack.callback(torch._C._set_only_lift_cpu_tensors, before)

@@ -1,0 +1,105 @@
+"""What a GPU waits for stays within the limits of `tests/gpu_limits.yaml`: `make test-gpu`."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from support.gpu_counts import counting
+
+from albench.benchmarks.speed import synthetic
+from albench.networks.residual import Residual
+from albench.registry import STRATEGIES, available
+from albench.resolve import make_strategy
+from albench.training.evaluation import evaluate
+from albench.training.learner import Learner
+
+pytestmark = pytest.mark.gpu
+
+LIMITS = yaml.safe_load((Path(__file__).parents[1] / "gpu_limits.yaml").read_text())
+NETWORK = Residual(backbone="resnet50", width=0.0625, decoder_width=8)  # as many layers as that of the paper
+SIDE = 32
+
+
+@pytest.fixture
+def make_round(gpu, monkeypatch, tmp_path):
+    """Rounds on a GPU with so many slices, of which every tenth is labeled."""
+    monkeypatch.setattr(synthetic, "DEVICE", gpu)
+
+    def make(name, slices, budget=8):
+        folder = tmp_path / str(slices)
+        folder.mkdir(exist_ok=True)
+        strategy = make_strategy(name, {})
+        prepared = synthetic.made_up(slices, SIDE, folder)
+        return strategy, synthetic.make_round(strategy, prepared, NETWORK, budget=budget)
+
+    return make
+
+
+def test_kernels_reads_and_bytes_are_counted(gpu):
+    remote = torch.arange(6.0, device=gpu)
+    with counting() as counts:
+        (remote.view(2, 3).T * 2).sum()
+    assert (counts.kernels, counts.reads, counts.copied) == (2, 0, 0)
+    for read in (remote.sum().item, remote.cpu, lambda: remote[remote > 1], remote.nonzero):
+        with counting() as counts:
+            read()
+        assert counts.reads == 1
+    with counting() as counts:
+        torch.ones(3).pin_memory().to(gpu, non_blocking=True)
+        remote.cpu()
+    assert (counts.kernels, counts.reads, counts.copied) == (0, 1, 12 + 24)
+    weight = torch.ones(6, device=gpu, requires_grad=True)
+    with counting() as forward:
+        loss = (weight * remote).sum()
+    with counting() as backward:
+        loss.backward()
+    assert backward.kernels >= 1 <= forward.kernels
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES) if entry.name != "full"])
+def test_a_query_keeps_its_limits(make_round, monkeypatch, name):
+    monkeypatch.setattr(Learner, "optimize", lambda *arguments, **options: None)  # the second stage of STAR
+
+    def asked(slices, budget):
+        strategy, ctx = make_round(name, slices, budget)
+        synthetic.images_of(ctx, 1)  # copies the images to the device
+        with counting() as counts:
+            strategy.query(ctx)
+        return counts, ctx
+
+    limit = LIMITS[name]
+    (few, small), (many, large), (more_picks, _) = asked(100, 8), asked(200, 8), asked(100, 16)
+    assert few.reads == many.reads == more_picks.reads == limit["reads"]
+    batches = [-(-len(ctx.pool.unlabeled) // ctx.learner.inference_batch) for ctx in (small, large)]
+    by_batch = (many.kernels - few.kernels) / (batches[1] - batches[0])
+    assert limit["passes"] - 0.05 <= by_batch / forward_kernels(large) <= limit["passes"]
+    assert few.kernels - batches[0] * by_batch <= limit["once"]
+    assert (more_picks.kernels - few.kernels) / 8 <= limit["pick"]
+    assert (many.copied - few.copied) / 100 <= limit["copied"]
+
+
+def forward_kernels(ctx):
+    """Kernels of a bare forward pass over a batch, after the first, which converts the weights."""
+    images = synthetic.images_of(ctx, ctx.learner.inference_batch)
+    with torch.no_grad(), ctx.learner.autocast():
+        ctx.learner.network(images)
+        with counting() as counts:
+            ctx.learner.network(images)
+    return counts.kernels
+
+
+def test_every_query_has_limits():
+    assert LIMITS.keys() == {entry.name for entry in available(STRATEGIES)} - {"full"}
+
+
+def test_an_evaluation_never_waits_for_the_gpu(make_round):
+    _, ctx = make_round("random", 100)
+    labeled = ctx.learner.validation
+    synthetic.images_of(ctx, 1)
+    with ThreadPoolExecutor(2) as threads:
+        with counting() as counts:
+            scoring = evaluate(ctx.learner, labeled, 1.0, threads)
+        assert counts.reads == 0
+        assert scoring.result().cases.keys() == set(labeled.slices.cases)
