@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import resource
 from contextlib import suppress
+from pathlib import Path
 
 
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory() -> int:
+    """The largest memory of this process so far, in bytes.
+
+    On Linux it is not `ru_maxrss`, which a process begins with that of the process that started it.
+    """
+    with suppress(OSError):
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+        if found:
+            return 1024 * int(found[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def trim_memory() -> None:

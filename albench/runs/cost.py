@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Literal
 import torch
 
 import albench
+from albench.machine import peak_memory
 from albench.runs.records import ComputeCost, EnvironmentRecord, PhaseSeconds
 
 Phase = Literal["fit", "evaluate", "query"]
@@ -50,13 +50,12 @@ class Clock:
             query_epochs: seconds of every epoch in `query`.
         """
         cuda = self._device.type == "cuda"
-        unit = 1 if sys.platform == "darwin" else 1024
         return ComputeCost(
             seconds=PhaseSeconds(self._seconds["fit"], self._seconds["evaluate"], self._seconds["query"]),
             fit_epoch_seconds=tuple(fit_epochs),
             query_epoch_seconds=tuple(query_epochs),
             steps=steps,
-            peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+            peak_memory=peak_memory(),
             peak_device_memory=torch.cuda.max_memory_allocated(self._device) if cuda else None,
             device=device_name(self._device),
             threads=torch.get_num_threads(),

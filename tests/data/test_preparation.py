@@ -307,22 +307,22 @@ def test_cases_of_one_patient_are_never_separated():
 
 
 _PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 import nibabel as nib, numpy as np, torch
 from albench.data.preparation import prepare_case
+from albench.machine import peak_memory
 from albench.registry import DATASETS, find
 data = find(DATASETS, "folder")(root=sys.argv[1], size=(240, 240))
 warm = find(DATASETS, "folder")(root=sys.argv[2], size=(240, 240))
 prepare_case(warm, warm.cases()[0], Path(sys.argv[2]) / "0")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 for index, case in enumerate(data.cases()):
     prepare_case(data, case, Path(sys.argv[1]) / str(index))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak_memory() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="counts in KiB")
 def test_a_worker_needs_less_than_three_volumes_of_memory(tmp_path):
     from support.samples import write_pair
 
@@ -332,7 +332,7 @@ def test_a_worker_needs_less_than_three_volumes_of_memory(tmp_path):
 
     volume("small", 2, "warm")
     for name in ("one", "two"):
-        volume(name, 60, "large")
+        volume(name, 155, "large")  # as in BraTS; in smaller ones, what any process needs would count
     code = [sys.executable, "-c", _PEAK, str(tmp_path / "large"), str(tmp_path / "warm")]
     peak = int(subprocess.run(code, capture_output=True, text=True, check=True).stdout)
-    assert peak * 1024 < 3 * 240 * 240 * 60 * 4
+    assert 0 < peak < 3 * 240 * 240 * 155 * 4
