@@ -146,7 +146,8 @@ def embedding_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
     if not isinstance(layer, str):
         raise NetworkError(
             "embeddings need a network with a method embedding, or with the name of a layer in embedding_layer, "
-            f"{type(network).__name__} has neither: add one of them, or choose another network"
+            f"{type(network).__name__} has neither: add one of them, choose another network, or give a file of "
+            "vectors with strategy.embeddings"
         )
     try:
         module = network.get_submodule(layer)

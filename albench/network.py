@@ -9,9 +9,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from albench.encoder_decoder import encoder_of
+from albench.errors import AlbenchError, NetworkError
 from albench.probabilities import outputs_for
 from albench.registry import NETWORKS, register
 
@@ -76,3 +78,35 @@ class Network(ABC):
     def build_encoder(self, task: Task) -> nn.Module:
         """A second encoder, for strategies that need one; by default that of another such network."""
         return encoder_of(self.build(task)).encoder
+
+
+def unlike_logits(output: object, task: Task, count: int) -> str | None:
+    """What a network gave for `count` slices instead of their (count, outputs, h, w) logits; None if it gave these."""
+    expected = (count, task.outputs, *task.size)
+    if isinstance(output, Tensor) and output.shape == expected:
+        return None
+    got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    return f"{got}, not logits of shape {expected}"
+
+
+def check_logits(module: nn.Module, task: Task) -> None:
+    """Run a network on two black slices in evaluation mode.
+
+    Raises:
+        NetworkError: it fails, or does not give their logits.
+    """
+    images = torch.zeros(2, task.channels, *task.size)
+    remedy = "correct its build, and try it with albench check-network"
+    try:
+        with torch.no_grad():
+            output = module.eval()(images)
+    except AlbenchError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise NetworkError(
+            f"a network must accept images of shape {tuple(images.shape)}, it raised {reason}: {remedy}"
+        ) from error
+    found = unlike_logits(output, task, len(images))
+    if found:
+        raise NetworkError(f"a network must give a logit for every class and pixel, it gave {found}: {remedy}")

@@ -16,7 +16,7 @@ from albench.callback import RunCallback
 from albench.encoder_decoder import check_parts
 from albench.errors import ConfigError, StoreError
 from albench.masks import Mask
-from albench.network import Network, Task
+from albench.network import Network, Task, check_logits
 from albench.oracle import Oracle
 from albench.pool import Pool
 from albench.query import Query
@@ -311,7 +311,9 @@ class RunSession:
         height, width = np.median(slices.spacing[:, 1:], axis=0).tolist()
         task = Task(slices.inputs, slices.shape[1:], network, len(slices.classes), (height, width))
         with self.streams.torch("weights"):
-            return self.strategy.network(task)
+            built = self.strategy.network(task)
+            check_logits(built, task)
+            return built
 
 
 def _steps(trainings: Iterable[FitSummary]) -> int:

@@ -106,7 +106,8 @@ class Labels:
         if self.declared and undeclared:
             yield (
                 f"a mask must contain labels that dataset.json declares, '{path}' contains {min(undeclared)} too: "
-                "choose the labels that are foreground with data.labels, or name classes with data.classes"
+                "choose the labels that are foreground with data.labels, or name classes with data.classes, and set "
+                f"data.unknown={min(undeclared)} if nobody has labeled these voxels"
             )
         elif not self.declared and not self.given and _WHITE in positive and len(positive) > 1:
             yield (

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from albench.encoder_decoder import Splits, dropouts_of, embedding_of, encoder_of
 from albench.errors import NetworkError
-from albench.network import Network, Task
+from albench.network import Network, Task, unlike_logits
 from albench.testing.contract import Check, outcome
 
 _SIZE = (48, 64)
@@ -72,13 +72,11 @@ def _slices(count: int, channels: int = 1) -> Tensor:
 
 def _gives_logits(network: Network) -> str | None:
     for channels, classes in ((1, 1), (3, 2)):
-        outputs = Task(channels, _SIZE, network, classes).outputs
         with torch.no_grad():
             logits = _built(network, channels=channels, classes=classes)(_slices(2, channels))
-        expected = (2, outputs, *_SIZE)
-        if not isinstance(logits, Tensor) or logits.shape != expected:
-            got = f"a {type(logits).__name__}" if not isinstance(logits, Tensor) else f"shape {tuple(logits.shape)}"
-            return f"for {channels} channels and {classes} classes it gave {got}, not logits of shape {expected}"
+        found = unlike_logits(logits, Task(channels, _SIZE, network, classes), 2)
+        if found:
+            return f"for {channels} channels and {classes} classes it gave {found}"
         if not torch.isfinite(logits).all():
             return f"for {channels} channels and {classes} classes it gave logits that are not finite"
     return None

@@ -423,3 +423,22 @@ def test_what_a_network_lacks_is_said_before_the_first_training(tmp_path, strate
     ):
         run(strategy, "phantom", network=f"{path}:Bare", settings=settings, out=tmp_path / "runs", device="cpu")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("layer", "classes", "sentence"),
+    [
+        ("nn.Conv2d(self.width, 1, 1)", 2, r"gave shape \(2, 1, 48, 48\), not logits of shape \(2, 3, 48, 48\)"),
+        ("nn.Conv2d(self.width, task.outputs + 2, 1)", 1, r"gave shape \(2, 3, 48, 48\), not logits of shape \(2, 1"),
+        ("nn.MaxPool2d(2), nn.Conv2d(self.width, task.outputs, 1)", 1, r"gave shape \(2, 1, 24, 24\), not logits of"),
+        ("nn.Conv2d(9, task.outputs, 1)", 1, r"raised RuntimeError: Given groups=1, weight of size \[1, 9, 1, 1\]"),
+        ("nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(0)", 1, r"gave shape \(8,\), not logits of shape"),
+    ],
+)
+def test_a_network_whose_output_is_no_logits_is_refused_before_the_first_training(tmp_path, layer, classes, sentence):
+    path = tmp_path / "other.py"
+    path.write_text(BARE.replace("nn.Conv2d(self.width, task.outputs, 1)", layer))
+    settings = PHANTOM | {"data.parts": classes}
+    with pytest.raises(NetworkError, match=rf"network 'bare': a network must .* it {sentence}.*albench check-network"):
+        run("random", "phantom", network=f"{path}:Bare", settings=settings, out=tmp_path / "runs", device="cpu")
+    assert not (tmp_path / "runs").exists()
