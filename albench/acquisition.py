@@ -7,6 +7,7 @@ wait for it.
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Literal
 
@@ -110,7 +111,9 @@ def aggregate(values: Tensor, valid: Tensor, how: Aggregation, top: float) -> Te
     if how == "sum":
         return (values * valid).sum((1, 2))
     counts = (valid.sum((1, 2)) * top).ceil().long().clamp_min(1)
-    ranked = values.masked_fill(valid == 0, -torch.inf).flatten(1).topk(int(counts.max())).values
+    area = values[0].numel()
+    most = min(area, math.ceil(area * top) + 1) if values.is_cuda else int(counts.max())
+    ranked = values.masked_fill(valid == 0, -torch.inf).flatten(1).topk(most).values
     taken = torch.arange(ranked.shape[1], device=values.device) < counts[:, None]
     return ranked.masked_fill(~taken, 0).sum(1) / counts
 

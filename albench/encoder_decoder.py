@@ -176,12 +176,16 @@ def _maps(embed: Callable[[Tensor], object], source: str, images: Tensor) -> Ten
     """What `embed` gives for some images, if it is one feature map per image. Raises NetworkError."""
     output = embed(images)
     if not isinstance(output, Tensor) or output.ndim != 4 or len(output) != len(images):
-        got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise NetworkError(
-            f"embeddings must be feature maps (b, d, h, w), {source} gave {got} for {len(images)} slices: return maps, "
-            "or name a layer that does in embedding_layer"
+            f"embeddings must be feature maps (b, d, h, w), {source} gave {in_words(output)} for {len(images)} slices: "
+            "return maps, or name a layer that does in embedding_layer"
         )
     return output
+
+
+def in_words(output: object) -> str:
+    """What a network gave, for messages: the shape of a tensor, or the type of anything else."""
+    return f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
 
 
 _FINDERS: dict[Part, Callable[[nn.Module], object]] = {"dropout": dropouts_of, "embedding": embedding_of}

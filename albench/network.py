@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from albench.encoder_decoder import encoder_of
+from albench.encoder_decoder import encoder_of, in_words
 from albench.errors import AlbenchError, NetworkError
 from albench.probabilities import outputs_for
 from albench.registry import NETWORKS, register
@@ -85,8 +85,7 @@ def unlike_logits(output: object, task: Task, count: int) -> str | None:
     expected = (count, task.outputs, *task.size)
     if isinstance(output, Tensor) and output.shape == expected:
         return None
-    got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-    return f"{got}, not logits of shape {expected}"
+    return f"{in_words(output)}, not logits of shape {expected}"
 
 
 def check_logits(module: nn.Module, task: Task) -> None:

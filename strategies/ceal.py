@@ -74,22 +74,23 @@ class CEAL(PixelScoring):
     def query(self, ctx: Round) -> Query:
         """Rank the slices; query the uncertain end and pseudo-label the certain one."""
         candidates = _candidates(ctx)
-        scores, ranks = Gathered(), Gathered()
+        scores, entropies = Gathered(), Gathered()
 
         def masks() -> Iterator[tuple[Ids, Tensor]]:
             for ids, probs, valid, counted in self.predictions(ctx):
-                score = self.aggregate(self.uncertainty(probs), self.weigh(probs, counted))
-                scores.add(score)
-                ranks.add(mean_over_valid(entropy(probs), counted) if self.mode == "threshold" else score)
+                scores.add(self.aggregate(self.uncertainty(probs), self.weigh(probs, counted)))
+                if self.mode == "threshold":
+                    entropies.add(mean_over_valid(entropy(probs), counted))
                 yield ids, predicted_masks(probs, valid)
 
         predicted = pack_predictions(ctx.pool.slices, candidates, masks())
-        uncertainty, order = scores.read(), ranks.read()
+        order = uncertainty = scores.read()
         query = Query.highest(uncertainty[np.isin(candidates, ctx.pool.unlabeled)], ctx)
         if self.query_rule == "random":
             query = Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False), scores=query.scores)
         eligible = ~np.isin(candidates, query.ids)
         if self.mode == "threshold":
+            order = entropies.read()
             eligible &= order < self.threshold_at(ctx.index)
         count = ctx.budget if self.pseudo is None else self.pseudo
         rows = np.flatnonzero(eligible)

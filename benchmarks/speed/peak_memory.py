@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from albench.machine import trim_memory
+from albench.machine import peak_memory, trim_memory
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -27,9 +27,9 @@ def watching() -> Iterator[Growth]:
     gc.collect()
     trim_memory()
     _RESET.write_text("5")  # resets the peak
-    before, growth = _kibibytes("VmRSS"), Growth()
+    before, growth = _resident(), Growth()
     yield growth
-    growth.bytes = 1024 * max(0, _kibibytes("VmHWM") - before)
+    growth.bytes = max(0, peak_memory() - before)
 
 
 def unmapped(array: np.memmap) -> None:
@@ -37,6 +37,7 @@ def unmapped(array: np.memmap) -> None:
     array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # NumPy has no public name for it
 
 
-def _kibibytes(field: str) -> int:
+def _resident() -> int:
+    """Bytes of this process that are in memory now."""
     lines = _STATUS.read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(f"{field}:")).split()[1])
+    return 1024 * int(next(line for line in lines if line.startswith("VmRSS:")).split()[1])

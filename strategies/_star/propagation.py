@@ -225,13 +225,13 @@ class _Block:
         """Segment a batch from the labeled slices of its groups, and score it."""
         features = self.network.encode(batch.images)
         pairs = [(i, members) for i in ids.tolist() for members in self.members.get(i, ())]
-        rows = np.searchsorted(ids, [i for i, _ in pairs])
-        cosines = self._cosines(rows, [members for _, members in pairs], self.rules.describe(features, batch.valid))
+        rows, members = np.searchsorted(ids, [i for i, _ in pairs]), [own for _, own in pairs]
+        cosines = self._cosines(rows, members, self.rules.describe(features, batch.valid))
         valid = batch.valid[:, 0]
         if self.rules.aggregation == "none":
             none = torch.zeros(len(ids), dtype=torch.float64, device=valid.device)
             return _Scores(ids, pairs, cosines, none + torch.nan, none), torch.zeros_like(valid, dtype=torch.uint8)
-        probs = self._probabilities(rows, [members for _, members in pairs], features, batch.images.shape[-2:])
+        probs = self._probabilities(rows, members, features, batch.images.shape[-2:])
         entropy = mean_over_valid(self.rules.entropy(probs), self.learner.scored(self.learner.slices, ids, valid))
         labels = predicted_masks(probs, valid)
         return _Scores(ids, pairs, cosines, entropy.double(), (labels > 0).sum((1, 2)).double()), labels

@@ -8,6 +8,7 @@ import torch
 import yaml
 from support.gpu_counts import counting
 
+from albench.acquisition import aggregate
 from albench.benchmarks.speed import synthetic
 from albench.networks.residual import Residual
 from albench.registry import STRATEGIES, available
@@ -103,3 +104,20 @@ def test_an_evaluation_never_waits_for_the_gpu(make_round):
             scoring = evaluate(ctx.learner, labeled, 1.0, threads)
         assert counts.reads == 0
         assert scoring.result().cases.keys() == set(labeled.slices.cases)
+
+
+def test_the_highest_pixels_are_found_without_a_read(make_round):
+    _, ctx = make_round("entropy", 100)
+    synthetic.images_of(ctx, 1)
+    with counting() as counts:
+        make_strategy("entropy", {"strategy.aggregation": "top"}).query(ctx)
+    assert counts.reads == 1
+
+
+def test_scores_of_the_highest_pixels_equal_those_of_a_cpu(gpu):
+    generator = torch.Generator().manual_seed(0)
+    for height, width, top in ((24, 24, 0.01), (10, 10, 0.07), (5, 4, 1.0), (3, 3, 0.001)):
+        values, valid = torch.rand(6, height, width, generator=generator), torch.ones(6, height, width)
+        valid[2:, height // 2 :] = 0
+        expected = aggregate(values, valid, "top", top)
+        torch.testing.assert_close(aggregate(values.to(gpu), valid.to(gpu), "top", top).cpu(), expected)
