@@ -27,7 +27,7 @@ def run(
     threads: int | None = None,
     keep_weights: bool = False,
     share: bool = True,
-    compile: bool = False,
+    graphs: bool = False,
     callback: RunCallback | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
@@ -46,7 +46,7 @@ def run(
         threads: of the CPU; None leaves them as they are.
         keep_weights: keep the weights of every round.
         share: take round 0 from another run in `out` that trains it alike.
-        compile: use torch.compile.
+        graphs: replay training passes as CUDA graphs on a GPU.
         callback: told about progress, see `albench.callback`.
         progress: told about the preparation of the data: cases done, cases in all, the last case's name.
         workers: processes that prepare the data, see `albench.data.prepare`.
@@ -64,7 +64,7 @@ def run(
     from albench.training.device import choose_device
     from albench.tuned_options import read_tuned
 
-    execution = Execution(choose_device(device, threads), keep_weights, share, compile)
+    execution = Execution(choose_device(device, threads), keep_weights, share, graphs)
     resolved = resolve(
         strategy,
         dataset,

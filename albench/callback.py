@@ -24,6 +24,9 @@ class RunCallback(Protocol):
     def on_round(self, record: RoundRecord) -> None:
         """A round is finished and stored."""
 
+    def on_notice(self, text: str) -> None:
+        """Something that the user should know: how a run is computed is not what it could be."""
+
 
 class NullCallback:
     """Does nothing."""
@@ -38,4 +41,7 @@ class NullCallback:
         """Do nothing."""
 
     def on_round(self, record: RoundRecord) -> None:
+        """Do nothing."""
+
+    def on_notice(self, text: str) -> None:
         """Do nothing."""

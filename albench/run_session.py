@@ -32,6 +32,7 @@ from albench.streams import Streams
 from albench.training.confidence import confidence
 from albench.training.device_cache import DeviceCache
 from albench.training.evaluation import Evaluation, evaluate, example_slices
+from albench.training.graphs import PassGraphs
 from albench.training.learner import Learner, TrainingLog, Weights
 from albench.training.shared_round_zero import fit_shared
 
@@ -46,15 +47,14 @@ class Execution:
         device: where to compute.
         keep_weights: keep every round's weights, not only the last.
         share: take round 0 from another run in the same folder that trains it alike.
-        compile: pass the network through torch.compile. Like another device, it changes the last digits and what
-            dropout draws.
+        graphs: replay training passes as CUDA graphs on a GPU, see `albench.training.graphs`.
         mirror: called with the folders to copy after every round, see `RunStore.open`.
     """
 
     device: torch.device
     keep_weights: bool = False
     share: bool = True
-    compile: bool = False
+    graphs: bool = False
     mirror: Mirror | None = None
 
 
@@ -99,8 +99,9 @@ class RunSession:
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
         self.network = self._network(resolved.network)
         check_parts(self.network, self.strategy.parts())
-        if execution.compile:
-            self.network.compile()
+        self._graphs = None
+        if execution.graphs and execution.device.type == "cuda":
+            self._graphs = PassGraphs(self.network, self.config.training.batch_size, callback.on_notice)
         self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}
 
     def begin(self, store: RunStore) -> State:
@@ -150,6 +151,7 @@ class RunSession:
             on_epoch=self.callback.on_epoch,
             device_cache=self.device_cache,
             score_unknown=protocol.score_unknown,
+            graphs=self._graphs,
         )
         learner.allow(self._steps_of_fit(index, state))
         budget = min(protocol.budget, len(state.pool.unlabeled)) if index < protocol.rounds else 0
@@ -158,7 +160,7 @@ class RunSession:
 
     def fit(self, ctx: Round, out: Path) -> None:
         """Train, or take the training of round 0 from another run where both strategies share it."""
-        shares = self.strategy.shares_round_zero and self.execution.share and not self.execution.compile
+        shares = self.strategy.shares_round_zero and self.execution.share
         if ctx.index == 0 and shares:
             folder = out / SHARED_ROUND_ZERO
             fit_shared(ctx.learner, lambda: self._fit(ctx), self.config, ctx.pool.labeled, folder)

@@ -1,7 +1,6 @@
 import ast
 import inspect
 import random
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from albench.oracle import Oracle
 from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
 from albench.runs import RunReader, find_runs
-from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.runs.records import Metrics
 from albench.strategy import Query, Round, Strategy
 from albench.training.learner import Weights
@@ -382,18 +380,3 @@ def test_what_a_strategy_notes_is_in_the_record(tiny_run):
     assert notes["groups"] > 0
     assert len(notes["similarity_counts"]) == len(notes["similarity_edges"]) - 1 == 20
     assert sum(notes["similarity_counts"]) == tiny_run("star").records[0].unlabeled
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
-def test_a_compiled_network_without_dropout_changes_the_last_digits_at_most(tmp_path):
-    resolved = resolve(
-        "entropy", "phantom", settings=TINY | {"protocol.rounds": 0, "training.epochs": 1, "network.dropout": 0}
-    )
-
-    def val_loss(execution: Execution, out: str) -> float:
-        return loop.run(resolved, tmp_path / out, execution).records[0].fit_trainings[0].val_loss
-
-    compiled = val_loss(Execution(torch.device("cpu"), compile=True), "compiled")
-    assert compiled == pytest.approx(val_loss(CPU, "plain"), rel=1e-3)
-    assert not (tmp_path / "compiled" / SHARED_ROUND_ZERO).exists(), "others would take its round 0"

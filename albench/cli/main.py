@@ -93,9 +93,7 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all cores by default.")] = None,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
     share: Annotated[bool, typer.Option(help="Reuse round 0 of another run in --out with the same training.")] = True,
-    compile_network: Annotated[
-        bool, typer.Option("--compile", help="Use torch.compile: faster on a GPU after minutes of compilation.")
-    ] = False,
+    graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.")] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
     console = _console()
@@ -114,7 +112,7 @@ def run(
 
     settings = parse_settings(assignments, data_root)
     found = read_tuned(tuned) if tuned else None
-    execution = Execution(choose_device(device, threads), keep_weights, share, compile_network)
+    execution = Execution(choose_device(device, threads), keep_weights, share, graphs)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(
             strategy,

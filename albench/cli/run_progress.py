@@ -38,6 +38,10 @@ class LineProgress(NullCallback):
         self._done += 1
         self._console.print(f"{describe(record)}  {self.time_left(record)}", highlight=False)
 
+    def on_notice(self, text: str) -> None:
+        """Print it."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def time_left(self, record: RoundRecord) -> str:
         """The estimated time left, from the mean time of the rounds so far."""
         last = record.round == self._rounds or record.unlabeled == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol as Interface
@@ -25,6 +26,7 @@ from albench.training.augment import augment
 from albench.training.batches import Batch, Images, batched, mean_over_pixels
 from albench.training.device import to_device
 from albench.training.device_cache import DeviceCache
+from albench.training.graphs import PassGraphs
 from albench.training.losses import focal
 from albench.training.overlap import overlap, volume_dice
 from albench.training.predictor import Predictor, eval_mode
@@ -78,6 +80,7 @@ class Learner(Predictor):
         on_epoch: called after every epoch.
         device_cache: the prepared images on the device, shared by all learners of a run.
         score_unknown: as in `Predictor`.
+        graphs: of the passes of the network, which are replayed in training; None runs them kernel by kernel.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Learner(Predictor):
         on_epoch: EpochReport = lambda epoch, epochs, loss, val_loss: None,
         device_cache: DeviceCache | None = None,
         score_unknown: bool = False,
+        graphs: PassGraphs | None = None,
     ) -> None:
         super().__init__(
             network,
@@ -111,6 +115,7 @@ class Learner(Predictor):
         self._round = round_index
         self._steps: StepAllowance | None = None
         self._on_epoch = on_epoch
+        self._graphs = graphs
         self._criterion = partial(
             focal,
             alpha=training.focal_alpha,
@@ -183,6 +188,7 @@ class Learner(Predictor):
         patience: int | None = None,
         share: float = 1.0,
         notes: Notes = dict,
+        method: str = "forward",
     ) -> FitSummary:
         """Minimize a loss until the rule of the settings ends the training (`albench.training.stopping`).
 
@@ -199,6 +205,7 @@ class Learner(Predictor):
             share: of the optimizer steps of the round that this training takes where their number is fixed
                 (`protocol.compute=matched`); what earlier trainings left, if that is less.
             notes: called at the end, gives {name: number}, stored in the record of the training.
+            method: that of the network whose passes may be replayed as CUDA graphs, from tensors to logits.
 
         Raises:
             StrategyError: there are no examples, or the loss is not finite.
@@ -213,7 +220,8 @@ class Learner(Predictor):
         now = Point(0, 0, validate() if rule.keeps_start else None)
         validated, best, weights, read = now, now if rule.keeps_start else None, self.snapshot(), 0
         seconds: list[float] = []
-        with self._streams.torch(purpose, self._round):
+        replaying = self._graphs.replaying(method) if self._graphs else nullcontext()
+        with self._streams.torch(purpose, self._round), replaying:
             while not seconds or not rule.ends(now, best):
                 start, epoch, taken, read_before = time.perf_counter(), now.epoch + 1, now.step, self.slices_read
                 self.network.train()

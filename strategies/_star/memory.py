@@ -11,7 +11,7 @@ from torch import Tensor
 
 from albench.encoder_decoder import Features
 from albench.masks import Ids, Mask
-from albench.strategies._star.network import KeyValues, StarNetwork, valid_positions
+from albench.strategies._star.network import KeyValues, Labeled, StarNetwork, valid_positions
 from albench.training.batches import batched, concat_batches
 from albench.training.device import to_device
 from albench.training.learner import Learner
@@ -49,7 +49,7 @@ def encode_memory(
     def encode(some: Ids) -> tuple[Tensor, ...]:
         batch = learner.batch(learner.slices, some, np.stack([masks[i] for i in some.tolist()]))
         with learner.autocast():
-            features = network.labeled_encoder(batch) if with_masks else network.encode(batch.images)
+            features = network.labeled_encoder(Labeled.of(batch)) if with_masks else network.encode(batch.images)
             kv = network.memory_head(features.deepest)  # Eq. 1, right
         return describe(features, batch.valid), *kv, valid_positions(batch.valid, features.deepest).flatten(1)
 

@@ -5,7 +5,7 @@ Shapes: b slices, n memory slices per slice, p = h w positions of the bottleneck
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,27 +14,29 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention
 from albench.encoder_decoder import EncoderDecoder, Extended, Features, Splits, encoder_of
 from albench.errors import NetworkError
 from albench.network import Task
+from albench.training.batches import Batch
 from albench.training.predictor import eval_mode
 
 
-class Labeled(Protocol):
-    """What is read of labeled slices; a `Batch` has it."""
+class Labeled(NamedTuple):
+    """What is read of labeled slices.
 
-    @property
-    def images(self) -> Tensor:
-        """(b, c, h, w)."""
+    Attributes:
+        images: (b, c, h, w).
+        masks: (b, 1, h, w) label maps, 0 where the label is unknown.
+        valid: (b, 1, h, w), 1 on image pixels and 0 on padding.
+        known: (b, 1, h, w), 1 on image pixels whose label is known and 0 elsewhere.
+    """
 
-    @property
-    def masks(self) -> Tensor:
-        """(b, 1, h, w) label maps, 0 where the label is unknown."""
+    images: Tensor
+    masks: Tensor
+    valid: Tensor
+    known: Tensor
 
-    @property
-    def valid(self) -> Tensor:
-        """(b, 1, h, w), 1 on image pixels and 0 on padding."""
-
-    @property
-    def known(self) -> Tensor:
-        """(b, 1, h, w), 1 on image pixels whose label is known and 0 elsewhere."""
+    @classmethod
+    def of(cls, batch: Batch) -> Labeled:
+        """That of a batch."""
+        return cls(batch.images, batch.masks, batch.valid, batch.known)
 
 
 class KeyValues(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from albench.masks import Ids
-from albench.strategies._star.network import StarNetwork
+from albench.strategies._star.network import Labeled, StarNetwork
 from albench.training.augment import augment
 from albench.training.batches import Batch, batched, mean_over_pixels
 from albench.training.learner import Learner
@@ -82,7 +82,9 @@ def train_propagation(
                 overlaps.append(overlap(logits, target))
         return Validation(mean_over_pixels(parts), volume_dice(overlaps, val.case))
 
-    learner.optimize(step, len(train.ids), validate, purpose="propagation", lr=lr, patience=patience, share=0.5)
+    learner.optimize(
+        step, len(train.ids), validate, purpose="propagation", lr=lr, patience=patience, share=0.5, method="propagate"
+    )
 
 
 def _propagate(network: StarNetwork, pairs: Pairs, rows: Ids, *, augmented: bool) -> tuple[Tensor, Batch]:
@@ -90,7 +92,7 @@ def _propagate(network: StarNetwork, pairs: Pairs, rows: Ids, *, augmented: bool
     memory, query = (pairs.batch(ids) for ids in pairs.ids[rows].T)
     if augmented:
         memory, query = _augmented(memory, query)
-    return network.propagate(query.images, memory), query
+    return network.propagate(query.images, Labeled.of(memory)), query
 
 
 def _augmented(first: Batch, second: Batch) -> tuple[Batch, Batch]:

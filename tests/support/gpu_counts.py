@@ -36,8 +36,21 @@ class Counts:
 def counting() -> Iterator[Counts]:
     """Count what happens in a block, backward passes included."""
     counts = Counts()
-    with _Counter(counts):
-        yield counts
+    _active.append(counts)
+    try:
+        with _Counter(counts):
+            yield counts
+    finally:
+        _active.remove(counts)
+
+
+def launched() -> None:
+    """Count one launch, that of a graph."""
+    for counts in _active:
+        counts.kernels += 1
+
+
+_active: list[Counts] = []
 
 
 class _Counter(TorchDispatchMode):
@@ -57,7 +70,7 @@ class _Counter(TorchDispatchMode):
         if name in _COPYING and is_on_device(args[_COPYING[name]]) != is_on_device(result):
             source = args[_COPYING[name]]
             self._counts.copied += source.numel() * source.element_size()
-        elif any(map(is_on_device, tree_leaves((args, kwargs, result)))) and not _is_free(func, name):
+        elif any(map(is_on_device, tree_leaves((args, kwargs, result)))) and not is_free(func, name):
             self._counts.kernels += 1
 
 
@@ -96,6 +109,6 @@ def waits(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     return name in _READING
 
 
-def _is_free(func: Any, name: str) -> bool:
-    """Whether an operation launches nothing."""
+def is_free(func: Any, name: str) -> bool:
+    """Whether an operation launches nothing: it makes a view, or allocates memory."""
     return bool(func.is_view) or name in _FREE or name.startswith(_ALLOCATING)

@@ -1,6 +1,7 @@
 """What a GPU waits for stays within the limits of `tests/gpu_limits.yaml`: `make test-gpu`."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from albench.networks.residual import Residual
 from albench.registry import STRATEGIES, available
 from albench.resolve import make_strategy
 from albench.training.evaluation import evaluate
+from albench.training.graphs import PassGraphs
 from albench.training.learner import Learner
 
 pytestmark = pytest.mark.gpu
@@ -70,7 +72,7 @@ def test_a_query_keeps_its_limits(make_round, monkeypatch, name):
             strategy.query(ctx)
         return counts, ctx
 
-    limit = LIMITS[name]
+    limit = LIMITS["queries"][name]
     (few, small), (many, large), (more_picks, _) = asked(100, 8), asked(200, 8), asked(100, 16)
     assert few.reads == many.reads == more_picks.reads == limit["reads"]
     batches = [-(-len(ctx.pool.unlabeled) // ctx.learner.inference_batch) for ctx in (small, large)]
@@ -92,7 +94,7 @@ def forward_kernels(ctx):
 
 
 def test_every_query_has_limits():
-    assert LIMITS.keys() == {entry.name for entry in available(STRATEGIES)} - {"full"}
+    assert LIMITS["queries"].keys() == {entry.name for entry in available(STRATEGIES)} - {"full"}
 
 
 def test_an_evaluation_never_waits_for_the_gpu(make_round):
@@ -121,3 +123,31 @@ def test_scores_of_the_highest_pixels_equal_those_of_a_cpu(gpu):
         valid[2:, height // 2 :] = 0
         expected = aggregate(values, valid, "top", top)
         torch.testing.assert_close(aggregate(values.to(gpu), valid.to(gpu), "top", top).cpu(), expected)
+
+
+@pytest.mark.parametrize(("name", "purpose"), [("random", "training"), ("taal", "training"), ("star", "propagation")])
+def test_a_training_step_keeps_its_limits(make_round, monkeypatch, name, purpose):
+    strategy, ctx = make_round(name, 400)  # 40 labeled slices: two full batches and a smaller one
+    learner = ctx.learner
+    learner._graphs = PassGraphs(learner.network, learner.batch_size, pytest.fail)
+    marks, optimize = [], Learner.optimize
+
+    def watched(learner, step, *arguments, **options):
+        def marked(rows, epoch):
+            marks.append((options["purpose"], epoch, len(rows), counts.kernels, counts.reads, counts.copied))
+            return step(rows, epoch)
+
+        return optimize(learner, marked, *arguments, **options)
+
+    monkeypatch.setattr(Learner, "optimize", watched)
+    learner.training = replace(learner.training, epochs=2)
+    with counting() as counts:
+        strategy.fit(ctx)
+        strategy.query(ctx)
+    first, second = [mark for mark in marks if mark[:2] == (purpose, 2)][:2]
+    assert first[2] == second[2] == learner.batch_size
+    kernels, reads, copied = (b - a for a, b in zip(first[3:], second[3:], strict=True))
+    limit = LIMITS["steps"][purpose if name != "taal" else name]
+    assert limit["kernels"] - 3 <= kernels <= limit["kernels"]
+    assert reads == 0
+    assert copied / learner.batch_size <= limit["copied"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
-from support.gpu_counts import INDEXING, is_on_cpu, waits
+from support.gpu_counts import INDEXING, is_free, is_on_cpu, launched, waits
 
 DEVICE = torch.device("cuda", 0)
 
@@ -45,6 +45,20 @@ class Remote(Tensor):
     @staticmethod
     def __tensor_unflatten__(inner: Mapping[str, Tensor], context: None, size: object, stride: object) -> Remote:
         return Remote(inner["local"])
+
+    @property  # type: ignore[override]
+    def data(self) -> Remote:
+        """The same values without history."""
+        return Remote(self.local)
+
+    @data.setter
+    def data(self, other: Remote) -> None:
+        Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
+        self.local = other.local
+
+    def data_ptr(self) -> int:
+        """Where the values are."""
+        return self.local.data_ptr()
 
     def tolist(self) -> list[Any]:
         """As for any CUDA tensor; torch does not allow it for subclasses."""
@@ -88,8 +102,49 @@ def _call(func: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[st
         raise RuntimeError(f"called a synchronizing CUDA operation, {name}")
     if name == "aten::_pin_memory":
         return args[0]
-    result = func(*tree_map(_local, args), **tree_map(_local, dict(kwargs)))
+    here, named = tree_map(_local, args), tree_map(_local, dict(kwargs))
+    result = func(*here, **named)
+    if remote and Graph.recording is not None and not is_free(func, name):
+        Graph.recording.append((func, here, named, result))
     return return_and_correct_aliasing(func, args, kwargs, tree_map(_remote, result)) if remote else result
+
+
+class Graph:
+    """A CUDA graph: operations that are repeated on the same memory. As on a GPU, it must not ask for values."""
+
+    recording: list[tuple[Callable[..., object], Any, Any, object]] | None = None
+
+    def __init__(self) -> None:
+        self._operations: list[tuple[Callable[..., object], Any, Any, object]] = []
+
+    def pool(self) -> None:
+        """There is no memory to share."""
+
+    def replay(self) -> None:
+        """Repeat what was recorded, and write the results to where they were."""
+        launched()
+        for func, args, kwargs, before in self._operations:
+            after = func(*args, **kwargs)
+            for old, new in zip(tree_leaves(before), tree_leaves(after), strict=True):
+                if isinstance(old, Tensor) and old is not new:
+                    old.copy_(new)
+
+    @contextmanager
+    def captured(self, *pool: object, capture_error_mode: str = "global") -> Iterator[None]:
+        """Record the operations of a block."""
+        Graph.recording, forbidden = self._operations, _sync.forbidden
+        _sync.forbidden = True
+        try:
+            yield
+        finally:
+            Graph.recording, _sync.forbidden = None, forbidden
+
+
+class _Stream:
+    """The only queue of the device, on which nothing waits."""
+
+    def wait_stream(self, stream: object) -> None:
+        """Do nothing."""
 
 
 class _Sync:
@@ -119,7 +174,7 @@ class _Event:
     record = synchronize = staticmethod(lambda *arguments: None)
 
 
-_NO_RESULT = ("_lazy_init", "set_rng_state", "manual_seed_all", "synchronize", "reset_peak_memory_stats", "empty_cache")
+_NO_RESULT = ("_lazy_init", "manual_seed_all", "synchronize", "reset_peak_memory_stats", "empty_cache")
 _RESULTS: Mapping[str, object] = {
     "is_available": True,
     "device_count": 1,
@@ -127,12 +182,22 @@ _RESULTS: Mapping[str, object] = {
     "mem_get_info": (70 << 30, 80 << 30),
     "max_memory_allocated": 1 << 30,
     "get_device_name": "simulated",
-    "get_rng_state": torch.zeros(16, dtype=torch.uint8),  # random numbers come from the CPU generator
     "is_bf16_supported": True,
     "is_current_stream_capturing": False,
-    "current_stream": None,
+    "current_stream": _Stream(),
     "_is_in_bad_fork": False,
     **dict.fromkeys(_NO_RESULT),
+}
+
+
+_STAND_INS: Mapping[str, object] = {
+    "Event": _Event,
+    "CUDAGraph": Graph,
+    "graph": Graph.captured,
+    "Stream": lambda device: _Stream(),
+    "stream": lambda stream: nullcontext(),
+    "get_rng_state": lambda device=None: torch.get_rng_state(),  # random numbers come from the CPU generator
+    "set_rng_state": lambda state, device=None: torch.set_rng_state(state),
 }
 
 
@@ -143,7 +208,8 @@ def simulated() -> Iterator[torch.device]:
         for name, result in _RESULTS.items():
             stack.enter_context(patch(f"torch.cuda.{name}", lambda *args, result=result, **options: result))
         stack.enter_context(patch("torch.cuda.set_sync_debug_mode", _sync.set))
-        stack.enter_context(patch("torch.cuda.Event", _Event))
+        for name, stand_in in _STAND_INS.items():
+            stack.enter_context(patch(f"torch.cuda.{name}", stand_in))
         stack.enter_context(patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
         before = torch._C._only_lift_cpu_tensors()
         stack.callback(torch._C._set_only_lift_cpu_tensors, before)

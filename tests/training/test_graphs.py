@@ -1,0 +1,137 @@
+"""Training passes that are replayed as CUDA graphs: `make test-gpu`."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from support.gpu_counts import counting
+from torch import nn
+
+from albench.benchmarks.speed import synthetic
+from albench.resolve import make_strategy
+from albench.training.graphs import PassGraphs
+from albench.training.learner import Learner
+
+pytestmark = pytest.mark.gpu
+
+BATCH = 4
+
+
+@pytest.fixture
+def make_learner(gpu, monkeypatch, tmp_path):
+    """A round on a GPU with ten labeled slices, in batches of four, four and two; with graphs or without."""
+    monkeypatch.setattr(synthetic, "DEVICE", gpu)
+    prepared = synthetic.made_up(100, 32, tmp_path)
+    training = replace(synthetic.TRAINING, batch_size=BATCH, epochs=2)
+
+    def make(strategy="random", notices=None, network=None):
+        strategy = make_strategy(strategy, {})
+        ctx = synthetic.make_round(strategy, prepared, synthetic.SMALLEST, training=training)
+        learner = ctx.learner
+        if network is not None:
+            learner.network = network(learner.network)
+        if notices is not None:
+            learner._graphs = PassGraphs(learner.network, BATCH, notices.append)
+        return strategy, ctx
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["random", "taal", "star"])
+def test_a_training_with_graphs_gives_the_weights_of_one_without(make_learner, monkeypatch, name):
+    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cuda", enabled=False))  # rounds less
+    notices, weights = [], []
+    for graphs in (None, notices):
+        strategy, ctx = make_learner(name, graphs)
+        strategy.fit(ctx)
+        strategy.query(ctx)
+        weights.append(ctx.learner.weights())
+    assert notices == []
+    expected = {"random": 2, "taal": 3, "star": 4}[name]  # training and validation; views; the second stage
+    assert len(ctx.learner._graphs._recorded) == expected
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, rtol=1e-3, atol=1e-5)
+
+
+class Wrapped(nn.Module):
+    """A network around another one."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+
+class Asks(Wrapped):
+    def forward(self, images):
+        return self.inner(images) * (1 if images.mean() > 0 else 2)
+
+
+class Counts(Wrapped):
+    def forward(self, images):
+        self.calls = getattr(self, "calls", 0) + 1
+        return self.inner(images) * self.calls
+
+
+def usual_weights(make_learner, network, loss):
+    _, ctx = make_learner(network=network)
+    ctx.learner.fit(ctx.examples(), loss)
+    return ctx.learner.weights()
+
+
+def supervised(model, batch, unlabeled, epoch):
+    return batch.supervised(model(batch.images))
+
+
+def twice(model, batch, unlabeled, epoch):
+    return batch.supervised(model(batch.images)) + batch.supervised(model(batch.images.flip(-1)))
+
+
+@pytest.mark.parametrize(
+    ("network", "loss", "reason"),
+    [
+        (Asks, supervised, "called a synchronizing CUDA operation"),
+        (Counts, supervised, "replayed passes differ by"),
+        (nn.Sequential, twice, "the loss runs the network more than once"),
+    ],
+)
+def test_what_cannot_be_replayed_is_said_once_and_trains_as_usual(make_learner, monkeypatch, network, loss, reason):
+    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cuda", enabled=False))
+    notices = []
+    _, ctx = make_learner(notices=notices, network=network)
+    ctx.learner.fit(ctx.examples(), loss)
+    assert len(notices) == 1
+    assert notices[0].startswith(f"training without CUDA graphs: {reason}")
+    assert "forward" not in vars(ctx.learner.network)
+    if network is not Counts:  # which has been called more often
+        expected = usual_weights(make_learner, network, loss)
+        assert all(
+            torch.allclose(value, expected[key], rtol=1e-3, atol=1e-5) for key, value in ctx.learner.weights().items()
+        )
+
+
+def test_passes_are_recorded_again_where_weights_have_moved(make_learner):
+    strategy, ctx = make_learner(notices=[])
+    learner = ctx.learner
+    strategy.fit(ctx)
+    first = list(learner._graphs._recorded.values())
+    strategy.fit(ctx)
+    assert list(learner._graphs._recorded.values()) == first
+    weight = next(learner.network.parameters())
+    weight.data = weight.data.clone()
+    strategy.fit(ctx)
+    assert not set(learner._graphs._recorded.values()) & set(first)
+
+
+def test_a_step_with_graphs_launches_few_kernels(make_learner):
+    counts = []
+    for notices in (None, []):
+        strategy, ctx = make_learner(notices=notices)
+        strategy.fit(ctx)  # which records
+        masks = dict(list(ctx.examples().items())[: 2 * BATCH])
+        with counting() as two:
+            ctx.learner.fit(masks, strategy.loss)
+        with counting() as one:
+            ctx.learner.fit(dict(list(masks.items())[:BATCH]), strategy.loss)
+        counts.append((two.kernels - one.kernels) / 2)  # two epochs
+    usual, replayed = counts
+    assert replayed < 70 < 340 < usual
