@@ -76,7 +76,7 @@ from albench.strategies._star.propagation import Aggregation, Propagation, Rules
 from albench.strategies._star.similarity import SIMILARITIES, Similarity
 from albench.strategies._star.training import PairLoss, Pairs, train_propagation
 from albench.strategy import Query, Round, Strategy, Task, register
-from albench.training.batches import Batch
+from albench.training.examples import Examples
 from albench.training.learner import Learner
 from albench.training.packing import pack_predictions
 
@@ -255,15 +255,11 @@ class Star(Strategy):
         """Train on pairs of neighboring labeled slices, if there are any; returns the pairs."""
         learner, slices = ctx.learner, ctx.pool.slices
         pairs = neighbors(np.array(sorted(memory), dtype=np.int64), slices.case, self.pairs)
-
-        def labeled(ids: Ids) -> Batch:
-            return learner.batch(slices, ids, np.stack([memory[i] for i in ids.tolist()]))
-
         if len(pairs):
             train_propagation(
                 network,
                 learner,
-                Pairs(pairs, labeled, slices.case[pairs[:, 1]]),
+                Pairs.of(Examples(slices, memory, learner.device), pairs),
                 self._validation_pairs(learner, ctx.interval),
                 lr=self.propagation_lr or learner.lr,
                 patience=self.propagation_patience or 2 * learner.training.patience,
@@ -282,7 +278,9 @@ class Star(Strategy):
         ids = ids[np.isin(ids, drawn).all(1)]
         if not len(ids):
             ids = np.concatenate([neighbors(drawn, case, self.pairs), np.stack([drawn, drawn], 1)])
-        return Pairs(ids, lambda some: learner.batch(val.slices, some, val.masks(some)), val.slices.case[ids[:, 1]])
+        used = np.unique(ids)
+        truth = dict(zip(used.tolist(), val.masks(used), strict=True))
+        return Pairs.of(Examples(val.slices, truth, learner.device), ids)
 
     def _least_similar(self, found: Propagation, candidates: Ids, groups: Sequence[Sequence[Ids]], budget: int) -> Ids:
         """Those of the candidates that are least similar to the labeled slices of their groups (Sec. 2.2)."""

@@ -68,12 +68,13 @@ def check_volume(
                 f"case '{case}' must have intensities within data.window {list(window)}, it has {low:g} to "
                 f"{high:g}: choose a window that contains them"
             )
-    wrong = mask[(mask > len(classes)) & (mask != UNKNOWN)]
-    if len(wrong):
+    # slice by slice, because temporary arrays of the size of the mask stay in the heap
+    wrong = {label for plane in mask for label in np.unique(plane).tolist()} - {*range(len(classes) + 1), UNKNOWN}
+    if wrong:
         values = "1 for its class" if len(classes) == 1 else f"1 to {len(classes)} for its {len(classes)} classes"
         raise DataError(
             f"case '{case}' must have a mask of 0, {values} and {UNKNOWN} where the label is unknown, got "
-            f"{wrong.max()}: make the target 1 and all else 0, or name more classes"
+            f"{max(wrong)}: make the target 1 and all else 0, or name more classes"
         )
     if min(volume.spacing) <= 0 or not np.isfinite(volume.spacing).all():
         raise DataError(

@@ -32,17 +32,21 @@ class DeviceCache:
         self._capacity = _default_capacity(device) if capacity is None else capacity
         self._copy: Tensor | None = None
 
-    def batch(self, slices: SliceStack, ids: Ids) -> Tensor:
-        """(b, c, H, W) float16 images with their context (`SliceStack.rows_with_context`) on the device.
+    def batch(self, slices: SliceStack, ids: Ids, rows: Tensor) -> Tensor:
+        """(b, c, H, W) float16 images with their context on the device.
 
         Slices of another prepared set are read without the cache.
+
+        Args:
+            slices: the stack.
+            ids: (b,) of its slices.
+            rows: (b, c) `SliceStack.rows_with_context` of them, on the device.
         """
-        rows = slices.rows_with_context(ids)
         if slices.images is not self.images or self.images.nbytes > self._capacity:
-            return to_device(slices.images[rows], self.device).flatten(1, 2)
+            return to_device(slices.images[slices.rows_with_context(ids)], self.device).flatten(1, 2)
         if self._copy is None:
             self._copy = self._copy_to_device()
-        return self._copy[to_device(rows, self.device)].flatten(1, 2)
+        return self._copy[rows].flatten(1, 2)
 
     def _copy_to_device(self) -> Tensor:
         copy = torch.empty(self.images.shape, dtype=torch.float16, device=self.device)

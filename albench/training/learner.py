@@ -22,14 +22,16 @@ from albench.machine import trim_memory
 from albench.masks import UNKNOWN, Ids, Mask
 from albench.runs.records import FitSummary
 from albench.streams import Streams
-from albench.training.augment import augment
+from albench.training.ahead import sent_ahead
+from albench.training.augment import Moves, augment, draw_moves
 from albench.training.batches import Batch, Images, batched, mean_over_pixels
 from albench.training.device import to_device
 from albench.training.device_cache import DeviceCache
+from albench.training.examples import Examples
 from albench.training.graphs import PassGraphs
 from albench.training.losses import focal
 from albench.training.overlap import overlap, volume_dice
-from albench.training.predictor import Predictor, eval_mode
+from albench.training.predictor import Place, Predictor, eval_mode
 from albench.training.step_allowance import StepAllowance
 from albench.training.stopping import Point, StopRule, Validation
 
@@ -164,22 +166,19 @@ class Learner(Predictor):
         Raises:
             StrategyError: there are no examples, or the loss is not finite.
         """
-        ids = np.array(sorted(examples), dtype=np.int64)
-        masks = np.stack([examples[int(i)] for i in ids]) if len(ids) else np.empty(0, dtype=np.uint8)
-        targets = to_device(masks, self.device)
-        unlabeled = self._unlabeled_batches()
+        labeled, unlabeled = Examples(self.slices, examples, self.device), self._unlabeled_batches()
 
-        def step(rows: Ids, epoch: int) -> Tensor:
-            chosen = targets[to_device(rows, self.device)]
-            images = self.images(self.slices, ids[rows])
-            batch = self._batch(images, chosen, self.slices, augmented=self.training.augment)
-            return loss(self.network, batch, unlabeled, epoch)
+        def losses(parts: Sequence[Ids], epoch: int) -> Iterator[Tensor]:
+            for (batch,) in self.batches(labeled, [rows[:, None] for rows in parts], augmented=self.training.augment):
+                yield loss(self.network, batch, unlabeled, epoch)
 
-        return self.optimize(step, len(ids), self.validate, purpose="training", lr=self.lr, share=share, notes=notes)
+        return self.optimize(
+            losses, len(labeled), self.validate, purpose="training", lr=self.lr, share=share, notes=notes
+        )
 
     def optimize(
         self,
-        step: Callable[[Ids, int], Tensor],
+        losses: Callable[[Sequence[Ids], int], Iterator[Tensor]],
         count: int,
         validate: Callable[[], Validation],
         *,
@@ -195,7 +194,8 @@ class Learner(Predictor):
         The optimizer is Adam with default betas. The order of batches depends on seed, purpose and round only.
 
         Args:
-            step: the loss of a batch, from its rows (b,) in [0, count) and the epoch, from 1.
+            losses: of the batches of an epoch, one after the other, from their rows (b,) in [0, count) and the epoch,
+                from 1; each is asked for when the step before it has been taken.
             count: number of training examples.
             validate: called before the training and after every epoch, where the rule needs it; must not change the
                 network.
@@ -225,21 +225,21 @@ class Learner(Predictor):
             while not seconds or not rule.ends(now, best):
                 start, epoch, taken, read_before = time.perf_counter(), now.epoch + 1, now.step, self.slices_read
                 self.network.train()
-                losses, sizes = [], []
-                for rows in batched(order.permutation(count), self.batch_size):
-                    if taken == rule.steps:
-                        break
+                parts = list(batched(order.permutation(count), self.batch_size))
+                parts = parts if rule.steps is None else parts[: rule.steps - taken]
+                asked, found = losses(parts, epoch), []
+                for _ in parts:
                     with self.autocast():
-                        value = step(rows, epoch)
+                        value = next(asked)
                     optimizer.zero_grad(set_to_none=True)
                     value.backward()
                     optimizer.step()
                     torch.clear_autocast_cache()  # old weights, if a stream of predictions was not read to its end
-                    losses.append(value.detach())
-                    sizes.append(len(rows))
-                    taken += 1
+                    found.append(value.detach())
+                taken += len(parts)
                 read += self.slices_read - read_before
-                mean_loss = _mean(losses, sizes, f"of {purpose} must be finite, it is {{}} in epoch {epoch}", lr)
+                sizes, rule_of_loss = list(map(len, parts)), f"of {purpose} must be finite, it is {{}} in epoch {epoch}"
+                mean_loss = _mean(found, sizes, rule_of_loss, lr)
                 now = Point(epoch, taken, validate() if rule.validates(epoch, taken, validated) else None)
                 seconds.append(time.perf_counter() - start)
                 self._on_epoch(epoch, passes, mean_loss, now.validation.loss if now.validation else None)
@@ -287,16 +287,37 @@ class Learner(Predictor):
                 overlaps.append(overlap(logits, batch))
         return Validation(mean_over_pixels(parts), volume_dice(overlaps, slices.case))
 
-    def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8], *, augmented: bool = False) -> Batch:
-        """Slices and their (b, h, w) masks on the device, augmented if requested."""
-        return self._batch(self.images(slices, ids), to_device(masks, self.device), slices, augmented=augmented)
+    def batch(self, slices: SliceStack, ids: Ids, masks: NDArray[np.uint8]) -> Batch:
+        """Slices and their (b, h, w) masks on the device."""
+        images, valid = self.images(slices, ids)
+        return self._batch(images, to_device(masks, self.device)[:, None].float(), valid, slices)
 
-    def _batch(self, batch: Images, masks: Tensor, slices: SliceStack, *, augmented: bool) -> Batch:
-        """Images of some `slices` with their (b, h, w) uint8 masks."""
-        images, valid = batch
-        targets = masks[:, None].float()
-        if augmented:
-            images, targets, valid = augment(images, targets, valid)
+    def batches(
+        self, examples: Examples, parts: Sequence[NDArray[np.int64]], *, augmented: bool
+    ) -> Iterator[tuple[Batch, ...]]:
+        """Batches of examples, one for each of the v columns of their rows; those of a row are augmented alike.
+
+        Args:
+            examples: labeled slices.
+            parts: (b, v) rows of the examples of each batch.
+            augmented: whether they are.
+        """
+        slices = examples.slices
+        in_order = [rows.T.ravel() for rows in parts]  # one column after the other
+        needed = (
+            (torch.from_numpy(rows), *_needed(slices, examples.ids[rows], part.shape[1], augmented=augmented))
+            for rows, part in zip(in_order, parts, strict=True)
+        )
+        for rows, part, (chosen, *more) in zip(in_order, parts, sent_ahead(needed, self.device), strict=True):
+            images, valid = self.images(slices, examples.ids[rows], Place(*more[:2]))
+            targets = examples.masks[chosen][:, None].float()
+            if augmented:
+                images, targets, valid = augment(images, targets, valid, Moves(*more[2:]))
+            columns = zip(images.split(len(part)), targets.split(len(part)), valid.split(len(part)), strict=True)
+            yield tuple(self._batch(*maps, slices) for maps in columns)
+
+    def _batch(self, images: Tensor, targets: Tensor, valid: Tensor, slices: SliceStack) -> Batch:
+        """(b, c, h, w) images of some `slices` with their (b, 1, h, w) masks and valid pixels."""
         if slices.known is None:
             return Batch(images, targets, valid, valid, self._criterion)
         labeled = targets != UNKNOWN
@@ -306,11 +327,19 @@ class Learner(Predictor):
         """An endless, shuffled and augmented stream over all training slices; a batch is read when it is requested."""
         order = self._streams.numpy("unlabeled", self._round)
         while True:
-            for rows in batched(order.permutation(len(self.slices)), self.batch_size):
-                images, valid = self.images(self.slices, rows)
-                if self.training.augment:
-                    images, _, valid = augment(images, valid, valid)
+            parts = list(batched(order.permutation(len(self.slices)), self.batch_size))
+            needed = (_needed(self.slices, ids, augmented=self.training.augment) for ids in parts)
+            for ids, (rows, sizes, *moves) in zip(parts, sent_ahead(needed, self.device), strict=True):
+                images, valid = self.images(self.slices, ids, Place(rows, sizes))
+                if moves:
+                    images, _, valid = augment(images, valid, valid, Moves(*moves))
                 yield Images(images, valid)
+
+
+def _needed(slices: SliceStack, ids: Ids, columns: int = 1, *, augmented: bool) -> tuple[Tensor, ...]:
+    """What the device must know to read slices, and to augment those of several columns alike."""
+    moves = draw_moves(len(ids) // columns, slices.shape[1:]).repeated(columns) if augmented else ()
+    return *Place.of(slices, ids), *moves
 
 
 def _mean(losses: Sequence[Tensor], sizes: Sequence[int], rule: str, lr: float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import starmap
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -14,6 +15,7 @@ from albench.data import SliceStack
 from albench.encoder_decoder import embedding_of
 from albench.masks import Ids
 from albench.probabilities import activated, outputs_for
+from albench.training.ahead import sent_ahead
 from albench.training.batches import Images, batched, concat_batches
 from albench.training.device import to_device
 from albench.training.device_cache import DeviceCache
@@ -38,6 +40,23 @@ class Prediction(NamedTuple):
     probs: Tensor
     valid: Tensor
     scored: Tensor
+
+
+class Place(NamedTuple):
+    """What the device must know to read b slices.
+
+    Attributes:
+        rows: (b, c) int64 of the slices and their context in the prepared images.
+        sizes: (b, 2) height and width without padding.
+    """
+
+    rows: Tensor
+    sizes: Tensor
+
+    @classmethod
+    def of(cls, slices: SliceStack, ids: Ids) -> Place:
+        """That of (b,) slices, on the CPU."""
+        return cls(torch.from_numpy(slices.rows_with_context(ids)), torch.as_tensor(slices.valid[ids]))
 
 
 class Predictor:
@@ -163,24 +182,35 @@ class Predictor:
         """
         modules, autocast = tuple(self.network.modules()), self.autocast()
 
-        def apply(some: Ids) -> T:
+        def apply(some: Ids, place: Place) -> T:
             with eval_mode(*modules), torch.no_grad(), autocast:
-                return forward(some, self.images(slices, some))
+                return forward(some, self.images(slices, some, place))
 
         def results() -> Iterator[T]:
             # Autocast keeps the weights that it converted until its outermost context ends: this one outlasts batches
             torch.clear_autocast_cache()
             with torch.autocast(self.device.type, enabled=False):
-                yield from map(apply, batched(ids, max(1, self.inference_batch // -(-channels // _CHANNELS))))
+                parts = list(batched(ids, max(1, self.inference_batch // -(-channels // _CHANNELS))))
+                yield from map(apply, parts, self.places(slices, parts))
 
         return results()
 
-    def images(self, slices: SliceStack, ids: Ids) -> Images:
-        """Read slices and their valid pixels to the device, and count them in `slices_read`."""
+    def places(self, slices: SliceStack, batches: Iterable[Ids]) -> Iterator[Place]:
+        """Where the slices of batches are, on the device."""
+        return starmap(Place, sent_ahead((Place.of(slices, ids) for ids in batches), self.device))
+
+    def images(self, slices: SliceStack, ids: Ids, place: Place | None = None) -> Images:
+        """Read slices and their valid pixels to the device, and count them in `slices_read`.
+
+        Args:
+            slices: the stack.
+            ids: (b,) of its slices.
+            place: theirs on the device, if it has been sent there already.
+        """
         self.slices_read += len(ids)
-        images = self._device_cache.batch(slices, ids).to(torch.float32, memory_format=self._memory_format)
-        valid = to_device(slices.valid[ids], self.device)
-        inside = (self._positions < valid[..., None]).float()
+        place = place or next(self.places(slices, [ids]))
+        images = self._device_cache.batch(slices, ids, place.rows).to(torch.float32, memory_format=self._memory_format)
+        inside = (self._positions < place.sizes[..., None]).float()
         height, width = images.shape[-2:]
         return Images(images, inside[:, :1, :height, None] * inside[:, 1:, None, :width])
 

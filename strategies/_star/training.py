@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from albench.masks import Ids
 from albench.strategies._star.network import Labeled, StarNetwork
-from albench.training.augment import augment
 from albench.training.batches import Batch, batched, mean_over_pixels
+from albench.training.examples import Examples
 from albench.training.learner import Learner
 from albench.training.losses import focal
 from albench.training.overlap import overlap, volume_dice
@@ -29,14 +29,19 @@ class Pairs:
     """Pairs of labeled slices.
 
     Attributes:
-        ids: (n, 2): the slice in the memory and the slice to segment.
-        batch: reads labeled slices from their ids.
+        examples: the slices.
+        rows: (n, 2) of them: the slice in the memory and the slice to segment.
         case: (n,) of each pair.
     """
 
-    ids: Ids
-    batch: Callable[[Ids], Batch]
+    examples: Examples
+    rows: NDArray[np.int64]
     case: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, examples: Examples, ids: NDArray[np.int64]) -> Pairs:
+        """Those with the given (n, 2) ids."""
+        return cls(examples, examples.rows(ids), examples.slices.case[ids[:, 1]])
 
 
 def train_propagation(
@@ -67,42 +72,35 @@ def train_propagation(
     network.share_encoder()
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)] if freeze_norm else []
 
-    def step(rows: Ids, epoch: int) -> Tensor:
-        with eval_mode(*norms):
-            logits, target = _propagate(network, train, rows, augmented=learner.training.augment)
-        return _loss(logits, target, loss)
+    def batches(pairs: Pairs, parts: Iterable[Ids], *, augmented: bool) -> Iterator[tuple[Batch, ...]]:
+        return learner.batches(pairs.examples, [pairs.rows[part] for part in parts], augmented=augmented)
+
+    def losses(parts: Sequence[Ids], epoch: int) -> Iterator[Tensor]:
+        for memory, query in batches(train, parts, augmented=learner.training.augment):
+            with eval_mode(*norms):
+                logits = network.propagate(query.images, Labeled.of(memory))
+            yield _loss(logits, query, loss)
 
     def validate() -> Validation:
         assert val is not None, "a rule that validates needs validation cases"
         parts, overlaps = [], []
         with eval_mode(*network.modules()), torch.no_grad(), learner.autocast():
-            for rows in batched(np.arange(len(val.ids)), learner.batch_size):
-                logits, target = _propagate(network, val, rows, augmented=False)
-                parts.append((_loss(logits, target, loss), target.known.sum()))
-                overlaps.append(overlap(logits, target))
+            for memory, query in batches(val, batched(np.arange(len(val.rows)), learner.batch_size), augmented=False):
+                logits = network.propagate(query.images, Labeled.of(memory))
+                parts.append((_loss(logits, query, loss), query.known.sum()))
+                overlaps.append(overlap(logits, query))
         return Validation(mean_over_pixels(parts), volume_dice(overlaps, val.case))
 
     learner.optimize(
-        step, len(train.ids), validate, purpose="propagation", lr=lr, patience=patience, share=0.5, method="propagate"
+        losses,
+        len(train.rows),
+        validate,
+        purpose="propagation",
+        lr=lr,
+        patience=patience,
+        share=0.5,
+        method="propagate",
     )
-
-
-def _propagate(network: StarNetwork, pairs: Pairs, rows: Ids, *, augmented: bool) -> tuple[Tensor, Batch]:
-    """(b, k, h, w) logits of the slices to segment of some pairs, and these slices."""
-    memory, query = (pairs.batch(ids) for ids in pairs.ids[rows].T)
-    if augmented:
-        memory, query = _augmented(memory, query)
-    return network.propagate(query.images, Labeled.of(memory)), query
-
-
-def _augmented(first: Batch, second: Batch) -> tuple[Batch, Batch]:
-    """Both slices of pairs, which have the same valid pixels, with one geometry for both."""
-    images = torch.cat([first.images, second.images], 1)
-    maps = torch.cat([first.masks, second.masks, first.known, second.known], 1)
-    images, maps, valid = augment(images, maps, second.valid)
-    parts = zip((first, second), images.chunk(2, 1), maps[:, :2].chunk(2, 1), maps[:, 2:].chunk(2, 1), strict=True)
-    one, other = (Batch(image, mask, valid, known, batch.criterion) for batch, image, mask, known in parts)
-    return one, other
 
 
 def _loss(logits: Tensor, target: Batch, loss: PairLoss) -> Tensor:

@@ -36,6 +36,7 @@ from albench.strategies._star.similarity import SIMILARITIES
 from albench.strategies._star.training import Pairs
 from albench.strategies.star import PRESETS, TABLE_2, Star
 from albench.strategy import Round
+from albench.training.examples import Examples
 from albench.training.predictor import eval_mode
 
 PAPER = Star()
@@ -458,41 +459,56 @@ def test_the_second_stage_starts_with_the_encoder_of_the_first(star_round, monke
     assert all(torch.equal(copy[name], value) for name, value in net.plain.encoder.state_dict().items())
 
 
-@pytest.mark.parametrize("augmented", [False, True])
-def test_the_first_slice_of_a_pair_is_the_memory_and_the_second_is_the_target(star_round, augmented):
-    ctx = star_round()
+@pytest.fixture
+def pair_step(star_round, monkeypatch):
+    """Gives the loss of the second stage for a pair, what its network was given, and images and masks of both slices.
+
+    The network predicts the given mask with certainty, or that of the slice in the memory.
+    """
+    learner = star_round().learner
     masks = {i: np.pad(np.ones((8 + i, 20), dtype=np.uint8), ((0, 24 - i), (0, 12))) for i in range(2)}
-    given = []
+    whole = learner.batch(learner.slices, np.arange(2), np.stack(list(masks.values())))
+    asked = []
+    monkeypatch.setattr(learner, "optimize", lambda losses, *arguments, **options: asked.append(losses))
 
-    class Recorder:
-        def propagate(self, image, memory):
-            given.append((image, memory.images, memory.masks))
-            return torch.where(target(image) > 0, 100.0, -100.0)
+    def step(ids, mask=None, *, augmented):
+        learner.training, given = replace(learner.training, augment=augmented), []
 
-    def target(image):
-        return memory if augmented else torch.from_numpy(masks[1])[None, None].float()
+        class Network(torch.nn.Module):
+            def share_encoder(self):
+                pass
 
-    def batch(ids):
-        return ctx.learner.batch(ctx.pool.slices, ids, np.stack([masks[i] for i in ids.tolist()]))
+            def propagate(self, image, memory):
+                given.append((image, memory))
+                return torch.where((memory.masks if mask is None else mask) > 0, 100.0, -100.0)
 
+        pairs = Pairs.of(Examples(learner.slices, masks, learner.device), np.array([ids]))
+        options = {"lr": 1, "patience": 1, "loss": "bce", "freeze_norm": True}
+        training.train_propagation(Network(), learner, pairs, None, **options)
+        return float(next(asked[-1]([np.array([0])], 1))), *given[-1], whole
+
+    return step
+
+
+def test_the_first_slice_of_a_pair_is_the_memory_and_the_second_is_the_target(pair_step):
+    *_, whole = pair_step([0, 1], augmented=False)
+    loss, image, memory, _ = pair_step([0, 1], whole.masks[1:], augmented=False)
+    assert loss < 1e-6
+    assert torch.equal(image, whole.images[1:])
+    assert torch.equal(memory.images, whole.images[:1])
+    assert torch.equal(memory.masks, whole.masks[:1])
+    assert pair_step([0, 1], whole.masks[:1], augmented=False)[0] > 1
+
+
+def test_both_slices_of_a_pair_are_augmented_alike(pair_step):
     moved = 0
-    pairs = Pairs(np.array([[0, 0]] if augmented else [[0, 1]]), batch, np.array([0]))
     for seed in range(4):
         torch.manual_seed(seed)
-        memory = torch.zeros(1, 1, 32, 32)
-        training._propagate(Recorder(), pairs, np.array([0]), augmented=augmented)
-        image, memory_image, memory = given[-1]
-        torch.manual_seed(seed)
-        logits, target_batch = training._propagate(Recorder(), pairs, np.array([0]), augmented=augmented)
-        assert float(training._loss(logits, target_batch, "bce")) < 1e-6  # the target is that of `target`
-        moved += not torch.equal(memory[0, 0], torch.from_numpy(masks[0]).float())
-        if augmented:
-            assert torch.equal(image, memory_image)
-        else:
-            assert torch.equal(memory[0, 0], torch.from_numpy(masks[0]).float())
-            assert torch.equal(memory_image, batch(np.array([0])).images)
-            assert torch.equal(image, batch(np.array([1])).images)
-    assert (moved > 0) == augmented
+        loss, image, memory, whole = pair_step([0, 0], augmented=True)
+        assert loss < 1e-6
+        assert torch.equal(image, memory.images)
+        moved += not torch.equal(memory.masks, whole.masks[:1])
+    assert moved > 0
 
 
 @pytest.mark.parametrize(("given", "used"), [(None, 1e-3), (0.5, 0.5)])

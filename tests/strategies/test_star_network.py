@@ -21,7 +21,6 @@ from albench.strategies._star.network import (
     valid_positions,
 )
 from albench.strategies._star.similarity import flat, multiscale, positional
-from albench.training.augment import augment
 from albench.training.batches import Batch
 
 
@@ -242,15 +241,6 @@ def test_memory_in_the_padding_is_not_attended_to():
 
 def test_a_slice_without_valid_pixels_is_valid_everywhere():
     assert valid_positions(torch.zeros(1, 1, 64, 64), torch.zeros(1, 8, 4, 4)).all()
-
-
-def test_both_slices_of_a_pair_are_augmented_alike():
-    torch.manual_seed(0)
-    first, mask = torch.randn(6, 1, 32, 32), (torch.rand(6, 1, 32, 32) > 0.5).float()
-    images, masks, _ = augment(torch.cat([first, first], 1), torch.cat([mask, mask], 1), torch.ones(6, 1, 32, 32))
-    assert masks.shape == (6, 2, 32, 32)
-    assert torch.equal(images[:, 0], images[:, 1])
-    assert torch.equal(masks[:, 0], masks[:, 1])
 
 
 def layers(maps: Features) -> tuple[torch.Tensor, ...]:

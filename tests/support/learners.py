@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from albench.config import Training
-from albench.data import LabeledStack, Prepared
-from albench.masks import Mask
+from albench.data import LabeledStack, Prepared, SliceStack
+from albench.masks import Ids, Mask
 from albench.network import Network, Task
 from albench.networks.residual import Residual
 from albench.streams import Streams
 from albench.training.batches import Batch, Images
+from albench.training.device import to_device
+from albench.training.device_cache import DeviceCache
 from albench.training.evaluation import Evaluation, evaluate
 from albench.training.learner import Learner
 
@@ -34,6 +36,11 @@ def padded() -> LabeledStack:
         masks[row, :height, :width] = rng.random((height, width)) > 0.6
     prepared = Prepared("key", images, masks, ("a", "b"), counts, valid, np.ones((2, 3)), ("a", "b"))
     return prepared.labeled_stack(("a", "b"))
+
+
+def read(cache: DeviceCache, slices: SliceStack, ids: Ids) -> Tensor:
+    """(b, c, H, W) images of slices, by way of a cache."""
+    return cache.batch(slices, ids, to_device(slices.rows_with_context(ids), cache.device))
 
 
 def make_learner(

@@ -3,7 +3,12 @@ import pytest
 import torch
 from scipy.ndimage import rotate
 
-from albench.training.augment import _matrices, augment
+from albench.training.augment import _matrices, augment, draw_moves
+
+
+def drawn(images: torch.Tensor, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images, masks and valid pixels, augmented."""
+    return augment(images, masks, torch.ones_like(images), draw_moves(len(images), images.shape[2:]))
 
 
 def shape_batch(height: int, width: int, count: int = 64) -> torch.Tensor:
@@ -18,7 +23,7 @@ def shape_batch(height: int, width: int, count: int = 64) -> torch.Tensor:
 def test_image_and_mask_move_together(size):
     torch.manual_seed(0)
     image = shape_batch(*size)
-    moved, mask, _ = augment(image, image, torch.ones_like(image))
+    moved, mask, _ = drawn(image, image)
     both = ((moved > 0.5) & (mask > 0.5)).sum((1, 2, 3))
     dice = 2 * both / ((moved > 0.5).sum((1, 2, 3)) + (mask > 0.5).sum((1, 2, 3)))
     assert dice.min() > 0.9
@@ -48,7 +53,7 @@ def test_rotation_keeps_proportions_on_a_slice_that_is_not_square():
 def test_pixels_from_outside_the_image_are_not_valid():
     torch.manual_seed(1)
     image = torch.rand(64, 1, 32, 32)
-    _, _, valid = augment(image, image.round(), torch.ones_like(image))
+    _, _, valid = drawn(image, image.round())
     assert set(valid.unique().tolist()) == {0.0, 1.0}
     corner = valid[:, 0, 0, 0]
     assert 0.2 < (corner == 0).float().mean() < 0.8
@@ -57,7 +62,7 @@ def test_pixels_from_outside_the_image_are_not_valid():
 def test_one_slice_in_eight_is_unchanged():
     torch.manual_seed(2)
     noise = torch.randn(400, 1, 16, 16)
-    moved, _, _ = augment(noise, noise.round(), torch.ones_like(noise))
+    moved, _, _ = drawn(noise, noise.round())
     unchanged = torch.isclose(moved, noise, atol=1e-4).all(3).all(2).all(1).float().mean()
     assert 0.07 < unchanged < 0.19
 
@@ -65,15 +70,15 @@ def test_one_slice_in_eight_is_unchanged():
 def test_blur_lowers_the_noise_of_half_of_the_slices():
     torch.manual_seed(3)
     noise = torch.randn(400, 1, 32, 32)
-    blurred = augment(noise, noise, torch.ones_like(noise))[0].std((1, 2, 3)) < 0.5
+    blurred = drawn(noise, noise)[0].std((1, 2, 3)) < 0.5
     assert 0.4 < blurred.float().mean() < 0.6
 
 
 def test_augmentation_is_float32_where_the_network_is_bfloat16():
     images, masks = torch.rand(8, 1, 32, 32), (torch.rand(8, 1, 32, 32) > 0.5).float()
     torch.manual_seed(0)
-    expected = augment(images, masks, torch.ones_like(masks))
+    expected = drawn(images, masks)
     torch.manual_seed(0)
     with torch.autocast("cpu", torch.bfloat16):
-        found = augment(images, masks, torch.ones_like(masks))
+        found = drawn(images, masks)
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, expected, strict=True))

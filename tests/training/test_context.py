@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.learners import CPU
+from support.learners import CPU, read
 from support.samples import TINY
 
 from albench import run
@@ -40,7 +40,7 @@ def neighbors(slices, slice_id: int, context: int) -> np.ndarray:
 def test_a_network_gets_the_slice_and_its_neighbors_and_never_one_of_another_case(context, capacity):
     slices = two_channels(context)
     ids = np.array([6, 0, 3, 4, 2])
-    found = DeviceCache(slices.images, CPU, capacity).batch(slices, ids)
+    found = read(DeviceCache(slices.images, CPU, capacity), slices, ids)
     assert found.shape == (5, slices.inputs, 32, 48)
     expected = np.stack([neighbors(slices, i, context) for i in ids.tolist()])
     assert torch.equal(found, torch.from_numpy(expected))
@@ -63,7 +63,7 @@ def test_pool_validation_and_test_slices_have_neighbors():
     session = RunSession(resolved, Execution(CPU), NullCallback())
     assert session.network.encoder.conv1.in_channels == 3
     for slices in (session.slices, session.val.slices, session.test.slices):
-        images = session.device_cache.batch(slices, np.array([1]))
+        images = read(session.device_cache, slices, np.array([1]))
         assert np.array_equal(images[0, :, :, :].numpy(), neighbors(slices, 1, 1))
 
 
@@ -79,5 +79,5 @@ def test_strategies_run_with_neighbors_and_show_the_slice_itself(strategy, tmp_p
 
 def test_repeating_every_slice_gives_a_context_of_itself():
     slices = replace(two_channels(1), case=np.arange(7))
-    found = DeviceCache(slices.images, CPU, 0).batch(slices, np.arange(7))
+    found = read(DeviceCache(slices.images, CPU, 0), slices, np.arange(7))
     assert torch.equal(found, torch.from_numpy(slices.read(np.arange(7))).repeat(1, 3, 1, 1))

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from support.learners import CPU, equal, examples, make_learner, padded, supervised
+from support.learners import CPU, equal, examples, make_learner, padded, read, supervised
 
 from albench.training.device_cache import DeviceCache
 
@@ -13,12 +13,12 @@ def test_a_set_that_fits_is_copied_once_and_equals_the_memory_map():
     expected = torch.from_numpy(slices.images[[5, 3, 5]])
     size = slices.images.nbytes
     too_small, large_enough = (DeviceCache(slices.images, CPU, capacity) for capacity in (size - 1, size))
-    assert torch.equal(too_small.batch(slices, ids), expected)
-    assert torch.equal(large_enough.batch(slices, ids), expected)
+    assert torch.equal(read(too_small, slices, ids), expected)
+    assert torch.equal(read(large_enough, slices, ids), expected)
     assert too_small._copy is None
     copy = large_enough._copy
     assert copy is not None
-    assert torch.equal(large_enough.batch(slices, ids[:1]), expected[:1])
+    assert torch.equal(read(large_enough, slices, ids[:1]), expected[:1])
     assert large_enough._copy is copy
 
 
@@ -26,7 +26,7 @@ def test_slices_of_another_set_are_read_without_the_cache():
     slices, ids = padded().slices, np.array([5, 0, 5])
     cache = DeviceCache(slices.images, CPU, slices.images.nbytes)
     other = replace(slices, images=slices.images[::-1].copy())
-    assert torch.equal(cache.batch(other, ids), torch.from_numpy(other.images[ids]))
+    assert torch.equal(read(cache, other, ids), torch.from_numpy(other.images[ids]))
     assert cache._copy is None
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from support.learners import make_learner, padded
+from support.learners import make_learner, padded, read
 from support.samples import SMALL_BRATS, TINY
 
 from albench.benchmarks.speed import brats_size, floor, inference, star_query, synthetic, taal_step, training
@@ -19,7 +19,7 @@ from albench.registry import STRATEGIES, available
 from albench.resolve import make_strategy, resolve
 from albench.strategies.bal import BAL
 from albench.streams import Streams
-from albench.training.augment import augment
+from albench.training.augment import Moves, augment, draw_moves
 from albench.training.device_cache import DeviceCache
 from albench.training.learner import Learner
 
@@ -137,7 +137,7 @@ def test_images_on_the_device_equal_those_of_the_memory_map(gpu, tiny):
     slices, ids = tiny.stack(tiny.cases[1:]), np.array([5, 0, 17])
     expected = torch.from_numpy(slices.read(ids))
     for cache in (copied, not_copied):
-        found = cache.batch(slices, ids)
+        found = read(cache, slices, ids)
         assert found.device.type == "cuda"
         assert torch.equal(found.cpu(), expected)
     assert copied._copy is not None
@@ -148,10 +148,10 @@ def test_augmentation_equals_that_of_a_cpu(gpu):
     torch.manual_seed(0)
     images, valid = torch.rand(16, 2, 24, 32), torch.ones(16, 1, 24, 32)
     torch.manual_seed(1)
-    expected, *_ = augment(images, valid, valid)
-    torch.manual_seed(1)
+    moves = draw_moves(16, (24, 32))
+    expected, *_ = augment(images, valid, valid, moves)
     with torch.autocast("cuda", torch.bfloat16):
-        found, *_ = augment(images.to(gpu), valid.to(gpu), valid.to(gpu))
+        found, *_ = augment(images.to(gpu), valid.to(gpu), valid.to(gpu), Moves(*(each.to(gpu) for each in moves)))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
 

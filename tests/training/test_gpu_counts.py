@@ -132,10 +132,11 @@ def test_a_training_step_keeps_its_limits(make_round, monkeypatch, name, purpose
     learner._graphs = PassGraphs(learner.network, learner.batch_size, pytest.fail)
     marks, optimize = [], Learner.optimize
 
-    def watched(learner, step, *arguments, **options):
-        def marked(rows, epoch):
-            marks.append((options["purpose"], epoch, len(rows), counts.kernels, counts.reads, counts.copied))
-            return step(rows, epoch)
+    def watched(learner, losses, *arguments, **options):
+        def marked(parts, epoch):
+            for rows, value in zip(parts, losses(parts, epoch), strict=True):
+                marks.append((options["purpose"], epoch, len(rows), counts.kernels, counts.reads, counts.copied))
+                yield value
 
         return optimize(learner, marked, *arguments, **options)
 

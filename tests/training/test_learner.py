@@ -21,10 +21,11 @@ def optimize_with(learner: Learner, val_losses: list[float], val_dice: list[floa
         after.append(learner.weights())
         return Validation(*next(left))
 
-    def step(rows, epoch):
-        return learner.network(learner.batch(learner.slices, rows, padded().masks(rows)).images).square().mean()
+    def losses(parts, epoch):
+        for rows in parts:
+            yield learner.network(learner.batch(learner.slices, rows, padded().masks(rows)).images).square().mean()
 
-    return learner.optimize(step, 7, validate, purpose="made-up", lr=1e-3, **more), after
+    return learner.optimize(losses, 7, validate, purpose="made-up", lr=1e-3, **more), after
 
 
 def focal_by_hand(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -328,7 +329,9 @@ def test_unlabeled_batches_cover_the_pool_once_and_are_read_on_request(monkeypat
     learner = make_learner(epochs=1, augment=False)
     pulled, read = [], []
     images_of = learner.images
-    monkeypatch.setattr(learner, "images", lambda slices, ids: read.append(len(ids)) or images_of(slices, ids))
+    monkeypatch.setattr(
+        learner, "images", lambda slices, ids, *place: read.append(len(ids)) or images_of(slices, ids, *place)
+    )
 
     def loss(model, batch, unlabeled, epoch):
         pulled.append(next(unlabeled).images)
