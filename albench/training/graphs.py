@@ -195,7 +195,8 @@ class _Recorded:
         return found
 
     def _gradients_of(self, output: Tensor, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return torch.autograd.grad(output, self._parameters, gradient, allow_unused=True)
+        found = torch.autograd.grad(output, self._parameters, gradient, allow_unused=True)
+        return tuple(map(_in_layout_of, self._parameters, found))
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
@@ -207,6 +208,13 @@ class _Recorded:
             for value, old in zip(self._buffers, before, strict=True):
                 value.copy_(old)
             torch.cuda.set_rng_state(random, self._device)
+
+
+def _in_layout_of(parameter: Tensor, gradient: Tensor | None) -> Tensor | None:
+    """A gradient with the strides of its parameter, which the fused optimizer needs and `backward` itself sees to."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 class _Replay(torch.autograd.Function):

@@ -127,7 +127,7 @@ class Learner(Predictor):
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's weights and running statistics, on the CPU."""
-        return {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+        return weights_of(self.network)
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the network's weights and running statistics, on the device."""
@@ -334,6 +334,11 @@ class Learner(Predictor):
                 if moves:
                     images, _, valid = augment(images, valid, valid, Moves(*moves))
                 yield Images(images, valid)
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of a network's weights and running statistics, on the CPU."""
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
 def _needed(slices: SliceStack, ids: Ids, columns: int = 1, *, augmented: bool) -> tuple[Tensor, ...]:

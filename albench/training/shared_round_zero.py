@@ -23,7 +23,7 @@ from albench.files import locked, write_tensors
 from albench.masks import Ids
 from albench.runs.cost import device_name
 from albench.runs.records import FitSummary
-from albench.training.learner import Learner, TrainingLog, Weights
+from albench.training.learner import Learner, TrainingLog, Weights, weights_of
 
 
 def fit_shared(learner: Learner, fit: Callable[[], None], config: RunConfig, labeled: Ids, folder: Path) -> None:
@@ -46,7 +46,7 @@ def fit_shared(learner: Learner, fit: Callable[[], None], config: RunConfig, lab
         if found is None:
             fit()
             log = [dataclasses.asdict(training.summary) for training in learner.log]
-            write_tensors(path, {"weights": network.state_dict(), "log": log})
+            write_tensors(path, {"weights": weights_of(network), "log": log})
             return
     network.load_state_dict(found["weights"])
     learner.log.extend(TrainingLog(FitSummary(**summary), (), made=False) for summary in found["log"])

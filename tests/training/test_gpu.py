@@ -68,14 +68,17 @@ def test_every_strategy_runs_to_the_end(gpu, tmp_path, name):
 def test_a_training_step_does_not_wait_for_the_device(gpu, tmp_path, monkeypatch, name):
     steps, optimize = [], Learner.optimize
 
-    def watched(learner, step, *arguments, **options):
-        def strict(rows, epoch):
-            steps.append(epoch)
-            torch.cuda.set_sync_debug_mode("error" if len(steps) > 1 else "default")  # the first copies the images
-            try:
-                return step(rows, epoch)
-            finally:
-                torch.cuda.set_sync_debug_mode("default")
+    def watched(learner, losses, *arguments, **options):
+        def strict(parts, epoch):
+            asked = losses(parts, epoch)
+            for _ in parts:
+                steps.append(epoch)
+                torch.cuda.set_sync_debug_mode("error" if len(steps) > 1 else "default")  # the first copies the images
+                try:
+                    value = next(asked)
+                finally:
+                    torch.cuda.set_sync_debug_mode("default")
+                yield value
 
         return optimize(learner, strict, *arguments, **options)
 

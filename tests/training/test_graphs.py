@@ -72,6 +72,17 @@ class Counts(Wrapped):
         return self.inner(images) * self.calls
 
 
+class Transposed(Wrapped):
+    """A parameter whose gradient lies in memory like its transpose."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.table = nn.Parameter(torch.ones(32, 32, device="cuda"))
+
+    def forward(self, images):
+        return self.inner(images) * self.table.t()
+
+
 def usual_weights(make_learner, network, loss):
     _, ctx = make_learner(network=network)
     ctx.learner.fit(ctx.examples(), loss)
@@ -107,6 +118,26 @@ def test_what_cannot_be_replayed_is_said_once_and_trains_as_usual(make_learner, 
         assert all(
             torch.allclose(value, expected[key], rtol=1e-3, atol=1e-5) for key, value in ctx.learner.weights().items()
         )
+
+
+def test_gradients_lie_in_memory_like_their_parameters(make_learner, monkeypatch):
+    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cuda", enabled=False))
+    notices, layouts, step = [], [], torch.optim.Adam.step
+
+    def watched(optimizer):
+        layouts.extend(
+            (value.stride(), value.grad.stride()) for group in optimizer.param_groups for value in group["params"]
+        )
+        return step(optimizer)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    _, ctx = make_learner(notices=notices, network=Transposed)
+    ctx.learner.fit(ctx.examples(), supervised)
+    assert notices == []
+    assert all(own == gradient for own, gradient in layouts)
+    expected = usual_weights(make_learner, Transposed, supervised)["table"]
+    assert not torch.equal(expected, torch.ones(32, 32))
+    torch.testing.assert_close(ctx.learner.weights()["table"], expected, rtol=1e-3, atol=1e-5)
 
 
 def test_passes_are_recorded_again_where_weights_have_moved(make_learner):
