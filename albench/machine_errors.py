@@ -17,14 +17,13 @@ _CONTINUES = "run the same command again, which continues after the last finishe
 
 _DRIVER = "(?:CUDA|HIP)(?: driver)? error: "
 _GPU_MEMORY = re.compile(rf"(?:{_DRIVER}|CUDA |HIP )out of memory|\w+_ALLOC_FAILED|DEVICE_ALLOCATION_FAILED")
-_MEMORY = re.compile(rf"(?:CUDA|HIP) out of memory|{_DRIVER}out of memory|\w+_ALLOC_FAILED|DEVICE_ALLOCATION_FAILED")
 _MEMORY = re.compile(r"DefaultCPUAllocator|Cannot allocate memory")
 _STOPS = (  # what a driver says after which a process cannot use the GPU any more, and not of a call that is wrong
     *("unspecified launch failure", "unknown error", "device-side assert", "the launch timed out"),
     *("uncorrectable (?:ECC|NVLink) error", "hardware stack error", "an illegal memory access"),
     *("an illegal instruction", "misaligned address", "invalid program counter", "context is destroyed"),
     *("driver shutting down", "initialization error", "system not yet initialized", "no (?:CUDA|ROCm)-capable device"),
-    r"(?:all )?CUDA-capable device(?:s|\(s\) is/| )*are busy or unavailable",
+    r"(?:all )?CUDA-capable device(?:s |\(s\) is/)are busy or unavailable",
 )
 _STATUS = r"CU(?:BLAS|DNN|SOLVER|SPARSE)_STATUS_(?:NOT_INITIALIZED|EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR)"
 _ABSENT = "CUDA unknown error|CUDA driver initialization failed|No (?:CUDA|HIP) GPUs are available"

@@ -24,6 +24,7 @@ from albench.runs import find_runs
 from albench.strategy import Round
 from albench.training import evaluation
 from albench.training.batches import Batch
+from albench.training.device import works
 from albench.training.device_cache import DeviceCache
 from albench.training.learner import Learner
 
@@ -233,6 +234,23 @@ class Stopping(TorchDispatchMode, NullCallback):
             if self._left < 0:
                 raise stopped()
         return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.gpu
+def test_a_gpu_works_until_it_stops_even_if_it_is_full(gpu, monkeypatch):
+    assert works(gpu)
+    stopping = Stopping(0, "fit")
+    stopping.on_phase(0, "fit")
+    with stopping:
+        for _ in range(30):
+            torch.ones(1, device=gpu).add_(1)
+        assert not works(gpu)
+
+    def full(*arguments, **options):
+        raise out_of_memory()
+
+    monkeypatch.setattr(torch, "zeros", full)
+    assert works(gpu)
 
 
 @pytest.mark.gpu
