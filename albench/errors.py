@@ -40,5 +40,9 @@ class NetworkError(StrategyError):
     """The network lacks what a strategy needs of it."""
 
 
+class MachineError(AlbenchError):
+    """The machine has no memory left, or its GPU stopped; see `albench.machine_errors`."""
+
+
 class StoreError(AlbenchError):
     """A run, a suite or the cache cannot be read or written."""

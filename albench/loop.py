@@ -8,6 +8,7 @@ from pathlib import Path
 
 from albench.callback import NullCallback, RunCallback
 from albench.errors import NetworkError, StrategyError
+from albench.machine_errors import translate_machine_errors
 from albench.query import check_query
 from albench.resolve import ResolvedRun
 from albench.run_session import Execution, RunSession
@@ -32,26 +33,27 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
 
     Raises:
         StrategyError: the strategy broke a rule.
+        MachineError: the machine has no memory left, or its GPU stopped.
         StoreError: the run cannot be written, or was changed since it was.
     """
     config = resolved.config
     callback = callback or NullCallback()
-    with _naming(resolved):
+    with _explaining(resolved):
         session = RunSession(resolved, execution, callback)
     kept = RunStore.open(out, config, keep_weights=execution.keep_weights, mirror=execution.mirror)
-    with kept as store, _naming(resolved):
+    with kept as store, _explaining(resolved):
         callback.on_start(config, store.records)
         if not store.finished:
             state = session.begin(store)
         while not store.finished:
             clock = Clock(execution.device)
             ctx = session.round(len(store.records), state)
-            with clock.phase("fit"), session.phase(ctx, "fit"):
+            with session.phase(ctx, "fit"), clock.phase("fit"):
                 session.fit(ctx, out)
             fitted = ctx.learner.collect_log()
-            with clock.phase("evaluate"), session.phase(ctx, "evaluate"):
+            with session.phase(ctx, "evaluate"), clock.phase("evaluate"):
                 scores = session.evaluate(ctx)
-            with clock.phase("query"), session.phase(ctx, "query"):
+            with session.phase(ctx, "query"), clock.phase("query"):
                 query = session.query(ctx)
                 check_query(query, ctx.pool, ctx.budget)
             queried = ctx.learner.collect_log()
@@ -66,10 +68,11 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
 
 
 @contextmanager
-def _naming(resolved: ResolvedRun) -> Iterator[None]:
-    """Say in every error of a strategy which strategy it is, and which network if that lacks something."""
+def _explaining(resolved: ResolvedRun) -> Iterator[None]:
+    """Say in every error that the machine made it, or which strategy, and which network if that lacks something."""
     try:
-        yield
+        with translate_machine_errors():
+            yield
     except NetworkError as error:
         names = f"strategy '{resolved.strategy.name}' with network '{resolved.network.name}'"
         raise NetworkError(f"{names}: {error}") from error

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from albench.encoder_decoder import encoder_of, in_words
 from albench.errors import AlbenchError, NetworkError
+from albench.machine_errors import translate_machine_errors
 from albench.probabilities import outputs_for
 from albench.registry import NETWORKS, register
 
@@ -97,7 +98,7 @@ def check_logits(module: nn.Module, task: Task) -> None:
     images = torch.zeros(2, task.channels, *task.size)
     remedy = "correct its build, and try it with albench check-network"
     try:
-        with torch.no_grad():
+        with translate_machine_errors(), torch.no_grad():
             output = module.eval()(images)
     except AlbenchError:
         raise

@@ -15,6 +15,7 @@ from torch import nn
 from albench.callback import RunCallback
 from albench.encoder_decoder import check_parts
 from albench.errors import ConfigError, StoreError
+from albench.machine_errors import translate_machine_errors
 from albench.masks import Mask
 from albench.network import Network, Task, check_logits
 from albench.oracle import Oracle
@@ -133,7 +134,8 @@ class RunSession:
         protocol, training = self.config.protocol, self.config.training
         start = state.weights if protocol.warm_start else None
         try:
-            self.network.load_state_dict(start or self._initial_weights)
+            with translate_machine_errors(f"at the start of round {index}"):  # for torch, they do not fit either
+                self.network.load_state_dict(start or self._initial_weights)
         except RuntimeError as error:
             raise StoreError(
                 f"the weights of round {index - 1} must fit the network, they do not: use the code that wrote them, or "
@@ -194,16 +196,10 @@ class RunSession:
 
     @contextmanager
     def phase(self, ctx: Round, name: Phase) -> Iterator[None]:
-        """Tell the callback, and seed torch's generators for what the strategy draws itself."""
+        """Tell the callback, seed torch's generators for what the strategy draws itself, and name in errors where."""
         self.callback.on_phase(ctx.index, name)
-        try:
-            with self.streams.torch(name, ctx.index):
-                yield
-        except torch.cuda.OutOfMemoryError as error:
-            raise ConfigError(
-                f"a batch must fit into the memory of the GPU, in {name} of round {ctx.index} it does not with "
-                f"training.batch_size={self.config.training.batch_size}: lower it, or let fewer runs share the GPU"
-            ) from error
+        with translate_machine_errors(f"in {name} of round {ctx.index}"), self.streams.torch(name, ctx.index):
+            yield
 
     def record(
         self,

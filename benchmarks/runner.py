@@ -150,7 +150,7 @@ def run_suite(
         The outcome. It lists the runs that failed; their errors are not raised.
 
     Raises:
-        AlbenchError: the suite, its data or its storage cannot be used.
+        AlbenchError: the suite, its data or its storage cannot be used, or without Ray the GPU stopped.
     """
     callback = callback or SuiteCallback()
     if not use_ray and (max_parallel or 1) > 1:

@@ -8,8 +8,10 @@ from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.trial import run_trial, sentence
+from albench.errors import MachineError
 from albench.run_session import Execution
 from albench.runs.records import RoundRecord
+from albench.training.device import works
 
 
 def run_sequentially(
@@ -26,9 +28,12 @@ def run_sequentially(
 
     Returns:
         {folder: error} of the runs that failed.
+
+    Raises:
+        MachineError: the GPU stopped, and no run of this process can use it any more.
     """
     failures: dict[str, str] = {}
-    for run in runs:
+    for index, run in enumerate(runs):
 
         def on_round(record: RoundRecord, run: PlannedRun = run) -> None:
             callback.on_round(run, record)
@@ -38,11 +43,18 @@ def run_sequentially(
             try:
                 run_trial(run, storage, execution, on_round)
             except Exception as error:
-                if attempt < retries:
+                usable = works(execution.device)
+                if attempt < retries and usable:
                     callback.on_retry(run, sentence(error))
                 else:
                     failures[run.folder] = sentence(error)
                     callback.on_failure(run, failures[run.folder])
+                if not usable:
+                    raise MachineError(
+                        f"without Ray all runs need one GPU that works, it stopped in run {index + 1} of {len(runs)} "
+                        f"({run.name}): run the same command again, which continues after the last finished round, or "
+                        "use Ray, which starts a new process after an error"
+                    ) from error
             else:
                 callback.on_run_finish(run)
                 break

@@ -12,7 +12,7 @@ from support.samples import TINY
 
 import albench
 from albench import loop
-from albench.errors import ConfigError, StrategyError
+from albench.errors import StrategyError
 from albench.loop import Execution
 from albench.oracle import Oracle
 from albench.registry import STRATEGIES, available
@@ -254,22 +254,6 @@ def test_a_bad_query_in_a_later_round_keeps_the_earlier_ones(play, tmp_path):
     assert [path.name for path in (run.folder / "rounds").iterdir()] == ["00"]
     resumed = play(Scripted())
     assert len(resumed.records) == 3
-
-
-def test_a_gpu_that_is_too_small_is_one_sentence_and_finished_rounds_are_kept(play, tmp_path):
-    def too_large(ctx):
-        if ctx.index == 1:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 12.00 GiB.")
-        return first(ctx)
-
-    sentence = (
-        r"^a batch must fit into the memory of the GPU, in query of round 1 it does not with training.batch_size=8: "
-        r"lower it, or let fewer runs share the GPU$"
-    )
-    with pytest.raises(ConfigError, match=sentence):
-        play(Scripted(too_large))
-    (run,) = find_runs(tmp_path)
-    assert len(run.records) == 1
 
 
 def test_pseudo_labels_last_one_round_and_those_that_are_annotated_are_dropped(play):

@@ -8,9 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.breaking import left_by
 from support.samples import tiny_arguments
 
-from albench.runs import RunReader, find_runs, verify
+from albench.runs import find_runs, verify
 
 FRAGILE = Path(__file__).parent / "support" / "fragile.py"
 KILLS = [  # in this order: each process continues where the last one was killed
@@ -47,14 +48,10 @@ def end(process):
 
 
 def results(folder):
-    """What a run leaves, without what may differ: files by name, records, and the names of all files."""
-    (path,) = folder.glob("runs/phantom/fragile/*")
-    run = RunReader(path)
+    """What a run leaves, without what may differ, and the names of all its files."""
+    (run,) = find_runs(folder)
     assert verify(run) == []
-    files = [run.layout.config, run.layout.split, run.layout.scores, *(path / "rounds").rglob("*.json")]
-    files += (path / "rounds").rglob("*.npz")
-    kept = {str(file.relative_to(path)): file.read_bytes() for file in files}
-    return kept, [record.results() for record in run.records], sorted(str(f.relative_to(path)) for f in path.rglob("*"))
+    return *left_by(folder), sorted(str(file.relative_to(run.folder)) for file in run.folder.rglob("*"))
 
 
 @pytest.fixture(scope="session")

@@ -29,10 +29,10 @@ PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activ
 # What each room may import beside itself. Rooms further down may import those above them, never the other way round.
 MAY_IMPORT = {
     "data": {"config", "errors", "files", "machine", "masks", "registry"},
-    "runs": {"config", "data", "errors", "files", "machine", "masks"},
+    "runs": {"config", "data", "errors", "files", "machine", "machine_errors", "masks"},
     "training": {
-        *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "masks", "metrics"),
-        *("probabilities", "runs", "streams"),
+        *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
+        *("metrics", "probabilities", "runs", "streams"),
     },
     "testing": {
         *("callback", "config", "data", "encoder_decoder", "errors", "loop", "masks", "network", "oracle", "pool"),

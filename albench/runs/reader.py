@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from albench.config import RunConfig
-from albench.errors import StoreError
+from albench.errors import MachineError, StoreError
 from albench.files import is_locked
+from albench.machine_errors import translate_machine_errors
 from albench.masks import PackedMasks
 from albench.runs.array_files import Arrays, read_arrays, read_masks
 from albench.runs.documents import decode, read_document, read_text
@@ -123,7 +124,10 @@ class RunReader:
 
         path = self.layout.round(index).weights
         try:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+            with translate_machine_errors():
+                weights = torch.load(path, map_location="cpu", weights_only=True)
+        except MachineError:  # which is no reason to remove the run
+            raise
         except Exception as error:  # torch raises many kinds for a file that is not a checkpoint
             raise StoreError(f"'{path}' must hold weights, it is missing or damaged: {REMEDY}") from error
         return weights

@@ -64,6 +64,16 @@ def start_read(values: Tensor) -> Callable[[], NDArray[Any]]:
     return wait
 
 
+def works(device: torch.device) -> bool:
+    """Whether a device still computes in this process. A GPU that stopped does so only in a new one."""
+    try:
+        return torch.zeros(1, device=device).add_(1).tolist() == [1]
+    except torch.cuda.OutOfMemoryError:
+        return True
+    except RuntimeError:
+        return False
+
+
 def max_parallel_runs(device: torch.device, cpus: int) -> int:
     """How many runs this machine can do in parallel, each on its own GPU or on `cpus` cores."""
     if device.type == "cuda":

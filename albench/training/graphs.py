@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
+from albench.machine_errors import has_stopped, is_out_of_gpu_memory
+
 _WARM_UP = 3  # passes before recording, in which libraries choose their algorithms
 _TOLERANCE = 0.02  # of gradients, outputs and statistics in bfloat16, relative to their norm
 
@@ -85,7 +87,10 @@ class PassGraphs:
                 recorded = _Recorded(self.network, usual, tensors, structure)
                 difference = recorded.compare(usual, arguments)
             except RuntimeError as error:
-                self._give_up(str(error).partition("\n")[0])
+                if has_stopped(error):
+                    raise
+                full = "the GPU has no memory for them" if is_out_of_gpu_memory(error) else None
+                self._give_up(full or str(error).partition("\n")[0])
                 return None
             if not difference <= _TOLERANCE:
                 self._give_up(f"replayed passes differ by {difference:.1%}")

@@ -104,6 +104,48 @@ def test_more_gpus_than_there_are_is_one_sentence(tmp_path, start):
     assert output.endswith("lower --cpus-per-run or --gpus-per-run")
 
 
+STOPS = '''
+"""Queries the first slices, on a GPU that stops in round 1 and does not work again in the process that saw it stop."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from albench.strategy import Query, Round, Strategy
+
+
+@dataclass(frozen=True)
+class Stops(Strategy):
+    seen: str = ""
+
+    def query(self, ctx: Round) -> Query:
+        seen = Path(self.seen)
+        if ctx.index == 1 and not seen.exists():
+            seen.write_text(str(os.getpid()))
+        if seen.exists() and seen.read_text() == str(os.getpid()):
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return Query(ctx.pool.unlabeled[: ctx.budget])
+'''
+
+
+@pytest.mark.slow
+def test_a_run_whose_gpu_stopped_is_tried_again_in_another_process(tmp_path, start):
+    (tmp_path / "stops.py").write_text(STOPS)
+    seen = {"strategy": {"seen": str(tmp_path / "seen")}}
+    stops = {"strategy": f"{tmp_path / 'stops.py'}:Stops", "label": "stops", "settings": seen}
+    suite = write_suite(tmp_path, [stops, "random"])
+    code, output = finish(start(suite, tmp_path / "ray", "--jobs", "1", "--retries", "1"))
+    assert code == 0, output
+    assert (
+        "stops, seed 0: failed, trying again: a GPU must work until a run ends, in query of round 1 it stopped with "
+        "'CUDA error: unspecified launch failure': run the same command again, which continues after "
+    ) in output
+    assert output.count("trying again") == 1
+    assert "4 of 4 runs are finished, 0 failed" in output
+    assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
+    assert damages(tmp_path / "ray" / "tiny") == []
+
+
 @pytest.mark.slow
 def test_no_finished_round_is_repeated_after_the_driver_is_killed(tmp_path, start):
     suite = write_suite(tmp_path, ["random", "entropy", "star"])

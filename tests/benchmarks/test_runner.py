@@ -1,9 +1,12 @@
 """Suites from Python, without Ray."""
 
+import gc
+import weakref
 from collections import Counter
 
 import pytest
 import yaml
+from support.breaking import break_after_round_0, out_of_memory, stopped
 from support.samples import invoke
 from support.suites import damages, failing, results, write_suite
 
@@ -11,6 +14,7 @@ from albench.benchmarks import plan_suite, run_suite
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError, DataError, StoreError
 from albench.runs import find_runs
+from albench.strategy import Round
 
 
 class Recorder(SuiteCallback):
@@ -193,3 +197,69 @@ def test_an_interrupted_suite_ends_the_progress_and_continues_after_the_last_fin
     outcome, events = start(suite)
     assert len(outcome.finished) == 1
     assert [event[2] for event in events if event[0] == "round"] == [1, 2]
+
+
+def test_a_run_for_which_the_gpu_has_no_memory_fails_and_others_go_on(tmp_path, start, monkeypatch):
+    suite = write_suite(tmp_path, ["entropy", "random"], seeds=1)
+    with monkeypatch.context() as breaking:
+        break_after_round_0(breaking, Round, "score", out_of_memory())  # which random does not need
+        outcome, events = start(suite, retries=1)
+    (folder,) = outcome.failures
+    assert "entropy" in folder
+    sentence = outcome.failures[folder]
+    assert sentence.startswith("a run must fit into the memory of the GPU, in query of round 1 it does not (it asked")
+    assert ("retry", "entropy, seed 0", sentence) in events
+    assert ("run finish", "random, seed 0") in events
+    (failed,) = (run for run in find_runs(outcome.folder) if run.failure)
+    assert (failed.failure.error, failed.failure.round, failed.failure.attempts) == (sentence, 1, 2)
+    outcome, events = start(suite)
+    assert ("start", ["entropy, seed 0"], [1], 1, "in this process") in events
+    assert outcome.failures == {}
+    invoke("bench", suite, "--storage", tmp_path / "undisturbed", "--no-ray")
+    assert results(outcome.folder) == results(tmp_path / "undisturbed" / "tiny")
+
+
+def test_the_memory_of_a_run_that_failed_is_free_for_the_next_one(tmp_path, start, monkeypatch):
+    class Watches(Recorder):
+        def on_run_start(self, run):
+            super().on_run_start(run)
+            alive.append([network() for network in networks if network() is not None])
+
+    def fails(ctx, *arguments):
+        networks.append(weakref.ref(ctx.learner.network))
+        raise out_of_memory()
+
+    networks, alive = [], []
+    monkeypatch.setattr(Round, "score", fails)
+    gc.disable()
+    try:
+        start(write_suite(tmp_path, ["entropy"]), retries=1, callback=Watches())
+    finally:
+        gc.enable()
+    assert len(networks) == len(alive) == 4
+    assert alive == [[]] * 4
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_without_ray_a_suite_ends_where_its_gpu_stops_and_the_same_command_continues_it(tmp_path, monkeypatch, retries):
+    suite = write_suite(tmp_path, ["random", "entropy", "margin"], seeds=1)
+    command = ("bench", suite, "--storage", tmp_path, "--no-ray", "--device", "cpu", "--retries", retries)
+    with monkeypatch.context() as breaking:
+        break_after_round_0(breaking, Round, "score", stopped())
+        breaking.setattr("albench.benchmarks.sequential.works", lambda device: False)
+        code, output = invoke(*command)
+    assert code == 2
+    assert "entropy, seed 0: FAILED: a GPU must work until a run ends, in query of round " in output
+    assert "trying again" not in output
+    assert output.endswith(
+        "albench: without Ray all runs need one GPU that works, it stopped in run 2 of 3 (entropy, seed 0): run the "
+        "same command again, which continues after the last finished round, or use Ray, which starts a new process "
+        "after an error"
+    )
+    assert "Traceback" not in output
+    code, output = invoke(*command)
+    assert code == 0, output
+    assert "3 of 3 runs are finished, 0 failed" in output
+    invoke("bench", suite, "--storage", tmp_path / "undisturbed", "--no-ray")
+    assert results(tmp_path / "tiny") == results(tmp_path / "undisturbed" / "tiny")
+    assert damages(tmp_path / "tiny") == []

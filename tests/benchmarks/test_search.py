@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import kstest, loguniform, uniform
+from support.breaking import break_after_round_0, out_of_memory
 from support.samples import TINY, invoke, tiny_arguments
+from support.suites import results
 
 from albench.benchmarks.search import Search, in_words, parse_space
 from albench.errors import ConfigError
@@ -350,3 +353,17 @@ def test_a_search_on_ray_finds_what_a_search_in_one_process_finds(ceal, tmp_path
     found = read_tuned(tmp_path / "runs/tune/ceal-entropy-phantom/tuned.json")
     expected = read_tuned(out / "tuned.json")
     assert replace(found, tuning=replace(found.tuning, seconds=expected.tuning.seconds)) == expected
+
+
+def test_a_search_for_which_the_gpu_has_no_memory_says_so_and_the_same_command_continues(tmp_path, monkeypatch):
+    command = ("--strategy", "taal", "--over", "views=[1,3]", "--samples", "2", "--out")
+    with monkeypatch.context() as breaking:
+        break_after_round_0(breaking, torch.Tensor, "backward", out_of_memory())
+        code, output = tuning(*command, tmp_path / "search")
+    assert code == 2
+    assert output.count("FAILED: a run must fit into the memory of the GPU, in ") == 2
+    assert "albench: a search needs a trial with a score, all 2 failed, the first with: a run must fit into" in output
+    code, output = tuning(*command, tmp_path / "search")
+    assert code == 0, output
+    tuning(*command, tmp_path / "undisturbed")
+    assert results(tmp_path / "search") == results(tmp_path / "undisturbed")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.breaking import out_of_memory, stopped
 from support.gpu_counts import counting
 from torch import nn
 
@@ -138,6 +139,33 @@ def test_gradients_lie_in_memory_like_their_parameters(make_learner, monkeypatch
     expected = usual_weights(make_learner, Transposed, supervised)["table"]
     assert not torch.equal(expected, torch.ones(32, 32))
     torch.testing.assert_close(ctx.learner.weights()["table"], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_graphs_for_which_there_is_no_memory_are_left_out(make_learner, monkeypatch):
+    def full(*arguments, **options):
+        raise out_of_memory()
+
+    notices = []
+    _, ctx = make_learner(notices=notices)
+    monkeypatch.setattr(torch.cuda, "graph", full)
+    ctx.learner.fit(ctx.examples(), supervised)
+    assert notices == ["training without CUDA graphs: the GPU has no memory for them"]
+    expected = usual_weights(make_learner, None, supervised)
+    assert all(
+        torch.allclose(value, expected[key], rtol=1e-3, atol=1e-5) for key, value in ctx.learner.weights().items()
+    )
+
+
+def test_a_gpu_that_stops_while_a_pass_is_recorded_is_not_taken_for_a_pass_that_cannot_be(make_learner, monkeypatch):
+    def dead(*arguments, **options):
+        raise stopped()
+
+    notices = []
+    _, ctx = make_learner(notices=notices)
+    monkeypatch.setattr(torch.cuda, "graph", dead)
+    with pytest.raises(RuntimeError, match="CUDA error: uncorrectable ECC error"):
+        ctx.learner.fit(ctx.examples(), supervised)
+    assert notices == []
 
 
 def test_passes_are_recorded_again_where_weights_have_moved(make_learner):

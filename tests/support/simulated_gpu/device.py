@@ -60,6 +60,10 @@ class Remote(Tensor):
         """Where the values are."""
         return self.local.data_ptr()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Stored with its values, as a CPU tensor: albench reads all that it has stored to the CPU."""
+        return self.local.__reduce_ex__(protocol)
+
     def tolist(self) -> list[Any]:
         """As for any CUDA tensor; torch does not allow it for subclasses."""
         return self.cpu().tolist()
