@@ -30,7 +30,7 @@ _WARM_UP = 10  # optimizer steps before the first that counts
 _CONTEXT = 1 << 29  # bytes that CUDA takes per process, about, beside the memory of tensors
 _ENDLESS: Mapping[str, object] = {
     **{"training.stop": "steps", "training.steps": 10**9},
-    **{"protocol.compute": "own", "protocol.steps": None},
+    **{"protocol.compute": "own", "protocol.steps": None, "protocol.rounds": 0},
 }
 
 

@@ -1,14 +1,18 @@
 """How many runs share a GPU: what is measured, told and remembered, with measurements that are made up."""
 
+import re
+
 import pytest
 import torch
 from support.samples import invoke
 from support.suites import write_suite
 
 from albench.benchmarks import estimate, plan_suite, ray_runner, run_suite, runs_per_gpu
-from albench.benchmarks.side_by_side import ProbeError
+from albench.benchmarks.progress import ProgressTable
+from albench.benchmarks.side_by_side import ProbeError, train_side_by_side
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.timed_training import TimedTraining, timed_training
+from albench.console import terminal
 
 GB = 10**9
 
@@ -119,6 +123,25 @@ def test_the_measured_run_is_that_of_most_runs_with_the_loss_of_its_own(machine,
     larger = {"strategy": "taal", "label": "larger", "settings": {"training": {"batch_size": 16}}}
     choose(plan(["random", larger, "entropy", "taal", "full"]))
     assert {label for label, _ in machine.measured} == {"taal"}
+
+
+@pytest.mark.slow
+def test_the_processes_are_real(monkeypatch, machine, plan):
+    """On the CPU, which has no memory of its own to run out of."""
+    monkeypatch.setattr(runs_per_gpu, "train_side_by_side", train_side_by_side)
+    monkeypatch.setattr(runs_per_gpu, "_DEVICE", "cpu")
+    chosen, probed, (line,) = choose(plan(), parallel=2)
+    assert chosen in (1, 2)
+    assert probed == [1, 2]
+    assert re.fullmatch(r".* 1 process trains [\d.]+ steps/s, 2 train [\d.]+; each needs 0.0 MB .*", line)
+    assert choose(plan(), parallel=2)[1] == []
+
+
+def test_the_progress_says_what_is_measured_and_prints_the_line(machine, plan, capsys):
+    table = ProgressTable(terminal())
+    assert plan().on_gpus(1, None).choose(table) == 4
+    table.on_end()
+    assert " ".join(capsys.readouterr().out.split()) == LINE
 
 
 class ReachedError(Exception):

@@ -7,7 +7,6 @@ import threading
 import time
 
 import pytest
-import torch
 from support.suites import write_suite
 
 from albench.benchmarks import timed_training
@@ -98,26 +97,3 @@ def test_ctrl_c_ends_all_processes(tmp_path, watched):
     with pytest.raises(KeyboardInterrupt):
         train_side_by_side(spec, 2, "cpu", 1, seconds=600)
     assert multiprocessing.active_children() == []
-
-
-def test_the_time_is_that_of_the_steps_after_the_first_ones(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(timed_training.time, "perf_counter", lambda: now[0])
-    waited = []
-
-    def wait():
-        waited.append(now[0])
-        now[0] += 100  # until the others are ready
-
-    watch = timed_training._Stopwatch(torch.device("cpu"), 2.0, wait)
-
-    def step():
-        now[0] += 0.5
-        watch()
-
-    for _ in range(13):
-        step()
-    with pytest.raises(timed_training._TimeUpError):
-        step()
-    assert waited == [5.0]
-    assert (watch.counted, watch.elapsed) == (4, 2.0)
