@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from albench.benchmarks.suite import RunSpec
@@ -39,26 +41,28 @@ def train_side_by_side(
     """
     spawning = multiprocessing.get_context("spawn")
     started, connections = [], []
-    try:
-        for _ in range(processes):
-            ours, theirs = spawning.Pipe()
-            connections.append(ours)
-            process = spawning.Process(target=answer, args=(theirs, spec, device, threads, seconds), daemon=True)
-            process.start()
-            started.append(process)
-            theirs.close()  # so that the connection ends with the process
-        _answers(connections, _PATIENCE)
-        for connection in connections:
-            connection.send(None)
-        return _answers(connections, _PATIENCE + seconds)
-    except (EOFError, OSError) as error:
-        raise ProbeError("a process died") from error
-    finally:
-        for process in started:
-            process.kill()
-            process.join()
-        for connection in connections:
-            connection.close()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            for index in range(processes):
+                ours, theirs = spawning.Pipe()
+                connections.append(ours)
+                arguments = (theirs, spec, Path(folder, str(index)), device, threads, seconds)
+                process = spawning.Process(target=answer, args=arguments, daemon=True)
+                process.start()
+                started.append(process)
+                theirs.close()  # so that the connection ends with the process
+            _answers(connections, _PATIENCE)
+            for connection in connections:
+                connection.send(None)
+            return _answers(connections, _PATIENCE + seconds)
+        except (EOFError, ConnectionError) as error:
+            raise ProbeError("a process died") from error
+        finally:
+            for process in started:
+                process.kill()
+                process.join()
+            for connection in connections:
+                connection.close()
 
 
 def _answers(connections: Sequence[Connection], patience: float) -> list[Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -56,7 +55,7 @@ class Failed:
     reason: str
 
 
-def answer(parent: Connection, spec: RunSpec, device: str, threads: int, seconds: float) -> None:
+def answer(parent: Connection, spec: RunSpec, folder: Path, device: str, threads: int, seconds: float) -> None:
     """Send None when the first steps are done, wait for any object, and send a TimedTraining; after an error, Failed.
 
     The process prints nothing. It ignores Ctrl-C, because the parent ends it.
@@ -71,16 +70,19 @@ def answer(parent: Connection, spec: RunSpec, device: str, threads: int, seconds
         parent.recv()
 
     try:
-        parent.send(timed_training(spec, choose_device(device, threads), seconds, wait))
+        parent.send(timed_training(spec, folder, choose_device(device, threads), seconds, wait))
     except Exception as error:
         parent.send(Failed(sentence(error)))
 
 
-def timed_training(spec: RunSpec, device: torch.device, seconds: float, wait: Callable[[], None]) -> TimedTraining:
+def timed_training(
+    spec: RunSpec, folder: Path, device: torch.device, seconds: float, wait: Callable[[], None]
+) -> TimedTraining:
     """Train for some seconds.
 
     Args:
-        spec: the run; nothing of it is kept.
+        spec: the run.
+        folder: empty, for what a run writes before its first round ends.
         device: where to compute.
         seconds: time to measure.
         wait: called after the first steps; time is measured from its return.
@@ -94,8 +96,7 @@ def timed_training(spec: RunSpec, device: torch.device, seconds: float, wait: Ca
     watch = _Stopwatch(device, seconds, wait)
     hook = register_optimizer_step_post_hook(watch)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            run(resolved, Path(folder), Execution(device, share=False))
+        run(resolved, folder, Execution(device, share=False))
     except _TimeUpError:
         pass
     finally:

@@ -206,7 +206,7 @@ def test_a_plan_expects_what_is_remembered(gpu, tmp_path, machine, plan, monkeyp
 
 
 @pytest.mark.gpu
-def test_a_process_measures_its_memory_on_the_gpu(gpu, plan):
-    found = timed_training(plan().runs[0].spec, gpu, 0.1, lambda: None)
+def test_a_process_measures_its_memory_on_the_gpu(gpu, tmp_path, plan):
+    found = timed_training(plan().runs[0].spec, tmp_path / "alone", gpu, 0.1, lambda: None)
     assert found.steps > 0
     assert 0 < found.memory < found.free

@@ -30,7 +30,8 @@ class Untrained(Strategy):
 def train(tmp_path, entries, wait=lambda: None, **settings):
     """Time the training of the first run of a suite for a moment."""
     suite = load_suite(str(write_suite(tmp_path, entries, seeds=1)), settings=settings)
-    return timed_training.timed_training(plan_runs(suite)[0].spec, torch.device("cpu"), 0.05, wait)
+    spec = plan_runs(suite)[0].spec
+    return timed_training.timed_training(spec, tmp_path / "runs", torch.device("cpu"), 0.05, wait)
 
 
 @pytest.mark.parametrize(
