@@ -57,6 +57,17 @@ class ProgressTable(SuiteCallback):
         finished = len(chosen) - len(left)
         self._console.print(f"{name}: {len(chosen)} runs, {finished} already finished", highlight=False)
 
+    def on_probe(self, processes: int) -> None:
+        """Show what is measured."""
+        self._shown.close()
+        words = "1 process trains" if processes == 1 else f"{processes} processes train"
+        self._shown.enter_context(self._console.status(f"measuring how fast {words} on the GPU"))
+
+    def on_notice(self, text: str) -> None:
+        """Print the line."""
+        self._shown.close()
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def on_start(self, runs: Sequence[PlannedRun], done: Sequence[int], parallel: int, where: str) -> None:
         """Start the live table."""
         self._parallel, self._total = parallel, len(runs)

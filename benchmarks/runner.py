@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from albench.benchmarks.plan import PlannedRun, choose, plan_runs, write_suite_manifest
+from albench.benchmarks.runs_per_gpu import GpuRuns
 from albench.benchmarks.sequential import run_sequentially
 from albench.benchmarks.storage import Storage, StorageLocation, open_storage
 from albench.benchmarks.suite import Suite, load_suite
@@ -38,6 +42,11 @@ class SuitePlan:
     def left(self) -> list[PlannedRun]:
         """The chosen runs that are not finished."""
         return [run for run in self.chosen if not run.finished(self.storage.local)]
+
+    def on_gpus(self, cpus_per_run: int, max_parallel: int | None) -> GpuRuns:
+        """The runs that are left, as they share the GPUs of this machine; it must have one."""
+        left = len(self.left)
+        return GpuRuns(self.runs, self.storage.local, cpus_per_run, min(max_parallel or left, left))
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,8 @@ def run_suite(
         use_ray: run on Ray; otherwise one run after another in this process.
         address: of a running Ray cluster; None starts Ray on this machine.
         cpus_per_run: cores and threads of a run.
-        gpus_per_run: GPUs of a run on Ray, a fraction shares one; None is one if there is a GPU.
+        gpus_per_run: GPUs of a run on Ray, a fraction shares one; None is one on a cluster with GPUs, and on the GPUs
+            of this machine what a measurement finds (`albench.benchmarks.runs_per_gpu`).
         max_parallel: maximum number of runs at the same time; None is as many as fit.
         device: without Ray: auto, cpu, cuda or cuda:N.
         retries: how often a failed run is tried again.
@@ -163,6 +173,9 @@ def run_suite(
         if left and use_ray:
             from albench.benchmarks.ray_runner import RayOptions, connected, run_on_ray
 
+            if gpus_per_run is None and finds_sharing(address):
+                sharing = plan.on_gpus(cpus_per_run, max_parallel).choose(callback)
+                gpus_per_run = 1 / sharing if sharing > 1 else None
             with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
                 parallel = min(max_parallel or cluster.slots, cluster.slots, len(left))
                 callback.on_start(left, done, parallel, f"on Ray{cluster.dashboard}")
@@ -177,3 +190,9 @@ def run_suite(
     for run in left:
         plan.storage.fetch(run.folder)
     return SuiteOutcome(plan.storage.local, plan.chosen, failures)
+
+
+def finds_sharing(address: str | None) -> bool:
+    """Whether runs use the GPUs of this machine and of no cluster, so that a measurement can say how many share one."""
+    on_cluster = address is not None or "RAY_ADDRESS" in os.environ
+    return not on_cluster and torch.cuda.is_available()

@@ -17,6 +17,12 @@ class SuiteCallback:
     def on_plan(self, name: str, chosen: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> None:
         """The suite is planned: the chosen runs, and those that are left because they are not finished."""
 
+    def on_probe(self, processes: int) -> None:
+        """Before the first run, some processes train together to see how many runs should share a GPU."""
+
+    def on_notice(self, text: str) -> None:
+        """Something that the user should know, in one line."""
+
     def on_start(self, runs: Sequence[PlannedRun], done: Sequence[int], parallel: int, where: str) -> None:
         """The first runs are about to start.
 

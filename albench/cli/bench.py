@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from albench.benchmarks.estimate import Estimate
     from albench.benchmarks.runner import SuiteOutcome, SuitePlan
+    from albench.benchmarks.runs_per_gpu import GpuRuns
     from albench.run_session import Execution
 
 _WHAT = "Changes to the suite"
@@ -73,7 +74,9 @@ def bench(
     gpus_per_run: Annotated[
         float | None,
         typer.Option(
-            min=0, help="GPUs of a run, 0.5 shares one; 1 by default if there is a GPU.", rich_help_panel=_HOW
+            min=0,
+            help="GPUs of a run, 0.5 shares one; by default measured on this machine, 1 with --address.",
+            rich_help_panel=_HOW,
         ),
     ] = None,
     max_parallel: Annotated[
@@ -105,7 +108,7 @@ def bench(
     console = terminal()
     with console.status("starting"):
         from albench.benchmarks.progress import ProgressTable
-        from albench.benchmarks.runner import plan_suite, run_suite
+        from albench.benchmarks.runner import finds_sharing, plan_suite, run_suite
         from albench.run_session import Execution
         from albench.settings import parse_settings
         from albench.training.device import choose_device
@@ -125,7 +128,9 @@ def bench(
     )
     if plan:
         execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
-        _print_plan(console, planned, execution, max_parallel)
+        shared = use_ray and gpus_per_run is None and finds_sharing(address) and execution.device.type == "cuda"
+        gpus = planned.on_gpus(cpus_per_run, max_parallel) if shared else None
+        _print_plan(console, planned, execution, max_parallel, gpus)
         return
     outcome = run_suite(
         planned,
@@ -155,8 +160,15 @@ def _print_suites(console: Console) -> None:
     console.print(table)
 
 
-def _print_plan(console: Console, plan: SuitePlan, execution: Execution, at_once: int | None) -> None:
-    """Print what is left and what it costs, estimated from a timed probe on this machine."""
+def _print_plan(
+    console: Console, plan: SuitePlan, execution: Execution, at_once: int | None, gpus: GpuRuns | None
+) -> None:
+    """Print what is left and what it costs, estimated from a timed probe on this machine.
+
+    Args:
+        at_once: maximum number of runs at the same time.
+        gpus: how runs share GPUs, if that was measured; None is one run per GPU.
+    """
     from datetime import datetime, timedelta
 
     import torch
@@ -179,8 +191,10 @@ def _print_plan(console: Console, plan: SuitePlan, execution: Execution, at_once
     console.print(table)
     total = sum(found.values(), Estimate((0, 0), 0))
     threads = torch.get_num_threads()
-    at_once = min(at_once or max_parallel_runs(execution.device, threads), max(1, len(runs)))
-    ends = [datetime.now() + timedelta(seconds=seconds / at_once) for seconds in total.seconds]
+    per_gpu, speedup = gpus.expected() if gpus else (1, 1.0)
+    at_once = min(at_once or per_gpu * max_parallel_runs(execution.device, threads), max(1, len(runs)))
+    speed = at_once / per_gpu * speedup
+    ends = [datetime.now() + timedelta(seconds=seconds / speed) for seconds in total.seconds]
     unit = "GPU" if execution.device.type == "cuda" else "CPU"
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
     console.print(

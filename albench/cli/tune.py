@@ -46,7 +46,10 @@ def tune(
     ] = None,
     cpus_per_run: Annotated[int, typer.Option(min=1, help="Cores and threads of a run.")] = 1,
     gpus_per_run: Annotated[
-        float | None, typer.Option(min=0, help="GPUs of a run, 0.5 shares one; 1 by default if there is a GPU.")
+        float | None,
+        typer.Option(
+            min=0, help="GPUs of a run, 0.5 shares one; by default measured on this machine, 1 with --address."
+        ),
     ] = None,
     max_parallel: Annotated[int | None, typer.Option(min=1, help="Parallel runs; by default as many as fit.")] = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT.")] = None,

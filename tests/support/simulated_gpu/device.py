@@ -185,6 +185,7 @@ _RESULTS: Mapping[str, object] = {
     "current_device": 0,
     "mem_get_info": (70 << 30, 80 << 30),
     "max_memory_allocated": 1 << 30,
+    "max_memory_reserved": 2 << 30,
     "get_device_name": "simulated",
     "is_bf16_supported": True,
     "is_current_stream_capturing": False,
