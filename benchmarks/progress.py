@@ -91,6 +91,10 @@ class ProgressTable(SuiteCallback):
         if not self._console.is_terminal:
             self._print(run, f"{describe(record)}  {self._time_left()} left")
 
+    def on_run_notice(self, run: PlannedRun, text: str) -> None:
+        """Print it."""
+        self._print(run, text)
+
     def on_run_finish(self, run: PlannedRun) -> None:
         """Remove the row."""
         self._finished += 1

@@ -29,6 +29,7 @@ from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import StorageLocation, open_storage
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.trial import run_trial, sentence
+from albench.callback import NullCallback
 from albench.data import cache_folder
 from albench.errors import ConfigError
 from albench.run_session import Execution
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 EXPERIMENT = ".ray"
-_RECORD = "record"
+_RECORD, _NOTICE = "record", "notice"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class RayOptions:
         retries: how often a failed run is tried again.
         keep_weights: keep the weights of every round.
         share: train round 0 once for all strategies that share it.
+        graphs: replay training passes as CUDA graphs.
         loggers: names of Tune's loggers that also receive every round.
     """
 
@@ -95,6 +97,7 @@ class RayOptions:
     retries: int
     keep_weights: bool
     share: bool
+    graphs: bool
     loggers: Sequence[str]
 
 
@@ -143,8 +146,8 @@ def run_on_ray(
     by_folder, resources = {run.folder: run for run in runs}, options.resources
 
     def trial(config: Mapping[str, str]) -> None:
-        execution = Execution(resources.device(), options.keep_weights, options.share)
-        run_trial(by_folder[config["folder"]], open_storage(location), execution, _report)
+        execution = Execution(resources.device(), options.keep_weights, options.share, options.graphs)
+        run_trial(by_folder[config["folder"]], open_storage(location), execution, _Report())
 
     silence_ray()
     forward = _Forward(callback, by_folder)
@@ -233,11 +236,17 @@ def silence_ray() -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
-def _report(record: RoundRecord) -> None:
-    """Report a round to Tune: numbers for its loggers, and the record for the callback."""
-    numbers = {name: getattr(record, name) for name in ("round", "labeled", "unlabeled", "share")}
-    sets = {name: asdict(metrics) for name, metrics in (("test", record.test), ("val", record.val)) if metrics}
-    tune.report({**numbers, **sets, _RECORD: record})
+class _Report(NullCallback):
+    """Reports what a run tells to Tune."""
+
+    def on_round(self, record: RoundRecord) -> None:
+        """Numbers for Tune's loggers, and the record for the callback."""
+        numbers = {name: getattr(record, name) for name in ("round", "labeled", "unlabeled", "share")}
+        sets = {name: asdict(metrics) for name, metrics in (("test", record.test), ("val", record.val)) if metrics}
+        tune.report({**numbers, **sets, _RECORD: record})
+
+    def on_notice(self, text: str) -> None:
+        tune.report({_NOTICE: text})
 
 
 def _name(trial: Trial) -> str:
@@ -266,7 +275,10 @@ class _Forward(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
-        self._callback.on_round(self._run(trial), result[_RECORD])
+        if _NOTICE in result:
+            self._callback.on_run_notice(self._run(trial), result[_NOTICE])
+        else:
+            self._callback.on_round(self._run(trial), result[_RECORD])
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: object) -> None:
         self._callback.on_run_finish(self._run(trial))

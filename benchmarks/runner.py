@@ -43,10 +43,10 @@ class SuitePlan:
         """The chosen runs that are not finished."""
         return [run for run in self.chosen if not run.finished(self.storage.local)]
 
-    def on_gpus(self, cpus_per_run: int, max_parallel: int | None) -> GpuRuns:
+    def on_gpus(self, cpus_per_run: int, max_parallel: int | None, *, graphs: bool) -> GpuRuns:
         """The runs that are left, as they share the GPUs of this machine; it must have one."""
         left = len(self.left)
-        return GpuRuns(self.runs, self.storage.local, cpus_per_run, min(max_parallel or left, left))
+        return GpuRuns(self.runs, self.storage.local, cpus_per_run, min(max_parallel or left, left), graphs)
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,7 @@ def run_suite(
     retries: int = 2,
     keep_weights: bool = False,
     share: bool = True,
+    graphs: bool = False,
     loggers: Sequence[str] = (),
     callback: SuiteCallback | None = None,
 ) -> SuiteOutcome:
@@ -153,6 +154,7 @@ def run_suite(
         retries: how often a failed run is tried again.
         keep_weights: keep the weights of every round.
         share: train round 0 once for all strategies that share it.
+        graphs: replay training passes as CUDA graphs on a GPU.
         loggers: of Ray Tune that also receive every round: tensorboard, mlflow, wandb.
         callback: called with the progress.
 
@@ -174,15 +176,15 @@ def run_suite(
             from albench.benchmarks.ray_runner import RayOptions, connected, run_on_ray
 
             if gpus_per_run is None and finds_sharing(address):
-                sharing = plan.on_gpus(cpus_per_run, max_parallel).choose(callback)
+                sharing = plan.on_gpus(cpus_per_run, max_parallel, graphs=graphs).choose(callback)
                 gpus_per_run = 1 / sharing if sharing > 1 else None
             with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
                 parallel = min(max_parallel or cluster.slots, cluster.slots, len(left))
                 callback.on_start(left, done, parallel, f"on Ray{cluster.dashboard}")
-                options = RayOptions(resources, parallel, retries, keep_weights, share, loggers)
+                options = RayOptions(resources, parallel, retries, keep_weights, share, graphs, loggers)
                 failures = run_on_ray(left, plan.location, options, callback)
         elif left:
-            execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
+            execution = Execution(choose_device(device, cpus_per_run), keep_weights, share, graphs)
             callback.on_start(left, done, 1, "in this process")
             failures = run_sequentially(left, plan.storage, execution, callback, retries=retries)
     finally:

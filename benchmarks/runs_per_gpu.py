@@ -20,6 +20,7 @@ from albench.benchmarks.gpu_sharing import GpuSharing, Speed
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.side_by_side import ProbeError, train_side_by_side
 from albench.benchmarks.suite_callback import SuiteCallback
+from albench.benchmarks.timed_training import TimedTraining
 from albench.errors import StoreError
 from albench.registry import STRATEGIES, find
 from albench.runs.cost import device_name
@@ -39,6 +40,7 @@ class Conditions:
         device: name of the GPU.
         settings: digest of the settings of the measured run, whatever its seed.
         threads: CPU threads of a run.
+        graphs: whether training passes are replayed as CUDA graphs.
         albench: version.
         torch: version.
     """
@@ -46,6 +48,7 @@ class Conditions:
     device: str
     settings: str
     threads: int
+    graphs: bool
     albench: str
     torch: str
 
@@ -75,12 +78,14 @@ class GpuRuns:
         folder: of the suite.
         threads: CPU threads of a run.
         parallel: maximum number of runs at the same time, those that are left at most.
+        graphs: replay training passes as CUDA graphs.
     """
 
     suite: Sequence[PlannedRun]
     folder: Path
     threads: int
     parallel: int
+    graphs: bool
 
     @property
     def most(self) -> int:
@@ -135,21 +140,24 @@ class GpuRuns:
 
     def _alone(self, callback: SuiteCallback) -> GpuSharing:
         callback.on_probe(1)
-        (found,) = train_side_by_side(self._probed.spec, 1, _DEVICE, self.threads)
+        (found,) = self._trained(1)
         return GpuSharing((Speed(1, found.steps),), found.memory, found.free)
 
     def _together(self, count: int, callback: SuiteCallback) -> float:
         """Steps per second of some processes; 0 if they cannot train at the same time."""
         callback.on_probe(count)
         try:
-            return sum(found.steps for found in train_side_by_side(self._probed.spec, count, _DEVICE, self.threads))
+            return sum(found.steps for found in self._trained(count))
         except ProbeError:
             return 0.0
+
+    def _trained(self, processes: int) -> list[TimedTraining]:
+        return train_side_by_side(self._probed.spec, processes, _DEVICE, self.threads, self.graphs)
 
     def _conditions(self) -> Conditions:
         settings = replace(self._probed.config, seed=0).digest()
         name = device_name(torch.device(_DEVICE))
-        return Conditions(name, settings, self.threads, __version__, torch.__version__)
+        return Conditions(name, settings, self.threads, self.graphs, __version__, torch.__version__)
 
     @property
     def _probed(self) -> PlannedRun:

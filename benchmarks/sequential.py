@@ -8,10 +8,24 @@ from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.trial import run_trial, sentence
+from albench.callback import NullCallback
 from albench.errors import MachineError
 from albench.run_session import Execution
 from albench.runs.records import RoundRecord
 from albench.training.device import works
+
+
+class _Forward(NullCallback):
+    """Forwards what a run tells to the callback of the suite."""
+
+    def __init__(self, callback: SuiteCallback, run: PlannedRun) -> None:
+        self._callback, self._run = callback, run
+
+    def on_round(self, record: RoundRecord) -> None:
+        self._callback.on_round(self._run, record)
+
+    def on_notice(self, text: str) -> None:
+        self._callback.on_run_notice(self._run, text)
 
 
 def run_sequentially(
@@ -34,14 +48,10 @@ def run_sequentially(
     """
     failures: dict[str, str] = {}
     for index, run in enumerate(runs):
-
-        def on_round(record: RoundRecord, run: PlannedRun = run) -> None:
-            callback.on_round(run, record)
-
         for attempt in range(retries + 1):
             callback.on_run_start(run)
             try:
-                run_trial(run, storage, execution, on_round)
+                run_trial(run, storage, execution, _Forward(callback, run))
             except Exception as error:
                 usable = works(execution.device)
                 if attempt < retries and usable:

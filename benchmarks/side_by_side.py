@@ -22,7 +22,7 @@ class ProbeError(Exception):
 
 
 def train_side_by_side(
-    spec: RunSpec, processes: int, device: str, threads: int, seconds: float = _SECONDS
+    spec: RunSpec, processes: int, device: str, threads: int, graphs: bool, seconds: float = _SECONDS
 ) -> list[TimedTraining]:
     """Train a run in several new processes, which begin to measure when all are ready.
 
@@ -31,6 +31,7 @@ def train_side_by_side(
         processes: their number.
         device: as `choose_device` names it.
         threads: CPU threads of each process.
+        graphs: replay training passes as CUDA graphs.
         seconds: time to measure.
 
     Returns:
@@ -46,7 +47,7 @@ def train_side_by_side(
             for index in range(processes):
                 ours, theirs = spawning.Pipe()
                 connections.append(ours)
-                arguments = (theirs, spec, Path(folder, str(index)), device, threads, seconds)
+                arguments = (theirs, spec, Path(folder, str(index)), device, threads, graphs, seconds)
                 process = spawning.Process(target=answer, args=arguments, daemon=True)
                 process.start()
                 started.append(process)

@@ -36,6 +36,9 @@ class SuiteCallback:
     def on_run_start(self, run: PlannedRun) -> None:
         """A run starts, or restarts after an error."""
 
+    def on_run_notice(self, run: PlannedRun, text: str) -> None:
+        """Something that the user should know of a run: how it is computed is not what it could be."""
+
     def on_round(self, run: PlannedRun, record: RoundRecord) -> None:
         """A round is finished and stored."""
 

@@ -55,7 +55,9 @@ class Failed:
     reason: str
 
 
-def answer(parent: Connection, spec: RunSpec, folder: Path, device: str, threads: int, seconds: float) -> None:
+def answer(
+    parent: Connection, spec: RunSpec, folder: Path, device: str, threads: int, graphs: bool, seconds: float
+) -> None:
     """Send None when the first steps are done, wait for any object, and send a TimedTraining; after an error, Failed.
 
     The process prints nothing. It ignores Ctrl-C, because the parent ends it.
@@ -70,33 +72,35 @@ def answer(parent: Connection, spec: RunSpec, folder: Path, device: str, threads
         parent.recv()
 
     try:
-        parent.send(timed_training(spec, folder, choose_device(device, threads), seconds, wait))
+        execution = Execution(choose_device(device, threads), graphs=graphs)
+        parent.send(timed_training(spec, folder, execution, seconds, wait))
     except Exception as error:
         parent.send(Failed(sentence(error)))
 
 
 def timed_training(
-    spec: RunSpec, folder: Path, device: torch.device, seconds: float, wait: Callable[[], None]
+    spec: RunSpec, folder: Path, execution: Execution, seconds: float, wait: Callable[[], None]
 ) -> TimedTraining:
     """Train for some seconds.
 
     Args:
         spec: the run.
         folder: empty, for what a run writes before its first round ends.
-        device: where to compute.
+        execution: how the run is computed.
         seconds: time to measure.
         wait: called after the first steps; time is measured from its return.
 
     Raises:
         AlbenchError: as the run itself would, or if its training takes fewer steps.
     """
+    device = execution.device
     cuda = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] + _CONTEXT if cuda else 0
     resolved = resolve_run(replace(spec, settings={**spec.settings, **_ENDLESS}))
     watch = _Stopwatch(device, seconds, wait)
     hook = register_optimizer_step_post_hook(watch)
     try:
-        run(resolved, folder, Execution(device, share=False))
+        run(resolved, folder, replace(execution, share=False))
     except _TimeUpError:
         pass
     finally:

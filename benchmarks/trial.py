@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from albench.benchmarks.plan import PlannedRun, resolve_run
 from albench.benchmarks.storage import Storage
-from albench.callback import NullCallback
+from albench.callback import RunCallback
 from albench.errors import AlbenchError, DataError, StoreError
 from albench.loop import run
 from albench.run_session import Execution
 from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
-from albench.runs.records import RoundRecord
 from albench.runs.store import write_failure
 
-OnRound = Callable[[RoundRecord], None]
 
-
-class _OnRound(NullCallback):
-    """Forwards finished rounds."""
-
-    def __init__(self, on_round: OnRound) -> None:
-        self._on_round = on_round
-
-    def on_round(self, record: RoundRecord) -> None:
-        self._on_round(record)
-
-
-def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, on_round: OnRound) -> None:
+def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, callback: RunCallback) -> None:
     """Do a run, or continue it after its last finished round. An error is also written to the folder of the run.
 
     Args:
         planned: the run.
         storage: where it is kept.
         execution: how it is computed.
-        on_round: called with every finished round.
+        callback: told about progress.
 
     Raises:
         AlbenchError: what the run raises.
@@ -52,7 +38,7 @@ def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, on_ro
                 f"the data and the code must be the same on every node, those of '{planned.name}' differ here: copy "
                 "the data and install the same version"
             )
-        run(resolved, storage.local, replace(execution, mirror=storage.send), _OnRound(on_round))
+        run(resolved, storage.local, replace(execution, mirror=storage.send), callback)
     except Exception as error:
         with suppress(StoreError):  # writing may be what failed
             write_failure(folder, sentence(error), traceback.format_exc())

@@ -97,6 +97,9 @@ def bench(
     share: Annotated[
         bool, typer.Option(help="Train round 0 once for all strategies that share it.", rich_help_panel=_HOW)
     ] = True,
+    graphs: Annotated[
+        bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.", rich_help_panel=_HOW)
+    ] = False,
     log: Annotated[
         list[Logger] | None,
         typer.Option(help="Also send every round to this logger. May be repeated.", rich_help_panel=_HOW),
@@ -127,9 +130,9 @@ def bench(
         callback=table,
     )
     if plan:
-        execution = Execution(choose_device(device, cpus_per_run), keep_weights, share)
+        execution = Execution(choose_device(device, cpus_per_run), keep_weights, share, graphs)
         shared = use_ray and gpus_per_run is None and finds_sharing(address) and execution.device.type == "cuda"
-        gpus = planned.on_gpus(cpus_per_run, max_parallel) if shared else None
+        gpus = planned.on_gpus(cpus_per_run, max_parallel, graphs=graphs) if shared else None
         _print_plan(console, planned, execution, max_parallel, gpus)
         return
     outcome = run_suite(
@@ -143,6 +146,7 @@ def bench(
         retries=retries,
         keep_weights=keep_weights,
         share=share,
+        graphs=graphs,
         loggers=[logger.value for logger in log or []],
         callback=table,
     )

@@ -6,11 +6,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.samples import invoke
 from support.suites import damages, failing, results, write_suite
 
+from albench.benchmarks import ray_runner
+from albench.benchmarks.plan import plan_runs
+from albench.benchmarks.suite import load_suite
+from albench.benchmarks.suite_callback import SuiteCallback
 from albench.runs import find_runs
 
 AUTHENTICATED = {"RAY_AUTH_MODE": "token"}  # Ray's own default for a cluster; its nodes and drivers must say so
@@ -85,6 +90,20 @@ def test_a_suite_on_ray_gives_the_results_of_a_suite_in_one_process_and_reports_
     assert (failure.round, failure.attempts) == (1, 2)
     assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
     assert damages(tmp_path / "ray" / "tiny") == []
+
+
+def test_what_the_user_should_know_of_a_run_is_told_by_way_of_tune(tmp_path, monkeypatch):
+    (run,) = plan_runs(load_suite(str(write_suite(tmp_path, ["full"], seeds=1))))
+    told = []
+
+    class Told(SuiteCallback):
+        def on_run_notice(self, run, text):
+            told.append((run.name, text))
+
+    forward, trial = ray_runner._Forward(Told(), {run.folder: run}), SimpleNamespace(config={"folder": run.folder})
+    monkeypatch.setattr(ray_runner.tune, "report", lambda result: forward.on_trial_result(0, [], trial, result))
+    ray_runner._Report().on_notice("it is slow")
+    assert told == [("full, seed 0", "it is slow")]
 
 
 def test_an_unknown_cluster_is_one_sentence(tmp_path, start):

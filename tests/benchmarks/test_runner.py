@@ -13,6 +13,7 @@ from support.suites import damages, failing, results, write_suite
 from albench.benchmarks import plan_suite, run_suite
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError, DataError, StoreError
+from albench.run_session import RunSession
 from albench.runs import find_runs
 from albench.strategy import Round
 
@@ -37,6 +38,9 @@ class Recorder(SuiteCallback):
 
     def on_round(self, run, record):
         self.events.append(("round", run.name, record.round))
+
+    def on_run_notice(self, run, text):
+        self.events.append(("notice", run.name, text))
 
     def on_run_finish(self, run):
         self.events.append(("run finish", run.name))
@@ -101,6 +105,18 @@ def test_a_callback_is_called_in_the_order_of_the_suite(tmp_path, start):
     outcome, events = start(suite)
     assert events == [("plan", "tiny", 2, 0), ("end",)]
     assert len(outcome.finished) == 2
+
+
+def test_what_the_user_should_know_of_a_run_is_told_with_its_name(tmp_path, start, monkeypatch):
+    usual = RunSession.fit
+
+    def fit(session, ctx, out):
+        session.callback.on_notice(f"round {ctx.index} is slow")
+        usual(session, ctx, out)
+
+    monkeypatch.setattr(RunSession, "fit", fit)
+    _, events = start(write_suite(tmp_path, ["full"], seeds=1))
+    assert ("notice", "full, seed 0", "round 0 is slow") in events
 
 
 def test_a_run_that_fails_is_in_the_outcome_and_continues_later(tmp_path, start):

@@ -13,6 +13,7 @@ from albench.benchmarks.side_by_side import ProbeError, train_side_by_side
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.timed_training import TimedTraining, timed_training
 from albench.console import terminal
+from albench.run_session import Execution
 
 GB = 10**9
 
@@ -37,7 +38,7 @@ class Machine:
         self.speeds, self.gpus, self.cores, self.name = {1: 41.0, 2: 78.0, 4: 120.0}, 1, 16, "simulated"
         self.measured = []
 
-    def train(self, spec, processes, device, threads):
+    def train(self, spec, processes, device, threads, graphs):
         assert device == "cuda:0"
         self.measured.append((spec.label, processes))
         speed = self.speeds[processes]
@@ -69,10 +70,10 @@ def plan(tmp_path):
     return call
 
 
-def choose(plan, cpus=1, parallel=None):
+def choose(plan, cpus=1, parallel=None, *, graphs=False):
     """The choice, the numbers of processes that were measured for it, and the lines that were told."""
     told = Told()
-    return plan.on_gpus(cpus, parallel).choose(told), told.probed, told.lines
+    return plan.on_gpus(cpus, parallel, graphs=graphs).choose(told), told.probed, told.lines
 
 
 LINE = (
@@ -83,11 +84,11 @@ LINE = (
 
 def test_the_choice_is_told_in_one_line_and_remembered(machine, plan):
     assert choose(plan()) == (4, [1, 2, 4], [LINE])
-    day = plan().on_gpus(1, None).remembered().day
+    day = plan().on_gpus(1, None, graphs=False).remembered().day
     assert choose(plan()) == (4, [], [f"{LINE} (measured on {day})"])
 
 
-@pytest.mark.parametrize("change", ["GPU", "threads", "settings", "damage"])
+@pytest.mark.parametrize("change", ["GPU", "threads", "graphs", "settings", "damage"])
 def test_what_was_measured_under_other_conditions_is_measured_anew(tmp_path, machine, plan, change):
     choose(plan())
     if change == "GPU":
@@ -95,7 +96,8 @@ def test_what_was_measured_under_other_conditions_is_measured_anew(tmp_path, mac
     if change == "damage":
         (tmp_path / "runs" / "tiny" / ".gpu-sharing.json").write_text("{}")
     settings = {"training.batch_size": 4} if change == "settings" else None
-    assert choose(plan(settings=settings), cpus=2 if change == "threads" else 1) == (4, [1, 2, 4], [LINE])
+    changed = {"cpus": 2} if change == "threads" else {"graphs": True} if change == "graphs" else {}
+    assert choose(plan(settings=settings), **changed) == (4, [1, 2, 4], [LINE])
 
 
 def test_cores_runs_and_parallel_limit_what_is_measured(machine, plan):
@@ -139,7 +141,7 @@ def test_the_processes_are_real(monkeypatch, machine, plan):
 
 def test_the_progress_says_what_is_measured_and_prints_the_line(machine, plan, capsys):
     table = ProgressTable(terminal())
-    assert plan().on_gpus(1, None).choose(table) == 4
+    assert plan().on_gpus(1, None, graphs=False).choose(table) == 4
     table.on_end()
     assert " ".join(capsys.readouterr().out.split()) == LINE
 
@@ -202,11 +204,11 @@ def test_a_plan_expects_what_is_remembered(gpu, tmp_path, machine, plan, monkeyp
     assert "; 4 in parallel finish" in invoke(*command)[1]
     assert "; 2 in parallel finish" in invoke(*command, "--jobs", "2")[1]
     assert "; 1 in parallel finish" in invoke(*command, "--gpus-per-run", "1")[1]
-    assert todo.on_gpus(1, None).expected() == (4, 120 / 41)
+    assert todo.on_gpus(1, None, graphs=False).expected() == (4, 120 / 41)
 
 
 @pytest.mark.gpu
 def test_a_process_measures_its_memory_on_the_gpu(gpu, tmp_path, plan):
-    found = timed_training(plan().runs[0].spec, tmp_path / "alone", gpu, 0.1, lambda: None)
+    found = timed_training(plan().runs[0].spec, tmp_path / "alone", Execution(gpu), 0.1, lambda: None)
     assert found.steps > 0
     assert 0 < found.memory < found.free

@@ -60,7 +60,7 @@ def watched(tmp_path):
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_processes_measure_at_the_same_time(tmp_path, watched, processes):
-    found = train_side_by_side(watched(), processes, "cpu", 1, seconds=0.3)
+    found = train_side_by_side(watched(), processes, "cpu", 1, False, seconds=0.3)
     assert len(found) == processes
     assert all(training.steps > 0 and training.memory == training.free == 0 for training in found)
     times = [[int(line) for line in path.read_text().split()] for path in (tmp_path / "times").iterdir()]
@@ -80,7 +80,7 @@ def test_processes_measure_at_the_same_time(tmp_path, watched, processes):
 )
 def test_a_process_that_fails_or_dies_is_one_sentence_and_leaves_no_process(watched, failure, reason):
     with pytest.raises(ProbeError, match=reason):
-        train_side_by_side(watched(failure), 1, "cpu", 1)
+        train_side_by_side(watched(failure), 1, "cpu", 1, False)
     assert multiprocessing.active_children() == []
 
 
@@ -95,5 +95,5 @@ def test_ctrl_c_ends_all_processes(tmp_path, watched):
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        train_side_by_side(spec, 2, "cpu", 1, seconds=600)
+        train_side_by_side(spec, 2, "cpu", 1, False, seconds=600)
     assert multiprocessing.active_children() == []

@@ -14,6 +14,7 @@ from albench.benchmarks.plan import plan_runs, write_suite_manifest
 from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.benchmarks.trial import run_trial
+from albench.callback import NullCallback
 from albench.errors import ConfigError
 from albench.registry import STRATEGIES, available
 from albench.resolve import common_settings, make_dataset, resolve
@@ -291,7 +292,7 @@ def test_a_tuned_entry_keeps_its_search_on_every_node_and_in_a_probe(tmp_path):
     (planned,) = plan_runs(load_suite(str(path), settings={"protocol.rounds": 0}))
     (tmp_path / "tuned.json").unlink()
     execution = Execution(torch.device("cpu"))
-    run_trial(pickle.loads(pickle.dumps(planned)), Folder(tmp_path), execution, lambda record: None)
+    run_trial(pickle.loads(pickle.dumps(planned)), Folder(tmp_path), execution, NullCallback())
     assert RunReader(tmp_path / planned.folder).config.tuning == tuned.tuning
     assert probe(planned, execution).fit > 0
 

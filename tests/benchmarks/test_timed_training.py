@@ -8,6 +8,7 @@ from albench.benchmarks import timed_training
 from albench.benchmarks.plan import plan_runs
 from albench.benchmarks.suite import load_suite
 from albench.errors import AlbenchError
+from albench.run_session import Execution
 
 UNTRAINED = '''
 """Does not train."""
@@ -31,7 +32,7 @@ def train(tmp_path, entries, wait=lambda: None, **settings):
     """Time the training of the first run of a suite for a moment."""
     suite = load_suite(str(write_suite(tmp_path, entries, seeds=1)), settings=settings)
     spec = plan_runs(suite)[0].spec
-    return timed_training.timed_training(spec, tmp_path / "runs", torch.device("cpu"), 0.05, wait)
+    return timed_training.timed_training(spec, tmp_path / "runs", Execution(torch.device("cpu")), 0.05, wait)
 
 
 @pytest.mark.parametrize(
