@@ -27,7 +27,7 @@ lint: install
 types: install
 	$(BIN)/mypy
 
-speed: install  ## How fast albench is, as ratios; the record goes to benchmarks/speed/records.
+speed: install  ## How fast albench is, as ratios, first on a GPU if there is one; the record goes to benchmarks/speed/records.
 	$(BIN)/python -m albench.benchmarks.speed
 
 install: .venv/installed

@@ -20,16 +20,18 @@ from albench.config import Training
 from albench.loop import run
 from albench.run_session import Execution
 from albench.runs.reader import RunReader
+from albench.runs.records import ComputeCost
 from albench.training.stopping import StopRule
 
 _CASES, _EPOCHS = 2, 2
 _FORWARD = 1 / 3  # cost of a forward pass as a share of a training step
-_SMALL: Mapping[str, object] = {  # same network, same size of slices
+SMALL: Mapping[str, object] = {
     **{"protocol.split": [_CASES, 1, 1], "protocol.rounds": 1, "protocol.splits": 1, "protocol.start": "interval"},
     **{"protocol.validation": "free", "protocol.compute": "own", "protocol.steps": None},
     **{"training.stop": "val_loss", "training.epochs": _EPOCHS, "training.patience": _EPOCHS},
     **{"training.patience_steps": 0, "training.min_steps": 0, "training.val_steps": 0},
 }
+"""Settings of a probe; the network and the size of slices are those of the run."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,31 @@ class Probe:
     evaluate: float
     query: float
     training: float
-    weights: int
-    masks: float
+    weights: int = 0
+    masks: float = 0
+
+    @classmethod
+    def of(cls, cost: ComputeCost, evaluate: float, slices: SliceCounts) -> Probe:
+        """The probe without its disk space, from a round 0 with the settings `SMALL`.
+
+        Args:
+            cost: of the round.
+            evaluate: seconds of an evaluation, of this round or of another one.
+            slices: of the round.
+        """
+        trained = slices.initial + _FORWARD * slices.val  # the last epoch is used
+        training = cost.query_epoch_seconds
+        return cls(
+            fit=cost.fit_epoch_seconds[_EPOCHS - 1] / trained,
+            evaluate=evaluate / (slices.val + slices.test),
+            query=(cost.seconds.query - sum(training)) / max(1, slices.annotatable - slices.initial),
+            training=training[_EPOCHS - 1] / trained if training else 0.0,
+        )
 
 
 def probe(planned: PlannedRun, execution: Execution) -> Probe:
     """Time a small version of a run. Raises AlbenchError, as the run itself would."""
-    small = replace(planned.spec, settings={**planned.spec.settings, **_SMALL}, tuned=None)  # its split is another one
+    small = replace(planned.spec, settings={**planned.spec.settings, **SMALL}, tuned=None)  # its split is another one
     resolved = resolve_run(small)
     slices = SliceCounts.of(resolved)
     with tempfile.TemporaryDirectory() as folder:
@@ -81,14 +101,8 @@ def probe(planned: PlannedRun, execution: Execution) -> Probe:
         files = {path: path.stat().st_size for path in done.folder.rglob("*") if path.is_file()}
         records = done.records
     weights = sum(size for path, size in files.items() if path.name == "weights.pt")
-    first, last = records[0], records[-1]
-    trained = slices.initial + _FORWARD * slices.val  # in round 0, whose last epoch is used
-    training = first.cost.query_epoch_seconds
-    return Probe(
-        fit=first.cost.fit_epoch_seconds[_EPOCHS - 1] / trained,
-        evaluate=last.cost.seconds.evaluate / (slices.val + slices.test),
-        query=(first.cost.seconds.query - sum(training)) / max(1, first.unlabeled),
-        training=training[_EPOCHS - 1] / trained if training else 0.0,
+    return replace(
+        Probe.of(records[0].cost, records[-1].cost.seconds.evaluate, slices),
         weights=weights,
         masks=(sum(files.values()) - weights) / len(records) / slices.train,
     )
@@ -117,7 +131,7 @@ def estimate(
         timed = probe(left[0], execution)
         known = _steps_so_far(own, root)
         for planned in left:
-            cost = _Cost(planned, timed, planned.done(root))
+            cost = RunCost(planned, timed, planned.done(root))
             bounds = cost.seconds(0, known), cost.seconds(1, known)
             totals[label] = totals.get(label, Estimate((0, 0), 0)) + Estimate(
                 bounds, cost.disk(keep_weights=execution.keep_weights)
@@ -139,8 +153,14 @@ def steps_of_training(training: Training, labeled: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class _Cost:
-    """The cost of what is left of one run."""
+class RunCost:
+    """The cost of what is left of one run.
+
+    Attributes:
+        run: the run.
+        probe: of its strategy.
+        done: rounds that are finished.
+    """
 
     run: PlannedRun
     probe: Probe
@@ -171,5 +191,6 @@ class _Cost:
         return steps * batch + _FORWARD * validations * self.run.slices.val
 
     def disk(self, *, keep_weights: bool) -> float:
+        """Bytes of a whole run."""
         kept = self.run.rounds if keep_weights else 1
         return self.probe.weights * kept + self.run.rounds * self.probe.masks * self.run.slices.train

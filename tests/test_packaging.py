@@ -11,6 +11,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import torch
 from support.samples import tiny_arguments
 
 from albench import __version__
@@ -122,3 +123,14 @@ def test_the_installed_wheel_lists_and_runs_from_another_folder(built, installed
     out = run(command, "run", "--strategy", "entropy", "--dataset", "phantom", *tiny_arguments(), **options)
     assert "records: runs/phantom/entropy/seed-0-" in out
     assert list(tmp_path.glob("runs/phantom/entropy/*/rounds.jsonl"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_the_installed_wheel_needs_no_folder_to_say_that_there_is_no_gpu(installed, tmp_path):
+    tmp_path.chmod(0o555)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [installed / "bin" / "python", "-m", "albench.benchmarks.speed", "--gpu-only"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == "--gpu-only needs a CUDA device, this machine has none: leave it out\n"
+    assert not list(tmp_path.iterdir())

@@ -50,8 +50,8 @@ MAY_IMPORT = {
         *("run_session", "runs", "settings", "training.device", "training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
-        *("benchmarks", "config", "covering", "data", "encoder_decoder", "files", "loop", "machine"),
-        *("mutual_information", "network", "networks", "pool", "registry", "resolve", "run_session", "runs"),
+        *("benchmarks", "callback", "config", "covering", "data", "encoder_decoder", "errors", "files", "loop"),
+        *("machine", "mutual_information", "network", "networks", "pool", "registry", "resolve", "run_session", "runs"),
         *("strategy", "streams", "training"),
     },
     "reports": {"config", "errors", "files", "masks", "runs"},

@@ -1,69 +1,119 @@
 """All measurements, each in its own process, in one record: `make speed`.
 
-Measurements of the CPU do not see a GPU. If there is one, some are repeated on it.
+Measurements of the CPU do not see a GPU. If there is one, those of the GPU come first, for as long as they may take.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from os import environ
 from pathlib import Path
 
 import torch
 
-from albench.benchmarks.speed.record import machine, read
+from albench.benchmarks.speed.record import check_gpu, start_record
+from albench.errors import StoreError
 from albench.files import write_json
 
-_QUESTIONS = (
+_CPU = (
     *("floor", "start_time", "k_center", "mutual_information", "training", "inference", "star_query", "taal_step"),
     *("run_overhead", "scale", "preparation_workers", "suite_overhead"),
 )
-_GPU_TOO = ("floor", "training", "inference", "star_query", "taal_step")  # repeated on a GPU
-_GPU_ONLY = ("brats_size",)
-_LONG_QUESTIONS = ("large_pool",)  # measured only if named
-_NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
+_GPU = (  # the most important first, because their time is limited
+    *("floor", "training", "inference", "star_query", "brats_size", "paper_hours"),
+    *("k_center", "mutual_information", "taal_step", "graph_curves"),
+)
+_LONG = ("large_pool",)  # measured only if named
+_GPU_SECONDS = 230.0  # with the start of this program not more than four minutes
+_NO_GPU: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": ""}
+_EVERYWHERE = {"PYTHONSAFEPATH": "1"}  # so that a folder of the same name as a package does not hide it
+
+Plan = list[tuple[str, Mapping[str, str]]]
 
 
 def main() -> int:
-    """Measure. The exit code is 1 if a measurement failed; a missed limit is a finding, not a failure."""
+    """Measure. The exit code is 1 if a question is not answered; a missed limit is an answer."""
     gpu = torch.cuda.is_available()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=Path, default=Path(__file__).parent / "records", help="folder of the record")
+    parser = argparse.ArgumentParser(prog="python -m albench.benchmarks.speed", description=__doc__)
     parser.add_argument(
-        "--only",
-        nargs="*",
-        choices=(*_QUESTIONS, *_GPU_ONLY, *_LONG_QUESTIONS),
-        default=_QUESTIONS + (_GPU_ONLY if gpu else ()),
-        help="questions to measure",
+        "--records", type=Path, default=records_folder(), help="folder of the record (default: %(default)s)"
+    )
+    parser.add_argument("--only", nargs="+", choices=sorted({*_CPU, *_GPU, *_LONG}), help="questions to measure")
+    parser.add_argument("--gpu-only", action="store_true", help="leave out the measurements of the CPU")
+    parser.add_argument(
+        "--gpu-seconds",
+        type=float,
+        default=_GPU_SECONDS,
+        help="end those of the GPU after this time (default: %(default)g)",
     )
     arguments = parser.parse_args()
-    found, failed = [], False
-    with tempfile.TemporaryDirectory() as folder:
-        for count, (name, environment) in enumerate(plan(arguments.only, gpu)):
-            path = Path(folder) / f"{count}.json"
-            command = [sys.executable, "-m", f"albench.benchmarks.speed.{name}", "--json", str(path)]
-            failed = subprocess.run(command, env=environ | environment, check=False).returncode != 0 or failed
-            if path.exists():
-                found.append(read(path))
-    about = machine()
-    hardware = about["hardware"]
+    if arguments.gpu_only:
+        check_gpu("--gpu-only")
+    planned = plan(arguments.only, cpu=not arguments.gpu_only, gpu=gpu)
+    if not planned:
+        parser.error(f"--gpu-only must leave a question of {', '.join(_GPU)}, --only names none of them")
+    record = start_record([name for name, _ in planned])
+    hardware = record["hardware"]
     text = f"{hardware['gpu'] or hardware['cpu']}-{hardware['cores']}-cores".lower()
-    name = f"{datetime.now():%Y-%m-%d-%H%M%S}-{re.sub('[^a-z0-9]+', '-', text)}.json"
-    write_json(arguments.records / name, about | {"findings": found})
-    print(f"record: {arguments.records / name}")
-    return int(failed)
+    path = arguments.records / f"{datetime.now():%Y-%m-%d-%H%M%S}-{re.sub('[^a-z0-9]+', '-', text)}.json"
+    try:
+        write_json(path, record)
+    except StoreError as error:
+        parser.error(f"--records: {error}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which also ends the measurement that is running
+    print(f"record: {path}", flush=True)
+    return int(not answer(planned, path, arguments.gpu_seconds))
 
 
-def plan(names: Sequence[str], gpu: bool) -> list[tuple[str, dict[str, str]]]:
-    """(module, changes to its environment) of every measurement: those of the CPU, then those of a GPU."""
-    on_cpu = [(name, _NO_GPU) for name in names if name not in _GPU_ONLY]
-    return on_cpu + [(name, {}) for name in names if name in _GPU_ONLY or (gpu and name in _GPU_TOO)]
+def answer(planned: Plan, path: Path, gpu_seconds: float) -> bool:
+    """Measure one question after the other; returns whether all are answered.
+
+    Args:
+        planned: questions, see `plan`.
+        path: of the record.
+        gpu_seconds: after which the measurements of a GPU, which come first, are ended.
+    """
+    end, unanswered = time.monotonic() + gpu_seconds, []
+    for name, environment in planned:
+        command = [sys.executable, "-m", f"{__package__}.{name}", "--json", str(path)]
+        left = None if environment is _NO_GPU else max(0.0, end - time.monotonic())
+        try:
+            done = subprocess.run(command, env={**os.environ, **_EVERYWHERE, **environment}, timeout=left, check=False)
+        except subprocess.TimeoutExpired:
+            print(f"{name}: ended, because those of the GPU may take {gpu_seconds:g} s", flush=True)
+            unanswered.append(name)
+        else:
+            unanswered += [name] if done.returncode else []
+    if unanswered:
+        print(f"not or not completely answered: {', '.join(unanswered)}", flush=True)
+    return not unanswered
+
+
+def plan(only: Sequence[str] | None, *, cpu: bool, gpu: bool) -> Plan:
+    """(module, changes to its environment) of every measurement: those of a GPU, then those of the CPU.
+
+    Args:
+        only: questions; None takes all that make sense here and are not long.
+        cpu: whether to measure the CPU.
+        gpu: whether there is one.
+    """
+    names = [*_CPU, *(_GPU if gpu else ())] if only is None else only
+    on_gpu: Plan = [(name, {}) for name in _GPU if name in names and (gpu or name not in _CPU)]
+    return on_gpu + [(name, _NO_GPU) for name in (*_CPU, *_LONG) if name in names and cpu]
+
+
+def records_folder() -> Path:
+    """That of the checkout, if albench runs from one that can be written; otherwise the current folder."""
+    here = Path(__file__).parent
+    folder, checkout = here / "records", (here.parents[1] / "setup.cfg").exists()
+    return folder if checkout and os.access(folder, os.W_OK) else Path()
 
 
 if __name__ == "__main__":

@@ -1,26 +1,24 @@
-"""The peak rates of this machine, or of its GPU: arithmetic and memory traffic per second, measured."""
+"""What are the peak rates of this machine, or of its GPU: arithmetic and memory traffic per second?"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import torch
 
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, interleaved
-from albench.benchmarks.speed.record import Finding, Row, main
+from albench.benchmarks.speed.record import Row, main
 
 _SIDE, _PRECISION = (8192, torch.bfloat16) if synthetic.DEVICE.type == "cuda" else (2048, torch.float32)
 _NUMBERS = 1 << 26  # far more than fit into the caches
 
 
-def measure() -> Finding:
+def measure() -> Iterator[Row]:
     """A matrix product in the precision of a training, float32 on a CPU and bfloat16 on a GPU; a copy of an array."""
-    rows = [
-        Row(f"{str(_PRECISION).removeprefix('torch.')} matrix product", Spread.of([peak() / 1e9]), unit="GFLOP/s"),
-        Row("copy, read and written", Spread.of([bandwidth() / 1e9]), unit="GB/s"),
-    ]
-    return Finding("What are the peak rates of this machine?", rows)
+    yield Row(f"{str(_PRECISION).removeprefix('torch.')} matrix product", Spread.of([peak() / 1e9]), unit="GFLOP/s")
+    yield Row("copy, read and written", Spread.of([bandwidth() / 1e9]), unit="GB/s")
 
 
 @cache

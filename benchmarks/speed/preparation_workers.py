@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +16,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from albench.benchmarks.speed.interleave import Spread, ratio
-from albench.benchmarks.speed.record import Finding, Row, main
+from albench.benchmarks.speed.record import Row, main
 
 _VOLUMES, _WORKERS, _REPEATS = 100, 2, 2
 _SHAPE = (240, 240, 155)
@@ -38,7 +39,7 @@ if __name__ == "__main__":
 """
 
 
-def measure() -> Finding:
+def measure() -> Iterator[Row]:
     """100 compressed NIfTI volumes of the size of BraTS, each time in a new process with an empty cache.
 
     Times include writing to the disk. The unit of memory is a volume in float32; the memory of a worker is its peak
@@ -55,12 +56,10 @@ def measure() -> Finding:
         ]
     one, two = ([turn[variant]["seconds"] for turn in turns] for variant in (0, 1))
     memory = [(turn[1]["peak"] - empty) / _BYTES for turn in turns]
-    rows = [
-        Row("speedup of two workers over one", ratio(one, two), ">= 1.7"),
-        Row("memory of a worker", Spread.of(memory), "<= 3", "volumes"),
-        Row("one worker", Spread.of(one), unit="s"),
-    ]
-    return Finding("What do two workers gain?", rows, {"volumes": _VOLUMES, "shape": _SHAPE})
+    note = f"{_VOLUMES} volumes of {' x '.join(map(str, _SHAPE))}"
+    yield Row("speedup of two workers over one", ratio(one, two), ">= 1.7", note=note)
+    yield Row("memory of a worker", Spread.of(memory), "<= 3", "volumes", note=note)
+    yield Row("one worker", Spread.of(one), unit="s", note=note)
 
 
 def _write_volumes(root: Path, count: int, shape: tuple[int, int, int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.peak_memory import unmapped, watching
-from albench.benchmarks.speed.record import Finding, Row, main
+from albench.benchmarks.speed.record import Row, main
 from albench.registry import STRATEGIES, available
 from albench.resolve import make_strategy
 
@@ -22,7 +23,7 @@ _SIDE = 64
 TRAINING = replace(synthetic.TRAINING, batch_size=64)
 
 
-def measure() -> Finding:
+def measure() -> Iterator[Row]:
     """Pools of 1,000 to 8,000 slices, the smallest network, 30 labeled slices, a budget of 16; STAR trains one epoch.
 
     The exponent is the slope of log time over log pool size, of the faster of two queries. The memory is the growth of
@@ -40,9 +41,10 @@ def measure() -> Finding:
                 again, _ = query(name, prepared)
                 seconds[name].append(min(took, again))
                 memory[name] = grown / (prepared.images.nbytes + batch)
-    rows = [Row(f"{name}, exponent", Spread.of([slope(seconds[name])]), "<= 1.1") for name in names]
-    rows += [Row(f"{name}, memory", Spread.of([memory[name]]), "<= 1") for name in names]
-    return Finding("How do time and memory of a query grow with the pool?", rows, {"sizes": _SIZES, "seconds": seconds})
+    for name in names:
+        sizes = ", ".join(f"{size} slices {took:.3g} s" for size, took in zip(_SIZES, seconds[name], strict=True))
+        yield Row(f"{name}, exponent", Spread.of([slope(seconds[name])]), "<= 1.1", note=sizes)
+        yield Row(f"{name}, memory", Spread.of([memory[name]]), "<= 1")
 
 
 def query(name: str, prepared: synthetic.Prepared) -> tuple[float, int]:

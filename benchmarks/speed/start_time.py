@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
-from albench.benchmarks.speed.record import Finding, Row, main
+from albench.benchmarks.speed.record import Row, main
 
 _HELP = "from albench.cli.main import main; main()"
 _REPEATS = 7
 
 
-def measure() -> Finding:
+def measure() -> Iterator[Row]:
     """The help page, and the import of the module that every strategy imports, each in a new process.
 
     torch is most of that import, so it is also given relative to `import torch`.
@@ -24,13 +24,10 @@ def measure() -> Finding:
         "torch": _process("import torch"),
     }
     seconds = interleaved(variants, _REPEATS)
-    rows = [
-        Row("albench --help", Spread.of(seconds["help"]), "<= 0.3", "s"),
-        Row("import albench.strategy", Spread.of(seconds["strategy"]), unit="s"),
-        Row("import torch", Spread.of(seconds["torch"]), unit="s"),
-        Row("import albench.strategy, relative to torch", ratio(seconds["strategy"], seconds["torch"]), "<= 1.3"),
-    ]
-    return Finding("How long does albench take to start?", rows)
+    yield Row("albench --help", Spread.of(seconds["help"]), "<= 0.3", "s")
+    yield Row("import albench.strategy", Spread.of(seconds["strategy"]), unit="s")
+    yield Row("import torch", Spread.of(seconds["torch"]), unit="s")
+    yield Row("import albench.strategy, relative to torch", ratio(seconds["strategy"], seconds["torch"]), "<= 1.3")
 
 
 def _process(code: str, *arguments: str) -> Callable[[], object]:

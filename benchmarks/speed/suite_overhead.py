@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from albench.benchmarks.speed.interleave import Spread
-from albench.benchmarks.speed.record import Finding, Row, main
+from albench.benchmarks.speed.record import Row, main
 from albench.benchmarks.speed.synthetic import BY_EPOCHS
 from albench.runs import find_runs
 
@@ -25,7 +26,7 @@ _SUITE = {
 }
 
 
-def measure() -> Finding:
+def measure() -> Iterator[Row]:
     """Four single-threaded runs on Ray, one and two at a time, including the start of Ray and its workers."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ALBENCH_CACHE"] = f"{folder}/cache"
@@ -33,13 +34,10 @@ def measure() -> Finding:
         suite.write_text(yaml.safe_dump(_SUITE))
         _bench(suite, Path(folder) / "prepared", "--plan")
         one, inside = _timed(suite, Path(folder) / "one", 1)
+        yield Row("time of the four runs", Spread.of([inside]), unit="s")
+        yield Row("one at a time, relative to the time of the runs", Spread.of([one / inside]), "<= 1.10")
         two, _ = _timed(suite, Path(folder) / "two", 2)
-    rows = [
-        Row("one at a time, relative to the time of the runs", Spread.of([one / inside]), "<= 1.10"),
-        Row("one at a time, relative to two at a time", Spread.of([one / two]), ">= 1.5"),
-        Row("time of the runs", Spread.of([inside]), unit="s"),
-    ]
-    return Finding("What does a suite cost besides its runs?", rows, {"runs": 4})
+        yield Row("one at a time, relative to two at a time", Spread.of([one / two]), ">= 1.5")
 
 
 def _timed(suite: Path, out: Path, at_once: int) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ import torch
 
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
-from albench.benchmarks.speed.record import Finding, Row, main
+from albench.benchmarks.speed.record import Row, main
 from albench.benchmarks.speed.training import bare
 from albench.resolve import make_strategy
 from albench.training.batches import Images
 
 
-def measure() -> Finding:
+def measure() -> Iterator[Row]:
     """A step on b labeled and b unlabeled slices, relative to a bare step on 2 b slices and 3 bare passes over b."""
     strategy = make_strategy("taal", {})
     with tempfile.TemporaryDirectory() as folder:
@@ -29,7 +30,8 @@ def measure() -> Finding:
         _, forward = bare(ctx, images[:size])
         batch = learner.batch(learner.slices, np.arange(size), prepared.masks[learner.slices.rows[:size]])
         seen: list[int] = []
-        optimizer = torch.optim.Adam(learner.network.parameters(), lr=learner.lr)
+        fused = learner.device.type == "cuda" or None  # as in a training
+        optimizer = torch.optim.Adam(learner.network.parameters(), lr=learner.lr, fused=fused)
 
         def taal() -> None:
             learner.network.train()
@@ -44,13 +46,10 @@ def measure() -> Finding:
         )
         taal()
         handle.remove()
+        yield Row("forward passes of a batch", Spread.of([sum(seen) / size]), "<= 5")
         seconds = interleaved({"taal": taal, "step": step, "forward": forward}, 7, synthetic.DEVICE)
     worth = [a + 3 * b for a, b in zip(seconds["step"], seconds["forward"], strict=True)]
-    rows = [
-        Row("forward passes of a batch", Spread.of([sum(seen) / size]), "<= 5"),
-        Row("step, relative to its bare parts", ratio(seconds["taal"], worth)),
-    ]
-    return Finding("What does a training step of TAAL cost?", rows, {"batch": size})
+    yield Row("step, relative to its bare parts", ratio(seconds["taal"], worth), note=f"batches of {size}")
 
 
 if __name__ == "__main__":

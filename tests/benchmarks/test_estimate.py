@@ -2,7 +2,7 @@ import pytest
 from support.samples import TINY
 from support.suites import write_suite
 
-from albench.benchmarks.estimate import Probe, _Cost, probe, steps_of_training
+from albench.benchmarks.estimate import Probe, RunCost, probe, steps_of_training
 from albench.benchmarks.plan import plan_runs
 from albench.benchmarks.suite import load_suite
 from albench.config import Training
@@ -38,8 +38,8 @@ def test_the_cost_of_a_matched_run_is_that_of_its_steps(tmp_path):
     read = lambda steps: 8 * steps + val / 3 * (steps / 10)  # noqa: E731
     expected = read(40) + (rounds - 1) * (read(20) + 100 * read(20))
     for bound in (0, 1):
-        assert _Cost(run, timed, 0).seconds(bound, None) == pytest.approx(expected)
-        assert _Cost(run, timed, rounds).seconds(bound, None) == 0
+        assert RunCost(run, timed, 0).seconds(bound, None) == pytest.approx(expected)
+        assert RunCost(run, timed, rounds).seconds(bound, None) == 0
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,6 @@ TINY: dict[str, object] = {
     "training.batch_size": 8,
 }
 
-
-SMALL_BRATS: dict[str, object] = {  # replaces the size of BraTS in measurements
-    **{"data.count": 5, "data.depth": 12, "data.side": 64, "protocol.budget": 4, "protocol.split": [3, 1, 1]},
-    **{"network.backbone": "resnet18", "network.width": 0.125, "network.decoder_width": 8, "network.stem_stride": 2},
-    **{"training.batch_size": 8, "training.epochs": 1, "training.patience_steps": 0, "training.min_steps": 0},
-}
-
 TINY_TRAINING = {name: value for name, value in TINY.items() if not name.startswith("data.")} | {
     "network.backbone": "resnet18",
     "training.batch_size": 8,

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 from support.learners import make_learner, padded, read
-from support.samples import SMALL_BRATS, TINY
+from support.samples import TINY
 
-from albench.benchmarks.speed import brats_size, floor, inference, star_query, synthetic, taal_step, training
 from albench.config import Training
 from albench.covering import k_center
 from albench.loop import Execution, run
@@ -202,31 +201,3 @@ def test_bal_compares_the_images_that_it_compares_on_a_cpu(gpu):
         )
         assert found.device.type == "cuda"
         torch.testing.assert_close(found.cpu(), expected)
-
-
-@pytest.fixture
-def small(gpu, monkeypatch):
-    """Measurements of a size that is feasible on a simulated GPU."""
-    monkeypatch.setattr(synthetic, "DEVICE", gpu)
-    monkeypatch.setattr(synthetic, "SIDE", 32)
-    monkeypatch.setattr(synthetic, "NETWORK", synthetic.SMALLEST)
-    monkeypatch.setattr(synthetic, "PAPER", synthetic.SMALLEST)
-    monkeypatch.setattr(inference, "_SLICES", 60)
-    monkeypatch.setattr(floor, "_SIDE", 64)
-    monkeypatch.setattr(floor, "_NUMBERS", 1 << 10)
-
-
-@pytest.mark.parametrize("module", [floor, training, inference, star_query, taal_step])
-def test_a_measurement_ends(small, module):
-    rows = module.measure().rows
-    assert rows
-    # No sign: a difference of two times is below 0 where other processes disturb them
-    assert all(-math.inf < row.value.low <= row.value.median <= row.value.high < math.inf for row in rows)
-    if module is training:
-        assert rows[0].limit == ">= 0.95"
-
-
-@pytest.mark.parametrize("strategy", brats_size._STRATEGIES)
-def test_the_parts_of_a_run_are_timed(small, strategy):
-    found = brats_size.parts(strategy, {**brats_size._SETTINGS, **SMALL_BRATS})
-    assert tuple(found) == brats_size._PARTS
