@@ -47,22 +47,22 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
             state = session.begin(store)
         while not store.finished:
             clock = Clock(execution.device)
-            ctx = session.round(len(store.records), state)
-            with session.phase(ctx, "fit"), clock.phase("fit"):
-                session.fit(ctx, out)
-            fitted = ctx.learner.collect_log()
-            with session.phase(ctx, "evaluate"), clock.phase("evaluate"):
-                scores = session.evaluate(ctx)
-            with session.phase(ctx, "query"), clock.phase("query"):
-                query = session.query(ctx)
-                check_query(query, ctx.pool, ctx.budget)
-            queried = ctx.learner.collect_log()
+            turn = session.turn(len(store.records), state)
+            with session.phase(turn, "fit"), clock.phase("fit"):
+                session.fit(turn, out)
+            fitted = turn.collect_trainings()
+            with session.phase(turn, "evaluate"), clock.phase("evaluate"):
+                scores = session.evaluate()
+            with session.phase(turn, "query"), clock.phase("query"):
+                query = session.query(turn)
+                check_query(query, turn.pool, turn.budget)
+            queried = turn.collect_trainings()
             with clock.phase("evaluate"):
                 test, val = scores()
-            record = session.record(ctx, query, test, val, fitted, queried, clock)
-            masks = session.oracle.annotate(query.ids, ctx.budget)
-            state = session.after(ctx, query, masks, queried)
-            store.append(record, session.files(ctx.pool, query, masks, state, test))
+            record = session.record(turn, query, test, val, fitted, queried, clock)
+            masks = session.oracle.annotate(query.ids, turn.budget)
+            state = session.after(turn, query, masks, queried)
+            store.append(record, session.files(turn.pool, query, masks, state, test))
             callback.on_round(store.records[-1])
     return RunReader(store.folder)
 

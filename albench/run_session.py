@@ -14,7 +14,7 @@ from torch import nn
 
 from albench.callback import RunCallback
 from albench.encoder_decoder import check_parts
-from albench.errors import ConfigError, StoreError
+from albench.errors import ConfigError, StoreError, StrategyError
 from albench.machine_errors import translate_machine_errors
 from albench.masks import Mask
 from albench.network import Network, Task, check_logits
@@ -34,7 +34,8 @@ from albench.training.confidence import confidence
 from albench.training.device_cache import DeviceCache
 from albench.training.evaluation import Evaluation, evaluate, example_slices
 from albench.training.graphs import PassGraphs
-from albench.training.learner import Learner, TrainingLog, Weights
+from albench.training.learner import Learner, TrainingLog, Weights, weights_of
+from albench.training.predictor import Predictor
 from albench.training.shared_round_zero import fit_shared
 
 _SHOWN = 6  # queried slices of which pictures are kept
@@ -74,6 +75,35 @@ class State:
     pseudo: Mapping[int, Mask]
     weights: Weights | None
     steps: int = 0
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A round as the loop knows it. The strategy is given copies, and nothing is read from these.
+
+    Attributes:
+        index: the round, from 0.
+        budget: how many slices are queried.
+        pool: with all masks that were annotated.
+        pseudo: {id: (h, w) mask} to train on.
+        steps: optimizer steps that `fit` takes; None if they are not matched.
+        given: what the strategy gets.
+        trainings: since the last call of `collect_trainings`.
+    """
+
+    index: int
+    budget: int
+    pool: Pool
+    pseudo: Mapping[int, Mask]
+    steps: int | None
+    given: Round
+    trainings: list[TrainingLog]
+
+    def collect_trainings(self) -> tuple[TrainingLog, ...]:
+        """Return the trainings since the last call, in order, and forget them."""
+        collected = tuple(self.trainings)
+        self.trainings.clear()
+        return collected
 
 
 class RunSession:
@@ -129,8 +159,8 @@ class RunSession:
             return State(pool, {}, None)
         return State(pool, done.pseudo(last), done.weights(last), _steps(store.records[last].query_trainings))
 
-    def round(self, index: int, state: State) -> Round:
-        """What the strategy is given: a learner at its starting weights, and no budget in the last round."""
+    def turn(self, index: int, state: State) -> Turn:
+        """A round whose learner is at its starting weights, and without a budget if it is the last."""
         protocol, training = self.config.protocol, self.config.training
         start = state.weights if protocol.warm_start else None
         try:
@@ -141,6 +171,7 @@ class RunSession:
                 f"the weights of round {index - 1} must fit the network, they do not: use the code that wrote them, or "
                 "remove the run"
             ) from error
+        trainings: list[TrainingLog] = []
         learner = Learner(
             self.network,
             self.slices,
@@ -151,33 +182,45 @@ class RunSession:
             lr=training.lr_incremental if start else training.lr,
             device=self.execution.device,
             on_epoch=self.callback.on_epoch,
+            on_training=trainings.append,
             device_cache=self.device_cache,
             score_unknown=protocol.score_unknown,
             graphs=self._graphs,
         )
-        learner.allow(self._steps_of_fit(index, state))
+        steps = self._steps_of_fit(index, state)
+        learner.allow(steps)
         budget = min(protocol.budget, len(state.pool.unlabeled)) if index < protocol.rounds else 0
         rng = self.streams.numpy("query", index)
-        return Round(index, budget, state.pool, learner, state.pseudo, state.weights, rng, protocol.interval)
+        pool, pseudo = state.pool.with_masks({}), dict(state.pseudo)
+        given = Round(index, budget, pool, learner, pseudo, state.weights, rng, protocol.interval)
+        return Turn(index, budget, state.pool, state.pseudo, steps, given, trainings)
 
-    def fit(self, ctx: Round, out: Path) -> None:
+    def fit(self, turn: Turn, out: Path) -> None:
         """Train, or take the training of round 0 from another run where both strategies share it."""
         shares = self.strategy.shares_round_zero and self.execution.share
-        if ctx.index == 0 and shares:
+        if turn.index == 0 and shares:
             folder = out / SHARED_ROUND_ZERO
-            fit_shared(ctx.learner, lambda: self._fit(ctx), self.config, ctx.pool.labeled, folder)
+            fit_shared(turn.given.learner, lambda: self._fit(turn), self.config, turn.pool.labeled, folder)
         else:
-            self._fit(ctx)
+            self._fit(turn)
 
-    def _fit(self, ctx: Round) -> None:
-        self.strategy.fit(ctx)
-        ctx.learner.check_spent()
+    def _fit(self, turn: Turn) -> None:
+        self.strategy.fit(turn.given)
+        turn.given.learner.check_spent()
+        _check_steps("fit", turn.trainings, turn.steps)
 
-    def evaluate(self, ctx: Round) -> Callable[[], tuple[Evaluation, Evaluation | None]]:
+    def evaluate(self) -> Callable[[], tuple[Evaluation, Evaluation | None]]:
         """Segment the test cases, and the validation cases if there are any; the returned function waits for scores."""
         tolerance = self.config.protocol.nsd_tolerance
-        test = evaluate(ctx.learner, self.test, tolerance, self._threads)
-        val = evaluate(ctx.learner, self.val, tolerance, self._threads) if self.val else None
+        predictor = Predictor(
+            self.network,
+            self.slices,
+            batch_size=self.config.training.batch_size,
+            device=self.execution.device,
+            device_cache=self.device_cache,
+        )
+        test = evaluate(predictor, self.test, tolerance, self._threads)
+        val = evaluate(predictor, self.val, tolerance, self._threads) if self.val else None
 
         def scores() -> tuple[Evaluation, Evaluation | None]:
             return test.result(), val.result() if val else None
@@ -186,24 +229,25 @@ class RunSession:
             scores()
         return scores
 
-    def query(self, ctx: Round) -> Query:
+    def query(self, turn: Turn) -> Query:
         """Ask the strategy; what it trains counts towards the next round."""
-        if not ctx.budget:
+        if not turn.budget:
             return Query.empty()
-        ctx.learner.allow(self.config.protocol.steps)
-        asked = self.strategy.query(ctx)
-        return self.oracle.answer(asked, ctx.pool, ctx.budget, uses_labels=self.strategy.uses_labels)
+        turn.given.learner.allow(self.config.protocol.steps)
+        asked = self.strategy.query(turn.given)
+        _check_steps("query", turn.trainings, self.config.protocol.steps)
+        return self.oracle.answer(asked, turn.pool, turn.budget, uses_labels=self.strategy.uses_labels)
 
     @contextmanager
-    def phase(self, ctx: Round, name: Phase) -> Iterator[None]:
+    def phase(self, turn: Turn, name: Phase) -> Iterator[None]:
         """Tell the callback, seed torch's generators for what the strategy draws itself, and name in errors where."""
-        self.callback.on_phase(ctx.index, name)
-        with translate_machine_errors(f"in {name} of round {ctx.index}"), self.streams.torch(name, ctx.index):
+        self.callback.on_phase(turn.index, name)
+        with translate_machine_errors(f"in {name} of round {turn.index}"), self.streams.torch(name, turn.index):
             yield
 
     def record(
         self,
-        ctx: Round,
+        turn: Turn,
         query: Query,
         test: Evaluation,
         val: Evaluation | None,
@@ -212,14 +256,14 @@ class RunSession:
         clock: Clock,
     ) -> RoundRecord:
         """What was measured in a round, before its query is annotated."""
-        labeled, unlabeled = len(ctx.pool.labeled), len(ctx.pool.unlabeled)
+        labeled, unlabeled = len(turn.pool.labeled), len(turn.pool.unlabeled)
         return RoundRecord(
-            round=ctx.index,
+            round=turn.index,
             labeled=labeled,
             unlabeled=unlabeled,
             share=labeled / (labeled + unlabeled),
             annotation_cost=self.oracle.annotation_cost(),
-            pseudo=self.oracle.evaluate_masks(ctx.pseudo),
+            pseudo=self.oracle.evaluate_masks(turn.pseudo),
             notes={name: np.asarray(value, dtype=np.float64).tolist() for name, value in query.notes.items()},
             predictions={name: self.oracle.evaluate_masks(masks) for name, masks in query.predictions.items()},
             test=test.metrics(),
@@ -249,11 +293,11 @@ class RunSession:
             if len(names) > 1
         }
 
-    def after(self, ctx: Round, query: Query, masks: Mapping[int, Mask], queried: tuple[TrainingLog, ...]) -> State:
+    def after(self, turn: Turn, query: Query, masks: Mapping[int, Mask], queried: tuple[TrainingLog, ...]) -> State:
         """The state after a query was annotated; an annotated slice is not a pseudo-label."""
         pseudo = {i: mask for i, mask in query.pseudo.items() if i not in masks}
         steps = _steps(log.summary for log in queried)
-        return State(ctx.pool.with_masks(masks), pseudo, ctx.learner.weights(), steps)
+        return State(turn.pool.with_masks(masks), pseudo, weights_of(self.network), steps)
 
     def files(self, pool: Pool, query: Query, masks: Mapping[int, Mask], state: State, test: Evaluation) -> RoundFiles:
         """What is stored of a round in addition to its record; `pool` is the one that was queried."""
@@ -312,6 +356,16 @@ class RunSession:
             built = self.strategy.network(task)
             check_logits(built, task)
             return built
+
+
+def _check_steps(hook: str, trainings: Iterable[TrainingLog], allowed: int | None) -> None:
+    """Check that trainings took no more optimizer steps than allowed. Raises StrategyError."""
+    taken = _steps(training.summary for training in trainings)
+    if allowed is not None and taken > allowed:
+        raise StrategyError(
+            f"with protocol.compute=matched {hook} must take at most {allowed} optimizer steps, it took {taken}: leave "
+            "the allowance of the learner as it is"
+        )
 
 
 def _steps(trainings: Iterable[FitSummary]) -> int:

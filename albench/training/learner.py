@@ -37,6 +37,9 @@ from albench.training.stopping import Point, StopRule, Validation
 
 Weights = Mapping[str, Tensor]
 
+TrainingReport = Callable[["TrainingLog"], None]
+"""A function of a training that has ended."""
+
 EpochReport = Callable[[int, int, float, float | None], None]
 """A function of epoch, maximum number of epochs, training loss and validation loss, None without validation."""
 
@@ -80,6 +83,7 @@ class Learner(Predictor):
         lr: learning rate of this round.
         device: where to compute.
         on_epoch: called after every epoch.
+        on_training: called after every training.
         device_cache: the prepared images on the device, shared by all learners of a run.
         score_unknown: as in `Predictor`.
         graphs: of the passes of the network, which are replayed in training; None runs them kernel by kernel.
@@ -97,6 +101,7 @@ class Learner(Predictor):
         lr: float,
         device: torch.device,
         on_epoch: EpochReport = lambda epoch, epochs, loss, val_loss: None,
+        on_training: TrainingReport = lambda training: None,
         device_cache: DeviceCache | None = None,
         score_unknown: bool = False,
         graphs: PassGraphs | None = None,
@@ -117,6 +122,7 @@ class Learner(Predictor):
         self._round = round_index
         self._steps: StepAllowance | None = None
         self._on_epoch = on_epoch
+        self._on_training = on_training
         self._graphs = graphs
         self._criterion = partial(
             focal,
@@ -139,11 +145,10 @@ class Learner(Predictor):
             if key in weights:
                 value.data, weights[key] = weights[key], value.data
 
-    def collect_log(self) -> tuple[TrainingLog, ...]:
-        """Return the trainings since the last call, in order, and empty the log."""
-        collected = tuple(self.log)
-        self.log.clear()
-        return collected
+    def report(self, training: TrainingLog) -> None:
+        """Add a training to the log."""
+        self.log.append(training)
+        self._on_training(training)
 
     def allow(self, steps: int | None) -> None:
         """Allow this many optimizer steps in the next phase of the round; None lets the settings decide."""
@@ -269,7 +274,7 @@ class Learner(Predictor):
             val_dice=kept.dice if kept else None,
             notes=dict(notes()),
         )
-        self.log.append(TrainingLog(summary, tuple(seconds)))
+        self.report(TrainingLog(summary, tuple(seconds)))
         return summary
 
     def validate(self) -> Validation:

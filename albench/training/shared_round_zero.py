@@ -49,7 +49,8 @@ def fit_shared(learner: Learner, fit: Callable[[], None], config: RunConfig, lab
             write_tensors(path, {"weights": weights_of(network), "log": log})
             return
     network.load_state_dict(found["weights"])
-    learner.log.extend(TrainingLog(FitSummary(**summary), (), made=False) for summary in found["log"])
+    for summary in found["log"]:
+        learner.report(TrainingLog(FitSummary(**summary), (), made=False))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -93,22 +93,22 @@ class TimedRound:
 
     Attributes:
         session: of the run.
-        ctx: what the strategy is given.
+        turn: the first round.
     """
 
     def __init__(self, run: ResolvedRun) -> None:
         self.session = RunSession(run, Execution(synthetic.DEVICE, share=False), NullCallback())
         initial = self.session.initial
         pool = Pool(self.session.slices).with_masks(self.session.oracle.annotate(initial, len(initial)))
-        self.ctx = self.session.round(0, State(pool, {}, None))
+        self.turn = self.session.turn(0, State(pool, {}, None))
         self._clock = Clock(synthetic.DEVICE)
         self._epochs: list[float] = []
 
     def fit(self) -> list[float]:
         """Train; seconds of the epochs."""
-        with self._clock.phase("fit"), self.session.phase(self.ctx, "fit"):
-            self.session.strategy.fit(self.ctx)
-        self._epochs = [seconds for log in self.ctx.learner.collect_log() for seconds in log.epoch_seconds]
+        with self._clock.phase("fit"), self.session.phase(self.turn, "fit"):
+            self.session.strategy.fit(self.turn.given)
+        self._epochs = [seconds for log in self.turn.collect_trainings() for seconds in log.epoch_seconds]
         return self._epochs
 
     def evaluate_and_query(self) -> ComputeCost:
@@ -117,13 +117,13 @@ class TimedRound:
         What is bright is the segmentation that is scored, because distances between the surfaces of a network that was
         hardly trained would take far longer than those of a trained one.
         """
-        with self._clock.phase("evaluate"), _segmenting(self.ctx.learner.network):
-            scores = self.session.evaluate(self.ctx)
-        with self._clock.phase("query"), self.session.phase(self.ctx, "query"):
-            self.session.query(self.ctx)
+        with self._clock.phase("evaluate"), _segmenting(self.session.network):
+            scores = self.session.evaluate()
+        with self._clock.phase("query"), self.session.phase(self.turn, "query"):
+            self.session.query(self.turn)
         with self._clock.phase("evaluate"):
             scores()
-        queried = [seconds for log in self.ctx.learner.collect_log() for seconds in log.epoch_seconds]
+        queried = [seconds for log in self.turn.collect_trainings() for seconds in log.epoch_seconds]
         return self._clock.cost(0, self._epochs, queried)
 
 

@@ -446,7 +446,7 @@ def test_all_parts_of_the_network_are_trained_in_the_second_stage(star_round):
         "memory_head",
         "decoder",
     }
-    assert [training.summary.purpose for training in ctx.learner.collect_log()] == ["propagation"]
+    assert [training.summary.purpose for training in ctx.learner.log] == ["propagation"]
 
 
 def test_the_second_stage_starts_with_the_encoder_of_the_first(star_round, monkeypatch):

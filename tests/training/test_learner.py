@@ -43,19 +43,17 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept():
     assert [training.summary for training in learner.log] == [fit]
 
 
-def test_the_log_holds_the_seconds_of_every_epoch_and_is_collected_once(monkeypatch):
+def test_the_log_holds_the_seconds_of_every_epoch(monkeypatch):
     learner, now = make_learner(epochs=4, patience=9), iter([0.0, 1.0, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
     fit, _ = optimize_with(learner, [3.0, 1.0, 2.0, 1.5])
-    assert learner.collect_log() == (TrainingLog(fit, (1.0, 2.0, 4.0, 8.0)),)
-    assert learner.collect_log() == ()
-    assert learner.log == []
+    assert learner.log == [TrainingLog(fit, (1.0, 2.0, 4.0, 8.0))]
 
 
 def test_trainings_are_logged_in_order():
     learner = make_learner(epochs=1)
     summaries = [learner.fit(examples(), supervised), optimize_with(learner, [1.0])[0]]
-    log = learner.collect_log()
+    log = learner.log
     assert [training.summary for training in log] == summaries
     assert [summary.purpose for summary in summaries] == ["training", "made-up"]
     assert all(training.made and len(training.epoch_seconds) == 1 for training in log)
