@@ -134,6 +134,13 @@ class RunSession:
         if execution.graphs and execution.device.type == "cuda":
             self._graphs = PassGraphs(self.network, self.config.training.batch_size, callback.on_notice)
         self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self._predictor = Predictor(  # for evaluation; that of a strategy is its learner
+            self.network,
+            self.slices,
+            batch_size=self.config.training.batch_size,
+            device=execution.device,
+            device_cache=self.device_cache,
+        )
 
     def begin(self, store: RunStore) -> State:
         """Write what does not change, and give the state at the end of the last finished round."""
@@ -212,15 +219,8 @@ class RunSession:
     def evaluate(self) -> Callable[[], tuple[Evaluation, Evaluation | None]]:
         """Segment the test cases, and the validation cases if there are any; the returned function waits for scores."""
         tolerance = self.config.protocol.nsd_tolerance
-        predictor = Predictor(
-            self.network,
-            self.slices,
-            batch_size=self.config.training.batch_size,
-            device=self.execution.device,
-            device_cache=self.device_cache,
-        )
-        test = evaluate(predictor, self.test, tolerance, self._threads)
-        val = evaluate(predictor, self.val, tolerance, self._threads) if self.val else None
+        test = evaluate(self._predictor, self.test, tolerance, self._threads)
+        val = evaluate(self._predictor, self.val, tolerance, self._threads) if self.val else None
 
         def scores() -> tuple[Evaluation, Evaluation | None]:
             return test.result(), val.result() if val else None

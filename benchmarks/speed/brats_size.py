@@ -31,7 +31,7 @@ def measure() -> Iterator[Row]:
     passes: list[float] = []
     for name in _STRATEGIES:
         timed = TimedRound(resolved(specs[name], prepared, size.cases, SMALL))
-        ctx = timed.ctx
+        ctx = timed.turn.given
         note = f"{len(ctx.pool.labeled)} labeled, {len(ctx.pool.unlabeled)} unlabeled slices"
         yield _seconds(f"{name}, an epoch of fit", timed.fit()[-1], note)
         cost = timed.evaluate_and_query()
@@ -51,7 +51,7 @@ def _seconds(name: str, seconds: float, note: str) -> Row:
 
 def _passes(timed: TimedRound) -> list[float]:
     """Seconds of bare forward passes over the slices that a round evaluates."""
-    learner = timed.ctx.learner
+    learner = timed.turn.given.learner
     parts = [part.slices for part in (timed.session.val, timed.session.test) if part]
     images = [
         batch

@@ -62,7 +62,9 @@ def _probes(
         slices = SliceCounts.of(run)
         if shared and _trains_like_all(run.strategy):
             timed, cost = shared
-            turn = interleaved({"query": lambda ctx=timed.ctx, own=run.strategy: own.query(ctx)}, 1, synthetic.DEVICE)
+            turn = interleaved(
+                {"query": lambda ctx=timed.turn.given, own=run.strategy: own.query(ctx)}, 1, synthetic.DEVICE
+            )
             cost = replace(cost, seconds=replace(cost.seconds, query=turn["query"][0]))
         else:
             timed = TimedRound(run)

@@ -140,7 +140,7 @@ def test_the_scored_segmentation_is_that_of_a_trained_network(small):
     assert 0.7 < val.metrics().dice_volume < 1
     assert min(cost.seconds.fit, cost.seconds.evaluate, cost.seconds.query) > 0
     assert len(cost.fit_epoch_seconds) == 2
-    assert not timed.ctx.learner.network._forward_hooks
+    assert not timed.turn.given.learner.network._forward_hooks
 
 
 def test_a_measurement_with_graphs_ends_where_passes_are_not_replayed(small, monkeypatch):
