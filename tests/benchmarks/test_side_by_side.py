@@ -93,7 +93,11 @@ def test_ctrl_c_ends_all_processes(tmp_path, watched):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        train_side_by_side(spec, 2, "cpu", 1, False, seconds=600)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for its background jobs
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            train_side_by_side(spec, 2, "cpu", 1, False, seconds=100)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert multiprocessing.active_children() == []
