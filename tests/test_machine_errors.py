@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import albench
+from albench import run_session
 from albench.callback import NullCallback
 from albench.errors import MachineError, StoreError
 from albench.loop import Execution, run
@@ -26,7 +27,6 @@ from albench.training import evaluation
 from albench.training.batches import Batch
 from albench.training.device import works
 from albench.training.device_cache import DeviceCache
-from albench.training.learner import Learner
 
 CONTINUES = "run the same command again, which continues after the last finished round"
 FULL = (
@@ -156,7 +156,7 @@ MOMENTS = {  # where the machine fails after round 0, how, and the sentence
         NO_MEMORY.format("in evaluate of round 1 it", "Unable to allocate 3.00 GiB for an array"),
     ),
     "the query": (Round, "score", out_of_memory(), FULL.format("in query of round 1 it")),
-    "weights are copied from the device": (Learner, "weights", stopped(), STOPPED.format("it", ECC)),
+    "weights are copied from the device": (run_session, "weights_of", stopped(), STOPPED.format("it", ECC)),
 }
 
 
