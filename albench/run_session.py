@@ -133,7 +133,7 @@ class RunSession:
         self._graphs = None
         if execution.graphs and execution.device.type == "cuda":
             self._graphs = PassGraphs(self.network, self.config.training.batch_size, callback.on_notice)
-        self._initial_weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self._initial_weights = weights_of(self.network)
         self._predictor = Predictor(  # for evaluation; that of a strategy is its learner
             self.network,
             self.slices,

@@ -53,8 +53,9 @@ class PassGraphs:
         usual = getattr(self.network, method)
 
         def call(*arguments: Any) -> Tensor:
-            recorded = self._find(method, usual, arguments)
-            return usual(*arguments) if recorded is None else recorded(arguments)
+            tensors, structure = tree_flatten(arguments)
+            recorded = self._find(method, usual, tensors, structure)
+            return usual(*arguments) if recorded is None else recorded(tensors)
 
         setattr(self.network, method, call)
         try:
@@ -62,11 +63,12 @@ class PassGraphs:
         finally:
             delattr(self.network, method)
 
-    def _find(self, method: str, usual: Callable[..., Tensor], arguments: Sequence[Any]) -> _Recorded | None:
-        """The recording of a pass; None if it must run as usual."""
+    def _find(
+        self, method: str, usual: Callable[..., Tensor], tensors: Sequence[Any], structure: TreeSpec
+    ) -> _Recorded | None:
+        """The recording of a pass over these arguments; None if it must run as usual."""
         if not self._possible:
             return None
-        tensors, structure = tree_flatten(arguments)
         fixed = all(isinstance(value, Tensor) and not value.requires_grad for value in tensors)
         if not fixed or len(tensors[0]) % self._batch_size:
             return None
@@ -85,7 +87,7 @@ class PassGraphs:
         if key not in self._recorded:
             try:
                 recorded = _Recorded(self.network, usual, tensors, structure)
-                difference = recorded.compare(usual, arguments)
+                difference = recorded.compare(usual, tensors, structure)
             except RuntimeError as error:
                 if has_stopped(error):
                     raise
@@ -151,9 +153,8 @@ class _Recorded:
     def _addresses(self) -> list[int]:
         return [value.data_ptr() for value in (*self._parameters, *self._buffers)]
 
-    def __call__(self, arguments: Sequence[Any]) -> Tensor:
+    def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
         """The output of the network; its backward pass sets the gradients of the parameters."""
-        tensors = tree_flatten(arguments)[0]
         if not torch.is_grad_enabled():
             return self.forward(tensors)
         self.pending = True
@@ -175,9 +176,10 @@ class _Recorded:
                 parameter.grad = own if parameter.grad is None else parameter.grad + own
         self.pending = False
 
-    def compare(self, usual: Callable[..., Tensor], arguments: Sequence[Any]) -> float:
+    def compare(self, usual: Callable[..., Tensor], tensors: Sequence[Tensor], structure: TreeSpec) -> float:
         """The largest relative difference between a replayed and a usual pass: output, gradients, and statistics."""
-        replayed, expected = self._results(lambda: self(arguments)), self._results(lambda: usual(*arguments))
+        arguments = tree_unflatten(tensors, structure)
+        replayed, expected = self._results(lambda: self(tensors)), self._results(lambda: usual(*arguments))
         differences = [
             (one.float() - other.float()).norm() / other.float().norm().clamp_min(1e-12)
             for one, other in zip(replayed, expected, strict=True)

@@ -38,6 +38,12 @@ def make_learner(gpu, monkeypatch, tmp_path):
     return make
 
 
+def assert_alike(weights, expected):
+    assert weights.keys() == expected.keys()
+    for key, value in weights.items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["random", "taal", "star"])
 def test_a_training_with_graphs_gives_the_weights_of_one_without(make_learner, monkeypatch, name):
     monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cuda", enabled=False))  # rounds less
@@ -50,8 +56,7 @@ def test_a_training_with_graphs_gives_the_weights_of_one_without(make_learner, m
     assert notices == []
     expected = {"random": 2, "taal": 3, "star": 4}[name]  # training and validation; views; the second stage
     assert len(ctx.learner._graphs._recorded) == expected
-    for key, value in weights[0].items():
-        torch.testing.assert_close(weights[1][key], value, rtol=1e-3, atol=1e-5)
+    assert_alike(weights[1], weights[0])
 
 
 class Wrapped(nn.Module):
@@ -115,10 +120,7 @@ def test_what_cannot_be_replayed_is_said_once_and_trains_as_usual(make_learner, 
     assert notices[0].startswith(f"training without CUDA graphs: {reason}")
     assert "forward" not in vars(ctx.learner.network)
     if network is not Counts:  # which has been called more often
-        expected = usual_weights(make_learner, network, loss)
-        assert all(
-            torch.allclose(value, expected[key], rtol=1e-3, atol=1e-5) for key, value in ctx.learner.weights().items()
-        )
+        assert_alike(ctx.learner.weights(), usual_weights(make_learner, network, loss))
 
 
 def test_gradients_lie_in_memory_like_their_parameters(make_learner, monkeypatch):
@@ -136,33 +138,36 @@ def test_gradients_lie_in_memory_like_their_parameters(make_learner, monkeypatch
     ctx.learner.fit(ctx.examples(), supervised)
     assert notices == []
     assert all(own == gradient for own, gradient in layouts)
-    expected = usual_weights(make_learner, Transposed, supervised)["table"]
-    assert not torch.equal(expected, torch.ones(32, 32))
-    torch.testing.assert_close(ctx.learner.weights()["table"], expected, rtol=1e-3, atol=1e-5)
+    expected = usual_weights(make_learner, Transposed, supervised)
+    assert not torch.equal(expected["table"], torch.ones(32, 32))
+    assert_alike(ctx.learner.weights(), expected)
 
 
-def test_graphs_for_which_there_is_no_memory_are_left_out(make_learner, monkeypatch):
-    def full(*arguments, **options):
-        raise out_of_memory()
+@pytest.fixture
+def make_failing(make_learner, monkeypatch):
+    """A learner for which recording a pass raises an error, and the notices about it."""
 
-    notices = []
-    _, ctx = make_learner(notices=notices)
-    monkeypatch.setattr(torch.cuda, "graph", full)
+    def make(error):
+        def fail(*arguments, **options):
+            raise error
+
+        notices = []
+        _, ctx = make_learner(notices=notices)
+        monkeypatch.setattr(torch.cuda, "graph", fail)
+        return ctx, notices
+
+    return make
+
+
+def test_graphs_for_which_there_is_no_memory_are_left_out(make_learner, make_failing):
+    ctx, notices = make_failing(out_of_memory())
     ctx.learner.fit(ctx.examples(), supervised)
     assert notices == ["training without CUDA graphs: the GPU has no memory for them"]
-    expected = usual_weights(make_learner, None, supervised)
-    assert all(
-        torch.allclose(value, expected[key], rtol=1e-3, atol=1e-5) for key, value in ctx.learner.weights().items()
-    )
+    assert_alike(ctx.learner.weights(), usual_weights(make_learner, None, supervised))
 
 
-def test_a_gpu_that_stops_while_a_pass_is_recorded_is_not_taken_for_a_pass_that_cannot_be(make_learner, monkeypatch):
-    def dead(*arguments, **options):
-        raise stopped()
-
-    notices = []
-    _, ctx = make_learner(notices=notices)
-    monkeypatch.setattr(torch.cuda, "graph", dead)
+def test_a_gpu_that_stops_while_a_pass_is_recorded_is_not_taken_for_a_pass_that_cannot_be(make_failing):
+    ctx, notices = make_failing(stopped())
     with pytest.raises(RuntimeError, match="CUDA error: uncorrectable ECC error"):
         ctx.learner.fit(ctx.examples(), supervised)
     assert notices == []
