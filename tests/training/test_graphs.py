@@ -6,6 +6,7 @@ import pytest
 import torch
 from support.breaking import out_of_memory, stopped
 from support.gpu_counts import counting
+from support.learners import Counts, Wrapped, supervised, twice
 from torch import nn
 
 from albench.benchmarks.speed import synthetic
@@ -59,23 +60,9 @@ def test_a_training_with_graphs_gives_the_weights_of_one_without(make_learner, m
     assert_alike(weights[1], weights[0])
 
 
-class Wrapped(nn.Module):
-    """A network around another one."""
-
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-
-
 class Asks(Wrapped):
     def forward(self, images):
         return self.inner(images) * (1 if images.mean() > 0 else 2)
-
-
-class Counts(Wrapped):
-    def forward(self, images):
-        self.calls = getattr(self, "calls", 0) + 1
-        return self.inner(images) * self.calls
 
 
 class Transposed(Wrapped):
@@ -93,14 +80,6 @@ def usual_weights(make_learner, network, loss):
     _, ctx = make_learner(network=network)
     ctx.learner.fit(ctx.examples(), loss)
     return ctx.learner.weights()
-
-
-def supervised(model, batch, unlabeled, epoch):
-    return batch.supervised(model(batch.images))
-
-
-def twice(model, batch, unlabeled, epoch):
-    return batch.supervised(model(batch.images)) + batch.supervised(model(batch.images.flip(-1)))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
-from support.gpu_counts import INDEXING, is_free, is_on_cpu, launched, waits
+from support.gpu_counts import INDEXING, is_on_cpu, launched, waits
+from support.recorded_operations import Operations, Stream
 
 DEVICE = torch.device("cuda", 0)
 
@@ -108,47 +109,30 @@ def _call(func: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[st
         return args[0]
     here, named = tree_map(_local, args), tree_map(_local, dict(kwargs))
     result = func(*here, **named)
-    if remote and Graph.recording is not None and not is_free(func, name):
-        Graph.recording.append((func, here, named, result))
+    if remote and Graph.recording is not None:
+        Graph.recording.record(func, here, named, result)
     return return_and_correct_aliasing(func, args, kwargs, tree_map(_remote, result)) if remote else result
 
 
-class Graph:
-    """A CUDA graph: operations that are repeated on the same memory. As on a GPU, it must not ask for values."""
+class Graph(Operations):
+    """A CUDA graph, which is launched as one kernel. As on a GPU, it must not ask for values."""
 
-    recording: list[tuple[Callable[..., object], Any, Any, object]] | None = None
-
-    def __init__(self) -> None:
-        self._operations: list[tuple[Callable[..., object], Any, Any, object]] = []
-
-    def pool(self) -> None:
-        """There is no memory to share."""
+    recording: Graph | None = None
 
     def replay(self) -> None:
-        """Repeat what was recorded, and write the results to where they were."""
+        """Count one launch, and repeat what was recorded."""
         launched()
-        for func, args, kwargs, before in self._operations:
-            after = func(*args, **kwargs)
-            for old, new in zip(tree_leaves(before), tree_leaves(after), strict=True):
-                if isinstance(old, Tensor) and old is not new:
-                    old.copy_(new)
+        super().replay()
 
     @contextmanager
     def captured(self, *pool: object, capture_error_mode: str = "global") -> Iterator[None]:
         """Record the operations of a block."""
-        Graph.recording, forbidden = self._operations, _sync.forbidden
+        Graph.recording, forbidden = self, _sync.forbidden
         _sync.forbidden = True
         try:
             yield
         finally:
             Graph.recording, _sync.forbidden = None, forbidden
-
-
-class _Stream:
-    """The only queue of the device, on which nothing waits."""
-
-    def wait_stream(self, stream: object) -> None:
-        """Do nothing."""
 
 
 class _Sync:
@@ -189,7 +173,7 @@ _RESULTS: Mapping[str, object] = {
     "get_device_name": "simulated",
     "is_bf16_supported": True,
     "is_current_stream_capturing": False,
-    "current_stream": _Stream(),
+    "current_stream": Stream(),
     "_is_in_bad_fork": False,
     **dict.fromkeys(_NO_RESULT),
 }
@@ -199,7 +183,7 @@ _STAND_INS: Mapping[str, object] = {
     "Event": _Event,
     "CUDAGraph": Graph,
     "graph": Graph.captured,
-    "Stream": lambda device: _Stream(),
+    "Stream": lambda device: Stream(),
     "stream": lambda stream: nullcontext(),
     "get_rng_state": lambda device=None: torch.get_rng_state(),  # random numbers come from the CPU generator
     "set_rng_state": lambda state, device=None: torch.set_rng_state(state),
