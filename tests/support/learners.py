@@ -100,7 +100,7 @@ class Wrapped(nn.Module):
         self.inner = inner
 
 
-class Counts(Wrapped):
+class Drifting(Wrapped):
     """A network whose output is another one in every pass."""
 
     calls = 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -56,19 +56,22 @@ class Stream:
         """Do nothing."""
 
 
+IN_ORDER: Mapping[str, Any] = {
+    "Stream": lambda device: Stream(),
+    "current_stream": lambda device=None: Stream(),
+    "stream": lambda stream: nullcontext(),
+    "get_rng_state": lambda device=None: torch.get_rng_state(),
+    "set_rng_state": lambda state, device=None: torch.set_rng_state(state),
+}
+"""Parts of `torch.cuda` for a device that works as the CPU does, with its random numbers."""
+
+
 @contextmanager
 def graphs_on_cpu() -> Iterator[None]:
     """CUDA graphs of operations on CPU tensors."""
-    stand_ins: dict[str, object] = {
+    graphs: dict[str, Any] = {
         "CUDAGraph": Operations,
         "graph": lambda operations, *pool, capture_error_mode: _Recorder(operations),
-        "Stream": lambda device: Stream(),
-        "current_stream": lambda device: Stream(),
-        "stream": lambda stream: nullcontext(),
-        "get_rng_state": lambda device: torch.get_rng_state(),
-        "set_rng_state": lambda state, device: torch.set_rng_state(state),
     }
-    with ExitStack() as stack:
-        for name, stand_in in stand_ins.items():
-            stack.enter_context(patch(f"torch.cuda.{name}", stand_in))
+    with patch.multiple(torch.cuda, **IN_ORDER, **graphs):
         yield

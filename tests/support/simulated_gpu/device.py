@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map
 
 from support.gpu_counts import INDEXING, is_on_cpu, launched, waits
-from support.recorded_operations import Operations, Stream
+from support.recorded_operations import IN_ORDER, Operations
 
 DEVICE = torch.device("cuda", 0)
 
@@ -173,20 +173,17 @@ _RESULTS: Mapping[str, object] = {
     "get_device_name": "simulated",
     "is_bf16_supported": True,
     "is_current_stream_capturing": False,
-    "current_stream": Stream(),
     "_is_in_bad_fork": False,
     **dict.fromkeys(_NO_RESULT),
 }
 
 
-_STAND_INS: Mapping[str, object] = {
+_STAND_INS: Mapping[str, Any] = {
     "Event": _Event,
     "CUDAGraph": Graph,
     "graph": Graph.captured,
-    "Stream": lambda device: Stream(),
-    "stream": lambda stream: nullcontext(),
-    "get_rng_state": lambda device=None: torch.get_rng_state(),  # random numbers come from the CPU generator
-    "set_rng_state": lambda state, device=None: torch.set_rng_state(state),
+    "set_sync_debug_mode": _sync.set,
+    **IN_ORDER,
 }
 
 
@@ -196,9 +193,7 @@ def simulated() -> Iterator[torch.device]:
     with ExitStack() as stack:
         for name, result in _RESULTS.items():
             stack.enter_context(patch(f"torch.cuda.{name}", lambda *args, result=result, **options: result))
-        stack.enter_context(patch("torch.cuda.set_sync_debug_mode", _sync.set))
-        for name, stand_in in _STAND_INS.items():
-            stack.enter_context(patch(f"torch.cuda.{name}", stand_in))
+        stack.enter_context(patch.multiple(torch.cuda, **_STAND_INS))
         stack.enter_context(patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
         before = torch._C._only_lift_cpu_tensors()
         stack.callback(torch._C._set_only_lift_cpu_tensors, before)
