@@ -27,7 +27,7 @@ def run(
     threads: int | None = None,
     keep_weights: bool = False,
     share: bool = True,
-    graphs: bool = False,
+    graphs: bool = True,
     callback: RunCallback | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,

@@ -115,7 +115,9 @@ class SurfaceScores(NamedTuple):
     nsd: float
 
 
-def surface_scores(prediction: Mask, truth: Mask, spacing: Sequence[float], tolerance: float) -> SurfaceScores:
+def surface_scores(
+    prediction: Mask, truth: Mask, spacing: Sequence[float], tolerance: float, whole: Sequence[int] | None = None
+) -> SurfaceScores:
     """Compare the surfaces of two (d, h, w) masks by MONAI's distances, as its HD95 and its surface Dice do.
 
     Of two empty masks, HD95 is 0 and NSD is 1; of an empty and a nonempty one, the diagonal of the volume and 0.
@@ -123,13 +125,14 @@ def surface_scores(prediction: Mask, truth: Mask, spacing: Sequence[float], tole
     Args:
         spacing: millimeters along z, y, x.
         tolerance: millimeters.
+        whole: shape of the volume that the masks were cut from, which has the diagonal; None if it is theirs.
     """
     from monai.metrics.utils import get_mask_edges, get_surface_distance  # importing MONAI takes seconds
 
     if not prediction.any() and not truth.any():
         return SurfaceScores(0.0, 1.0)
     if not prediction.any() or not truth.any():
-        return SurfaceScores(float(np.linalg.norm(np.array(truth.shape) * np.array(spacing))), 0.0)
+        return SurfaceScores(float(np.linalg.norm(np.array(whole or truth.shape) * np.array(spacing))), 0.0)
     edges = get_mask_edges(*torch.from_numpy(np.stack([prediction, truth])))
     distances = [
         torch.as_tensor(get_surface_distance(one, other, spacing=list(spacing))) for one, other in (edges, edges[::-1])
@@ -143,13 +146,14 @@ def score_case(
     prediction: Mask, truth: Mask, spacing: Sequence[float], tolerance: float, classes: int = 1
 ) -> CaseScores:
     """All metrics of one case from its (d, h, w) label maps; see `surface_scores` for spacing and tolerance."""
-    counted = (truth != UNKNOWN).any((1, 2))
+    whole, counted = truth.shape, (truth != UNKNOWN).any((1, 2))
+    prediction, truth = _without_margins(prediction, truth)
     dices, predicted, present, volumes = [], [], [], []
     for pair in _by_class(prediction, truth, classes):  # one at a time, because each is as large as the volume
         dices.append([dice(p, t) for p, t in zip(*pair, strict=True)])
         predicted.append(pair[0].any((1, 2)))
         present.append(pair[1].any((1, 2)))
-        surfaces = surface_scores(*pair, spacing, tolerance) if counted.all() else (np.nan, np.nan)
+        surfaces = surface_scores(*pair, spacing, tolerance, whole) if counted.all() else (np.nan, np.nan)
         volumes.append((dice(*pair), *surfaces))
     slices, found, occurs = (np.array(values)[:, counted] for values in (dices, predicted, present))
     together = mean_of_classes(volumes, np.repeat(occurs.any(1), 3).reshape(-1, 3))
@@ -179,6 +183,19 @@ def summarize(cases: Sequence[MaskScores]) -> Metrics:
         empty_slice_fpr=_weighted([s.empty_slice_fpr for s in cases], empty),
         empty_slice_share=sum(empty) / sum(slices) if sum(slices) else None,
     )
+
+
+def _without_margins(prediction: Mask, truth: Mask) -> tuple[Mask, Mask]:
+    """Two (d, h, w) label maps without the rows and columns in which all pixels of both are background."""
+    occupied = np.bitwise_or.reduce(prediction) | np.bitwise_or.reduce(truth)
+    box = (slice(None), *(_span(occupied.any(axis)) for axis in (1, 0)))
+    return prediction[box], truth[box]
+
+
+def _span(occupied: NDArray[np.bool_]) -> slice:
+    """From the first to the last true element; the first one if none is true."""
+    found = np.flatnonzero(occupied)
+    return slice(found[0], found[-1] + 1) if len(found) else slice(1)
 
 
 def _by_class(prediction: Mask, truth: Mask, classes: int) -> Iterator[tuple[Mask, Mask]]:

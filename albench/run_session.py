@@ -56,7 +56,7 @@ class Execution:
     device: torch.device
     keep_weights: bool = False
     share: bool = True
-    graphs: bool = False
+    graphs: bool = True
     mirror: Mirror | None = None
 
 

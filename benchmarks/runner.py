@@ -134,7 +134,7 @@ def run_suite(
     retries: int = 2,
     keep_weights: bool = False,
     share: bool = True,
-    graphs: bool = False,
+    graphs: bool = True,
     loggers: Sequence[str] = (),
     callback: SuiteCallback | None = None,
 ) -> SuiteOutcome:

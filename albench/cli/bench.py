@@ -99,7 +99,7 @@ def bench(
     ] = True,
     graphs: Annotated[
         bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.", rich_help_panel=_HOW)
-    ] = False,
+    ] = True,
     log: Annotated[
         list[Logger] | None,
         typer.Option(help="Also send every round to this logger. May be repeated.", rich_help_panel=_HOW),

@@ -93,7 +93,7 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all cores by default.")] = None,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
     share: Annotated[bool, typer.Option(help="Reuse round 0 of another run in --out with the same training.")] = True,
-    graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.")] = False,
+    graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.")] = True,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
     console = _console()

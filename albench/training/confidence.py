@@ -59,13 +59,16 @@ def count_thresholds(probs: Tensor, valid: Tensor, truth: Tensor) -> Tensor:
         truth: (b, h, w) label maps; pixels whose label is unknown do not count.
     """
     foreground = torch.stack(by_class(probs)[1:]).sum(0).clamp_max(1)  # a sum of parts may be off by rounding
-    known = valid * (truth != UNKNOWN)
+    known = (valid > 0) & (truth != UNKNOWN)
     thresholds = to_device(torch.tensor(THRESHOLDS, dtype=probs.dtype), probs.device)
-    reached = torch.bucketize(foreground, thresholds, right=True).flatten()
-    found = torch.zeros(2, len(THRESHOLDS) + 1, dtype=torch.float64, device=probs.device)
-    for row, weights in zip(found, (known, known * (truth > 0)), strict=True):
-        row.index_add_(0, reached, weights.flatten().double())
-    return torch.cat([found.flatten(), (foreground * known).max().double()[None]])
+    size = len(THRESHOLDS) + 1
+    reached = torch.bucketize(foreground, thresholds, right=True) + size * (truth > 0)
+    # `histc` ignores what is below its range; `bincount` would make the CPU wait for the largest value. Most pixels are
+    # certain background: they are those that are left, since a GPU would count them one after the other
+    counted = torch.where(known & (reached > 0), reached, -1)
+    parts = torch.histc(counted.double(), 2 * size, 0, 2 * size).view(2, size)
+    parts[0, 0] = known.sum() - parts.sum()
+    return torch.cat([parts.sum(0), parts[1], (foreground * known).max().double()[None]])
 
 
 def confidence(test: Sequence[ThresholdCounts], val: Sequence[ThresholdCounts]) -> Confidence:

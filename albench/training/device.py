@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -46,6 +47,15 @@ def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """
     tensor = torch.as_tensor(values)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def copy_all(sources: Iterable[Tensor], targets: Iterable[Tensor]) -> None:
+    """Copy tensors to as many others of their shapes on the same device, on a GPU with a few launches in all."""
+    alike: dict[torch.dtype, list[tuple[Tensor, Tensor]]] = defaultdict(list)  # others would be copied one by one
+    for source, target in zip(sources, targets, strict=True):
+        alike[target.dtype].append((target, source))
+    for pairs in alike.values():
+        torch._foreach_copy_([target for target, _ in pairs], [source for _, source in pairs])
 
 
 def start_read(values: Tensor) -> Callable[[], NDArray[Any]]:

@@ -91,8 +91,9 @@ class PassGraphs:
             except RuntimeError as error:
                 if has_stopped(error):
                     raise
+                _let_draw_again()
                 full = "the GPU has no memory for them" if is_out_of_gpu_memory(error) else None
-                self._give_up(full or str(error).partition("\n")[0])
+                self._give_up(full or str(_first(error)).partition("\n")[0])
                 return None
             if not difference <= _TOLERANCE:
                 self._give_up(f"replayed passes differ by {difference:.1%}")
@@ -215,6 +216,17 @@ class _Recorded:
             for value, old in zip(self._buffers, before, strict=True):
                 value.copy_(old)
             torch.cuda.set_rng_state(random, self._device)
+
+
+def _let_draw_again() -> None:
+    """Let GPUs draw random numbers as usual after a recording that failed, which torch 2.11 takes for unfinished."""
+    for generator in torch.cuda.default_generators:
+        generator.graphsafe_set_state(generator.clone_state())
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that led to others, such as that of a recording which ends too early."""
+    return _first(error.__context__) if error.__context__ else error
 
 
 def _in_layout_of(parameter: Tensor, gradient: Tensor | None) -> Tensor | None:

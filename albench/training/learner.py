@@ -25,7 +25,7 @@ from albench.streams import Streams
 from albench.training.ahead import sent_ahead
 from albench.training.augment import Moves, augment, draw_moves
 from albench.training.batches import Batch, Images, batched, mean_over_pixels
-from albench.training.device import to_device
+from albench.training.device import copy_all, to_device
 from albench.training.device_cache import DeviceCache
 from albench.training.examples import Examples
 from albench.training.graphs import PassGraphs
@@ -137,7 +137,10 @@ class Learner(Predictor):
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the network's weights and running statistics, on the device."""
-        return {key: value.detach().clone() for key, value in self.network.state_dict().items()}
+        now = self.network.state_dict()
+        copy = {key: torch.empty_like(value) for key, value in now.items()}
+        copy_all(now.values(), copy.values())
+        return copy
 
     def exchange(self, weights: dict[str, Tensor]) -> None:
         """Exchange the network's weights and running statistics with those of a snapshot, without copying them."""
@@ -223,7 +226,8 @@ class Learner(Predictor):
         order = self._streams.numpy(f"order of {purpose}", self._round)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, fused=self.device.type == "cuda" or None)
         now = Point(0, 0, validate() if rule.keeps_start else None)
-        validated, best, weights, read = now, now if rule.keeps_start else None, self.snapshot(), 0
+        validated, best, read = now, now if rule.keeps_start else None, 0
+        weights = self.snapshot() if rule.keeps_start else {}
         seconds: list[float] = []
         replaying = self._graphs.replaying(method) if self._graphs else nullcontext()
         with self._streams.torch(purpose, self._round), replaying:
@@ -244,8 +248,9 @@ class Learner(Predictor):
                 taken += len(parts)
                 read += self.slices_read - read_before
                 sizes, rule_of_loss = list(map(len, parts)), f"of {purpose} must be finite, it is {{}} in epoch {epoch}"
+                validation = validate() if rule.validates(epoch, taken, validated) else None  # launched before a read
                 mean_loss = _mean(found, sizes, rule_of_loss, lr)
-                now = Point(epoch, taken, validate() if rule.validates(epoch, taken, validated) else None)
+                now = Point(epoch, taken, validation)
                 seconds.append(time.perf_counter() - start)
                 self._on_epoch(epoch, passes, mean_loss, now.validation.loss if now.validation else None)
                 validated = now if now.validation else validated
@@ -258,8 +263,8 @@ class Learner(Predictor):
                 f"the validation loss of {purpose} must be finite at least once, it was not in {now.epoch} epochs: "
                 f"lower the learning rate, now {lr}"
             )
-        if not rule.keeps_last:
-            self.network.load_state_dict(weights)
+        if best is not now:
+            copy_all(weights.values(), self.network.state_dict().values())
         self.network.eval()
         trim_memory()  # the peak of training would otherwise add to that of the next query
         kept = best.validation

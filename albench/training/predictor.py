@@ -97,12 +97,12 @@ class Predictor:
 
     @property
     def inference_batch(self) -> int:
-        """Slices of a batch without gradients: on a CPU as many as in training, on a GPU twice as many.
+        """Slices of a batch without gradients: on a CPU as many as in training, on a GPU four times as many.
 
-        Without stored activations, such a batch needs less GPU memory than a training step. On a CPU, a larger batch
-        would not fit into its caches.
+        Without stored activations, such a batch needs less GPU memory than a training step, and a GPU does not wait for
+        the launches of its kernels. On a CPU, a larger batch would not fit into its caches.
         """
-        return self.batch_size * (2 if self.device.type == "cuda" else 1)
+        return self.batch_size * (4 if self.device.type == "cuda" else 1)
 
     def predict(self, slices: SliceStack, ids: Ids) -> Iterator[Prediction]:
         """Predict batch by batch."""

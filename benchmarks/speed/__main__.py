@@ -1,6 +1,7 @@
-"""All measurements, each in its own process, in one record: `make speed`.
+"""All measurements in one record: `make speed`.
 
-Measurements of the CPU do not see a GPU. If there is one, those of the GPU come first, for as long as they may take.
+Those of a GPU, if there is one, come first, together in one process, for as long as they may take. Each of the CPU has
+a process of its own, which sees no GPU.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import torch
 
-from albench.benchmarks.speed.record import check_gpu, start_record
+from albench.benchmarks.speed.record import check_gpu, read, start_record
 from albench.errors import StoreError
 from albench.files import write_json
 
@@ -26,16 +26,17 @@ _CPU = (
     *("floor", "start_time", "k_center", "mutual_information", "training", "inference", "star_query", "taal_step"),
     *("run_overhead", "scale", "preparation_workers", "suite_overhead"),
 )
-_GPU = (  # the most important first, because their time is limited
-    *("floor", "training", "inference", "star_query", "brats_size", "paper_hours"),
-    *("k_center", "mutual_information", "taal_step", "graph_curves"),
+_GPU = (  # the shortest first, because their time is limited
+    *("floor", "training", "inference", "star_query", "k_center", "mutual_information", "taal_step"),
+    *("brats_size", "graph_curves", "paper_hours"),
 )
 _LONG = ("large_pool",)  # measured only if named
 _GPU_SECONDS = 230.0  # with the start of this program not more than four minutes
 _NO_GPU: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": ""}
 _EVERYWHERE = {"PYTHONSAFEPATH": "1"}  # so that a folder of the same name as a package does not hide it
 
-Plan = list[tuple[str, Mapping[str, str]]]
+Plan = list[tuple[tuple[str, ...], Mapping[str, str]]]
+"""(questions, changes to its environment) of every process."""
 
 
 def main() -> int:
@@ -56,10 +57,13 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.gpu_only:
         check_gpu("--gpu-only")
+    if not gpu:
+        for name in {*(arguments.only or ())} - {*_CPU, *_LONG}:
+            check_gpu(name)
     planned = plan(arguments.only, cpu=not arguments.gpu_only, gpu=gpu)
     if not planned:
         parser.error(f"--gpu-only must leave a question of {', '.join(_GPU)}, --only names none of them")
-    record = start_record([name for name, _ in planned])
+    record = start_record([name for names, _ in planned for name in names])
     hardware = record["hardware"]
     text = f"{hardware['gpu'] or hardware['cpu']}-{hardware['cores']}-cores".lower()
     path = arguments.records / f"{datetime.now():%Y-%m-%d-%H%M%S}-{re.sub('[^a-z0-9]+', '-', text)}.json"
@@ -73,31 +77,31 @@ def main() -> int:
 
 
 def answer(planned: Plan, path: Path, gpu_seconds: float) -> bool:
-    """Measure one question after the other; returns whether all are answered.
+    """Start one process after the other; returns whether all questions are answered.
 
     Args:
-        planned: questions, see `plan`.
+        planned: processes, see `plan`.
         path: of the record.
-        gpu_seconds: after which the measurements of a GPU, which come first, are ended.
+        gpu_seconds: after which that of a GPU is ended.
     """
-    end, unanswered = time.monotonic() + gpu_seconds, []
-    for name, environment in planned:
-        command = [sys.executable, "-m", f"{__package__}.{name}", "--json", str(path)]
-        left = None if environment is _NO_GPU else max(0.0, end - time.monotonic())
+    unanswered: list[str] = []
+    for names, environment in planned:
+        known = len(read(path)["findings"])
+        command = [sys.executable, "-m", f"{__package__}.together", "--json", str(path), *names]
+        allowed = None if environment == _NO_GPU else gpu_seconds
         try:
-            done = subprocess.run(command, env={**os.environ, **_EVERYWHERE, **environment}, timeout=left, check=False)
+            subprocess.run(command, env={**os.environ, **_EVERYWHERE, **environment}, timeout=allowed, check=False)
         except subprocess.TimeoutExpired:
-            print(f"{name}: ended, because those of the GPU may take {gpu_seconds:g} s", flush=True)
-            unanswered.append(name)
-        else:
-            unanswered += [name] if done.returncode else []
+            print(f"ended, because the questions of the GPU may take {gpu_seconds:g} s", flush=True)
+        answered = {finding["name"] for finding in read(path)["findings"][known:] if finding["finished"]}
+        unanswered += [name for name in names if name not in answered]
     if unanswered:
         print(f"not or not completely answered: {', '.join(unanswered)}", flush=True)
     return not unanswered
 
 
 def plan(only: Sequence[str] | None, *, cpu: bool, gpu: bool) -> Plan:
-    """(module, changes to its environment) of every measurement: those of a GPU, then those of the CPU.
+    """The process for all measurements of a GPU, then those for each of the CPU.
 
     Args:
         only: questions; None takes all that make sense here and are not long.
@@ -105,8 +109,9 @@ def plan(only: Sequence[str] | None, *, cpu: bool, gpu: bool) -> Plan:
         gpu: whether there is one.
     """
     names = [*_CPU, *(_GPU if gpu else ())] if only is None else only
-    on_gpu: Plan = [(name, {}) for name in _GPU if name in names and (gpu or name not in _CPU)]
-    return on_gpu + [(name, _NO_GPU) for name in (*_CPU, *_LONG) if name in names and cpu]
+    on_gpu = tuple(name for name in _GPU if name in names and gpu)
+    on_cpu: Plan = [((name,), _NO_GPU) for name in (*_CPU, *_LONG) if name in names and cpu]
+    return [*([(on_gpu, {})] if on_gpu else []), *on_cpu]
 
 
 def records_folder() -> Path:

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
@@ -30,8 +31,7 @@ def measure() -> Iterator[Row]:
     largest one of the Dice of the test cases over the rounds.
     """
     equal, graphed = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["ALBENCH_CACHE"] = f"{folder}/cache"
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, ALBENCH_CACHE=f"{folder}/cache"):
         for seed in range(_SEEDS):
             out = Path(folder) / str(seed)
             one, other = (curve(seed, out / name, graphs=False) for name in ("one", "other"))

@@ -28,6 +28,9 @@ from albench.runs.cost import commit
 
 _PACKAGES = ("torch", "numpy", "scipy", "monai", "scikit-activeml", "scikit-learn")
 
+Measure = Callable[[], Iterator["Row"]]
+"""Gives the rows of an answer as they become known."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -63,7 +66,7 @@ class Row:
         return f"{self.name} {self.value}{' ' + self.unit if self.unit else ''}{verdict}"
 
 
-def main(name: str, measure: Callable[[], Iterator[Row]], *, needs_gpu: bool = False) -> None:
+def main(name: str, measure: Measure, *, needs_gpu: bool = False) -> None:
     """Measure, print every row, and with `--json PATH` add it to the record at this path.
 
     Args:
@@ -76,6 +79,11 @@ def main(name: str, measure: Callable[[], Iterator[Row]], *, needs_gpu: bool = F
     path = parser.parse_args().json
     if needs_gpu:
         check_gpu(name)
+    answer(name, measure, path)
+
+
+def answer(name: str, measure: Measure, path: Path | None) -> None:
+    """Measure and print every row, and add it to the record at a path unless that is None."""
     about, load, start = machine(), os.getloadavg()[0], time.perf_counter()
     gpu = about["hardware"]["gpu"]
     question = (sys.modules[measure.__module__].__doc__ or "").partition("\n")[0]

@@ -15,6 +15,7 @@ from albench.encoder_decoder import EncoderDecoder, Extended, Features, Splits, 
 from albench.errors import NetworkError
 from albench.network import Task
 from albench.training.batches import Batch
+from albench.training.device import copy_all
 from albench.training.predictor import eval_mode
 
 
@@ -103,7 +104,7 @@ class StarNetwork(Extended, Splits):
 
     def share_encoder(self) -> None:
         """Copy Enc_U to Enc_L, running statistics included; the stems of mask and background are left unchanged."""
-        self.labeled_encoder.encoder.load_state_dict(self.plain.encoder.state_dict())
+        copy_all(self.plain.encoder.state_dict().values(), self.labeled_encoder.encoder.state_dict().values())
 
     def propagate(self, images: Tensor, memory: Labeled) -> Tensor:
         """Segment slices by attention to one labeled slice each, as in training.

@@ -89,7 +89,7 @@ def small(gpu, monkeypatch, tmp_path):
         monkeypatch.setattr(synthetic, name, synthetic.SMALLEST)
     sizes = {
         floor: {"_SIDE": 64, "_NUMBERS": 1 << 10, "_PRECISION": torch.bfloat16},
-        training: {"_LABELED": 16, "_TURNS": 1, "_SMALL_SIDE": 32, "_SMALL_BATCH": 8, "_SMALL_EPOCHS": 1},
+        training: {"_LABELED": 16, "_EPOCHS": 1, "_TURNS": 1, "_SMALL_SIDE": 32, "_SMALL_BATCH": 8, "_SMALL_EPOCHS": 1},
         inference: {"_SLICES": 40, "_CHEAP_TURNS": 1, "_TURNS": 1},
         star_query: {"_SLICES": 100, "_TURNS": 1},
         k_center: {"_POOL": 60, "_DIMENSIONS": 8, "_LABELED": 10, "_PICKS": 5},

@@ -70,7 +70,7 @@ def plan(tmp_path):
     return call
 
 
-def choose(plan, cpus=1, parallel=None, *, graphs=False):
+def choose(plan, cpus=1, parallel=None, *, graphs=True):
     """The choice, the numbers of processes that were measured for it, and the lines that were told."""
     told = Told()
     return plan.on_gpus(cpus, parallel, graphs=graphs).choose(told), told.probed, told.lines
@@ -84,7 +84,7 @@ LINE = (
 
 def test_the_choice_is_told_in_one_line_and_remembered(machine, plan):
     assert choose(plan()) == (4, [1, 2, 4], [LINE])
-    day = plan().on_gpus(1, None, graphs=False).remembered().day
+    day = plan().on_gpus(1, None, graphs=True).remembered().day
     assert choose(plan()) == (4, [], [f"{LINE} (measured on {day})"])
 
 
@@ -96,7 +96,7 @@ def test_what_was_measured_under_other_conditions_is_measured_anew(tmp_path, mac
     if change == "damage":
         (tmp_path / "runs" / "tiny" / ".gpu-sharing.json").write_text("{}")
     settings = {"training.batch_size": 4} if change == "settings" else None
-    changed = {"cpus": 2} if change == "threads" else {"graphs": True} if change == "graphs" else {}
+    changed = {"cpus": 2} if change == "threads" else {"graphs": False} if change == "graphs" else {}
     assert choose(plan(settings=settings), **changed) == (4, [1, 2, 4], [LINE])
 
 
@@ -141,7 +141,7 @@ def test_the_processes_are_real(monkeypatch, machine, plan):
 
 def test_the_progress_says_what_is_measured_and_prints_the_line(machine, plan, capsys):
     table = ProgressTable(terminal())
-    assert plan().on_gpus(1, None, graphs=False).choose(table) == 4
+    assert plan().on_gpus(1, None, graphs=True).choose(table) == 4
     table.on_end()
     assert " ".join(capsys.readouterr().out.split()) == LINE
 
@@ -204,7 +204,7 @@ def test_a_plan_expects_what_is_remembered(gpu, tmp_path, machine, plan, monkeyp
     assert "; 4 in parallel finish" in invoke(*command)[1]
     assert "; 2 in parallel finish" in invoke(*command, "--jobs", "2")[1]
     assert "; 1 in parallel finish" in invoke(*command, "--gpus-per-run", "1")[1]
-    assert todo.on_gpus(1, None, graphs=False).expected() == (4, 120 / 41)
+    assert todo.on_gpus(1, None, graphs=True).expected() == (4, 120 / 41)
 
 
 @pytest.mark.gpu

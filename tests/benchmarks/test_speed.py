@@ -15,11 +15,12 @@ import torch
 from albench.benchmarks import speed
 from albench.benchmarks.estimate import Probe, RunCost
 from albench.benchmarks.speed import __main__ as program
-from albench.benchmarks.speed import paper_hours, record, start_time, synthetic
+from albench.benchmarks.speed import floor, paper_hours, record, start_time, synthetic, together, training
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.paper_round import Size, resolved
 from albench.benchmarks.speed.record import Row
 from albench.benchmarks.suite import load_suite
+from albench.files import write_json
 from albench.resolve import make_strategy
 
 HIDDEN = {"CUDA_VISIBLE_DEVICES": ""}
@@ -106,20 +107,19 @@ def test_a_question_of_a_gpu_imports_nothing_that_only_developers_have():
     assert done.stdout == "set()\n"
 
 
-def test_the_measurements_of_a_gpu_come_first_and_see_it():
-    assert program.plan(("training", "scale"), cpu=True, gpu=False) == [("training", HIDDEN), ("scale", HIDDEN)]
-    both = [("training", {}), ("training", HIDDEN), ("scale", HIDDEN)]
+def test_the_measurements_of_a_gpu_come_first_in_one_process_and_see_it():
+    hidden = [((name,), HIDDEN) for name in program._CPU]
+    assert program.plan(("training", "scale"), cpu=True, gpu=False) == [(("training",), HIDDEN), (("scale",), HIDDEN)]
+    both = [(("training",), {}), (("training",), HIDDEN), (("scale",), HIDDEN)]
     assert program.plan(("scale", "training"), cpu=True, gpu=True) == both
-    everything = program.plan(None, cpu=True, gpu=True)
-    assert everything == [(name, {}) for name in program._GPU] + [(name, HIDDEN) for name in program._CPU]
-    assert program.plan(None, cpu=True, gpu=False) == [(name, HIDDEN) for name in program._CPU]
-    assert program.plan(("large_pool",), cpu=True, gpu=True) == [("large_pool", HIDDEN)]
-    assert program.plan(("brats_size",), cpu=True, gpu=False) == [("brats_size", {})]  # says what is missing
+    assert program.plan(None, cpu=True, gpu=True) == [(program._GPU, {}), *hidden]
+    assert program.plan(None, cpu=True, gpu=False) == hidden
+    assert program.plan(("large_pool",), cpu=True, gpu=True) == [(("large_pool",), HIDDEN)]
 
 
 def test_gpu_only_asks_what_has_a_goal_on_a_gpu():
-    assert program.plan(None, cpu=False, gpu=True) == [(name, {}) for name in program._GPU]
-    assert program.plan(("scale", "k_center"), cpu=False, gpu=True) == [("k_center", {})]
+    assert program.plan(None, cpu=False, gpu=True) == [(program._GPU, {})]
+    assert program.plan(("scale", "k_center"), cpu=False, gpu=True) == [(("k_center",), {})]
     assert program.plan(("scale",), cpu=False, gpu=True) == []
 
 
@@ -160,7 +160,7 @@ def test_the_record_is_there_before_the_first_question(monkeypatch, capsys, tmp_
     assert started(monkeypatch, "--only", "k_center", "--records", tmp_path, "--gpu-seconds", 90) == 0
     ((planned, path, seconds),) = asked
     assert seconds == 90
-    assert record.read(path)["planned"] == [name for name, _ in planned]
+    assert record.read(path)["planned"] == [name for names, _ in planned for name in names] == ["k_center"]
     assert capsys.readouterr().out == f"record: {path}\n"
 
 
@@ -174,13 +174,51 @@ def test_a_folder_for_records_that_cannot_be_written_is_refused_before_anything_
     assert "must be writable" in capsys.readouterr().err
 
 
+def record_of(names, tmp_path):
+    path = tmp_path / "record.json"
+    write_json(path, record.start_record(names))
+    return path
+
+
 def test_the_questions_of_a_gpu_end_with_their_time(capsys, tmp_path):
-    assert not program.answer([("floor", {}), ("k_center", {})], tmp_path / "record.json", gpu_seconds=0)
+    names = ("floor", "k_center")
+    assert not program.answer([(names, {})], record_of(names, tmp_path), gpu_seconds=0)
     assert capsys.readouterr().out.splitlines() == [
-        "floor: ended, because those of the GPU may take 0 s",
-        "k_center: ended, because those of the GPU may take 0 s",
+        "ended, because the questions of the GPU may take 0 s",
         "not or not completely answered: floor, k_center",
     ]
+
+
+def test_a_question_that_fails_does_not_stop_those_after_it(monkeypatch, capfd, tmp_path):
+    names = ("floor", "training")
+    path = record_of(names, tmp_path)
+    asked = []
+
+    def answer(name, measure, path):
+        asked.append((name, measure, path))
+        assert name != "floor", "broken"
+
+    monkeypatch.setattr(together, "answer", answer)
+    monkeypatch.setattr(sys, "argv", ["together", "--json", str(path), *names])
+    assert together.main() == 1
+    assert asked == [("floor", floor.measure, path), ("training", training.measure, path)]
+    assert "AssertionError: broken" in capfd.readouterr().err
+
+
+def test_questions_answered_together_are_in_the_record(tmp_path):
+    path = record_of(["floor"], tmp_path)
+    assert program.answer([(("floor",), HIDDEN)], path, gpu_seconds=0)  # the time of those of the CPU is not limited
+    (finding,) = record.read(path)["findings"]
+    assert (finding["name"], finding["finished"], len(finding["rows"])) == ("floor", True, 2)
+    assert finding["question"] == floor.__doc__
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_question_that_needs_a_gpu_says_so_where_there_is_none(monkeypatch, capsys, tmp_path):
+    with pytest.raises(SystemExit) as error:
+        started(monkeypatch, "--only", "brats_size", "--records", tmp_path / "records")
+    assert error.value.code == 2
+    assert capsys.readouterr().err == "brats_size needs a CUDA device, this machine has none: leave it out\n"
 
 
 def test_records_are_kept_in_the_checkout_or_where_the_command_is_given(monkeypatch, tmp_path):

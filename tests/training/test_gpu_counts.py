@@ -23,6 +23,7 @@ pytestmark = pytest.mark.gpu
 LIMITS = yaml.safe_load((Path(__file__).parents[1] / "gpu_limits.yaml").read_text())
 NETWORK = Residual(backbone="resnet50", width=0.0625, decoder_width=8)  # as many layers as that of the paper
 SIDE = 32
+TRAINING = replace(synthetic.TRAINING, batch_size=8)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def make_round(gpu, monkeypatch, tmp_path):
         folder.mkdir(exist_ok=True)
         strategy = make_strategy(name, {})
         prepared = synthetic.made_up(slices, SIDE, folder)
-        return strategy, synthetic.make_round(strategy, prepared, NETWORK, budget=budget)
+        return strategy, synthetic.make_round(strategy, prepared, NETWORK, budget=budget, training=TRAINING)
 
     return make
 
@@ -127,7 +128,7 @@ def test_scores_of_the_highest_pixels_equal_those_of_a_cpu(gpu):
 
 @pytest.mark.parametrize(("name", "purpose"), [("random", "training"), ("taal", "training"), ("star", "propagation")])
 def test_a_training_step_keeps_its_limits(make_round, monkeypatch, name, purpose):
-    strategy, ctx = make_round(name, 400)  # 40 labeled slices: two full batches and a smaller one
+    strategy, ctx = make_round(name, 200)  # 20 labeled slices: two full batches and a smaller one
     learner = ctx.learner
     learner._graphs = PassGraphs(learner.network, learner.batch_size, pytest.fail)
     marks, optimize = [], Learner.optimize

@@ -1,5 +1,6 @@
 """Training passes that are replayed as CUDA graphs: `make test-gpu`."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -39,23 +40,41 @@ def make_learner(gpu, monkeypatch, tmp_path):
     return make
 
 
-def assert_alike(weights, expected):
-    torch.testing.assert_close(weights, expected, rtol=1e-3, atol=1e-5)
+@pytest.fixture
+def exactly(monkeypatch):
+    """Trainings that round little, and in the same order wherever the libraries can."""
+    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cuda", enabled=False))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+
+
+def assert_alike(weights, expected, start):
+    """Differences are small beside what training changed: Adam enlarges rounding where a gradient is about 0.
+
+    On a simulated GPU equal passes are rounded alike; on a real one, two equal trainings differ too.
+    """
+    allowed = 0.1 if torch.cuda.default_generators else 1e-3
+    assert distance(weights, expected) < allowed * distance(start, expected) > 0
+
+
+def distance(one, other):
+    assert one.keys() == other.keys()
+    return torch.stack([(one[key].double() - other[key].double()).norm() for key in one]).norm()
 
 
 @pytest.mark.parametrize("name", ["random", "taal", "star"])
-def test_a_training_with_graphs_gives_the_weights_of_one_without(make_learner, monkeypatch, name):
-    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cuda", enabled=False))  # rounds less
+def test_a_training_with_graphs_gives_the_weights_of_one_without(make_learner, exactly, name):
     notices, weights = [], []
     for graphs in (None, notices):
         strategy, ctx = make_learner(name, graphs)
+        start = ctx.learner.weights()
         strategy.fit(ctx)
         strategy.query(ctx)
         weights.append(ctx.learner.weights())
     assert notices == []
     expected = {"random": 2, "taal": 3, "star": 4}[name]  # training and validation; views; the second stage
     assert len(ctx.learner._graphs._recorded) == expected
-    assert_alike(weights[1], weights[0])
+    assert_alike(weights[1], weights[0], start)
 
 
 class Asks(Wrapped):
@@ -74,39 +93,38 @@ class Transposed(Wrapped):
         return self.inner(images) * self.table.t()
 
 
-def usual_weights(make_learner, network, loss):
+def assert_trained_as_usual(learner, make_learner, network, loss):
     _, ctx = make_learner(network=network)
+    start = ctx.learner.weights()
     ctx.learner.fit(ctx.examples(), loss)
-    return ctx.learner.weights()
+    assert_alike(learner.weights(), ctx.learner.weights(), start)
 
 
 @pytest.mark.parametrize(
     ("network", "loss", "reason"),
     [
-        (Asks, supervised, "called a synchronizing CUDA operation"),
+        (Asks, supervised, "(called a synchronizing CUDA operation|CUDA error: operation not permitted)"),
         (Drifting, supervised, "replayed passes differ by"),
         (nn.Sequential, twice, "the loss runs the network more than once"),
     ],
 )
-def test_what_cannot_be_replayed_is_said_once_and_trains_as_usual(make_learner, monkeypatch, network, loss, reason):
-    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cuda", enabled=False))
+def test_what_cannot_be_replayed_is_said_once_and_trains_as_usual(make_learner, exactly, network, loss, reason):
     notices = []
     _, ctx = make_learner(notices=notices, network=network)
     ctx.learner.fit(ctx.examples(), loss)
     assert len(notices) == 1
-    assert notices[0].startswith(f"training without CUDA graphs: {reason}")
+    assert re.match(f"training without CUDA graphs: {reason}", notices[0])
     assert "forward" not in vars(ctx.learner.network)
     if network is not Drifting:  # which has been called more often
-        assert_alike(ctx.learner.weights(), usual_weights(make_learner, network, loss))
+        assert_trained_as_usual(ctx.learner, make_learner, network, loss)
 
 
-def test_gradients_lie_in_memory_like_their_parameters(make_learner, monkeypatch):
-    monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cuda", enabled=False))
+def test_gradients_lie_in_memory_like_their_parameters(make_learner, exactly, monkeypatch):
     notices, layouts, step = [], [], torch.optim.Adam.step
 
     def watched(optimizer):
         layouts.extend(
-            (value.stride(), value.grad.stride()) for group in optimizer.param_groups for value in group["params"]
+            (strides(value), strides(value.grad)) for group in optimizer.param_groups for value in group["params"]
         )
         return step(optimizer)
 
@@ -115,9 +133,13 @@ def test_gradients_lie_in_memory_like_their_parameters(make_learner, monkeypatch
     ctx.learner.fit(ctx.examples(), supervised)
     assert notices == []
     assert all(own == gradient for own, gradient in layouts)
-    expected = usual_weights(make_learner, Transposed, supervised)
-    assert not torch.equal(expected["table"], torch.ones(32, 32))
-    assert_alike(ctx.learner.weights(), expected)
+    assert not torch.equal(ctx.learner.weights()["table"], torch.ones(32, 32))
+    assert_trained_as_usual(ctx.learner, make_learner, Transposed, supervised)
+
+
+def strides(value):
+    """Of the dimensions with several elements; those of others mean nothing."""
+    return [stride for stride, size in zip(value.stride(), value.shape, strict=True) if size > 1]
 
 
 @pytest.fixture
@@ -140,7 +162,7 @@ def test_graphs_for_which_there_is_no_memory_are_left_out(make_learner, make_fai
     ctx, notices = make_failing(out_of_memory())
     ctx.learner.fit(ctx.examples(), supervised)
     assert notices == ["training without CUDA graphs: the GPU has no memory for them"]
-    assert_alike(ctx.learner.weights(), usual_weights(make_learner, None, supervised))
+    assert_trained_as_usual(ctx.learner, make_learner, None, supervised)
 
 
 def test_a_gpu_that_stops_while_a_pass_is_recorded_is_not_taken_for_a_pass_that_cannot_be(make_failing):
