@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import starmap
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -190,10 +191,16 @@ class Predictor:
             # Autocast keeps the weights that it converted until its outermost context ends: this one outlasts batches
             torch.clear_autocast_cache()
             with torch.autocast(self.device.type, enabled=False):
-                parts = list(batched(ids, max(1, self.inference_batch // -(-channels // _CHANNELS))))
+                parts = self._split(ids, max(1, self.inference_batch // -(-channels // _CHANNELS)))
                 yield from map(apply, parts, self.places(slices, parts))
 
         return results()
+
+    def _split(self, ids: Ids, size: int) -> Sequence[Ids]:
+        """Batches of at most `size` slices, on a GPU nearly equal ones: it waits for the launches of a small one."""
+        if self.device.type == "cpu" or not len(ids):
+            return list(batched(ids, size))
+        return np.array_split(ids, -(-len(ids) // size))
 
     def places(self, slices: SliceStack, batches: Iterable[Ids]) -> Iterator[Place]:
         """Where the slices of batches are, on the device."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from albench.encoder_decoder import Features
 from albench.masks import Ids, Mask
 from albench.strategies._star.memory import batch_memory, encode_memory
 from albench.strategies._star.network import StarNetwork, attention_map
-from albench.training.batches import Images
+from albench.training.batches import Images, concat_batches
 from albench.training.device import to_device
 from albench.training.learner import Learner
 
@@ -49,31 +49,47 @@ def largest_of_cases(case: NDArray[np.int64], areas: NDArray[np.float64], count:
     return [int(row) for row in ranked[np.sort(first)][:count] if areas[row] > 0]
 
 
-def attention_to(
-    network: StarNetwork, learner: Learner, slice_id: int, mask: Mask, labeled: Mapping[int, Mask]
-) -> Attention:
-    """The attention of a slice to labeled slices.
+def attention_examples(
+    network: StarNetwork,
+    learner: Learner,
+    predicted: Mapping[int, Mask],
+    groups: Sequence[Ids],
+    labeled: Mapping[int, Mask],
+) -> list[Attention]:
+    """The attention of some slices to labeled slices of their groups, all encoded together and read once.
 
     Args:
         network: the network of the learner.
         learner: runs it.
-        slice_id: the unlabeled slice.
-        mask: (h, w) its prediction, with foreground.
-        labeled: {id: (h, w) mask} of the labeled slices of one of its groups.
+        predicted: {id: (h, w) prediction} of the unlabeled slices, with foreground.
+        groups: for each of them the ids of the labeled slices of one of its groups, at least one.
+        labeled: {id: (h, w) mask} of these.
     """
+    if not predicted:
+        return []
+    sizes = set()
 
-    def encode(_: Ids, batch: Images) -> tuple[Tensor, torch.Size]:
+    def encode(_: Ids, batch: Images) -> tuple[Tensor]:
         deepest = network.encode(batch.images).deepest
-        return network.query_head(deepest).keys, deepest.shape[-2:]
+        sizes.add(deepest.shape[-2:])
+        return (network.query_head(deepest).keys,)
 
-    ((keys, size),) = learner.stream(learner.slices, np.array([slice_id]), encode)
-    memory = encode_memory(network, learner, labeled, _nothing, with_masks=True)
-    known, valid = batch_memory(memory, [np.arange(len(labeled))])
-    weights = attention_map(keys, known.keys, valid)[0]  # (p, n p)
-    foreground = to_device(mask > 0, weights.device).float()
-    share = interpolate(foreground[None, None], size, mode="area").flatten()
-    mean = (share @ weights / share.sum()).reshape(len(labeled), *size).cpu().numpy()
-    return Attention(slice_id, memory.ids, mean, int(np.count_nonzero(mask)))
+    ids, known = np.fromiter(predicted, np.int64), np.unique(np.concatenate(groups))
+    (keys,) = concat_batches(learner.stream(learner.slices, ids, encode), len(ids))
+    memory = encode_memory(network, learner, {i: labeled[i] for i in known.tolist()}, _nothing, with_masks=True)
+    (size,) = sizes
+    means = []
+    for query, mask, group in zip(keys.split(1), predicted.values(), groups, strict=True):
+        own, valid = batch_memory(memory, [np.searchsorted(known, group)])
+        weights = attention_map(query, own.keys, valid)[0]  # (p, n p)
+        foreground = to_device(mask > 0, weights.device).float()
+        share = interpolate(foreground[None, None], size, mode="area").flatten()
+        means.append(share @ weights / share.sum())
+    read = torch.cat(means).cpu().split(list(map(len, means)))
+    return [
+        Attention(i, group, mean.reshape(len(group), *size).numpy(), int(np.count_nonzero(mask)))
+        for (i, mask), group, mean in zip(predicted.items(), groups, read, strict=True)
+    ]
 
 
 def _nothing(features: Features, valid: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from albench.acquisition import Scores, mean_over_valid
 from albench.encoder_decoder import Features
 from albench.masks import Ids, Mask, PackedMasks
 from albench.probabilities import activated, predicted_masks
-from albench.strategies._star.attention_examples import Attention, attention_to, largest_of_cases
+from albench.strategies._star.attention_examples import Attention, attention_examples, largest_of_cases
 from albench.strategies._star.memory import Describe, Memory, batch_memory, encode_memory
 from albench.strategies._star.network import KeyValues, StarNetwork, aggregate
 from albench.training.batches import Gathered, Images
@@ -105,16 +105,18 @@ def propagate(
             areas.add(scores.areas)
             yield scores.ids, labels
 
+    def attended(i: int) -> Ids:
+        own = next(group for group in groups[case[i]] if i in group and np.isin(labeled, group).any())
+        return labeled[np.isin(labeled, own)]
+
     counts = np.bincount(case[labeled], minlength=len(groups))
     predicted = pack_predictions(learner.slices, ids, masks())
     attention = []
     if rules.aggregation == "attention":
         attending = np.isin(ids, [i for i, _ in pairs])
-        for row in largest_of_cases(case[ids], areas.read() * attending, shown):
-            i = int(ids[row])
-            group = next(own for own in groups[case[i]] if i in own and np.isin(labeled, own).any())
-            near = {other: memory[other] for other in labeled[np.isin(labeled, group)].tolist()}
-            attention.append(attention_to(network, learner, i, predicted[i], near))
+        largest = ids[largest_of_cases(case[ids], areas.read() * attending, shown)].tolist()
+        segmented = {i: predicted[i] for i in largest}
+        attention = attention_examples(network, learner, segmented, list(map(attended, largest)), memory)
     return Propagation(ids, _similarity(ids, pairs, cosines.read()), entropies.read(), predicted, attention)
 
 

@@ -153,3 +153,11 @@ def test_a_training_step_keeps_its_limits(make_round, monkeypatch, name, purpose
     assert limit["kernels"] - 3 <= kernels <= limit["kernels"]
     assert reads == 0
     assert copied / learner.batch_size <= limit["copied"]
+
+
+def test_batches_of_a_gpu_are_equally_large(make_round):
+    _, ctx = make_round("random", 100)
+    learner, ids = ctx.learner, ctx.pool.unlabeled[:65]
+    assert learner.inference_batch == 32
+    assert list(learner.stream(learner.slices, ids, lambda some, _: len(some))) == [22, 22, 21]
+    assert list(learner.stream(learner.slices, ids[:0], lambda some, _: len(some))) == []
