@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -158,6 +159,14 @@ def test_info_prints_a_summary_and_draws_slices(decathlon, tmp_path):
     pixels = imread(picture)
     red = (pixels[..., 0] > 0.8) & (pixels[..., 1] < 0.3)
     assert red.sum() > 500  # the contours
+
+
+def test_the_picture_replaces_nothing_but_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    code, output = invoke("data", "info", "phantom", "--set", "data.count=3", "--sheet", tmp_path / "pipe")
+    assert code == 2
+    assert f"in place of a regular file, '{tmp_path}/pipe' is a pipe: choose another path" in output
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_the_picture_fits_its_cases_and_shows_the_middle_slice_of_a_case_without_foreground(tmp_path):
