@@ -134,7 +134,7 @@ def _check_replaceable(path: Path) -> None:
         kinds = ((stat.S_ISLNK, "a symbolic link"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"))
         kind = next((name for is_kind, name in kinds if is_kind(mode)), "a device or a socket")
         raise StoreError(
-            f"a file is only written to a new path or in place of a regular file, '{path}' is {kind}: choose another path"
+            f"a file is written to a new path or in place of a regular file, '{path}' is {kind}: choose another path"
         )
 
 

@@ -91,7 +91,7 @@ def test_what_is_not_a_regular_file_is_not_replaced(tmp_path, make, kind, target
     with pytest.raises(StoreError) as refused:
         write_text(path, "new")
     assert str(refused.value) == (
-        f"a file is only written to a new path or in place of a regular file, '{path}' is {kind}: choose another path"
+        f"a file is written to a new path or in place of a regular file, '{path}' is {kind}: choose another path"
     )
     assert (sorted(tmp_path.iterdir()), path.lstat()) == before
     assert not target or (tmp_path / "target").read_text() == "kept"

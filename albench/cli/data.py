@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -128,6 +128,8 @@ def list_data() -> None:
     console.print(table)
     sets = new_table("prepared", "cases", "slices", "size")
     for found in prepared_sets():
+        if found.cases is None and not found.marked:
+            continue
         counts = ("interrupted", "") if found.cases is None else (str(found.cases), str(found.slices))
         sets.add_row(escape(found.title), *counts, size_in_words(found.size))
     if sets.row_count:
@@ -138,11 +140,11 @@ def list_data() -> None:
 @data.command("clean")
 def clean_data(
     title: Annotated[str | None, typer.Argument(help="A title of albench data list; all by default.")] = None,
-    downloads: Annotated[bool, typer.Option("--downloads", help="Delete downloaded archives too.")] = False,
+    downloads: Annotated[bool, typer.Option("--downloads", help="Delete what albench downloaded too.")] = False,
 ) -> None:
-    """Delete prepared data, which can be prepared again."""
+    """Delete prepared data, which can be prepared again. Nothing is deleted that does not bear the mark of albench."""
     from albench.console import size_in_words
-    from albench.data import prepared_sets, remove_downloads, remove_prepared
+    from albench.data import downloaded, prepared_sets, remove
     from albench.errors import ConfigError
 
     console = _console()
@@ -151,14 +153,12 @@ def clean_data(
     if title is not None and not chosen:
         titles = ", ".join(sorted({prepared.title for prepared in found})) or "nothing is prepared"
         raise ConfigError(f"only prepared data can be deleted, '{title}' is not prepared: choose from {titles}")
-    freed = 0
-    for prepared in chosen:
-        if remove_prepared(prepared):
-            freed += prepared.size
-        else:
-            console.print(f"{prepared.title} is being prepared and is kept", highlight=False)
-    freed += remove_downloads() if downloads else 0
-    console.print(f"freed {size_in_words(freed)}", highlight=False)
+    removal = remove([*(prepared.folder for prepared in chosen), *(downloaded() if downloads else ())])
+    for path in removal.busy:
+        console.print(f"'{path}' is being made by another process and is kept", highlight=False, soft_wrap=True)
+    if removal.unmarked:
+        console.print(_unmarked(removal.unmarked), highlight=False, soft_wrap=True)
+    console.print(f"freed {size_in_words(removal.freed)}", highlight=False)
 
 
 def _dataset(name: str, root: Path | None, assignments: list[str] | None) -> Dataset:
@@ -198,6 +198,15 @@ def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterato
             f"'{left_out[0]}' have not and are left out: give them masks to use them",
             serious=False,
         )
+
+
+def _unmarked(paths: Sequence[Path]) -> str:
+    """The sentence about what is not deleted."""
+    few = ", ".join(f"'{path}'" for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    return (
+        f"only what bears the mark of albench is deleted, {few} has none or was changed since and is kept: delete it "
+        "by hand if an earlier version made it or you need it no more"
+    )
 
 
 def _print_notes(dataset: Dataset, console: Console) -> None:

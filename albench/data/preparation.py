@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from albench.data.dataset import Dataset
 from albench.data.label_counts import LabelCounts
+from albench.data.marks import make_marked
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.problems import CaseSummary, Problem, set_problems
 from albench.data.slices import GRID
@@ -48,8 +49,9 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
     if not cases:
         _raise_first(set_problems(dataset.title, dataset.class_names, []))
     partial = folder.with_name(f"{folder.name}.partial")
+    make_marked(partial)
     with translate_os_errors(partial):
-        (partial / "cases").mkdir(parents=True, exist_ok=True)
+        (partial / "cases").mkdir(exist_ok=True)
     paths = [partial / "cases" / f"{index}.slices" for index in range(len(cases))]
     todo = [(case, path) for case, path in zip(cases, paths, strict=True) if not path.exists()]
     before = len(cases) - len(todo)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data.dataset import Dataset, check_options
+from albench.data.marks import lock_of
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
 from albench.data.slices import LabeledStack, SliceStack
@@ -126,7 +127,7 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
     if not (folder / "meta.json").exists():
-        with locked(folder.with_name(f"{folder.name}.lock"), wait=True, leave=False):
+        with locked(lock_of(folder), wait=True, leave=False):
             if not (folder / "meta.json").exists():
                 show = progress or (lambda done, total, case: None)
                 build_set(dataset, folder, show, default_workers(dataset) if workers is None else workers)
