@@ -80,28 +80,28 @@ def describe_data(
 
 @data.command("check")
 def check_data(
-    path: Annotated[str, typer.Argument(help="A folder, or a CSV or YAML file that lists volumes.")],
+    path: Annotated[str | None, typer.Argument(help="A folder, or a CSV or YAML file that lists volumes.")] = None,
     dataset: Annotated[str, typer.Option(help="The layout of the files: a dataset with data.root.")] = "folder",
     assignments: _Settings = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Instead of files, compare all prepared data with their checksums.")
+    ] = False,
 ) -> None:
     """List every problem of every file and of all together. Exit code 1 if a run would reject the data."""
     from rich.markup import escape
 
     from albench.console import new_table
-    from albench.data import check_options
-    from albench.resolve import make_dataset
-    from albench.settings import parse_settings
+    from albench.data import cache_folder, cache_problems
+    from albench.errors import ConfigError
 
     console = _console()
-    settings = parse_settings(assignments, Path(path))
-    checked = make_dataset(dataset, settings)
-    check_options(checked)
-    problems = list(checked.problems())
-    if not any(problem.serious for problem in problems):
-        problems += _split_problems(checked, settings)
+    if (path is None) != cache:
+        raise ConfigError("either a path or --cache must be given: name the data, or leave the path out")
+    problems = list(cache_problems()) if path is None else _problems(path, dataset, assignments)
+    top = path or cache_folder()
     table = new_table("file", "problem", "")
     for problem in problems:
-        file = os.path.relpath(problem.file, path) if os.path.exists(problem.file) else problem.file  # noqa: PTH110
+        file = os.path.relpath(problem.file, top) if os.path.exists(problem.file) else problem.file  # noqa: PTH110
         table.add_row(escape(file), escape(problem.sentence), "rejected" if problem.serious else "warning")
     if problems:
         console.print(table)
@@ -174,6 +174,21 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
 
     with bar(console, "preparing the data") as show:
         return prepare(dataset, show, workers)
+
+
+def _problems(path: str, name: str, assignments: list[str] | None) -> list[Problem]:
+    """Every problem of the data at `path`, read as the dataset `name`."""
+    from albench.data import check_options
+    from albench.resolve import make_dataset
+    from albench.settings import parse_settings
+
+    settings = parse_settings(assignments, Path(path))
+    checked = make_dataset(name, settings)
+    check_options(checked)
+    problems = list(checked.problems())
+    if not any(problem.serious for problem in problems):
+        problems += _split_problems(checked, settings)
+    return problems
 
 
 def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:

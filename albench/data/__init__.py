@@ -1,6 +1,6 @@
 """Data, from files to slices: what a dataset is, how it is prepared, and the slices that everything else works on."""
 
-from albench.data.cache import PreparedSet, Removal, downloaded, prepared_sets, remove
+from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
@@ -28,6 +28,7 @@ __all__ = [
     "Split",
     "Volume",
     "cache_folder",
+    "cache_problems",
     "case_problems",
     "check_options",
     "check_volume",

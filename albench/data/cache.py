@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from albench.data.marks import is_mark, is_marked, lock_of, remove_marked, size_of
+from albench.data.marks import PARTIAL, is_mark, is_marked, lock_of, remove_marked, size_of
 from albench.data.paths import cache_folder, downloads_folder
+from albench.data.problems import Problem
+from albench.data.stored_set import changed_since, read_set
+from albench.errors import StoreError
 from albench.files import locked
 
 _NAME = re.compile(r"(?P<title>.+)-[0-9a-f]{16}(\.partial)?")
@@ -64,6 +67,19 @@ def prepared_sets() -> Iterator[PreparedSet]:
             yield PreparedSet(known.folder, known.title, known.size, known.marked, len(counts), sum(counts))
         except (OSError, ValueError, KeyError, TypeError):
             yield known
+
+
+def cache_problems() -> Iterator[Problem]:
+    """Every complete prepared set that is damaged, and every case in it that was changed; reads everything."""
+    for prepared in prepared_sets():
+        if prepared.cases is None and not (prepared.marked and prepared.folder.suffix != PARTIAL):
+            continue
+        try:
+            changed = list(read_set(prepared.folder).changed_cases())
+        except StoreError as error:
+            yield Problem(str(prepared.folder), str(error))
+        else:
+            yield from (Problem(str(prepared.folder), changed_since(prepared.folder, case)) for case in changed)
 
 
 def downloaded() -> list[Path]:

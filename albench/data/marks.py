@@ -13,7 +13,7 @@ from pathlib import Path
 from albench.files import translate_os_errors, write_json
 
 _MARK = ".albench.json"
-_PARTIAL = ".partial"  # ends the name of an entry that is being made
+PARTIAL = ".partial"  # ends the name of an entry that is being made
 
 
 def make_marked(folder: Path) -> None:
@@ -82,7 +82,7 @@ def size_of(path: Path) -> int:
 
 
 def _entry(path: Path) -> str:
-    return path.name.removesuffix(_PARTIAL)
+    return path.name.removesuffix(PARTIAL)
 
 
 def _beside(path: Path) -> Path:
