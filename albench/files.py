@@ -7,6 +7,7 @@ import fcntl
 import io
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,8 +28,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces `path` when the block ends without an error.
 
     Raises:
-        StoreError: the disk is full or the folder is not writable; `path` is unchanged.
+        StoreError: `path` exists and is not a regular file, the disk is full or the folder is not writable; `path` is
+            unchanged.
     """
+    _check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with translate_os_errors(path):
@@ -44,10 +47,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write `text` in UTF-8, atomically."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON, atomically."""
-    with atomic_write(path) as file:
-        file.write((json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def write_tensors(path: Path, value: object) -> None:
@@ -113,6 +121,21 @@ def is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise StoreError if something else than a regular file is at `path`, because a rename would put an end to it."""
+    with translate_os_errors(path):
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            return
+    if not stat.S_ISREG(mode):
+        kinds = ((stat.S_ISLNK, "a symbolic link"), (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"))
+        kind = next((name for is_kind, name in kinds if is_kind(mode)), "a device or a socket")
+        raise StoreError(
+            f"a file is written to a new path or in place of a regular file, '{path}' is {kind}: choose another path"
+        )
 
 
 def _is_at(file: IO[Any], path: Path) -> bool:

@@ -8,7 +8,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from albench.data import Archive
+from albench.data import Archive, make_marked, mark_content
 from albench.errors import DataError, StoreError
 
 _END = 1024  # zeros, at the end of every tar archive
@@ -45,12 +45,16 @@ def unpacked(archive: Path, task: str) -> Path:
     if folder.is_dir():
         return folder
     partial = archive.parent / f".{task}.{os.getpid()}.partial"
+    content = partial / "content"  # nothing is unpacked into a folder that holds something, as a mark
     try:
-        _extract(archive, partial)
-        if not (partial / task / "imagesTr").is_dir():
+        partial.mkdir()
+        make_marked(partial)
+        _extract(archive, content)
+        if not (content / task / "imagesTr").is_dir():
             raise DataError(f"'{archive}' must contain {task}/imagesTr, it does not: download the archive of {task}")
+        mark_content(content / task)
         try:
-            (partial / task).rename(folder)
+            (content / task).rename(folder)
         except OSError:
             if not folder.is_dir():  # otherwise another process was faster
                 raise

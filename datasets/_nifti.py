@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
@@ -29,6 +32,9 @@ Axis = Literal["sagittal", "coronal", "axial"]
 
 _DIMENSION: dict[Axis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
 _ONE_IMAGE = 3  # dimensions of an image without channels
+_MILLIMETERS = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of the unit: unknown, meters, millimeters, microns
+_REST = 1 << 20  # bytes that are read at once behind the voxels
+_FLAT = 1e-6  # volume of a voxel, as a part of the product of its sides, below which directions are not independent
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,10 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
         with _collected(problems, path):
             _check_grid(path, images[0], image, reading.same_grid, _CHANNEL)
             for channel in _read_image(path, image, reading.channels):
-                channels.append(oriented(channel, images[0].affine, reading.axis)[0])
+                channels.append(oriented(channel, _affine(images[0]), reading.axis)[0])
     if labels is None or labels.shape != images[0].shape[:3] or len({channel.shape for channel in channels}) != 1:
         return None, problems
-    turned, spacing = oriented(labels, images[0].affine, reading.axis)
+    turned, spacing = oriented(labels, _affine(images[0]), reading.axis)
     return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing), problems
 
 
@@ -143,7 +149,7 @@ def shape_of(path: Path, reading: Reading) -> tuple[int, int, int]:
     """Depth, height and width of a volume, from the header of its image."""
     image = _open(path, reading.channels)
     empty = np.broadcast_to(np.float32(0), image.shape[:3])
-    depth, height, width = oriented(empty, image.affine, reading.axis, copy=False)[0].shape
+    depth, height, width = oriented(empty, _affine(image), reading.axis, copy=False)[0].shape
     return depth, height, width
 
 
@@ -202,11 +208,43 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
             f"'{path}' must have the channels {list(channels)} of data.channels, it has {count}: choose from 0 to "
             f"{count - 1}"
         )
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+    if image.get_data_dtype().kind not in "iuf":
+        raise DataError(
+            f"'{path}' must have one real number per voxel, its type is {_header(image).get_value_label('datatype')}: "
+            "save what is to be segmented, such as the magnitude, as real numbers"
+        )
+    if _unit(image) not in _MILLIMETERS:
+        raise DataError(
+            f"'{path}' must have a voxel size in millimeters, meters or microns, its header has code {_unit(image)} as "
+            "unit: correct xyzt_units"
+        )
+    if not np.isfinite(image.affine).all() or _is_flat(image.affine):
         raise DataError(
             f"'{path}' must have a voxel size and directions in its header, its affine is not invertible: repair it"
         )
     return image
+
+
+def _affine(image: SpatialImage) -> NDArray[np.float64]:
+    """From voxels to millimeters."""
+    scaled: NDArray[np.float64] = image.affine * np.array([[_MILLIMETERS[_unit(image)]]] * 3 + [[1.0]])
+    return scaled
+
+
+def _unit(image: SpatialImage) -> int:
+    """The code of NIfTI for the unit of length, the lower three bits of xyzt_units."""
+    return int(_header(image)["xyzt_units"]) & 7
+
+
+def _header(image: SpatialImage) -> Nifti1Header:
+    """That of NIfTI-1 or NIfTI-2, which is a subclass."""
+    return cast(Nifti1Header, image.header)
+
+
+def _is_flat(affine: NDArray[np.float64]) -> bool:
+    """Whether a side of a voxel has no length or lies in the plane of the others, whatever the unit."""
+    sides = float(np.prod(nib.affines.voxel_sizes(affine)))
+    return not abs(np.linalg.det(affine[:3, :3])) > _FLAT * sides
 
 
 _MASK = ("a mask", "image", "resample the mask to the image's grid")
@@ -223,9 +261,10 @@ def _check_grid(
             f"{what} must have the shape of its {of}, '{path}' has {other.shape} and the {of} {image.shape}: {remedy}"
         )
     corners = np.array(np.meshgrid(*[(0, side - 1) for side in image.shape[:3]], indexing="ij")).reshape(3, -1).T
-    apart = nib.affines.apply_affine(image.affine, corners) - nib.affines.apply_affine(other.affine, corners)
+    affine = _affine(image)
+    apart = nib.affines.apply_affine(affine, corners) - nib.affines.apply_affine(_affine(other), corners)
     distance = float(np.linalg.norm(apart, axis=1).max())
-    if same_grid and distance > 0.5 * nib.affines.voxel_sizes(image.affine).min():
+    if same_grid and distance > 0.5 * nib.affines.voxel_sizes(affine).min():
         raise DataError(
             f"{what} must lie on the grid of its {of}, the corners of '{path}' are up to {distance:.3g} mm off: "
             "resample it, or set data.mask_grid=image if only its header is wrong"
@@ -234,8 +273,7 @@ def _check_grid(
 
 def _read_image(path: Path, image: SpatialImage, channels: tuple[int, ...] | None) -> list[NDArray[np.float32]]:
     """The channels, each (i, j, k)."""
-    with _complete(path):
-        values = np.asarray(image.dataobj, dtype=np.float32)
+    values = _voxels(path, image, np.float32).astype(np.float32, copy=False)
     values = values.reshape(*values.shape[:3], -1)
     return [values[..., channel] for channel in channels or (0,)]
 
@@ -244,8 +282,7 @@ def _read_mask(path: Path, mask: SpatialImage, labels: Labels, problems: list[Pr
     """(i, j, k) label map. Wrong values are added to `problems`, and the others are still read."""
     proxy = mask.dataobj
     scaled = getattr(proxy, "slope", 1) != 1 or getattr(proxy, "inter", 0) != 0
-    with _complete(path):
-        values = np.asarray(proxy, None if mask.get_data_dtype().kind in "iu" and not scaled else np.float32)
+    values = _voxels(path, mask, None if mask.get_data_dtype().kind in "iu" and not scaled else np.float32)
     values = values.reshape(values.shape[:3])
     if values.dtype.kind == "f":
         whole = np.rint(values)
@@ -257,6 +294,20 @@ def _read_mask(path: Path, mask: SpatialImage, labels: Labels, problems: list[Pr
     found = np.unique(values)
     problems += [Problem(str(path), sentence) for sentence in labels.problems([int(value) for value in found], path)]
     return labels.map(values, found)
+
+
+def _voxels(path: Path, image: SpatialImage, dtype: type[np.float32] | None) -> NDArray[np.generic]:
+    """All voxels, scaled as the header says. Raises DataError if the file is cut or the checksum of gzip is wrong."""
+    proxy = image.dataobj
+    with _complete(path):
+        if path.suffix != ".gz" or not isinstance(proxy, ArrayProxy):
+            return np.asarray(proxy, dtype)
+        with gzip.open(path) as stream:
+            spec = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
+            values = np.asarray(ArrayProxy(stream, spec), dtype)
+            while stream.read(_REST):  # the checksum comes after the voxels, where nibabel stops
+                pass
+            return values
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import albench
+from albench.files import write_text
 from albench.reports.captions import (
     classes_together,
     devices_of,
@@ -78,7 +79,7 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
         case_titles=CASE_TITLES,
     )
     path = out / "index.html"
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return path
 
 

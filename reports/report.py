@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from albench.errors import ConfigError, StoreError
+from albench.files import write_text
 from albench.reports.results import Results
 from albench.reports.tables.attribution import attribution_table
 from albench.reports.tables.classes import class_table
@@ -88,14 +89,14 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
     if wanted in ("latex", "all"):
         folder = _made(out / "latex")
         for table in tables:
-            (folder / f"{table.name}.tex").write_text(as_latex(table))
+            write_text(folder / f"{table.name}.tex", as_latex(table))
         yield _written(folder / "tables.tex", as_latex_document(results.collection.name, tables))
     if wanted in ("markdown", "all"):
         yield _written(out / "tables.md", "\n".join(map(as_markdown, tables)))
     if wanted in ("csv", "all"):
         folder = _made(out / "csv")
         for table in tables:
-            (folder / f"{table.name}.csv").write_text(as_csv(table))
+            write_text(folder / f"{table.name}.csv", as_csv(table))
         numbers = {
             "curves": results.curves(),
             "efficiency": results.efficiency(),
@@ -107,7 +108,7 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
             "costs": results.costs(),
         }
         for name, frame in numbers.items():
-            frame.to_csv(folder / f"numbers-{name}.csv", index=False)
+            write_text(folder / f"numbers-{name}.csv", frame.to_csv(index=False))
         yield folder
     if wanted in ("html", "all"):
         from albench.reports.page import write_page
@@ -121,5 +122,5 @@ def _made(folder: Path) -> Path:
 
 
 def _written(path: Path, text: str) -> Path:
-    path.write_text(text)
+    write_text(path, text)
     return path

@@ -12,7 +12,7 @@ from threading import Timer
 import pytest
 
 from albench.errors import StoreError
-from albench.files import atomic_write, is_locked, locked, translate_os_errors, write_json
+from albench.files import atomic_write, is_locked, locked, translate_os_errors, write_json, write_text
 
 _HOLD = """
 import sys, time
@@ -66,6 +66,41 @@ def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path):
             write_json(path, 1)
         with pytest.raises(StoreError, match="must be writable"), locked(path, wait=False):
             pass
+
+
+def _pipe(path):
+    os.mkfifo(path)
+
+
+def _folder(path):
+    path.mkdir()
+
+
+def _link(path):
+    path.symlink_to(path.with_name("target"))
+
+
+@pytest.mark.parametrize(("make", "kind"), [(_pipe, "a pipe"), (_folder, "a folder"), (_link, "a symbolic link")])
+@pytest.mark.parametrize("target", [True, False])
+def test_what_is_not_a_regular_file_is_not_replaced(tmp_path, make, kind, target):
+    path = tmp_path / "out"
+    make(path)
+    if target:
+        (tmp_path / "target").write_text("kept")
+    before = sorted(tmp_path.iterdir()), path.lstat()
+    with pytest.raises(StoreError) as refused:
+        write_text(path, "new")
+    assert str(refused.value) == (
+        f"a file is written to a new path or in place of a regular file, '{path}' is {kind}: choose another path"
+    )
+    assert (sorted(tmp_path.iterdir()), path.lstat()) == before
+    assert not target or (tmp_path / "target").read_text() == "kept"
+
+
+def test_a_device_is_not_replaced():
+    with pytest.raises(StoreError, match="'/dev/null' is a device or a socket: choose another path"):
+        write_json(Path("/dev/null"), 1)
+    assert Path("/dev/null").is_char_device()
 
 
 @pytest.mark.parametrize(

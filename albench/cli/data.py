@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,28 +80,28 @@ def describe_data(
 
 @data.command("check")
 def check_data(
-    path: Annotated[str, typer.Argument(help="A folder, or a CSV or YAML file that lists volumes.")],
+    path: Annotated[str | None, typer.Argument(help="A folder, or a CSV or YAML file that lists volumes.")] = None,
     dataset: Annotated[str, typer.Option(help="The layout of the files: a dataset with data.root.")] = "folder",
     assignments: _Settings = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Instead of files, compare all prepared data with their checksums.")
+    ] = False,
 ) -> None:
     """List every problem of every file and of all together. Exit code 1 if a run would reject the data."""
     from rich.markup import escape
 
     from albench.console import new_table
-    from albench.data import check_options
-    from albench.resolve import make_dataset
-    from albench.settings import parse_settings
+    from albench.data import cache_folder, cache_problems
+    from albench.errors import ConfigError
 
     console = _console()
-    settings = parse_settings(assignments, Path(path))
-    checked = make_dataset(dataset, settings)
-    check_options(checked)
-    problems = list(checked.problems())
-    if not any(problem.serious for problem in problems):
-        problems += _split_problems(checked, settings)
+    if (path is None) != cache:
+        raise ConfigError("either a path or --cache must be given: name the data, or leave the path out")
+    problems = list(cache_problems()) if path is None else _problems(path, dataset, assignments)
+    top = path or cache_folder()
     table = new_table("file", "problem", "")
     for problem in problems:
-        file = os.path.relpath(problem.file, path) if os.path.exists(problem.file) else problem.file  # noqa: PTH110
+        file = os.path.relpath(problem.file, top) if os.path.exists(problem.file) else problem.file  # noqa: PTH110
         table.add_row(escape(file), escape(problem.sentence), "rejected" if problem.serious else "warning")
     if problems:
         console.print(table)
@@ -128,6 +128,8 @@ def list_data() -> None:
     console.print(table)
     sets = new_table("prepared", "cases", "slices", "size")
     for found in prepared_sets():
+        if found.cases is None and not found.marked:
+            continue
         counts = ("interrupted", "") if found.cases is None else (str(found.cases), str(found.slices))
         sets.add_row(escape(found.title), *counts, size_in_words(found.size))
     if sets.row_count:
@@ -138,11 +140,11 @@ def list_data() -> None:
 @data.command("clean")
 def clean_data(
     title: Annotated[str | None, typer.Argument(help="A title of albench data list; all by default.")] = None,
-    downloads: Annotated[bool, typer.Option("--downloads", help="Delete downloaded archives too.")] = False,
+    downloads: Annotated[bool, typer.Option("--downloads", help="Delete what albench downloaded too.")] = False,
 ) -> None:
-    """Delete prepared data, which can be prepared again."""
+    """Delete prepared data, which can be prepared again. Nothing is deleted that does not bear the mark of albench."""
     from albench.console import size_in_words
-    from albench.data import prepared_sets, remove_downloads, remove_prepared
+    from albench.data import downloaded, prepared_sets, remove
     from albench.errors import ConfigError
 
     console = _console()
@@ -151,14 +153,12 @@ def clean_data(
     if title is not None and not chosen:
         titles = ", ".join(sorted({prepared.title for prepared in found})) or "nothing is prepared"
         raise ConfigError(f"only prepared data can be deleted, '{title}' is not prepared: choose from {titles}")
-    freed = 0
-    for prepared in chosen:
-        if remove_prepared(prepared):
-            freed += prepared.size
-        else:
-            console.print(f"{prepared.title} is being prepared and is kept", highlight=False)
-    freed += remove_downloads() if downloads else 0
-    console.print(f"freed {size_in_words(freed)}", highlight=False)
+    removal = remove([*(prepared.folder for prepared in chosen), *(downloaded() if downloads else ())])
+    for path in removal.busy:
+        console.print(f"'{path}' is being made by another process and is kept", highlight=False, soft_wrap=True)
+    if removal.unmarked:
+        console.print(_unmarked(removal.unmarked), highlight=False, soft_wrap=True)
+    console.print(f"freed {size_in_words(removal.freed)}", highlight=False)
 
 
 def _dataset(name: str, root: Path | None, assignments: list[str] | None) -> Dataset:
@@ -174,6 +174,21 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
 
     with bar(console, "preparing the data") as show:
         return prepare(dataset, show, workers)
+
+
+def _problems(path: str, name: str, assignments: list[str] | None) -> list[Problem]:
+    """Every problem of the data at `path`, read as the dataset `name`."""
+    from albench.data import check_options
+    from albench.resolve import make_dataset
+    from albench.settings import parse_settings
+
+    settings = parse_settings(assignments, Path(path))
+    checked = make_dataset(name, settings)
+    check_options(checked)
+    problems = list(checked.problems())
+    if not any(problem.serious for problem in problems):
+        problems += _split_problems(checked, settings)
+    return problems
 
 
 def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:
@@ -198,6 +213,15 @@ def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterato
             f"'{left_out[0]}' have not and are left out: give them masks to use them",
             serious=False,
         )
+
+
+def _unmarked(paths: Sequence[Path]) -> str:
+    """The sentence about what is not deleted."""
+    few = ", ".join(f"'{path}'" for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    return (
+        f"only what bears the mark of albench is deleted, {few} has none or was changed since and is kept: delete it "
+        "by hand if an earlier version made it or you need it no more"
+    )
 
 
 def _print_notes(dataset: Dataset, console: Console) -> None:

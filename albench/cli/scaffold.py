@@ -11,6 +11,7 @@ from typing import Literal
 
 import albench
 from albench.errors import ConfigError
+from albench.files import write_text
 from albench.registry import KINDS, available
 
 Kind = Literal["strategy", "dataset", "network"]
@@ -54,7 +55,6 @@ def new_package(kind: Kind, name: str, parent: Path) -> list[Path]:
     written = []
     for template in sorted((files("albench") / "templates" / kind).iterdir(), key=lambda path: path.name):
         path = folder / template.name.removesuffix(".txt").replace("__module__", values["module"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(Template(template.read_text()).substitute(values))
+        write_text(path, Template(template.read_text()).substitute(values))
         written.append(path)
     return written

@@ -1,8 +1,9 @@
 """Data, from files to slices: what a dataset is, how it is prepared, and the slices that everything else works on."""
 
-from albench.data.cache import PreparedSet, prepared_sets, remove_downloads, remove_prepared
+from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.label_counts import LabelCounts
+from albench.data.marks import make_marked, mark_content
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
@@ -22,20 +23,24 @@ __all__ = [
     "PreparedSet",
     "Problem",
     "Progress",
+    "Removal",
     "SliceStack",
     "Split",
     "Volume",
     "cache_folder",
+    "cache_problems",
     "case_problems",
     "check_options",
     "check_volume",
+    "downloaded",
     "downloads_folder",
     "label_warnings",
+    "make_marked",
+    "mark_content",
     "prepare",
     "prepared_sets",
     "register",
-    "remove_downloads",
-    "remove_prepared",
+    "remove",
     "set_problems",
     "split_dataset",
     "split_volumes",

@@ -11,6 +11,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from albench.data.dataset import Archive
+from albench.data.marks import lock_of, make_marked, mark_file, remove_marked
 from albench.errors import DataError
 from albench.files import locked, translate_os_errors
 
@@ -35,12 +36,16 @@ def fetch(archive: Archive, received: Received, pause: float = 2.0) -> Path:
         DataError: the server cannot be reached, or its file has another checksum.
         StoreError: the folder cannot be written.
     """
-    path, part = archive.path, archive.path.with_name(f"{archive.path.name}.part")
-    with locked(path.with_name(f"{path.name}.lock"), wait=True, leave=False):
+    path, partial = archive.path, archive.path.with_name(f".{archive.path.name}.partial")
+    part = partial / path.name
+    with locked(lock_of(path), wait=True, leave=False):
         if not path.exists():
+            make_marked(partial)
             _receive(archive.url, part, received, pause)
             _check(archive, part)
+            mark_file(part, path)
             part.replace(path)
+            remove_marked(partial)
     return path
 
 

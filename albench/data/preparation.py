@@ -12,45 +12,54 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.checksums import Checksum
 from albench.data.dataset import Dataset
 from albench.data.label_counts import LabelCounts
+from albench.data.marks import is_mark, make_marked
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.problems import CaseSummary, Problem, set_problems
 from albench.data.slices import GRID
+from albench.data.stored_set import IMAGES, MASKS, META, write_meta
 from albench.data.volume import check_volume
 from albench.data.workers import WorkerPool
 from albench.errors import DataError, StoreError
-from albench.files import atomic_write, translate_os_errors, write_json
+from albench.files import atomic_write, translate_os_errors
 from albench.machine import trim_memory
 from albench.registry import options_of
 
-FORMAT = 4  # of a prepared set; part of its key, so that a set of another format is prepared anew
+FORMAT = 5  # of a prepared set; part of its key, so that a set of another format is prepared anew
 
 Progress = Callable[[int, int, str], None]  # cases done, cases in all, name of the last case
 
 
 def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) -> None:
-    """Prepare all cases and rename the complete set to `folder`. Only one process at a time may call it.
+    """Prepare all cases and rename the complete set to `folder`, where a damaged one may be.
+
+    Only one process at a time may call it. An interrupted preparation is continued if all that it made is there.
 
     Args:
         workers: processes that read volumes; 1 reads in this process.
 
     Raises:
         DataError: a volume, or all together, cannot be used; finished cases are kept.
-        StoreError: the cache cannot be written.
+        StoreError: the cache cannot be written, or does not return what was written.
     """
+    _make_room(folder)
     cases = list(dataset.cases())
     if not cases:
         _raise_first(set_problems(dataset.title, dataset.class_names, []))
     partial = folder.with_name(f"{folder.name}.partial")
-    with translate_os_errors(partial):
-        (partial / "cases").mkdir(parents=True, exist_ok=True)
     paths = [partial / "cases" / f"{index}.slices" for index in range(len(cases))]
+    with translate_os_errors(partial):
+        if partial.exists() and not _can_continue(partial, paths, dataset.size):
+            shutil.rmtree(partial)
+        make_marked(partial)
+        (partial / "cases").mkdir(exist_ok=True)
     todo = [(case, path) for case, path in zip(cases, paths, strict=True) if not path.exists()]
     before = len(cases) - len(todo)
     progress(before, len(cases), "")
@@ -61,7 +70,9 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
         pairs = zip(cases, facts, strict=True)
         summaries = [CaseSummary(case, case, fact.shape[1], fact.labels) for case, fact in pairs]
         _raise_first(set_problems(dataset.title, dataset.class_names, summaries))
-        _join(partial, paths, facts, dataset.size, worker_pool)
+        stacks = _stacks(partial, facts, dataset.size)
+        _join(paths, facts, stacks, worker_pool)
+        _check_written(partial, cases, facts, stacks, worker_pool)
     meta = {
         "cases": cases,
         "patients": [dataset.patient(case) for case in cases],
@@ -71,13 +82,15 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
         "intensity": [fact.intensity for fact in facts],
         "classes": dataset.class_names,
         "unknown": [fact.labels.unknown for fact in facts],
+        "checksums": [asdict(fact.checksum) for fact in facts],
         "title": dataset.title,
         "options": options_of(dataset),
         "format": FORMAT,
     }
-    write_json(partial / "meta.json", meta)
-    shutil.rmtree(partial / "cases")
-    partial.rename(folder)
+    write_meta(partial, meta)
+    with translate_os_errors(folder):
+        shutil.rmtree(partial / "cases")
+        partial.rename(folder)
 
 
 @dataclass(frozen=True)
@@ -92,12 +105,20 @@ class CaseFacts:
         spacing: millimeters along z, y, x on the working grid.
         intensity: lowest and highest value of each channel as read.
         labels: of the mask on the working grid.
+        checksum: of the slices, made before they are written.
     """
 
     shape: list[int]
     spacing: list[float]
     intensity: list[list[float]]
     labels: LabelCounts
+    checksum: Checksum
+
+    @property
+    def size(self) -> int:
+        """Bytes of the slices of image and mask."""
+        depth, channels, height, width = self.shape
+        return depth * height * width * (2 * channels + 1)
 
 
 def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
@@ -111,7 +132,7 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
     mask = np.ascontiguousarray(volume.mask)
     labels = LabelCounts.of(mask, len(dataset.class_names))
-    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels)
+    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, Checksum.of(image, mask))
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
@@ -123,7 +144,8 @@ def _read_facts(path: Path) -> tuple[CaseFacts, int]:
     with path.open("rb") as file:
         content = json.loads(file.readline())
         labels = content["labels"] | {"classes": tuple(content["labels"]["classes"])}
-        return CaseFacts(**content | {"labels": LabelCounts(**labels)}), file.tell()
+        made = {"labels": LabelCounts(**labels), "checksum": Checksum(**content["checksum"])}
+        return CaseFacts(**content | made), file.tell()
 
 
 def _raise_first(problems: Iterable[Problem]) -> None:
@@ -166,6 +188,10 @@ class _Stack:
             file.write(self._header)
             file.truncate(self._offset(self.shape[0]))
 
+    def read(self) -> NDArray[Any]:
+        """A memory map of the whole array."""
+        return np.memmap(self.path, self.dtype, "r", self._offset(0), self.shape)
+
     def write(self, row: int, values: NDArray[np.generic], fill: float) -> None:
         """Write slices from `row` on, padded at the bottom and right with `fill`, and flush them to the disk."""
         # Plain writes: with a memory map, a full disk would end the process with SIGBUS.
@@ -179,32 +205,47 @@ class _Stack:
             os.fsync(file.fileno())
 
 
-def _join(
-    partial: Path,
-    paths: Sequence[Path],
-    facts: Sequence[CaseFacts],
-    size: tuple[int, int] | None,
-    worker_pool: WorkerPool,
-) -> None:
-    """Move all slices, padded to one shape, into two files; after an interruption, only those not yet moved."""
+def _stacks(partial: Path, facts: Sequence[CaseFacts], size: tuple[int, int] | None) -> tuple[_Stack, _Stack]:
+    """The arrays of images and masks of the whole set, which need not exist yet."""
     sides = np.array([fact.shape[2:] for fact in facts]).max(0)
     height, width = size or (-(-int(side) // GRID) * GRID for side in sides)
     total, channels = sum(fact.shape[0] for fact in facts), facts[0].shape[1]
-    images = _Stack(partial / "images.npy", "float16", (total, channels, height, width))
-    masks = _Stack(partial / "masks.npy", "uint8", (total, height, width))
-    if not (images.exists() and masks.exists()):
-        if not all(_is_whole(path) for path in paths):
-            raise StoreError(
-                f"'{partial}' must hold all files of an interrupted preparation, some are missing: remove it with "
-                "albench data clean"
-            )
-        images.create()
-        masks.create()
-    starts = np.cumsum([0, *(fact.shape[0] for fact in facts)]).tolist()
-    for _ in worker_pool.each(
-        _move, [(path, start, images, masks) for path, start in zip(paths, starts, strict=False)]
-    ):
+    return (
+        _Stack(partial / IMAGES, "float16", (total, channels, height, width)),
+        _Stack(partial / MASKS, "uint8", (total, height, width)),
+    )
+
+
+def _can_continue(partial: Path, paths: Sequence[Path], size: tuple[int, int] | None) -> bool:
+    """Whether all that an interrupted preparation made is there: no file of a case is cut, and what was moved from one
+    is in the arrays of the set.
+    """
+    try:
+        facts = [_read_facts(path)[0] for path in paths if path.exists()]
+        moved = [not _is_whole(path) for path in paths if path.exists()]
+        return not any(moved) or (
+            len(facts) == len(paths) and all(stack.exists() for stack in _stacks(partial, facts, size))
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _join(
+    paths: Sequence[Path], facts: Sequence[CaseFacts], stacks: tuple[_Stack, _Stack], worker_pool: WorkerPool
+) -> None:
+    """Move all slices, padded to one shape, into two files; after an interruption, only those not yet moved."""
+    if not all(stack.exists() for stack in stacks):
+        for stack in stacks:
+            stack.create()
+    jobs = [(path, start, *stacks) for path, start in zip(paths, _starts(facts), strict=True)]
+    for _ in worker_pool.each(_move, jobs):
         pass
+
+
+def _starts(facts: Sequence[CaseFacts]) -> list[int]:
+    """The first row of each case in the arrays."""
+    ends = np.cumsum([fact.shape[0] for fact in facts])
+    return [int(end) - fact.shape[0] for end, fact in zip(ends, facts, strict=True)]
 
 
 def _move(dataset: Dataset, path: Path, row: int, images: _Stack, masks: _Stack) -> None:
@@ -220,8 +261,55 @@ def _move(dataset: Dataset, path: Path, row: int, images: _Stack, masks: _Stack)
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the file of a case still holds its slices."""
-    return path.stat().st_size > _read_facts(path)[1]
+    """Whether the file of a case still holds its slices. Raises ValueError if it holds a part of them."""
+    facts, offset = _read_facts(path)
+    held = path.stat().st_size - offset
+    if held not in (0, facts.size):
+        raise ValueError(f"{held} bytes of {facts.size}")
+    return held > 0
+
+
+def _check_written(
+    partial: Path,
+    cases: Sequence[str],
+    facts: Sequence[CaseFacts],
+    stacks: tuple[_Stack, _Stack],
+    worker_pool: WorkerPool,
+) -> None:
+    """Compare every volume in the arrays with its checksum; if one differs, nothing of the preparation is kept."""
+    jobs = [(case, fact, start, *stacks) for case, fact, start in zip(cases, facts, _starts(facts), strict=True)]
+    try:
+        for _ in worker_pool.each(_compare, jobs):
+            pass
+    except StoreError:
+        shutil.rmtree(partial)
+        raise
+
+
+def _compare(dataset: Dataset, case: str, facts: CaseFacts, start: int, images: _Stack, masks: _Stack) -> None:
+    """Raise StoreError if the slices of a case, read from the arrays, are not those that were prepared."""
+    rows = slice(start, start + facts.shape[0])
+    height, width = facts.shape[2:]
+    if not facts.checksum.fits(images.read()[rows], masks.read()[rows], (height, width)):
+        raise StoreError(
+            f"'{images.path.parent}' must return what was written, case '{case}' is read back differently: check the "
+            "disk, or choose another with ALBENCH_CACHE"
+        )
+
+
+def _make_room(folder: Path) -> None:
+    """Remove the files of a damaged set. Raises StoreError if there is anything else in the folder."""
+    if folder.is_symlink():
+        raise StoreError(f"'{folder}' must be a whole prepared set, it is a link to a damaged one: remove the link")
+    if not folder.is_dir():
+        return
+    others = [path.name for path in folder.iterdir() if path.name not in (IMAGES, MASKS, META) and not is_mark(path)]
+    if others:
+        raise StoreError(
+            f"'{folder}' must hold a prepared set only, it is damaged and also holds '{min(others)}': move that away"
+        )
+    with translate_os_errors(folder):
+        shutil.rmtree(folder)
 
 
 def _write_header(file: BinaryIO, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:

@@ -2,13 +2,14 @@
 
 `albench.data.preparation` builds it under a temporary name, one process at a time, and renames it when it is complete.
 The name of its folder is a hash of the options of the dataset and of the content of its files, so a changed file or
-option leads to a new set.
+option leads to a new set (`albench.data.digests` says when a file counts as changed).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -18,12 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data.dataset import Dataset, check_options
+from albench.data.digests import file_digests
+from albench.data.marks import lock_of
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
 from albench.data.slices import LabeledStack, SliceStack
+from albench.data.stored_set import StoredSet, read_set
 from albench.data.workers import default_workers
 from albench.errors import DataError, StoreError
-from albench.files import locked, write_json
+from albench.files import locked
 from albench.masks import UNKNOWN, PackedMasks, planes_for
 from albench.registry import options_of, source_digest
 
@@ -110,7 +114,9 @@ class Prepared:
 
 
 def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:
-    """Open the prepared set, and build it first if it does not exist. Several processes may call it at once.
+    """Open the prepared set, and build it first if it is missing or damaged. Several processes may call it at once.
+
+    The cache may be read-only if it has the set.
 
     Args:
         progress: called after every case.
@@ -120,79 +126,64 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
     Raises:
         ConfigError: as `check_options`.
         DataError: the files of the dataset cannot be used.
-        StoreError: the cache cannot be written, or the prepared set is damaged.
+        StoreError: the set is not in the cache, which cannot be written.
     """
     check_options(dataset)
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
-    if not (folder / "meta.json").exists():
-        with locked(folder.with_name(f"{folder.name}.lock"), wait=True, leave=False):
-            if not (folder / "meta.json").exists():
+    stored = _whole(folder)
+    if stored is None:
+        _check_writable(dataset.title)
+        with locked(lock_of(folder), wait=True, leave=False):
+            stored = _whole(folder)  # another process may have been faster
+            if stored is None:
                 show = progress or (lambda done, total, case: None)
                 build_set(dataset, folder, show, default_workers(dataset) if workers is None else workers)
-    return replace(_open(folder, key), context=dataset.context)
+                stored = read_set(folder)
+    return replace(_opened(stored, key), context=dataset.context)
 
 
-def _open(folder: Path, key: str) -> Prepared:
+def _whole(folder: Path) -> StoredSet | None:
+    """The set in a folder; None if it is missing or damaged."""
     try:
-        meta = json.loads((folder / "meta.json").read_text())
-        return Prepared(
-            key=key,
-            images=np.load(folder / "images.npy", mmap_mode="r"),
-            masks=np.load(folder / "masks.npy", mmap_mode="r"),
-            cases=tuple(meta["cases"]),
-            counts=np.array(meta["counts"]),
-            valid=np.array(meta["valid"]),
-            spacing=np.array(meta["spacing"]),
-            patients=tuple(meta["patients"]),
-            intensity=np.array(meta["intensity"]),
-            classes=tuple(meta["classes"]),
-            unknown=np.array(meta["unknown"]) if any(meta["unknown"]) else None,
-        )
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        return read_set(folder)
+    except StoreError:
+        return None
+
+
+def _check_writable(title: str) -> None:
+    cache = cache_folder()
+    if cache.is_dir() and not os.access(cache, os.W_OK):
         raise StoreError(
-            f"'{folder}' must be a whole prepared set, it cannot be read ({error}): remove it with albench data clean"
-        ) from error
+            f"'{title}' must be in the cache '{cache}' or the cache be writable, neither is so: set ALBENCH_CACHE to "
+            "another folder, or prepare the data where this one is writable"
+        )
+
+
+def _opened(stored: StoredSet, key: str) -> Prepared:
+    meta = stored.meta
+    return Prepared(
+        key=key,
+        images=stored.images,
+        masks=stored.masks,
+        cases=tuple(meta["cases"]),
+        counts=np.array(meta["counts"]),
+        valid=np.array(meta["valid"]),
+        spacing=np.array(meta["spacing"]),
+        patients=tuple(meta["patients"]),
+        intensity=np.array(meta["intensity"]),
+        classes=tuple(meta["classes"]),
+        unknown=np.array(meta["unknown"]) if any(meta["unknown"]) else None,
+    )
 
 
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
     left_out = (*dataset.locations, *dataset.views)
     options = {k: v for k, v in options_of(dataset).items() if k not in left_out}
-    digests = _file_digests(dataset.inputs())
+    digests = file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-def _file_digests(paths: Sequence[Path]) -> list[tuple[str, str]]:
-    """Name and SHA-256 of each file. A file of unchanged size and modification time is not read again."""
-    if not paths:
-        return []
-    where = hashlib.sha256(str(paths[0].resolve().parent).encode()).hexdigest()[:16]
-    memo_path = cache_folder() / "digests" / f"{where}.json"
-    try:
-        memo = json.loads(memo_path.read_text())
-    except (OSError, ValueError):
-        memo = {}
-    digests = {}
-    for path in paths:
-        stat = path.stat()
-        name = str(path.resolve())
-        known = memo.get(name)
-        if known is None or known[:2] != [stat.st_size, stat.st_mtime_ns]:
-            known = [stat.st_size, stat.st_mtime_ns, _sha256(path)]
-        digests[name] = known
-    if digests != memo:
-        write_json(memo_path, digests)
-    return [(path.name, digests[str(path.resolve())][2]) for path in paths]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _by_case(stack: SliceStack) -> list[NDArray[np.int64]]:

@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from albench.files import atomic_write
+
 # Okabe and Ito, Color Universal Design, 2008, without yellow, which is pale on paper, and black, the color of text.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 Line = str | tuple[float, tuple[float, ...]]
@@ -101,7 +103,8 @@ def write_drawing(drawing: Drawing, folder: Path) -> None:
     with styled():
         for kind in ("pdf", "png"):
             metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
-            drawing.figure.savefig(folder / f"{drawing.name}.{kind}", metadata=metadata)
+            with atomic_write(folder / f"{drawing.name}.{kind}") as file:
+                drawing.figure.savefig(file, format=kind, metadata=metadata)
             drawing.figure.set_layout_engine("none")  # the layout is computed once
 
 

@@ -1,13 +1,29 @@
+import hashlib
 import json
+import os
+import shutil
+import tarfile
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
 import pytest
 from rich.console import Console
+from support.loopback import serving
 from support.samples import invoke, write_pair
 
-from albench.data import Dataset, Volume, cache_folder, prepare, prepared_sets
+from albench.data import (
+    Archive,
+    Dataset,
+    Volume,
+    cache_folder,
+    downloads_folder,
+    make_marked,
+    prepare,
+    prepared_sets,
+)
+from albench.data.download import fetch
+from albench.datasets._archive import unpacked
 from albench.errors import AlbenchError, DataError
 from albench.files import locked
 from albench.registry import DATASETS, find
@@ -160,6 +176,14 @@ def test_info_prints_a_summary_and_draws_slices(decathlon, tmp_path):
     assert red.sum() > 500  # the contours
 
 
+def test_the_picture_replaces_nothing_but_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    code, output = invoke("data", "info", "phantom", "--set", "data.count=3", "--sheet", tmp_path / "pipe")
+    assert code == 2
+    assert f"in place of a regular file, '{tmp_path}/pipe' is a pipe: choose another path" in output
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_the_picture_fits_its_cases_and_shows_the_middle_slice_of_a_case_without_foreground(tmp_path):
     from matplotlib.image import imread
 
@@ -193,26 +217,114 @@ def test_list_shows_datasets_and_prepared_sets_and_clean_removes_them(decathlon)
     code, output = invoke("data", "clean", "spleen")
     assert code == 2
     assert "only prepared data can be deleted, 'spleen' is not prepared: choose from Task99_Blob" in output
-    (cache_folder() / "downloads").mkdir()
-    (cache_folder() / "downloads" / "some.tar").write_bytes(b"x" * 2_000_000)
     assert "freed" in invoke("data", "clean")[1]
-    assert (cache_folder() / "downloads" / "some.tar").exists()
-    assert "freed 2.0 MB" in invoke("data", "clean", "--downloads")[1]
-    assert not (cache_folder() / "downloads").exists()
     assert {path.name for path in cache_folder().iterdir()} <= {"digests"}
+
+
+KEPT = (
+    "only what bears the mark of albench is deleted, {} has none or was changed since and is kept: delete it by hand "
+    "if an earlier version made it or you need it no more freed 0.0 MB"
+)
+
+
+@pytest.fixture
+def spleen(monkeypatch, tmp_path):
+    """Download and unpack a small archive in the place of that of the Decathlon; returns its name."""
+    members = tmp_path / "made" / "Task09_Spleen"
+    write_pair(members, "one", np.zeros((4, 4, 4), np.float32), np.zeros((4, 4, 4), np.uint8))
+    with tarfile.open(tmp_path / "made" / "Task09_Spleen.tar", "w") as tar:
+        tar.add(members, "Task09_Spleen")
+    content = (tmp_path / "made" / "Task09_Spleen.tar").read_bytes()
+    with serving(content) as server:
+        path = downloads_folder() / "Task09_Spleen.tar"
+        fetch(Archive(f"{server.url}/x", hashlib.md5(content).hexdigest(), path), lambda done, total: None)
+    unpacked(path, "Task09_Spleen")
+    return path
+
+
+def test_clean_removes_downloads_that_albench_made_and_nothing_else(spleen):
+    other = downloads_folder() / "Task04_Hippocampus.tar"
+    other.write_bytes(b"by hand")
+    (downloads_folder() / "mine").mkdir()
+    (downloads_folder() / "mine" / "notes.txt").write_text("x")
+    code, output = invoke("data", "clean")
+    assert (code, output) == (0, "freed 0.0 MB")
+    assert {path.name for path in downloads_folder().iterdir()} >= {"Task09_Spleen", "Task09_Spleen.tar", "mine"}
+    code, output = invoke("data", "clean", "--downloads")
+    assert code == 0
+    assert KEPT.format(f"'{other}', '{downloads_folder() / 'mine'}'").rpartition(" freed")[0] in output
+    assert sorted(path.name for path in downloads_folder().iterdir()) == ["Task04_Hippocampus.tar", "mine"]
+    assert (downloads_folder() / "mine" / "notes.txt").exists()
+
+
+def _replaced(archive):
+    time = archive.stat().st_mtime_ns
+    archive.write_bytes(b"mine")
+    os.utime(archive, ns=(time, time))
+    return archive
+
+
+def _changed_mask(archive):
+    (archive.with_suffix("") / "labelsTr" / "one.nii.gz").write_bytes(b"corrected")
+    return archive.with_suffix("")
+
+
+def _added(archive):
+    (archive.with_suffix("") / "notes").mkdir()
+    (archive.with_suffix("") / "notes" / "mine.txt").write_text("x")
+    return archive.with_suffix("")
+
+
+@pytest.mark.parametrize("change", [_replaced, _changed_mask, _added])
+def test_clean_keeps_a_download_that_was_changed_since(spleen, change):
+    kept = change(spleen)
+    assert KEPT.format(f"'{kept}'").rpartition(" freed")[0] in invoke("data", "clean", "--downloads")[1]
+    assert [path for path in downloads_folder().iterdir() if not path.name.endswith(".albench.json")] == [kept]
+
+
+def test_clean_keeps_folders_that_only_have_the_name_of_a_prepared_set(tmp_path):
+    mine = cache_folder() / "results-0123456789abcdef"
+    mine.mkdir(parents=True)
+    (mine / "curves.csv").write_text("x")
+    assert "results" not in invoke("data", "list")[1].partition("cache: ")[0]
+    assert invoke("data", "clean") == (0, KEPT.format(f"'{mine}'"))
+    assert (mine / "curves.csv").exists()
+
+
+def test_clean_keeps_a_copy_under_another_name_and_what_a_symbolic_link_leads_to(tmp_path):
+    prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))
+    (found,) = prepared_sets()
+    copy = shutil.copytree(found.folder, cache_folder() / "copy-0123456789abcdef")
+    moved = found.folder.rename(tmp_path / found.folder.name)
+    found.folder.symlink_to(moved)
+    (downloads_folder()).symlink_to(tmp_path)
+    code, output = invoke("data", "clean", "--downloads")
+    assert (code, output) == (0, KEPT.format(f"'{copy}', '{found.folder}', '{downloads_folder()}'"))
+    assert all((folder / "meta.json").exists() for folder in (copy, moved, found.folder))
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_name_of_the_cache_is_refused(monkeypatch, tmp_path, value):
+    monkeypatch.setenv("ALBENCH_CACHE", value)
+    (tmp_path / "mine-0123456789abcdef").mkdir()
+    for command in (("clean", "--downloads"), ("list",), ("prepare", "phantom"), ("prepare", "spleen")):
+        code, output = invoke("data", *command)
+        assert code == 2
+        assert "ALBENCH_CACHE must name a folder, it is empty: set it to one, or unset it" in output
+    assert (tmp_path / "mine-0123456789abcdef").exists()
 
 
 def test_a_set_in_preparation_is_not_deleted():
     prepare(find(DATASETS, "phantom")(count=3, depth=8, side=32))
     (found,) = prepared_sets()
     with locked(found.folder.with_name(f"{found.folder.name}.lock"), wait=True):
-        assert "phantom is being prepared and is kept" in invoke("data", "clean")[1]
+        assert f"'{found.folder}' is being made by another process and is kept" in invoke("data", "clean")[1]
     assert found.folder.exists()
 
 
 def test_clean_removes_the_lock_of_a_killed_preparation():
     partial = cache_folder() / "phantom-0123456789abcdef.partial"
-    partial.mkdir(parents=True)
+    make_marked(partial)
     partial.with_suffix(".lock").touch()
     assert "phantom interrupted " in invoke("data", "list")[1]
     assert invoke("data", "clean")[0] == 0

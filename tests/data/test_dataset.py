@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from albench.data import Dataset, Volume, cache_folder, prepare, prepared_sets
+from albench.data import Dataset, Volume, cache_folder, prepare
 from albench.data.prepared import content_key
 from albench.data.preprocessing import fit_to
 from albench.data.split import split_patients
@@ -184,22 +184,6 @@ def test_a_full_disk_during_preparation_is_one_sentence_and_preparation_works_af
     assert "free some space and run the same command again" in result.stdout
     assert not list(cache_folder().glob("*/meta.json"))
     assert prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=6)).cases
-
-
-@pytest.mark.parametrize(
-    ("file", "content"),
-    [("meta.json", "{"), ("meta.json", "{}"), ("meta.json", "[]"), ("images.npy", ""), ("masks.npy", "hello")],
-)
-def test_a_damaged_prepared_set_is_one_sentence(file, content):
-    prepare(Boxes())
-    (meta,) = cache_folder().glob("boxes-*/meta.json")
-    (meta.parent / file).write_text(content)
-    with pytest.raises(
-        StoreError, match=r"boxes-.*' must be a whole prepared set, it cannot be read \(.*\): remove it"
-    ):
-        prepare(Boxes())
-    (found,) = prepared_sets()
-    assert found.title == "boxes"
 
 
 def test_a_cache_folder_that_is_a_file_is_one_sentence(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import threading
 import pytest
 from support.loopback import serving
 
-from albench.data import Archive
+from albench.data import Archive, make_marked
 from albench.data.download import fetch
 from albench.errors import DataError
 
@@ -34,7 +34,7 @@ def test_an_archive_is_downloaded_once_with_progress(server, archive):
     assert reports[-1] == (len(CONTENT), len(CONTENT))
     download(archive)
     assert server.ranges_requested == [None]
-    assert [entry.name for entry in path.parent.iterdir() if entry.suffix != ".lock"] == ["Task.tar"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [".Task.tar.albench.json", "Task.tar"]
 
 
 def test_a_download_resumes_after_a_broken_connection(server, archive):
@@ -58,8 +58,9 @@ def test_a_download_from_a_server_without_ranges_starts_again(server, archive):
 
 
 def test_a_complete_file_that_was_not_yet_verified_is_verified(server, archive):
-    archive.path.parent.mkdir()
-    (archive.path.parent / "Task.tar.part").write_bytes(CONTENT)
+    partial = archive.path.parent / ".Task.tar.partial"
+    make_marked(partial)
+    (partial / "Task.tar").write_bytes(CONTENT)
     assert download(archive).read_bytes() == CONTENT
 
 
@@ -68,7 +69,7 @@ def test_a_file_with_a_wrong_checksum_is_rejected_and_removed(server, archive):
     with pytest.raises(DataError, match=r"must have the MD5 sum [0-9a-f]{32}, it has [0-9a-f]{32} and is removed: "):
         download(archive)
     assert not archive.path.exists()
-    assert not (archive.path.parent / "Task.tar.part").exists()
+    assert not list(archive.path.parent.rglob("Task.tar"))
     server.content = CONTENT
     assert download(archive).read_bytes() == CONTENT
 

@@ -174,22 +174,61 @@ def test_an_interrupted_move_continues_with_the_remaining_cases(tmp_path, monkey
     assert arrays(folder) == whole
 
 
-def test_missing_files_of_an_interrupted_preparation_are_one_sentence(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("images.npy", Path.unlink),
+        ("masks.npy", lambda path: os.truncate(path, 100)),
+        ("cases/0.slices", Path.unlink),
+        ("cases/7.slices", Path.unlink),
+        ("cases/7.slices", lambda path: os.truncate(path, path.stat().st_size - 1)),
+        ("cases/7.slices", lambda path: os.truncate(path, 0)),
+        ("cases/7.slices", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+        ("cases/7.slices", lambda path: path.write_text("[]\n")),
+    ],
+)
+def test_an_interrupted_preparation_whose_files_were_cut_or_removed_begins_anew(monkeypatch, name, change):
     from albench.data.preparation import _Stack
 
-    def fail(*arguments, **more):
-        raise KeyboardInterrupt
+    def fail(stack, row, values, fill):
+        if row == 4:
+            raise KeyboardInterrupt
+        write(stack, row, values, fill)
 
+    write = _Stack.write
     with monkeypatch.context() as patch:
         patch.setattr(_Stack, "write", fail)
         with pytest.raises(KeyboardInterrupt):
             prepare(Pairs())
     (partial,) = cache_folder().glob("*.partial")
-    (partial / "images.npy").unlink()
-    moved = partial / "cases" / "3.slices"
-    os.truncate(moved, len(moved.read_bytes().splitlines(keepends=True)[0]))
-    with pytest.raises(StoreError, match="must hold all files of an interrupted preparation, some are missing: remove"):
-        prepare(Pairs())
+    change(partial / name)
+    done = []
+    prepared = prepare(Pairs(), lambda number, total, case: done.append(number))
+    assert (done[0], done[-1]) == (0, 8)
+    shutil.rmtree(cache_folder())
+    again = prepare(Pairs())
+    np.testing.assert_array_equal(prepared.images, again.images)
+    np.testing.assert_array_equal(prepared.masks, again.masks)
+
+
+def test_a_disk_that_does_not_return_what_was_written_is_one_sentence_and_nothing_is_kept(monkeypatch):
+    from albench.data.preparation import _Stack
+
+    def wrong(stack, row, values, fill):
+        write(stack, row, values ^ (row == 4) if values.dtype == np.uint8 else values, fill)
+
+    write = _Stack.write
+    with monkeypatch.context() as patch:
+        patch.setattr(_Stack, "write", wrong)
+        with pytest.raises(StoreError) as refused:
+            prepare(Pairs())
+    (sentence,) = refused.value.args
+    assert sentence.endswith(
+        ".partial' must return what was written, case 'b1' is read back differently: check the disk, or choose another "
+        "with ALBENCH_CACHE"
+    )
+    assert not list(cache_folder().glob("pairs-*"))
+    assert prepare(Pairs()).masks.all()
 
 
 def test_padding_is_never_foreground():

@@ -67,6 +67,89 @@ def test_slope_and_intercept_of_integers_are_applied(tmp_path):
     assert loaded.max() == pytest.approx(119 * 0.5 - 100)
 
 
+def saved(path: Path, values: np.ndarray, affine: np.ndarray, unit: int) -> None:
+    image = nib.Nifti1Image(values, affine)
+    image.header["xyzt_units"] = unit
+    nib.save(image, path)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [(0, 1.0), (2, 1.0), (2 + 8, 1.0), (1, 1e-3), (3, 1e3)])
+def test_voxel_sizes_in_other_units_are_converted_to_millimeters(tmp_path, unit, factor):
+    values = np.random.default_rng(0).random((20, 24, 8)).astype(np.float32)
+    paths = write_pair(tmp_path / "set", "one", values, (values > 0.5).astype(np.uint8))
+    for path, content in zip(paths, (values, (values > 0.5).astype(np.uint8)), strict=True):
+        saved(path, content, np.diag([0.025 * factor, 0.03 * factor, 0.04 * factor, 1.0]), unit)
+    data = folder(tmp_path / "set")
+    assert data.load("one").spacing == pytest.approx((0.04, 0.03, 0.025))
+    assert list(data.problems()) == []
+    assert prepare(data).spacing[0] == pytest.approx((0.04, 0.03, 0.025))
+
+
+def test_a_mask_in_another_unit_lies_on_the_grid_of_its_image_if_it_does_in_millimeters(tmp_path):
+    values = np.random.default_rng(0).random((20, 24, 8)).astype(np.float32)
+    image, mask = write_pair(tmp_path / "set", "one", values, (values > 0.5).astype(np.uint8), np.diag([1, 1, 3, 1.0]))
+    saved(mask, (values > 0.5).astype(np.uint8), np.diag([1000, 1000, 3000, 1.0]), 3)
+    assert folder(tmp_path / "set").load("one").spacing == (3, 1, 1)
+    saved(image, values, np.diag([1, 1, 3, 1.0]), 1)
+    with pytest.raises(DataError, match="a mask must lie on the grid of its image, the corners of"):
+        folder(tmp_path / "set").load("one")
+
+
+def test_an_undefined_unit_is_rejected(tmp_path):
+    image, _ = write_pair(tmp_path / "set", "one", np.zeros((4, 4, 4), np.float32), np.zeros((4, 4, 4), np.uint8))
+    saved(image, np.zeros((4, 4, 4), np.float32), np.eye(4), 5)
+    with pytest.raises(DataError) as rejected:
+        folder(tmp_path / "set").load("one")
+    assert str(rejected.value) == (
+        f"'{image}' must have a voxel size in millimeters, meters or microns, its header has code 5 as unit: correct "
+        "xyzt_units"
+    )
+
+
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize(("dtype", "name"), [(np.complex64, "complex64"), (np.complex128, "complex128"), (RGB, "RGB")])
+def test_voxels_that_are_not_real_numbers_are_rejected(tmp_path, part, dtype, name):
+    path = write_pair(tmp_path / "set", "one", np.ones((4, 4, 4), np.float32), np.ones((4, 4, 4), np.uint8))[part]
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), dtype), np.diag([1, 1, 3, 1.0])), path)
+    with pytest.raises(DataError) as rejected:
+        folder(tmp_path / "set").load("one")
+    assert str(rejected.value) == (
+        f"'{path}' must have one real number per voxel, its type is {name}: save what is to be segmented, such as the "
+        "magnitude, as real numbers"
+    )
+
+
+@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("position", [-8, -4, None])
+def test_a_compressed_file_whose_checksum_or_end_is_wrong_is_rejected(tmp_path, part, position):
+    values = np.random.default_rng(0).integers(0, 2, (20, 24, 8)).astype(np.uint8)
+    path = write_pair(tmp_path / "set", "one", values.astype(np.float32), values)[part]
+    content = bytearray(path.read_bytes())
+    if position is None:
+        del content[-6:]
+    else:
+        content[position] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"one.nii.gz' must be complete, it cannot be read to its end \(.+\): copy or"):
+        folder(tmp_path / "set").load("one")
+
+
+def test_a_compressed_file_of_another_content_with_a_sound_stream_is_rejected(tmp_path):
+    """A stored block of deflate has no check of its own, so that a changed byte is only seen in the checksum."""
+    values = np.random.default_rng(0).integers(0, 2, (20, 24, 8)).astype(np.uint8)
+    path, _ = write_pair(tmp_path / "set", "one", values, values)
+    raw = bytearray(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=0))
+    path.write_bytes(raw)
+    folder(tmp_path / "set").load("one")
+    raw[-100] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match="CRC check failed"):
+        folder(tmp_path / "set").load("one")
+
+
 def test_float_labels_are_whole_numbers_or_rejected(tmp_path):
     image, mask = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32), np.zeros((4, 5, 6), np.float32)
     mask[1:3] = 2.0000001

@@ -338,6 +338,28 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, finished):
     assert "a report must be written to a folder" in said
 
 
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("latex", "latex/tables.tex"),
+        ("markdown", "tables.md"),
+        ("csv", "csv/numbers-curves.csv"),
+        ("html", "index.html"),
+        ("html", "figures/curves-1.png"),
+    ],
+)
+def test_a_report_replaces_nothing_but_regular_files(tmp_path, finished, wanted, name):
+    code, said = invoke("report", tmp_path, "--out", tmp_path / "out", "--format", wanted)
+    assert code == 0, said
+    path = next((tmp_path / "out").glob(name.replace("curves-1", "*")))
+    path.unlink()
+    path.symlink_to("elsewhere")
+    code, said = invoke("report", tmp_path, "--out", tmp_path / "out", "--format", wanted)
+    assert code == 2
+    assert f"'{path}' is a symbolic link: choose another path" in said
+    assert path.is_symlink()
+
+
 def test_names_whose_files_would_replace_each_other_are_rejected(tmp_path):
     runs = [
         (label, "made", write_run(tmp_path / str(index), "star", 0, [0.5, 0.6]))
