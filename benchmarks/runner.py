@@ -168,7 +168,7 @@ def run_suite(
     if not use_ray and (max_parallel or 1) > 1:
         raise ConfigError(f"--no-ray does one run at a time, got {max_parallel} in parallel: leave one of them out")
     plan = suite if isinstance(suite, SuitePlan) else plan_suite(suite, callback=callback)
-    write_suite_manifest(plan.suite, plan.runs, plan.storage)
+    write_suite_manifest(plan.suite, plan.runs, plan.storage, callback.on_notice)
     left, failures = plan.left, {}
     done = [run.done(plan.storage.local) for run in left]
     try:

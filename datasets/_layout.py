@@ -173,9 +173,7 @@ def _listed(root: Path, entries: object, problems: list[Problem]) -> list[Files]
     return [files for files in listed if all(path.is_file() for path in files.paths)]
 
 
-def _by_case(
-    names: Sequence[str], listed: Sequence[Files], folder: Path, problems: list[Problem]
-) -> dict[str, Files]:
+def _by_case(names: Sequence[str], listed: Sequence[Files], folder: Path, problems: list[Problem]) -> dict[str, Files]:
     """The files of volumes by case; the names are told apart by the folders of their images, as seen from `folder`."""
     images = [files.images[0] for files in listed]
     places = [path.relative_to(folder) if path.is_relative_to(folder) else path for path in images]

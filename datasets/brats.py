@@ -142,7 +142,9 @@ def _case_folders(root: Path, problems: list[Problem]) -> dict[str, Path]:
         if not any(path.glob(f"{path.name}[_-]*.nii*")):
             continue
         if path.name in found:
-            sentence = f"a case of BraTS must be stored once, '{path}' is also stored as '{found[path.name]}': remove one"
+            sentence = (
+                f"a case of BraTS must be stored once, '{path}' is also stored as '{found[path.name]}': remove one"
+            )
             problems.append(Problem(str(path), sentence))
         found[path.name] = path
     return found

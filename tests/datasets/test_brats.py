@@ -1,4 +1,5 @@
 import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest

@@ -129,7 +129,9 @@ def test_files_of_one_name_in_different_subfolders_are_cases_of_their_own(decath
 def test_an_image_that_dataset_json_lists_twice_is_one_sentence(decathlon):
     entry = {"image": "imagesTr/blob_0.nii.gz", "label": "labelsTr/blob_0.nii.gz"}
     (decathlon / "dataset.json").write_text(json.dumps({"training": [entry, entry]}))
-    sentence = r"two volumes must have different names, '.*imagesTr/blob_0.nii.gz' and another one would be case 'blob_0': "
+    sentence = (
+        r"two volumes must have different names, '.*imagesTr/blob_0.nii.gz' and another one would be case 'blob_0': "
+    )
     with pytest.raises(DataError, match=f"{sentence}rename it, or list it once"):
         folder(decathlon).cases()
 
