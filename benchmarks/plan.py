@@ -21,7 +21,7 @@ from albench.resolve import ResolvedRun, resolve
 from albench.runs.layout import run_folder
 from albench.runs.manifest import MANIFEST, read_manifest, write_manifest
 from albench.runs.reader import RunReader, is_finished
-from albench.runs.records import FORMAT, Manifest, ManifestRun
+from albench.runs.records import FORMAT, Manifest, ManifestRun, RoundRecord
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,21 @@ class PlannedRun:
         split = "" if self.config.protocol.splits in (1, "nested") else f", split {self.config.protocol.split_seed}"
         return f"{group}{self.spec.label}, seed {self.spec.seed}{split}"
 
+    def records(self, root: Path) -> tuple[RoundRecord, ...]:
+        """The finished rounds. None of a run that cannot be read: it fails with its sentence when it is continued."""
+        reader = RunReader(root / self.folder)
+        try:
+            return reader.records if reader.started and reader.config else ()
+        except StoreError:
+            return ()
+
     def done(self, root: Path) -> int:
-        """Number of finished rounds. Raises StoreError."""
-        return len(RunReader(root / self.folder).records)
+        """Number of finished rounds."""
+        return len(self.records(root))
 
     def finished(self, root: Path) -> bool:
-        """Whether all rounds are finished. Raises StoreError."""
-        return is_finished(RunReader(root / self.folder).records, self.rounds - 1)
+        """Whether all rounds are finished."""
+        return is_finished(self.records(root), self.rounds - 1)
 
 
 @dataclass(frozen=True)
