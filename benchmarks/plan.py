@@ -17,7 +17,7 @@ from albench.config import RunConfig
 from albench.data import Progress
 from albench.errors import ConfigError, StoreError, suggestion
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
-from albench.resolve import ResolvedRun, resolve
+from albench.resolve import Datasets, ResolvedRun, resolve
 from albench.runs.layout import run_folder
 from albench.runs.manifest import MANIFEST, read_manifest, write_manifest
 from albench.runs.reader import RunReader, is_finished
@@ -101,9 +101,9 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
         DataError: the data cannot be used.
     """
     planned: dict[str, PlannedRun] = {}
-    for spec in matched(suite.runs):
-        spec = with_absolute_paths(spec)
-        resolved = resolve_run(spec, progress, workers)
+    datasets = Datasets()
+    for spec in matched([with_absolute_paths(spec) for spec in suite.runs], datasets):
+        resolved = resolve_run(spec, progress, workers, datasets)
         folder = run_folder(Path(), resolved.config).as_posix()
         if folder in planned:
             raise ConfigError(
@@ -124,8 +124,10 @@ def choose(runs: Sequence[PlannedRun], labels: Sequence[str] | None) -> list[Pla
     return [run for run in runs if not labels or run.spec.label in labels]
 
 
-def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | None = 1) -> ResolvedRun:
-    """A run that is ready to start. Raises ConfigError, DataError."""
+def resolve_run(
+    spec: RunSpec, progress: Progress | None = None, workers: int | None = 1, datasets: Datasets | None = None
+) -> ResolvedRun:
+    """A run that is ready to start; `datasets` are those of other runs. Raises ConfigError, DataError."""
     return resolve(
         spec.strategy,
         spec.dataset,
@@ -135,6 +137,7 @@ def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | 
         progress=progress,
         workers=workers,
         tuned=spec.tuned,
+        datasets=datasets,
     )
 
 
