@@ -49,6 +49,30 @@ class ResolvedRun:
         return self.strategy.initial(shared, Pool(slices))
 
 
+class Datasets:
+    """Datasets of several runs: equal options give one object, whose files are looked at and prepared once."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Dataset] = {}
+        self._prepared: dict[str, Prepared] = {}
+
+    def make(self, spec: str, settings: Mapping[str, object]) -> Dataset:
+        """As `make_dataset`."""
+        key = _data_key(spec, settings)
+        if key not in self._made:
+            self._made[key] = make_dataset(spec, settings)
+        return self._made[key]
+
+    def prepare(
+        self, spec: str, settings: Mapping[str, object], progress: Progress | None, workers: int | None
+    ) -> Prepared:
+        """As `albench.data.prepare`."""
+        key = _data_key(spec, settings)
+        if key not in self._prepared:
+            self._prepared[key] = prepare(self.make(spec, settings), progress, workers)
+        return self._prepared[key]
+
+
 def resolve(
     strategy: str,
     dataset: str,
@@ -59,6 +83,7 @@ def resolve(
     progress: Progress | None = None,
     workers: int | None = 1,
     tuned: TunedOptions | None = None,
+    datasets: Datasets | None = None,
 ) -> ResolvedRun:
     """Check all settings, prepare the data and write every default out.
 
@@ -71,11 +96,13 @@ def resolve(
         settings: values by dotted name, such as {"training.epochs": 30}.
         workers: as `albench.data.prepare`.
         tuned: options of the strategy that a search found; a setting must not give them other values.
+        datasets: those that other runs have resolved; None looks at the files of the dataset.
 
     Raises:
         ConfigError: a name, option or value is wrong.
         DataError: the data cannot be used.
     """
+    datasets = datasets or Datasets()
     if seed < 0:
         raise ConfigError(f"a seed must be at least 0, got {seed}: choose another")
     settings = settings or {}
@@ -85,7 +112,7 @@ def resolve(
     strategy_object = make_strategy(strategy, settings)
     for section, cls in (("protocol", Protocol), ("training", Training), ("network", find(NETWORKS, network))):
         build(cls, user[section], section)  # a typing error should not wait for the data
-    data = make_dataset(dataset, settings)
+    data = datasets.make(dataset, settings)
     protocol, training = common_settings(data, settings)
     network_object = make_network(network, data, settings)
     check_combinations(protocol, training)
@@ -93,7 +120,7 @@ def resolve(
     split = split_dataset(data, protocol, protocol.split_of(seed))
     if tuned is not None:
         tuned.check_data(data.title, network_object.name, split.test)
-    prepared = prepare(data, progress, workers)
+    prepared = datasets.prepare(dataset, settings, progress, workers)
     prepared.check_drawn(split.val, split.test)
     config = RunConfig(
         strategy=_choice(strategy_object, strategy, strategy_object.files, "strategy"),
@@ -139,6 +166,10 @@ def make_strategy(spec: str, settings: Mapping[str, object]) -> Strategy:
 def make_dataset(spec: str, settings: Mapping[str, object]) -> Dataset:
     """A dataset from its name or place and the settings `data.*`. Raises ConfigError."""
     return build(find(DATASETS, spec), by_section(settings)["data"], "data")
+
+
+def _data_key(spec: str, settings: Mapping[str, object]) -> str:
+    return json.dumps([spec, by_section(settings)["data"]], sort_keys=True, default=str)
 
 
 def _choice(

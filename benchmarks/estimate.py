@@ -19,7 +19,6 @@ from albench.benchmarks.plan import PlannedRun, SliceCounts, resolve_run
 from albench.config import Training
 from albench.loop import run
 from albench.run_session import Execution
-from albench.runs.reader import RunReader
 from albench.runs.records import ComputeCost
 from albench.training.stopping import StopRule
 
@@ -141,7 +140,7 @@ def estimate(
 
 def _steps_so_far(runs: Sequence[PlannedRun], root: Path) -> float | None:
     """Mean number of optimizer steps of the finished trainings; None without any."""
-    records = [record for planned in runs for record in RunReader(root / planned.folder).records]
+    records = [record for planned in runs for record in planned.records(root)]
     steps = [training.steps for record in records for training in record.fit_trainings]
     return sum(steps) / len(steps) if steps else None
 

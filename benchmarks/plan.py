@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from albench import __version__
@@ -14,13 +15,13 @@ from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
 from albench.data import Progress
-from albench.errors import ConfigError, suggestion
+from albench.errors import ConfigError, StoreError, suggestion
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
-from albench.resolve import ResolvedRun, resolve
+from albench.resolve import Datasets, ResolvedRun, resolve
 from albench.runs.layout import run_folder
-from albench.runs.manifest import MANIFEST, write_manifest
+from albench.runs.manifest import MANIFEST, read_manifest, write_manifest
 from albench.runs.reader import RunReader, is_finished
-from albench.runs.records import FORMAT, Manifest, ManifestRun
+from albench.runs.records import FORMAT, Manifest, ManifestRun, RoundRecord
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,21 @@ class PlannedRun:
         split = "" if self.config.protocol.splits in (1, "nested") else f", split {self.config.protocol.split_seed}"
         return f"{group}{self.spec.label}, seed {self.spec.seed}{split}"
 
+    def records(self, root: Path) -> tuple[RoundRecord, ...]:
+        """The finished rounds. None of a run that cannot be read: it fails with its sentence when it is continued."""
+        reader = RunReader(root / self.folder)
+        try:
+            return reader.records if reader.started and reader.config else ()
+        except StoreError:
+            return ()
+
     def done(self, root: Path) -> int:
-        """Number of finished rounds. Raises StoreError."""
-        return len(RunReader(root / self.folder).records)
+        """Number of finished rounds."""
+        return len(self.records(root))
 
     def finished(self, root: Path) -> bool:
-        """Whether all rounds are finished. Raises StoreError."""
-        return is_finished(RunReader(root / self.folder).records, self.rounds - 1)
+        """Whether all rounds are finished."""
+        return is_finished(self.records(root), self.rounds - 1)
 
 
 @dataclass(frozen=True)
@@ -92,9 +101,9 @@ def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | Non
         DataError: the data cannot be used.
     """
     planned: dict[str, PlannedRun] = {}
-    for spec in matched(suite.runs):
-        spec = with_absolute_paths(spec)
-        resolved = resolve_run(spec, progress, workers)
+    datasets = Datasets()
+    for spec in matched([with_absolute_paths(spec) for spec in suite.runs], datasets):
+        resolved = resolve_run(spec, progress, workers, datasets)
         folder = run_folder(Path(), resolved.config).as_posix()
         if folder in planned:
             raise ConfigError(
@@ -115,8 +124,10 @@ def choose(runs: Sequence[PlannedRun], labels: Sequence[str] | None) -> list[Pla
     return [run for run in runs if not labels or run.spec.label in labels]
 
 
-def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | None = 1) -> ResolvedRun:
-    """A run that is ready to start. Raises ConfigError, DataError."""
+def resolve_run(
+    spec: RunSpec, progress: Progress | None = None, workers: int | None = 1, datasets: Datasets | None = None
+) -> ResolvedRun:
+    """A run that is ready to start; `datasets` are those of other runs. Raises ConfigError, DataError."""
     return resolve(
         spec.strategy,
         spec.dataset,
@@ -126,12 +137,27 @@ def resolve_run(spec: RunSpec, progress: Progress | None = None, workers: int | 
         progress=progress,
         workers=workers,
         tuned=spec.tuned,
+        datasets=datasets,
     )
 
 
-def write_suite_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Storage) -> None:
-    """Write the manifest of a suite: its runs, and their labels and groups in tables. Raises StoreError."""
-    listed = tuple(
+def write_suite_manifest(
+    suite: Suite, runs: Sequence[PlannedRun], storage: Storage, on_notice: Callable[[str], None] = lambda text: None
+) -> None:
+    """Write the manifest of a suite: its runs, and their labels and groups in tables.
+
+    Runs that it lists already stay in it, such as those of other seeds, as long as their folders exist.
+
+    Args:
+        suite: to write about.
+        runs: of the suite, as it is planned now.
+        storage: of the runs.
+        on_notice: told, in one sentence, if the manifest that was there cannot be read.
+
+    Raises:
+        StoreError: the storage cannot be read or written.
+    """
+    planned = [
         ManifestRun(
             label=run.spec.label,
             group=run.spec.group or run.config.title,
@@ -141,11 +167,34 @@ def write_suite_manifest(suite: Suite, runs: Sequence[PlannedRun], storage: Stor
             folder=run.folder,
         )
         for run in runs
-    )
+    ]
+    listed = _by_method([*planned, *_other_runs({run.folder for run in runs}, storage, on_notice)])
     content = json.dumps([asdict(run) for run in listed], sort_keys=True)  # folders are named by digests of settings
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     write_manifest(storage.local, Manifest(FORMAT, suite.name, digest, __version__, suite.about, listed))
     storage.send(MANIFEST)
+
+
+def _other_runs(planned: Set[str], storage: Storage, on_notice: Callable[[str], None]) -> list[ManifestRun]:
+    """The runs of the manifest whose folders exist and are not planned."""
+    storage.fetch(MANIFEST)
+    try:
+        manifest = read_manifest(storage.local)
+    except StoreError as error:
+        on_notice(f"only the runs of this call are listed again, because the list could not be read: {error}")
+        return []
+    others = [run for run in manifest.runs if run.folder not in planned] if manifest else []
+    for run in others:
+        storage.fetch(run.folder)
+    return [run for run in others if (storage.local / run.folder).is_dir()]
+
+
+def _by_method(runs: Sequence[ManifestRun]) -> tuple[ManifestRun, ...]:
+    """The runs of each group and label one after the other, in the order of the first of them."""
+    methods: dict[tuple[str, str], list[ManifestRun]] = {}
+    for run in runs:
+        methods.setdefault((run.group, run.label), []).append(run)
+    return tuple(chain.from_iterable(methods.values()))
 
 
 def with_absolute_paths(spec: RunSpec) -> RunSpec:

@@ -17,6 +17,8 @@ from albench.benchmarks.suite import Suite, load_suite
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError
 from albench.run_session import Execution
+from albench.runs.reader import RunReader
+from albench.runs.scores import restore_scores
 from albench.training.device import choose_device
 
 
@@ -168,8 +170,11 @@ def run_suite(
     if not use_ray and (max_parallel or 1) > 1:
         raise ConfigError(f"--no-ray does one run at a time, got {max_parallel} in parallel: leave one of them out")
     plan = suite if isinstance(suite, SuitePlan) else plan_suite(suite, callback=callback)
-    write_suite_manifest(plan.suite, plan.runs, plan.storage)
+    write_suite_manifest(plan.suite, plan.runs, plan.storage, callback.on_notice)
     left, failures = plan.left, {}
+    for run in plan.chosen:
+        if run not in left:
+            restore_scores(RunReader(plan.storage.local / run.folder))
     done = [run.done(plan.storage.local) for run in left]
     try:
         if left and use_ray:

@@ -187,8 +187,8 @@ def tuned_options(what: Search, outcome: SuiteOutcome, trials: Sequence[Trial]) 
     if best.score is None:
         reason = next(iter(outcome.failures.values()), f"{what.metric} does not exist")
         raise AlbenchError(f"a search needs a trial with a score, all {len(trials)} failed, the first with: {reason}")
-    readers = [RunReader(outcome.folder / run.folder) for run in outcome.runs]
-    records = [record for reader in readers for record in reader.records]
+    started = [run for run in outcome.runs if run.done(outcome.folder)]
+    records = [record for run in started for record in run.records(outcome.folder)]
     trainings = [training for record in records for training in (*record.fit_trainings, *record.query_trainings)]
     return TunedOptions(
         format=FORMAT,
@@ -196,7 +196,7 @@ def tuned_options(what: Search, outcome: SuiteOutcome, trials: Sequence[Trial]) 
         strategy=Choice(cls.name, best.runs[0].spec.strategy, source_digest(cls), {**what.fixed, **best.options}),
         dataset=best.runs[0].config.title,
         network=best.runs[0].config.network.name,
-        cases=tuple(sorted({case for reader in readers if reader.records for case in reader.split.val})),
+        cases=tuple(sorted({case for run in started for case in RunReader(outcome.folder / run.folder).split.val})),
         tuning=Tuning(
             trials=len(trials),
             seeds=len(what.seeds),
@@ -229,7 +229,7 @@ def _score(runs: Sequence[PlannedRun], root: Path, metric: str) -> float | None:
     for run in runs:
         if not run.finished(root):
             return None
-        for record in RunReader(root / run.folder).records:
+        for record in run.records(root):
             values.append(getattr(record.val, metric.removeprefix("val_")))
     return None if None in values else sum(values) / len(values)
 

@@ -36,11 +36,11 @@ class Storage(ABC):
 
     @abstractmethod
     def fetch(self, part: str) -> None:
-        """Update a folder below `local` from the storage. Raises StoreError."""
+        """Update a folder or a file below `local` from the storage. Raises StoreError."""
 
     @abstractmethod
     def send(self, part: str) -> None:
-        """Update the storage from a folder below `local`. Raises StoreError."""
+        """Update the storage from a folder or a file below `local`. Raises StoreError."""
 
 
 class Folder(Storage):
@@ -70,8 +70,14 @@ class Remote(Storage):
         self._known: dict[str, tuple[int, int]] = {}
 
     def fetch(self, part: str) -> None:
-        """Copy missing files to here. If a run is here and there, the copy with more finished rounds wins."""
+        """Copy missing files to here. If a run is here and there, the copy with more finished rounds wins.
+
+        A single file is copied whether it is here or not.
+        """
         with _one_sentence(self._root):
+            if self._is_file(part):
+                self._copy_here(part)
+                return
             there = self._list(part)
             records = f"{part}/{_RECORDS}"
             ahead = self._lines(records, there) - _lines(self.local / records)
@@ -95,6 +101,11 @@ class Remote(Storage):
             for name in [known for known in self._known if known.startswith(f"{part}/") and known not in here]:
                 self._files.delete_file(f"{self._root}/{name}")
                 del self._known[name]
+
+    def _is_file(self, part: str) -> bool:
+        from pyarrow.fs import FileType
+
+        return bool(self._files.get_file_info(f"{self._root}/{part}").type is FileType.File)
 
     def _list(self, part: str) -> list[str]:
         from pyarrow.fs import FileSelector, FileType

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from albench.data import Problem
 from albench.datasets._labels import Values, declared_values
+from albench.datasets._names import told_apart
 from albench.datasets._nifti import SUFFIXES, Files, not_nifti, stem
 from albench.errors import DataError
 
@@ -81,15 +82,18 @@ def read_folder(root: Path) -> Layout:
     content = _content(listing, problems)
     volumes: dict[str, Files]
     if "training" in content:
-        volumes = {stem(files.images[0]): files for files in _listed(root, content["training"], problems)}
-        known = {path.name for files in volumes.values() for path in files.images}
+        listed = _listed(root, content["training"], problems)
+        volumes = _by_case([stem(files.images[0]) for files in listed], listed, root / images_name, problems)
+        known = {path.resolve() for files in volumes.values() for path in files.images}
         problems += [
             Problem(str(path), f"'{path}' should be listed in dataset.json, it is not and is left out: add it", False)
             for path in images.values()
-            if path.name not in known
+            if path.resolve() not in known
         ]
     else:
-        volumes = _by_name(images, masks, problems)
+        paired = _by_name(images, masks, problems)
+        names = [PurePosixPath(name).name for name in paired]
+        volumes = _by_case(names, list(paired.values()), root / images_name, problems)
     if not images and not volumes:
         pairs = " or ".join(f"{image}/ with {mask}/" for image, mask in FOLDERS)
         sentence = f"'{root}' must hold images in imagesTr/ and masks in labelsTr/, found none: check the path"
@@ -118,24 +122,25 @@ def missing(files: Files, listing: str) -> list[Problem]:
 
 
 def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
+    """NIfTI files in a folder at any depth, by their path in it without suffix."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith("."):
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        place = path.relative_to(folder)
+        if any(part.startswith(".") for part in place.parts):
             continue
         if path.name.endswith(SUFFIXES):
-            if stem(path) in found:
-                sentence = (
-                    f"a volume must be stored once, '{path}' is stored as '{found[stem(path)].name}' too: remove one"
-                )
+            name = place.with_name(stem(path)).as_posix()
+            if name in found:
+                sentence = f"a volume must be stored once, '{path}' is stored as '{found[name].name}' too: remove one"
                 problems.append(Problem(str(path), sentence))
-            found[stem(path)] = path
-        elif path.suffix.lower() in _OTHER_FORMATS:
+            found[name] = path
+        elif path.parent == folder and path.suffix.lower() in _OTHER_FORMATS:
             problems.append(Problem(str(path), not_nifti(path)))
     return found
 
 
 def _by_name(images: Mapping[str, Path], masks: Mapping[str, Path], problems: list[Problem]) -> dict[str, Files]:
-    """Pair equal names; as in nnU-Net, `case_0000` and `case_0001` are the channels of `case`.
+    """Pair equal paths; as in nnU-Net, `case_0000` and `case_0001` are the channels of `case`.
 
     An image without mask is named as those with masks are.
     """
@@ -166,6 +171,20 @@ def _listed(root: Path, entries: object, problems: list[Problem]) -> list[Files]
     for files in listed:
         problems += missing(files, "dataset.json")
     return [files for files in listed if all(path.is_file() for path in files.paths)]
+
+
+def _by_case(names: Sequence[str], listed: Sequence[Files], folder: Path, problems: list[Problem]) -> dict[str, Files]:
+    """The files of volumes by case; the names are told apart by the folders of their images, as seen from `folder`."""
+    images = [files.images[0] for files in listed]
+    places = [path.relative_to(folder) if path.is_relative_to(folder) else path for path in images]
+    volumes: dict[str, Files] = {}
+    for case, files in zip(told_apart(names, places), listed, strict=True):
+        if case in volumes:
+            path = files.images[0]
+            sentence = f"two volumes must have different names, '{path}' and another one would be case '{case}': "
+            problems.append(Problem(str(path), f"{sentence}rename it, or list it once"))
+        volumes[case] = files
+    return volumes
 
 
 def _content(listing: Path, problems: list[Problem]) -> dict[str, object]:

@@ -22,6 +22,7 @@ import yaml
 
 from albench.data import Problem
 from albench.datasets._layout import Layout, missing
+from albench.datasets._names import told_apart
 from albench.datasets._nifti import Files, stem
 from albench.errors import DataError
 from albench.yaml_loader import load_yaml
@@ -82,18 +83,24 @@ def _cell(row: Mapping[str, object], column: str) -> str:
 
 
 def _names(path: Path, rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """A case is named after its patient, and after its mask or else its first image too if the patient has several."""
+    """A case is named after its patient, and after its mask or else its first image too if the patient has several.
+
+    Equal names are told apart by the folders of these files.
+    """
     for number, row in enumerate(rows, 1):
         if not row.get("image"):
             raise _rejected(path, f"volume {number} has no image")
     if not any(_cell(row, "mask") for row in rows):
         raise _rejected(path, "no volume has a mask")
     per_patient = Counter(_cell(row, "patient") for row in rows)
-    names = []
+    names, files = [], []
     for row in rows:
         image = row["image"][0] if isinstance(row["image"], list) else str(row["image"]).partition(";")[0]
-        patient, file = _cell(row, "patient"), stem(Path(_cell(row, "mask") or str(image).strip()))
-        names.append(file if not patient else patient if per_patient[patient] == 1 else f"{patient}-{file}")
+        patient, file = _cell(row, "patient"), Path(_cell(row, "mask") or str(image).strip())
+        several = f"{patient}-{stem(file)}" if patient else stem(file)
+        names.append(patient if per_patient[patient] == 1 and patient else several)
+        files.append(file)
+    names = told_apart(names, files)
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise _rejected(path, f"two cases would be named '{repeated[0]}'")

@@ -99,7 +99,8 @@ class Brats(NiftiVolumes):
         return downloads_folder() / "BraTS" if self.root is None else Path(self.root)
 
     def _find(self) -> Layout:
-        folders = _case_folders(self._root) if self._root.is_dir() else {}
+        problems: list[Problem] = []
+        folders = _case_folders(self._root, problems) if self._root.is_dir() else {}
         if not folders:
             raise DataError(_registration(self._root))
         if self.grade != "any":
@@ -111,7 +112,6 @@ class Brats(NiftiVolumes):
                     f"no {self.grade} case: leave data.grade out to use all cases"
                 )
         volumes: dict[str, Files] = {}
-        problems: list[Problem] = []
         for name, folder in folders.items():
             try:
                 images = tuple(_file(folder, name, _ENDINGS[sequence]) for sequence in self.sequences)
@@ -135,10 +135,19 @@ def _registration(root: Path) -> str:
     )
 
 
-def _case_folders(root: Path) -> dict[str, Path]:
+def _case_folders(root: Path, problems: list[Problem]) -> dict[str, Path]:
     """Folders whose name begins with BraTS and that contain NIfTI files named after them, by name."""
-    names = sorted(path for path in root.rglob("BraTS*") if path.is_dir() and not path.name.startswith("."))
-    return {path.name: path for path in names if any(path.glob(f"{path.name}[_-]*.nii*"))}
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in root.rglob("BraTS*") if path.is_dir() and not path.name.startswith(".")):
+        if not any(path.glob(f"{path.name}[_-]*.nii*")):
+            continue
+        if path.name in found:
+            sentence = (
+                f"a case of BraTS must be stored once, '{path}' is also stored as '{found[path.name]}': remove one"
+            )
+            problems.append(Problem(str(path), sentence))
+        found[path.name] = path
+    return found
 
 
 def _file(folder: Path, name: str, endings: tuple[str, ...]) -> Path:

@@ -78,7 +78,7 @@ class Folder(NiftiVolumes):
         The budget is 2 % of the slices with masks in the training set of the default split, at least 10.
         """
         volumes = self._layout.checked().volumes.values()
-        depths, *sides = np.array([shape_of(files.images[0], self._reading()) for files in volumes]).T
+        depths, *sides = np.array(self._shapes).T
         labeled = [files.mask is not None for files in volumes]
         budget = {"protocol.budget": max(10, round(0.014 * depths[labeled].sum()))}
         small = max(side.max() for side in sides) <= _SMALL
@@ -88,6 +88,11 @@ class Folder(NiftiVolumes):
     def _is_list(self) -> bool:
         path = Path(self.root)
         return path.suffix in SUFFIXES and path.is_file()
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, int, int]]:
+        """Depth, height and width of every volume, from the headers of the images."""
+        return [shape_of(files.images[0], self._reading()) for files in self._layout.volumes.values()]
 
     def _find(self) -> Layout:
         return read_listing(Path(self.root)) if self._is_list else read_folder(Path(self.root))

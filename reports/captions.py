@@ -170,7 +170,7 @@ def left_out(collection: Collection, group: str | None = None) -> list[str]:
 
 def named_left_out(collection: Collection, group: str | None = None) -> list[str]:
     """One sentence per kind of problem, which names every run."""
-    by_state: dict[str, list[tuple[str, int]]] = {}
+    by_state: dict[str, list[tuple[str, int | None]]] = {}
     for problem in _problems(collection, group):
         by_state.setdefault(problem.state, []).append((problem.label, problem.seed))
     return [f"{_capital(state)}: {_named(runs)}." for state, runs in by_state.items()]
@@ -229,13 +229,15 @@ def _steps(runs: Sequence[Run]) -> float:
     return float(np.mean([steps(run)[-1] for run in runs]))
 
 
-def _named(runs: Iterable[tuple[str, int]]) -> str:
-    """Labels with their seeds, a seed once although it may have runs on several splits."""
+def _named(runs: Iterable[tuple[str, int | None]]) -> str:
+    """Labels with their known seeds, a seed once although it may have runs on several splits."""
     by_label: dict[str, list[int]] = {}
     for label, seed in runs:
-        by_label.setdefault(label, []).append(seed)
+        by_label.setdefault(label, []).extend([] if seed is None else [seed])
     seeds = {label: [str(seed) for seed in dict.fromkeys(own)] for label, own in by_label.items()}
-    return "; ".join(f"{label}, seed{'s' if len(own) > 1 else ''} {', '.join(own)}" for label, own in seeds.items())
+    return "; ".join(
+        f"{label}, seed{'s' if len(own) > 1 else ''} {', '.join(own)}" if own else label for label, own in seeds.items()
+    )
 
 
 def _range(counts: Sequence[int]) -> str:

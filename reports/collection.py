@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from albench.errors import StoreError
 from albench.reports.comparability import differing_options
 from albench.reports.runs import Problem, Run, read_run
 from albench.runs import find_runs
 from albench.runs.layout import names_of
-from albench.runs.manifest import read_manifest
+from albench.runs.manifest import MANIFEST, read_manifest
 
 
 @dataclass(frozen=True)
@@ -42,22 +43,26 @@ class Collection:
 
 
 def collect(folder: Path) -> Collection:
-    """Read all runs that the manifest of a suite lists, or all at or below a folder without a manifest.
+    """Read all runs that the manifest of a suite lists, or all at or below a folder without one that can be read.
 
     Raises:
-        StoreError: the folder is missing, or its manifest is damaged.
+        StoreError: the folder is missing.
     """
-    found = find_runs(folder)
-    manifest = read_manifest(folder)
+    found, unreadable = find_runs(folder), []
+    try:
+        manifest = read_manifest(folder)
+    except StoreError as error:
+        manifest, sentence = None, f"all runs below '{folder}' are reported under their own names: {error}"
+        unreadable = [Problem("damaged", folder.resolve().name, MANIFEST, None, sentence)]
     if manifest is None:
         runs, problems = _read_all(_unlisted(reader.folder) for reader in found)
-        return Collection(folder.resolve().name, None, list(_named(runs)), problems)
+        return Collection(folder.resolve().name, None, list(_named(runs)), unreadable + problems)
     runs, problems = _read_all((folder / run.folder, run.label, run.group, run.seed) for run in manifest.runs)
     order = tuple(dict.fromkeys(run.label for run in manifest.runs))
     return Collection(manifest.name, manifest.digest, runs, problems, order, manifest.about)
 
 
-def _read_all(listed: Iterable[tuple[Path, str, str, int]]) -> tuple[list[Run], list[Problem]]:
+def _read_all(listed: Iterable[tuple[Path, str, str, int | None]]) -> tuple[list[Run], list[Problem]]:
     runs: list[Run] = []
     problems: list[Problem] = []
     for folder, label, group, seed in listed:
@@ -69,11 +74,11 @@ def _read_all(listed: Iterable[tuple[Path, str, str, int]]) -> tuple[list[Run], 
     return runs, problems
 
 
-def _unlisted(folder: Path) -> tuple[Path, str, str, int]:
+def _unlisted(folder: Path) -> tuple[Path, str, str, int | None]:
     """A run with the label, group and seed of its path, because its settings may be unreadable."""
     seed = folder.name.removeprefix("seed-").partition("-")[0]
     dataset, strategy = names_of(folder)
-    return folder, strategy, dataset, int(seed) if seed.isdigit() else -1
+    return folder, strategy, dataset, int(seed) if seed.isdigit() else None
 
 
 def _named(runs: list[Run]) -> Iterator[Run]:

@@ -10,6 +10,7 @@ from albench.errors import StoreError
 from albench.reports.comparability import protocol_digest
 from albench.reports.replicates import Replicate, replicate_of
 from albench.runs import RunReader, verify
+from albench.runs.scores import restore_scores
 
 REFERENCE = "full"
 """The strategy that labels all slices: the supervised reference."""
@@ -63,35 +64,36 @@ class Run:
 
 @dataclass(frozen=True)
 class Problem:
-    """A run that is left out.
+    """A run that is left out, or the list of a suite that cannot be read.
 
     Attributes:
         state: missing, failed, unfinished, damaged, duplicate, other version or other protocol.
         group: in which it would be compared.
         label: name of the method.
-        seed: of the run.
+        seed: of the run; None if it is not known.
         sentence: which run, and why.
     """
 
     state: str
     group: str
     label: str
-    seed: int
+    seed: int | None
     sentence: str
 
 
-def read_run(folder: Path, label: str, group: str, seed: int) -> Run | Problem:
+def read_run(folder: Path, label: str, group: str, seed: int | None) -> Run | Problem:
     """A run if it is finished and as albench wrote it, otherwise the reason why it is left out.
 
     Args:
         folder: of the run.
         label: name of the method.
         group: in which the run is compared.
-        seed: named in the sentence, because the settings may be unreadable.
+        seed: named in the sentence, because the settings may be unreadable; None if it is not known.
     """
 
     def problem(state: str, why: str) -> Problem:
-        return Problem(state, group, label, seed, f"{label} on {group}, seed {seed}, {why}")
+        which = "" if seed is None else f"seed {seed}, "
+        return Problem(state, group, label, seed, f"{label} on {group}, {which}{why}")
 
     reader = RunReader(folder)
     try:
@@ -99,7 +101,10 @@ def read_run(folder: Path, label: str, group: str, seed: int) -> Run | Problem:
             return problem("missing", "is missing: it was not started")
         if reader.finished:
             damages = verify(reader)
-            return problem("damaged", f"is left out: {damages[0].sentence}") if damages else Run(label, group, reader)
+            if damages:
+                return problem("damaged", f"is left out: {damages[0].sentence}")
+            restore_scores(reader)
+            return Run(label, group, reader)
         failure, done, rounds = reader.failure, len(reader.records), reader.config.protocol.rounds + 1
     except StoreError as error:
         return problem("damaged", f"is left out: {error}")

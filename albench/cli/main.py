@@ -246,9 +246,11 @@ def verify(
     """Check that runs are unchanged since they were written. Exit code 1 if one is changed or damaged."""
     from albench import runs
     from albench.cli.status import suite_labels
+    from albench.runs.discovery import discover
 
-    found = {run.folder: runs.verify(run) for run in runs.find_runs(folder)}
-    _, sentences = suite_labels(folder)
+    below = discover(folder)
+    found = {run.folder: runs.verify(run) for run in below.runs}
+    _, sentences = suite_labels(below.suites)
     sentences += [damage.sentence for damages in found.values() for damage in damages]
     for sentence in sentences:
         print(sentence)

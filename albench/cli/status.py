@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from albench.console import decimal
 from albench.errors import StoreError
+from albench.runs.discovery import discover
 from albench.runs.layout import names_of
-from albench.runs.manifest import MANIFEST, read_manifest
-from albench.runs.reader import RunReader, find_runs
+from albench.runs.manifest import read_manifest
+from albench.runs.reader import RunReader
 
 State = Literal["finished", "running", "failed", "interrupted", "damaged"]
 
@@ -65,27 +66,28 @@ def run_states(out: Path) -> tuple[list[RunState], list[str]]:
     Raises:
         StoreError: `out` is not a folder.
     """
-    labels, problems = suite_labels(out)
-    states = [_state(run, labels) for run in find_runs(out)]
+    found = discover(out)
+    labels, problems = suite_labels(found.suites)
+    states = [_state(run, labels) for run in found.runs]
     return states, problems + [state.problem for state in states if state.problem]
 
 
-def suite_labels(out: Path) -> tuple[dict[Path, str], list[str]]:
-    """{folder of a run: its label in a suite}, and a sentence for each damaged manifest."""
+def suite_labels(suites: Iterable[Path]) -> tuple[dict[Path, str], list[str]]:
+    """{folder of a run, without links: its label in a suite}, and a sentence for each damaged manifest."""
     labels: dict[Path, str] = {}
     problems = []
-    for path in sorted(out.rglob(MANIFEST)):
+    for folder in suites:
         try:
-            manifest = read_manifest(path.parent)
+            manifest = read_manifest(folder)
         except StoreError as error:
             problems.append(str(error))
         else:
-            labels |= {path.parent / run.folder: run.label for run in manifest.runs} if manifest else {}
+            labels |= {(folder / run.folder).resolve(): run.label for run in manifest.runs} if manifest else {}
     return labels, problems
 
 
 def _state(run: RunReader, labels: Mapping[Path, str]) -> RunState:
-    label = labels.get(run.folder)
+    label = labels.get(run.folder.resolve())
     try:
         config, records, failure = run.config, run.records, run.failure
     except StoreError as error:

@@ -1,6 +1,7 @@
 """What a run leaves on disk: its records, how they are written, read and verified."""
 
-from albench.runs.reader import RunReader, find_runs
+from albench.runs.discovery import find_runs
+from albench.runs.reader import RunReader
 from albench.runs.records import RoundRecord
 from albench.runs.scores import load_runs
 from albench.runs.verification import Damage, verify

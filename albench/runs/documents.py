@@ -48,6 +48,14 @@ def read_document(cls: type[T], path: Path, remedy: str) -> T:
     return decode(cls, read_text(path, remedy), f"'{path}'", remedy)
 
 
+def is_there(path: Path, remedy: str) -> bool:
+    """Whether a file exists. Raises StoreError if its folder cannot be read."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"'{path}' cannot be read ({error}): {remedy}") from error
+
+
 def read_text(path: Path, remedy: str) -> str:
     """The content of a text file. Raises StoreError if it cannot be read."""
     try:

@@ -13,7 +13,7 @@ from albench.files import is_locked
 from albench.machine_errors import translate_machine_errors
 from albench.masks import PackedMasks
 from albench.runs.array_files import Arrays, read_arrays, read_masks
-from albench.runs.documents import decode, read_document, read_text
+from albench.runs.documents import decode, is_there, read_document, read_text
 from albench.runs.layout import RunLayout
 from albench.runs.records import (
     EnvironmentRecord,
@@ -48,7 +48,7 @@ class RunReader:
     @property
     def started(self) -> bool:
         """Whether the run was ever started."""
-        return self.layout.config.exists()
+        return is_there(self.layout.config, REMEDY)
 
     @cached_property
     def stored_config(self) -> StoredConfig:
@@ -74,7 +74,7 @@ class RunReader:
     def records(self) -> tuple[RoundRecord, ...]:
         """The finished rounds, in order."""
         path = self.layout.records
-        if not path.exists():
+        if not is_there(path, REMEDY):
             return ()
         lines = read_text(path, REMEDY).splitlines()
         if not lines:
@@ -85,7 +85,7 @@ class RunReader:
     def failure(self) -> FailureRecord | None:
         """Why the run failed when it was last tried; None if it did not."""
         path = self.layout.failure
-        return read_document(FailureRecord, path, "remove the file") if path.exists() else None
+        return read_document(FailureRecord, path, "remove the file") if is_there(path, REMEDY) else None
 
     @property
     def running(self) -> bool:
@@ -112,7 +112,7 @@ class RunReader:
     def arrays(self, index: int) -> Arrays:
         """What a round keeps for figures; empty if it keeps nothing."""
         path = self.layout.round(index).arrays
-        return read_arrays(path, REMEDY) if path.exists() else {}
+        return read_arrays(path, REMEDY) if is_there(path, REMEDY) else {}
 
     def snapshots(self) -> Arrays:
         """The test slices whose predictions are kept, see `albench.runs.snapshots`."""
@@ -136,12 +136,3 @@ class RunReader:
 def is_finished(records: tuple[RoundRecord, ...], rounds: int) -> bool:
     """Whether all rounds are done, or no slice is left to query."""
     return bool(records) and (len(records) > rounds or records[-1].unlabeled == 0)
-
-
-def find_runs(out: Path) -> list[RunReader]:
-    """All runs at or below a folder, sorted. Raises StoreError if it is not a folder."""
-    if not out.is_dir():
-        raise StoreError(f"runs must be in an existing folder, '{out}' is not one: give the --out of your runs")
-    layout = RunLayout(out)
-    names = (layout.config.name, layout.records.name)  # a run that lost one of them is damaged
-    return [RunReader(folder) for folder in sorted({path.parent for name in names for path in out.rglob(name)})]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from albench.runs.reader import find_runs
+from albench.errors import StoreError
+from albench.files import atomic_write
+from albench.runs.discovery import find_runs
+from albench.runs.reader import RunReader
 from albench.runs.records import Metrics, RoundRecord
 
 if TYPE_CHECKING:
@@ -49,6 +53,21 @@ def scores_csv(records: Sequence[RoundRecord]) -> str:
     for record in records:
         table.writerows([record.round, *score] for score in scores(record))
     return text.getvalue()
+
+
+def write_scores(path: Path, records: Sequence[RoundRecord]) -> None:
+    """Write `scores.csv`, unless it holds these records. Raises StoreError."""
+    text = scores_csv(records).encode()
+    if not path.exists() or path.read_bytes() != text:
+        with atomic_write(path) as file:
+            file.write(text)
+
+
+def restore_scores(run: RunReader) -> None:
+    """Write the `scores.csv` of a sound, finished run anew if it is missing and the folder can be written."""
+    if not run.layout.scores.exists():
+        with suppress(StoreError):  # of a folder that may only be read
+            write_scores(run.layout.scores, run.records)
 
 
 def load_runs(out: Path | str) -> pd.DataFrame:

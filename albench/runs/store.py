@@ -34,7 +34,7 @@ from albench.runs.records import (
     SplitRecord,
     StoredConfig,
 )
-from albench.runs.scores import scores_csv
+from albench.runs.scores import write_scores
 from albench.runs.verification import check, file_hashes, header_hash
 
 if TYPE_CHECKING:
@@ -167,10 +167,7 @@ class RunStore:
 
     def _write_what_follows(self) -> None:
         """Write the table of metrics, and remove weights that no round needs any more."""
-        path, scores = self._layout.scores, scores_csv(self.records).encode()
-        if not path.exists() or path.read_bytes() != scores:
-            with atomic_write(path) as file:
-                file.write(scores)
+        write_scores(self._layout.scores, self.records)
         if not self._keep_weights:
             for index in range(len(self.records) - 1):
                 self._layout.round(index).weights.unlink(missing_ok=True)

@@ -39,15 +39,14 @@ class Damage:
 def verify(run: RunReader) -> list[Damage]:
     """Everything in a run that is damaged or was changed after it was written; empty for a sound run.
 
-    What a killed process leaves is sound: the next start continues from it.
+    What a killed process leaves is sound: the next start continues from it. So is a run without its table of metrics,
+    which follows from the records.
     """
-    settings = list(_settings(run))
-    if settings:
-        return settings  # nothing else can be judged without them
-    documents = list(chain(_readable(run), _records(run)))
-    if documents:
-        return documents
-    return list(chain(_rounds(run), _scores(run)))
+    try:
+        return _damages(run)
+    except OSError as error:  # of files and folders that may not be read
+        path = Path(error.filename or run.folder)
+        return [Damage(path, f"'{path}' cannot be read ({error.strerror}): {REMEDY}")]
 
 
 def check(run: RunReader) -> None:
@@ -74,6 +73,16 @@ def file_hash(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _damages(run: RunReader) -> list[Damage]:
+    settings = list(_settings(run))
+    if settings:
+        return settings  # nothing else can be judged without them
+    documents = list(chain(_readable(run), _records(run)))
+    if documents:
+        return documents
+    return list(chain(_rounds(run), _scores(run)))
 
 
 def _settings(run: RunReader) -> Iterator[Damage]:
@@ -183,21 +192,17 @@ def _files(run: RunReader, index: int, record: RoundRecord) -> Iterator[Damage]:
 
 
 def _scores(run: RunReader) -> Iterator[Damage]:
-    """The table of metrics follows from the records; a killed process may leave that of the round before."""
+    """The table of metrics follows from the records; a killed process may leave that of the round before, or none."""
     path = run.layout.scores
-    if not run.records:
+    if not run.records or not path.exists():
         return
     sound = (scores_csv(records).encode() for records in (run.records, run.records[:-1]))
-    missing_is_sound = len(run.records) == 1
-    if path.exists():
-        if path.read_bytes() not in sound:
-            yield Damage(
-                path,
-                f"'{path}' must hold the metrics of 'rounds.jsonl', it was changed: remove it and run the same "
-                "command again, which rewrites it",
-            )
-    elif not missing_is_sound:
-        yield Damage(path, f"'{path}' is missing: run the same command again, which rewrites it")
+    if path.read_bytes() not in sound:
+        yield Damage(
+            path,
+            f"'{path}' must hold the metrics of 'rounds.jsonl', it was changed: remove it and run the same "
+            "command again, which rewrites it",
+        )
 
 
 def _tried(path: Path, read: Callable[[], object]) -> Iterator[Damage]:

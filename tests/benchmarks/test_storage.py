@@ -42,6 +42,17 @@ def test_files_sent_by_one_node_are_fetched_by_another(node):
     assert (two.local / RUN / "rounds.jsonl").read_text() == "a\n"
 
 
+def test_a_single_file_is_fetched_anew(node):
+    one, two = node("one"), node("two")
+    write(one.local, "suite.json", "new")
+    write(two.local, "suite.json", "old")
+    one.send("suite.json")
+    two.fetch("suite.json")
+    two.fetch("absent.json")
+    assert names(two.local) == {"suite.json"}
+    assert (two.local / "suite.json").read_text() == "new"
+
+
 def test_records_are_sent_and_fetched_last(node, monkeypatch):
     one, two, order = node("one"), node("two"), []
     for name in ("config.json", "rounds.jsonl", "scores.csv", "zz.json"):

@@ -9,8 +9,10 @@ import yaml
 from support.samples import TINY
 from support.suites import write_suite, write_tuned
 
+import albench.datasets.folder
+import albench.resolve
 from albench.benchmarks.estimate import probe
-from albench.benchmarks.plan import plan_runs, write_suite_manifest
+from albench.benchmarks.plan import plan_runs, resolve_run, write_suite_manifest
 from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.benchmarks.trial import run_trial
@@ -120,6 +122,32 @@ def test_a_suite_on_a_question_says_it_and_what_it_costs(name):
 def test_a_suite_on_generated_data_can_be_planned(name):
     runs = plan_runs(load_suite(name, seeds=[0], settings={"data.count": 12}))
     assert len({run.folder for run in runs}) == len(runs) == len(load_suite(name, seeds=[0]).runs)
+
+
+def test_a_plan_reads_every_header_once_and_prepares_once_however_many_runs_there_are(tmp_path, decathlon, monkeypatch):
+    read, prepared = [], []
+    shape_of, prepare = albench.datasets.folder.shape_of, albench.resolve.prepare
+    monkeypatch.setattr(albench.datasets.folder, "shape_of", lambda *own: read.append(own[0]) or shape_of(*own))
+    monkeypatch.setattr(albench.resolve, "prepare", lambda *own: prepared.append(own[0]) or prepare(*own))
+    settings = {"data": {"root": str(decathlon)}, "protocol": {"split": [4, 1, 1], "compute": "matched"}}
+    path = write_suite(tmp_path, ["random", "entropy"], seeds=5, dataset="folder", settings=settings)
+    plan = plan_runs(load_suite(str(path)))
+    assert (len(plan), len(read), len(prepared)) == (10, 6, 1)
+    for run in (plan[0], plan[-1]):
+        assert run.config == resolve_run(run.spec).config
+    other = {"group": "one label", "settings": {"data": {"labels": [1]}}}
+    path = write_suite(
+        tmp_path,
+        ["random", "entropy"],
+        seeds=5,
+        dataset="folder",
+        settings=settings,
+        variants=[{"group": "all"}, other],
+    )
+    read.clear()
+    prepared.clear()
+    assert len({run.config.data_key for run in plan_runs(load_suite(str(path)))}) == 2
+    assert (len(read), len(prepared)) == (12, 2)
 
 
 def test_the_factorial_suite_pairs_every_training_with_its_query_and_with_a_random_one():

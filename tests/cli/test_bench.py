@@ -1,11 +1,13 @@
 import errno
 import re
+import shutil
 
 import pytest
 from support.samples import invoke, tiny_arguments
 from support.suites import damages, failing, results, write_suite
 
 import albench.files
+from albench.reports import load
 from albench.runs import RunReader, find_runs
 from albench.runs.manifest import read_manifest
 
@@ -94,6 +96,34 @@ def test_a_new_strategy_and_a_new_seed_add_only_their_runs(tmp_path):
     assert "4 runs, 1 already finished" in output
     assert output.count("random, seed 0") == 0
     assert output.count(": finished") == 3
+
+
+def test_fewer_or_other_seeds_add_to_the_manifest_and_the_report_keeps_all_runs(finished, tmp_path):
+    suite, root, _ = finished
+    shutil.copytree(root, tmp_path / "tiny")
+    before = read_manifest(root)
+    code, output = bench(suite, tmp_path, "--no-ray", "--seeds", 1)
+    assert code == 0
+    assert "tiny: 4 runs, 4 already finished" in output
+    assert read_manifest(tmp_path / "tiny") == before
+    code, output = bench(suite, tmp_path, "--no-ray", "--seeds", "1,2", "--only", "random")
+    assert code == 0, output
+    assert [run.replicate.seed for run in load(tmp_path / "tiny").group("phantom").methods["random"]] == [1, 2, 0]
+    removed = next(run.folder for run in before.runs if (run.label, run.seed) == ("star", 0))
+    shutil.rmtree(tmp_path / "tiny" / removed)
+    assert bench(suite, tmp_path, "--no-ray", "--seeds", "1,2", "--only", "random")[0] == 0
+    assert removed not in {run.folder for run in read_manifest(tmp_path / "tiny").runs}
+
+
+def test_a_manifest_that_cannot_be_read_is_written_anew_with_a_sentence(finished, tmp_path):
+    suite, root, _ = finished
+    shutil.copytree(root, tmp_path / "tiny")
+    (tmp_path / "tiny" / "suite.json").write_text("{")
+    code, output = bench(suite, tmp_path, "--no-ray")
+    assert code == 0
+    assert "only the runs of this call are listed again, because the list could not be read: '" in output
+    assert "suite.json' must hold JSON, it is damaged" in output
+    assert read_manifest(tmp_path / "tiny") == read_manifest(root)
 
 
 def test_only_limits_the_runs_and_the_manifest_lists_all(tmp_path):

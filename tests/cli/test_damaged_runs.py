@@ -5,8 +5,10 @@ import shutil
 import pytest
 from support.damages import remove, rewrite, set_value
 from support.samples import TINY, invoke, tiny_arguments
+from support.suites import write_suite
 
 import albench
+from albench.benchmarks import plan_suite
 from albench.runs import find_runs
 
 
@@ -34,6 +36,26 @@ def _damaged_split(run):
     return "split.json' must hold JSON, it is damaged ("
 
 
+def _cut_records(run):
+    run.layout.records.write_text(run.layout.records.read_text()[:-200])
+    return "rounds.jsonl', line 2, must hold JSON, it is damaged ("
+
+
+def _no_arrays(run):
+    run.layout.round(0).pseudo.unlink()
+    return "pseudo.npz' is missing, its record lists it: restore it from a copy, or remove the run"
+
+
+def _cut_settings(run):
+    run.layout.config.write_text(run.layout.config.read_text()[:100])
+    return "config.json' must hold JSON, it is damaged ("
+
+
+def _cut_failure(run):
+    run.layout.failure.write_text("{")
+    return "failure.json' must hold JSON, it is damaged ("
+
+
 def _no_settings(run):
     rewrite(run.layout.config, None, lambda config: remove(config, ("run",)), sealed=True)
     return "config.json' must be as albench wrote it, run is missing: restore it from a copy, or remove the run"
@@ -41,7 +63,10 @@ def _no_settings(run):
 
 DAMAGES = {
     damage.__name__.strip("_"): damage
-    for damage in (_short_of_share, _ids_are_text, _weights_of_another_shape, _damaged_split, _no_settings)
+    for damage in (
+        *(_short_of_share, _ids_are_text, _weights_of_another_shape, _damaged_split, _no_settings),
+        *(_cut_records, _no_arrays, _cut_settings, _cut_failure),
+    )
 }
 
 
@@ -79,7 +104,7 @@ def test_a_damaged_run_is_one_sentence_wherever_it_is_read(two_runs, tmp_path, n
     code, said = invoke("status", out)
     assert code == 0
     assert said.count("seed-") >= 2
-    if name in ("short_of_share", "no_settings"):  # what status reads
+    if name in ("short_of_share", "no_settings", "cut_records", "cut_settings", "cut_failure"):  # what status reads
         assert "damaged" in said
         assert sentence in said
     code, said = invoke(
@@ -87,3 +112,35 @@ def test_a_damaged_run_is_one_sentence_wherever_it_is_read(two_runs, tmp_path, n
     )
     assert code == 0
     assert "finished rounds: 2" in said
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_run_of_a_suite_fails_with_its_sentence_and_the_others_go_on(tmp_path, planned, name):
+    suite, storage = tmp_path / "tiny.yaml", tmp_path / "runs"
+    shutil.copytree(planned, tmp_path, dirs_exist_ok=True)
+    damaged, _, finished = find_runs(storage)
+    sentence = DAMAGES[name](damaged)
+    finished.layout.scores.unlink()
+    code, said = invoke("bench", suite, "--storage", storage, "--no-ray", "--retries", 0)
+    assert code == 1
+    assert "tiny: 3 runs, 1 already finished" in said
+    assert "2 of 3 runs are finished, 1 failed" in said
+    assert "FAILED random, seed 0, round " in said
+    assert sentence in said
+    assert finished.layout.scores.exists()
+    code, said = invoke("report", storage / "tiny", "--format", "csv")
+    assert code == 0
+    assert "random on phantom, seed 0, " in said
+    assert invoke("bench", suite, "--storage", storage, "--plan")[0] == 0
+
+
+@pytest.fixture(scope="module")
+def planned(two_runs, tmp_path_factory):
+    """A suite of three seeds in `tiny.yaml`, of which two are stopped after two of three rounds and one is finished."""
+    folder = tmp_path_factory.mktemp("planned")
+    suite = write_suite(folder, ["random"], seeds=3)
+    shutil.copytree(two_runs, folder / "runs" / "tiny")
+    plan = plan_suite(str(suite), storage=folder / "runs")
+    albench.run("random", "phantom", seed=2, settings=TINY, out=plan.storage.local, device="cpu")
+    assert [run.done(plan.storage.local) for run in plan.runs] == [2, 2, 3]
+    return folder

@@ -1,3 +1,5 @@
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -68,6 +70,14 @@ def test_grades_come_from_folders_in_2019_and_from_a_table_in_2020(tmp_path):
         assert len(low) == len(high) == 6
         assert not low & high
         assert set(find(DATASETS, "brats")(root=str(root)).cases()) == low | high
+
+
+def test_a_case_that_is_stored_twice_is_one_sentence(tmp_path):
+    root = brats(tmp_path, 2021)
+    shutil.copytree(root / "BraTS2021_00003", root / "copies" / "BraTS2021_00003")
+    sentence = "a case of BraTS must be stored once, '.*copies/BraTS2021_00003' is also stored as '.*': remove one"
+    with pytest.raises(DataError, match=sentence):
+        make(root, 2021).cases()
 
 
 def test_a_grade_of_a_year_without_grades_is_one_sentence(tmp_path):

@@ -182,6 +182,43 @@ def test_dataset_json_selects_the_cases(decathlon):
     assert list(folder(decathlon).cases()) == ["blob_2"]
 
 
+def moved(root: Path, old: str, new: str) -> None:
+    """Give the image and the mask of a case another place in their folders."""
+    for part in ("imagesTr", "labelsTr"):
+        path = root / part / f"{new}.nii.gz"
+        path.parent.mkdir(exist_ok=True)
+        (root / part / f"{old}.nii.gz").rename(path)
+
+
+def test_files_of_one_name_in_different_subfolders_are_cases_of_their_own(decathlon):
+    moved(decathlon, "blob_1", "b/blob_0")
+    moved(decathlon, "blob_2", "c/blob_7")
+    moved(decathlon, "blob_3", "c/blob_8_0000")
+    (decathlon / "labelsTr" / "c" / "blob_8_0000.nii.gz").rename(decathlon / "labelsTr" / "c" / "blob_8.nii.gz")
+    data = folder(decathlon)
+    assert list(data.cases()) == ["b-blob_0", "blob_0", "blob_4", "blob_5", "blob_7", "blob_8"]
+    assert len(prepare(data).cases) == 6
+    entries = [
+        {"image": f"imagesTr/{name}.nii.gz", "label": f"labelsTr/{name}.nii.gz"} for name in ("blob_0", "b/blob_0")
+    ]
+    (decathlon / "dataset.json").write_text(json.dumps({"training": entries}))
+    listed = folder(decathlon)
+    assert list(listed.cases()) == ["b-blob_0", "blob_0"]
+    assert listed.load("b-blob_0").image.tobytes() == data.load("b-blob_0").image.tobytes()
+    left_out = [problem.sentence for problem in listed.problems() if not problem.serious]
+    assert f"'{decathlon}/imagesTr/c/blob_7.nii.gz' should be listed in dataset.json, it is not" in left_out[-2]
+
+
+def test_an_image_that_dataset_json_lists_twice_is_one_sentence(decathlon):
+    entry = {"image": "imagesTr/blob_0.nii.gz", "label": "labelsTr/blob_0.nii.gz"}
+    (decathlon / "dataset.json").write_text(json.dumps({"training": [entry, entry]}))
+    sentence = (
+        r"two volumes must have different names, '.*imagesTr/blob_0.nii.gz' and another one would be case 'blob_0': "
+    )
+    with pytest.raises(DataError, match=f"{sentence}rename it, or list it once"):
+        folder(decathlon).cases()
+
+
 def damage(root: Path, fault: str) -> None:
     """Add a fault to a good folder."""
     image, mask = (root / part / "blob_3.nii.gz" for part in ("imagesTr", "labelsTr"))

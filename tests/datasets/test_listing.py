@@ -168,6 +168,22 @@ def test_several_images_of_a_volume_are_its_channels(decathlon):
     np.testing.assert_allclose(volume.image[1], 2 * volume.image[0], rtol=1e-6)
 
 
+def test_files_of_one_name_in_different_folders_are_cases_of_their_own(decathlon):
+    for site in ("a", "b"):
+        for part in ("imagesTr", "labelsTr"):
+            (decathlon / part / site).mkdir()
+    lines = []
+    for number, name in enumerate(("a/scan", "b/scan", "b/scan_2", "b/scan_3")):
+        for part in ("imagesTr", "labelsTr"):
+            (decathlon / part / f"blob_{number}.nii.gz").rename(decathlon / part / f"{name}.nii.gz")
+        lines.append(f"imagesTr/{name}.nii.gz,labelsTr/{name}.nii.gz")
+    alone = folder(csv(decathlon, "image,mask", *lines))
+    assert list(alone.cases()) == ["a-scan", "b-scan", "scan_2", "scan_3"]
+    assert [alone.patient(case) for case in alone.cases()] == ["a-scan", "b-scan", "scan_2", "scan_3"]
+    grouped = folder(csv(decathlon, HEADER, *(f"{line},p{number // 2}" for number, line in enumerate(lines))))
+    assert list(grouped.cases()) == ["a-p0-scan", "b-p0-scan", "p1-scan_2", "p1-scan_3"]
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [

@@ -7,7 +7,7 @@ import pytest
 from support.made_runs import write_run, write_suite
 from support.samples import invoke
 
-from albench.errors import ConfigError, StoreError
+from albench.errors import ConfigError
 from albench.reports import load
 from albench.reports.captions import left_out, warnings
 from albench.runs.documents import write_document
@@ -290,15 +290,38 @@ def test_another_folder_of_another_version_is_labeled_with_it(tmp_path):
     [
         (lambda text: "{", "suite.json' must hold JSON, it is damaged"),
         (lambda text: '{"format": 1, "albench": "0.1.0"}', "suite.json' must be of format 4, albench '0.1.0' wrote"),
-        (lambda text: text.replace("random", "best"), "suite.json' was changed after it was written"),
+        (lambda text: text.replace("chance", "best"), "suite.json' was changed after it was written"),
     ],
 )
-def test_a_damaged_manifest_is_an_error(tmp_path, finished, edit, sentence):
-    write_suite(tmp_path, [("random", "made", finished)])
+def test_a_damaged_manifest_is_named_and_all_runs_are_reported(tmp_path, finished, edit, sentence):
+    write_suite(tmp_path, [("chance (random)", "made", finished)])
     path = tmp_path / "suite.json"
     path.write_text(edit(path.read_text()))
-    with pytest.raises(StoreError, match=sentence):
-        load(tmp_path)
+    code, said = invoke("report", tmp_path, "--format", "csv")
+    assert code == 0, said
+    assert f"all runs below '{tmp_path}' are reported under their own names: '{tmp_path}/{sentence}" in said
+    results = load(tmp_path)
+    assert labels(tmp_path) == {"made": ["random"]}
+    assert left_out(results.collection) == ["Damaged: suite.json."]
+
+
+def test_runs_behind_links_are_reported(tmp_path, finished):
+    out = tmp_path / "gathered"
+    out.mkdir()
+    (out / "mine").symlink_to(finished)
+    other = write_run(tmp_path / "elsewhere", "entropy", 0, [0.5, 0.6, 0.7])
+    (out / "theirs").symlink_to(other.parents[1])
+    assert labels(out) == {"made": ["random", "entropy"]}
+    code, said = invoke("status", out)
+    assert (code, said.count("finished")) == (0, 2)
+
+
+def test_a_missing_table_of_metrics_is_made_anew(tmp_path, finished):
+    path = RunLayout(finished).scores
+    before = path.read_bytes()
+    path.unlink()
+    assert load(tmp_path).collection.problems == []
+    assert path.read_bytes() == before
 
 
 def test_a_folder_without_results_is_one_sentence(tmp_path, finished):

@@ -14,9 +14,10 @@ from albench.errors import StoreError
 from albench.masks import PackedMasks
 from albench.resolve import resolve
 from albench.runs.cost import environment
+from albench.runs.discovery import find_runs
 from albench.runs.documents import write_document
 from albench.runs.layout import run_folder
-from albench.runs.reader import RunReader, find_runs, is_finished
+from albench.runs.reader import RunReader, is_finished
 from albench.runs.records import (
     FORMAT,
     AnnotationCost,

@@ -129,6 +129,8 @@ def test_every_damaged_file_is_named(runs, damage):
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.name == ".lock":
             continue
+        if damage == "removed" and path.name == "scores.csv":  # it follows from the records
+            continue
         original = path.read_bytes()
         if damage == "removed":
             path.unlink()
@@ -269,6 +271,26 @@ def test_a_moved_run_is_sound(runs, tmp_path):
     target = tmp_path / "elsewhere" / runs[0].folder.name
     shutil.copytree(runs[0].folder, target)
     assert verify(RunReader(target)) == []
+
+
+def test_a_missing_table_of_metrics_is_sound(runs):
+    runs[0].layout.scores.unlink()
+    assert verify(RunReader(runs[0].folder)) == []
+
+
+def test_a_file_that_may_not_be_read_is_named(runs, monkeypatch):
+    path, opened = runs[0].layout.round(1).weights, Path.open
+
+    def closed(self, *more, **options):
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(self, *more, **options)
+
+    monkeypatch.setattr(Path, "open", closed)
+    (damage,) = verify(RunReader(runs[0].folder))
+    assert damage.sentence == (
+        f"'{path}' cannot be read (Permission denied): restore it from a copy, or remove the run"
+    )
 
 
 def test_what_a_killed_process_leaves_is_sound(runs):
