@@ -1,6 +1,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -284,10 +285,11 @@ def test_assignments_are_read_as_yaml():
         "data.root": "a=b",
         "training.augment": False,
     }
-    assert parse_settings(["network.weights=null", "a.b=", "training.lr=0.1", "training.lr=0.2"]) == {
+    assert parse_settings(["network.weights=null", "a.b=", "data.classes={a: 1}"], Path("010")) == {
         "network.weights": None,
         "a.b": None,
-        "training.lr": 0.2,
+        "data.classes": {"a": 1},
+        "data.root": "010",
     }
     assert parse_settings([]) == {}
 
@@ -304,6 +306,18 @@ def test_an_assignment_without_section_or_equals_sign_is_rejected(assignment):
 def test_an_assignment_that_is_not_yaml_is_rejected():
     with pytest.raises(ConfigError, match=r"--set data.size must have a YAML value such as 30 or \[96,128\], got '\[9"):
         parse_settings(["data.size=[96"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "root", "sentence"),
+    [
+        (["training.lr=0.1", " training.lr =0.2"], None, "training.lr must be set once, got 0.1 and 0.2: leave one of"),
+        (["data.root=a"], Path("b"), "data.root must be set once, got 'a' and 'b': leave one of them out"),
+    ],
+)
+def test_an_option_that_is_set_twice_is_rejected(assignments, root, sentence):
+    with pytest.raises(ConfigError, match=f"^{sentence}"):
+        parse_settings(assignments, root)
 
 
 def test_the_user_overrides_the_dataset_and_the_dataset_overrides_albench():
