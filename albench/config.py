@@ -15,9 +15,13 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 
 from albench.errors import ConfigError, suggestion
 
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0)]
+MOST_SEED = 2**63 - 1
+_MOST = 10**9  # of what is counted
+
+Positive = Annotated[int, Field(ge=1, le=_MOST)]
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Rate = Annotated[float, Field(gt=0, le=1e6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Start = Literal["interval", "cases", "slices", "few-cases"]
@@ -59,7 +63,7 @@ class Protocol:
         0.15,
         0.15,
     )
-    split_seed: Count = 0
+    split_seed: Seed = 0
     splits: Positive | Literal["nested"] = 1
     validation: Literal["free", "charged", "none"] = "free"
     compute: Literal["own", "matched"] = "own"
@@ -108,7 +112,7 @@ class Training:
     lr: Rate = 1e-4
     lr_incremental: Rate = 1e-5
     focal_alpha: Share = 0.6
-    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    focal_gamma: Annotated[float, Field(ge=0, le=100)] = 2.0
     focal_alpha_mode: Literal["scalar", "balanced"] = "scalar"
     augment: bool = True
 
@@ -185,7 +189,7 @@ class RunConfig:
     title: str
     locations: dict[str, object]
     data_key: str
-    seed: Count
+    seed: Seed
     protocol: Protocol
     training: Training
     network: Choice
@@ -253,7 +257,7 @@ def _checked(hint: type[object], value: object, option: str, remedy: str) -> obj
     text = json.dumps(value, default=_plain)
     try:
         made = TypeAdapter(hint).validate_json(text, strict=True)
-        rule = "must be a number" if _is_bool(json.loads(text), made) else ""
+        rule = "must be a number" if _is_bool(json.loads(text), made) else _range_rule(made)
         where, got = option, value
     except ValidationError as error:
         first = error.errors()[0]
@@ -262,6 +266,15 @@ def _checked(hint: type[object], value: object, option: str, remedy: str) -> obj
     if rule:
         raise ConfigError(f"{where} {rule}, got {got!r}: {remedy.format(option=option)}")
     return made
+
+
+def _range_rule(made: object) -> str:
+    """What a whole number must be that no array can hold; empty for all other values."""
+    if isinstance(made, Mapping):
+        made = list(made.values())
+    if isinstance(made, list | tuple):
+        return next(filter(None, map(_range_rule, made)), "")
+    return "must be a whole number of at most 64 bits" if isinstance(made, int) and abs(made) > MOST_SEED else ""
 
 
 def _in_words(message: str) -> str:

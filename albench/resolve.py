@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albench.combinations import check_combinations
-from albench.config import Choice, Protocol, RunConfig, Training, build
+from albench.config import MOST_SEED, Choice, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_dataset
 from albench.errors import ConfigError
 from albench.masks import Ids
@@ -76,8 +76,8 @@ def resolve(
         ConfigError: a name, option or value is wrong.
         DataError: the data cannot be used.
     """
-    if seed < 0:
-        raise ConfigError(f"a seed must be at least 0, got {seed}: choose another")
+    if not 0 <= seed <= MOST_SEED:
+        raise ConfigError(f"a seed must be at least 0 and at most {MOST_SEED}, got {seed}: choose another")
     settings = settings or {}
     if tuned is not None:
         settings = tuned.added_to(find(STRATEGIES, strategy), settings)

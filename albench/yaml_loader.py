@@ -59,7 +59,8 @@ class _Loader(yaml.SafeLoader):
         """A value with all in it, counted."""
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event, parent, index)
+            self._add_repeated(event)
+            return super().compose_node(parent, index)
         if getattr(event, "tag", None) is not None:
             raise _error(f"a value must be plain, without the tag '{event.tag}'", event)
         with self._counted(event):
@@ -78,13 +79,12 @@ class _Loader(yaml.SafeLoader):
             lines[key] = line
         return super().construct_mapping(node, deep)
 
-    def _alias(self, event: yaml.AliasEvent, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        extent = self._anchored.get(event.anchor)
-        if extent is None and event.anchor in self.anchors:
-            raise _error(f"an alias must not stand in its own value, as '*{event.anchor}' does", event)
-        if extent is not None:
-            self._add(extent, event)
-        return super().compose_node(parent, index)
+    def _add_repeated(self, alias: yaml.AliasEvent) -> None:
+        name = str(alias.anchor)
+        if name in self._anchored:
+            self._add(self._anchored[name], alias)
+        elif name in self.anchors:
+            raise _error(f"an alias must not stand in its own value, as '*{name}' does", alias)
 
     @contextmanager
     def _counted(self, event: yaml.NodeEvent) -> Iterator[None]:
@@ -109,7 +109,8 @@ class _Loader(yaml.SafeLoader):
 
 
 def _error(rule: str, event: yaml.NodeEvent) -> yaml.YAMLError:
-    return yaml.YAMLError(f"{rule}, it breaks this in line {event.start_mark.line + 1}")
+    line = event.start_mark.line + 1 if event.start_mark else 0
+    return yaml.YAMLError(f"{rule}, it breaks this in line {line}")
 
 
 def _reject_sexagesimal(loader: _Loader, node: yaml.ScalarNode) -> object:

@@ -3,6 +3,7 @@
 from albench.data.cache import PreparedSet, prepared_sets, remove_downloads, remove_prepared
 from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.label_counts import LabelCounts
+from albench.data.memory import check_memory
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
@@ -27,6 +28,7 @@ __all__ = [
     "Volume",
     "cache_folder",
     "case_problems",
+    "check_memory",
     "check_options",
     "check_volume",
     "downloads_folder",
