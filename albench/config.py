@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -14,6 +14,7 @@ from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_h
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from albench.errors import ConfigError, suggestion
+from albench.exits import rejecting_exits
 
 MOST_SEED = 2**63 - 1
 _MOST = 10**9  # of what is counted
@@ -241,12 +242,14 @@ def build(
     hints = get_type_hints(cls, include_extras=True)
     values = {name: _checked(hints[name], value, f"{prefix}.{name}", remedy) for name, value in options.items()}
     try:
-        made = cls(**values)
+        with rejecting_exits(f"{cls.__name__} of {prefix}"):
+            made = cls(**values)
     except ValueError as error:
         raise ConfigError(
             f"{prefix} must have options that fit together, got {dict(options)!r} ({error}): change one of them"
         ) from error
-    _check_finite(made, names, prefix, remedy)
+    for name in names:
+        _check_finite(getattr(made, name), f"{prefix}.{name}", remedy)
     return made
 
 
@@ -256,6 +259,8 @@ def _checked(hint: type[object], value: object, option: str, remedy: str) -> obj
         return None
     text = json.dumps(value, default=_plain)
     try:
+        if isinstance(value, float):
+            _check_finite(value, option, remedy)  # a bound would be the wrong rule
         made = TypeAdapter(hint).validate_json(text, strict=True)
         rule = "must be a number" if _is_bool(json.loads(text), made) else _range_rule(made)
         where, got = option, value
@@ -303,12 +308,9 @@ def _is_bool(given: object, made: object) -> bool:
     return isinstance(given, bool) and not isinstance(made, bool)
 
 
-def _check_finite(made: object, fields: Iterable[str], prefix: str, remedy: str) -> None:
-    """A run is written as JSON, which has neither NaN nor infinity."""
-    for name in fields:
-        value = getattr(made, name)
-        try:
-            json.dumps(value, allow_nan=False)
-        except ValueError:
-            option = f"{prefix}.{name}"
-            raise ConfigError(f"{option} must be finite, got {value}: {remedy.format(option=option)}") from None
+def _check_finite(value: object, option: str, remedy: str) -> None:
+    """A run is written as JSON, which has neither NaN nor infinity. Raises ConfigError."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ConfigError(f"{option} must be finite, got {value}: {remedy.format(option=option)}") from None

@@ -12,6 +12,7 @@ from albench.combinations import check_combinations
 from albench.config import MOST_SEED, Choice, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_dataset
 from albench.errors import ConfigError
+from albench.exits import rejecting_exits
 from albench.masks import Ids
 from albench.network import Network
 from albench.pool import Pool
@@ -86,14 +87,15 @@ def resolve(
     for section, cls in (("protocol", Protocol), ("training", Training), ("network", find(NETWORKS, network))):
         build(cls, user[section], section)  # a typing error should not wait for the data
     data = make_dataset(dataset, settings)
-    protocol, training = common_settings(data, settings)
-    network_object = make_network(network, data, settings)
-    check_combinations(protocol, training)
-    # before the preparation, so that an error need not wait for it
-    split = split_dataset(data, protocol, protocol.split_of(seed))
-    if tuned is not None:
-        tuned.check_data(data.title, network_object.name, split.test)
-    prepared = prepare(data, progress, workers)
+    with rejecting_exits(f"dataset '{data.name}'"):
+        protocol, training = common_settings(data, settings)
+        network_object = make_network(network, data, settings)
+        check_combinations(protocol, training)
+        # before the preparation, so that an error need not wait for it
+        split = split_dataset(data, protocol, protocol.split_of(seed))
+        if tuned is not None:
+            tuned.check_data(data.title, network_object.name, split.test)
+        prepared = prepare(data, progress, workers)
     prepared.check_drawn(split.val, split.test)
     config = RunConfig(
         strategy=_choice(strategy_object, strategy, strategy_object.files, "strategy"),

@@ -20,8 +20,8 @@ _SEXAGESIMAL = "!sexagesimal"
 def load_yaml(text: str) -> object:
     """The content of a YAML document as plain values: mappings, lists, text, numbers, true, false and null.
 
-    Numbers are decimal: `010`, `0x10`, `1_000`, `2001-01-01`, `yes` and `off` are text, and `1:30`, which YAML 1.1 reads
-    as 90, is rejected unless it is quoted.
+    Numbers are decimal: `010`, `0x10`, `1_000`, `2001-01-01`, `yes` and `off` are text, and `1:30`, which YAML 1.1
+    reads as 90, is rejected unless it is quoted.
 
     Raises:
         yaml.YAMLError: in one sentence, with the line. It is not YAML, a key occurs twice, or the document is longer,

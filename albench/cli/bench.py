@@ -71,7 +71,9 @@ def bench(
     seeds: Annotated[
         str | None, typer.Option(help="Other seeds: their number, or a list such as 0,3,7.", rich_help_panel=_WHAT)
     ] = None,
-    cpus_per_run: Annotated[int, typer.Option(min=1, max=1024, help="Cores and threads of a run.", rich_help_panel=_HOW)] = 1,
+    cpus_per_run: Annotated[
+        int, typer.Option(min=1, max=1024, help="Cores and threads of a run.", rich_help_panel=_HOW)
+    ] = 1,
     gpus_per_run: Annotated[
         float | None,
         typer.Option(

@@ -16,6 +16,7 @@ from albench.cli.data import data
 from albench.cli.report import report
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
+from albench.exits import rejecting_exits
 from albench.machine_errors import translate_machine_errors
 from albench.registry import DEFAULT_NETWORK
 
@@ -30,7 +31,7 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer vendors its base class
         try:
-            with translate_machine_errors():
+            with translate_machine_errors(), rejecting_exits("a plugin"):
                 return super().invoke(ctx)
         except AlbenchError as error:
             print(f"albench: {' '.join(str(error).split())}", file=sys.stderr)
