@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -14,10 +14,15 @@ from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_h
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from albench.errors import ConfigError, suggestion
+from albench.exits import rejecting_exits
 
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0)]
+MOST_SEED = 2**63 - 1
+_MOST = 10**9  # of what is counted
+
+Positive = Annotated[int, Field(ge=1, le=_MOST)]
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
+Rate = Annotated[float, Field(gt=0, le=1e6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Start = Literal["interval", "cases", "slices", "few-cases"]
@@ -59,7 +64,7 @@ class Protocol:
         0.15,
         0.15,
     )
-    split_seed: Count = 0
+    split_seed: Seed = 0
     splits: Positive | Literal["nested"] = 1
     validation: Literal["free", "charged", "none"] = "free"
     compute: Literal["own", "matched"] = "own"
@@ -108,7 +113,7 @@ class Training:
     lr: Rate = 1e-4
     lr_incremental: Rate = 1e-5
     focal_alpha: Share = 0.6
-    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    focal_gamma: Annotated[float, Field(ge=0, le=100)] = 2.0
     focal_alpha_mode: Literal["scalar", "balanced"] = "scalar"
     augment: bool = True
 
@@ -185,7 +190,7 @@ class RunConfig:
     title: str
     locations: dict[str, object]
     data_key: str
-    seed: Count
+    seed: Seed
     protocol: Protocol
     training: Training
     network: Choice
@@ -237,12 +242,14 @@ def build(
     hints = get_type_hints(cls, include_extras=True)
     values = {name: _checked(hints[name], value, f"{prefix}.{name}", remedy) for name, value in options.items()}
     try:
-        made = cls(**values)
+        with rejecting_exits(f"{cls.__name__} of {prefix}"):
+            made = cls(**values)
     except ValueError as error:
         raise ConfigError(
             f"{prefix} must have options that fit together, got {dict(options)!r} ({error}): change one of them"
         ) from error
-    _check_finite(made, names, prefix, remedy)
+    for name in names:
+        _check_finite(getattr(made, name), f"{prefix}.{name}", remedy)
     return made
 
 
@@ -252,8 +259,10 @@ def _checked(hint: type[object], value: object, option: str, remedy: str) -> obj
         return None
     text = json.dumps(value, default=_plain)
     try:
+        if isinstance(value, float):
+            _check_finite(value, option, remedy)  # a bound would be the wrong rule
         made = TypeAdapter(hint).validate_json(text, strict=True)
-        rule = "must be a number" if _is_bool(json.loads(text), made) else ""
+        rule = "must be a number" if _is_bool(json.loads(text), made) else _range_rule(made)
         where, got = option, value
     except ValidationError as error:
         first = error.errors()[0]
@@ -262,6 +271,15 @@ def _checked(hint: type[object], value: object, option: str, remedy: str) -> obj
     if rule:
         raise ConfigError(f"{where} {rule}, got {got!r}: {remedy.format(option=option)}")
     return made
+
+
+def _range_rule(made: object) -> str:
+    """What a whole number must be that no array can hold; empty for all other values."""
+    if isinstance(made, Mapping):
+        made = list(made.values())
+    if isinstance(made, list | tuple):
+        return next(filter(None, map(_range_rule, made)), "")
+    return "must be a whole number of at most 64 bits" if isinstance(made, int) and abs(made) > MOST_SEED else ""
 
 
 def _in_words(message: str) -> str:
@@ -290,12 +308,9 @@ def _is_bool(given: object, made: object) -> bool:
     return isinstance(given, bool) and not isinstance(made, bool)
 
 
-def _check_finite(made: object, fields: Iterable[str], prefix: str, remedy: str) -> None:
-    """A run is written as JSON, which has neither NaN nor infinity."""
-    for name in fields:
-        value = getattr(made, name)
-        try:
-            json.dumps(value, allow_nan=False)
-        except ValueError:
-            option = f"{prefix}.{name}"
-            raise ConfigError(f"{option} must be finite, got {value}: {remedy.format(option=option)}") from None
+def _check_finite(value: object, option: str, remedy: str) -> None:
+    """A run is written as JSON, which has neither NaN nor infinity. Raises ConfigError."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ConfigError(f"{option} must be finite, got {value}: {remedy.format(option=option)}") from None

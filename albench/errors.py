@@ -32,6 +32,10 @@ class DataError(AlbenchError):
     """A file or a folder of images cannot be used."""
 
 
+class PluginError(AlbenchError):
+    """A plugin tried to end the process."""
+
+
 class StrategyError(AlbenchError):
     """A strategy broke a rule of the benchmark."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from albench.callback import NullCallback, RunCallback
 from albench.errors import NetworkError, StrategyError
+from albench.exits import rejecting_exits
 from albench.machine_errors import translate_machine_errors
 from albench.query import check_query
 from albench.resolve import ResolvedRun
@@ -33,6 +34,7 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
 
     Raises:
         StrategyError: the strategy broke a rule.
+        PluginError: a plugin tried to end the process.
         MachineError: the machine has no memory left, or its GPU stopped.
         StoreError: the run cannot be written, or was changed since it was.
     """
@@ -70,11 +72,11 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
 @contextmanager
 def _explaining(resolved: ResolvedRun) -> Iterator[None]:
     """Say in every error that the machine made it, or which strategy, and which network if that lacks something."""
+    names = f"strategy '{resolved.strategy.name}' with network '{resolved.network.name}'"
     try:
-        with translate_machine_errors():
+        with translate_machine_errors(), rejecting_exits(names):
             yield
     except NetworkError as error:
-        names = f"strategy '{resolved.strategy.name}' with network '{resolved.network.name}'"
         raise NetworkError(f"{names}: {error}") from error
     except StrategyError as error:
         raise StrategyError(f"strategy '{resolved.strategy.name}': {error}") from error

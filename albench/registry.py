@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from albench.errors import ConfigError, suggestion
+from albench.errors import AlbenchError, ConfigError, suggestion
+from albench.exits import rejecting_exits
 
 STRATEGIES = "albench.strategies"
 DATASETS = "albench.datasets"
@@ -120,7 +121,8 @@ def available(group: str) -> list[Entry]:
             entries[name] = Entry(name, None, problem)
     for point in importlib.metadata.entry_points(group=group):
         try:
-            cls = point.load()
+            with rejecting_exits(f"'{point.value}'"):
+                cls = point.load()
             _check_class(group, cls, point.value)
             if _registered[group].get(point.name) is not cls:
                 register(point.name)(cls)
@@ -161,8 +163,9 @@ def _usable(group: str) -> dict[str, type[Plugin]]:
 def _from_path(group: str, spec: str) -> type[Plugin]:
     where, _, class_name = spec.rpartition(":")
     try:
-        module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except ConfigError:
+        with rejecting_exits(f"'{where}'"):
+            module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except AlbenchError:
         raise
     except Exception as error:
         raise ConfigError(f"'{where}' cannot be imported: {type(error).__name__}: {error}") from error
@@ -216,7 +219,8 @@ def _import_folder(group: str) -> dict[str, str]:
 def _import_quietly(module: str) -> str:
     """Import a module of the folder. Why it failed; empty if it did not, or if there is no such module."""
     try:
-        importlib.import_module(module)
+        with rejecting_exits(f"'{module}'"):
+            importlib.import_module(module)
     except ModuleNotFoundError as error:
         return "" if error.name == module else f"it needs the missing module '{error.name}'"
     except Exception as error:  # a broken file must not hide the others

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from albench.combinations import check_combinations
-from albench.config import Choice, Protocol, RunConfig, Training, build
+from albench.config import MOST_SEED, Choice, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_dataset
 from albench.errors import ConfigError
+from albench.exits import rejecting_exits
 from albench.masks import Ids
 from albench.network import Network
 from albench.pool import Pool
@@ -103,8 +104,8 @@ def resolve(
         DataError: the data cannot be used.
     """
     datasets = datasets or Datasets()
-    if seed < 0:
-        raise ConfigError(f"a seed must be at least 0, got {seed}: choose another")
+    if not 0 <= seed <= MOST_SEED:
+        raise ConfigError(f"a seed must be at least 0 and at most {MOST_SEED}, got {seed}: choose another")
     settings = settings or {}
     if tuned is not None:
         settings = tuned.added_to(find(STRATEGIES, strategy), settings)
@@ -113,14 +114,15 @@ def resolve(
     for section, cls in (("protocol", Protocol), ("training", Training), ("network", find(NETWORKS, network))):
         build(cls, user[section], section)  # a typing error should not wait for the data
     data = datasets.make(dataset, settings)
-    protocol, training = common_settings(data, settings)
-    network_object = make_network(network, data, settings)
-    check_combinations(protocol, training)
-    # before the preparation, so that an error need not wait for it
-    split = split_dataset(data, protocol, protocol.split_of(seed))
-    if tuned is not None:
-        tuned.check_data(data.title, network_object.name, split.test)
-    prepared = datasets.prepare(dataset, settings, progress, workers)
+    with rejecting_exits(f"dataset '{data.name}'"):
+        protocol, training = common_settings(data, settings)
+        network_object = make_network(network, data, settings)
+        check_combinations(protocol, training)
+        # before the preparation, so that an error need not wait for it
+        split = split_dataset(data, protocol, protocol.split_of(seed))
+        if tuned is not None:
+            tuned.check_data(data.title, network_object.name, split.test)
+        prepared = datasets.prepare(dataset, settings, progress, workers)
     prepared.check_drawn(split.val, split.test)
     config = RunConfig(
         strategy=_choice(strategy_object, strategy, strategy_object.files, "strategy"),

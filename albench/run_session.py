@@ -325,7 +325,7 @@ class RunSession:
         """Check before the first training that slices with foreground suffice for all queries. Raises StrategyError."""
         protocol, unlabeled = self.config.protocol, np.setdiff1d(Pool(self.slices).unlabeled, self.initial)
         left, wanted = len(unlabeled), 0
-        for _ in range(protocol.rounds):
+        for _ in range(min(protocol.rounds, left)):  # each queries one at least, until none is left
             wanted += self.strategy.foreground_wanted(min(protocol.budget, left))
             left -= min(protocol.budget, left)
         if wanted:

@@ -17,10 +17,10 @@ def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = N
     """`["training.epochs=30", ...]` to {"training.epochs": 30, ...}; values are read as YAML.
 
     Args:
-        data_root: the value of `--data-root`, which overrides an assignment to data.root.
+        data_root: the value of `--data-root`, which stands for an assignment to data.root.
 
     Raises:
-        ConfigError: an assignment does not name an option, or its value is not YAML.
+        ConfigError: an assignment does not name an option, its value is not YAML, or an option is given twice.
     """
     settings: dict[str, object] = {}
     for assignment in assignments or []:
@@ -31,7 +31,7 @@ def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = N
                 f"one of {', '.join(SECTIONS)}"
             )
         try:
-            settings[name.strip()] = load_yaml(value)
+            _add(settings, name.strip(), load_yaml(value))
         except yaml.YAMLError as error:
             reason = " ".join(str(error).split())
             raise ConfigError(
@@ -39,8 +39,15 @@ def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = N
                 "quote it for the shell"
             ) from error
     if data_root is not None:
-        settings["data.root"] = str(data_root)
+        _add(settings, "data.root", str(data_root))
     return settings
+
+
+def _add(settings: dict[str, object], name: str, value: object) -> None:
+    """Add a setting. Raises ConfigError if it is there already."""
+    if name in settings:
+        raise ConfigError(f"{name} must be set once, got {settings[name]!r} and {value!r}: leave one of them out")
+    settings[name] = value
 
 
 def by_section(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:

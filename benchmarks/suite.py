@@ -27,7 +27,7 @@ from typing import Annotated, TypeVar
 import yaml
 from pydantic import Field
 
-from albench.config import Protocol, Training, build
+from albench.config import Protocol, Seed, Training, build
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find
 from albench.settings import by_section
@@ -35,6 +35,8 @@ from albench.tuned_options import TunedOptions, read_tuned
 from albench.yaml_loader import load_yaml
 
 SUITES = Path(__file__).parent / "suites"
+_MOST_RUNS = 100_000
+_RUN = 1000  # bytes of a run in a list
 _REMEDY = "correct '{option}' in the file"
 _SECTIONS = {"protocol": Protocol, "training": Training}
 
@@ -88,7 +90,7 @@ class _File:
     dataset: str
     strategies: list[object]
     network: str = DEFAULT_NETWORK
-    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = 5
+    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)] = 5
     settings: dict[str, object] | None = None
     variants: list[object] | None = None
 
@@ -147,8 +149,8 @@ def load_suite(
     )
     known = {"data": data, "network": _known(NETWORKS, file.network, f"{path.stem}.network"), **_SECTIONS}
     common = _sections(file.settings, f"{path.stem}.settings", known)
-    chosen = seeds or (list(range(file.seeds)) if isinstance(file.seeds, int) else file.seeds)
-    runs = []
+    chosen = seeds or (range(file.seeds) if isinstance(file.seeds, int) else file.seeds)
+    runs: list[RunSpec] = []
     for (v, variant), (e, entry) in itertools.product(enumerate(variants), enumerate(entries)):
         cls = _known(STRATEGIES, entry.strategy, f"{path.stem}.strategies[{e}].strategy")
         own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", known | {"strategy": cls})
@@ -158,6 +160,8 @@ def load_suite(
         tuned = None
         if entry.tuned is not None:
             tuned, merged = _tuned(path.parent / entry.tuned, f"{path.stem}.strategies[{e}].tuned", cls, merged)
+        splits = _splits(merged)
+        _check_number(len(runs) + len(chosen) * len(splits), path.stem)
         runs += [
             RunSpec(
                 label,
@@ -165,11 +169,11 @@ def load_suite(
                 entry.strategy,
                 dataset or file.dataset,
                 seed,
-                merged | split,
+                merged if len(splits) == 1 else merged | {"protocol.split_seed": split_seed},
                 tuned,
                 network or file.network,
             )
-            for split in _crossed(merged)
+            for split_seed in splits
             for seed in chosen
         ]
     _check_unique(runs, path.stem)
@@ -247,12 +251,19 @@ def _sections(settings: Mapping[str, object] | None, path: str, classes: Mapping
     return flat
 
 
-def _crossed(settings: Mapping[str, object]) -> list[dict[str, object]]:
-    """The settings of every split on which each seed is repeated; empty settings for a single split."""
+def _splits(settings: Mapping[str, object]) -> range:
+    """The seeds of the splits on which each seed is repeated."""
     protocol = build(Protocol, by_section(settings)["protocol"], "protocol")
-    if protocol.splits in (1, "nested"):
-        return [{}]
-    return [{"protocol.split_seed": protocol.split_seed + index} for index in range(int(protocol.splits))]
+    count = 1 if protocol.splits == "nested" else protocol.splits
+    return range(protocol.split_seed, protocol.split_seed + count)
+
+
+def _check_number(runs: int, name: str) -> None:
+    if runs > _MOST_RUNS:
+        raise ConfigError(
+            f"{name} must have at most {_MOST_RUNS} runs, it has {runs} or more, whose list alone would take "
+            f"{_RUN * runs / 1e9:,.1f} GB of memory: give fewer seeds, splits, strategies or variants"
+        )
 
 
 def _check_unique(runs: Sequence[RunSpec], name: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
-from albench.data import CaseSummary, Problem, Volume, case_problems, set_problems
+from albench.data import CaseSummary, Problem, Volume, case_problems, check_memory, set_problems
 from albench.datasets._labels import Labels
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
@@ -218,6 +219,11 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
             f"'{path}' must have a voxel size in millimeters, meters or microns, its header has code {_unit(image)} as "
             "unit: correct xyzt_units"
         )
+    check_memory(
+        np.dtype(np.float32).itemsize * math.prod(shape),
+        f"'{path}', of shape {shape} as its header says,",
+        "repair the header or leave the file out",
+    )
     if not np.isfinite(image.affine).all() or _is_flat(image.affine):
         raise DataError(
             f"'{path}' must have a voxel size and directions in its header, its affine is not invertible: repair it"

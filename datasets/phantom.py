@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from scipy.ndimage import gaussian_filter
 
-from albench.data import Dataset, Volume, register
+from albench.data import Dataset, Volume, check_memory, register
 
-Field = NDArray[np.float64]
+Values = NDArray[np.float64]
 
+_CASE = 1000  # bytes: its names and numbers
+_VOXEL = 80  # bytes: ten arrays in float64 at a time
 _SPACING = (3.0, 1.5, 1.5)
 
 
@@ -44,8 +46,17 @@ class Phantom(Dataset):
     side: PositiveInt = 64
     seed: NonNegativeInt = 0
     noise: NonNegativeFloat = 0.3
-    lookalikes: NonNegativeInt = 8
+    lookalikes: Annotated[int, Field(ge=0, le=1000)] = 8
     parts: Literal[1, 2] = 1
+
+    def __post_init__(self) -> None:
+        """Raises DataError: the cases do not fit into memory."""
+        check_memory(_CASE * self.count, f"the list of data.count={self.count} cases", "choose a smaller data.count")
+        check_memory(
+            _VOXEL * self.depth * self.side**2,
+            f"a case of data.depth={self.depth} slices with data.side={self.side}",
+            "choose smaller ones",
+        )
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -92,7 +103,7 @@ class Phantom(Dataset):
         }
 
 
-def _organ(x: Field, y: Field, z: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+def _organ(x: Values, y: Values, z: Values, rng: np.random.Generator) -> tuple[Values, Values]:
     """Two functions that are positive inside the organ and inside its core, each (d, h, w)."""
     start, end = rng.uniform(-0.85, -0.55), rng.uniform(0.55, 0.85)
     t = (2 * z - start - end) / (end - start)  # -1 to 1 along the organ
@@ -107,7 +118,7 @@ def _organ(x: Field, y: Field, z: Field, rng: np.random.Generator) -> tuple[Fiel
     return np.where(radius > 0, edge - distance, -1.0), np.where(radius > 0, 0.45 * edge - distance, -1.0)
 
 
-def _lookalike(x: Field, y: Field, z: Field, organ: Field, rng: np.random.Generator) -> Field:
+def _lookalike(x: Values, y: Values, z: Values, organ: Values, rng: np.random.Generator) -> Values:
     """An ellipsoid as bright as the organ, without a core and without contact to it."""
     center, angle = rng.uniform(-0.6, 0.6, 3), rng.uniform(0, np.pi)
     dx, dy = x - center[0], y - center[1]
@@ -117,17 +128,17 @@ def _lookalike(x: Field, y: Field, z: Field, organ: Field, rng: np.random.Genera
     return _smooth_step((1 - distance) * size.min(), 0.08) * _smooth_step(-organ - 0.03, 0.03)
 
 
-def _bias(x: Field, y: Field, z: Field, rng: np.random.Generator) -> Field:
+def _bias(x: Values, y: Values, z: Values, rng: np.random.Generator) -> Values:
     a = rng.uniform(-0.3, 0.3, 6)
     return np.exp(a[0] * x + a[1] * y + a[2] * z + a[3] * x * y + a[4] * x**2 + a[5] * y**2)
 
 
-def _texture(shape: tuple[int, ...], rng: np.random.Generator) -> Field:
+def _texture(shape: tuple[int, ...], rng: np.random.Generator) -> Values:
     """Smooth noise of unit standard deviation."""
     smooth = gaussian_filter(rng.standard_normal(shape), (1, 3, 3))
     return smooth / smooth.std()
 
 
-def _smooth_step(signed: Field, width: float) -> Field:
+def _smooth_step(signed: Values, width: float) -> Values:
     """0 outside, 1 inside, over `width` around the edge."""
     return np.clip(signed / width + 0.5, 0, 1)

@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,7 +12,9 @@ from support.samples import TINY
 from albench import __version__
 from albench.cli.catalog import describe
 from albench.config import Choice, Protocol, RunConfig, Training, build
-from albench.errors import ConfigError
+from albench.data import Volume
+from albench.data.preprocessing import fit_to
+from albench.errors import ConfigError, DataError
 from albench.networks.residual import Residual
 from albench.registry import options_of
 from albench.resolve import make_dataset, make_strategy, resolve
@@ -98,7 +102,7 @@ def test_the_digest_does_not_depend_on_the_order_of_options():
         ("training", {"epochs": 2.5}, "training.epochs must be a valid integer, got 2.5: set it with"),
         ("training", {"epochs": None}, "training.epochs must be a valid integer, got None: set it with"),
         ("training", {"lr": 0}, "training.lr must be greater than 0, got 0: set it with --set training.lr=VALUE"),
-        ("training", {"lr": float("nan")}, "training.lr must be greater than 0, got nan"),
+        ("training", {"lr": float("nan")}, "training.lr must be finite, got nan"),
         ("training", {"lr": float("inf")}, "training.lr must be finite, got inf: set it with --set training.lr=VALUE"),
         ("training", {"focal_alpha": 1.2}, "training.focal_alpha must be less than or equal to 1, got 1.2"),
         ("training", {"focal_alpha_mode": "x"}, "training.focal_alpha_mode must be 'scalar' or 'balanced', got 'x'"),
@@ -284,10 +288,11 @@ def test_assignments_are_read_as_yaml():
         "data.root": "a=b",
         "training.augment": False,
     }
-    assert parse_settings(["network.weights=null", "a.b=", "training.lr=0.1", "training.lr=0.2"]) == {
+    assert parse_settings(["network.weights=null", "a.b=", "data.classes={a: 1}"], Path("010")) == {
         "network.weights": None,
         "a.b": None,
-        "training.lr": 0.2,
+        "data.classes": {"a": 1},
+        "data.root": "010",
     }
     assert parse_settings([]) == {}
 
@@ -304,6 +309,18 @@ def test_an_assignment_without_section_or_equals_sign_is_rejected(assignment):
 def test_an_assignment_that_is_not_yaml_is_rejected():
     with pytest.raises(ConfigError, match=r"--set data.size must have a YAML value such as 30 or \[96,128\], got '\[9"):
         parse_settings(["data.size=[96"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "root", "sentence"),
+    [
+        (["training.lr=0.1", " training.lr =0.2"], None, "training.lr must be set once, got 0.1 and 0.2: leave one of"),
+        (["data.root=a"], Path("b"), "data.root must be set once, got 'a' and 'b': leave one of them out"),
+    ],
+)
+def test_an_option_that_is_set_twice_is_rejected(assignments, root, sentence):
+    with pytest.raises(ConfigError, match=f"^{sentence}"):
+        parse_settings(assignments, root)
 
 
 def test_the_user_overrides_the_dataset_and_the_dataset_overrides_albench():
@@ -331,8 +348,72 @@ def test_mistakes_are_rejected_before_the_training(settings, sentence):
         resolve("random", "phantom", settings=TINY | settings)
 
 
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("training.lr=1e300", "training.lr must be less than or equal to 1000000, got 1e+300: set it with --set"),
+        ("training.batch_size=100000000000000000000", "training.batch_size must be less than or equal to 1000000000"),
+        ("protocol.rounds=1000000000000000000000", "protocol.rounds must be less than or equal to 1000000000, got 10"),
+        ("protocol.interval=10000000000", "protocol.interval must be less than or equal to 1000000000, got 1000000000"),
+        ("protocol.split_seed=9223372036854775808", "protocol.split_seed must be less than or equal to 92233720368547"),
+        ("training.focal_gamma=1e300", "training.focal_gamma must be less than or equal to 100, got 1e+300: set it"),
+        ("data.context=1000000", "data.context must be less than or equal to 100, got 1000000: set it with --set"),
+        (
+            "data.seed=9223372036854775808",
+            "data.seed must be a whole number of at most 64 bits, got 922337203685477580",
+        ),
+        (
+            "strategy.bins=[1, 9223372036854775808]",
+            "strategy.bins must be a whole number of at most 64 bits, got [1, 9",
+        ),
+    ],
+)
+def test_an_absurd_value_is_one_sentence_before_the_preparation(setting, sentence):
+    @dataclass(frozen=True)
+    class Chosen:
+        bins: tuple[int, ...] = ()
+
+    def asked() -> None:
+        settings = parse_settings([setting])
+        build(Chosen, by_section(settings)["strategy"], "strategy")
+        resolve("random", "phantom", settings=settings, progress=lambda *call: pytest.fail("prepared"))
+
+    with pytest.raises(ConfigError, match=f"^{re.escape(sentence)}"):
+        asked()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"data.size": [160_000, 160_000]},
+            "a slice of data.size=[160000, 160000] must fit into the memory of this ma",
+        ),
+        ({"data.count": 10**9}, "the list of data.count=1000000000 cases must fit into the memory of this machine"),
+        ({"data.side": 10**6}, "a case of data.depth=8 slices with data.side=1000000 must fit into the memory of this"),
+        ({"data.depth": 10**10}, "a case of data.depth=10000000000 slices with data.side=32 must fit into the memory"),
+    ],
+)
+def test_what_would_not_fit_into_memory_is_one_sentence_that_says_how_much_it_takes(settings, sentence):
+    with pytest.raises(DataError, match=f"^{re.escape(sentence)}.*, it takes at least [0-9,.]+ GB and there are"):
+        resolve("random", "phantom", settings=TINY | settings, progress=lambda *call: pytest.fail("prepared"))
+
+
+def test_a_case_is_scaled_only_if_it_fits_into_memory(monkeypatch):
+    monkeypatch.setattr("albench.data.memory.total_memory", lambda: 8 * 64 * 64)
+    sentence = r"a case of [0-9]+ slices scaled to 64 x 64 pixels must fit into the memory of this machine"
+    with pytest.raises(DataError, match=sentence):
+        fit_to(Volume(np.zeros((1, 2, 32, 32), np.float32), np.zeros((2, 32, 32), np.uint8), (1, 1, 1)), (64, 64))
+
+
+@pytest.mark.parametrize("seed", [2**63, 10**30])
+def test_a_seed_beyond_64_bits_is_rejected(seed):
+    with pytest.raises(ConfigError, match=f"^a seed must be at least 0 and at most 9223372036854775807, got {seed}: "):
+        resolve("random", "phantom", seed=seed, settings=TINY)
+
+
 def test_a_negative_seed_is_rejected():
-    with pytest.raises(ConfigError, match="a seed must be at least 0, got -1"):
+    with pytest.raises(ConfigError, match="a seed must be at least 0 and at most 9223372036854775807, got -1"):
         resolve("random", "phantom", seed=-1, settings=TINY)
 
 

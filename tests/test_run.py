@@ -102,7 +102,7 @@ def test_the_preparation_of_data_is_reported(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ({"seed": -1}, "a seed must be at least 0, got -1: choose another"),
+        ({"seed": -1}, "a seed must be at least 0 and at most 9223372036854775807, got -1: choose another"),
         ({"device": "tpu"}, "--device must be auto, cpu, cuda or cuda:N, got 'tpu'"),
         ({"settings": {"training.epoch": 3}}, "got 'training.epoch': did you mean 'training.epochs'?"),
     ],

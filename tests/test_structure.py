@@ -35,8 +35,8 @@ MAY_IMPORT = {
         *("metrics", "probabilities", "runs", "streams"),
     },
     "testing": {
-        *("callback", "config", "data", "encoder_decoder", "errors", "loop", "masks", "network", "oracle", "pool"),
-        *("query", "registry", "resolve", "run_session", "runs", "settings", "start", "strategy", "streams"),
+        *("callback", "config", "data", "encoder_decoder", "errors", "exits", "loop", "masks", "network", "oracle"),
+        *("pool", "query", "registry", "resolve", "run_session", "runs", "settings", "start", "strategy", "streams"),
         "training",
     },
     "networks": {"config", "encoder_decoder", "errors", "network"},

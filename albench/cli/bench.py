@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,7 +71,9 @@ def bench(
     seeds: Annotated[
         str | None, typer.Option(help="Other seeds: their number, or a list such as 0,3,7.", rich_help_panel=_WHAT)
     ] = None,
-    cpus_per_run: Annotated[int, typer.Option(min=1, help="Cores and threads of a run.", rich_help_panel=_HOW)] = 1,
+    cpus_per_run: Annotated[
+        int, typer.Option(min=1, max=1024, help="Cores and threads of a run.", rich_help_panel=_HOW)
+    ] = 1,
     gpus_per_run: Annotated[
         float | None,
         typer.Option(
@@ -233,14 +236,16 @@ def _print_outcome(console: Console, outcome: SuiteOutcome) -> None:
         raise typer.Exit(1)
 
 
-def _seeds(text: str | None) -> list[int] | None:
+def _seeds(text: str | None) -> Sequence[int] | None:
     """`5` gives the seeds 0 to 4, `0,3,7` the seeds 0, 3 and 7. Raises ConfigError."""
+    from albench.config import MOST_SEED
+
     if text is None:
         return None
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = [-1]
-    if min(numbers) < 0 or numbers == [0]:
+    if not 0 <= min(numbers) <= max(numbers) <= MOST_SEED or numbers == [0]:
         raise ConfigError(f"--seeds must be a number of seeds or a list such as 0,3,7, got '{text}': give --seeds 5")
-    return list(range(numbers[0])) if len(numbers) == 1 else numbers
+    return range(numbers[0]) if len(numbers) == 1 else numbers

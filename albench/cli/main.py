@@ -16,6 +16,8 @@ from albench.cli.data import data
 from albench.cli.report import report
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
+from albench.exits import rejecting_exits
+from albench.machine_errors import translate_machine_errors
 from albench.registry import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer vendors its base class
         try:
-            return super().invoke(ctx)
+            with translate_machine_errors(), rejecting_exits("a plugin"):
+                return super().invoke(ctx)
         except AlbenchError as error:
             print(f"albench: {' '.join(str(error).split())}", file=sys.stderr)
             raise typer.Exit(2) from None

@@ -32,8 +32,8 @@ def tune(
     metric: Annotated[
         str, typer.Option(help="val_dice_volume, val_dice_foreground, val_dice_slice or val_nsd.")
     ] = "val_dice_volume",
-    samples: Annotated[int, typer.Option(min=1, help="Combinations of options to try.")] = 16,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs per combination, scored by their mean.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Combinations of options to try.")] = 16,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Runs per combination, scored by their mean.")] = 1,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data; short for --set data.root=...")] = None,
     assignments: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, such as training.epochs=30. May be repeated.")
@@ -44,7 +44,7 @@ def tune(
     save: Annotated[
         Path | None, typer.Option(help="File of the result, for albench run --tuned; by default tuned.json in --out.")
     ] = None,
-    cpus_per_run: Annotated[int, typer.Option(min=1, help="Cores and threads of a run.")] = 1,
+    cpus_per_run: Annotated[int, typer.Option(min=1, max=1024, help="Cores and threads of a run.")] = 1,
     gpus_per_run: Annotated[
         float | None,
         typer.Option(

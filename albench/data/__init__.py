@@ -4,6 +4,7 @@ from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded,
 from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
+from albench.data.memory import check_memory
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
@@ -30,6 +31,7 @@ __all__ = [
     "cache_folder",
     "cache_problems",
     "case_problems",
+    "check_memory",
     "check_options",
     "check_volume",
     "downloaded",

@@ -11,12 +11,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from albench.data.memory import check_memory
 from albench.data.problems import CaseSummary, Problem, case_problems, set_problems
 from albench.data.slices import GRID
 from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
 from albench.masks import MOST_CLASSES
 from albench.registry import DATASETS
+
+_PIXEL = 8  # bytes: one channel and the mask, both in float32 while they are scaled
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Dataset(ABC):
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
-    context: Annotated[int, Field(ge=0)] = 0
+    context: Annotated[int, Field(ge=0, le=100)] = 0
 
     @property
     def title(self) -> str:
@@ -124,6 +127,7 @@ def check_options(dataset: Dataset) -> None:
     """Reject options that no data can satisfy.
 
     Raises:
+        DataError: a slice of the working size does not fit into memory.
         ConfigError: the working size does not fit the network's grid, the window is empty or reversed, or there is no
             class, there are too many or two of one name.
     """
@@ -131,6 +135,11 @@ def check_options(dataset: Dataset) -> None:
         raise ConfigError(
             f"data.size must be two multiples of {GRID}, got {list(dataset.size)}: write for example "
             "--set data.size=[96,128]"
+        )
+    if dataset.size:
+        height, width = dataset.size
+        check_memory(
+            _PIXEL * height * width, f"a slice of data.size={list(dataset.size)}", "choose a smaller data.size"
         )
     if dataset.window and not dataset.window[0] < dataset.window[1]:
         raise ConfigError(

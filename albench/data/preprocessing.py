@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.memory import check_memory
 from albench.data.volume import Volume
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
@@ -50,6 +51,9 @@ def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
 
     Args:
         size: height and width in pixels; None returns the volume itself.
+
+    Raises:
+        DataError: the scaled slices do not fit into memory.
     """
     if size is None:
         return volume
@@ -62,6 +66,11 @@ def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
     if new == (height, width):
         return volume
     mask = volume.mask
+    check_memory(
+        np.dtype(np.float32).itemsize * (len(volume.image) + 1) * len(mask) * new[0] * new[1],
+        f"a case of {len(mask)} slices scaled to {new[0]} x {new[1]} pixels",
+        "choose a smaller data.size",
+    )
     scaled = _scaled(np.concatenate([volume.image, foreground(mask)[None].astype(np.float32)]), new)
     unknown = mask == UNKNOWN
     unknown_part = _scaled(unknown[None].astype(np.float32), new)[0] if unknown.any() else np.float32(0)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from albench.data.dataset import Dataset
 from albench.errors import DataError
-from albench.machine import usable_cores
+from albench.machine import total_memory, usable_cores
 from albench.registry import DATASETS, find, import_path
 
 Job = TypeVar("Job", bound=tuple[object, ...])
@@ -29,8 +29,7 @@ def default_workers(dataset: Dataset) -> int:
     """1 for generated data or small files; otherwise one per core, but at most one per 4 GiB of memory."""
     if sum(path.stat().st_size for path in dataset.inputs()) < _SMALL:
         return 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(usable_cores(), memory // _MEMORY))
+    return max(1, min(usable_cores(), total_memory() // _MEMORY))
 
 
 class WorkerPool:

@@ -21,6 +21,7 @@ from albench.callback import NullCallback
 from albench.config import Choice, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, check_volume, split_volumes
 from albench.errors import AlbenchError
+from albench.exits import rejecting_exits
 from albench.loop import Execution, run
 from albench.registry import DEFAULT_NETWORK, NETWORKS, find
 from albench.resolve import ResolvedRun
@@ -100,7 +101,8 @@ def check_dataset(dataset: Dataset, report: Callable[[Check], None] = lambda che
 def outcome(rule: str, check: Callable[[], str | None]) -> Check:
     """What a check of a rule finds; an error of the plugin counts as a problem."""
     try:
-        return Check(rule, check() or "")
+        with rejecting_exits("a plugin"):
+            return Check(rule, check() or "")
     except AlbenchError as error:
         return Check(rule, str(error))
     except Exception as error:  # every error of a plugin is an outcome

@@ -182,6 +182,21 @@ def test_seeds_are_a_number_or_a_list_and_the_user_can_replace_them(tmp_path):
     assert [run.seed for run in load_suite(path, seeds=[9]).runs] == [9]
 
 
+@pytest.mark.parametrize(
+    ("more", "settings", "runs"),
+    [
+        ({"seeds": 10**9}, {}, "1000000000 or more, whose list alone would take 1,000.0 GB"),
+        ({"seeds": 10**5}, {"protocol.splits": 2}, "200000 or more, whose list alone would take 0.2 GB"),
+        ({}, {"protocol.splits": 10**9}, "2000000000 or more, whose list alone would take 2,000.0 GB"),
+    ],
+)
+def test_a_suite_of_absurdly_many_runs_is_rejected_before_they_are_listed(tmp_path, more, settings, runs):
+    path = write_suite(tmp_path, ["random"], **{"seeds": 2} | more)
+    sentence = f"^tiny must have at most 100000 runs, it has {runs} of memory: give fewer seeds, splits, strategies or"
+    with pytest.raises(ConfigError, match=sentence):
+        load_suite(str(path), settings=settings)
+
+
 def test_the_digest_of_a_suite_depends_on_its_runs_and_not_on_its_description(tmp_path):
     def digest(strategies, **more):
         suite = load_suite(str(write_suite(tmp_path, strategies, **more)))

@@ -35,8 +35,9 @@ TINY_TRAINING = {name: value for name, value in TINY.items() if not name.startsw
 
 
 def tiny_arguments(*more: str) -> list[str]:
-    """TINY as arguments of the command line, with `more` after them."""
-    settings = [f"{name}={str(value).replace(' ', '')}" for name, value in TINY.items()]
+    """TINY as arguments of the command line, with `more` after them, whose settings replace those of TINY."""
+    given = {argument.partition("=")[0] for argument in more}
+    settings = [f"{name}={str(value).replace(' ', '')}" for name, value in TINY.items() if name not in given]
     return [*(part for setting in settings for part in ("--set", setting)), "--threads", "1", *more]
 
 
