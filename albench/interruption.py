@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_STOPPED = "albench: stopped; the same command continues after the last finished round"
+_SHOW_CURSOR = b"\x1b[?25h"  # of a terminal, where a progress display hides it
 
 _received: list[int] = []  # signals that arrived within `stoppable`, in order
 
@@ -35,6 +40,17 @@ def stoppable() -> Iterator[None]:
                 signal.signal(number, earlier)
 
 
+@contextmanager
+def keeping_sigterm() -> Iterator[None]:
+    """Undo what a library does to SIGTERM in the block: Ray would end the process without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
 def was_stopped() -> bool:
     """Whether a signal interrupted this process; an error that follows is then a consequence of it."""
     return bool(_received)
@@ -44,19 +60,36 @@ def stop() -> int:
     """Say that the command was stopped, and return the exit code of the process: 130 after Ctrl-C, 143 after SIGTERM."""
     code = 128 + (_received[0] if _received else signal.SIGINT)
     _received.clear()
-    print("albench: stopped; the same command continues after the last finished round", file=sys.stderr)
+    print(_STOPPED, file=sys.stderr)
     return code
 
 
+class _StopError(KeyboardInterrupt):
+    """Another class, because Python ends with SIGINT if a KeyboardInterrupt itself has passed an `exec` of text."""
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    _exit_while_importing(number, frame)
     _received.append(number)
-    raise KeyboardInterrupt
+    raise _StopError
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     """What Ctrl-C does at this moment: Ray Tune, for example, replaces its handler while a suite runs."""
+    _exit_while_importing(number, frame)
     _received.append(number)
     ctrl_c = signal.getsignal(signal.SIGINT)
     if not callable(ctrl_c) or ctrl_c is _interrupt:
-        raise KeyboardInterrupt
+        raise _StopError
     ctrl_c(signal.SIGINT, frame)
+
+
+def _exit_while_importing(number: int, frame: FrameType | None) -> None:
+    """Exit at once within an import: libraries turn an exception there into others, or abort the process."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    if frame is not None:
+        if os.isatty(1):
+            os.write(1, _SHOW_CURSOR)
+        os.write(2, f"{_STOPPED}\n".encode())
+        os._exit(128 + number)
