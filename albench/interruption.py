@@ -6,14 +6,18 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 
 _STOPPED = "albench: stopped; the same command continues after the last finished round"
 _SHOW_CURSOR = b"\x1b[?25h"  # of a terminal, where a progress display hides it
+_PATIENCE = 15.0  # seconds from SIGTERM to the end; SLURM kills after 30
 
-_received: list[int] = []  # signals that arrived within `stoppable`, in order
+_received: list[int] = []  # signals that arrived within `stoppable` and are not told yet, in order
+_terminated: SimpleQueue[int] = SimpleQueue()  # unlike locks, a signal handler may use it at any moment
 
 
 @contextmanager
@@ -28,6 +32,8 @@ def stoppable() -> Iterator[None]:
     for number, handler in handlers.items():
         if before[number] in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, handler)
+    if before[signal.SIGTERM] is signal.SIG_DFL:
+        threading.Thread(target=_exit_in_time, daemon=True).start()
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
@@ -69,27 +75,42 @@ class _StopError(KeyboardInterrupt):
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    _exit_while_importing(number, frame)
+    if _imports(frame):
+        _exit(number)
     _received.append(number)
     raise _StopError
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     """What Ctrl-C does at this moment: Ray Tune, for example, replaces its handler while a suite runs."""
-    _exit_while_importing(number, frame)
+    if _imports(frame):
+        _exit(number)
     _received.append(number)
+    _terminated.put(number)
     ctrl_c = signal.getsignal(signal.SIGINT)
     if not callable(ctrl_c) or ctrl_c is _interrupt:
         raise _StopError
     ctrl_c(signal.SIGINT, frame)
 
 
-def _exit_while_importing(number: int, frame: FrameType | None) -> None:
-    """Exit at once within an import: libraries turn an exception there into others, or abort the process."""
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: there, libraries turn an exception into others, or abort the process."""
     while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
         frame = frame.f_back
-    if frame is not None:
+    return frame is not None
+
+
+def _exit_in_time() -> None:
+    """After SIGTERM, end a process that waits in vain: for processes of Ray, for example, which SLURM ended too."""
+    number = _terminated.get()
+    time.sleep(_PATIENCE)
+    _exit(number, told=not _received)
+
+
+def _exit(number: int, *, told: bool = False) -> None:
+    """Exit at once; finished rounds are on disk."""
+    if not told:
         if os.isatty(1):
             os.write(1, _SHOW_CURSOR)
         os.write(2, f"{_STOPPED}\n".encode())
-        os._exit(128 + number)
+    os._exit(128 + number)
