@@ -32,6 +32,7 @@ from albench.benchmarks.trial import run_trial, sentence
 from albench.callback import NullCallback
 from albench.data import cache_folder
 from albench.errors import ConfigError
+from albench.interruption import keeping_sigterm
 from albench.run_session import Execution
 from albench.runs.records import RoundRecord
 from albench.training.device import choose_device
@@ -183,7 +184,7 @@ def _started(address: str | None) -> Iterator[str | None]:
     with tempfile.TemporaryDirectory(prefix="albench-") as empty:
         try:
             _reach(address)
-            with _working_in(empty):
+            with _working_in(empty), keeping_sigterm():
                 context = ray.init(
                     address or os.environ.get("RAY_ADDRESS", "local"),
                     logging_level=logging.ERROR,

@@ -86,7 +86,7 @@ def test_the_metadata_tell_version_requirements_license_and_command(built):
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["License"] == "Apache-2.0"
     assert "licenses/LICENSE" in inside
-    assert dict(entry_points["console_scripts"]) == {"albench": "albench.cli.main:main"}
+    assert dict(entry_points["console_scripts"]) == {"albench": "albench.__main__:main"}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from albench.cli.tune import tune
 from albench.errors import AlbenchError
 from albench.exits import rejecting_exits
 from albench.machine_errors import translate_machine_errors
+from albench.interruption import stop, stoppable, was_stopped
 from albench.registry import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -27,18 +28,21 @@ if TYPE_CHECKING:
 
 
 class _Commands(TyperGroup):
-    """Report an error that a user can fix, or Ctrl-C, in one sentence and with an exit code."""
+    """Report an error that a user can fix, Ctrl-C or SIGTERM in one sentence and with an exit code."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer vendors its base class
         try:
             with translate_machine_errors(), rejecting_exits("a plugin"):
                 return super().invoke(ctx)
-        except AlbenchError as error:
+        except KeyboardInterrupt:
+            raise typer.Exit(stop()) from None
+        except Exception as error:
+            if was_stopped():
+                raise typer.Exit(stop()) from None
+            if not isinstance(error, AlbenchError):
+                raise
             print(f"albench: {' '.join(str(error).split())}", file=sys.stderr)
             raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            print("albench: stopped; the same command continues after the last finished round", file=sys.stderr)
-            raise typer.Exit(130) from None
 
 
 app = typer.Typer(
@@ -269,8 +273,9 @@ app.add_typer(data)
 
 
 def main() -> None:
-    """Entry point: an error that a user can fix is one sentence on standard error and exit code 2."""
-    app()
+    """Call a command: an error that a user can fix is one sentence on standard error and exit code 2."""
+    with stoppable():
+        app()
 
 
 def _say(check: Check) -> None:
