@@ -14,7 +14,7 @@ from torch import nn
 
 from albench.callback import RunCallback
 from albench.encoder_decoder import check_parts
-from albench.errors import ConfigError, StoreError, StrategyError
+from albench.errors import ConfigError, MachineError, StoreError, StrategyError
 from albench.machine_errors import translate_machine_errors
 from albench.masks import Mask
 from albench.network import Network, Task, check_logits
@@ -28,13 +28,14 @@ from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.runs.records import ClassMetrics, FitSummary, QueryRecord, RoundRecord, SliceName, SplitRecord
 from albench.runs.snapshots import snapshots
 from albench.runs.store import Mirror, RoundFiles, RunStore
-from albench.strategy import Round
+from albench.strategy import Round, Strategy
 from albench.streams import Streams
 from albench.training.confidence import confidence
 from albench.training.device_cache import DeviceCache
 from albench.training.evaluation import Evaluation, evaluate, example_slices
 from albench.training.graphs import PassGraphs
 from albench.training.learner import Learner, TrainingLog, Weights, weights_of
+from albench.training.network_difference import difference
 from albench.training.predictor import Predictor
 from albench.training.shared_round_zero import fit_shared
 
@@ -128,7 +129,8 @@ class RunSession:
         self._check_foreground()
         self._threads = ThreadPoolExecutor(torch.get_num_threads(), "scores")
         self.device_cache = DeviceCache(resolved.prepared.images, execution.device)
-        self.network = self._network(resolved.network)
+        self._task = self._task_of(resolved.network)
+        self.network = self._network(self.strategy.network)
         check_parts(self.network, self.strategy.parts())
         self._graphs = None
         if execution.graphs and execution.device.type == "cuda":
@@ -204,12 +206,39 @@ class RunSession:
 
     def fit(self, turn: Turn, out: Path) -> None:
         """Train, or take the training of round 0 from another run where both strategies share it."""
-        shares = self.strategy.shares_round_zero and self.execution.share
-        if turn.index == 0 and shares:
+        if turn.index == 0 and self.execution.share and self._shares_round_zero():
             folder = out / SHARED_ROUND_ZERO
             fit_shared(turn.given.learner, lambda: self._fit(turn), self.config, turn.pool.labeled, folder)
         else:
             self._fit(turn)
+
+    def _shares_round_zero(self) -> bool:
+        """Whether the strategy declares that it shares round 0, and nothing is found that it would train otherwise."""
+        if not self.strategy.shares_round_zero:
+            return False
+        reason = self._own_training()
+        if reason:
+            self.callback.on_notice(
+                f"round 0 is trained for this run alone: strategy '{self.strategy.name}' declares that it shares it, "
+                f"but {reason}"
+            )
+        return reason is None
+
+    def _own_training(self) -> str | None:
+        """What makes round 0 another training than that of all strategies, in words; None if nothing is found."""
+        for hook in ("fit", "loss"):  # of code, nobody can say whether it does the same
+            if getattr(getattr(self.strategy, hook), "__func__", None) is not getattr(Strategy, hook):
+                return f"it has a {hook} of its own"
+        images = torch.rand(2, self._task.channels, *self._task.size, generator=torch.Generator().manual_seed(0))
+        try:
+            with translate_machine_errors():
+                usual = self._network(Task.build).to(self.execution.device)
+                return difference(self.network, usual, images.to(self.execution.device))
+        except MachineError:
+            raise
+        except Exception as error:  # of a plugin; to train alone is always right
+            what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            return f"its network cannot be compared with that of all strategies, {what}"
 
     def _fit(self, turn: Turn) -> None:
         self.strategy.fit(turn.given)
@@ -348,13 +377,16 @@ class RunSession:
     def _name(self, slice_id: int) -> SliceName:
         return SliceName(self.slices.cases[self.slices.case[slice_id]], int(self.slices.position[slice_id]))
 
-    def _network(self, network: Network) -> nn.Module:
+    def _task_of(self, network: Network) -> Task:
         slices = self.slices
         height, width = np.median(slices.spacing[:, 1:], axis=0).tolist()
-        task = Task(slices.inputs, slices.shape[1:], network, len(slices.classes), (height, width))
+        return Task(slices.inputs, slices.shape[1:], network, len(slices.classes), (height, width))
+
+    def _network(self, build: Callable[[Task], nn.Module]) -> nn.Module:
+        """A network on the CPU, built from the random numbers of all strategies."""
         with self.streams.torch("weights"):
-            built = self.strategy.network(task)
-            check_logits(built, task)
+            built = build(self._task)
+            check_logits(built, self._task)
             return built
 
 

@@ -141,10 +141,11 @@ class Strategy(ABC):
     shares_round_zero: ClassVar[bool] = True
     """Whether the training of round 0 is that of all strategies, so that it is done once and shared between runs.
 
-    True promises that `initial`, `fit` and `loss` do the same as the defaults in round 0, and that the network is the
-    default one, or an `albench.encoder_decoder.Extended` that contains it, built first; parts added to it must not
-    affect its logits or its initial weights. A subclass that defines `initial`, `network`, `loss` or `fit` gets False,
-    unless it states this attribute in the same class body.
+    True declares that `fit` and `loss` are the defaults, and that the network is the default one, or an
+    `albench.encoder_decoder.Extended` that contains it, built first; parts added to it must not affect its logits or
+    its initial weights. A run verifies this before round 0 and trains alone where it finds otherwise
+    (`RunCallback.on_notice` says why). A subclass that defines `initial`, `network`, `loss` or `fit` gets False, unless
+    it states this attribute in the same class body.
     """
 
     def __init_subclass__(cls) -> None:

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "runs": {"config", "data", "errors", "files", "machine", "machine_errors", "masks"},
     "training": {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
-        *("metrics", "probabilities", "runs", "streams"),
+        *("metrics", "probabilities", "runs", "source", "streams"),
     },
     "testing": {
         *("callback", "config", "data", "encoder_decoder", "errors", "exits", "loop", "masks", "network", "oracle"),

@@ -1,8 +1,9 @@
 """Round 0 is the same training for all strategies that share it. It is done once and stored next to the runs.
 
-A strategy declares that it shares round 0 (`Strategy.shares_round_zero`). The name of the stored training is a hash of
-everything that decides its result, first of all the initial weights and the labeled slices, so that runs share it only
-where their trainings would be equal to the last bit.
+A strategy declares that it shares round 0 (`Strategy.shares_round_zero`), and the session of the run verifies that
+(`albench.training.network_difference`). The name of the stored training is a hash of everything that decides its
+result, first of all the code, the initial weights and the labeled slices, so that runs share it only where their
+trainings would be equal to the last bit.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any
 
 import torch
 
-import albench
 from albench.config import RunConfig
 from albench.encoder_decoder import plain
 from albench.files import locked, write_tensors
 from albench.masks import Ids
 from albench.runs.cost import device_name
 from albench.runs.records import FitSummary
+from albench.source import own_source
 from albench.training.learner import Learner, TrainingLog, Weights, weights_of
 
 
@@ -65,7 +66,7 @@ def _key(learner: Learner, config: RunConfig, labeled: Ids) -> str:
     network = plain(learner.network)
     weights: Weights = network.state_dict()
     settings = {
-        "albench": albench.__version__,
+        "albench": own_source(),
         "torch": torch.__version__,
         "hardware": [device_name(learner.device), torch.get_num_threads()],
         "title": config.title,

@@ -9,6 +9,7 @@ import torch
 from support.learners import make_learner, padded, read
 from support.samples import TINY
 
+from albench.callback import NullCallback
 from albench.config import Training
 from albench.covering import k_center
 from albench.loop import Execution, run
@@ -56,8 +57,12 @@ def test_autocast_and_backward_passes_work(gpu):
 
 @pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
 def test_every_strategy_runs_to_the_end(gpu, tmp_path, name):
+    told: list[str] = []
+    callback = NullCallback()
+    callback.on_notice = told.append
     resolved = resolve(name, "phantom", settings=TINY)
-    records = run(resolved, tmp_path, Execution(gpu)).records
+    records = run(resolved, tmp_path, Execution(gpu), callback).records
+    assert not [text for text in told if text.startswith("round 0")]  # whose network is compared on the device
     assert len(records) == (1 if name == "full" else 1 + TINY["protocol.rounds"])
     assert all(math.isfinite(record.test.dice_slice) for record in records)
     assert all(record.cost.peak_device_memory > 0 for record in records)

@@ -1,5 +1,6 @@
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -7,6 +8,8 @@ from support.samples import TINY
 from torch import Tensor, nn
 
 from albench import loop
+from albench.callback import NullCallback
+from albench.encoder_decoder import Extended
 from albench.errors import ConfigError
 from albench.loop import Execution
 from albench.networks.residual import Segmenter
@@ -14,6 +17,7 @@ from albench.resolve import resolve
 from albench.runs import RunReader
 from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.strategy import Query, Round, Strategy, Task
+from albench.training import shared_round_zero
 
 SHARING = Execution(torch.device("cpu"))
 ALONE = Execution(torch.device("cpu"), share=False)
@@ -56,16 +60,118 @@ class OwnStart(Plain):
         return slices[1:]
 
 
+class Declared(Plain):
+    """Declares that it shares round 0, whatever else a subclass does."""
+
+    shares_round_zero: ClassVar[bool] = True
+
+    def network(self, task: Task) -> nn.Module:
+        network = task.build()
+        self.change(network)
+        return network
+
+    def change(self, network: nn.Module) -> None:
+        """Change nothing."""
+
+
+class FrozenEncoder(Declared):
+    def change(self, network):
+        network.encoder.requires_grad_(False)
+
+
+class Hooked(Declared):
+    def change(self, network):
+        network.encoder.register_forward_hook(lambda module, inputs, output: None)
+
+
+class FrozenNorm(Declared):
+    def change(self, network):
+        norm = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+        norm.train = lambda mode=True: nn.BatchNorm2d.train(norm, False)
+
+
+class OtherLogits(Declared):
+    shares_round_zero = True
+
+    def network(self, task):
+        return Doubled(task, task.network)
+
+
+class DeclaredFit(OwnFit):
+    shares_round_zero = True
+
+
+class DeclaredLoss(OwnLoss):
+    shares_round_zero = True
+
+
+class OtherMomentum(Declared):
+    def change(self, network):
+        network.encoder.bn1.momentum = 0.5
+
+
+class Around(Extended):
+    """The plain network, and nothing else."""
+
+    def __init__(self, task):
+        super().__init__()
+        self.plain = task.build()
+
+    def forward(self, images):
+        return self.plain(images)
+
+
+class Noisy(Around):
+    def forward(self, images):
+        return self.plain(images + 0.5 * torch.randn_like(images) if self.training else images)
+
+
+class Detached(Around):
+    def forward(self, images):
+        with torch.no_grad():
+            features = self.plain.encode(images)
+        return self.plain.decode(self.plain.prepare(features), images.shape[-2:])
+
+
+class Surrounded(Declared):
+    shares_round_zero = True
+
+    def network(self, task):
+        return Around(task)
+
+
+class SurroundedByNoise(Declared):
+    shares_round_zero = True
+
+    def network(self, task):
+        return Noisy(task)
+
+
+class SurroundedAndDetached(Declared):
+    shares_round_zero = True
+
+    def network(self, task):
+        return Detached(task)
+
+
+@dataclass
+class Notices(NullCallback):
+    texts: list[str] = field(default_factory=list)
+
+    def on_notice(self, text: str) -> None:
+        self.texts.append(text)
+
+
 @pytest.fixture
 def play(tmp_path):
     """Run a strategy, by name or as an object, on the tiny phantom."""
 
-    def start(strategy, execution=SHARING, *, out="runs", seed=0, **settings) -> RunReader:
+    def start(strategy, execution=SHARING, *, out="runs", seed=0, callback=None, **settings) -> RunReader:
         chosen = {name.replace("__", "."): value for name, value in settings.items()}
         named = strategy if isinstance(strategy, str) else "random"
         resolved = resolve(named, "phantom", seed=seed, settings=TINY | chosen)
         played = resolved.strategy if isinstance(strategy, str) else strategy
-        return loop.run(replace(resolved, strategy=played), tmp_path / out, execution)
+        return loop.run(replace(resolved, strategy=played), tmp_path / out, execution, callback)
 
     return start
 
@@ -87,8 +193,10 @@ def steps(store: RunReader) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("strategy", ["entropy", "mc-dropout", "k-center", "bal", "ceal-margin", "star"])
 def test_a_shared_round_0_changes_no_record_and_no_query(play, strategy):
-    play("random")
-    shared, alone = play(strategy), play(strategy, ALONE, out="alone")
+    told = Notices()
+    play("random", callback=told)
+    shared, alone = play(strategy, callback=told), play(strategy, ALONE, out="alone")
+    assert told.texts == []
     assert results_of(shared) == results_of(alone)
     for path in sorted(alone.folder.glob("rounds/*/query.json")):
         assert (shared.folder / path.relative_to(alone.folder)).read_bytes() == path.read_bytes()
@@ -108,6 +216,70 @@ def test_a_strategy_with_a_round_0_of_its_own_shares_nothing(play, strategy):
     shared, alone = play(strategy, protocol__budget=2), play(strategy, ALONE, out="alone", protocol__budget=2)
     assert steps(shared)[0][1] > 0
     assert results_of(shared) == results_of(alone)
+
+
+ALONE_BECAUSE = {
+    FrozenEncoder: "parameter 'encoder.conv1.weight' of its network is frozen",
+    Hooked: "module 'encoder' of its network has other hooks (forward_hooks)",
+    FrozenNorm: "module 'encoder.bn1' of its network stays in evaluation mode",
+    OtherLogits: "its network is a Doubled, and a Segmenter in that of all strategies",
+    DeclaredFit: "it has a fit of its own",
+    DeclaredLoss: "it has a loss of its own",
+    OtherMomentum: "attribute 'momentum' of module 'encoder.bn1' of its network has another value",
+    SurroundedByNoise: "its network has other logits than the plain network that it contains",
+    SurroundedAndDetached: "its network has other gradients than the plain network that it contains",
+}
+
+
+@pytest.mark.parametrize("strategy", ALONE_BECAUSE, ids=lambda strategy: strategy.__name__)
+def test_a_strategy_that_declares_to_share_round_0_and_does_not_trains_alone_and_says_why(play, strategy):
+    told = Notices()
+    other = play(strategy(), protocol__budget=2, callback=told)
+    assert told.texts == [
+        "round 0 is trained for this run alone: strategy 'plain' declares that it shares it, but "
+        + ALONE_BECAUSE[strategy]
+    ]
+    assert trainings(other) == 0
+    assert results_of(other) == results_of(play(strategy(), ALONE, out="alone", protocol__budget=2))
+    assert steps(play("random"))[0][1] > 0
+
+
+@pytest.mark.parametrize("strategy", [Declared(), Surrounded()], ids=lambda strategy: type(strategy).__name__)
+def test_a_strategy_that_declares_to_share_round_0_and_does_shares_it(play, strategy):
+    told = Notices()
+    play("random")
+    shared = play(strategy, protocol__budget=2, callback=told)
+    assert told.texts == []
+    assert steps(shared)[0][1] == 0
+    assert results_of(shared) == results_of(play(strategy, ALONE, out="alone", protocol__budget=2))
+
+
+def test_a_network_that_cannot_be_compared_trains_alone(play, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("albench.run_session.difference", fail)
+    told = Notices()
+    assert trainings(play("random", callback=told)) == 0
+    assert told.texts == [
+        "round 0 is trained for this run alone: strategy 'random' declares that it shares it, but its network cannot "
+        "be compared with that of all strategies, RuntimeError: two"
+    ]
+
+
+def test_who_does_not_share_is_told_nothing(play):
+    told = Notices()
+    for strategy, execution in ((FrozenEncoder(), ALONE), (OwnLoss(), SHARING)):
+        play(strategy, execution, out=type(strategy).__name__, callback=told)
+    assert told.texts == []
+
+
+def test_a_training_of_other_code_is_never_shared(play, monkeypatch):
+    play("random")
+    monkeypatch.setattr(shared_round_zero, "own_source", lambda: "other")
+    other = play("entropy")
+    assert trainings(other) == 2
+    assert steps(other)[0][1] > 0
 
 
 def test_taal_and_full_train_by_themselves(play):
