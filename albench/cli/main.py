@@ -17,8 +17,8 @@ from albench.cli.report import report
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
 from albench.exits import rejecting_exits
-from albench.machine_errors import translate_machine_errors
 from albench.interruption import stop, stoppable, was_stopped
+from albench.machine_errors import translate_machine_errors
 from albench.registry import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
