@@ -42,7 +42,13 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
     callback = callback or NullCallback()
     with _explaining(resolved):
         session = RunSession(resolved, execution, callback)
-    kept = RunStore.open(out, config, keep_weights=execution.keep_weights, mirror=execution.mirror)
+    kept = RunStore.open(
+        out,
+        config,
+        keep_weights=execution.keep_weights,
+        mirror=execution.mirror,
+        accept_code_change=execution.accept_code_change,
+    )
     with kept as store, _explaining(resolved):
         callback.on_start(config, store.records)
         if not store.finished:

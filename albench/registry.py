@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.exits import rejecting_exits
+from albench.plugin_source import plugin_source
 
 STRATEGIES = "albench.strategies"
 DATASETS = "albench.datasets"
@@ -134,14 +135,11 @@ def available(group: str) -> list[Entry]:
 
 
 def source_digest(cls: type) -> str | None:
-    """A hash of the file that defines a plugin; None for albench's own classes.
+    """A hash of the source of a plugin (`albench.plugin_source`); None for albench's own classes.
 
     It is part of a run's identity, so results of an edited plugin never mix with those of its earlier version.
     """
-    if cls.__module__.startswith("albench."):
-        return None
-    path = sys.modules[cls.__module__].__file__
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else None
+    return None if cls.__module__.startswith("albench.") else plugin_source(cls)
 
 
 def options_of(plugin: object) -> dict[str, object]:

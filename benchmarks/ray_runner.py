@@ -90,6 +90,7 @@ class RayOptions:
         keep_weights: keep the weights of every round.
         share: train round 0 once for all strategies that share it.
         graphs: replay training passes as CUDA graphs.
+        accept_code_change: continue runs that other code of albench has written.
         loggers: names of Tune's loggers that also receive every round.
     """
 
@@ -99,6 +100,7 @@ class RayOptions:
     keep_weights: bool
     share: bool
     graphs: bool
+    accept_code_change: bool
     loggers: Sequence[str]
 
 
@@ -147,7 +149,13 @@ def run_on_ray(
     by_folder, resources = {run.folder: run for run in runs}, options.resources
 
     def trial(config: Mapping[str, str]) -> None:
-        execution = Execution(resources.device(), options.keep_weights, options.share, options.graphs)
+        execution = Execution(
+            resources.device(),
+            options.keep_weights,
+            options.share,
+            options.graphs,
+            accept_code_change=options.accept_code_change,
+        )
         run_trial(by_folder[config["folder"]], open_storage(location), execution, _Report())
 
     silence_ray()

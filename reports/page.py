@@ -123,7 +123,7 @@ def _provenance(group: Group) -> Iterator[tuple[str, str]]:
     yield "validation labels", validation_labels(group)
     yield "hardware", ", ".join(devices_of(group.runs))
     yield "versions", ", ".join(versions_of(group.runs))
-    commits = {own.reader.environment.commit for own in group.runs}
+    commits = {process.environment.commit for own in group.runs for process in own.reader.processes}
     yield "commits", ", ".join(sorted(commit for commit in commits if commit)) or "unknown"
     for name, section in (
         ("dataset", config.dataset),

@@ -1,13 +1,14 @@
 """`albench.run`: one run from Python."""
 
 import json
+import sys
 
 import pytest
 from support.samples import TINY, invoke, tiny_arguments
 
 import albench
 from albench.callback import NullCallback
-from albench.errors import ConfigError
+from albench.errors import ConfigError, StoreError
 from albench.runs import verify
 
 
@@ -83,6 +84,40 @@ def test_round_0_is_shared_between_runs_in_a_folder_unless_forbidden(tmp_path):
     alone = albench.run("margin", "phantom", settings=TINY, out=tmp_path, device="cpu", share=False)
     assert alone.records[0].cost.steps > 0
     assert alone.records[0].test == shared.records[0].test
+
+
+def test_credentials_of_environment_and_command_line_are_in_no_file(tmp_path, monkeypatch):
+    secret = "correct-horse-7"
+    monkeypatch.setenv("ALBENCH_CACHE", str(tmp_path / "cache"))
+    for name in ("WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "MY_PASSWORD"):
+        monkeypatch.setenv(name, secret)
+    given = ["mine.py", "--token", secret, f"--password={secret}", f"s3://me:{secret}@host/runs", f"API_KEY={secret}"]
+    monkeypatch.setattr(sys, "argv", given)
+    done = start(tmp_path / "runs", keep_weights=True)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert [path for path in written if secret.encode() in path.read_bytes()] == []
+    shown = ("mine.py", "--token", "***", "--password=***", "s3://***@host/runs", "API_KEY=***")
+    assert done.environment.command == shown
+
+
+def test_other_code_continues_a_run_only_with_the_option(tmp_path, monkeypatch):
+    class Stops(NullCallback):
+        def on_round(self, record):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, callback=Stops())
+    monkeypatch.setattr("albench.runs.store.own_source", lambda: "0123")
+    with pytest.raises(StoreError, match=r"^a run must be continued by the code that wrote it, .* and this is 0123: "):
+        start(tmp_path)
+    command = ["run", "--strategy", "entropy", "--dataset", "phantom", "--out", tmp_path, *tiny_arguments()]
+    code, output = invoke(*command)
+    assert (code, "--accept-code-change, which writes the change down" in output) == (2, True)
+    assert invoke(*command, "--accept-code-change")[0] == 0
+    done = start(tmp_path)
+    assert [(process.round, process.code == "0123") for process in done.processes] == [(0, False), (1, True)]
+    assert verify(done) == []
 
 
 def test_without_its_unlabeled_loss_taal_trains_as_random_does(tmp_path):

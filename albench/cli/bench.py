@@ -103,6 +103,10 @@ def bench(
     graphs: Annotated[
         bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.", rich_help_panel=_HOW)
     ] = True,
+    accept_code_change: Annotated[
+        bool,
+        typer.Option("--accept-code-change", help="Continue runs of other code of albench.", rich_help_panel=_HOW),
+    ] = False,
     log: Annotated[
         list[Logger] | None,
         typer.Option(help="Also send every round to this logger. May be repeated.", rich_help_panel=_HOW),
@@ -150,6 +154,7 @@ def bench(
         keep_weights=keep_weights,
         share=share,
         graphs=graphs,
+        accept_code_change=accept_code_change,
         loggers=[logger.value for logger in log or []],
         callback=table,
     )

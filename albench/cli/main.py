@@ -101,6 +101,9 @@ def run(
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
     share: Annotated[bool, typer.Option(help="Reuse round 0 of another run in --out with the same training.")] = True,
     graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.")] = True,
+    accept_code_change: Annotated[
+        bool, typer.Option("--accept-code-change", help="Continue a run of other code of albench.")
+    ] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
     console = _console()
@@ -119,7 +122,8 @@ def run(
 
     settings = parse_settings(assignments, data_root)
     found = read_tuned(tuned) if tuned else None
-    execution = Execution(choose_device(device, threads), keep_weights, share, graphs)
+    chosen = choose_device(device, threads)
+    execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(
             strategy,

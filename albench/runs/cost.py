@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 
 import albench
 from albench.machine import peak_memory
+from albench.runs.command_line import command_line
 from albench.runs.records import ComputeCost, EnvironmentRecord, PhaseSeconds
 
 Phase = Literal["fit", "evaluate", "query"]
@@ -91,7 +91,7 @@ def environment(device: torch.device, strategy_kind: str, *, uses_labels: bool) 
         platform=platform.platform(),
         device=device_name(device),
         threads=torch.get_num_threads(),
-        command=tuple(sys.argv),
+        command=command_line(),
         strategy_kind=strategy_kind,
         uses_labels=uses_labels,
     )

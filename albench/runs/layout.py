@@ -1,7 +1,7 @@
 """Where everything of a run lies on disk.
 
 config.json         every setting, defaults written out
-environment.json    versions, hardware and command line of the process that began the run
+environment.json    versions, hardware, code and command line of every process that wrote rounds
 split.json          cases of each part, and the initial slices
 snapshots.npz       the test slices whose predictions are kept, with their truth
 rounds.jsonl        one record per finished round: the result
@@ -74,7 +74,7 @@ class RunLayout:
 
     @property
     def environment(self) -> Path:
-        """As `EnvironmentRecord`."""
+        """As `ProcessesRecord`; in older runs as the `EnvironmentRecord` of the process that began them."""
         return self.folder / "environment.json"
 
     @property
@@ -109,7 +109,7 @@ class RunLayout:
 
     @property
     def header(self) -> tuple[Path, ...]:
-        """What is written before round 0 and never changed."""
+        """What is written before round 0 and never changed, apart from processes that are added."""
         return self.config, self.environment, self.split, self.snapshots
 
     def round(self, index: int) -> RoundLayout:

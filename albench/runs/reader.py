@@ -18,6 +18,8 @@ from albench.runs.layout import RunLayout
 from albench.runs.records import (
     EnvironmentRecord,
     FailureRecord,
+    ProcessesRecord,
+    ProcessRecord,
     QueryRecord,
     RoundRecord,
     SplitRecord,
@@ -61,9 +63,18 @@ class RunReader:
         return self.stored_config.run
 
     @cached_property
+    def processes(self) -> tuple[ProcessRecord, ...]:
+        """The processes that wrote rounds, in order; the last one may have been stopped before it finished a round."""
+        path = self.layout.environment
+        text = read_text(path, REMEDY)
+        if '"processes"' in text:
+            return decode(ProcessesRecord, text, f"'{path}'", REMEDY).processes
+        return (ProcessRecord(0, None, decode(EnvironmentRecord, text, f"'{path}'", REMEDY)),)  # of an older run
+
+    @property
     def environment(self) -> EnvironmentRecord:
         """On what the run was begun."""
-        return read_document(EnvironmentRecord, self.layout.environment, REMEDY)
+        return self.processes[0].environment
 
     @cached_property
     def split(self) -> SplitRecord:

@@ -235,7 +235,8 @@ class RoundRecord:
         query_trainings: trainings of `query`, in order.
         cost: what computing it cost.
         files: SHA-256 of every file in the round's folder, by name.
-        previous: SHA-256 of the record before; in round 0 that of the run's settings, split and snapshots together.
+        previous: SHA-256 of the record before; in round 0 that of the run's settings, split and snapshots together. In
+            the first round of a process, its entry in the list of processes is hashed with it.
     """
 
     round: Count
@@ -324,7 +325,7 @@ class FailureRecord:
 @_closed
 @dataclass(frozen=True)
 class EnvironmentRecord:
-    """On what a run was begun.
+    """On what rounds were computed.
 
     Attributes:
         albench: version.
@@ -334,7 +335,7 @@ class EnvironmentRecord:
         platform: operating system and architecture.
         device: as in `ComputeCost`.
         threads: likewise.
-        command: the command line.
+        command: the command line, without credentials (`albench.runs.command_line`).
         strategy_kind: what drives the strategy's choice, as it says of itself.
         uses_labels: whether its query depends on the truth of unlabeled slices.
     """
@@ -349,6 +350,34 @@ class EnvironmentRecord:
     command: tuple[str, ...]
     strategy_kind: str
     uses_labels: bool
+
+
+@_closed
+@dataclass(frozen=True)
+class ProcessRecord:
+    """A process that wrote rounds.
+
+    Attributes:
+        round: the first one that it wrote.
+        code: hash of albench's own source (`albench.source`); None where it was not kept yet.
+        environment: on what it computed.
+    """
+
+    round: Count
+    code: str | None
+    environment: EnvironmentRecord
+
+
+@_closed
+@dataclass(frozen=True)
+class ProcessesRecord:
+    """All processes that wrote rounds of a run.
+
+    Attributes:
+        processes: in order; the last one may have been stopped before it finished a round.
+    """
+
+    processes: Annotated[tuple[ProcessRecord, ...], Field(min_length=1)]
 
 
 @_closed

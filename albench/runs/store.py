@@ -22,20 +22,23 @@ from albench.errors import StoreError
 from albench.files import atomic_write, locked, write_tensors
 from albench.masks import Mask
 from albench.runs.array_files import Arrays, write_arrays, write_masks
-from albench.runs.documents import encode, read_text, seal_of, write_document
+from albench.runs.documents import encode, read_text, write_document
 from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
 from albench.runs.reader import REMEDY, RunReader, is_finished
 from albench.runs.records import (
     FORMAT,
     EnvironmentRecord,
     FailureRecord,
+    ProcessesRecord,
+    ProcessRecord,
     QueryRecord,
     RoundRecord,
     SplitRecord,
     StoredConfig,
 )
 from albench.runs.scores import write_scores
-from albench.runs.verification import check, file_hashes, header_hash
+from albench.runs.verification import check, file_hashes, hash_before
+from albench.source import own_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +87,13 @@ class RunStore:
     @classmethod
     @contextmanager
     def open(
-        cls, out: Path, config: RunConfig, *, keep_weights: bool = False, mirror: Mirror | None = None
+        cls,
+        out: Path,
+        config: RunConfig,
+        *,
+        keep_weights: bool = False,
+        mirror: Mirror | None = None,
+        accept_code_change: bool = False,
     ) -> Iterator[RunStore]:
         """Open a run for writing, making its folder if needed. What a killed process left half-written is removed.
 
@@ -93,9 +102,10 @@ class RunStore:
             config: settings of the run.
             keep_weights: keep the weights of every round, not only the last.
             mirror: called with what to copy after every round; None keeps no copy.
+            accept_code_change: continue a run that other code of albench has written.
 
         Raises:
-            StoreError: another process or version writes the run, it was changed, or the disk cannot be written.
+            StoreError: another process, version or code writes the run, it was changed, or the disk cannot be written.
         """
         reader = RunReader(run_folder(out, config))
         with locked(reader.layout.lock, wait=False) as got:
@@ -117,6 +127,8 @@ class RunStore:
                     f"{_origin(reader.config)} and now they are {_origin(config)}: use another --out"
                 )
             check(reader)
+            if not accept_code_change and not reader.finished:
+                _check_code(reader)
             store = cls(reader, out, config, keep_weights=keep_weights, mirror=mirror)
             store._remove_leftovers()
             yield store
@@ -127,9 +139,12 @@ class RunStore:
         return is_finished(self.records, self.config.protocol.rounds)
 
     def begin(self, split: SplitRecord, environment: EnvironmentRecord, snapshots: Arrays) -> None:
-        """Write what does not change from round to round, unless a round is finished already."""
+        """Write what does not change from round to round, unless a round is finished already, and who goes on."""
+        done = len(self.records)
+        kept = [process for process in RunReader(self.folder).processes if process.round < done] if done else []
+        now = ProcessRecord(done, own_source(), environment)
+        write_document(self._layout.environment, ProcessesRecord((*kept, now)))
         if not self.records:
-            write_document(self._layout.environment, environment)
             write_document(self._layout.split, split)
             write_arrays(self._layout.snapshots, snapshots)
 
@@ -144,7 +159,7 @@ class RunStore:
             write_arrays(layout.arrays, files.arrays)
         write_tensors(layout.weights, dict(files.weights))
         written = self._lines()
-        previous = seal_of(written[-1]) if written else header_hash(self._layout)
+        previous = hash_before(self._layout, RunReader(self.folder).processes, written)
         record = replace(record, files=file_hashes(layout.folder), previous=previous)
         with atomic_write(self._layout.records) as file:
             file.write("".join(f"{line}\n" for line in [*written, encode(record)]).encode())
@@ -179,6 +194,17 @@ def write_failure(folder: Path, error: str, trace: str) -> None:
     before = run.failure
     attempts = before.attempts + 1 if before else 1
     write_document(run.layout.failure, FailureRecord(error, len(run.records), attempts, trace))
+
+
+def _check_code(run: RunReader) -> None:
+    """Check that the last finished round was written by the code that runs now. Raises StoreError."""
+    written = [process.code for process in run.processes if process.round < len(run.records)] if run.records else []
+    if written and written[-1] != own_source():
+        raise StoreError(
+            f"a run must be continued by the code that wrote it, '{run.folder}' was written by albench's source "
+            f"{written[-1] or 'unknown'} and this is {own_source()}: use that code, another --out, or "
+            "--accept-code-change, which writes the change down"
+        )
 
 
 def _origin(config: RunConfig) -> str:

@@ -1,23 +1,24 @@
 """Verification: whether a run is still what albench wrote. Its records are a ledger.
 
 Every document is sealed (`albench.runs.documents`). Every record holds the SHA-256 of the record before it and of the
-files of its round, and the first one that of the settings, environment, split and snapshots. So an edited value, a
-swapped or repeated line, another run's file and a file that was added or removed are all found.
+files of its round, and the first one that of the settings, split and snapshots. The first record of a process also
+holds that of its code and environment. So an edited value, a swapped or repeated line, another run's file and a file
+that was added or removed are all found.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from albench.errors import StoreError
-from albench.runs.documents import read_text, seal_of
+from albench.runs.documents import encode, read_text, seal_of
 from albench.runs.layout import RunLayout, folder_name
 from albench.runs.reader import REMEDY, RunReader
-from albench.runs.records import RoundRecord
+from albench.runs.records import ProcessRecord, RoundRecord
 from albench.runs.scores import scores_csv
 
 _BLOCK = 1 << 20  # bytes
@@ -55,10 +56,29 @@ def check(run: RunReader) -> None:
         raise StoreError(damage.sentence)
 
 
-def header_hash(layout: RunLayout) -> str:
-    """The hash of everything that is written before round 0."""
-    content = "".join(f"{path.name} {file_hash(path)}\n" for path in layout.header if path.exists())
-    return hashlib.sha256(content.encode()).hexdigest()
+def hash_before(layout: RunLayout, processes: Sequence[ProcessRecord], lines: Sequence[str]) -> str:
+    """The hash of what was written before a record, from the lines of the records before it.
+
+    These are the record before it, or the settings, split and snapshots before round 0; and the process that wrote it,
+    if that wrote none before.
+    """
+    began = next((_process_hash(process) for process in processes if process.round == len(lines)), None)
+    if lines:
+        seal = seal_of(lines[-1])
+        return seal if began is None else _text_hash(f"{seal} {began}\n")
+    hashes = {path.name: file_hash(path) for path in layout.header if path != layout.environment and path.exists()}
+    if began is not None:
+        hashes[layout.environment.name] = began
+    return _text_hash("".join(f"{path.name} {hashes[path.name]}\n" for path in layout.header if path.name in hashes))
+
+
+def _process_hash(process: ProcessRecord) -> str:
+    """Of a process in an older run, whose environment was the whole file, it is the hash of that file."""
+    return _text_hash(encode(process) if process.code else f"{encode(process.environment, indent=1)}\n")
+
+
+def _text_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -79,7 +99,7 @@ def _damages(run: RunReader) -> list[Damage]:
     settings = list(_settings(run))
     if settings:
         return settings  # nothing else can be judged without them
-    documents = list(chain(_readable(run), _records(run)))
+    documents = list(chain(_readable(run), _processes(run), _records(run)))
     if documents:
         return documents
     return list(chain(_rounds(run), _scores(run)))
@@ -104,8 +124,24 @@ def _readable(run: RunReader) -> Iterator[Damage]:
     yield from _tried(run.layout.failure, lambda: run.failure)
     yield from _tried(run.layout.records, lambda: run.records)
     if run.layout.records.exists():
-        yield from _tried(run.layout.environment, lambda: run.environment)
+        yield from _tried(run.layout.environment, lambda: run.processes)
         yield from _tried(run.layout.split, lambda: run.split)
+
+
+def _processes(run: RunReader) -> Iterator[Damage]:
+    """Processes that are not in the order in which they wrote; only the last one may have written nothing yet."""
+    path = run.layout.environment
+    try:
+        count, first = len(run.records), [process.round for process in run.processes] if run.records else [0]
+        allowed = count - 1 if run.finished else count
+    except StoreError:  # which is said of the file itself
+        return
+    if first[0] or first != sorted(set(first)) or first[-1] > max(allowed, 0):
+        yield Damage(
+            path,
+            f"'{path}' must list processes in the order of the rounds that they wrote, from 0 to {allowed}, it lists "
+            f"{', '.join(map(str, first))}: {REMEDY}",
+        )
 
 
 def _records(run: RunReader) -> Iterator[Damage]:
@@ -118,9 +154,12 @@ def _records(run: RunReader) -> Iterator[Damage]:
     if not records:
         return
     lines = read_text(path, REMEDY).splitlines()
-    before = header_hash(run.layout)
+    try:
+        processes = run.processes
+    except StoreError:  # which is said of the file itself
+        return
     what = ", ".join(f"'{file.name}'" for file in run.layout.header)
-    for index, (record, line) in enumerate(zip(records, lines, strict=True)):
+    for index, record in enumerate(records):
         if record.round != index:
             yield Damage(
                 path,
@@ -128,15 +167,16 @@ def _records(run: RunReader) -> Iterator[Damage]:
                 f"moved or removed; {REMEDY}",
             )
             return
-        if record.previous != before:
-            earlier = f"the record before it in '{path}'" if index else f"one of {what} in '{run.folder}'"
+        if record.previous != hash_before(run.layout, processes, lines[:index]):
+            began = any(process.round == index for process in processes)
+            entry = f", or its process in '{run.layout.environment}'," if began else ""
+            earlier = f"the record before it in '{path}'{entry}" if index else f"one of {what} in '{run.folder}'"
             yield Damage(
                 path,
                 f"'{path}', line {index + 1}, was written after other content than is there now, {earlier} was "
                 f"changed or replaced: {REMEDY}",
             )
             return
-        before = seal_of(line)
 
 
 def _rounds(run: RunReader) -> Iterator[Damage]:

@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +16,7 @@ from albench.masks import PackedMasks
 from albench.resolve import resolve
 from albench.runs.cost import environment
 from albench.runs.discovery import find_runs
-from albench.runs.documents import write_document
+from albench.runs.documents import encode, write_document
 from albench.runs.layout import run_folder
 from albench.runs.reader import RunReader, is_finished
 from albench.runs.records import (
@@ -28,6 +29,7 @@ from albench.runs.records import (
     MaskQuality,
     Metrics,
     PhaseSeconds,
+    ProcessesRecord,
     QueryRecord,
     RoundRecord,
     SliceName,
@@ -37,6 +39,7 @@ from albench.runs.records import (
 from albench.runs.scores import ALL, load_runs, scores
 from albench.runs.store import RoundFiles, RunStore, write_failure
 from albench.runs.verification import verify
+from albench.source import own_source
 
 _OPEN = """
 import sys
@@ -205,6 +208,116 @@ def test_what_is_written_before_round_0_is_written_anew_until_a_round_is_finishe
         append(store)
         store.begin(replace(SPLIT, val=("d",)), environment(torch.device("cpu"), "hybrid", uses_labels=False), {})
     assert (RunReader(folder).split, RunReader(folder).environment.strategy_kind) == (SPLIT, "other")
+
+
+def go_on(store: RunStore, command: str) -> None:
+    """Store a round as another process does, which had this command line."""
+    now = replace(environment(torch.device("cpu"), "other", uses_labels=False), command=(command,))
+    store.begin(SPLIT, now, {"ids": np.arange(3)})
+    append(store)
+
+
+def test_every_process_that_wrote_rounds_is_kept(open_store, folder):
+    write_round(open_store)
+    for command in ("second", "third"):
+        with open_store() as store:
+            go_on(store, command)
+    run = RunReader(folder)
+    assert [process.round for process in run.processes] == [0, 1, 2]
+    assert [process.environment.command for process in run.processes[1:]] == [("second",), ("third",)]
+    assert {process.code for process in run.processes} == {own_source()}
+    assert run.environment == run.processes[0].environment
+    assert verify(run) == []
+
+
+def test_a_process_that_wrote_no_round_is_replaced_by_the_next(open_store, folder):
+    write_round(open_store)
+    with open_store() as store:
+        store.begin(SPLIT, environment(torch.device("cpu"), "killed", uses_labels=False), {})
+    assert verify(RunReader(folder)) == []
+    with open_store() as store:
+        go_on(store, "next")
+    run = RunReader(folder)
+    assert [process.environment.strategy_kind for process in run.processes] == ["other", "other"]
+    assert verify(run) == []
+
+
+def test_a_changed_process_is_named(open_store, folder):
+    write_round(open_store)
+    with open_store() as store:
+        go_on(store, "second")
+    run = RunReader(folder)
+    path, lines = run.layout.environment, run.layout.records
+    first, second = run.processes
+    remedy = "restore it from a copy, or remove the run"
+    write_document(path, ProcessesRecord((first, replace(second, code="edited"))))
+    assert [damage.sentence for damage in verify(RunReader(folder))] == [
+        f"'{lines}', line 2, was written after other content than is there now, the record before it in '{lines}', or "
+        f"its process in '{path}', was changed or replaced: {remedy}"
+    ]
+    write_document(path, ProcessesRecord((first, second, replace(second, round=5))))
+    assert [damage.sentence for damage in verify(RunReader(folder))] == [
+        f"'{path}' must list processes in the order of the rounds that they wrote, from 0 to 2, it lists 0, 1, 5: "
+        f"{remedy}"
+    ]
+
+
+def as_before_processes_were_listed(folder: Path) -> None:
+    """Turn a run of one round into one whose environment.json is that of the process that began it."""
+    run = RunReader(folder)
+    write_document(run.layout.environment, run.environment)
+    (line,) = run.records
+    names = sorted(run.layout.header, key=run.layout.header.index)
+    content = "".join(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in names)
+    record = replace(line, previous=hashlib.sha256(content.encode()).hexdigest())
+    run.layout.records.write_text(f"{encode(record)}\n")
+
+
+def test_a_run_whose_processes_were_not_listed_yet_is_sound_and_continues_if_asked(open_store, folder):
+    write_round(open_store)
+    as_before_processes_were_listed(folder)
+    run = RunReader(folder)
+    assert verify(run) == []
+    assert [(process.round, process.code) for process in run.processes] == [(0, None)]
+    with pytest.raises(StoreError) as error, open_store():
+        pass
+    assert str(error.value) == (
+        f"a run must be continued by the code that wrote it, '{folder}' was written by albench's source unknown and "
+        f"this is {own_source()}: use that code, another --out, or --accept-code-change, which writes the change down"
+    )
+    with open_store(accept_code_change=True) as store:
+        go_on(store, "second")
+    run = RunReader(folder)
+    assert [(process.round, process.code) for process in run.processes] == [(0, None), (1, own_source())]
+    assert verify(run) == []
+
+
+def test_other_code_continues_a_run_only_if_that_is_accepted_and_written_down(open_store, folder, monkeypatch):
+    write_round(open_store)
+    before = own_source()
+    monkeypatch.setattr("albench.runs.store.own_source", lambda: "other")
+    with pytest.raises(StoreError) as error, open_store():
+        pass
+    assert str(error.value) == (
+        f"a run must be continued by the code that wrote it, '{folder}' was written by albench's source {before} and "
+        "this is other: use that code, another --out, or --accept-code-change, which writes the change down"
+    )
+    with open_store(accept_code_change=True) as store:
+        go_on(store, "second")
+    with open_store() as store:  # the change is accepted once
+        go_on(store, "third")
+    run = RunReader(folder)
+    assert [(process.round, process.code) for process in run.processes] == [(0, before), (1, "other"), (2, "other")]
+    assert verify(run) == []
+
+
+def test_a_finished_run_is_read_by_any_code(open_store, monkeypatch):
+    with open_store() as store:
+        while not store.finished:
+            append(store)
+    monkeypatch.setattr("albench.runs.store.own_source", lambda: "other")
+    with open_store() as store:
+        assert store.finished
 
 
 @pytest.mark.parametrize(("keep", "left"), [(False, ["02"]), (True, ["00", "01", "02"])])

@@ -12,8 +12,8 @@ from albench.runs import RunReader, find_runs, verify
 from albench.runs.documents import encode
 from albench.runs.layout import RunLayout
 from albench.runs.records import (
-    EnvironmentRecord,
     FailureRecord,
+    ProcessesRecord,
     QueryRecord,
     RoundRecord,
     SplitRecord,
@@ -25,7 +25,7 @@ from albench.runs.verification import check
 
 DOCUMENTS = {
     "config.json": StoredConfig,
-    "environment.json": EnvironmentRecord,
+    "environment.json": ProcessesRecord,
     "split.json": SplitRecord,
     "failure.json": FailureRecord,
     "rounds.jsonl": RoundRecord,
@@ -230,14 +230,13 @@ def _forge(run: RunReader) -> None:
     """Give every record hashes that fit what is there now."""
     from dataclasses import replace
 
-    from albench.runs.documents import seal_of
-    from albench.runs.verification import file_hashes, header_hash
+    from albench.runs.verification import file_hashes, hash_before
 
-    previous, lines = header_hash(run.layout), []
+    lines: list[str] = []
     for index, record in enumerate(RunReader(run.folder).records):
+        previous = hash_before(run.layout, run.processes, lines)
         record = replace(record, previous=previous, files=file_hashes(run.layout.round(index).folder))
         lines.append(encode(record))
-        previous = seal_of(lines[-1])
     run.layout.records.write_text("".join(f"{line}\n" for line in lines))
 
 

@@ -1,0 +1,94 @@
+"""The source of a plugin: the file of its class, and every module that this imports apart from what is installed."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from importlib.util import resolve_name
+from pathlib import Path
+
+_LIBRARY = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def plugin_source(cls: type) -> str | None:
+    """A hash of the modules that define a class and its bases, and of all that they import; None if it has no file.
+
+    albench, the standard library and installed packages are left out; their versions are stored with a run. Imports are
+    read from the source, those inside of functions too, and nothing is imported. A module that a plugin loads by other
+    means is not found.
+    """
+    module = cls.__module__
+    own = _file_of(module)
+    if own is None:
+        return None
+    found: dict[str, Path] = {}
+    for name in dict.fromkeys(base.__module__ for base in cls.__mro__):
+        _collect(name, found)
+    others = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path != own}
+    content = own.read_bytes() + "".join(f"\n{name} {others[name]}" for name in sorted(others)).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _collect(name: str, found: dict[str, Path]) -> None:
+    """Add a module, if it is not installed, and what it imports. A plugin itself counts wherever it lies."""
+    path = _file_of(name)
+    if path is None or name in found or _is_installed(name, path):
+        return
+    found[name] = path
+    if path.suffix == ".py":
+        for other in _imports(name, path):
+            _collect(other, found)
+
+
+def _is_installed(name: str, path: Path) -> bool:
+    inside = any(folder in path.parents for folder in _LIBRARY)
+    return name.partition(".")[0] == "albench" or inside or not _INSTALLED.isdisjoint(path.parts)
+
+
+def _imports(name: str, path: Path) -> Iterator[str]:
+    """Names of the modules that a file imports, with the packages in which they lie, and of what may be modules."""
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:  # of a module that a plugin can do without
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _with_packages(alias.name)
+        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
+            source = resolve_name("." * node.level + (node.module or ""), package)
+            yield from _with_packages(source)
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def _with_packages(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def _file_of(name: str) -> Path | None:
+    """The file of a module, whether or not it is imported; None for one that has none, and for what is no module."""
+    if name in sys.modules:
+        file = getattr(sys.modules[name], "__file__", None)
+        return Path(file).resolve() if file else None
+    spec, folders = None, None
+    for part in _with_packages(name):
+        if spec is not None and folders is None:
+            return None  # inside of a module that is no package
+        spec = _spec(part, folders)
+        if spec is None:
+            return None
+        folders = spec.submodule_search_locations
+    return Path(spec.origin).resolve() if spec and spec.origin and spec.has_location else None
+
+
+def _spec(name: str, folders: Sequence[str] | None) -> ModuleSpec | None:
+    """Where a module would be imported from, in the folders of its package; the package is not imported for that."""
+    found = (finder.find_spec(name, folders) for finder in sys.meta_path)
+    return next((spec for spec in found if spec is not None), None)

@@ -1,0 +1,104 @@
+"""A plugin's source is its file and all that it imports, apart from what is installed."""
+
+import hashlib
+import importlib
+import sys
+
+import pytest
+
+from albench.plugin_source import plugin_source
+from albench.registry import STRATEGIES, find, source_digest
+
+PLUGIN = """
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from albench.strategy import Query, Strategy
+from rules_of_mine import most
+from parts_of_mine import scores
+
+
+@dataclass(frozen=True)
+class Mine(Strategy):
+    def query(self, ctx):
+        import late_of_mine
+
+        return Query(most(ctx.pool.unlabeled, ctx.budget))
+"""
+FILES = {
+    "mine.py": PLUGIN,
+    "rules_of_mine.py": "def most(ids, count):\n    return ids[:count]\n",
+    "parts_of_mine/__init__.py": "from . import scores\n",
+    "parts_of_mine/scores.py": "from .deep import VALUE\n",
+    "parts_of_mine/deep.py": "VALUE = 1\n",
+    "late_of_mine.py": "VALUE = 2\n",
+}
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A plugin with neighbors that it imports, and one that it does not."""
+    for name, text in (FILES | {"other_of_mine.py": "VALUE = 3\n"}).items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    yield find(STRATEGIES, f"{tmp_path / 'mine.py'}:Mine")
+    for name in [name for name in sys.modules if "_of_mine" in name]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("edited", FILES)
+def test_every_module_that_a_plugin_imports_is_part_of_its_source(mine, tmp_path, edited):
+    before = source_digest(mine)
+    path = tmp_path / edited
+    path.write_text(f"{path.read_text()}# edited\n")
+    assert source_digest(mine) != before
+
+
+def test_what_a_plugin_does_not_import_is_no_part_of_its_source(mine, tmp_path):
+    before = source_digest(mine)
+    (tmp_path / "other_of_mine.py").write_text("VALUE = 4\n")
+    assert source_digest(mine) == before
+
+
+def test_a_module_that_is_imported_later_changes_nothing(mine):
+    before = source_digest(mine)
+    importlib.import_module("late_of_mine")
+    assert source_digest(mine) == before
+    assert "late_of_mine" in sys.modules
+
+
+def test_finding_the_source_imports_nothing(mine):
+    plugin_source(mine)
+    assert "late_of_mine" not in sys.modules
+
+
+def test_a_module_that_cannot_be_imported_is_part_of_the_source(mine, tmp_path):
+    (tmp_path / "late_of_mine.py").write_text("this is no Python")
+    before = source_digest(mine)
+    (tmp_path / "late_of_mine.py").write_text("nor is this")
+    assert source_digest(mine) != before
+
+
+def test_a_plugin_of_one_file_has_the_hash_of_that_file(tmp_path):
+    path = tmp_path / "alone.py"
+    path.write_text(
+        PLUGIN.replace("from rules_of_mine import most\nfrom parts_of_mine import scores\n", "most = None\n")
+    )
+    cls = find(STRATEGIES, f"{path}:Mine")
+    assert source_digest(cls) == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def test_the_module_of_a_base_class_is_part_of_the_source(mine, tmp_path):
+    (tmp_path / "derived.py").write_text(
+        "import sys\n\nbase = sys.modules['derived_from_of_mine'].Mine\n\n\nclass Derived(base):\n    pass\n"
+    )
+    sys.modules["derived_from_of_mine"] = sys.modules[mine.__module__]
+    derived = find(STRATEGIES, f"{tmp_path / 'derived.py'}:Derived")
+    before = source_digest(derived)
+    (tmp_path / "mine.py").write_text(PLUGIN + "# edited\n")
+    assert source_digest(derived) != before
