@@ -71,7 +71,7 @@ def read_set(folder: Path) -> StoredSet:
             raise ValueError(f"{IMAGES} and {MASKS} have {len(images)} and {len(masks)} slices")
         stored = StoredSet(meta, images, masks)
         changed = next(stored.sampled_cases_changed(), None)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, LookupError) as error:
         raise StoreError(
             f"'{folder}' must be a whole prepared set, it is not ({error}): remove it, and it is prepared again"
         ) from error
@@ -89,7 +89,7 @@ def changed_since(folder: Path, case: str) -> str:
 
 def _array(path: Path) -> np.memmap[Any, Any]:
     """A memory map of an array whose file has the size that its header demands."""
-    array: np.memmap[Any, Any] = np.load(path, mmap_mode="r")
+    array = np.lib.format.open_memmap(path, mode="r")
     if path.stat().st_size != array.offset + array.nbytes:
         raise ValueError(f"{path.name} has bytes after its end")
     return array

@@ -54,6 +54,16 @@ def _other_shape(path):
     np.save(path, np.load(path)[:-1])
 
 
+def _smaller(path):
+    for name in ("images.npy", "masks.npy"):
+        np.save(path.with_name(name), np.load(path.with_name(name))[..., :16, :16])
+
+
+def _other_format(path):
+    with path.open("wb") as file:
+        np.savez(file, np.zeros(3))
+
+
 def _edited(path):
     meta = json.loads(path.read_text())
     meta["spacing"][0][0] *= 2
@@ -70,6 +80,8 @@ DAMAGES = [
     *[(name, lambda path: os.truncate(path, path.stat().st_size - 1)) for name in ("images.npy", "masks.npy")],
     *[(name, lambda path: os.truncate(path, 0)) for name in ("images.npy", "masks.npy")],
     ("images.npy", lambda path: path.write_bytes(b"hello")),
+    ("images.npy", _smaller),
+    ("masks.npy", _other_format),
 ]
 
 
