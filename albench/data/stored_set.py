@@ -57,7 +57,8 @@ class StoredSet:
 
 def write_meta(folder: Path, meta: Mapping[str, object]) -> None:
     """Write the facts about a set with their hash. Raises StoreError: the folder cannot be written."""
-    write_json(folder / META, {**meta, "sha256": _hash(meta)})
+    as_read = json.loads(json.dumps(meta))  # keys become strings, tuples lists
+    write_json(folder / META, as_read | {"sha256": _hash(as_read)})
 
 
 def read_set(folder: Path) -> StoredSet:
