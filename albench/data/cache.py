@@ -11,7 +11,7 @@ from pathlib import Path
 from albench.data.marks import PARTIAL, is_mark, is_marked, lock_of, remove_marked, size_of
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.problems import Problem
-from albench.data.stored_set import changed_since, read_set
+from albench.data.stored_set import META, changed_since, read_set
 from albench.errors import StoreError
 from albench.files import locked
 
@@ -63,7 +63,7 @@ def prepared_sets() -> Iterator[PreparedSet]:
             continue
         known = PreparedSet(folder, name["title"], size_of(folder), is_marked(folder))
         try:
-            counts = json.loads((folder / "meta.json").read_text())["counts"]
+            counts = json.loads((folder / META).read_text())["counts"]
             yield PreparedSet(known.folder, known.title, known.size, known.marked, len(counts), sum(counts))
         except (OSError, ValueError, KeyError, TypeError):
             yield known

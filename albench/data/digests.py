@@ -30,9 +30,9 @@ def file_digests(paths: Sequence[Path]) -> list[tuple[str, str]]:
     where = hashlib.sha256(str(paths[0].resolve().parent).encode()).hexdigest()[:16]
     index_path = cache_folder() / "digests" / f"{where}.json"
     index = _read(index_path)
+    names = [str(path.resolve()) for path in paths]
     known: dict[str, list[object]] = {}
-    for path in paths:
-        name = str(path.resolve())
+    for name, path in zip(names, paths, strict=True):
         with path.open("rb") as file:
             seen = _seen(file)
             before = index.get(name)
@@ -43,7 +43,7 @@ def file_digests(paths: Sequence[Path]) -> list[tuple[str, str]]:
     if known != index:
         with suppress(StoreError):
             write_json(index_path, known)
-    return [(path.name, str(known[str(path.resolve())][-1])) for path in paths]
+    return [(path.name, str(known[name][-1])) for name, path in zip(names, paths, strict=True)]
 
 
 def _read(index_path: Path) -> dict[str, Any]:

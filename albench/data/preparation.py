@@ -37,16 +37,18 @@ FORMAT = 5  # of a prepared set; part of its key, so that a set of another forma
 Progress = Callable[[int, int, str], None]  # cases done, cases in all, name of the last case
 
 
-def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) -> None:
+def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, unchanged: Callable[[], bool]) -> None:
     """Prepare all cases and rename the complete set to `folder`, where a damaged one may be.
 
     Only one process at a time may call it. An interrupted preparation is continued if all that it made is there.
 
     Args:
         workers: processes that read volumes; 1 reads in this process.
+        unchanged: asked in the end whether the files of the dataset are still those that `folder` is named after.
 
     Raises:
-        DataError: a volume, or all together, cannot be used; finished cases are kept.
+        DataError: a volume, or all together, cannot be used, or files were changed meanwhile; finished cases are kept
+            unless files were changed.
         StoreError: the cache cannot be written, or does not return what was written.
     """
     _make_room(folder)
@@ -87,6 +89,12 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int) 
         "options": options_of(dataset),
         "format": FORMAT,
     }
+    if not unchanged():
+        shutil.rmtree(partial)
+        raise DataError(
+            f"the files of '{dataset.title}' must stay as they are while they are prepared, some were changed: run the "
+            "same command again"
+        )
     write_meta(partial, meta)
     with translate_os_errors(folder):
         shutil.rmtree(partial / "cases")

@@ -138,7 +138,8 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
             stored = _whole(folder)  # another process may have been faster
             if stored is None:
                 show = progress or (lambda done, total, case: None)
-                build_set(dataset, folder, show, default_workers(dataset) if workers is None else workers)
+                number = default_workers(dataset) if workers is None else workers
+                build_set(dataset, folder, show, number, unchanged=lambda: content_key(dataset) == key)
                 stored = read_set(folder)
     return replace(_opened(stored, key), context=dataset.context)
 

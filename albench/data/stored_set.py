@@ -57,7 +57,8 @@ class StoredSet:
 
 def write_meta(folder: Path, meta: Mapping[str, object]) -> None:
     """Write the facts about a set with their hash. Raises StoreError: the folder cannot be written."""
-    write_json(folder / META, {**meta, "sha256": _hash(meta)})
+    as_read = json.loads(json.dumps(meta))  # keys become strings, tuples lists
+    write_json(folder / META, as_read | {"sha256": _hash(as_read)})
 
 
 def read_set(folder: Path) -> StoredSet:
@@ -71,7 +72,7 @@ def read_set(folder: Path) -> StoredSet:
             raise ValueError(f"{IMAGES} and {MASKS} have {len(images)} and {len(masks)} slices")
         stored = StoredSet(meta, images, masks)
         changed = next(stored.sampled_cases_changed(), None)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, LookupError) as error:
         raise StoreError(
             f"'{folder}' must be a whole prepared set, it is not ({error}): remove it, and it is prepared again"
         ) from error
@@ -89,7 +90,7 @@ def changed_since(folder: Path, case: str) -> str:
 
 def _array(path: Path) -> np.memmap[Any, Any]:
     """A memory map of an array whose file has the size that its header demands."""
-    array: np.memmap[Any, Any] = np.load(path, mmap_mode="r")
+    array = np.lib.format.open_memmap(path, mode="r")
     if path.stat().st_size != array.offset + array.nbytes:
         raise ValueError(f"{path.name} has bytes after its end")
     return array

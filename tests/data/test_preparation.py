@@ -231,6 +231,23 @@ def test_a_disk_that_does_not_return_what_was_written_is_one_sentence_and_nothin
     assert prepare(Pairs()).masks.all()
 
 
+def test_files_that_change_while_they_are_prepared_are_one_sentence(decathlon):
+    data = find(DATASETS, "folder")(root=str(decathlon))
+    image = decathlon / "imagesTr" / "blob_0.nii.gz"
+
+    def change(done, total, case):
+        if done == 3:
+            image.write_bytes((decathlon / "imagesTr" / "blob_5.nii.gz").read_bytes())
+
+    with pytest.raises(DataError) as refused:
+        prepare(data, change)
+    assert str(refused.value) == (
+        "the files of 'Task99_Blob' must stay as they are while they are prepared, some were changed: run the same "
+        "command again"
+    )
+    assert not list(cache_folder().glob("Task99_Blob-*"))
+
+
 def test_padding_is_never_foreground():
     prepared = prepare(Full())
     assert prepared.masks.shape == (5, 32, 32)

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from rich.console import Console
 from support.samples import invoke
 
 from albench.data import cache_folder, prepare, prepared_sets
+from albench.data.checksums import Checksum
+from albench.data.stored_set import read_set, write_meta
 from albench.errors import StoreError
 from albench.registry import DATASETS, find
 
@@ -54,6 +57,16 @@ def _other_shape(path):
     np.save(path, np.load(path)[:-1])
 
 
+def _smaller(path):
+    for name in ("images.npy", "masks.npy"):
+        np.save(path.with_name(name), np.load(path.with_name(name))[..., :16, :16])
+
+
+def _other_format(path):
+    with path.open("wb") as file:
+        np.savez(file, np.zeros(3))
+
+
 def _edited(path):
     meta = json.loads(path.read_text())
     meta["spacing"][0][0] *= 2
@@ -70,6 +83,8 @@ DAMAGES = [
     *[(name, lambda path: os.truncate(path, path.stat().st_size - 1)) for name in ("images.npy", "masks.npy")],
     *[(name, lambda path: os.truncate(path, 0)) for name in ("images.npy", "masks.npy")],
     ("images.npy", lambda path: path.write_bytes(b"hello")),
+    ("images.npy", _smaller),
+    ("masks.npy", _other_format),
 ]
 
 
@@ -84,6 +99,15 @@ def test_a_set_that_was_cut_purged_or_edited_is_made_anew(stored, name, damage):
     assert calls[-1][:2] == (4, 4)
     assert content(stored) == before
     assert invoke("data", "check", "--cache") == (0, "0 problems, 0 warnings")
+
+
+def test_facts_are_compared_as_they_are_read(tmp_path):
+    facts = {"cases": ("a",), "counts": [1], "valid": [(1, 1)], "options": {"values": {10: (1, 2), 9: None}}}
+    image, mask = np.ones((1, 1, 1, 1), np.float16), np.ones((1, 1, 1), np.uint8)
+    np.save(tmp_path / "images.npy", image)
+    np.save(tmp_path / "masks.npy", mask)
+    write_meta(tmp_path, facts | {"checksums": [asdict(Checksum.of(image, mask))]})
+    assert read_set(tmp_path).meta["options"] == {"values": {"10": [1, 2], "9": None}}
 
 
 def test_a_set_whose_folder_was_emptied_is_made_anew(stored):
