@@ -23,7 +23,7 @@ from albench.files import atomic_write
 from albench.runs.records import FORMAT
 
 SEAL = "sha256"
-_END = re.compile(rf'"previous": "(?P<before>[0-9a-f]{{64}})", "{SEAL}": "(?P<own>[0-9a-f]{{64}})"}}$')
+_END = re.compile(rf'"previous": "(?P<before>[0-9a-f]{{64}})", "{SEAL}": "(?P<own>[0-9a-f]{{64}})"}}$')  # of a record
 
 T = TypeVar("T")
 
@@ -117,7 +117,8 @@ def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
 
 def seal_of(text: str) -> str:
     """The hash that an encoded document is sealed with."""
-    return str(json.loads(text)[SEAL])
+    end = _END.search(text)
+    return end["own"] if end else str(json.loads(text)[SEAL])
 
 
 def in_order(lines: Sequence[str]) -> bool:

@@ -96,12 +96,12 @@ class RunReader:
     @cached_property
     def records(self) -> tuple[RoundRecord, ...]:
         """The finished rounds, in order."""
-        return tuple(self._record(line, number) for number, line in enumerate(self._lines, 1))
+        return tuple(self._record(line, number) for number, line in enumerate(self._lines(), 1))
 
     @cached_property
     def progress(self) -> RunProgress:
         """How far the run is. Of all records but the last, only their order is checked: `records` reads them."""
-        lines = self._lines
+        lines = self._lines()
         if not lines or not in_order(lines):
             return RunProgress.of(self.records)  # which says what is damaged
         return RunProgress(len(lines), self._record(lines[-1], len(lines)))
@@ -157,9 +157,8 @@ class RunReader:
             raise StoreError(f"'{path}' must hold weights, it is missing or damaged: {REMEDY}") from error
         return weights
 
-    @cached_property
     def _lines(self) -> list[str]:
-        """Of the records, as they are written."""
+        """The records as they are written, which are not kept: they take as much memory as the records."""
         path = self.layout.records
         if not is_there(path, REMEDY):
             return []
