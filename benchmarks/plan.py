@@ -20,7 +20,7 @@ from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
 from albench.resolve import Datasets, ResolvedRun, resolve
 from albench.runs.layout import run_folder
 from albench.runs.manifest import MANIFEST, read_manifest, write_manifest
-from albench.runs.reader import RunReader, is_finished
+from albench.runs.reader import RunProgress, RunReader
 from albench.runs.records import FORMAT, Manifest, ManifestRun, RoundRecord
 
 
@@ -54,20 +54,26 @@ class PlannedRun:
         return f"{group}{self.spec.label}, seed {self.spec.seed}{split}"
 
     def records(self, root: Path) -> tuple[RoundRecord, ...]:
-        """The finished rounds. None of a run that cannot be read: it fails with its sentence when it is continued."""
-        reader = RunReader(root / self.folder)
+        """The finished rounds; none of a run that cannot be read, because it fails when it is continued."""
         try:
-            return reader.records if reader.started and reader.config else ()
+            return RunReader(root / self.folder).records
         except StoreError:
             return ()
 
     def done(self, root: Path) -> int:
-        """Number of finished rounds."""
-        return len(self.records(root))
+        """Number of finished rounds, likewise."""
+        return self._progress(root).done
 
     def finished(self, root: Path) -> bool:
-        """Whether all rounds are finished."""
-        return is_finished(self.records(root), self.rounds - 1)
+        """Whether all rounds are finished, likewise."""
+        return self._progress(root).finished(self.rounds - 1)
+
+    def _progress(self, root: Path) -> RunProgress:
+        reader = RunReader(root / self.folder)
+        try:
+            return reader.progress if reader.started and reader.config else RunProgress(0, None)
+        except StoreError:
+            return RunProgress(0, None)
 
 
 @dataclass(frozen=True)

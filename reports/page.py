@@ -61,6 +61,7 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
         write_drawing(drawing, folder)
         svg = Markup(as_svg(drawing))  # matplotlib has escaped its text
         pictures.append(Picture(drawing, svg, float(drawing.figure.get_figwidth()) / WIDTH))
+        drawing.figure.clear()  # it takes megabytes, and is written
     page = _environment().get_template("page.html.jinja")
     text = page.render(
         results=results,

@@ -73,7 +73,7 @@ def run_states(out: Path) -> tuple[list[RunState], list[str]]:
 
 
 def suite_labels(suites: Iterable[Path]) -> tuple[dict[Path, str], list[str]]:
-    """{folder of a run, without links: its label in a suite}, and a sentence for each damaged manifest."""
+    """{folder of a run: its label in a suite}, and a sentence for each damaged manifest."""
     labels: dict[Path, str] = {}
     problems = []
     for folder in suites:
@@ -82,25 +82,25 @@ def suite_labels(suites: Iterable[Path]) -> tuple[dict[Path, str], list[str]]:
         except StoreError as error:
             problems.append(str(error))
         else:
-            labels |= {(folder / run.folder).resolve(): run.label for run in manifest.runs} if manifest else {}
+            labels |= {folder / run.folder: run.label for run in manifest.runs} if manifest else {}
     return labels, problems
 
 
 def _state(run: RunReader, labels: Mapping[Path, str]) -> RunState:
-    label = labels.get(run.folder.resolve())
+    label = labels.get(run.folder)
     try:
-        config, records, failure = run.config, run.records, run.failure
+        config, progress, failure = run.config, run.progress, run.failure
     except StoreError as error:
         dataset, strategy = names_of(run.folder)
         return RunState(dataset, label or strategy, run.folder.name, "damaged", str(error))
-    last = records[-1] if records else None
+    last = progress.last
     return RunState(
         dataset=config.title,
         strategy=label or config.strategy.name,
         run=run.folder.name,
         state=_name(finished=run.finished, running=run.running, failed=failure is not None),
-        done=len(records),
-        rounds=len(records) if run.finished else config.protocol.rounds + 1,
+        done=progress.done,
+        rounds=progress.done if run.finished else config.protocol.rounds + 1,
         labeled=last.share if last else None,
         dice_slice=last.test.dice_slice if last else None,
         dice_volume=last.test.dice_volume if last else None,

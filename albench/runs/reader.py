@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from albench.files import is_locked
 from albench.machine_errors import translate_machine_errors
 from albench.masks import PackedMasks
 from albench.runs.array_files import Arrays, read_arrays, read_masks
-from albench.runs.documents import decode, is_there, read_document, read_text
+from albench.runs.documents import decode, in_order, is_there, read_document, read_text
 from albench.runs.layout import RunLayout
 from albench.runs.records import (
     EnvironmentRecord,
@@ -30,6 +31,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 REMEDY = "restore it from a copy, or remove the run"
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is.
+
+    Attributes:
+        done: number of finished rounds.
+        last: record of the last one; None if there is none.
+    """
+
+    done: int
+    last: RoundRecord | None
+
+    @classmethod
+    def of(cls, records: Sequence[RoundRecord]) -> RunProgress:
+        """The progress of a run with these records."""
+        return cls(len(records), records[-1] if records else None)
+
+    def finished(self, rounds: int) -> bool:
+        """Whether all rounds are done, of which `rounds` have a query, or no slice is left to query."""
+        return self.last is not None and (self.done > rounds or self.last.unlabeled == 0)
 
 
 class RunReader:
@@ -84,13 +107,15 @@ class RunReader:
     @cached_property
     def records(self) -> tuple[RoundRecord, ...]:
         """The finished rounds, in order."""
-        path = self.layout.records
-        if not is_there(path, REMEDY):
-            return ()
-        lines = read_text(path, REMEDY).splitlines()
-        if not lines:
-            raise StoreError(f"'{path}' must hold a record per finished round, it is empty: {REMEDY}")
-        return tuple(decode(RoundRecord, line, f"'{path}', line {n},", REMEDY) for n, line in enumerate(lines, 1))
+        return tuple(self._record(line, number) for number, line in enumerate(self._lines(), 1))
+
+    @cached_property
+    def progress(self) -> RunProgress:
+        """How far the run is. Of all records but the last, only their order is checked: `records` reads them."""
+        lines = self._lines()
+        if not lines or not in_order(lines):
+            return RunProgress.of(self.records)  # which says what is damaged
+        return RunProgress(len(lines), self._record(lines[-1], len(lines)))
 
     @property
     def failure(self) -> FailureRecord | None:
@@ -106,7 +131,7 @@ class RunReader:
     @property
     def finished(self) -> bool:
         """Whether all rounds are done, or no slice is left to query."""
-        return self.started and is_finished(self.records, self.config.protocol.rounds)
+        return self.started and self.progress.finished(self.config.protocol.rounds)
 
     def query(self, index: int) -> QueryRecord:
         """What was queried after a round."""
@@ -143,7 +168,15 @@ class RunReader:
             raise StoreError(f"'{path}' must hold weights, it is missing or damaged: {REMEDY}") from error
         return weights
 
+    def _lines(self) -> list[str]:
+        """The records as they are written, which are not kept: they take as much memory as the records."""
+        path = self.layout.records
+        if not is_there(path, REMEDY):
+            return []
+        lines = read_text(path, REMEDY).splitlines()
+        if not lines:
+            raise StoreError(f"'{path}' must hold a record per finished round, it is empty: {REMEDY}")
+        return lines
 
-def is_finished(records: tuple[RoundRecord, ...], rounds: int) -> bool:
-    """Whether all rounds are done, or no slice is left to query."""
-    return bool(records) and (len(records) > rounds or records[-1].unlabeled == 0)
+    def _record(self, line: str, number: int) -> RoundRecord:
+        return decode(RoundRecord, line, f"'{self.layout.records}', line {number},", REMEDY)

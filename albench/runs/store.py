@@ -24,7 +24,7 @@ from albench.masks import Mask
 from albench.runs.array_files import Arrays, write_arrays, write_masks
 from albench.runs.documents import encode, read_text, write_document
 from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
-from albench.runs.reader import REMEDY, RunReader, is_finished
+from albench.runs.reader import REMEDY, RunProgress, RunReader
 from albench.runs.records import (
     FORMAT,
     EnvironmentRecord,
@@ -136,7 +136,7 @@ class RunStore:
     @property
     def finished(self) -> bool:
         """Whether no round is left to do."""
-        return is_finished(self.records, self.config.protocol.rounds)
+        return RunProgress.of(self.records).finished(self.config.protocol.rounds)
 
     def begin(self, split: SplitRecord, environment: EnvironmentRecord, snapshots: Arrays) -> None:
         """Write what does not change from round to round, unless a round is finished already, and who goes on."""

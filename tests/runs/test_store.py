@@ -1,6 +1,7 @@
 import hashlib
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from support.samples import TINY
 
 import albench
+import albench.runs.reader
 from albench.errors import StoreError
 from albench.masks import PackedMasks
 from albench.resolve import resolve
@@ -18,7 +20,7 @@ from albench.runs.cost import environment
 from albench.runs.discovery import find_runs
 from albench.runs.documents import encode, write_document
 from albench.runs.layout import run_folder
-from albench.runs.reader import RunReader, is_finished
+from albench.runs.reader import RunProgress, RunReader
 from albench.runs.records import (
     FORMAT,
     AnnotationCost,
@@ -511,7 +513,7 @@ def test_runs_are_found_at_any_depth(open_store, tmp_path, folder):
     ],
 )
 def test_a_run_is_finished_when_all_rounds_are_done_or_no_slice_is_unlabeled(records, rounds, finished):
-    assert is_finished(records, rounds) is finished
+    assert RunProgress.of(records).finished(rounds) is finished
 
 
 @pytest.mark.parametrize("limit", [10, 1_000, 20_000])
@@ -563,3 +565,23 @@ def test_the_name_of_an_npz_that_holds_no_masks_is_told(open_store, folder):
     ):
         RunReader(folder).pseudo(0)
     assert isinstance(RunReader(folder).predictions(0), PackedMasks)
+
+
+def test_the_progress_of_a_run_reads_one_record_unless_the_lines_are_not_in_order(open_store, folder, monkeypatch):
+    with open_store() as store:
+        append(store)
+        append(store)
+    read = []
+    decode = albench.runs.reader.decode
+    monkeypatch.setattr(albench.runs.reader, "decode", lambda cls, *own: read.append(own[1]) or decode(cls, *own))
+    path = folder / "rounds.jsonl"
+    progress = RunReader(folder).progress
+    assert (progress.done, [where[-7:] for where in read]) == (2, ["line 2,"])
+    assert progress.last == RunReader(folder).records[1]
+    first, second = path.read_text().splitlines()
+    for changed in ([second, first], [first[:-9], second], [first.replace('"previous"', '"before"'), second]):
+        path.write_text("\n".join(changed) + "\n")
+        read.clear()
+        with suppress(StoreError):
+            assert RunReader(folder).progress.done == 2
+        assert read[0].endswith("line 1,")
