@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data.dataset import Dataset, check_options
+from albench.data.dataset import Dataset, check_case_names, check_options
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
 from albench.data.slices import LabeledStack, SliceStack
@@ -118,11 +118,12 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
             more than one must be importable, with its own work under `if __name__ == "__main__":`.
 
     Raises:
-        ConfigError: as `check_options`.
+        ConfigError: as `check_options` and `check_case_names`.
         DataError: the files of the dataset cannot be used.
         StoreError: the cache cannot be written, or the prepared set is damaged.
     """
     check_options(dataset)
+    check_case_names(dataset)
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
     if not (folder / "meta.json").exists():

@@ -197,6 +197,17 @@ def test_an_unusable_list_is_one_sentence(decathlon, lines, sentence):
         folder(csv(decathlon, *lines)).cases()
 
 
+@pytest.mark.parametrize("name", [r"a\nb", r"\e[31mred", r"a\u202Eb"])
+@pytest.mark.parametrize(("which", "what"), [("patient: 0", "a case"), ("classes: {y: 1}", "a class")])
+def test_a_name_with_characters_that_are_not_printed_is_one_sentence(decathlon, name, which, what):
+    key, _, value = which.partition(": ")
+    path = yaml(decathlon, "classes: {y: 1}\n")
+    old, new = (which, f'{key}: "{name}"') if value == "0" else ("{y:", f'{{"{name}":')
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=f"^{what} must have a name of characters that are printed, got '.*': rename"):
+        prepare(make_dataset("folder", {"data.root": str(path)}))
+
+
 def test_a_yaml_without_volumes_is_one_sentence(decathlon):
     (decathlon / "mine.yaml").write_text("axis: axial")
     with pytest.raises(DataError, match=r"must list volumes, .* it has no list 'volumes': correct it"):
