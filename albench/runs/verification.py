@@ -58,7 +58,7 @@ def check(run: RunReader) -> None:
 
 def header_hash(layout: RunLayout) -> str:
     """The hash of everything that is written before round 0."""
-    content = "".join(f"{path.name} {file_hash(path)}\n" for path in layout.header if path.exists())
+    content = "".join(f"{path.name} {file_hash(path)}\n" for path in layout.header if path.is_file())
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -68,11 +68,14 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's content. Raises StoreError if it cannot be read."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise StoreError(f"'{path}' cannot be read ({error}): {REMEDY}") from error
     return digest.hexdigest()
 
 
