@@ -29,6 +29,7 @@ from pydantic import Field
 
 from albench.config import Protocol, Seed, Training, build
 from albench.errors import AlbenchError, ConfigError, suggestion
+from albench.files import is_file
 from albench.names import check_name
 from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find
 from albench.settings import by_section
@@ -192,7 +193,7 @@ def _find(spec: str) -> Path:
     if spec in suite_names():
         return SUITES / f"{spec}.yaml"
     path = Path(spec)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
+    if path.suffix in (".yaml", ".yml") and is_file(path):
         return path
     hint = suggestion(spec, suite_names())
     raise ConfigError(f"a suite must be a known name or an existing YAML file, got '{spec}': {hint}")

@@ -203,7 +203,7 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
             f"'{path}' must have the channels {list(channels)} of data.channels, it has {count}: choose from 0 to "
             f"{count - 1}"
         )
-    if 0 in shape:
+    if min(shape) < 1:
         raise DataError(f"'{path}' must have voxels, its header says shape {shape}: repair the header or leave it out")
     check_memory(
         np.dtype(np.float32).itemsize * math.prod(shape),

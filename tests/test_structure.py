@@ -44,7 +44,7 @@ MAY_IMPORT = {
         *("acquisition", "covering", "data", "encoder_decoder", "errors", "masks", "mutual_information", "network"),
         *("pool", "probabilities", "strategy", "training"),
     },
-    "datasets": {"config", "data", "errors", "masks", "registry", "yaml_loader"},
+    "datasets": {"config", "data", "errors", "files", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "combinations", "config", "console", "data", "errors", "files", "loop", "names", "registry"),
         *(

@@ -193,7 +193,7 @@ def _scores(run: RunReader) -> Iterator[Damage]:
     sound = (scores_csv(records).encode() for records in (run.records, run.records[:-1]))
     missing_is_sound = len(run.records) == 1
     if path.exists():
-        if path.read_bytes() not in sound:
+        if not path.is_file() or path.read_bytes() not in sound:
             yield Damage(
                 path,
                 f"'{path}' must hold the metrics of 'rounds.jsonl', it was changed: remove it and run the same "
