@@ -210,11 +210,18 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
         f"'{path}', of shape {shape} as its header says,",
         "repair the header or leave the file out",
     )
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+    if not _is_invertible(image.affine):
         raise DataError(
             f"'{path}' must have a voxel size and directions in its header, its affine is not invertible: repair it"
         )
     return image
+
+
+def _is_invertible(affine: NDArray[np.float64]) -> bool:
+    """Whether an affine is finite and gives every axis of the file a direction of its own."""
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        return False
+    return not np.isnan(io_orientation(affine)).any()
 
 
 _MASK = ("a mask", "image", "resample the mask to the image's grid")

@@ -183,6 +183,7 @@ def test_several_images_of_a_volume_are_its_channels(decathlon):
             (HEADER, "absent.nii.gz,labelsTr/blob_0.nii.gz,1"),
             r"absent.nii.gz' must exist, mine.csv lists it: add the file",
         ),
+        ((HEADER, f"{'a' * 300}.nii,m.nii,1"), "aaa.nii' must exist, mine.csv lists it: add the file or remove the li"),
         ((f"{HEADER},age", "imagesTr/blob_0.nii.gz,labelsTr/blob_0.nii.gz,1,30"), "'age' is not one of image, mask"),
         ((f"{HEADER},axis", "a,b,c,axial", "d,e,f,coronal"), "column 'axis' has axial and coronal, not one value in"),
         (
