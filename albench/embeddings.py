@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from albench.data import SliceStack
 from albench.errors import StrategyError
+from albench.files import is_file
 
 _ARRAYS = ("case", "position", "vector")
 
@@ -66,7 +67,7 @@ def read_embeddings(path: Path, slices: SliceStack) -> NDArray[np.float32]:
 
 
 def _read(path: Path) -> list[NDArray[np.generic]]:
-    if not path.is_file():
+    if not is_file(path):
         raise StrategyError(
             f"strategy.embeddings must name an existing .npz file, '{path}' does not exist: check the path"
         )

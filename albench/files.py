@@ -68,6 +68,20 @@ def write_tensors(path: Path, value: object) -> None:
         file.write(content.getbuffer())
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path that a user gives is a file; one that the system rejects, as too long, is not."""
+    with suppress(OSError):
+        return path.is_file()
+    return False
+
+
+def is_folder(path: Path) -> bool:
+    """As `is_file`, for a folder."""
+    with suppress(OSError):
+        return path.is_dir()
+    return False
+
+
 @contextmanager
 def translate_os_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's errors about a disk into a StoreError."""

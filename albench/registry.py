@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.exits import rejecting_exits
+from albench.files import is_file
 from albench.plugin_source import plugin_source
 
 STRATEGIES = "albench.strategies"
@@ -179,7 +180,7 @@ def _from_path(group: str, spec: str) -> type[Plugin]:
 
 
 def _load_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigError(f"a plugin file must exist, '{path}' does not: check the path before the colon")
     name = f"{_PLUGIN}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}_{path.stem}"
     if name not in sys.modules:

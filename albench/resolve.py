@@ -13,6 +13,7 @@ from albench.config import MOST_SEED, Choice, Protocol, RunConfig, Training, bui
 from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_dataset
 from albench.errors import ConfigError
 from albench.exits import rejecting_exits
+from albench.files import is_file
 from albench.masks import Ids
 from albench.network import Network
 from albench.pool import Pool
@@ -193,7 +194,7 @@ def _files(section: str, chosen: Strategy | Network) -> dict[str, object]:
 def _files_key(named: Mapping[str, object]) -> str | None:
     """A hash of the content of files, by the option that names them; None if there are none. Raises ConfigError."""
     for option, path in named.items():
-        if not Path(str(path)).is_file():
+        if not is_file(Path(str(path))):
             raise ConfigError(
                 f"{option} must name an existing file, '{path}' does not exist: correct it or leave the option out"
             )

@@ -14,6 +14,7 @@ MOST_VALUES = 100_000
 """Of a document, those that aliases repeat counted each time."""
 MOST_LEVELS = 32
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SEXAGESIMAL = "!sexagesimal"
 
 
@@ -63,6 +64,8 @@ class _Loader(yaml.SafeLoader):
             return super().compose_node(parent, index)
         if getattr(event, "tag", None) is not None:
             raise _error(f"a value must be plain, without the tag '{event.tag}'", event)
+        if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
+            raise _error("text must be Unicode, without halves of a character", event)
         with self._counted(event):
             return super().compose_node(parent, index)
 

@@ -29,6 +29,8 @@ from pydantic import Field
 
 from albench.config import Protocol, Seed, Training, build
 from albench.errors import AlbenchError, ConfigError, suggestion
+from albench.files import is_file
+from albench.names import check_name
 from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find
 from albench.settings import by_section
 from albench.tuned_options import TunedOptions, read_tuned
@@ -156,6 +158,8 @@ def load_suite(
         own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", known | {"strategy": cls})
         varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", known)
         listed = {name: value for name, value in (common | varied | own).items() if not name.startswith(others)}
+        check_name("a group", variant.group)
+        check_name("a label", entry.label or entry.strategy)
         label, merged = entry.label or entry.strategy, listed | dict(settings or {})
         tuned = None
         if entry.tuned is not None:
@@ -189,7 +193,7 @@ def _find(spec: str) -> Path:
     if spec in suite_names():
         return SUITES / f"{spec}.yaml"
     path = Path(spec)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
+    if path.suffix in (".yaml", ".yml") and is_file(path):
         return path
     hint = suggestion(spec, suite_names())
     raise ConfigError(f"a suite must be a known name or an existing YAML file, got '{spec}': {hint}")

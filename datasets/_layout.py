@@ -13,6 +13,7 @@ from albench.datasets._labels import Values, declared_values
 from albench.datasets._names import told_apart
 from albench.datasets._nifti import SUFFIXES, Files, not_nifti, stem
 from albench.errors import DataError
+from albench.files import is_file, is_folder
 
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "masks"))
 _OTHER_FORMATS = (".mha", ".mhd", ".nrrd", ".nhdr", ".dcm", ".img", ".hdr", ".mgz", ".mgh", ".png", ".tif", ".tiff")
@@ -73,7 +74,7 @@ class Layout:
 
 def read_folder(root: Path) -> Layout:
     """Pair the images and masks of a folder. Raises DataError if it does not exist."""
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(f"data.root must be an existing folder, '{root}' is not: set it with --data-root")
     problems: list[Problem] = []
     images_name, masks_name = next((names for names in FOLDERS if (root / names[0]).is_dir()), FOLDERS[0])
@@ -117,7 +118,7 @@ def missing(files: Files, listing: str) -> list[Problem]:
     return [
         Problem(str(path), f"'{path}' must exist, {listing} lists it: add the file or remove the line")
         for path in files.paths
-        if not path.is_file()
+        if not is_file(path)
     ]
 
 
@@ -170,7 +171,7 @@ def _listed(root: Path, entries: object, problems: list[Problem]) -> list[Files]
         return []
     for files in listed:
         problems += missing(files, "dataset.json")
-    return [files for files in listed if all(path.is_file() for path in files.paths)]
+    return [files for files in listed if all(is_file(path) for path in files.paths)]
 
 
 def _by_case(names: Sequence[str], listed: Sequence[Files], folder: Path, problems: list[Problem]) -> dict[str, Files]:

@@ -41,6 +41,7 @@ from albench.datasets._layout import Layout
 from albench.datasets._nifti import SUFFIXES, Files
 from albench.datasets._volumes import NiftiVolumes
 from albench.errors import DataError
+from albench.files import is_folder
 
 Scan = Literal["flair", "t1", "t1ce", "t2"]
 
@@ -90,7 +91,7 @@ class Brats(NiftiVolumes):
 
     def archive(self) -> Archive | None:
         """None if the data are present. Raises DataError otherwise, because their license forbids redistribution."""
-        if self._root.is_dir():
+        if is_folder(self._root):
             return None
         raise DataError(_registration(self._root))
 
@@ -99,8 +100,12 @@ class Brats(NiftiVolumes):
         return downloads_folder() / "BraTS" if self.root is None else Path(self.root)
 
     def _find(self) -> Layout:
+<<<<<<< HEAD
         problems: list[Problem] = []
         folders = _case_folders(self._root, problems) if self._root.is_dir() else {}
+=======
+        folders = _case_folders(self._root) if is_folder(self._root) else {}
+>>>>>>> values
         if not folders:
             raise DataError(_registration(self._root))
         if self.grade != "any":

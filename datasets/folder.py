@@ -27,6 +27,7 @@ from albench.datasets._listing import SUFFIXES, read_listing
 from albench.datasets._nifti import shape_of
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
+from albench.files import is_file
 
 _SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation and attention
 
@@ -87,7 +88,7 @@ class Folder(NiftiVolumes):
     @cached_property
     def _is_list(self) -> bool:
         path = Path(self.root)
-        return path.suffix in SUFFIXES and path.is_file()
+        return path.suffix in SUFFIXES and is_file(path)
 
     @cached_property
     def _shapes(self) -> list[tuple[int, int, int]]:

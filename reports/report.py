@@ -20,6 +20,7 @@ from albench.reports.tables.significance import difference_table, rank_table
 from albench.reports.tables.table import Table, without_empty_columns
 from albench.reports.tables.variance import variance_table
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
+from albench.spreadsheet import cell
 
 Format = Literal["latex", "markdown", "csv", "html", "all"]
 FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv", "html", "all")
@@ -108,7 +109,12 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
             "costs": results.costs(),
         }
         for name, frame in numbers.items():
+<<<<<<< HEAD
             write_text(folder / f"numbers-{name}.csv", frame.to_csv(index=False))
+=======
+            texts = {column: frame[column].map(cell) for column in frame.select_dtypes(exclude="number")}
+            frame.assign(**texts).to_csv(folder / f"numbers-{name}.csv", index=False)
+>>>>>>> values
         yield folder
     if wanted in ("html", "all"):
         from albench.reports.page import write_page

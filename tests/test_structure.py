@@ -28,8 +28,13 @@ PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activ
 
 # What each room may import beside itself. Rooms further down may import those above them, never the other way round.
 MAY_IMPORT = {
+<<<<<<< HEAD
     "data": {"config", "errors", "files", "machine", "masks", "registry"},
     "runs": {"config", "data", "errors", "files", "machine", "machine_errors", "masks", "source"},
+=======
+    "data": {"config", "errors", "files", "machine", "masks", "names", "registry"},
+    "runs": {"config", "data", "errors", "files", "machine", "machine_errors", "masks", "spreadsheet"},
+>>>>>>> values
     "training": {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
         *("metrics", "probabilities", "runs", "source", "streams"),
@@ -44,17 +49,26 @@ MAY_IMPORT = {
         *("acquisition", "covering", "data", "encoder_decoder", "errors", "masks", "mutual_information", "network"),
         *("pool", "probabilities", "strategy", "training"),
     },
-    "datasets": {"config", "data", "errors", "masks", "registry", "yaml_loader"},
+    "datasets": {"config", "data", "errors", "files", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
-        *("callback", "combinations", "config", "console", "data", "errors", "files", "loop", "registry", "resolve"),
-        *("run_session", "runs", "settings", "training.device", "training.stopping", "tuned_options", "yaml_loader"),
+        *("callback", "combinations", "config", "console", "data", "errors", "files", "loop", "names", "registry"),
+        *(
+            "resolve",
+            "run_session",
+            "runs",
+            "settings",
+            "training.device",
+            "training.stopping",
+            "tuned_options",
+            "yaml_loader",
+        ),
     },
     "benchmarks.speed": {  # all that it times
         *("benchmarks", "callback", "config", "covering", "data", "encoder_decoder", "errors", "files", "loop"),
         *("machine", "mutual_information", "network", "networks", "pool", "registry", "resolve", "run_session", "runs"),
         *("strategy", "streams", "training"),
     },
-    "reports": {"config", "errors", "files", "masks", "runs"},
+    "reports": {"config", "errors", "files", "masks", "runs", "spreadsheet"},
 }
 COMMANDS = {"cli.bench": "benchmarks", "cli.tune": "benchmarks", "cli.report": "reports"}  # what each is named for
 

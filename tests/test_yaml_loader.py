@@ -48,6 +48,7 @@ def test_a_number_to_the_base_60_is_rejected_unless_it_is_quoted(text):
         ("- b: {c: 1,\n  c: 2}", "the key 'c' occurs twice, in lines 1 and 2"),
         ("{[1]: 2}", "a key must be text or a number, that in line 1 is a list or a mapping"),
         ("a: !!int 3", "a value must be plain, without the tag 'tag:yaml.org,2002:int', it breaks this in line 1"),
+        (r'a: "\uD800"', "text must be Unicode, without halves of a character, it breaks this in line 1"),
         ("a: *b", "found undefined alias 'b' in line 1, column 4"),
         ("a: 1\nb: [", "expected the node content, but found '<stream end>' in line 2, column 5"),
         ("a:\n  &b [*b]", "an alias must not stand in its own value, as '*b' does, it breaks this in line 2"),

@@ -17,6 +17,7 @@ from albench.data.slices import GRID
 from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
 from albench.masks import MOST_CLASSES
+from albench.names import check_name
 from albench.registry import DATASETS
 
 _PIXEL = 8  # bytes: one channel and the mask, both in float32 while they are scaled
@@ -128,8 +129,8 @@ def check_options(dataset: Dataset) -> None:
 
     Raises:
         DataError: a slice of the working size does not fit into memory.
-        ConfigError: the working size does not fit the network's grid, the window is empty or reversed, or there is no
-            class, there are too many or two of one name.
+        ConfigError: the working size does not fit the network's grid, the window is empty or reversed, there is no
+            class, there are too many or two of one name, or a name has characters that are not printed.
     """
     if dataset.size and any(side < GRID or side % GRID for side in dataset.size):
         raise ConfigError(
@@ -146,7 +147,10 @@ def check_options(dataset: Dataset) -> None:
             f"data.window must be two numbers, the lower first, got {list(dataset.window)}: write for example "
             "--set data.window=[-57,164]"
         )
+    check_name("a dataset", dataset.title)
     names = dataset.class_names
+    for name in names:
+        check_name("a class", name)
     if not 1 <= len(names) <= MOST_CLASSES:
         raise ConfigError(
             f"a dataset must have 1 to {MOST_CLASSES} classes, '{dataset.title}' has {len(names)}: name the structures "
@@ -163,3 +167,10 @@ def check_options(dataset: Dataset) -> None:
             f"every class must have a name of its own, '{repeated[0]}' names two of dataset '{dataset.title}': rename "
             "one, or join their values"
         )
+
+
+def check_case_names(dataset: Dataset) -> None:
+    """Reject cases and patients whose names have characters that are not printed. Raises ConfigError."""
+    for case in dataset.cases():
+        check_name("a case", case)
+        check_name("a patient", dataset.patient(case))

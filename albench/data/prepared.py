@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data.dataset import Dataset, check_options
+from albench.data.dataset import Dataset, check_case_names, check_options
 from albench.data.digests import file_digests
 from albench.data.marks import lock_of
 from albench.data.paths import cache_folder
@@ -124,11 +124,12 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
             more than one must be importable, with its own work under `if __name__ == "__main__":`.
 
     Raises:
-        ConfigError: as `check_options`.
+        ConfigError: as `check_options` and `check_case_names`.
         DataError: the files of the dataset cannot be used.
         StoreError: the set is not in the cache, which cannot be written.
     """
     check_options(dataset)
+    check_case_names(dataset)
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
     stored = _whole(folder)

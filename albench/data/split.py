@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from albench.config import Protocol
-from albench.data.dataset import Dataset
+from albench.data.dataset import Dataset, check_case_names
 from albench.errors import ConfigError
 
 
@@ -57,7 +57,12 @@ def split_volumes(
 
 
 def split_dataset(dataset: Dataset, protocol: Protocol, split_seed: int) -> Split:
-    """The split of the cases of a dataset as a protocol has it. Raises ConfigError as `split_patients`."""
+    """The split of the cases of a dataset as a protocol has it.
+
+    Raises:
+        ConfigError: as `split_patients` and `check_case_names`.
+    """
+    check_case_names(dataset)
     cases = dataset.cases()
     return split_volumes(
         cases,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from albench.files import atomic_write
 from albench.runs.discovery import find_runs
 from albench.runs.reader import RunReader
 from albench.runs.records import Metrics, RoundRecord
+from albench.spreadsheet import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +47,8 @@ def _of(name: str, test: Metrics, val: Metrics | None, cases: Mapping[str, Metri
 
 def scores_csv(records: Sequence[RoundRecord]) -> str:
     """The text of `scores.csv`."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["round", "case", "class", "metric", "value"])
-    for record in records:
-        table.writerows([record.round, *score] for score in scores(record))
-    return text.getvalue()
+    head = ["round", "case", "class", "metric", "value"]
+    return csv_text(chain([head], ([record.round, *score] for record in records for score in scores(record))))
 
 
 def write_scores(path: Path, records: Sequence[RoundRecord]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 
@@ -11,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from albench.reports.tables.cells import Cell
 from albench.reports.tables.table import Row, Table
+from albench.spreadsheet import csv_text
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -52,13 +51,9 @@ def as_markdown(table: Table) -> str:
 
 def as_csv(table: Table) -> str:
     """The cells as printed, without marks; the caption in lines that begin with #."""
-    text = io.StringIO()
-    for sentence in table.caption:
-        text.write(f"# {sentence}\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.title for column in table.columns])
-    writer.writerows([cell.plain for cell in row.cells] for row in table.rows)
-    return text.getvalue()
+    caption = "".join(f"# {sentence}\n" for sentence in table.caption)
+    head = [column.title for column in table.columns]
+    return caption + csv_text([head, *([cell.plain for cell in row.cells] for row in table.rows)])
 
 
 def tex(text: str) -> str:

@@ -215,6 +215,16 @@ def test_the_digest_of_a_suite_depends_on_its_runs_and_not_on_its_description(tm
     ("strategies", "more", "sentence"),
     [
         (["randon"], {}, "tiny.strategies[0].strategy: strategy must be a known name or FILE.py:Class, got 'randon'"),
+        (
+            [{"strategy": "random", "label": "a\nb"}],
+            {},
+            "a label must have a name of characters that are printed, got 'a\\nb': rename it",
+        ),
+        (
+            ["random"],
+            {"variants": [{"group": "\x1b[2J"}]},
+            "a group must have a name of characters that are printed, got '\\x1b[2J': rename it",
+        ),
         (["random"], {"datset": 1}, "an option must be known, got 'tiny.datset': did you mean 'tiny.dataset'?"),
         (
             ["random"],

@@ -1,5 +1,6 @@
 import gzip
 import json
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -247,6 +248,13 @@ def damage(root: Path, fault: str) -> None:
         nib.save(nib.Nifti1Image(values, affine), image)
     elif fault == "other grid":
         nib.save(nib.Nifti1Image(np.zeros((23, 24, 8), np.uint8), np.diag([1.0, 1.0, 2.0, 1.0])), mask)
+    elif fault in ("no voxels", "fewer than no voxels", "huge"):
+        side = {"no voxels": 0, "fewer than no voxels": -9, "huge": 32767}[fault]
+        header = bytearray(gzip.decompress(image.read_bytes()))
+        header[42:48] = struct.pack("<3h", side, 24 if side < 1 else side, 8 if side < 1 else side)
+        image.write_bytes(gzip.compress(bytes(header)))
+    elif fault == "one direction":
+        nib.save(nib.Nifti1Image(np.zeros((23, 24, 8), np.uint8), np.eye(4) + 1e30 * np.eye(4, k=1)), image)
     elif fault == "bad json":
         (root / "dataset.json").write_text("{")
     elif fault == "missing in json":
@@ -272,6 +280,17 @@ def damage(root: Path, fault: str) -> None:
         ("4d", r"'.*blob_3.nii.gz' must be a 3D volume, it has shape \(9, 9, 4, 2\): remove it"),
         ("nan", "case 'blob_3' must have finite intensities, 4416 voxels are NaN or infinite: repair"),
         ("other grid", "a mask must lie on the grid of its image, the corners of '.*blob_3.nii.gz' are up to 7 mm off"),
+        ("no voxels", r"'.*blob_3.nii.gz' must have voxels, its header says shape \(0, 24, 8\): repair the header or"),
+        (
+            "fewer than no voxels",
+            r"'.*blob_3.nii.gz' must have voxels, its header says shape \(-9, 24, 8\): repair the",
+        ),
+        (
+            "huge",
+            r"'.*blob_3.nii.gz', of shape \(32767, 32767, 32767\) as its header says, must fit into the memory of this "
+            "machine, it takes at least 140,724.6 GB and there are .* GB: repair the header or leave the file out",
+        ),
+        ("one direction", "'.*blob_3.nii.gz' must have a voxel size and directions in its header, its affine is not"),
         ("bad json", 'dataset.json\' must list cases under "training"'),
         ("missing in json", "absent.nii.gz' must exist, dataset.json lists it: add the file or remove the line"),
         (

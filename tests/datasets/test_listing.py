@@ -199,6 +199,7 @@ def test_files_of_one_name_in_different_folders_are_cases_of_their_own(decathlon
             (HEADER, "absent.nii.gz,labelsTr/blob_0.nii.gz,1"),
             r"absent.nii.gz' must exist, mine.csv lists it: add the file",
         ),
+        ((HEADER, f"{'a' * 300}.nii,m.nii,1"), "aaa.nii' must exist, mine.csv lists it: add the file or remove the li"),
         ((f"{HEADER},age", "imagesTr/blob_0.nii.gz,labelsTr/blob_0.nii.gz,1,30"), "'age' is not one of image, mask"),
         ((f"{HEADER},axis", "a,b,c,axial", "d,e,f,coronal"), "column 'axis' has axial and coronal, not one value in"),
         (
@@ -211,6 +212,17 @@ def test_files_of_one_name_in_different_folders_are_cases_of_their_own(decathlon
 def test_an_unusable_list_is_one_sentence(decathlon, lines, sentence):
     with pytest.raises(DataError, match=sentence):
         folder(csv(decathlon, *lines)).cases()
+
+
+@pytest.mark.parametrize("name", [r"a\nb", r"\e[31mred", r"a\u202Eb"])
+@pytest.mark.parametrize(("which", "what"), [("patient: 0", "a case"), ("classes: {y: 1}", "a class")])
+def test_a_name_with_characters_that_are_not_printed_is_one_sentence(decathlon, name, which, what):
+    key, _, value = which.partition(": ")
+    path = yaml(decathlon, "classes: {y: 1}\n")
+    old, new = (which, f'{key}: "{name}"') if value == "0" else ("{y:", f'{{"{name}":')
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ConfigError, match=f"^{what} must have a name of characters that are printed, got '.*': rename"):
+        prepare(make_dataset("folder", {"data.root": str(path)}))
 
 
 def test_a_yaml_without_volumes_is_one_sentence(decathlon):

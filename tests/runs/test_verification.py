@@ -266,6 +266,15 @@ def test_an_added_file_is_named(runs):
     assert damage.sentence == f"'{path}' was added after the round was finished: remove it"
 
 
+@pytest.mark.parametrize("name", ["config.json", "split.json", "snapshots.npz", "rounds.jsonl", "scores.csv"])
+def test_a_folder_in_the_place_of_a_file_is_named(runs, name):
+    path = runs[0].folder / name
+    path.unlink()
+    path.mkdir()
+    damages = verify(RunReader(runs[0].folder))
+    assert f"{name}'" in damages[0].sentence
+
+
 def test_a_moved_run_is_sound(runs, tmp_path):
     target = tmp_path / "elsewhere" / runs[0].folder.name
     shutil.copytree(runs[0].folder, target)
