@@ -52,6 +52,9 @@ def keeping_sigterm() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit:  # by the handler of the library
+        _received.append(signal.SIGTERM)
+        raise _StopError from None
     finally:
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)

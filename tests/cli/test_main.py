@@ -542,17 +542,87 @@ def test_a_full_disk_is_one_sentence_and_the_run_continues_later(tmp_path, monke
     assert "round  1" in out
 
 
-def test_an_interrupt_is_one_sentence_and_exit_code_130(tmp_path):
+STOPPED = "albench: stopped; the same command continues after the last finished round\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_run_in_one_sentence_after_its_finished_rounds(tmp_path, number, code):
     process = start(
         tmp_path, *ENTROPY, *tiny_arguments("--set", "training.epochs=100", "--set", "training.patience=100")
     )
     assert process.stdout is not None
     while not process.stdout.readline().startswith("round  0"):
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    code, _, err = finished(process)
-    assert code == 130
-    assert err == "albench: stopped; the same command continues after the last finished round\n"
+    process.send_signal(number)
+    found, _, err = finished(process)
+    assert found == code
+    assert err == STOPPED
     (records,) = tmp_path.rglob("rounds.jsonl")
     assert records.read_text().endswith("}\n")
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+_STOPPED_WITHIN = """
+import os, sys, time
+from importlib.abc import MetaPathFinder
+
+_, number, module = sys.argv
+
+class Signals(MetaPathFinder):  # while a module is imported by a library that swallows errors
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            try:
+                os.kill(os.getpid(), int(number))
+                time.sleep(1)
+            except BaseException:
+                pass
+
+sys.meta_path.insert(0, Signals())
+from albench.__main__ import main
+sys.argv[1:] = ["run", "--strategy", "entropy", "--dataset", "phantom"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "torch"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_during_imports_is_one_sentence(tmp_path, number, code, module):
+    command = [sys.executable, "-c", _STOPPED_WITHIN, str(int(number)), module]
+    options = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), "timeout": 60}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, **options)
+    assert (done.returncode, done.stderr) == (code, STOPPED)
+
+
+_FOLLOWED_BY = """
+import os, signal, sys, time
+from albench.interruption import stoppable
+import albench.interruption
+
+if sys.argv[1] == "waits":
+    albench.interruption._PATIENCE = 0.1
+with stoppable():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        if sys.argv[1] == "waits":
+            time.sleep(60)
+        raise RuntimeError("the raylet died") from None
+"""
+
+
+@pytest.mark.parametrize("then", ["fails", "waits"])
+def test_sigterm_is_one_sentence_also_if_the_command_then_fails_or_waits(then):
+    done = subprocess.run([sys.executable, "-c", _FOLLOWED_BY, then], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (143, STOPPED)
+
+
+def test_sigterm_stops_a_command_whose_ctrl_c_is_ignored_as_in_the_background_of_a_shell():
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + _FOLLOWED_BY
+    done = subprocess.run([sys.executable, "-c", code, "fails"], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (143, STOPPED)
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "albench", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"albench {__version__}\n"
