@@ -209,7 +209,6 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
             f"'{path}' must have the channels {list(channels)} of data.channels, it has {count}: choose from 0 to "
             f"{count - 1}"
         )
-<<<<<<< HEAD
     if image.get_data_dtype().kind not in "iuf":
         raise DataError(
             f"'{path}' must have one real number per voxel, its type is {_header(image).get_value_label('datatype')}: "
@@ -220,27 +219,20 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
             f"'{path}' must have a voxel size in millimeters, meters or microns, its header has code {_unit(image)} as "
             "unit: correct xyzt_units"
         )
-=======
     if min(shape) < 1:
         raise DataError(f"'{path}' must have voxels, its header says shape {shape}: repair the header or leave it out")
->>>>>>> values
     check_memory(
         np.dtype(np.float32).itemsize * math.prod(shape),
         f"'{path}', of shape {shape} as its header says,",
         "repair the header or leave the file out",
     )
-<<<<<<< HEAD
-    if not np.isfinite(image.affine).all() or _is_flat(image.affine):
-=======
     if not _is_invertible(image.affine):
->>>>>>> values
         raise DataError(
             f"'{path}' must have a voxel size and directions in its header, its affine is not invertible: repair it"
         )
     return image
 
 
-<<<<<<< HEAD
 def _affine(image: SpatialImage) -> NDArray[np.float64]:
     """From voxels to millimeters."""
     scaled: NDArray[np.float64] = image.affine * np.array([[_MILLIMETERS[_unit(image)]]] * 3 + [[1.0]])
@@ -257,17 +249,14 @@ def _header(image: SpatialImage) -> Nifti1Header:
     return cast(Nifti1Header, image.header)
 
 
-def _is_flat(affine: NDArray[np.float64]) -> bool:
-    """Whether a side of a voxel has no length or lies in the plane of the others, whatever the unit."""
-    sides = float(np.prod(nib.affines.voxel_sizes(affine)))
-    return not abs(np.linalg.det(affine[:3, :3])) > _FLAT * sides
-=======
 def _is_invertible(affine: NDArray[np.float64]) -> bool:
-    """Whether an affine is finite and gives every axis of the file a direction of its own."""
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    """Whether an affine is finite and gives every axis of the file a direction of its own, whatever the unit."""
+    if not np.isfinite(affine).all():
+        return False
+    sides = float(np.prod(nib.affines.voxel_sizes(affine)))
+    if not abs(np.linalg.det(affine[:3, :3])) > _FLAT * sides:
         return False
     return not np.isnan(io_orientation(affine)).any()
->>>>>>> values
 
 
 _MASK = ("a mask", "image", "resample the mask to the image's grid")

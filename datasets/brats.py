@@ -100,12 +100,8 @@ class Brats(NiftiVolumes):
         return downloads_folder() / "BraTS" if self.root is None else Path(self.root)
 
     def _find(self) -> Layout:
-<<<<<<< HEAD
         problems: list[Problem] = []
-        folders = _case_folders(self._root, problems) if self._root.is_dir() else {}
-=======
-        folders = _case_folders(self._root) if is_folder(self._root) else {}
->>>>>>> values
+        folders = _case_folders(self._root, problems) if is_folder(self._root) else {}
         if not folders:
             raise DataError(_registration(self._root))
         if self.grade != "any":

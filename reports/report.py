@@ -109,12 +109,8 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
             "costs": results.costs(),
         }
         for name, frame in numbers.items():
-<<<<<<< HEAD
-            write_text(folder / f"numbers-{name}.csv", frame.to_csv(index=False))
-=======
             texts = {column: frame[column].map(cell) for column in frame.select_dtypes(exclude="number")}
-            frame.assign(**texts).to_csv(folder / f"numbers-{name}.csv", index=False)
->>>>>>> values
+            write_text(folder / f"numbers-{name}.csv", frame.assign(**texts).to_csv(index=False))
         yield folder
     if wanted in ("html", "all"):
         from albench.reports.page import write_page

@@ -28,13 +28,8 @@ PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activ
 
 # What each room may import beside itself. Rooms further down may import those above them, never the other way round.
 MAY_IMPORT = {
-<<<<<<< HEAD
-    "data": {"config", "errors", "files", "machine", "masks", "registry"},
-    "runs": {"config", "data", "errors", "files", "machine", "machine_errors", "masks", "source"},
-=======
     "data": {"config", "errors", "files", "machine", "masks", "names", "registry"},
-    "runs": {"config", "data", "errors", "files", "machine", "machine_errors", "masks", "spreadsheet"},
->>>>>>> values
+    "runs": {"config", "data", "errors", "files", "machine", "machine_errors", "masks", "source", "spreadsheet"},
     "training": {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
         *("metrics", "probabilities", "runs", "source", "streams"),

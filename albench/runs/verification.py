@@ -56,7 +56,6 @@ def check(run: RunReader) -> None:
         raise StoreError(damage.sentence)
 
 
-<<<<<<< HEAD
 def hash_before(layout: RunLayout, processes: Sequence[ProcessRecord], lines: Sequence[str]) -> str:
     """The hash of what was written before a record, from the lines of the records before it.
 
@@ -67,7 +66,7 @@ def hash_before(layout: RunLayout, processes: Sequence[ProcessRecord], lines: Se
     if lines:
         seal = seal_of(lines[-1])
         return seal if began is None else _text_hash(f"{seal} {began}\n")
-    hashes = {path.name: file_hash(path) for path in layout.header if path != layout.environment and path.exists()}
+    hashes = {path.name: file_hash(path) for path in layout.header if path != layout.environment and path.is_file()}
     if began is not None:
         hashes[layout.environment.name] = began
     return _text_hash("".join(f"{path.name} {hashes[path.name]}\n" for path in layout.header if path.name in hashes))
@@ -80,12 +79,6 @@ def _process_hash(process: ProcessRecord) -> str:
 
 def _text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-=======
-def header_hash(layout: RunLayout) -> str:
-    """The hash of everything that is written before round 0."""
-    content = "".join(f"{path.name} {file_hash(path)}\n" for path in layout.header if path.is_file())
-    return hashlib.sha256(content.encode()).hexdigest()
->>>>>>> values
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -247,25 +240,12 @@ def _scores(run: RunReader) -> Iterator[Damage]:
     if not run.records or not path.exists():
         return
     sound = (scores_csv(records).encode() for records in (run.records, run.records[:-1]))
-<<<<<<< HEAD
-    if path.read_bytes() not in sound:
+    if not path.is_file() or path.read_bytes() not in sound:
         yield Damage(
             path,
             f"'{path}' must hold the metrics of 'rounds.jsonl', it was changed: remove it and run the same "
             "command again, which rewrites it",
         )
-=======
-    missing_is_sound = len(run.records) == 1
-    if path.exists():
-        if not path.is_file() or path.read_bytes() not in sound:
-            yield Damage(
-                path,
-                f"'{path}' must hold the metrics of 'rounds.jsonl', it was changed: remove it and run the same "
-                "command again, which rewrites it",
-            )
-    elif not missing_is_sound:
-        yield Damage(path, f"'{path}' is missing: run the same command again, which rewrites it")
->>>>>>> values
 
 
 def _tried(path: Path, read: Callable[[], object]) -> Iterator[Damage]:
