@@ -17,13 +17,20 @@ from albench.reports.results import Results
 
 
 def draw(results: Results) -> Iterator[Drawing]:
-    """The figures that the records allow, group by group."""
+    """The figures that the records allow, group by group. Each is drawn when it is asked for, as it takes memory."""
     labels = list(dict.fromkeys(label for group in results.groups for label in group.methods))
     styles = line_styles(labels, results.baseline)
     for group in results.groups:
+        yield from _styled(drawing for drawing in _of(results, group, styles) if drawing is not None)
+
+
+def _styled(drawings: Iterator[Drawing]) -> Iterator[Drawing]:
+    while True:
         with styled():
-            drawings = list(_of(results, group, styles))
-        yield from (drawing for drawing in drawings if drawing is not None)
+            drawing = next(drawings, None)
+        if drawing is None:
+            return
+        yield drawing
 
 
 def _of(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Iterator[Drawing | None]:
