@@ -78,7 +78,7 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.YAMLError(f"a key must be text or a number, that in line {line} is a list or a mapping")
             key = self.construct_object(key_node, deep=True)
             if key in lines:
-                raise yaml.YAMLError(f"the key '{key}' occurs twice, in lines {lines[key]} and {line}")
+                raise yaml.YAMLError(f"the key '{key}' occurs twice in line {line}, first in line {lines[key]}")
             lines[key] = line
         return super().construct_mapping(node, deep)
 

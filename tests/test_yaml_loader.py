@@ -44,8 +44,8 @@ def test_a_number_to_the_base_60_is_rejected_unless_it_is_quoted(text):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: 1\n\na: 2", "the key 'a' occurs twice, in lines 1 and 3"),
-        ("- b: {c: 1,\n  c: 2}", "the key 'c' occurs twice, in lines 1 and 2"),
+        ("a: 1\n\na: 2", "the key 'a' occurs twice in line 3, first in line 1"),
+        ("- b: {c: 1,\n  c: 2}", "the key 'c' occurs twice in line 2, first in line 1"),
         ("{[1]: 2}", "a key must be text or a number, that in line 1 is a list or a mapping"),
         ("a: !!int 3", "a value must be plain, without the tag 'tag:yaml.org,2002:int', it breaks this in line 1"),
         (r'a: "\uD800"', "text must be Unicode, without halves of a character, it breaks this in line 1"),
