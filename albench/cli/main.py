@@ -17,6 +17,7 @@ from albench.cli.report import report
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
 from albench.interruption import stop, stoppable, was_stopped
+from albench.machine import wait_passively
 from albench.registry import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -269,6 +270,7 @@ app.add_typer(data)
 
 def main() -> None:
     """Call a command: an error that a user can fix is one sentence on standard error and exit code 2."""
+    wait_passively()
     with stoppable():
         app()
 
