@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which SLURM sends, stop a command alike: in one sentence, with 128 and the signal as exit code."""
+"""Ctrl-C and SIGTERM, which SLURM sends, stop a command alike: one sentence, and 128 plus the signal as exit code."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def was_stopped() -> bool:
 
 
 def stop() -> int:
-    """Say that the command was stopped, and return the exit code of the process: 130 after Ctrl-C, 143 after SIGTERM."""
+    """Say that the command was stopped, and return its exit code: 130 after Ctrl-C, 143 after SIGTERM."""
     code = 128 + (_received[0] if _received else signal.SIGINT)
     _received.clear()
     print(_STOPPED, file=sys.stderr)

@@ -20,6 +20,15 @@ def total_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def wait_passively() -> None:
+    """Let OpenMP threads sleep while they wait, unless the user has decided that; before torch is imported.
+
+    By default they spin, which takes the cores from the threads that they wait for if other processes use them too.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
 def peak_memory() -> int:
     """The largest memory of this process so far, in bytes.
 

@@ -263,8 +263,13 @@ def _name(trial: Trial) -> str:
 
 
 def _fitting(node: Mapping[str, float], taken: Resources) -> int:
+    """How many runs fit on a node. A GPU has room for whole runs only: four of 0.6 GPUs need four GPUs."""
     by_cpu = int(node.get("CPU", 0) // taken.cpus)
-    return min(by_cpu, int(node.get("GPU", 0) / taken.gpus + 1e-6)) if taken.gpus else by_cpu
+    if not taken.gpus:
+        return by_cpu
+    gpus = node.get("GPU", 0)
+    by_gpu = gpus // taken.gpus if taken.gpus >= 1 else gpus * int(1 / taken.gpus + 1e-6)
+    return min(by_cpu, int(by_gpu))
 
 
 class _Forward(tune.Callback):

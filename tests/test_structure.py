@@ -46,17 +46,9 @@ MAY_IMPORT = {
     },
     "datasets": {"config", "data", "errors", "files", "masks", "registry", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
-        *("callback", "combinations", "config", "console", "data", "errors", "files", "loop", "names", "registry"),
-        *(
-            "resolve",
-            "run_session",
-            "runs",
-            "settings",
-            "training.device",
-            "training.stopping",
-            "tuned_options",
-            "yaml_loader",
-        ),
+        *("callback", "combinations", "config", "console", "data", "errors", "files", "interruption", "loop"),
+        *("names", "registry", "resolve", "run_session", "runs", "settings", "training.device"),
+        *("training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
         *("benchmarks", "callback", "config", "covering", "data", "encoder_decoder", "errors", "files", "loop"),

@@ -18,6 +18,7 @@ from albench.cli.tune import tune
 from albench.errors import AlbenchError
 from albench.exits import rejecting_exits
 from albench.interruption import stop, stoppable, was_stopped
+from albench.machine import wait_passively
 from albench.machine_errors import translate_machine_errors
 from albench.registry import DEFAULT_NETWORK
 
@@ -278,6 +279,7 @@ app.add_typer(data)
 
 def main() -> None:
     """Call a command: an error that a user can fix is one sentence on standard error and exit code 2."""
+    wait_passively()
     with stoppable():
         app()
 

@@ -123,6 +123,14 @@ def test_more_gpus_than_there_are_is_one_sentence(tmp_path, start):
     assert output.endswith("lower --cpus-per-run or --gpus-per-run")
 
 
+@pytest.mark.parametrize(
+    ("gpus", "runs"), [(0.6, 4), (0.5, 8), (0.3, 12), (1 / 3, 12), (1, 4), (2, 2), (3, 1), (0.1, 32), (0, 32)]
+)
+def test_runs_share_a_gpu_only_if_they_fit_on_it_whole(gpus, runs):
+    node = {"CPU": 32.0, "GPU": 4.0}
+    assert ray_runner._fitting(node, ray_runner.Resources(1, gpus)) == runs
+
+
 STOPS = '''
 """Queries the first slices, on a GPU that stops in round 1 and does not work again in the process that saw it stop."""
 
