@@ -87,14 +87,11 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content. Raises StoreError if it cannot be read."""
+    """SHA-256 of a file's content."""
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise StoreError(f"'{path}' cannot be read ({error}): {REMEDY}") from error
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 

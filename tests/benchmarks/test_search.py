@@ -89,7 +89,8 @@ def drawn(text, strategy="taal", **settings):
 
 def tuning(*arguments, settings=TINY):
     """Call `albench tune` on the tiny phantom without Ray; returns the exit code and the output."""
-    given = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    replaced = {str(argument).partition("=")[0] for argument in arguments}
+    given = [part for name, value in settings.items() if name not in replaced for part in ("--set", f"{name}={value}")]
     return invoke("tune", "--dataset", "phantom", "--no-ray", "--device", "cpu", *given, *arguments)
 
 
@@ -174,7 +175,7 @@ def test_combinations_that_the_strategy_rejects_are_not_tried(plugin):
         ("batch_norm=eval..train", "--over batch_norm must be a range of numbers from low to high"),
         ("views=0..3", "strategy.views must be greater than or equal to 1, got 0: change strategy.views in --over"),
         ("views=0.5..3", "strategy.views must be a valid integer, got 0.5"),
-        ("batch_norm=[on]", "strategy.batch_norm must be 'eval' or 'train', got True"),
+        ("batch_norm=[on]", "strategy.batch_norm must be 'eval' or 'train', got 'on'"),
         ("unit=[dice]", "an option must be varied or set, strategy.unit is both: leave out its --over or its --set"),
     ],
 )

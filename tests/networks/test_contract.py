@@ -383,7 +383,7 @@ def test_the_command_line_lists_shows_checks_and_runs_networks(bare, tmp_path):
     assert all(name in listed for name in SMALL)
     code, shown = invoke("show", "dynunet")
     assert code == 0
-    assert "network.most_channels (integer, at least 1, default 512)" in shown
+    assert "network.most_channels (integer, at least 1, at most 1000000000, default 512)" in shown
     code, checked = invoke("check-network", bare, "--set", "network.width=8")
     assert code == 0
     assert "note strategies that take dropout samples cannot run, such as bald" in checked
