@@ -126,14 +126,14 @@ def locked(path: Path, *, wait: bool, leave: bool = True) -> Iterator[bool]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock. The file may be missing or read-only."""
+    """Whether a process holds the lock. The file may be missing or read-only; what cannot be opened holds none."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:
+        return False
     return False
 
 

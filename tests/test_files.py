@@ -186,6 +186,7 @@ def test_is_locked_neither_acquires_the_lock_nor_needs_the_file(tmp_path):
         assert is_locked(path)
     path.chmod(0o444)
     assert not is_locked(path)
+    assert not is_locked(tmp_path)  # a folder in its place
 
 
 def test_a_lock_is_acquired_although_another_process_inspects_it(tmp_path):
