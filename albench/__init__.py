@@ -28,6 +28,7 @@ def run(
     keep_weights: bool = False,
     share: bool = True,
     graphs: bool = True,
+    audit: bool = False,
     callback: RunCallback | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
@@ -47,6 +48,7 @@ def run(
         keep_weights: keep the weights of every round.
         share: take round 0 from another run in `out` that trains it alike.
         graphs: replay training passes as CUDA graphs on a GPU.
+        audit: audit every query, see `albench.audit`.
         callback: told about progress, see `albench.callback`.
         progress: told about the preparation of the data: cases done, cases in all, the last case's name.
         workers: processes that prepare the data, see `albench.data.prepare`.
@@ -64,7 +66,7 @@ def run(
     from albench.training.device import choose_device
     from albench.tuned_options import read_tuned
 
-    execution = Execution(choose_device(device, threads), keep_weights, share, graphs)
+    execution = Execution(choose_device(device, threads), keep_weights, share, graphs, audit=audit)
     resolved = resolve(
         strategy,
         dataset,

@@ -89,6 +89,7 @@ class RayOptions:
         keep_weights: keep the weights of every round.
         share: train round 0 once for all strategies that share it.
         graphs: replay training passes as CUDA graphs.
+        audit: audit every query.
         loggers: names of Tune's loggers that also receive every round.
     """
 
@@ -98,6 +99,7 @@ class RayOptions:
     keep_weights: bool
     share: bool
     graphs: bool
+    audit: bool
     loggers: Sequence[str]
 
 
@@ -146,7 +148,9 @@ def run_on_ray(
     by_folder, resources = {run.folder: run for run in runs}, options.resources
 
     def trial(config: Mapping[str, str]) -> None:
-        execution = Execution(resources.device(), options.keep_weights, options.share, options.graphs)
+        execution = Execution(
+            resources.device(), options.keep_weights, options.share, options.graphs, audit=options.audit
+        )
         run_trial(by_folder[config["folder"]], open_storage(location), execution, _Report())
 
     silence_ray()

@@ -135,6 +135,7 @@ def run_suite(
     keep_weights: bool = False,
     share: bool = True,
     graphs: bool = True,
+    audit: bool = False,
     loggers: Sequence[str] = (),
     callback: SuiteCallback | None = None,
 ) -> SuiteOutcome:
@@ -155,6 +156,7 @@ def run_suite(
         keep_weights: keep the weights of every round.
         share: train round 0 once for all strategies that share it.
         graphs: replay training passes as CUDA graphs on a GPU.
+        audit: audit every query, see `albench.audit`.
         loggers: of Ray Tune that also receive every round: tensorboard, mlflow, wandb.
         callback: called with the progress.
 
@@ -181,10 +183,10 @@ def run_suite(
             with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
                 parallel = min(max_parallel or cluster.slots, cluster.slots, len(left))
                 callback.on_start(left, done, parallel, f"on Ray{cluster.dashboard}")
-                options = RayOptions(resources, parallel, retries, keep_weights, share, graphs, loggers)
+                options = RayOptions(resources, parallel, retries, keep_weights, share, graphs, audit, loggers)
                 failures = run_on_ray(left, plan.location, options, callback)
         elif left:
-            execution = Execution(choose_device(device, cpus_per_run), keep_weights, share, graphs)
+            execution = Execution(choose_device(device, cpus_per_run), keep_weights, share, graphs, audit=audit)
             callback.on_start(left, done, 1, "in this process")
             failures = run_sequentially(left, plan.storage, execution, callback, retries=retries)
     finally:

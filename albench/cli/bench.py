@@ -100,6 +100,9 @@ def bench(
     graphs: Annotated[
         bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.", rich_help_panel=_HOW)
     ] = True,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Audit every query, see albench audit.", rich_help_panel=_HOW)
+    ] = False,
     log: Annotated[
         list[Logger] | None,
         typer.Option(help="Also send every round to this logger. May be repeated.", rich_help_panel=_HOW),
@@ -147,6 +150,7 @@ def bench(
         keep_weights=keep_weights,
         share=share,
         graphs=graphs,
+        audit=audit,
         loggers=[logger.value for logger in log or []],
         callback=table,
     )

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from albench import __version__
+from albench.cli.audit import audit
 from albench.cli.bench import PanelCommand, bench
 from albench.cli.data import data
 from albench.cli.report import report
@@ -94,6 +95,9 @@ def run(
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
     share: Annotated[bool, typer.Option(help="Reuse round 0 of another run in --out with the same training.")] = True,
     graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.")] = True,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Ask every query again without the masks not bought; end if it looked.")
+    ] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
     console = _console()
@@ -112,7 +116,7 @@ def run(
 
     settings = parse_settings(assignments, data_root)
     found = read_tuned(tuned) if tuned else None
-    execution = Execution(choose_device(device, threads), keep_weights, share, graphs)
+    execution = Execution(choose_device(device, threads), keep_weights, share, graphs, audit=audit)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(
             strategy,
@@ -259,6 +263,7 @@ def verify(
 
 app.command(cls=PanelCommand)(bench)
 app.command()(tune)
+app.command()(audit)
 app.command()(report)
 app.add_typer(data)
 
