@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -21,6 +22,7 @@ _UNWRITABLE = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
 )
+_BLOCK = 1 << 20  # bytes
 
 
 @contextmanager
@@ -45,6 +47,14 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):  # its folder may not exist
             temporary.unlink()
         raise
+
+
+def digest_of(file: BinaryIO, algorithm: str = "sha256") -> str:
+    """The digest of what is left to read of an open file, in hexadecimal, block by block."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from albench.data.marks import PARTIAL, is_mark, is_marked, lock_of, remove_marked, size_of
@@ -64,7 +64,7 @@ def prepared_sets() -> Iterator[PreparedSet]:
         known = PreparedSet(folder, name["title"], size_of(folder), is_marked(folder))
         try:
             counts = json.loads((folder / META).read_text())["counts"]
-            yield PreparedSet(known.folder, known.title, known.size, known.marked, len(counts), sum(counts))
+            yield replace(known, cases=len(counts), slices=sum(counts))
         except (OSError, ValueError, KeyError, TypeError):
             yield known
 

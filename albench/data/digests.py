@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from albench.data.paths import cache_folder
 from albench.errors import StoreError
-from albench.files import write_json
+from albench.files import digest_of, write_json
 
 _BLOCKS, _BLOCK = 8, 4096  # of a sample; bytes
 
@@ -39,7 +39,7 @@ def file_digests(paths: Sequence[Path]) -> list[tuple[str, str]]:
             if isinstance(before, list) and before[:-1] == seen and len(before) > len(seen):
                 known[name] = before
             else:
-                known[name] = [*seen, _sha256(file)]
+                known[name] = [*seen, digest_of(file)]
     if known != index:
         with suppress(StoreError):
             write_json(index_path, known)
@@ -68,11 +68,4 @@ def _sample(file: BinaryIO, size: int) -> str:
     digest = hashlib.sha256()
     for start in starts:
         digest.update(os.pread(file.fileno(), _BLOCK, start))
-    return digest.hexdigest()
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
     return digest.hexdigest()

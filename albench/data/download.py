@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import urllib.error
 import urllib.request
@@ -13,7 +12,7 @@ from pathlib import Path
 from albench.data.dataset import Archive
 from albench.data.marks import lock_of, make_marked, mark_file, remove_marked
 from albench.errors import DataError
-from albench.files import locked, translate_os_errors
+from albench.files import digest_of, locked, translate_os_errors
 
 Received = Callable[[int, int | None], None]  # bytes so far; bytes of the whole file, if the server reports them
 
@@ -95,14 +94,12 @@ def _receive_rest(url: str, part: Path, received: Received) -> None:
 
 
 def _check(archive: Archive, part: Path) -> None:
-    digest = hashlib.md5(usedforsecurity=False)
     with part.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    if digest.hexdigest() != archive.md5:
+        found = digest_of(file, "md5")
+    if found != archive.md5:
         part.unlink()
         raise DataError(
-            f"the archive from '{archive.url}' must have the MD5 sum {archive.md5}, it has {digest.hexdigest()} and "
+            f"the archive from '{archive.url}' must have the MD5 sum {archive.md5}, it has {found} and "
             "is removed: run the same command again, or download it by hand"
         )
 

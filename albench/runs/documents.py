@@ -83,7 +83,7 @@ def encode(value: object, *, indent: int | None = None) -> str:
 
 def encode_content(content: dict[str, Any], *, indent: int | None = None) -> str:
     """JSON content as sealed JSON."""
-    return json.dumps(content | {SEAL: _hash(_canonical(content))}, indent=indent, allow_nan=False)
+    return json.dumps(content | {SEAL: text_hash(_canonical(content))}, indent=indent, allow_nan=False)
 
 
 def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
@@ -109,7 +109,7 @@ def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
             f"{_short(content.get('format'))}: read it with that version, or use another folder"
         )
     value = _validated(cls, content, f"{where} must be as albench wrote it", remedy)
-    if sealed_with != _hash(_canonical(content)):
+    if sealed_with != text_hash(_canonical(content)):
         why = "has no SHA-256" if sealed_with is None else "does not match its SHA-256"
         raise StoreError(f"{where} was changed after it was written, its content {why}: {remedy}")
     return value
@@ -153,7 +153,8 @@ def _canonical(content: dict[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _hash(text: str) -> str:
+def text_hash(text: str) -> str:
+    """SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -8,20 +8,18 @@ that was added or removed are all found.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from albench.errors import StoreError
-from albench.runs.documents import encode, read_text, seal_of
+from albench.files import digest_of
+from albench.runs.documents import encode, read_text, seal_of, text_hash
 from albench.runs.layout import RunLayout, folder_name
 from albench.runs.reader import REMEDY, RunReader
 from albench.runs.records import ProcessRecord, RoundRecord
 from albench.runs.scores import scores_csv
-
-_BLOCK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -65,20 +63,16 @@ def hash_before(layout: RunLayout, processes: Sequence[ProcessRecord], lines: Se
     began = next((_process_hash(process) for process in processes if process.round == len(lines)), None)
     if lines:
         seal = seal_of(lines[-1])
-        return seal if began is None else _text_hash(f"{seal} {began}\n")
+        return seal if began is None else text_hash(f"{seal} {began}\n")
     hashes = {path.name: file_hash(path) for path in layout.header if path != layout.environment and path.is_file()}
     if began is not None:
         hashes[layout.environment.name] = began
-    return _text_hash("".join(f"{path.name} {hashes[path.name]}\n" for path in layout.header if path.name in hashes))
+    return text_hash("".join(f"{path.name} {hashes[path.name]}\n" for path in layout.header if path.name in hashes))
 
 
 def _process_hash(process: ProcessRecord) -> str:
     """Of a process in an older run, whose environment was the whole file, it is the hash of that file."""
-    return _text_hash(encode(process) if process.code else f"{encode(process.environment, indent=1)}\n")
-
-
-def _text_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text_hash(encode(process) if process.code else f"{encode(process.environment, indent=1)}\n")
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
@@ -88,11 +82,8 @@ def file_hashes(folder: Path) -> dict[str, str]:
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's content."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return digest_of(file)
 
 
 def _damages(run: RunReader) -> list[Damage]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from albench.machine_errors import has_stopped, is_out_of_gpu_memory
+from albench.training.device import copy_all
 
 _WARM_UP = 3  # passes before recording, in which libraries choose their algorithms
 _TOLERANCE = 0.02  # of gradients, outputs and statistics in bfloat16, relative to their norm
@@ -164,7 +165,7 @@ class _Recorded:
 
     def forward(self, tensors: Sequence[Tensor]) -> Tensor:
         """Replay the forward pass."""
-        torch._foreach_copy_(self._inputs, list(tensors))
+        copy_all(tensors, self._inputs)
         self._forward.replay()
         return self._output.clone()  # which the loss may keep
 

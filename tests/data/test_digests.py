@@ -18,8 +18,8 @@ def read(monkeypatch):
     """The names of the files that were read as a whole."""
     from albench.data import digests
 
-    names, whole = [], digests._sha256
-    monkeypatch.setattr(digests, "_sha256", lambda file: names.append(Path(file.name).name) or whole(file))
+    names, whole = [], digests.digest_of
+    monkeypatch.setattr(digests, "digest_of", lambda file: names.append(Path(file.name).name) or whole(file))
     return names
 
 
