@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from albench.audit import auditing, check_audits, check_verdict
 from albench.callback import NullCallback, RunCallback
 from albench.errors import NetworkError, StrategyError
 from albench.exits import rejecting_exits
@@ -49,7 +51,8 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
         mirror=execution.mirror,
         accept_code_change=execution.accept_code_change,
     )
-    with kept as store, _explaining(resolved):
+    with kept as store, _explaining(resolved), auditing(resolved, session, execution) as auditor:
+        check_audits(store.reader)
         callback.on_start(config, store.records)
         if not store.finished:
             state = session.begin(store)
@@ -61,6 +64,7 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
             fitted = turn.collect_trainings()
             with session.phase(turn, "evaluate"), clock.phase("evaluate"):
                 scores = session.evaluate()
+            start = auditor.start(turn)
             with session.phase(turn, "query"), clock.phase("query"):
                 query = session.query(turn)
                 check_query(query, turn.pool, turn.budget)
@@ -68,10 +72,12 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
             with clock.phase("evaluate"):
                 test, val = scores()
             record = session.record(turn, query, test, val, fitted, queried, clock)
+            audit = auditor.judge(turn, state, start, query, queried)
             masks = session.oracle.annotate(query.ids, turn.budget)
             state = session.after(turn, query, masks, queried)
-            store.append(record, session.files(turn.pool, query, masks, state, test))
+            store.append(record, replace(session.files(turn.pool, query, masks, state, test), audit=audit))
             callback.on_round(store.records[-1])
+            check_verdict(audit)
     return RunReader(store.folder)
 
 

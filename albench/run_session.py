@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from albench.masks import Mask
 from albench.network import Network, Task, check_logits
 from albench.oracle import Oracle
 from albench.pool import Pool
-from albench.query import Query
+from albench.query import OracleDraw, Query
 from albench.resolve import ResolvedRun
 from albench.runs.array_files import Arrays
 from albench.runs.cost import Clock, Phase, environment
@@ -53,6 +53,7 @@ class Execution:
         graphs: replay training passes as CUDA graphs on a GPU, see `albench.training.graphs`.
         mirror: called with the folders to copy after every round, see `RunStore.open`.
         accept_code_change: continue a run that other code of albench has written, see `RunStore.open`.
+        audit: audit every query, see `albench.audit`.
     """
 
     device: torch.device
@@ -61,6 +62,7 @@ class Execution:
     graphs: bool = True
     mirror: Mirror | None = None
     accept_code_change: bool = False
+    audit: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,14 @@ class RunSession:
             return State(pool, {}, None)
         return State(pool, done.pseudo(last), done.weights(last), _steps(store.records[last].query_trainings))
 
-    def turn(self, index: int, state: State) -> Turn:
-        """A round whose learner is at its starting weights, and without a budget if it is the last."""
+    def turn(self, index: int, state: State, recorded: Sequence[FitSummary] = ()) -> Turn:
+        """A round whose learner is at its starting weights, and without a budget if it is the last.
+
+        Args:
+            index: of the round.
+            state: that it starts from.
+            recorded: trainings that its learner repeats, see `Learner`.
+        """
         protocol, training = self.config.protocol, self.config.training
         start = state.weights if protocol.warm_start else None
         try:
@@ -197,6 +205,7 @@ class RunSession:
             device_cache=self.device_cache,
             score_unknown=protocol.score_unknown,
             graphs=self._graphs,
+            recorded=recorded,
         )
         steps = self._steps_of_fit(index, state)
         learner.allow(steps)
@@ -210,9 +219,9 @@ class RunSession:
         """Train, or take the training of round 0 from another run where both strategies share it."""
         if turn.index == 0 and self.execution.share and self._shares_round_zero():
             folder = out / SHARED_ROUND_ZERO
-            fit_shared(turn.given.learner, lambda: self._fit(turn), self.config, turn.pool.labeled, folder)
+            fit_shared(turn.given.learner, lambda: self.fit_alone(turn), self.config, turn.pool.labeled, folder)
         else:
-            self._fit(turn)
+            self.fit_alone(turn)
 
     def _shares_round_zero(self) -> bool:
         """Whether the strategy declares that it shares round 0, and nothing is found that it would train otherwise."""
@@ -242,7 +251,8 @@ class RunSession:
             what = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             return f"its network cannot be compared with that of all strategies, {what}"
 
-    def _fit(self, turn: Turn) -> None:
+    def fit_alone(self, turn: Turn) -> None:
+        """Train, whatever other runs have trained."""
         self.strategy.fit(turn.given)
         turn.given.learner.check_spent()
         _check_steps("fit", turn.trainings, turn.steps)
@@ -264,10 +274,14 @@ class RunSession:
         """Ask the strategy; what it trains counts towards the next round."""
         if not turn.budget:
             return Query.empty()
+        return self.oracle.answer(self.ask(turn), turn.pool, turn.budget, uses_labels=self.strategy.uses_labels)
+
+    def ask(self, turn: Turn) -> Query | OracleDraw:
+        """What the strategy asks, before the oracle completes a draw."""
         turn.given.learner.allow(self.config.protocol.steps)
         asked = self.strategy.query(turn.given)
         _check_steps("query", turn.trainings, self.config.protocol.steps)
-        return self.oracle.answer(asked, turn.pool, turn.budget, uses_labels=self.strategy.uses_labels)
+        return asked
 
     @contextmanager
     def phase(self, turn: Turn, name: Phase) -> Iterator[None]:

@@ -17,6 +17,7 @@ from albench.runs.array_files import Arrays, read_arrays, read_masks
 from albench.runs.documents import decode, in_order, is_there, read_document, read_text
 from albench.runs.layout import RunLayout
 from albench.runs.records import (
+    AuditRecord,
     EnvironmentRecord,
     FailureRecord,
     ProcessesRecord,
@@ -136,6 +137,11 @@ class RunReader:
     def query(self, index: int) -> QueryRecord:
         """What was queried after a round."""
         return read_document(QueryRecord, self.layout.round(index).query, REMEDY)
+
+    def audit(self, index: int) -> AuditRecord | None:
+        """What the audit of the query after a round found; None if it was not audited."""
+        path = self.layout.round(index).audit
+        return read_document(AuditRecord, path, REMEDY) if path.name in self.records[index].files else None
 
     def pseudo(self, index: int) -> PackedMasks:
         """{row in the pool: (h, w) mask} of the pseudo-labels that a round leaves for the next."""

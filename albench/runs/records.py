@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, with_config
 
@@ -302,6 +302,21 @@ class QueryRecord:
     ids: tuple[Count, ...]
     slices: tuple[SliceName, ...]
     scores: Mapping[str, float] | None
+
+
+@_closed
+@dataclass(frozen=True)
+class AuditRecord:
+    """What the audit of a query found, see `albench.audit`.
+
+    Attributes:
+        verdict: `passed`: the query is the same without the masks that were not annotated; `looked`: it is not;
+            `unrepeatable`: it differs between equal states too, so that nothing can be said.
+        sentence: the same in words, with what differed.
+    """
+
+    verdict: Literal["passed", "looked", "unrepeatable"]
+    sentence: str
 
 
 @_closed

@@ -27,6 +27,7 @@ from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
 from albench.runs.reader import REMEDY, RunProgress, RunReader
 from albench.runs.records import (
     FORMAT,
+    AuditRecord,
     EnvironmentRecord,
     FailureRecord,
     ProcessesRecord,
@@ -57,6 +58,7 @@ class RoundFiles:
         predictions: {row in the test set: (h, w) mask} for figures.
         arrays: by name, for figures.
         weights: what the next round starts from.
+        audit: of the query; None if it was not audited.
     """
 
     query: QueryRecord
@@ -64,6 +66,7 @@ class RoundFiles:
     predictions: Mapping[int, Mask]
     arrays: Mapping[str, NDArray[np.generic]]
     weights: Mapping[str, Tensor]
+    audit: AuditRecord | None = None
 
 
 class RunStore:
@@ -153,6 +156,8 @@ class RunStore:
         layout = self._layout.round(len(self.records))
         shutil.rmtree(layout.folder, ignore_errors=True)
         write_document(layout.query, files.query)
+        if files.audit is not None:
+            write_document(layout.audit, files.audit)
         write_masks(layout.pseudo, files.pseudo)
         write_masks(layout.predictions, files.predictions)
         if files.arrays:

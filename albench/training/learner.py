@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol as Interface
 
@@ -33,7 +33,7 @@ from albench.training.losses import focal
 from albench.training.overlap import overlap, volume_dice
 from albench.training.predictor import Place, Predictor, eval_mode
 from albench.training.step_allowance import StepAllowance
-from albench.training.stopping import Point, StopRule, Validation
+from albench.training.stopping import Point, RepeatedStop, StopRule, Validation
 
 Weights = Mapping[str, Tensor]
 
@@ -87,6 +87,8 @@ class Learner(Predictor):
         device_cache: the prepared images on the device, shared by all learners of a run.
         score_unknown: as in `Predictor`.
         graphs: of the passes of the network, which are replayed in training; None runs them kernel by kernel.
+        recorded: trainings that are repeated, in order: each ends and keeps weights as recorded, whatever the
+            validation says.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Learner(Predictor):
         device_cache: DeviceCache | None = None,
         score_unknown: bool = False,
         graphs: PassGraphs | None = None,
+        recorded: Sequence[FitSummary] = (),
     ) -> None:
         super().__init__(
             network,
@@ -124,6 +127,7 @@ class Learner(Predictor):
         self._on_epoch = on_epoch
         self._on_training = on_training
         self._graphs = graphs
+        self._recorded = list(recorded)
         self._criterion = partial(
             focal,
             alpha=training.focal_alpha,
@@ -222,6 +226,8 @@ class Learner(Predictor):
             raise StrategyError("training needs at least one labeled slice, got none: label slices before round 0")
         allowed = None if self._steps is None else self._steps.take(share)
         rule = StopRule.of(self.training, patience=patience, steps=allowed)
+        recorded = self._recorded.pop(0) if self._recorded else None
+        rule = RepeatedStop.after(rule, recorded) if recorded else rule
         passes = rule.passes(-(-count // self.batch_size))
         order = self._streams.numpy(f"order of {purpose}", self._round)
         optimizer = torch.optim.Adam(self.network.parameters(), lr=lr, fused=self.device.type == "cuda" or None)
@@ -254,7 +260,7 @@ class Learner(Predictor):
                 seconds.append(time.perf_counter() - start)
                 self._on_epoch(epoch, passes, mean_loss, now.validation.loss if now.validation else None)
                 validated = now if now.validation else validated
-                if now.better_than(best, rule.stop):
+                if rule.keeps(now, best):
                     best = now
                     if not rule.keeps_last:
                         weights = self.snapshot()
@@ -279,6 +285,8 @@ class Learner(Predictor):
             val_dice=kept.dice if kept else None,
             notes=dict(notes()),
         )
+        if recorded:
+            summary = replace(summary, val_loss=recorded.val_loss, val_dice=recorded.val_dice)
         self.report(TrainingLog(summary, tuple(seconds)))
         return summary
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from albench.config import Stop, Training
+from albench.runs.records import FitSummary
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,10 @@ class StopRule:
             return False
         return step - last.step >= self.val_steps or self._must_end(epoch, step)
 
+    def keeps(self, now: Point, best: Point | None) -> bool:
+        """Whether the weights after a pass are kept rather than the best ones before."""
+        return now.better_than(best, self.stop)
+
     def ends(self, now: Point, best: Point | None) -> bool:
         """Whether the training ends after a pass."""
         if self.steps is not None or now.step < self.min_steps:
@@ -131,3 +136,27 @@ class StopRule:
         if self.steps is not None:
             return -(-self.steps // batches)
         return max(self.epochs, -(-self.min_steps // batches))
+
+
+@dataclass(frozen=True)
+class RepeatedStop(StopRule):
+    """The end of a training that was recorded, taken again whatever the validation says.
+
+    Attributes:
+        recorded: the training.
+    """
+
+    recorded: FitSummary
+
+    @classmethod
+    def after(cls, rule: StopRule, recorded: FitSummary) -> RepeatedStop:
+        """The end that a training under `rule` had."""
+        return cls(**asdict(rule), recorded=recorded)
+
+    def keeps(self, now: Point, best: Point | None) -> bool:
+        """Whether the recorded training kept the weights after this pass."""
+        return now.epoch == self.recorded.best_epoch
+
+    def ends(self, now: Point, best: Point | None) -> bool:
+        """Whether the recorded training ended after this pass."""
+        return now.epoch >= self.recorded.epochs

@@ -1,0 +1,255 @@
+"""Auditing the queries of a run: of one that is under way, or of one that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import albench
+from albench.audit.fresh_process import ask
+from albench.audit.question import Fitted, Question, without_arrays
+from albench.audit.verdict import Answer, judge
+from albench.audit.world import World, open_world
+from albench.config import RunConfig
+from albench.data import Prepared, Split, prepare
+from albench.errors import AlbenchError, ConfigError, StoreError, StrategyError
+from albench.masks import Ids, Mask
+from albench.oracle import Oracle
+from albench.pool import Pool
+from albench.query import OracleDraw, Query
+from albench.resolve import ResolvedRun, make_dataset
+from albench.run_session import Execution, RunSession, State, Turn
+from albench.runs.cost import device_name
+from albench.runs.reader import RunReader
+from albench.runs.records import AuditRecord, RoundRecord, SliceName
+from albench.training.learner import TrainingLog, weights_of
+
+
+class RunAuditor:
+    """Audits the queries of a run that is under way, or none (see `auditing`)."""
+
+    def __init__(self, resolved: ResolvedRun, session: RunSession, execution: Execution, worlds: ExitStack) -> None:
+        self._resolved, self._session, self._execution, self._worlds = resolved, session, execution, worlds
+        self._world: World | None = None
+
+    def start(self, turn: Turn) -> Fitted | None:
+        """The state of a round after its training; None if its query is not audited."""
+        if not (self._execution.audit and turn.budget):
+            return None
+        return Fitted(weights_of(self._session.network), turn.given.rng.bit_generator.state)
+
+    def judge(
+        self, turn: Turn, state: State, fitted: Fitted | None, query: Query, trainings: Sequence[TrainingLog]
+    ) -> AuditRecord | None:
+        """The verdict on a query that began at `fitted`; None if that is None.
+
+        Args:
+            turn: its round.
+            state: that the round started from.
+            fitted: from `start`.
+            query: as it was answered in the run.
+            trainings: of the query.
+        """
+        if fitted is None:
+            return None
+        if self._world is None:
+            self._world = self._worlds.enter_context(open_world(self._resolved.prepared))
+        pool = turn.pool
+        question = Question(
+            config=self._resolved.config,
+            prepared=without_arrays(self._resolved.prepared),
+            split=self._resolved.split,
+            index=turn.index,
+            labeled=_masks(pool),
+            pseudo=dict(turn.pseudo),
+            previous=state.weights,
+            steps=state.steps,
+            fitted=fitted,
+            fit=(),
+            query=tuple(log.summary for log in trainings),
+            device=str(self._execution.device),
+            threads=torch.get_num_threads(),
+            graphs=self._execution.graphs,
+        )
+        asking = _Asking(question, self._world, self._session.oracle, pool, turn.budget)
+        return judge(turn.index, Answer.of(query), asking.ask, exact=self._execution.device.type == "cpu")
+
+
+@contextmanager
+def auditing(resolved: ResolvedRun, session: RunSession, execution: Execution) -> Iterator[RunAuditor]:
+    """An auditor of a run, whose files are removed at the end."""
+    with ExitStack() as worlds:
+        yield RunAuditor(resolved, session, execution, worlds)
+
+
+def check_audits(run: RunReader) -> None:
+    """Check that no query of a run was found to have looked. Raises StrategyError."""
+    for record in run.records:
+        check_verdict(run.audit(record.round))
+
+
+def check_verdict(audit: AuditRecord | None) -> None:
+    """Check that a query has not looked. Raises StrategyError."""
+    if audit is not None and audit.verdict == "looked":
+        raise StrategyError(audit.sentence)
+
+
+def audit_rounds(
+    run: RunReader, device: torch.device, indices: Sequence[int] | None = None, *, fit: bool = False
+) -> Iterator[AuditRecord]:
+    """The verdicts on the queries of a stored run, one after the other. The strategy is not loaded in this process.
+
+    Args:
+        run: with the weights that are needed: those at the end of every audited round and of the round before.
+        device: where to compute.
+        indices: of the rounds; None is every round with a query.
+        fit: train each round again first, without masks that were not bought either. That is done anyway where the
+            query itself has trained.
+
+    Raises:
+        ConfigError: a round does not exist, or has no query.
+        DataError: the data cannot be used.
+        StoreError: the run cannot be read, or weights are missing.
+    """
+    queried = [record.round for record in run.records if record.round + 1 < len(run.records) or not _is_last(run)]
+    indices = queried if indices is None else indices
+    for index in indices:
+        if index not in queried:
+            raise ConfigError(
+                f"a round to audit must have a query, '{run.folder}' has one in rounds "
+                f"{', '.join(map(str, queried)) or 'of no number'}, got {index}: choose one of them"
+            )
+        _check_weights(run, index, fit=fit)
+    stored = _StoredRun.open(run)
+    with open_world(stored.prepared) as world:
+        for index in indices:
+            verdict = stored.judge(world, index, device, fit=fit)
+            if verdict.verdict == "looked" and not fit:  # the training may have left more than weights
+                verdict = stored.judge(world, index, device, fit=True)
+            yield verdict
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """Asks one question in two worlds."""
+
+    question: Question
+    world: World
+    oracle: Oracle
+    pool: Pool
+    budget: int
+
+    def ask(self, truth: bool) -> Answer:
+        """The answer with the true masks or without; a draw is completed by the true ones."""
+        if truth:
+            self.world.show_truth()
+        else:
+            self.world.show_canaries(self.pool.slices.rows[self.pool.labeled])
+        answer = ask(self.question, self.world, truth=truth)
+        if not isinstance(answer, OracleDraw):
+            return answer
+        try:
+            return Answer.of(self.oracle.answer(answer, self.pool, self.budget, uses_labels=True))
+        except AlbenchError as error:
+            return Answer(error=str(error))
+
+
+@dataclass(frozen=True)
+class _StoredRun:
+    """A stored run with its data.
+
+    Attributes:
+        run: on disk.
+        prepared: its data.
+        split: cases of each part.
+        initial: ids of the slices that were labeled before round 0.
+    """
+
+    run: RunReader
+    prepared: Prepared
+    split: Split
+    initial: Ids
+
+    @classmethod
+    def open(cls, run: RunReader) -> _StoredRun:
+        """Find the data of a run. Raises AlbenchError."""
+        prepared, stored = _prepared(run.config), run.split
+        slices = prepared.stack(stored.train)
+        names = zip(slices.case.tolist(), slices.position.tolist(), strict=True)
+        ids = {SliceName(slices.cases[case], position): row for row, (case, position) in enumerate(names)}
+        initial = np.array([ids[name] for name in stored.initial], dtype=np.int64)
+        return cls(run, prepared, Split(stored.train, stored.val, stored.test), initial)
+
+    def judge(self, world: World, index: int, device: torch.device, *, fit: bool) -> AuditRecord:
+        """The verdict on the query of a round."""
+        run, record = self.run, self.run.records[index]
+        truth = self.prepared.labeled_stack(self.split.train)
+        oracle = Oracle(truth)
+        bought = [*self.initial.tolist(), *(i for before in range(index) for i in run.query(before).ids)]
+        pool = Pool(truth.slices).with_masks(oracle.annotate(bought, len(bought)))
+        fit = fit or bool(record.query_trainings)
+        question = Question(
+            config=run.config,
+            prepared=without_arrays(self.prepared),
+            split=self.split,
+            index=index,
+            labeled=_masks(pool),
+            pseudo=dict(run.pseudo(index - 1)) if index else {},
+            previous=run.weights(index - 1) if index else None,
+            steps=_query_steps(run.records[index - 1]) if index else 0,
+            fitted=None if fit else Fitted(run.weights(index)),
+            fit=record.fit_trainings,
+            query=record.query_trainings,
+            device=str(device),
+            threads=record.cost.threads,
+            graphs=True,
+        )
+        asked = run.query(index)
+        given = Answer.stored(asked, run.pseudo(index), record.notes)
+        asking = _Asking(question, world, oracle, pool, len(asked.ids))
+        return judge(index, given, asking.ask, exact=_as_then(record, device))
+
+
+def _prepared(config: RunConfig) -> Prepared:
+    """The data of a run. Raises AlbenchError."""
+    options = {f"data.{name}": value for name, value in (config.dataset.options | config.locations).items()}
+    prepared = prepare(make_dataset(config.dataset.spec, options))
+    if prepared.key != config.data_key:
+        raise StoreError(
+            f"an audit needs the data of the run, '{config.title}' has changed since: restore its files"
+        )
+    return prepared
+
+
+def _check_weights(run: RunReader, index: int, *, fit: bool) -> None:
+    """Check that the weights are there that an audit of a round starts from. Raises StoreError."""
+    trained = fit or bool(run.records[index].query_trainings)
+    for needed in ([index - 1] if index else []) + ([] if trained else [index]):
+        if not run.layout.round(needed).weights.exists():
+            raise StoreError(
+                f"an audit of round {index} must start from the weights of round {needed}, '{run.folder}' has not kept "
+                "them: run it with --keep-weights, or with --audit, in another --out"
+            )
+
+
+def _is_last(run: RunReader) -> bool:
+    """Whether the last finished round is the last one of the run, which has no query."""
+    return not run.query(len(run.records) - 1).ids
+
+
+def _as_then(record: RoundRecord, device: torch.device) -> bool:
+    """Whether a round is computed on the same CPU with the same versions, so that it is equal to the last bit."""
+    now = (device_name(device), albench.__version__, torch.__version__)
+    return device.type == "cpu" and now == (record.cost.device, record.cost.albench, record.cost.torch)
+
+
+def _query_steps(record: RoundRecord) -> int:
+    return sum(training.steps for training in record.query_trainings)
+
+
+def _masks(pool: Pool) -> Mapping[int, Mask]:
+    return {int(i): pool.mask(int(i)) for i in pool.labeled}

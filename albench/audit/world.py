@@ -1,0 +1,127 @@
+"""The world in which a query is asked: a cache with one prepared set, whose masks are the true ones or canaries.
+
+Both worlds lie at the same place, one after the other, so that no path tells them apart.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albench.audit.canary import canary
+from albench.data import Prepared, cache_folder
+from albench.files import locked, translate_os_errors
+
+WORLDS = ".audits"
+"""Folder in the cache, with a folder for every audit that is under way."""
+
+_MASKS = "masks.npy"
+
+
+class World:
+    """A cache with one prepared set (see `open_world`).
+
+    Attributes:
+        cache: to be used as `$ALBENCH_CACHE`.
+        prepared: the folder of the prepared set in it.
+    """
+
+    def __init__(self, root: Path, prepared: Prepared) -> None:
+        self._original = _folder_of(prepared)
+        self._truth, self._valid = prepared.masks, np.repeat(prepared.valid, prepared.counts, axis=0)
+        self._classes = len(prepared.classes)
+        self._canaries = root / _MASKS
+        self.cache = root / "cache"
+        self.prepared = self.cache / self._original.name
+        self.prepared.mkdir(parents=True)
+        for path in self._original.iterdir():
+            if path.is_file() and path.name != _MASKS:
+                _link(path, self.prepared / path.name)
+
+    def show_truth(self) -> None:
+        """Let the masks be the true ones."""
+        self._replace(self._original / _MASKS)
+
+    def show_canaries(self, bought: NDArray[np.int64]) -> None:
+        """Let every mask be a canary, except those in the given rows of the prepared set."""
+        with translate_os_errors(self._canaries):
+            if not self._canaries.exists():
+                self._write_canaries()
+            masks = np.lib.format.open_memmap(self._canaries, mode="r+")
+            masks[bought] = self._truth[bought]
+            masks.flush()
+        self._replace(self._canaries)
+
+    def _write_canaries(self) -> None:
+        rng, partial = np.random.default_rng(), self._canaries.with_suffix(".partial")
+        shape = self._truth.shape
+        masks = np.lib.format.open_memmap(partial, mode="w+", dtype=self._truth.dtype, shape=shape)
+        others = np.roll(rng.permutation(len(masks)), 1)
+        for row, other in enumerate(others):
+            truth = np.array(self._truth[row])
+            masks[row] = canary(truth, self._truth[other], self._valid[row], self._classes, rng)
+        masks.flush()
+        partial.rename(self._canaries)
+
+    def _replace(self, masks: Path) -> None:
+        shown = self.prepared / _MASKS
+        shown.unlink(missing_ok=True)
+        _link(masks, shown)
+
+
+@contextmanager
+def open_world(prepared: Prepared) -> Iterator[World]:
+    """A world for the queries of one run; its folder is removed afterwards, and what a killed audit has left.
+
+    Raises:
+        StoreError: the disk cannot be written.
+    """
+    worlds = _writable_folder()
+    _remove_leftovers(worlds)
+    with translate_os_errors(worlds):
+        root = Path(tempfile.mkdtemp(dir=worlds))
+    with locked(root / ".lock", wait=True):
+        try:
+            with translate_os_errors(root):
+                world = World(root, prepared)
+            yield world
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _folder_of(prepared: Prepared) -> Path:
+    return Path(str(prepared.masks.filename)).parent  # type: ignore[attr-defined]  # a memory map
+
+
+def _writable_folder() -> Path:
+    """In the cache, where images need not be copied, or in the temporary folder if the cache is read-only."""
+    folder = cache_folder() / WORLDS
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK):
+        return folder
+    folder = Path(tempfile.gettempdir()) / f"albench{WORLDS}-{os.getuid()}"
+    with translate_os_errors(folder):
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _remove_leftovers(worlds: Path) -> None:
+    for root in worlds.iterdir():
+        with locked(root / ".lock", wait=False) as free:
+            if free:
+                shutil.rmtree(root, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system
+        target.symlink_to(source.resolve())
