@@ -29,6 +29,7 @@ def run(
     share: bool = True,
     graphs: bool = True,
     accept_code_change: bool = False,
+    audit: bool = False,
     callback: RunCallback | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
@@ -49,6 +50,7 @@ def run(
         share: take round 0 from another run in `out` that trains it alike.
         graphs: replay training passes as CUDA graphs on a GPU.
         accept_code_change: continue a run that other code of albench has written, and write that down.
+        audit: audit every query, see `albench.audit`.
         callback: told about progress, see `albench.callback`.
         progress: told about the preparation of the data: cases done, cases in all, the last case's name.
         workers: processes that prepare the data, see `albench.data.prepare`.
@@ -67,7 +69,7 @@ def run(
     from albench.tuned_options import read_tuned
 
     chosen = choose_device(device, threads)
-    execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change)
+    execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit)
     resolved = resolve(
         strategy,
         dataset,

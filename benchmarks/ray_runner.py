@@ -91,6 +91,7 @@ class RayOptions:
         share: train round 0 once for all strategies that share it.
         graphs: replay training passes as CUDA graphs.
         accept_code_change: continue runs that other code of albench has written.
+        audit: audit every query.
         loggers: names of Tune's loggers that also receive every round.
     """
 
@@ -101,6 +102,7 @@ class RayOptions:
     share: bool
     graphs: bool
     accept_code_change: bool
+    audit: bool
     loggers: Sequence[str]
 
 
@@ -155,6 +157,7 @@ def run_on_ray(
             options.share,
             options.graphs,
             accept_code_change=options.accept_code_change,
+            audit=options.audit,
         )
         run_trial(by_folder[config["folder"]], open_storage(location), execution, _Report())
 

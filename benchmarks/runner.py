@@ -138,6 +138,7 @@ def run_suite(
     share: bool = True,
     graphs: bool = True,
     accept_code_change: bool = False,
+    audit: bool = False,
     loggers: Sequence[str] = (),
     callback: SuiteCallback | None = None,
 ) -> SuiteOutcome:
@@ -159,6 +160,7 @@ def run_suite(
         share: train round 0 once for all strategies that share it.
         graphs: replay training passes as CUDA graphs on a GPU.
         accept_code_change: continue runs that other code of albench has written, and write that down.
+        audit: audit every query, see `albench.audit`.
         loggers: of Ray Tune that also receive every round: tensorboard, mlflow, wandb.
         callback: called with the progress.
 
@@ -189,12 +191,12 @@ def run_suite(
                 parallel = min(max_parallel or cluster.slots, cluster.slots, len(left))
                 callback.on_start(left, done, parallel, f"on Ray{cluster.dashboard}")
                 options = RayOptions(
-                    resources, parallel, retries, keep_weights, share, graphs, accept_code_change, loggers
+                    resources, parallel, retries, keep_weights, share, graphs, accept_code_change, audit, loggers
                 )
                 failures = run_on_ray(left, plan.location, options, callback)
         elif left:
             chosen = choose_device(device, cpus_per_run)
-            execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change)
+            execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit)
             callback.on_start(left, done, 1, "in this process")
             failures = run_sequentially(left, plan.storage, execution, callback, retries=retries)
     finally:

@@ -219,9 +219,7 @@ def _prepared(config: RunConfig) -> Prepared:
     options = {f"data.{name}": value for name, value in (config.dataset.options | config.locations).items()}
     prepared = prepare(make_dataset(config.dataset.spec, options))
     if prepared.key != config.data_key:
-        raise StoreError(
-            f"an audit needs the data of the run, '{config.title}' has changed since: restore its files"
-        )
+        raise StoreError(f"an audit needs the data of the run, '{config.title}' has changed since: restore its files")
     return prepared
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -45,7 +46,16 @@ def ask(question: Question, world: World, *, truth: bool) -> Answer | OracleDraw
     write(asked, question)
     variables = dict(os.environ) if truth else {name: os.environ[name] for name in _KEPT if name in os.environ}
     process = subprocess.run(
-        [sys.executable, "-c", _START, json.dumps(sys.path), str(asked), str(answered), str(world.prepared), str(truth)],
+        [
+            sys.executable,
+            "-c",
+            _START,
+            json.dumps(sys.path),
+            str(asked),
+            str(answered),
+            str(world.prepared),
+            str(truth),
+        ],
         env=variables | {"ALBENCH_CACHE": str(world.cache)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -61,6 +71,7 @@ def ask(question: Question, world: World, *, truth: bool) -> Answer | OracleDraw
 
 def main() -> None:
     """Answer a question; the arguments are those of `ask`."""
+    import_module("monai.networks.nets")  # its import reads caches, and takes long if they are hidden
     asked, answered, prepared = map(Path, sys.argv[2:5])
     question: Question = read(asked)
     torch.set_num_threads(question.threads)

@@ -34,7 +34,7 @@ class Hiding:
     """
 
     def __init__(self, shown: Iterable[Path]) -> None:
-        self._shown = [os.path.realpath(path) for path in (*shown, *_SYSTEM)]
+        self._shown = [os.path.realpath(path) for path in (*map(str, shown), *_SYSTEM)]
         libraries = [path for name, path in sysconfig.get_paths().items() if name.endswith(("lib", "stdlib"))]
         libraries += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
         self._libraries = [os.path.abspath(path) for path in libraries]

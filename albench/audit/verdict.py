@@ -86,7 +86,9 @@ def judge(index: int, given: Answer, ask: Callable[[bool], Answer], *, exact: bo
             return _unrepeatable(index, f"{_list(again)} differ between two processes in the same state")
         return _looked(index, f"{_list(changed_by_masks)} change without the masks that were not bought", blind)
     if not exact:
-        return _unrepeatable(index, f"{_list(changed)} are others than in the run, on a device where rounding may differ")
+        return _unrepeatable(
+            index, f"{_list(changed)} are others than in the run, on a device where rounding may differ"
+        )
     if seeing.differences(ask(True)):
         return _unrepeatable(index, f"{_list(changed)} differ between two processes in the same state")
     return _looked(index, f"{_list(changed)} were others in the run than in fresh processes in the same state", blind)

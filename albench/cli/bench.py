@@ -107,6 +107,9 @@ def bench(
         bool,
         typer.Option("--accept-code-change", help="Continue runs of other code of albench.", rich_help_panel=_HOW),
     ] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Audit every query, see albench audit.", rich_help_panel=_HOW)
+    ] = False,
     log: Annotated[
         list[Logger] | None,
         typer.Option(help="Also send every round to this logger. May be repeated.", rich_help_panel=_HOW),
@@ -155,6 +158,7 @@ def bench(
         share=share,
         graphs=graphs,
         accept_code_change=accept_code_change,
+        audit=audit,
         loggers=[logger.value for logger in log or []],
         callback=table,
     )

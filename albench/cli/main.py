@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from albench import __version__
+from albench.cli.audit import audit
 from albench.cli.bench import PanelCommand, bench
 from albench.cli.data import data
 from albench.cli.report import report
@@ -105,6 +106,9 @@ def run(
     accept_code_change: Annotated[
         bool, typer.Option("--accept-code-change", help="Continue a run of other code of albench.")
     ] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Ask every query again without the masks not bought; end if it looked.")
+    ] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
     console = _console()
@@ -124,7 +128,7 @@ def run(
     settings = parse_settings(assignments, data_root)
     found = read_tuned(tuned) if tuned else None
     chosen = choose_device(device, threads)
-    execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change)
+    execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(
             strategy,
@@ -273,6 +277,7 @@ def verify(
 
 app.command(cls=PanelCommand)(bench)
 app.command()(tune)
+app.command()(audit)
 app.command()(report)
 app.add_typer(data)
 

@@ -7,17 +7,22 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import nibabel
 import numpy as np
 import torch
+from nibabel.nifti1 import Nifti1Image
 
+import albench.run_session
 import albench.training.evaluation
 from albench.data import LabeledStack, prepared_sets
 from albench.oracle import Oracle
-from albench.strategy import Query, Round, Strategy
+from albench.run_session import RunSession, Turn
+from albench.strategy import Ids, Query, Round, Strategy
+from albench.training.predictor import Predictor
 
 KEPT: dict[str, np.ndarray] = {}
 
@@ -26,9 +31,19 @@ def areas(masks: np.ndarray) -> np.ndarray:
     return (masks > 0).sum((1, 2)).astype(float)
 
 
+def folder_of(ctx: Round) -> Path:
+    images = ctx.pool.slices.images
+    assert isinstance(images, np.memmap)
+    return Path(str(images.filename)).parent
+
+
 def on_disk(ctx: Round) -> np.ndarray:
-    folder = Path(ctx.pool.slices.images.filename).parent
-    return np.load(folder / "masks.npy", mmap_mode="r")[ctx.pool.slices.rows]
+    return np.load(folder_of(ctx) / "masks.npy", mmap_mode="r")[ctx.pool.slices.rows]
+
+
+def validation_of(ctx: Round) -> LabeledStack:
+    assert ctx.learner.validation is not None
+    return ctx.learner.validation
 
 
 def in_memory(ctx: Round) -> np.ndarray:
@@ -60,7 +75,7 @@ class FileName(Cheat):
 
 class Cache(Cheat):
     def look(self, ctx: Round) -> np.ndarray:
-        (found,) = (one for one in prepared_sets() if one.folder.name in ctx.pool.slices.images.filename)
+        (found,) = (one for one in prepared_sets() if one.folder.name == folder_of(ctx).name)
         return areas(np.load(found.folder / "masks.npy")[ctx.pool.slices.rows])
 
 
@@ -73,6 +88,7 @@ class Frames(Cheat):
     def look(self, ctx: Round) -> np.ndarray:
         frame = sys._getframe()
         while "session" not in frame.f_locals:
+            assert frame.f_back is not None
             frame = frame.f_back
         return areas(frame.f_locals["session"].oracle._truth.masks(np.arange(len(ctx.pool.slices))))
 
@@ -81,7 +97,7 @@ class Validation(Cheat):
     """Learns from validation masks, which are there to end trainings, at which positions masks are large."""
 
     def look(self, ctx: Round) -> np.ndarray:
-        validation = ctx.learner.validation
+        validation = validation_of(ctx)
         large = areas(validation.masks(np.arange(len(validation.slices))))
         return large[np.minimum(ctx.pool.slices.position, len(large) - 1)]
 
@@ -90,15 +106,14 @@ class ValidationTraining(Cheat):
     """Trains on validation masks in a training of its own, and queries what is uncertain then."""
 
     def query(self, ctx: Round) -> Query:
-        learner, validation = ctx.learner, ctx.learner.validation
+        learner, validation = ctx.learner, validation_of(ctx)
 
-        def losses(parts, epoch):
+        def losses(parts: Sequence[Ids], epoch: int) -> Iterator[torch.Tensor]:
             for ids in parts:
                 batch = learner.batch(validation.slices, ids, validation.masks(ids))
                 yield batch.supervised(learner.network(batch.images))
 
-        count = len(validation.slices)
-        learner.optimize(losses, count, learner.validate, purpose="more", lr=1e-2)
+        learner.optimize(losses, len(validation.slices), learner.validate, purpose="more", lr=1e-2)
         return Query.highest(ctx.score(lambda probs: 0.5 - (probs[:, 0] - 0.5).abs()), ctx)
 
 
@@ -131,11 +146,11 @@ class Metric(Cheat):
         super().fit(ctx)
         usual = albench.training.evaluation.evaluate
 
-        def evaluate(predictor, labeled, *others):
+        def evaluate(predictor: Predictor, labeled: LabeledStack, *others: Any) -> object:
             KEPT["test"] = labeled.masks(np.arange(len(labeled.slices)))
             return usual(predictor, labeled, *others)
 
-        sys.modules["albench.run_session"].evaluate = evaluate
+        setattr(albench.run_session, "evaluate", evaluate)  # noqa: B010
 
     def look(self, ctx: Round) -> np.ndarray:
         return np.random.default_rng(int(KEPT["test"].sum())).random(len(ctx.pool.slices))
@@ -146,14 +161,13 @@ class Loop(Cheat):
 
     def fit(self, ctx: Round) -> None:
         super().fit(ctx)
-        session = sys.modules["albench.run_session"].RunSession
-        usual = session.ask
+        usual = RunSession.ask
 
-        def ask(self, turn):
+        def ask(self: RunSession, turn: Turn) -> object:
             KEPT["pool"] = self.oracle._truth.masks(np.arange(len(turn.pool.slices)))
             return usual(self, turn)
 
-        session.ask = ask
+        setattr(RunSession, "ask", ask)  # noqa: B010
 
     def look(self, ctx: Round) -> np.ndarray:
         return areas(KEPT["pool"])
@@ -212,7 +226,7 @@ class Volumes(Cheat):
     def look(self, ctx: Round) -> np.ndarray:
         found = np.zeros(len(ctx.pool.slices))
         for index, name in enumerate(ctx.pool.slices.cases):
-            volume = np.asanyarray(nibabel.load(Path(self.place) / "labelsTr" / f"{name}.nii.gz").dataobj)
+            volume = np.asanyarray(Nifti1Image.from_filename(Path(self.place) / "labelsTr" / f"{name}.nii.gz").dataobj)
             found[ctx.pool.slices.of(index)] = (volume > 0).sum((0, 1))
         return found
 
@@ -235,7 +249,7 @@ class Pseudo(Cheat):
         return Query(ids[: ctx.budget], pseudo={last: np.array(on_disk(ctx)[last])})
 
 
-class Draws(Strategy):
+class Draws(Cheat):
     """Honest: draws from torch's generator and from its own."""
 
     def query(self, ctx: Round) -> Query:
@@ -243,7 +257,7 @@ class Draws(Strategy):
         return Query(ctx.pool.unlabeled[order][: ctx.budget], scores=ctx.rng.random(len(order)))
 
 
-class Moody(Strategy):
+class Moody(Cheat):
     """Honest, but not repeatable."""
 
     def query(self, ctx: Round) -> Query:

@@ -1,0 +1,35 @@
+"""`albench audit`: whether the queries of a stored run depend on masks that were not bought."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with --keep-weights.")],
+    rounds: Annotated[
+        list[int] | None, typer.Option("--round", help="Audit this round only. May be repeated.", show_default="all")
+    ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Train each round again, so that its training is audited.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Ask for the queries of a run again, without the masks not bought. Exit code 1 if one depends on them."""
+    from albench.audit import audit_rounds
+    from albench.errors import ConfigError
+    from albench.runs import RunReader
+    from albench.training.device import choose_device
+
+    run = RunReader(folder)
+    if not run.started:
+        raise ConfigError(f"RUN must be the folder of a run, '{folder}' has no config.json: see albench status")
+    looked = 0
+    for verdict in audit_rounds(run, choose_device(device, None), rounds, fit=fit):
+        print(f"{verdict.verdict:12} {verdict.sentence}", flush=True)
+        looked += verdict.verdict == "looked"
+    if looked:
+        raise typer.Exit(1)
