@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from albench.audit import auditing, check_audits, check_verdict
+from albench.audit.auditor import auditing, check_audits, check_verdict
 from albench.callback import NullCallback, RunCallback
 from albench.errors import NetworkError, StrategyError
 from albench.exits import rejecting_exits

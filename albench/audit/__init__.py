@@ -2,7 +2,3 @@
 
 A strategy that uses no such mask gives the same answer. An answer that changes has looked, by whatever way.
 """
-
-from albench.audit.auditor import audit_rounds, auditing, check_audits, check_verdict
-
-__all__ = ["audit_rounds", "auditing", "check_audits", "check_verdict"]

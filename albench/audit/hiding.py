@@ -37,7 +37,7 @@ class Hiding:
         self._shown = [os.path.realpath(path) for path in (*map(str, shown), *_SYSTEM)]
         libraries = [path for name, path in sysconfig.get_paths().items() if name.endswith(("lib", "stdlib"))]
         libraries += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-        self._libraries = [os.path.abspath(path) for path in libraries]
+        self._libraries = list(map(_plain, libraries))
         self._imports = {os.path.realpath(path) for path in sys.path}
         self._made: set[str] = set()
         self.noticed: list[str] = []
@@ -70,9 +70,11 @@ class Hiding:
         if isinstance(path, int):  # what is open already
             return
         real = _real(path)
-        as_code = (real in self._imports or os.path.exists(f"{real}/__init__.py")) if listing else real.endswith(_CODE)
-        # packages may be links to another place
-        as_library = any(_inside(os.path.abspath(os.fsdecode(path)), folder) for folder in self._libraries)  # type: ignore[arg-type]
+        if listing:
+            as_code = real in self._imports or Path(real, "__init__.py").exists()
+        else:
+            as_code = real.endswith(_CODE)
+        as_library = any(_inside(_plain(path), folder) for folder in self._libraries)
         as_shown = any(_inside(real, folder) for folder in self._shown) and not _of_another_process(real)
         if as_code or as_library or as_shown or real in self._made:
             return
@@ -83,6 +85,11 @@ class Hiding:
 
 def _real(path: object) -> str:
     return os.path.realpath(os.fsdecode(path))  # type: ignore[arg-type]
+
+
+def _plain(path: object) -> str:
+    """With links not followed: packages may be links to another place."""
+    return os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH100
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -19,7 +19,7 @@ def audit(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
 ) -> None:
     """Ask for the queries of a run again, without the masks not bought. Exit code 1 if one depends on them."""
-    from albench.audit import audit_rounds
+    from albench.audit.auditor import audit_rounds
     from albench.errors import ConfigError
     from albench.runs import RunReader
     from albench.training.device import choose_device

@@ -9,7 +9,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from albench.data import Dataset, Prepared, check_volume, split_volumes
 from albench.errors import AlbenchError
 from albench.exits import rejecting_exits
 from albench.loop import Execution, run
-from albench.registry import DEFAULT_NETWORK, NETWORKS, find
+from albench.registry import DEFAULT_NETWORK, NETWORKS, find, import_path, options_of
 from albench.resolve import ResolvedRun
 from albench.runs.records import RoundRecord
 from albench.settings import by_section
 from albench.strategy import OracleDraw, Query, Round, Strategy
-from albench.testing.harness import PROTOCOL, TRAIN, TRAINING, StrategyHarness, small_network, toy_classes
+from albench.testing.harness import PROTOCOL, TRAIN, TRAINING, StrategyHarness, small_network, stored, toy_classes
 
 __all__ = ["Check", "check_dataset", "check_strategy"]
 
@@ -54,8 +54,10 @@ class Check:
         return not self.problem
 
 
-def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda check: None) -> list[Check]:
-    """Check a strategy against the rules of the benchmark, in about ten seconds on a CPU.
+def check_strategy(
+    strategy: Strategy, report: Callable[[Check], None] = lambda check: None, *, audit: bool = True
+) -> list[Check]:
+    """Check a strategy against the rules of the benchmark, in about twenty seconds on a CPU.
 
     A strategy that draws, from `ctx.rng` or by dropout, is queried many times, and the frequencies of the chosen slices
     are compared; a deterministic strategy must choose exactly the same slices. If the first query fails, only that is
@@ -63,6 +65,7 @@ def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda 
 
     Args:
         report: called after every check.
+        audit: audit a query too, which starts a fresh process.
 
     Returns:
         All outcomes, in order.
@@ -76,7 +79,8 @@ def check_strategy(strategy: Strategy, report: Callable[[Check], None] = lambda 
     first = outcome(rule, begin)
     report(first)
     checks = [first]
-    for rule, check in _STRATEGY_RULES.items() if first.passed else ():
+    rules = _STRATEGY_RULES | (_AUDIT_RULE if audit else {})
+    for rule, check in rules.items() if first.passed else ():
         checks.append(outcome(rule, partial(check, harnesses[0])))
         report(checks[-1])
     return checks
@@ -232,22 +236,34 @@ def _pickles(harness: StrategyHarness) -> str | None:
     return None if again == harness.strategy else "it is not equal to itself after pickling: make it a frozen dataclass"
 
 
-def _resumes(harness: StrategyHarness) -> str | None:
-    strategy = harness.strategy
+def _resolved(strategy: Strategy, prepared: Prepared, protocol: Protocol) -> ResolvedRun:
+    """A run on the toy dataset."""
+    name = getattr(strategy, "name", "plugin")
+    network = small_network()
     config = RunConfig(
-        strategy=Choice(getattr(strategy, "name", "plugin"), "contract", None, {}),
+        strategy=Choice(name, import_path(type(strategy)), None, options_of(strategy)),
         dataset=Choice("contract", "contract", None, {}),
         title="contract",
         locations={},
-        data_key=harness.prepared.key,
+        data_key=prepared.key,
         seed=0,
-        protocol=PROTOCOL,
+        protocol=protocol,
         training=TRAINING,
-        network=Choice("small", "contract", None, {}),
+        network=Choice("small", import_path(type(network)), None, options_of(network)),
     )
-    prepared = harness.prepared
-    split = split_volumes(prepared.cases, prepared.patients, PROTOCOL.split, PROTOCOL.split_seed)
-    resolved = ResolvedRun(config, strategy, small_network(), prepared, split)
+    split = split_volumes(prepared.cases, prepared.patients, protocol.split, protocol.split_seed)
+    return ResolvedRun(config, strategy, network, prepared, split)
+
+
+def _audited(harness: StrategyHarness) -> str | None:
+    with tempfile.TemporaryDirectory() as folder:
+        resolved = _resolved(harness.strategy, stored(harness.prepared, Path(folder)), replace(PROTOCOL, rounds=1))
+        audit = run(resolved, Path(folder) / "runs", Execution(torch.device("cpu"), audit=True)).audit(0)
+    return audit.sentence if audit and audit.verdict != "passed" else None
+
+
+def _resumes(harness: StrategyHarness) -> str | None:
+    resolved = _resolved(harness.strategy, harness.prepared, PROTOCOL)
     execution = Execution(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         whole = run(resolved, Path(folder) / "whole", execution).records
@@ -274,6 +290,8 @@ _STRATEGY_RULES: dict[str, Callable[[StrategyHarness], str | None]] = {
     "can be pickled": _pickles,
     "gives the same records when a run is interrupted and continued": _resumes,
 }
+
+_AUDIT_RULE = {"gives the same query in a fresh process without the masks that were not bought": _audited}
 
 
 def _sorted_cases(dataset: Dataset) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -157,6 +158,15 @@ def toy_dataset() -> Prepared:
         spacing=np.ones((7, 3)),
         patients=tuple("abcdefg"),
     )
+
+
+def stored(prepared: Prepared, folder: Path) -> Prepared:
+    """The same with images and masks in files, as prepared data are."""
+    arrays = {}
+    for name, values in (("images", prepared.images), ("masks", prepared.masks)):
+        np.save(folder / f"{name}.npy", values)
+        arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
+    return replace(prepared, **arrays)
 
 
 def toy_classes() -> Prepared:

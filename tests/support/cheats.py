@@ -136,7 +136,7 @@ class Records(Cheat):
 
     def look(self, ctx: Round) -> np.ndarray:
         (path,) = Path(self.place).rglob("snapshots.npz")
-        return np.random.default_rng(int((np.load(path)["truth"] > 0).sum())).random(len(ctx.pool.slices))
+        return np.random.default_rng(int((np.load(path)["masks"] > 0).sum())).random(len(ctx.pool.slices))
 
 
 class Metric(Cheat):
