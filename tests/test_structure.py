@@ -34,6 +34,10 @@ MAY_IMPORT = {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
         *("metrics", "probabilities", "runs", "source", "streams"),
     },
+    "audit": {
+        *("callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry", "resolve"),
+        *("run_session", "runs", "training"),
+    },
     "testing": {
         *("callback", "config", "data", "encoder_decoder", "errors", "exits", "loop", "masks", "network", "oracle"),
         *("pool", "query", "registry", "resolve", "run_session", "runs", "settings", "start", "strategy", "streams"),

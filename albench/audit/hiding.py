@@ -70,10 +70,8 @@ class Hiding:
         if isinstance(path, int):  # what is open already
             return
         real = _real(path)
-        if listing:
-            as_code = real in self._imports or Path(real, "__init__.py").exists()
-        else:
-            as_code = real.endswith(_CODE)
+        package = real in self._imports or Path(real, "__init__.py").exists()
+        as_code = package if listing else real.endswith(_CODE)
         as_library = any(_inside(_plain(path), folder) for folder in self._libraries)
         as_shown = any(_inside(real, folder) for folder in self._shown) and not _of_another_process(real)
         if as_code or as_library or as_shown or real in self._made:

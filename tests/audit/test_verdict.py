@@ -36,7 +36,10 @@ def test_an_equal_answer_passes_with_one_ask():
         ({"pseudo": {2: np.zeros((2, 2), np.uint8)}}, "the pseudo-labels change"),
         ({"pseudo": {}}, "the pseudo-labels change"),
         ({"scores": (0.5, 0.26), "notes": {}}, "the scores and the notes change"),
-        ({"error": "KeyError: 'x'"}, "its answers change without the masks that were not bought (without them it fails"),
+        (
+            {"error": "KeyError: 'x'"},
+            "its answers change without the masks that were not bought (without them it",
+        ),
         ({"ids": (1, 3), "hidden": ("/x",)}, "were not bought (it asked for what was hidden, '/x')"),
     ],
 )

@@ -80,7 +80,7 @@ def test_new_packages_are_installed_in_a_fresh_environment_and_run(tmp_path, alb
 
     assert "my-idea" in call("list", "strategies")
     assert "my-set" in call("list", "datasets")
-    assert "12 of 12 checks passed" in call("check-strategy", "my-idea")
+    assert "13 of 13 checks passed" in call("check-strategy", "my-idea")
     assert "6 of 6 checks passed" in call("check-dataset", "my-set")
     assert "round  2" in call("run", "--strategy", "my-idea", "--dataset", "phantom", *tiny_arguments())
     fast = ("--set", "training.epochs=1", "--set", "protocol.rounds=1", "--threads", "1")
