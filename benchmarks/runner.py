@@ -196,7 +196,9 @@ def run_suite(
                 failures = run_on_ray(left, plan.location, options, callback)
         elif left:
             chosen = choose_device(device, cpus_per_run)
-            execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit)
+            execution = Execution(
+                chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit
+            )
             callback.on_start(left, done, 1, "in this process")
             failures = run_sequentially(left, plan.storage, execution, callback, retries=retries)
     finally:
