@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from albench.reports.attribution import is_unequal
+from albench.reports.audits import audited
 from albench.reports.collection import Collection
 from albench.reports.costs import steps
 from albench.reports.failed_runs import FAILED_SHARE, failed, failure_metric
@@ -91,11 +92,12 @@ def not_ranked(group: Group) -> list[str]:
 
 
 def provenance(results: Results, group: Group) -> list[str]:
-    """Suite or folder, versions and hardware, and warnings."""
+    """Suite or folder, versions and hardware, audits, and warnings."""
     collection = results.collection
     source = f"Suite {collection.name} ({collection.digest})" if collection.digest else f"Runs in {collection.name}"
     versions = ", ".join(versions_of(group.runs))
-    return [f"{source}; {versions}; computed on {', '.join(devices_of(group.runs))}.", *warnings(group)]
+    computed = f"{source}; {versions}; computed on {', '.join(devices_of(group.runs))}."
+    return [computed, *audited(group), *warnings(group)]
 
 
 def warnings(group: Group) -> list[str]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 import albench
 from albench.files import write_text
+from albench.reports.audits import audited, audits_of
 from albench.reports.captions import (
     classes_together,
     devices_of,
@@ -106,7 +107,7 @@ def _said_in_summary(results: Results) -> Iterator[str]:
 
 def _sources(results: Results, group: Group) -> list[str]:
     """What values and shares of a group are of, and where its runs come from."""
-    return [*classes_together(results, group), *undrawn(group), provenance(results, group)[0]]
+    return [*classes_together(results, group), *undrawn(group), provenance(results, group)[0], *audited(group)]
 
 
 def _sortable(value: float) -> str:
@@ -124,6 +125,7 @@ def _provenance(group: Group) -> Iterator[tuple[str, str]]:
     yield "validation labels", validation_labels(group)
     yield "hardware", ", ".join(devices_of(group.runs))
     yield "versions", ", ".join(versions_of(group.runs))
+    yield "audited", str(audits_of(*group.runs))
     commits = {process.environment.commit for own in group.runs for process in own.reader.processes}
     yield "commits", ", ".join(sorted(commit for commit in commits if commit)) or "unknown"
     for name, section in (

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from albench.reports.audits import audits_of
 from albench.reports.costs import PHASES, labeled, seconds, share, steps
 from albench.reports.group import Group
 from albench.reports.reported_metrics import Metric, find_metric
@@ -45,6 +46,7 @@ class RunDetails:
         folder: its name.
         value: the reported metric in the last round.
         options: of the strategy.
+        audits: of its queries.
         rounds: a row per round; the threshold is that with the highest volume Dice on the validation cases, which is
             not comparable with the other columns if there are several classes, and then left out.
         cases: a row per test case, of the last round.
@@ -55,6 +57,7 @@ class RunDetails:
     folder: str
     value: str
     options: str
+    audits: str
     rounds: list[list[str]]
     cases: list[list[str]]
 
@@ -105,6 +108,7 @@ def _details(results: Results, label: str, run: Run) -> RunDetails:
         folder=run.reader.folder.name,
         value=results.metric.text(results.metric.of(last)),
         options=settings_text(run.reader.config.strategy.options) or "none",
+        audits=str(audits_of(run)),
         rounds=rounds,
         cases=[[case, *(_number(metric, metric.of_case(last, case)) for metric in metrics)] for case in last.cases],
     )

@@ -18,6 +18,7 @@ FORMAT = 4
 """Version of everything below; another format is rejected."""
 
 Count = Annotated[int, Field(ge=0)]
+Verdict = Literal["passed", "looked", "unrepeatable"]
 Share = Annotated[float, Field(ge=0, le=1 + 1e-9)]  # a mean of ones may be off by rounding
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -315,7 +316,7 @@ class AuditRecord:
         sentence: the same in words, with what differed.
     """
 
-    verdict: Literal["passed", "looked", "unrepeatable"]
+    verdict: Verdict
     sentence: str
 
 

@@ -23,6 +23,7 @@ from albench.runs.manifest import write_manifest
 from albench.runs.records import (
     FORMAT,
     AnnotationCost,
+    AuditRecord,
     ClassMetrics,
     ComputeCost,
     Confidence,
@@ -36,6 +37,7 @@ from albench.runs.records import (
     QueryRecord,
     SliceName,
     SplitRecord,
+    Verdict,
 )
 from albench.runs.store import RoundFiles, RunStore
 
@@ -73,6 +75,7 @@ def write_run(
     class_offsets: Sequence[float] | None = None,
     undrawn: int = 0,
     unknown: bool = False,
+    audits: Sequence[Verdict] = (),
 ) -> Path:
     """Write a run whose volume Dice is `dice`, round by round, and give its folder.
 
@@ -102,6 +105,7 @@ def write_run(
         class_offsets: of the Dice of every class from this mean; evenly spaced from 0.08 down to -0.08 if not given.
         undrawn: slices of the pool that can never be labeled.
         unknown: whether the truth of the upper quarter of every snapshot is unknown.
+        audits: verdicts on the first queries; the others are not audited.
     """
     start = [TOTAL - undrawn] if strategy == "full" else [10 + 5 * index for index in range(len(dice))]
     counts = list(labeled or start)
@@ -137,6 +141,8 @@ def write_run(
                 record = replace(record, classes={name: _of_class(record, i, float(by)) for name, i, by in numbered})
             record = replace(record, confidence=confidence or record.confidence)
             files = _files(index, range(count, after), snapshots, seed, attention=strategy == "star")
+            if index < len(audits):
+                files = replace(files, audit=AuditRecord(audits[index], f"the query of round {index} is audited"))
             store.append(replace(record, pseudo=pseudo, predictions=predictions or {}), files)
     return store.folder
 
