@@ -28,11 +28,11 @@ KILLS = [  # in this order: each process continues where the last one was killed
 ]
 
 
-def begin(folder, moment="never"):
+def begin(folder, moment="never", *options):
     """Start the run in a process of its own."""
     command = [str(Path(sys.executable).parent / "albench"), "run", "--strategy", f"{FRAGILE}:Fragile"]
     return subprocess.Popen(
-        [*command, "--dataset", "phantom", *tiny_arguments("--set", "protocol.rounds=3")],
+        [*command, "--dataset", "phantom", *tiny_arguments("--set", "protocol.rounds=3"), *options],
         cwd=folder,
         env=os.environ | {"FRAGILE": moment, "ALBENCH_CACHE": str(folder / "cache")},
         stdout=subprocess.PIPE,
@@ -98,3 +98,26 @@ def test_a_run_that_is_killed_at_a_random_moment_gives_what_an_uninterrupted_run
     process.communicate()
     end(begin(tmp_path))
     assert results(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_an_audited_run_that_is_killed_again_and_again_has_the_same_verdicts_and_leaves_no_world(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    end(begin(whole, "never", "--audit"))
+    expected = results(whole)
+    moments = ("rename masks.partial 1", "open question 1", "half audit.json 1", "rename audit.json 2", "query 1")
+    for moment in moments:
+        process = begin(killed, moment, "--audit")
+        _, err = process.communicate(timeout=120)
+        assert process.returncode in (-signal.SIGKILL, -signal.SIGXFSZ), f"{moment}: {process.returncode} {err}"
+    process = begin(killed, "never", "--audit")
+    time.sleep(10)
+    process.kill()
+    process.communicate()
+    end(begin(killed, "never", "--audit"))
+    (run,) = find_runs(killed)
+    assert [run.audit(index).verdict for index in range(3)] == ["passed"] * 3
+    assert results(killed) == expected
+    assert list((killed / "cache/.audits").iterdir()) == []

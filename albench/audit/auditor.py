@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import albench
-from albench.audit.fresh_process import ask
+from albench.audit.fresh_process import FreshProcess
 from albench.audit.question import Fitted, Question, without_arrays
 from albench.audit.verdict import Answer, judge
 from albench.audit.world import World, open_world
@@ -29,6 +29,21 @@ from albench.runs.records import AuditRecord, RoundRecord, SliceName
 from albench.training.learner import TrainingLog, weights_of
 
 
+@dataclass(frozen=True)
+class Started:
+    """The audit of a query that is under way.
+
+    Attributes:
+        fitted: where the query started.
+        world: in which it will be asked again.
+        process: that will be asked; it starts while the query is computed.
+    """
+
+    fitted: Fitted
+    world: World
+    process: FreshProcess
+
+
 class RunAuditor:
     """Audits the queries of a run that is under way, or none (see `auditing`)."""
 
@@ -36,28 +51,31 @@ class RunAuditor:
         self._resolved, self._session, self._execution, self._worlds = resolved, session, execution, worlds
         self._world: World | None = None
 
-    def start(self, turn: Turn) -> Fitted | None:
-        """The state of a round after its training; None if its query is not audited."""
+    def start(self, turn: Turn) -> Started | None:
+        """Begin the audit of a query, after the training of its round; None if it is not audited."""
         if not (self._execution.audit and turn.budget):
             return None
-        return Fitted(weights_of(self._session.network), turn.given.rng.bit_generator.state)
+        if self._world is None:
+            self._world = self._worlds.enter_context(open_world(self._resolved.prepared))
+        process = FreshProcess(self._world, truth=False)
+        self._worlds.callback(process.end)
+        fitted = Fitted(weights_of(self._session.network), turn.given.rng.bit_generator.state)
+        return Started(fitted, self._world, process)
 
     def judge(
-        self, turn: Turn, state: State, fitted: Fitted | None, query: Query, trainings: Sequence[TrainingLog]
+        self, turn: Turn, state: State, started: Started | None, query: Query, trainings: Sequence[TrainingLog]
     ) -> AuditRecord | None:
-        """The verdict on a query that began at `fitted`; None if that is None.
+        """The verdict on a query that began as `started`; None if that is None.
 
         Args:
             turn: its round.
             state: that the round started from.
-            fitted: from `start`.
+            started: by `start`.
             query: as it was answered in the run.
             trainings: of the query.
         """
-        if fitted is None:
+        if started is None:
             return None
-        if self._world is None:
-            self._world = self._worlds.enter_context(open_world(self._resolved.prepared))
         pool = turn.pool
         question = Question(
             config=self._resolved.config,
@@ -68,14 +86,14 @@ class RunAuditor:
             pseudo=dict(turn.pseudo),
             previous=state.weights,
             steps=state.steps,
-            fitted=fitted,
+            fitted=started.fitted,
             fit=(),
             query=tuple(log.summary for log in trainings),
             device=str(self._execution.device),
             threads=torch.get_num_threads(),
             graphs=self._execution.graphs,
         )
-        asking = _Asking(question, self._world, self._session.oracle, pool, turn.budget)
+        asking = _Asking(question, started.world, self._session.oracle, pool, turn.budget, started.process)
         return judge(turn.index, Answer.of(query), asking.ask, exact=self._execution.device.type == "cpu")
 
 
@@ -99,7 +117,12 @@ def check_verdict(audit: AuditRecord | None) -> None:
 
 
 def audit_rounds(
-    run: RunReader, device: torch.device, indices: Sequence[int] | None = None, *, fit: bool = False
+    run: RunReader,
+    device: torch.device,
+    indices: Sequence[int] | None = None,
+    *,
+    fit: bool = False,
+    graphs: bool = True,
 ) -> Iterator[AuditRecord]:
     """The verdicts on the queries of a stored run, one after the other. The strategy is not loaded in this process.
 
@@ -109,6 +132,7 @@ def audit_rounds(
         indices: of the rounds; None is every round with a query.
         fit: train each round again first, without masks that were not bought either. That is done anyway where the
             query itself has trained.
+        graphs: as in `Execution`, best as it was in the run.
 
     Raises:
         ConfigError: a round does not exist, or has no query.
@@ -124,24 +148,29 @@ def audit_rounds(
                 f"{', '.join(map(str, queried)) or 'of no number'}, got {index}: choose one of them"
             )
         _check_weights(run, index, fit=fit)
-    stored = _StoredRun.open(run)
+    stored = _StoredRun.open(run, Execution(device, graphs=graphs))
     with open_world(stored.prepared) as world:
         for index in indices:
-            verdict = stored.judge(world, index, device, fit=fit)
+            verdict = stored.judge(world, index, fit=fit)
             if verdict.verdict == "looked" and not fit:  # the training may have left more than weights
-                verdict = stored.judge(world, index, device, fit=True)
+                verdict = stored.judge(world, index, fit=True)
             yield verdict
 
 
 @dataclass(frozen=True)
 class _Asking:
-    """Asks one question in two worlds."""
+    """Asks one question in two worlds.
+
+    Attributes:
+        blind: the process that is asked without the true masks.
+    """
 
     question: Question
     world: World
     oracle: Oracle
     pool: Pool
     budget: int
+    blind: FreshProcess
 
     def ask(self, truth: bool) -> Answer:
         """The answer with the true masks or without; a draw is completed by the true ones."""
@@ -149,7 +178,8 @@ class _Asking:
             self.world.show_truth()
         else:
             self.world.show_canaries(self.pool.slices.rows[self.pool.labeled])
-        answer = ask(self.question, self.world, truth=truth)
+        process = FreshProcess(self.world, truth=True) if truth else self.blind
+        answer = process.ask(self.question)
         if not isinstance(answer, OracleDraw):
             return answer
         try:
@@ -167,24 +197,26 @@ class _StoredRun:
         prepared: its data.
         split: cases of each part.
         initial: ids of the slices that were labeled before round 0.
+        execution: how to compute now.
     """
 
     run: RunReader
     prepared: Prepared
     split: Split
     initial: Ids
+    execution: Execution
 
     @classmethod
-    def open(cls, run: RunReader) -> _StoredRun:
+    def open(cls, run: RunReader, execution: Execution) -> _StoredRun:
         """Find the data of a run. Raises AlbenchError."""
         prepared, stored = _prepared(run.config), run.split
         slices = prepared.stack(stored.train)
         names = zip(slices.case.tolist(), slices.position.tolist(), strict=True)
         ids = {SliceName(slices.cases[case], position): row for row, (case, position) in enumerate(names)}
         initial = np.array([ids[name] for name in stored.initial], dtype=np.int64)
-        return cls(run, prepared, Split(stored.train, stored.val, stored.test), initial)
+        return cls(run, prepared, Split(stored.train, stored.val, stored.test), initial, execution)
 
-    def judge(self, world: World, index: int, device: torch.device, *, fit: bool) -> AuditRecord:
+    def judge(self, world: World, index: int, *, fit: bool) -> AuditRecord:
         """The verdict on the query of a round."""
         run, record = self.run, self.run.records[index]
         truth = self.prepared.labeled_stack(self.split.train)
@@ -204,14 +236,14 @@ class _StoredRun:
             fitted=None if fit else Fitted(run.weights(index)),
             fit=record.fit_trainings,
             query=record.query_trainings,
-            device=str(device),
+            device=str(self.execution.device),
             threads=record.cost.threads,
-            graphs=True,
+            graphs=self.execution.graphs,
         )
         asked = run.query(index)
         given = Answer.stored(asked, run.pseudo(index), record.notes)
-        asking = _Asking(question, world, oracle, pool, len(asked.ids))
-        return judge(index, given, asking.ask, exact=_as_then(record, device))
+        asking = _Asking(question, world, oracle, pool, len(asked.ids), FreshProcess(world, truth=False))
+        return judge(index, given, asking.ask, exact=_as_then(record, self.execution.device))
 
 
 def _prepared(config: RunConfig) -> Prepared:

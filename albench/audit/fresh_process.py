@@ -1,4 +1,4 @@
-"""Asking a strategy in a fresh process: started by `ask`, it reads a question and writes the answer."""
+"""Asking a strategy in a fresh process, which reads a question and writes the answer."""
 
 from __future__ import annotations
 
@@ -32,46 +32,58 @@ _KEPT = (
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from albench.audit.fresh_process import main; main()"
 
 
-def ask(question: Question, world: World, *, truth: bool) -> Answer | OracleDraw:
-    """What a strategy answers in a fresh process.
+class FreshProcess:
+    """A process that imports albench and waits for one question, so that it may start while there is none yet.
 
-    Args:
-        question: the state at the start of its query.
-        world: with the masks that it finds there.
-        truth: whether these are the true ones, so that nothing else is hidden either.
+    It ends without an answer if the process that started it does.
     """
-    root = world.cache.parent
-    asked, answered = root / "question", root / "answer"
-    answered.unlink(missing_ok=True)
-    write(asked, question)
-    variables = dict(os.environ) if truth else {name: os.environ[name] for name in _KEPT if name in os.environ}
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            _START,
-            json.dumps(sys.path),
-            str(asked),
-            str(answered),
-            str(world.prepared),
-            str(truth),
-        ],
-        env=variables | {"ALBENCH_CACHE": str(world.cache)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if not answered.exists():
-        last = process.stderr.strip().splitlines()[-1:] or [f"it ended with exit code {process.returncode}"]
-        return Answer(error=last[0])
-    answer: Answer | OracleDraw = read(answered)
-    return answer
+
+    def __init__(self, world: World, *, truth: bool) -> None:
+        """Start it.
+
+        Args:
+            world: with the masks that it will find there.
+            truth: whether these will be the true ones, so that nothing else is hidden either.
+        """
+        root = world.cache.parent
+        self._asked, self._answered = root / "question", root / "answer"
+        variables = dict(os.environ) if truth else {name: os.environ[name] for name in _KEPT if name in os.environ}
+        arguments = (json.dumps(sys.path), str(self._asked), str(self._answered), str(world.prepared), str(truth))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, *arguments],
+            env=variables | {"ALBENCH_CACHE": str(world.cache)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, question: Question) -> Answer | OracleDraw:
+        """What a strategy answers in it, from the state at the start of its query."""
+        self._answered.unlink(missing_ok=True)
+        write(self._asked, question)
+        try:
+            _, errors = self._process.communicate("\n")
+        except BaseException:
+            self.end()
+            raise
+        if not self._answered.exists():
+            last = errors.strip().splitlines()[-1:] or [f"it ended with exit code {self._process.returncode}"]
+            return Answer(error=last[0])
+        answer: Answer | OracleDraw = read(self._answered)
+        return answer
+
+    def end(self) -> None:
+        """End it, if it has not ended."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def main() -> None:
-    """Answer a question; the arguments are those of `ask`."""
+    """Answer a question as soon as there is a line to read; `FreshProcess` gives the arguments."""
     import_module("monai.networks.nets")  # its import reads caches, and takes long if they are hidden
+    if not sys.stdin.readline():
+        return
     asked, answered, prepared = map(Path, sys.argv[2:5])
     question: Question = read(asked)
     torch.set_num_threads(question.threads)

@@ -17,6 +17,7 @@ def audit(
         bool, typer.Option("--fit", help="Train each round again, so that its training is audited.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, as the run did.")] = True,
 ) -> None:
     """Ask for the queries of a run again, without the masks not bought. Exit code 1 if one depends on them."""
     from albench.audit.auditor import audit_rounds
@@ -28,7 +29,7 @@ def audit(
     if not run.started:
         raise ConfigError(f"RUN must be the folder of a run, '{folder}' has no config.json: see albench status")
     looked = 0
-    for verdict in audit_rounds(run, choose_device(device, None), rounds, fit=fit):
+    for verdict in audit_rounds(run, choose_device(device, None), rounds, fit=fit, graphs=graphs):
         print(f"{verdict.verdict:12} {verdict.sentence}", flush=True)
         looked += verdict.verdict == "looked"
     if looked:

@@ -24,7 +24,7 @@ from albench.files import write_json
 
 _CPU = (
     *("floor", "start_time", "k_center", "mutual_information", "training", "inference", "star_query", "taal_step"),
-    *("run_overhead", "scale", "preparation_workers", "suite_overhead"),
+    *("audit", "run_overhead", "scale", "preparation_workers", "suite_overhead"),
 )
 _GPU = (  # the shortest first, because their time is limited
     *("floor", "training", "inference", "star_query", "k_center", "mutual_information", "taal_step"),

@@ -110,8 +110,8 @@ def test_a_query_that_does_not_repeat_itself_is_unrepeatable_and_the_run_goes_on
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
-def test_the_strategies_of_albench_pass(albench, tmp_path, name):
+@pytest.mark.parametrize("name", [*(entry.name for entry in available(STRATEGIES)), named(cheats.Draws)])
+def test_the_strategies_of_albench_pass_and_one_that_draws_from_every_generator(albench, tmp_path, name):
     done = albench(*arguments(name, "--audit", "--keep-weights"), timeout=500)
     assert done.returncode == 0, done.stderr
     stored = only_run(tmp_path / "runs")
@@ -164,7 +164,10 @@ def test_a_stored_run_whose_query_looked_gives_exit_code_1(albench, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_suite_is_audited_too(albench, tmp_path):
-    done = albench("bench", "smoke", "--no-ray", "--audit", "--only", "random", timeout=500)
+@pytest.mark.parametrize("ray", [("--no-ray",), ("--jobs", "1")], ids=["without Ray", "on Ray"])
+def test_a_suite_is_audited_too(albench, tmp_path, ray):
+    done = albench("bench", "smoke", *ray, "--audit", "--only", "random", timeout=500)
     assert done.returncode == 0, done.stderr
-    assert all(one.audit(0).verdict == "passed" for one in find_runs(tmp_path / "runs"))
+    runs = list(find_runs(tmp_path / "runs"))
+    assert runs
+    assert all(one.audit(0).verdict == "passed" for one in runs)

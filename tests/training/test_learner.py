@@ -101,6 +101,24 @@ def test_by_dice_the_starting_weights_can_be_kept():
     assert equal(learner.weights(), after[0])
 
 
+@pytest.mark.parametrize(
+    ("stop", "losses", "dice"),
+    [
+        ("val_loss", [3.0, 1.0, 2.0, 4.0, 4.0], None),
+        ("val_dice", [0.1, 0.2, 0.9, 0.8, 0.85, 0.8], [0.0, 0.0, 0.6, 0.5, 0.5, 0.5]),
+        ("val_dice", [0.1, 0.05, 0.05, 0.05], [0.7, 0.6, 0.5, 0.4]),
+    ],
+)
+def test_a_recorded_training_is_repeated_whatever_validation_says(stop, losses, dice):
+    first, second = (make_learner(epochs=9, patience=3, stop=stop) for _ in range(2))
+    fit, _ = optimize_with(first, losses, dice)
+    second._recorded = [fit]
+    again, after = optimize_with(second, [9.0 - i for i in range(10)], [i / 10 for i in range(10)])
+    assert again == fit
+    assert equal(second.weights(), first.weights())
+    assert equal(second.weights(), after[-1]) == (fit.best_epoch == fit.epochs), "otherwise nothing is shown"
+
+
 def test_while_nothing_is_segmented_a_falling_loss_is_progress():
     fit, _ = optimize_with(make_learner(epochs=9, patience=2, stop="val_dice"), [9, 8, 7, 6, 7, 7], [0.0] * 6)
     assert (fit.epochs, fit.best_epoch) == (5, 3)
