@@ -48,7 +48,7 @@ def run(
         keep_weights: keep the weights of every round.
         share: take round 0 from another run in `out` that trains it alike.
         graphs: replay training passes as CUDA graphs on a GPU.
-        accept_code_change: continue a run that other code of albench has written, and write that down.
+        accept_code_change: continue a run that other code has written, and write that down.
         callback: told about progress, see `albench.callback`.
         progress: told about the preparation of the data: cases done, cases in all, the last case's name.
         workers: processes that prepare the data, see `albench.data.prepare`.

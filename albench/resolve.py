@@ -16,8 +16,18 @@ from albench.exits import rejecting_exits
 from albench.files import is_file
 from albench.masks import Ids
 from albench.network import Network
+from albench.plugin_source import PluginFiles
 from albench.pool import Pool
-from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find, options_of, source_digest
+from albench.registry import (
+    DATASETS,
+    DEFAULT_NETWORK,
+    NETWORKS,
+    STRATEGIES,
+    find,
+    options_of,
+    source_digest,
+    source_files,
+)
 from albench.settings import by_section
 from albench.start import start_slices
 from albench.strategy import Strategy
@@ -42,6 +52,12 @@ class ResolvedRun:
     network: Network
     prepared: Prepared
     split: Split
+
+    @property
+    def plugins(self) -> PluginFiles:
+        """The source of strategy and network, if they are plugins."""
+        chosen = {"strategy": source_files(type(self.strategy)), "network": source_files(type(self.network))}
+        return {kind: files for kind, files in chosen.items() if files}
 
     def initial(self, slices: SliceStack) -> Ids:
         """Ids of the slices of the pool that are labeled before round 0."""

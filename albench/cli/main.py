@@ -103,7 +103,7 @@ def run(
     share: Annotated[bool, typer.Option(help="Reuse round 0 of another run in --out with the same training.")] = True,
     graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.")] = True,
     accept_code_change: Annotated[
-        bool, typer.Option("--accept-code-change", help="Continue a run of other code of albench.")
+        bool, typer.Option("--accept-code-change", help="Continue a run that other code has written.")
     ] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
