@@ -47,7 +47,7 @@ MAY_IMPORT = {
         *("acquisition", "covering", "data", "encoder_decoder", "errors", "masks", "mutual_information", "network"),
         *("pool", "probabilities", "strategy", "training"),
     },
-    "datasets": {"config", "data", "errors", "files", "masks", "registry", "yaml_loader"},
+    "datasets": {"config", "data", "errors", "files", "masks", "registry", "spreadsheet", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "combinations", "config", "console", "data", "errors", "files", "interruption", "loop"),
         *("names", "plugin_source", "registry", "resolve", "run_session", "runs", "settings", "training.device"),
