@@ -62,7 +62,7 @@ def run(
     from albench.combinations import check_one_split
     from albench.loop import Execution
     from albench.loop import run as run_loop
-    from albench.resolve import resolve
+    from albench.resolve import Datasets, resolve
     from albench.training.device import choose_device
     from albench.tuned_options import read_tuned
 
@@ -76,6 +76,7 @@ def run(
         settings=settings,
         progress=progress,
         workers=workers,
+        datasets=Datasets(callback.on_notice) if callback else None,
         tuned=None if tuned is None else read_tuned(tuned),
     )
     check_one_split(resolved.config.protocol)

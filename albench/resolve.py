@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +68,14 @@ class ResolvedRun:
 
 
 class Datasets:
-    """Datasets of several runs: equal options give one object, whose files are looked at and prepared once."""
+    """Datasets of several runs: equal options give one object, whose files are looked at and prepared once.
 
-    def __init__(self) -> None:
+    Args:
+        on_notice: as `albench.data.prepare`.
+    """
+
+    def __init__(self, on_notice: Callable[[str], None] = lambda text: None) -> None:
+        self._on_notice = on_notice
         self._made: dict[str, Dataset] = {}
         self._prepared: dict[str, Prepared] = {}
 
@@ -87,7 +92,7 @@ class Datasets:
         """As `albench.data.prepare`."""
         key = _data_key(spec, settings)
         if key not in self._prepared:
-            self._prepared[key] = prepare(self.make(spec, settings), progress, workers)
+            self._prepared[key] = prepare(self.make(spec, settings), progress, workers, self._on_notice)
         return self._prepared[key]
 
 

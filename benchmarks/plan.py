@@ -97,20 +97,26 @@ class SliceCounts:
         return cls(len(train), len(val), len(test), int(train.annotatable.sum()), len(resolved.initial(train)))
 
 
-def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | None = 1) -> list[PlannedRun]:
+def plan_runs(
+    suite: Suite,
+    progress: Progress | None = None,
+    workers: int | None = 1,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> list[PlannedRun]:
     """Check every run of a suite, prepare its data and determine its folder.
 
     Args:
         suite: the suite.
         progress: called with the progress of the preparation.
         workers: as `albench.data.prepare`.
+        on_notice: likewise.
 
     Raises:
         ConfigError: a setting is wrong, or two runs are equal.
         DataError: the data cannot be used.
     """
     planned: dict[str, PlannedRun] = {}
-    datasets = Datasets()
+    datasets = Datasets(on_notice)
     for spec in matched([with_absolute_paths(spec) for spec in suite.runs], datasets):
         resolved = resolve_run(spec, progress, workers, datasets)
         folder = run_folder(Path(), resolved.config).as_posix()

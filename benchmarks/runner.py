@@ -114,7 +114,7 @@ def plan_loaded(
     where = str(storage) if "://" in str(storage) else str(Path(storage).absolute())
     location = StorageLocation(where, listed.name)
     try:
-        runs = plan_runs(listed, callback.on_preparation, workers=None)
+        runs = plan_runs(listed, callback.on_preparation, workers=None, on_notice=callback.on_notice)
         plan = SuitePlan(listed, runs, choose(runs, only), location, open_storage(location))
         for run in runs:
             plan.storage.fetch(run.folder)

@@ -116,7 +116,7 @@ def run(
         from albench.console import bar
         from albench.loop import Execution
         from albench.loop import run as run_loop
-        from albench.resolve import resolve
+        from albench.resolve import Datasets, resolve
         from albench.settings import parse_settings
         from albench.training.device import choose_device
         from albench.tuned_options import read_tuned
@@ -135,6 +135,7 @@ def run(
             progress=show,
             workers=None,
             tuned=found,
+            datasets=Datasets(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)),
         )
     check_one_split(resolved.config.protocol)
     with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
