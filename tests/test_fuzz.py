@@ -106,7 +106,7 @@ def read(dataset: Dataset) -> None:
     dataset.notes()
     dataset.inputs()
     dataset.defaults()
-    split_dataset(dataset, Protocol(), 0)
+    split_dataset(dataset, Protocol(split=(1, 1, 1)), 0)  # of the three cases here
     for case in dataset.cases():
         dataset.load(case)
 
