@@ -49,7 +49,7 @@ def run(
         keep_weights: keep the weights of every round.
         share: take round 0 from another run in `out` that trains it alike.
         graphs: replay training passes as CUDA graphs on a GPU.
-        accept_code_change: continue a run that other code of albench has written, and write that down.
+        accept_code_change: continue a run that other code has written, and write that down.
         audit: audit every query, see `albench.audit`.
         callback: told about progress, see `albench.callback`.
         progress: told about the preparation of the data: cases done, cases in all, the last case's name.
@@ -64,7 +64,7 @@ def run(
     from albench.combinations import check_one_split
     from albench.loop import Execution
     from albench.loop import run as run_loop
-    from albench.resolve import resolve
+    from albench.resolve import Datasets, resolve
     from albench.training.device import choose_device
     from albench.tuned_options import read_tuned
 
@@ -78,6 +78,7 @@ def run(
         settings=settings,
         progress=progress,
         workers=workers,
+        datasets=Datasets(callback.on_notice) if callback else None,
         tuned=None if tuned is None else read_tuned(tuned),
     )
     check_one_split(resolved.config.protocol)

@@ -135,7 +135,7 @@ class Choice:
     Attributes:
         name: under which it is known.
         spec: as the user named it.
-        code: hash of its code if it is a plugin.
+        code: hash of its code if it is a plugin; of strategy and network not part of a run's digest.
         options: all of them, without those that name files.
         files_key: hash of the content of the files that its options name.
     """
@@ -198,9 +198,16 @@ class RunConfig:
     tuning: Tuning | None = None
     classes: tuple[str, ...] = ("foreground",)
 
-    def digest(self) -> str:
-        """Eight hexadecimal digits that differ when any setting differs."""
+    def digest(self, *, code: bool = False) -> str:
+        """Eight hexadecimal digits that differ when any setting differs.
+
+        Args:
+            code: differ when the code of a strategy or network differs, too. That of a dataset always counts, because
+                it determines the data.
+        """
         settings = dataclasses.asdict(_run_config().validate_python(dataclasses.asdict(self)))  # 1 is 1.0
+        if not code:
+            settings["strategy"]["code"] = settings["network"]["code"] = None
         for left_out in ("locations", "files", "tuning"):
             del settings[left_out]
         for choice in (settings["strategy"], settings["dataset"], settings["network"]):

@@ -47,6 +47,7 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
     kept = RunStore.open(
         out,
         config,
+        plugins=resolved.plugins,
         keep_weights=execution.keep_weights,
         mirror=execution.mirror,
         accept_code_change=execution.accept_code_change,

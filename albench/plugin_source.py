@@ -6,7 +6,8 @@ import ast
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
 from pathlib import Path
@@ -15,22 +16,48 @@ _LIBRARY = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib",
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
-def plugin_source(cls: type) -> str | None:
-    """A hash of the modules that define a class and its bases, and of all that they import; None if it has no file.
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a plugin's source.
 
-    albench, the standard library and installed packages are left out; their versions are stored with a run. Imports are
-    read from the source, those inside of functions too, and nothing is imported. A module that a plugin loads by other
-    means is not found.
+    Attributes:
+        path: where it lies.
+        digest: SHA-256 of its content.
     """
-    module = cls.__module__
-    own = _file_of(module)
+
+    path: Path
+    digest: str
+
+
+PluginFiles = Mapping[str, Mapping[str, SourceFile]]
+"""{strategy or network: the files of its source}, for those of a run that are plugins."""
+
+
+def plugin_files(cls: type) -> dict[str, SourceFile]:
+    """The modules that define a class and its bases, and all that they import; empty if the class has no file.
+
+    The file of the class comes first, by its file name, and the others by the names of their modules, so that names do
+    not depend on where the files lie. albench, the standard library and installed packages are left out; their versions
+    are stored with a run. Imports are read from the source, those inside of functions too, and nothing is imported. A
+    module that a plugin loads by other means is not found.
+    """
+    own = _file_of(cls.__module__)
     if own is None:
-        return None
+        return {}
     found: dict[str, Path] = {}
     for name in dict.fromkeys(base.__module__ for base in cls.__mro__):
         _collect(name, found)
-    others = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in found.items() if path != own}
-    content = own.read_bytes() + "".join(f"\n{name} {others[name]}" for name in sorted(others)).encode()
+    paths = {own.name: own} | {name: found[name] for name in sorted(found) if found[name] != own}
+    return {name: SourceFile(path, hashlib.sha256(path.read_bytes()).hexdigest()) for name, path in paths.items()}
+
+
+def plugin_source(cls: type) -> str | None:
+    """A hash of `plugin_files`, for a single file that of its content; None without files."""
+    files = plugin_files(cls)
+    if not files:
+        return None
+    own, *others = files.items()
+    content = own[1].path.read_bytes() + "".join(f"\n{name} {file.digest}" for name, file in others).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.exits import rejecting_exits
 from albench.files import is_file
-from albench.plugin_source import plugin_source
+from albench.plugin_source import SourceFile, plugin_files, plugin_source
 
 STRATEGIES = "albench.strategies"
 DATASETS = "albench.datasets"
@@ -138,9 +138,14 @@ def available(group: str) -> list[Entry]:
 def source_digest(cls: type) -> str | None:
     """A hash of the source of a plugin (`albench.plugin_source`); None for albench's own classes.
 
-    It is part of a run's identity, so results of an edited plugin never mix with those of its earlier version.
+    It is written with a run, so results of an edited plugin never mix unnoticed with those of its earlier version.
     """
-    return None if cls.__module__.startswith("albench.") else plugin_source(cls)
+    return None if _is_own(cls) else plugin_source(cls)
+
+
+def source_files(cls: type) -> dict[str, SourceFile]:
+    """The files of the source of a plugin, see `albench.plugin_source`; none for albench's own classes."""
+    return {} if _is_own(cls) else plugin_files(cls)
 
 
 def options_of(plugin: object) -> dict[str, object]:
@@ -152,6 +157,10 @@ def options_of(plugin: object) -> dict[str, object]:
 def has_siblings(cls: type[Plugin]) -> bool:
     """Whether the module of this class registers other names too."""
     return sum(other.__module__ == cls.__module__ for other in _registered[cls.group].values()) > 1
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.startswith("albench.")
 
 
 def _usable(group: str) -> dict[str, type[Plugin]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,18 @@ from albench.exits import rejecting_exits
 from albench.files import is_file
 from albench.masks import Ids
 from albench.network import Network
+from albench.plugin_source import PluginFiles
 from albench.pool import Pool
-from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find, options_of, source_digest
+from albench.registry import (
+    DATASETS,
+    DEFAULT_NETWORK,
+    NETWORKS,
+    STRATEGIES,
+    find,
+    options_of,
+    source_digest,
+    source_files,
+)
 from albench.settings import by_section
 from albench.start import start_slices
 from albench.strategy import Strategy
@@ -43,6 +53,12 @@ class ResolvedRun:
     prepared: Prepared
     split: Split
 
+    @property
+    def plugins(self) -> PluginFiles:
+        """The source of strategy and network, if they are plugins."""
+        chosen = {"strategy": source_files(type(self.strategy)), "network": source_files(type(self.network))}
+        return {kind: files for kind, files in chosen.items() if files}
+
     def initial(self, slices: SliceStack) -> Ids:
         """Ids of the slices of the pool that are labeled before round 0."""
         config = self.config
@@ -52,9 +68,14 @@ class ResolvedRun:
 
 
 class Datasets:
-    """Datasets of several runs: equal options give one object, whose files are looked at and prepared once."""
+    """Datasets of several runs: equal options give one object, whose files are looked at and prepared once.
 
-    def __init__(self) -> None:
+    Args:
+        on_notice: as `albench.data.prepare`.
+    """
+
+    def __init__(self, on_notice: Callable[[str], None] = lambda text: None) -> None:
+        self._on_notice = on_notice
         self._made: dict[str, Dataset] = {}
         self._prepared: dict[str, Prepared] = {}
 
@@ -71,7 +92,7 @@ class Datasets:
         """As `albench.data.prepare`."""
         key = _data_key(spec, settings)
         if key not in self._prepared:
-            self._prepared[key] = prepare(self.make(spec, settings), progress, workers)
+            self._prepared[key] = prepare(self.make(spec, settings), progress, workers, self._on_notice)
         return self._prepared[key]
 
 

@@ -52,7 +52,7 @@ class Execution:
         share: take round 0 from another run in the same folder that trains it alike.
         graphs: replay training passes as CUDA graphs on a GPU, see `albench.training.graphs`.
         mirror: called with the folders to copy after every round, see `RunStore.open`.
-        accept_code_change: continue a run that other code of albench has written, see `RunStore.open`.
+        accept_code_change: continue a run that other code has written, see `RunStore.open`.
         audit: audit every query, see `albench.audit`.
     """
 

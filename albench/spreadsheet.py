@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(?:[\d.,]+(?:[eE][+-]?\d+)?%?|inf|nan)(?: [\d.,%±\[\]() +-]*)?")
 
 
@@ -21,8 +21,14 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def cell(value: object) -> object:
     """What is written for a value: text that a spreadsheet would run gets an apostrophe, which it does not show.
 
-    Numbers stay numbers, also as text and with what is printed after them: `-0.1 [-0.2, +0.3]`.
+    Numbers stay numbers, also as text and with what is printed after them: `-0.1 [-0.2, +0.3]`. Text that looks as if
+    it had got an apostrophe gets one more, so that `read_cell` always gives what was written.
     """
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _NUMBER.fullmatch(value):
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
+
+
+def read_cell(text: str) -> str:
+    """The text for which `cell` wrote this one, without the apostrophe of text that a spreadsheet would run."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
 from albench.data import Progress
 from albench.errors import ConfigError, StoreError, suggestion
+from albench.plugin_source import PluginFiles
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
 from albench.resolve import Datasets, ResolvedRun, resolve
 from albench.runs.layout import run_folder
@@ -33,12 +34,14 @@ class PlannedRun:
         config: every setting.
         slices: number of slices of each part.
         folder: of the run, relative to that of the suite.
+        plugins: source of its strategy and network, if they are plugins.
     """
 
     spec: RunSpec
     config: RunConfig
     slices: SliceCounts
     folder: str
+    plugins: PluginFiles = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
@@ -94,29 +97,40 @@ class SliceCounts:
         return cls(len(train), len(val), len(test), int(train.annotatable.sum()), len(resolved.initial(train)))
 
 
-def plan_runs(suite: Suite, progress: Progress | None = None, workers: int | None = 1) -> list[PlannedRun]:
+def plan_runs(
+    suite: Suite,
+    progress: Progress | None = None,
+    workers: int | None = 1,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> list[PlannedRun]:
     """Check every run of a suite, prepare its data and determine its folder.
 
     Args:
         suite: the suite.
         progress: called with the progress of the preparation.
         workers: as `albench.data.prepare`.
+        on_notice: likewise.
 
     Raises:
         ConfigError: a setting is wrong, or two runs are equal.
         DataError: the data cannot be used.
     """
     planned: dict[str, PlannedRun] = {}
-    datasets = Datasets()
+    datasets = Datasets(on_notice)
     for spec in matched([with_absolute_paths(spec) for spec in suite.runs], datasets):
         resolved = resolve_run(spec, progress, workers, datasets)
         folder = run_folder(Path(), resolved.config).as_posix()
+        if folder in planned and planned[folder].plugins != resolved.plugins:
+            raise ConfigError(
+                f"{suite.name}: plugins must have different names or settings, '{planned[folder].name}' and "
+                f"'{spec.label}' differ only in their code: give one class another name"
+            )
         if folder in planned:
             raise ConfigError(
                 f"{suite.name}: two runs must differ in a setting, '{planned[folder].name}' and '{spec.label}' do not: "
                 "remove one of them"
             )
-        planned[folder] = PlannedRun(spec, resolved.config, SliceCounts.of(resolved), folder)
+        planned[folder] = PlannedRun(spec, resolved.config, SliceCounts.of(resolved), folder, resolved.plugins)
     return list(planned.values())
 
 

@@ -90,7 +90,7 @@ class RayOptions:
         keep_weights: keep the weights of every round.
         share: train round 0 once for all strategies that share it.
         graphs: replay training passes as CUDA graphs.
-        accept_code_change: continue runs that other code of albench has written.
+        accept_code_change: continue runs that other code has written.
         audit: audit every query.
         loggers: names of Tune's loggers that also receive every round.
     """

@@ -15,8 +15,9 @@ from albench.benchmarks.sequential import run_sequentially
 from albench.benchmarks.storage import Storage, StorageLocation, open_storage
 from albench.benchmarks.suite import Suite, load_suite
 from albench.benchmarks.suite_callback import SuiteCallback
-from albench.errors import ConfigError
+from albench.errors import ConfigError, StoreError
 from albench.run_session import Execution
+from albench.runs.code_identity import check_code
 from albench.runs.reader import RunReader
 from albench.runs.scores import restore_scores
 from albench.training.device import choose_device
@@ -68,7 +69,7 @@ class SuiteOutcome:
     @property
     def finished(self) -> list[PlannedRun]:
         """The finished runs."""
-        return [run for run in self.runs if run.finished(self.folder)]
+        return [run for run in self.runs if run.folder not in self.failures and run.finished(self.folder)]
 
 
 def plan_suite(
@@ -113,7 +114,7 @@ def plan_loaded(
     where = str(storage) if "://" in str(storage) else str(Path(storage).absolute())
     location = StorageLocation(where, listed.name)
     try:
-        runs = plan_runs(listed, callback.on_preparation, workers=None)
+        runs = plan_runs(listed, callback.on_preparation, workers=None, on_notice=callback.on_notice)
         plan = SuitePlan(listed, runs, choose(runs, only), location, open_storage(location))
         for run in runs:
             plan.storage.fetch(run.folder)
@@ -159,7 +160,7 @@ def run_suite(
         keep_weights: keep the weights of every round.
         share: train round 0 once for all strategies that share it.
         graphs: replay training passes as CUDA graphs on a GPU.
-        accept_code_change: continue runs that other code of albench has written, and write that down.
+        accept_code_change: continue runs that other code has written, and write that down.
         audit: audit every query, see `albench.audit`.
         loggers: of Ray Tune that also receive every round: tensorboard, mlflow, wandb.
         callback: called with the progress.
@@ -175,10 +176,14 @@ def run_suite(
         raise ConfigError(f"--no-ray does one run at a time, got {max_parallel} in parallel: leave one of them out")
     plan = suite if isinstance(suite, SuitePlan) else plan_suite(suite, callback=callback)
     write_suite_manifest(plan.suite, plan.runs, plan.storage, callback.on_notice)
-    left, failures = plan.left, {}
-    for run in plan.chosen:
-        if run not in left:
-            restore_scores(RunReader(plan.storage.local / run.folder))
+    left = plan.left
+    finished = [run for run in plan.chosen if run not in left]
+    for run in finished:
+        restore_scores(RunReader(plan.storage.local / run.folder))
+    failures = {} if accept_code_change else _of_other_code(finished, plan.storage)
+    for run in finished:
+        if run.folder in failures:
+            callback.on_failure(run, failures[run.folder])
     done = [run.done(plan.storage.local) for run in left]
     try:
         if left and use_ray:
@@ -193,19 +198,30 @@ def run_suite(
                 options = RayOptions(
                     resources, parallel, retries, keep_weights, share, graphs, accept_code_change, audit, loggers
                 )
-                failures = run_on_ray(left, plan.location, options, callback)
+                failures |= run_on_ray(left, plan.location, options, callback)
         elif left:
             chosen = choose_device(device, cpus_per_run)
             execution = Execution(
                 chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit
             )
             callback.on_start(left, done, 1, "in this process")
-            failures = run_sequentially(left, plan.storage, execution, callback, retries=retries)
+            failures |= run_sequentially(left, plan.storage, execution, callback, retries=retries)
     finally:
         callback.on_end()
     for run in left:
         plan.storage.fetch(run.folder)
     return SuiteOutcome(plan.storage.local, plan.chosen, failures)
+
+
+def _of_other_code(finished: Sequence[PlannedRun], storage: Storage) -> dict[str, str]:
+    """{folder: error} of finished runs whose plugins had other code, which would have other results now."""
+    failures = {}
+    for run in finished:
+        try:
+            check_code(RunReader(storage.local / run.folder), run.plugins)
+        except StoreError as error:
+            failures[run.folder] = str(error)
+    return failures
 
 
 def finds_sharing(address: str | None) -> bool:

@@ -168,7 +168,7 @@ def ranked(what: Search, outcome: SuiteOutcome) -> list[Trial]:
     trials = []
     for index, options in enumerate(what.draw()):
         runs = outcome.runs[index * seeds : (index + 1) * seeds]
-        trials.append(Trial(options, runs, _score(runs, outcome.folder, what.metric)))
+        trials.append(Trial(options, runs, _score(runs, outcome, what.metric)))
     return sorted(trials, key=lambda trial: -math.inf if trial.score is None else trial.score, reverse=True)
 
 
@@ -224,12 +224,12 @@ def in_words(value: object) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def _score(runs: Sequence[PlannedRun], root: Path, metric: str) -> float | None:
+def _score(runs: Sequence[PlannedRun], outcome: SuiteOutcome, metric: str) -> float | None:
     values = []
     for run in runs:
-        if not run.finished(root):
+        if run.folder in outcome.failures or not run.finished(outcome.folder):
             return None
-        for record in run.records(root):
+        for record in run.records(outcome.folder):
             values.append(getattr(record.val, metric.removeprefix("val_")))
     return None if None in values else sum(values) / len(values)
 

@@ -25,6 +25,7 @@ from albench.datasets._layout import Layout, missing
 from albench.datasets._names import told_apart
 from albench.datasets._nifti import Files, stem
 from albench.errors import DataError
+from albench.spreadsheet import read_cell
 from albench.yaml_loader import load_yaml
 
 SUFFIXES = (".csv", ".yaml", ".yml")
@@ -120,7 +121,8 @@ def _csv(path: Path) -> tuple[list[dict[str, object]], dict[str, object]]:
             raise _rejected(path, f"column '{name}' has {' and '.join(sorted(values)[:2])}, not one value in all rows")
         if values:
             options[name] = _value(path, values.pop())
-    return [{key: value for key, value in row.items() if key not in OPTIONS} for row in table], options
+    rows = [{key: value and read_cell(value) for key, value in row.items() if key not in OPTIONS} for row in table]
+    return rows, options
 
 
 def _yaml(path: Path) -> tuple[list[dict[str, object]], dict[str, object]]:

@@ -63,11 +63,11 @@ def variants() -> dict[str, RunConfig]:
     found["seed"] = replace(start, seed=1)
     found["title"] = replace(start, title="elsewhere")
     found["data_key"] = replace(start, data_key="abd")
+    found["dataset.code"] = replace(start, dataset=replace(start.dataset, code="0123"))
     for part in ("strategy", "dataset", "network"):
         choice = getattr(start, part)
         found[f"{part}.name"] = replace(start, **{part: replace(choice, name="other")})
         found[f"{part}.files_key"] = replace(start, **{part: replace(choice, files_key="0123")})
-        found[f"{part}.code"] = replace(start, **{part: replace(choice, code="0123")})
         found[f"{part}.options"] = replace(start, **{part: replace(choice, options={"size": [32, 32], "power": 2.0})})
     return found
 
@@ -84,6 +84,14 @@ def test_the_digest_does_not_depend_on_the_place_of_data_and_code():
     respelled = replace(moved, strategy=replace(start.strategy, spec="albench.strategies.random_choice:Random"))
     assert moved.digest() == respelled.digest() == start.digest()
     assert len(start.digest()) == 8
+
+
+@pytest.mark.parametrize("part", ["strategy", "network"])
+def test_the_digest_depends_on_the_code_of_strategy_and_network_only_if_asked(part):
+    start = config()
+    edited = replace(start, **{part: replace(getattr(start, part), code="0123")})
+    assert edited.digest() == start.digest() == start.digest(code=True)
+    assert edited.digest(code=True) != start.digest(code=True)
 
 
 def test_the_digest_does_not_depend_on_the_order_of_options():

@@ -1,14 +1,16 @@
-"""Random damage to everything that albench reads: each input works, or ends in one sentence, within ten seconds.
+"""Random damage to all that albench reads: each input works or ends in one sentence, within ten seconds and 2 GB.
 
 `ALBENCH_FUZZ=10000` sets how many inputs are tried in all; the same number tries the same inputs.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from albench.combinations import check_combinations
 from albench.config import Protocol, Training
 from albench.data import Dataset, check_options, split_dataset
 from albench.errors import AlbenchError
+from albench.machine import peak_memory
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find, options_of
 from albench.reports import load
 from albench.resolve import common_settings, make_dataset, make_network, make_strategy
@@ -34,7 +37,7 @@ from albench.settings import parse_settings
 
 pytestmark = pytest.mark.slow
 
-_TESTS = 6
+_TESTS = 7
 fuzzed = settings(
     max_examples=int(os.environ.get("ALBENCH_FUZZ", "900")) // _TESTS,
     derandomize=True,
@@ -70,8 +73,10 @@ plain = st.recursive(
 
 
 def survives(action: Callable[[], object]) -> None:
-    """The action works, or ends in one sentence that a user can read, in less than ten seconds."""
-    begin = time.monotonic()
+    """The action works, or ends in one sentence that a user can read, in less than ten seconds and 2 GB."""
+    with suppress(OSError):  # without it, only what is more than the largest memory so far is counted
+        Path("/proc/self/clear_refs").write_text("5")  # which forgets that
+    begin, memory = time.monotonic(), peak_memory()
     said = "it works"
     try:
         action()
@@ -80,6 +85,7 @@ def survives(action: Callable[[], object]) -> None:
     assert said.strip()
     assert "Traceback" not in said
     assert time.monotonic() - begin < 10
+    assert peak_memory() - memory < 2e9
 
 
 edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 20), token), min_size=1, max_size=4)
@@ -100,7 +106,7 @@ def read(dataset: Dataset) -> None:
     dataset.notes()
     dataset.inputs()
     dataset.defaults()
-    split_dataset(dataset, Protocol(), 0)
+    split_dataset(dataset, Protocol(split=(1, 1, 1)), 0)  # of the three cases here
     for case in dataset.cases():
         dataset.load(case)
 
@@ -142,6 +148,33 @@ def test_a_nifti_file(pairs, folder, changes, end):
         path.write_bytes(damaged[:end])
         survives(lambda: open_folder(pairs))
     finally:
+        path.write_bytes(whole)
+
+
+@fuzzed
+@given(
+    folder=st.sampled_from(("imagesTr", "labelsTr")),
+    changes=st.lists(st.tuples(place, byte), max_size=4),
+    repeated=st.sampled_from((1, 1, 2, 40)),
+    packed=st.lists(st.tuples(st.floats(0, 0.999), byte), max_size=3),
+    share=st.just(1.0) | st.floats(0, 1),
+)
+def test_a_compressed_nifti_file(pairs, folder, changes, repeated, packed, share):
+    path = pairs / folder / "case_1.nii"
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    for where, value in changes:
+        damaged[where] = value
+    stream = bytearray(gzip.compress(damaged) * repeated)  # several members are one file
+    for position, value in packed:
+        stream[int(position * len(stream))] = value
+    compressed = path.with_suffix(".nii.gz")
+    path.unlink()
+    try:
+        compressed.write_bytes(stream[: int(share * len(stream))])
+        survives(lambda: open_folder(pairs))
+    finally:
+        compressed.unlink()
         path.write_bytes(whole)
 
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from albench.plugin_source import plugin_source
-from albench.registry import STRATEGIES, find, source_digest
+from albench.plugin_source import plugin_files, plugin_source
+from albench.registry import STRATEGIES, find, source_digest, source_files
 
 PLUGIN = """
 import json
@@ -91,6 +91,19 @@ def test_a_plugin_of_one_file_has_the_hash_of_that_file(tmp_path):
     )
     cls = find(STRATEGIES, f"{path}:Mine")
     assert source_digest(cls) == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def test_the_files_of_a_plugin_have_names_that_do_not_depend_on_where_they_lie(mine, tmp_path):
+    files = plugin_files(mine)
+    names = ["late_of_mine", "parts_of_mine", "parts_of_mine.deep", "parts_of_mine.scores", "rules_of_mine"]
+    assert list(files) == ["mine.py", *names]
+    for name, file in files.items():
+        assert file.path.is_relative_to(tmp_path.resolve()), name
+        assert file.digest == hashlib.sha256(file.path.read_bytes()).hexdigest()
+
+
+def test_albench_itself_is_no_plugin():
+    assert source_files(find(STRATEGIES, "entropy")) == {}
 
 
 def test_the_module_of_a_base_class_is_part_of_the_source(mine, tmp_path):

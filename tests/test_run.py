@@ -9,7 +9,7 @@ from support.samples import TINY, invoke, tiny_arguments
 import albench
 from albench.callback import NullCallback
 from albench.errors import ConfigError, StoreError
-from albench.runs import verify
+from albench.runs import find_runs, verify
 
 
 class Recorder(NullCallback):
@@ -108,7 +108,7 @@ def test_other_code_continues_a_run_only_with_the_option(tmp_path, monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         start(tmp_path, callback=Stops())
-    monkeypatch.setattr("albench.runs.store.own_source", lambda: "0123")
+    monkeypatch.setattr("albench.runs.code_identity.own_source", lambda: "0123")
     with pytest.raises(StoreError, match=r"^a run must be continued by the code that wrote it, .* and this is 0123: "):
         start(tmp_path)
     command = ["run", "--strategy", "entropy", "--dataset", "phantom", "--out", tmp_path, *tiny_arguments()]
@@ -118,6 +118,94 @@ def test_other_code_continues_a_run_only_with_the_option(tmp_path, monkeypatch):
     done = start(tmp_path)
     assert [(process.round, process.code == "0123") for process in done.processes] == [(0, False), (1, True)]
     assert verify(done) == []
+
+
+MINE = """
+from dataclasses import dataclass
+
+from albench.strategy import Query, Strategy
+from rules_of_an_edited_plugin import first
+
+
+@dataclass(frozen=True)
+class Mine(Strategy):
+    def query(self, ctx):
+        return Query(first(ctx.pool.unlabeled, ctx.budget))
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A strategy that imports its neighbor, and a function that edits one of the two files."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def edit(name, text):
+        (tmp_path / name).write_text(text)
+        return str((tmp_path / name).resolve())
+
+    edit("mine.py", MINE)
+    edit("rules_of_an_edited_plugin.py", "def first(ids, count):\n    return ids[:count]\n")
+    yield f"{tmp_path / 'mine.py'}:Mine", edit
+    sys.modules.pop("rules_of_an_edited_plugin", None)
+
+
+def stopped_after(count, strategy, out):
+    """A run of a strategy that is interrupted after some rounds."""
+
+    class Stops(NullCallback):
+        def on_round(self, record):
+            if record.round == count - 1:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        albench.run(strategy, "phantom", settings=TINY, out=out, device="cpu", threads=1, callback=Stops())
+
+
+def test_a_run_of_an_edited_plugin_goes_on_only_with_the_option_in_the_same_folder(tmp_path, mine):
+    spec, edit = mine
+    out = tmp_path / "runs"
+    stopped_after(2, spec, out)
+    (run,) = find_runs(out)
+    changed = [edit("mine.py", f"{MINE}# edited\n"), edit("rules_of_an_edited_plugin.py", "def first(a, b): ...\n")]
+    command = ["run", "--strategy", spec, "--dataset", "phantom", "--out", out, *tiny_arguments()]
+    code, output = invoke(*command)
+    assert (code, output) == (
+        2,
+        f"albench: a run must be continued by the code that wrote it, the rounds up to 1 of '{run.folder}' were made "
+        f"under other code of '{changed[0]}', '{changed[1]}': use that code, another --out, or --accept-code-change, "
+        "which writes the change down",
+    )
+    assert invoke(*command, "--accept-code-change")[0] == 0
+    (done,) = find_runs(out)
+    assert done.folder == run.folder
+    assert [process.round for process in done.processes] == [0, 2]
+    before, after = (process.plugins["strategy"] for process in done.processes)
+    assert before.keys() == after.keys() == {"mine.py", "rules_of_an_edited_plugin"}
+    assert set(before.values()).isdisjoint(after.values())
+    assert done.config.strategy.code == run.config.strategy.code
+    assert verify(done) == []
+    assert invoke(*command)[0] == 0  # the change is accepted once
+
+
+def test_a_finished_run_is_not_taken_for_that_of_an_edited_plugin(tmp_path, mine):
+    spec, edit = mine
+    command = ["run", "--strategy", spec, "--dataset", "phantom", "--out", tmp_path / "runs", *tiny_arguments()]
+    assert invoke(*command)[0] == 0
+    assert "this run is already finished" in invoke(*command)[1]
+    edit("rules_of_an_edited_plugin.py", "def first(ids, count):\n    return ids[-count:]\n")
+    code, output = invoke(*command)
+    assert code == 2
+    assert "the rounds up to 2 of" in output
+    assert "rules_of_an_edited_plugin.py': use that code, another --out, or" in output
+    assert "this run is already finished" in invoke(*command, "--accept-code-change")[1]
+
+
+def test_a_file_that_an_edited_plugin_imports_no_more_is_named_as_its_module(tmp_path, mine):
+    spec, edit = mine
+    stopped_after(1, spec, tmp_path / "runs")
+    edited = edit("mine.py", MINE.replace("from rules_of_an_edited_plugin import first\n", ""))
+    with pytest.raises(StoreError, match=rf"other code of '{edited}', 'rules_of_an_edited_plugin': use that code"):
+        albench.run(spec, "phantom", settings=TINY, out=tmp_path / "runs", device="cpu", threads=1)
 
 
 def test_without_its_unlabeled_loss_taal_trains_as_random_does(tmp_path):

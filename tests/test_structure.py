@@ -29,7 +29,10 @@ PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activ
 # What each room may import beside itself. Rooms further down may import those above them, never the other way round.
 MAY_IMPORT = {
     "data": {"config", "errors", "files", "machine", "masks", "names", "registry"},
-    "runs": {"config", "data", "errors", "files", "machine", "machine_errors", "masks", "source", "spreadsheet"},
+    "runs": {
+        *("config", "data", "errors", "files", "machine", "machine_errors", "masks", "plugin_source", "source"),
+        "spreadsheet",
+    },
     "training": {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
         *("metrics", "probabilities", "runs", "source", "streams"),
@@ -48,10 +51,10 @@ MAY_IMPORT = {
         *("acquisition", "covering", "data", "encoder_decoder", "errors", "masks", "mutual_information", "network"),
         *("pool", "probabilities", "strategy", "training"),
     },
-    "datasets": {"config", "data", "errors", "files", "masks", "registry", "yaml_loader"},
+    "datasets": {"config", "data", "errors", "files", "masks", "registry", "spreadsheet", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "combinations", "config", "console", "data", "errors", "files", "interruption", "loop"),
-        *("names", "registry", "resolve", "run_session", "runs", "settings", "training.device"),
+        *("names", "plugin_source", "registry", "resolve", "run_session", "runs", "settings", "training.device"),
         *("training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times

@@ -105,7 +105,7 @@ def bench(
     ] = True,
     accept_code_change: Annotated[
         bool,
-        typer.Option("--accept-code-change", help="Continue runs of other code of albench.", rich_help_panel=_HOW),
+        typer.Option("--accept-code-change", help="Continue runs that other code has written.", rich_help_panel=_HOW),
     ] = False,
     audit: Annotated[
         bool, typer.Option("--audit", help="Audit every query, see albench audit.", rich_help_panel=_HOW)

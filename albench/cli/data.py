@@ -173,7 +173,9 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
     from albench.data import prepare
 
     with bar(console, "preparing the data") as show:
-        return prepare(dataset, show, workers)
+        return prepare(
+            dataset, show, workers, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
+        )
 
 
 def _problems(path: str, name: str, assignments: list[str] | None) -> list[Problem]:

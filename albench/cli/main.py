@@ -104,7 +104,7 @@ def run(
     share: Annotated[bool, typer.Option(help="Reuse round 0 of another run in --out with the same training.")] = True,
     graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.")] = True,
     accept_code_change: Annotated[
-        bool, typer.Option("--accept-code-change", help="Continue a run of other code of albench.")
+        bool, typer.Option("--accept-code-change", help="Continue a run that other code has written.")
     ] = False,
     audit: Annotated[
         bool, typer.Option("--audit", help="Ask every query again without the masks not bought; end if it looked.")
@@ -120,7 +120,7 @@ def run(
         from albench.console import bar
         from albench.loop import Execution
         from albench.loop import run as run_loop
-        from albench.resolve import resolve
+        from albench.resolve import Datasets, resolve
         from albench.settings import parse_settings
         from albench.training.device import choose_device
         from albench.tuned_options import read_tuned
@@ -139,6 +139,7 @@ def run(
             progress=show,
             workers=None,
             tuned=found,
+            datasets=Datasets(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)),
         )
     check_one_split(resolved.config.protocol)
     with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:

@@ -55,6 +55,9 @@ def tune(
     address: Annotated[str | None, typer.Option(help="A running Ray cluster: auto or HOST:PORT.")] = None,
     use_ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Run on Ray, or one run after another.")] = True,
     device: Annotated[str, typer.Option(help="Without Ray: auto, cpu or cuda:1.")] = "auto",
+    accept_code_change: Annotated[
+        bool, typer.Option("--accept-code-change", help="Continue runs that other code has written.")
+    ] = False,
 ) -> None:
     """Search the options of a strategy on validation cases. The test cases are not used."""
     from albench.console import terminal
@@ -86,6 +89,7 @@ def tune(
         max_parallel=max_parallel,
         device=device,
         retries=0,
+        accept_code_change=accept_code_change,
         callback=table,
     )
     if len(outcome.finished) + len(outcome.failures) < len(outcome.runs):

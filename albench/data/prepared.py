@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from albench.data.marks import lock_of
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
 from albench.data.slices import LabeledStack, SliceStack
-from albench.data.stored_set import StoredSet, read_set
+from albench.data.stored_set import StoredSet, open_set, read_set
 from albench.data.workers import default_workers
 from albench.errors import DataError, StoreError
 from albench.files import locked
@@ -113,7 +112,12 @@ class Prepared:
         return _packed(stack, (pixels.astype(np.uint8) for pixels in known), 1)
 
 
-def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | None = 1) -> Prepared:
+def prepare(
+    dataset: Dataset,
+    progress: Progress | None = None,
+    workers: int | None = 1,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> Prepared:
     """Open the prepared set, and build it first if it is missing or damaged. Several processes may call it at once.
 
     The cache may be read-only if it has the set.
@@ -122,6 +126,7 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
         progress: called after every case.
         workers: processes that read volumes; None chooses as many as suit the data and the machine. A script that sets
             more than one must be importable, with its own work under `if __name__ == "__main__":`.
+        on_notice: told, in one sentence, what is wrong with a damaged set that is built again.
 
     Raises:
         ConfigError: as `check_options` and `check_case_names`.
@@ -132,25 +137,19 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
     check_case_names(dataset)
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
-    stored = _whole(folder)
-    if stored is None:
+    stored = open_set(folder)
+    if isinstance(stored, str):
         _check_writable(dataset.title)
         with locked(lock_of(folder), wait=True, leave=False):
-            stored = _whole(folder)  # another process may have been faster
-            if stored is None:
+            stored = open_set(folder)  # another process may have been faster
+            if isinstance(stored, str):
+                if folder.exists():
+                    on_notice(f"{stored}: it is prepared again")
                 show = progress or (lambda done, total, case: None)
                 number = default_workers(dataset) if workers is None else workers
                 build_set(dataset, folder, show, number, unchanged=lambda: content_key(dataset) == key)
                 stored = read_set(folder)
     return replace(_opened(stored, key), context=dataset.context)
-
-
-def _whole(folder: Path) -> StoredSet | None:
-    """The set in a folder; None if it is missing or damaged."""
-    try:
-        return read_set(folder)
-    except StoreError:
-        return None
 
 
 def _check_writable(title: str) -> None:

@@ -17,6 +17,7 @@ from albench.errors import StoreError
 from albench.files import write_json
 
 IMAGES, MASKS, META = "images.npy", "masks.npy", "meta.json"
+_REMEDY = "remove it, and it is prepared again"
 _SAMPLES = 16  # volumes of which a sample is compared at an opening
 
 
@@ -63,6 +64,14 @@ def write_meta(folder: Path, meta: Mapping[str, object]) -> None:
 
 def read_set(folder: Path) -> StoredSet:
     """Open a set and compare sizes, headers, facts and samples. Raises StoreError: it is missing or damaged."""
+    found = open_set(folder)
+    if isinstance(found, str):
+        raise StoreError(f"{found}: {_REMEDY}")
+    return found
+
+
+def open_set(folder: Path) -> StoredSet | str:
+    """As `read_set`; of a set that is missing or damaged the beginning of a sentence, without the remedy."""
     try:
         meta = json.loads((folder / META).read_text())
         if not isinstance(meta, dict) or meta.pop("sha256", None) != _hash(meta):
@@ -73,19 +82,17 @@ def read_set(folder: Path) -> StoredSet:
         stored = StoredSet(meta, images, masks)
         changed = next(stored.sampled_cases_changed(), None)
     except (OSError, EOFError, ValueError, LookupError) as error:
-        raise StoreError(
-            f"'{folder}' must be a whole prepared set, it is not ({error}): remove it, and it is prepared again"
-        ) from error
-    if changed is not None:
-        raise StoreError(changed_since(folder, changed))
-    return stored
+        return f"'{folder}' must be a whole prepared set, it is not ({error})"
+    return stored if changed is None else _changed(folder, changed)
 
 
 def changed_since(folder: Path, case: str) -> str:
     """The sentence about a case that was changed."""
-    return (
-        f"'{folder}' must hold what was prepared, case '{case}' was changed since: remove it, and it is prepared again"
-    )
+    return f"{_changed(folder, case)}: {_REMEDY}"
+
+
+def _changed(folder: Path, case: str) -> str:
+    return f"'{folder}' must hold what was prepared, case '{case}' was changed since"
 
 
 def _array(path: Path) -> np.memmap[Any, Any]:

@@ -132,6 +132,10 @@ def names_of(folder: Path) -> tuple[str, str]:
     return folder.parent.parent.name, folder.parent.name
 
 
-def folder_name(config: RunConfig) -> str:
-    """Of a run's folder; it holds a digest of all settings, so that a changed setting never mixes with old results."""
-    return f"seed-{config.seed}-{config.digest()}"
+def folder_name(config: RunConfig, *, code: bool = False) -> str:
+    """Of a run's folder; it holds a digest of all settings, so that a changed setting never mixes with old results.
+
+    Args:
+        code: as `RunConfig.digest`; up to albench 0.4.0 the names of folders depended on the code of plugins.
+    """
+    return f"seed-{config.seed}-{config.digest(code=code)}"

@@ -93,7 +93,8 @@ class RunReader:
         text = read_text(path, REMEDY)
         if '"processes"' in text:
             return decode(ProcessesRecord, text, f"'{path}'", REMEDY).processes
-        return (ProcessRecord(0, None, decode(EnvironmentRecord, text, f"'{path}'", REMEDY)),)  # of an older run
+        of_older_run = decode(EnvironmentRecord, text, f"'{path}'", REMEDY)
+        return (ProcessRecord(0, None, of_older_run, {}),)
 
     @property
     def environment(self) -> EnvironmentRecord:

@@ -377,11 +377,14 @@ class ProcessRecord:
         round: the first one that it wrote.
         code: hash of albench's own source (`albench.source`); None where it was not kept yet.
         environment: on what it computed.
+        plugins: SHA-256 of every file of the source of strategy and network, if they are plugins, by its name
+            (`albench.plugin_source`).
     """
 
     round: Count
     code: str | None
     environment: EnvironmentRecord
+    plugins: Mapping[str, Mapping[str, str]]
 
 
 @_closed

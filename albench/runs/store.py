@@ -21,7 +21,9 @@ from albench.config import RunConfig
 from albench.errors import StoreError
 from albench.files import atomic_write, locked, write_tensors
 from albench.masks import Mask
+from albench.plugin_source import PluginFiles
 from albench.runs.array_files import Arrays, write_arrays, write_masks
+from albench.runs.code_identity import check_code, process_record
 from albench.runs.documents import encode, read_text, write_document
 from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
 from albench.runs.reader import REMEDY, RunProgress, RunReader
@@ -31,7 +33,6 @@ from albench.runs.records import (
     EnvironmentRecord,
     FailureRecord,
     ProcessesRecord,
-    ProcessRecord,
     QueryRecord,
     RoundRecord,
     SplitRecord,
@@ -39,7 +40,6 @@ from albench.runs.records import (
 )
 from albench.runs.scores import write_scores
 from albench.runs.verification import check, file_hashes, hash_before
-from albench.source import own_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,9 +80,17 @@ class RunStore:
     """
 
     def __init__(
-        self, reader: RunReader, out: Path, config: RunConfig, *, keep_weights: bool, mirror: Mirror | None
+        self,
+        reader: RunReader,
+        out: Path,
+        config: RunConfig,
+        *,
+        plugins: PluginFiles,
+        keep_weights: bool,
+        mirror: Mirror | None,
     ) -> None:
         self.reader, self.folder, self.config = reader, reader.folder, config
+        self._plugins = plugins
         self.records = reader.records
         self._out, self._layout = out, reader.layout
         self._keep_weights, self._mirror = keep_weights, mirror
@@ -94,6 +102,7 @@ class RunStore:
         out: Path,
         config: RunConfig,
         *,
+        plugins: PluginFiles | None = None,
         keep_weights: bool = False,
         mirror: Mirror | None = None,
         accept_code_change: bool = False,
@@ -103,9 +112,10 @@ class RunStore:
         Args:
             out: where runs are kept.
             config: settings of the run.
+            plugins: source of its strategy and network, if they are plugins.
             keep_weights: keep the weights of every round, not only the last.
             mirror: called with what to copy after every round; None keeps no copy.
-            accept_code_change: continue a run that other code of albench has written.
+            accept_code_change: continue a run that other code has written.
 
         Raises:
             StoreError: another process, version or code writes the run, it was changed, or the disk cannot be written.
@@ -130,9 +140,9 @@ class RunStore:
                     f"{_origin(reader.config)} and now they are {_origin(config)}: use another --out"
                 )
             check(reader)
-            if not accept_code_change and not reader.finished:
-                _check_code(reader)
-            store = cls(reader, out, config, keep_weights=keep_weights, mirror=mirror)
+            if not accept_code_change:
+                check_code(reader, plugins or {})
+            store = cls(reader, out, config, plugins=plugins or {}, keep_weights=keep_weights, mirror=mirror)
             store._remove_leftovers()
             yield store
 
@@ -145,7 +155,7 @@ class RunStore:
         """Write what does not change from round to round, unless a round is finished already, and who goes on."""
         done = len(self.records)
         kept = [process for process in RunReader(self.folder).processes if process.round < done] if done else []
-        now = ProcessRecord(done, own_source(), environment)
+        now = process_record(done, environment, self._plugins)
         write_document(self._layout.environment, ProcessesRecord((*kept, now)))
         if not self.records:
             write_document(self._layout.split, split)
@@ -199,17 +209,6 @@ def write_failure(folder: Path, error: str, trace: str) -> None:
     before = run.failure
     attempts = before.attempts + 1 if before else 1
     write_document(run.layout.failure, FailureRecord(error, len(run.records), attempts, trace))
-
-
-def _check_code(run: RunReader) -> None:
-    """Check that the last finished round was written by the code that runs now. Raises StoreError."""
-    written = [process.code for process in run.processes if process.round < len(run.records)] if run.records else []
-    if written and written[-1] != own_source():
-        raise StoreError(
-            f"a run must be continued by the code that wrote it, '{run.folder}' was written by albench's source "
-            f"{written[-1] or 'unknown'} and this is {own_source()}: use that code, another --out, or "
-            "--accept-code-change, which writes the change down"
-        )
 
 
 def _origin(config: RunConfig) -> str:

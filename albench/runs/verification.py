@@ -100,10 +100,11 @@ def _settings(run: RunReader) -> Iterator[Damage]:
     path = run.layout.config
     try:
         expected = folder_name(run.config)
+        former = folder_name(run.config, code=True)
     except StoreError as error:
         yield Damage(path, str(error))
         return
-    if run.folder.resolve().name != expected:
+    if run.folder.resolve().name not in (expected, former):
         yield Damage(
             path,
             f"'{path}' must hold the settings that its folder is named after, these belong to '{expected}': {REMEDY}",

@@ -306,6 +306,20 @@ def test_the_command_that_a_search_prints_runs_the_tuned_options(ceal, tmp_path)
     assert [record.results() for record in run.records] == [record.results() for record in same.records]
 
 
+def test_a_search_takes_trials_of_other_code_only_with_the_option(tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    command = ("--strategy", f"{tmp_path / 'mine.py'}:Mine", "--over", "stride=[2,3]", "--out", tmp_path / "here")
+    assert tuning(*command)[0] == 0
+    (tmp_path / "mine.py").write_text(f"{PLUGIN}# edited\n")
+    code, output = tuning(*command)
+    assert code == 2
+    assert "a search needs a trial with a score, all 2 failed, the first with: a run must be continued by the code" in (
+        output
+    )
+    assert tuning(*command, "--accept-code-change")[0] == 0
+    assert len(find_runs(tmp_path / "here")) == 2
+
+
 def test_a_trial_that_fails_is_counted_and_not_chosen(tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN)
     save = tmp_path / "elsewhere" / "mine.json"

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from support.samples import TINY
-from support.suites import write_suite, write_tuned
+from support.suites import FAILS, write_suite, write_tuned
 
 import albench.datasets.folder
 import albench.resolve
@@ -285,6 +285,19 @@ def test_a_repeated_key_is_rejected(tmp_path):
 def test_the_error_for_an_unknown_suite_suggests_the_nearest():
     with pytest.raises(ConfigError, match="got 'paper-splen': did you mean 'paper-spleen'"):
         load_suite("paper-splen")
+
+
+def test_two_plugins_that_differ_only_in_their_code_are_rejected(tmp_path):
+    for version in ("one", "two"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "fails.py").write_text(f"{FAILS}# {version}\n")
+    twins = [{"strategy": f"{tmp_path / version / 'fails.py'}:Fails", "label": version} for version in ("one", "two")]
+    with pytest.raises(ConfigError) as caught:
+        plan_runs(load_suite(str(write_suite(tmp_path, twins))))
+    assert str(caught.value) == (
+        "tiny: plugins must have different names or settings, 'one, seed 0' and 'two' differ only in their code: give "
+        "one class another name"
+    )
 
 
 def test_two_equal_runs_are_rejected(tmp_path):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from support.samples import invoke, tiny_arguments
-from support.suites import damages, failing, results, write_suite
+from support.suites import FAILS, damages, failing, results, write_suite
 
 import albench.files
 from albench.reports import load
@@ -156,6 +156,32 @@ def test_a_failed_run_is_retried_then_reported_and_the_others_continue(tmp_path)
     assert code == 0
     assert "4 runs, 3 already finished" in output
     assert failed.failure is None
+    assert damages(tmp_path) == []
+
+
+def test_a_suite_continues_runs_of_other_code_only_with_the_option(tmp_path, monkeypatch):
+    entry = failing(tmp_path)
+    suite, plugin = write_suite(tmp_path, [entry, "random"]), (tmp_path / "fails.py").resolve()
+    assert bench(suite, tmp_path, "--no-ray", "--retries", "0")[0] == 1
+    (tmp_path / "broken").unlink()
+    plugin.write_text(f"{FAILS}# edited\n")
+    folders = {run.folder: len(run.records) for run in find_runs(tmp_path / "tiny" / "phantom" / "fails")}
+    code, output = bench(suite, tmp_path, "--no-ray", "--retries", "0")
+    assert code == 1
+    for folder, count in folders.items():
+        seed = int(folder.name.split("-")[1])
+        assert (
+            f"FAILED fails, seed {seed}, round {count}: a run must be continued by the code that wrote it, the rounds "
+            f"up to {count - 1} of '{folder}' were made under other code of '{plugin}': use that code, another --out, "
+            "or --accept-code-change, which writes the change down"
+        ) in output.replace("StoreError: ", "")
+    assert sorted(folders.values()) == [1, 3]
+    assert "2 of 4 runs are finished, 2 failed" in output
+    monkeypatch.setattr("albench.runs.code_identity.own_source", lambda: "0123")
+    code, output = bench(suite, tmp_path, "--no-ray", "--accept-code-change")
+    assert code == 0, output
+    assert "4 of 4 runs are finished, 0 failed" in output
+    assert {run.folder for run in find_runs(tmp_path / "tiny" / "phantom" / "fails")} == set(folders)
     assert damages(tmp_path) == []
 
 

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.samples import invoke
+from support.suites import write_suite
 
+import albench
+from albench.callback import NullCallback
 from albench.data import cache_folder, prepare, prepared_sets
 from albench.data.checksums import Checksum
 from albench.data.stored_set import read_set, write_meta
@@ -94,11 +97,58 @@ def test_a_set_that_was_cut_purged_or_edited_is_made_anew(stored, name, damage):
     damage(stored / name)
     assert content(stored) != before
     assert invoke("data", "check", "--cache")[0] == 1
-    calls = []
-    prepare(phantom(), lambda *call: calls.append(call))
+    calls, notices = [], []
+    prepare(phantom(), lambda *call: calls.append(call), on_notice=notices.append)
     assert calls[-1][:2] == (4, 4)
+    (notice,) = notices
+    assert notice.startswith(f"'{stored}' must ")
+    assert notice.endswith(": it is prepared again")
     assert content(stored) == before
     assert invoke("data", "check", "--cache") == (0, "0 problems, 0 warnings")
+
+
+def test_a_line_says_what_was_wrong_with_a_set_that_is_made_anew(stored, tmp_path):
+    sentence = f"'{stored}' must be a whole prepared set, it is not (meta.json is cut, edited or of an earlier version)"
+    path = write_suite(tmp_path, ["full"], seeds=1)
+    run = ("run", "--strategy", "full", "--dataset", *PHANTOM, "--set", "protocol.split=[2,1,1]", "--threads", "1")
+    commands = {
+        "data prepare": ("data", "prepare", *PHANTOM),
+        "run": (*run, "--set", "training.epochs=1", "--set", "network.width=0.125", "--out", tmp_path / "runs"),
+        "bench": ("bench", path, "--plan", *PHANTOM[1:], "--set", "protocol.split=[2,1,1]", "--storage", tmp_path),
+    }
+    for name, command in commands.items():
+        _edited(stored / "meta.json")
+        code, output = invoke(*command)
+        assert (code, output.count(f"{sentence}: it is prepared again")) == (0, 1), (name, output)
+        code, output = invoke(*command)
+        assert (code, "prepared again" in output) == (0, False), (name, output)
+
+
+def test_a_line_names_the_case_that_was_changed(stored):
+    _zeros(stored / "masks.npy")
+    notices = []
+    prepare(phantom(), on_notice=notices.append)
+    assert notices == [
+        f"'{stored}' must hold what was prepared, case 'phantom-000' was changed since: it is prepared again"
+    ]
+
+
+def test_a_first_preparation_says_nothing():
+    prepare(phantom(), on_notice=pytest.fail)
+
+
+def test_a_callback_of_a_run_from_python_is_told(stored, tmp_path):
+    class Notices(NullCallback):
+        said: list[str] = []
+
+        def on_notice(self, text):
+            self.said.append(text)
+
+    (stored / "images.npy").unlink()
+    settings = {"data.count": 4, "data.depth": 8, "data.side": 40, "protocol.split": [2, 1, 1], "training.epochs": 1}
+    albench.run("full", "phantom", settings=settings, out=tmp_path, device="cpu", callback=Notices())
+    (said,) = Notices.said
+    assert said.startswith(f"'{stored}' must be a whole prepared set, it is not ([Errno 2] No such file or directory: ")
 
 
 def test_facts_are_compared_as_they_are_read(tmp_path):

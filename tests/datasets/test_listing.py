@@ -12,6 +12,7 @@ from albench.errors import ConfigError, DataError
 from albench.registry import DATASETS, find, options_of
 from albench.resolve import make_dataset, resolve
 from albench.settings import parse_settings
+from albench.spreadsheet import csv_text
 
 HEADER = "image,mask,patient"
 
@@ -157,6 +158,22 @@ def test_a_csv_sets_options_in_columns(decathlon):
     lines = [f'{row},sagittal,"[1, 2]","[80, 120]","[32, 48]"' for row in rows()]
     data = folder(csv(decathlon, f"{HEADER},axis,labels,window,size", *lines))
     assert (data.axis, data.labels, data.window, data.size) == ("sagittal", (1, 2), (80.0, 120.0), (32, 48))
+
+
+def test_cells_that_albench_wrote_for_a_spreadsheet_are_read_as_what_they_were(decathlon):
+    images, masks = decathlon / "imagesTr", decathlon / "labelsTr"
+    (images / "blob_0.nii.gz").rename(decathlon / "-image.nii.gz")
+    (masks / "blob_0.nii.gz").rename(decathlon / "=mask.nii.gz")
+    lines = [("-image.nii.gz", "=mask.nii.gz", "@one"), ("imagesTr/blob_1.nii.gz", "labelsTr/blob_1.nii.gz", "-2")]
+    path = decathlon / "mine.csv"
+    path.write_text(csv_text([HEADER.split(","), *lines]))
+    assert path.read_text().splitlines()[1:] == [
+        "'-image.nii.gz,'=mask.nii.gz,'@one",
+        "imagesTr/blob_1.nii.gz,labelsTr/blob_1.nii.gz,-2",
+    ]
+    data = folder(path)
+    assert {case: data.patient(case) for case in data.cases()} == {"@one": "@one", "-2": "-2"}
+    assert data.load("@one").mask is not None
 
 
 def test_several_images_of_a_volume_are_its_channels(decathlon):

@@ -140,9 +140,10 @@ def test_a_network_in_a_file_runs_where_it_offers_what_is_needed(strategy, bare,
         start()
 
 
-def test_the_network_and_its_code_are_part_of_the_digest(bare, tmp_path):
+@pytest.mark.parametrize("code", [False, True])
+def test_the_network_is_part_of_the_digest_and_its_code_if_asked(bare, tmp_path, code):
     def digest(network: str) -> str:
-        return resolve("random", "phantom", network=network, settings=PHANTOM).config.digest()
+        return resolve("random", "phantom", network=network, settings=PHANTOM).config.digest(code=code)
 
     copied = tmp_path / "elsewhere" / "bare.py"
     copied.parent.mkdir()
@@ -150,7 +151,7 @@ def test_the_network_and_its_code_are_part_of_the_digest(bare, tmp_path):
     assert digest(bare) == digest(f"{copied}:Bare") != digest("residual") != digest("unet")
     edited = tmp_path / "edited.py"
     edited.write_text(BARE + "# edited\n")
-    assert digest(f"{edited}:Bare") != digest(bare)
+    assert (digest(f"{edited}:Bare") != digest(bare)) == code
 
 
 def test_options_that_suit_a_dataset_are_those_of_the_default_network_only():

@@ -297,7 +297,7 @@ def test_a_run_whose_processes_were_not_listed_yet_is_sound_and_continues_if_ask
 def test_other_code_continues_a_run_only_if_that_is_accepted_and_written_down(open_store, folder, monkeypatch):
     write_round(open_store)
     before = own_source()
-    monkeypatch.setattr("albench.runs.store.own_source", lambda: "other")
+    monkeypatch.setattr("albench.runs.code_identity.own_source", lambda: "other")
     with pytest.raises(StoreError) as error, open_store():
         pass
     assert str(error.value) == (
@@ -317,7 +317,7 @@ def test_a_finished_run_is_read_by_any_code(open_store, monkeypatch):
     with open_store() as store:
         while not store.finished:
             append(store)
-    monkeypatch.setattr("albench.runs.store.own_source", lambda: "other")
+    monkeypatch.setattr("albench.runs.code_identity.own_source", lambda: "other")
     with open_store() as store:
         assert store.finished
 

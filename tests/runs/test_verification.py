@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from support.damages import changes, field_names, places, rewrite, set_value
+from support.made_runs import write_run
 
 from albench.errors import StoreError
 from albench.runs import RunReader, find_runs, verify
 from albench.runs.documents import encode
-from albench.runs.layout import RunLayout
+from albench.runs.layout import RunLayout, folder_name
 from albench.runs.records import (
     FailureRecord,
     ProcessesRecord,
@@ -247,6 +248,15 @@ def test_changed_settings_are_named_by_the_name_of_the_folder(runs):
     assert (
         f"'{path}' must hold the settings that its folder is named after, these belong to 'seed-0-" in damage.sentence
     )
+
+
+def test_a_run_of_a_plugin_whose_folder_was_named_after_its_code_is_sound(tmp_path):
+    folder = write_run(tmp_path, "mine", 0, [0.5, 0.6], settings={"strategy.code": "1234"})
+    config = RunReader(folder).config
+    assert folder.name == folder_name(config)
+    former = folder.rename(folder.with_name(folder_name(config, code=True)))
+    assert former != folder
+    assert verify(RunReader(former)) == []
 
 
 def test_another_runs_weights_are_named(runs):
