@@ -63,21 +63,25 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
     """
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
-    page = _environment().get_template("page.html.jinja").stream(
-        results=results,
-        version=albench.__version__,
-        summaries={group.name: summarize(results, group).sentences for group in results.groups},
-        warnings={group.name: [*warnings(group), *underconfident(group)] for group in results.groups},
-        left_out=named_left_out(results.collection),
-        said=set(_said_in_summary(results)),
-        axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
-        sources={group.name: " ".join(_sources(results, group)) for group in results.groups},
-        tables=tables,
-        pictures=map(partial(_written, folder=folder), draw(results)),
-        provenance={group.name: dict(_provenance(group)) for group in results.groups},
-        runs={group.name: details_of_runs(results, group) for group in results.groups},
-        round_titles=ROUND_TITLES,
-        case_titles=CASE_TITLES,
+    page = (
+        _environment()
+        .get_template("page.html.jinja")
+        .stream(
+            results=results,
+            version=albench.__version__,
+            summaries={group.name: summarize(results, group).sentences for group in results.groups},
+            warnings={group.name: [*warnings(group), *underconfident(group)] for group in results.groups},
+            left_out=named_left_out(results.collection),
+            said=set(_said_in_summary(results)),
+            axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
+            sources={group.name: " ".join(_sources(results, group)) for group in results.groups},
+            tables=tables,
+            pictures=map(partial(_written, folder=folder), draw(results)),
+            provenance={group.name: dict(_provenance(group)) for group in results.groups},
+            runs={group.name: details_of_runs(results, group) for group in results.groups},
+            round_titles=ROUND_TITLES,
+            case_titles=CASE_TITLES,
+        )
     )
     path = out / "index.html"
     with _without_records_in_collections(), atomic_write(path) as file:
