@@ -10,30 +10,24 @@ Values = NDArray[np.float64]
 ROUNDING = 1e-9
 """A value that is missed by no more is reached: means are not exact."""
 
-_MOST = 2_000_000  # means held at once
-
 
 def increasing(values: Values) -> Values:
     """The nondecreasing curves nearest to (b, r) curves by the sum of squares, NaN for a curve with a NaN.
 
-    By the max-min formula, which is as fast for thousands of curves as the usual algorithm for one [1]:
+    By the max-min formula [1], which is computed for thousands of curves at once:
     the value in round i is the maximum over j <= i of the minimum over k >= i of the mean of rounds j to k.
 
     [1] Robertson, Wright, Dykstra. Order restricted statistical inference. Wiley, 1988, Sec. 1.4.
     """
-    size = max(1, _MOST // values.shape[1] ** 2)
-    return np.concatenate([_increasing(values[first : first + size]) for first in range(0, len(values), size)])
-
-
-def _increasing(values: Values) -> Values:
     b, r = values.shape
-    sums = np.concatenate([np.zeros((b, 1)), values.cumsum(1)], axis=1)
-    first, last = np.arange(r)[:, None], np.arange(r)
-    means = (sums[:, None, 1:] - sums[:, :-1, None]) / np.maximum(last - first + 1, 1)  # (b, r, r) of rounds j to k
-    means = np.where(last >= first, means, np.inf)
-    lowest = np.minimum.accumulate(means[:, :, ::-1], axis=2)[:, :, ::-1]
-    fitted = np.where(first <= last, lowest, -np.inf).max(1)
-    return np.where(np.isnan(values).any(1, keepdims=True), np.nan, fitted)
+    sums = np.zeros((r + 1, b))
+    np.cumsum(values.T, axis=0, out=sums[1:])
+    fitted = np.full((r, b), -np.inf)
+    for j in range(r):
+        means = (sums[j + 1 :] - sums[j]) / np.arange(1, r - j + 1)[:, None]  # of rounds j to k, for every k
+        lowest = np.minimum.accumulate(means[::-1], axis=0)[::-1]
+        np.maximum(fitted[j:], lowest, out=fitted[j:])
+    return np.where(np.isnan(values).any(1, keepdims=True), np.nan, fitted.T)
 
 
 def first_reach(at: Values, curves: Values, targets: Values) -> Values:

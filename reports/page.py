@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import albench
-from albench.files import write_text
+from albench.files import atomic_write
 from albench.reports.audits import audited, audits_of
 from albench.reports.captions import (
     classes_together,
@@ -40,12 +43,16 @@ class Picture:
     """A figure on the page.
 
     Attributes:
-        drawing: the figure.
+        name: of its files.
+        title: what it shows.
+        caption: its sentences.
         svg: its element.
         part: its width, as a part of the page's.
     """
 
-    drawing: Drawing
+    name: str
+    title: str
+    caption: tuple[str, ...]
     svg: Markup
     part: float
 
@@ -57,32 +64,47 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
     """
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
-    pictures = []
-    for drawing in draw(results):
-        write_drawing(drawing, folder)
-        svg = Markup(as_svg(drawing))  # matplotlib has escaped its text
-        pictures.append(Picture(drawing, svg, float(drawing.figure.get_figwidth()) / WIDTH))
-        drawing.figure.clear()  # it takes megabytes, and is written
-    page = _environment().get_template("page.html.jinja")
-    text = page.render(
-        results=results,
-        version=albench.__version__,
-        summaries={group.name: summarize(results, group).sentences for group in results.groups},
-        warnings={group.name: [*warnings(group), *underconfident(group)] for group in results.groups},
-        left_out=named_left_out(results.collection),
-        said=set(_said_in_summary(results)),
-        axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
-        sources={group.name: " ".join(_sources(results, group)) for group in results.groups},
-        tables=tables,
-        pictures=pictures,
-        provenance={group.name: dict(_provenance(group)) for group in results.groups},
-        runs={group.name: details_of_runs(results, group) for group in results.groups},
-        round_titles=ROUND_TITLES,
-        case_titles=CASE_TITLES,
+    page = (
+        _environment()
+        .get_template("page.html.jinja")
+        .stream(
+            results=results,
+            version=albench.__version__,
+            summaries={group.name: summarize(results, group).sentences for group in results.groups},
+            warnings={group.name: [*warnings(group), *underconfident(group)] for group in results.groups},
+            left_out=named_left_out(results.collection),
+            said=set(_said_in_summary(results)),
+            axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
+            sources={group.name: " ".join(_sources(results, group)) for group in results.groups},
+            tables=tables,
+            pictures=map(partial(_written, folder=folder), draw(results)),
+            provenance={group.name: dict(_provenance(group)) for group in results.groups},
+            runs={group.name: details_of_runs(results, group) for group in results.groups},
+            round_titles=ROUND_TITLES,
+            case_titles=CASE_TITLES,
+        )
     )
     path = out / "index.html"
-    write_text(path, text)
+    with _without_records_in_collections(), atomic_write(path) as file:
+        page.dump(file, "utf-8")  # each figure is drawn when its place is reached, and forgotten after it
     return path
+
+
+def _written(drawing: Drawing, folder: Path) -> Picture:
+    write_drawing(drawing, folder)
+    svg = Markup(as_svg(drawing))  # matplotlib has escaped its text
+    return Picture(drawing.name, drawing.title, drawing.caption, svg, drawing.figure.get_figwidth() / WIDTH)
+
+
+@contextmanager
+def _without_records_in_collections() -> Iterator[None]:
+    """Let the collection of garbage skip what exists now: in the records of many runs each takes a second."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _environment() -> Environment:

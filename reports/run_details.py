@@ -62,9 +62,9 @@ class RunDetails:
     cases: list[list[str]]
 
 
-def details_of_runs(results: Results, group: Group) -> list[RunDetails]:
-    """The details of all runs of a group, including its own reference."""
-    return [_details(results, label, run) for label, run in _with_reference(group)]
+def details_of_runs(results: Results, group: Group) -> Iterator[RunDetails]:
+    """The details of all runs of a group, including its own reference, one after the other."""
+    return (_details(results, label, run) for label, run in _with_reference(group))
 
 
 def settings_text(settings: Mapping[str, object]) -> str:

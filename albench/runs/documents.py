@@ -24,6 +24,7 @@ from albench.runs.records import FORMAT
 
 SEAL = "sha256"
 _END = re.compile(rf'"previous": "(?P<before>[0-9a-f]{{64}})", "{SEAL}": "(?P<own>[0-9a-f]{{64}})"}}$')  # of a record
+_SEALED = re.compile(rf',\s*"{SEAL}": "[0-9a-f]{{64}}"\s*}}\s*\Z')
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ def encode(value: object, *, indent: int | None = None) -> str:
     """
     as_read = json.dumps(dataclasses.asdict(value), allow_nan=False)  # type: ignore[call-overload]
     content = json.loads(as_read)  # keys have become text, and their order is kept
-    _validated(type(value), content, f"a {type(value).__name__} must be storable", "give it another value")
+    _validated(type(value), json.dumps(content), f"a {type(value).__name__} must be storable", "give it another value")
     return encode_content(content, indent=indent)
 
 
@@ -108,7 +109,9 @@ def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
             f"{where} must be of format {FORMAT}, albench {_short(content.get('albench'))} wrote format "
             f"{_short(content.get('format'))}: read it with that version, or use another folder"
         )
-    value = _validated(cls, content, f"{where} must be as albench wrote it", remedy)
+    end = _SEALED.search(text)
+    unsealed = f"{text[: end.start()]}}}" if end else json.dumps(content)
+    value = _validated(cls, unsealed, f"{where} must be as albench wrote it", remedy)
     if sealed_with != text_hash(_canonical(content)):
         why = "has no SHA-256" if sealed_with is None else "does not match its SHA-256"
         raise StoreError(f"{where} was changed after it was written, its content {why}: {remedy}")
@@ -136,10 +139,10 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
-def _validated(cls: type[T], content: dict[str, Any], rule: str, remedy: str) -> T:
-    """Content as a dataclass. Raises StoreError that names the first wrong field."""
+def _validated(cls: type[T], text: str, rule: str, remedy: str) -> T:
+    """JSON without a seal as a dataclass. Raises StoreError that names the first wrong field."""
     try:
-        value: T = _adapter(cls).validate_json(json.dumps(content), strict=True)  # type: ignore[arg-type]
+        value: T = _adapter(cls).validate_json(text, strict=True)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "its content"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +47,17 @@ def _of(name: str, test: Metrics, val: Metrics | None, cases: Mapping[str, Metri
 
 def scores_csv(records: Sequence[RoundRecord]) -> str:
     """The text of `scores.csv`."""
-    head = ["round", "case", "class", "metric", "value"]
-    return csv_text(chain([head], ([record.round, *score] for record in records for score in scores(record))))
+
+    @cache  # every round has the same
+    def text(*names: str) -> str:
+        return csv_text([names]).removesuffix("\n")
+
+    rows = (
+        f"{record.round},{text(case, name, metric)},{'' if value is None else value}\n"
+        for record in records
+        for case, name, metric, value in scores(record)
+    )
+    return csv_text([["round", "case", "class", "metric", "value"]]) + "".join(rows)
 
 
 def write_scores(path: Path, records: Sequence[RoundRecord]) -> None:

@@ -219,7 +219,7 @@ def _files(run: RunReader, index: int, record: RoundRecord) -> Iterator[Damage]:
             )
     if layout.folder.is_dir():
         for path in sorted(layout.folder.iterdir()):
-            if _counts(path) and path.name not in record.files:
+            if path.name not in record.files and _counts(path):
                 yield Damage(path, f"'{path}' was added after the round was finished: remove it")
 
 

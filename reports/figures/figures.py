@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 
 from albench.reports.figures.attention import attention
@@ -21,16 +22,18 @@ def draw(results: Results) -> Iterator[Drawing]:
     labels = list(dict.fromkeys(label for group in results.groups for label in group.methods))
     styles = line_styles(labels, results.baseline)
     for group in results.groups:
-        yield from _styled(drawing for drawing in _of(results, group, styles) if drawing is not None)
+        yield from _styled(filter(None, _of(results, group, styles)))
 
 
 def _styled(drawings: Iterator[Drawing]) -> Iterator[Drawing]:
     while True:
+        gc.collect()  # of the last figure, which takes megabytes and refers to itself
         with styled():
             drawing = next(drawings, None)
         if drawing is None:
             return
         yield drawing
+        del drawing
 
 
 def _of(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Iterator[Drawing | None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from matplotlib import rc_context, style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
@@ -101,21 +102,31 @@ def subplots(figure: Figure, rows: int, columns: int, *, sharey: bool = False) -
 def write_drawing(drawing: Drawing, folder: Path) -> None:
     """Write NAME.pdf and NAME.png."""
     with styled():
+        _lay_out(drawing.figure)
         for kind in ("pdf", "png"):
             metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
             with atomic_write(folder / f"{drawing.name}.{kind}") as file:
                 drawing.figure.savefig(file, format=kind, metadata=metadata)
-            drawing.figure.set_layout_engine("none")  # the layout is computed once
 
 
 def as_svg(drawing: Drawing) -> str:
     """The figure as an element of a page, without a background and without ids that other figures have too."""
     text = io.StringIO()
     with styled(), rc_context({"svg.hashsalt": drawing.name}):
+        _lay_out(drawing.figure)
         drawing.figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     svg = re.sub(r'<g id="[^"]*"', "<g", svg[svg.index("<svg") :])  # every figure has an axes_1
     return svg.replace(INK, "currentColor")
+
+
+def _lay_out(figure: Figure) -> None:
+    """Compute the layout once for all formats; with an engine, each would draw the figure twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        FigureCanvasPdf(figure)  # becomes its canvas, whose text is measured in its true size
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 @contextmanager

@@ -1,10 +1,14 @@
 """Figures show what the records hold, on the right slice and with its unit."""
 
 import struct
+import weakref
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from support.made_runs import write_run
 
 from albench.reports import load
@@ -98,6 +102,23 @@ def test_text_in_pdf_is_truetype_and_a_png_is_large_enough_to_print(drawings, tm
     assert b"/Type3" not in pdf
     width, _ = struct.unpack(">II", (tmp_path / "curves-made.png").read_bytes()[16:24])
     assert width == 7 * 200
+
+
+def test_a_figure_is_laid_out_once_and_drawn_once_for_each_format(results, tmp_path):
+    drawing, engine = next(draw(results)), ConstrainedLayoutEngine
+    with (
+        patch.object(engine, "execute", autospec=True, side_effect=engine.execute) as laid_out,
+        patch.object(Figure, "draw", autospec=True, side_effect=Figure.draw) as drawn,
+    ):
+        write_drawing(drawing, tmp_path)
+        as_svg(drawing)
+    assert (laid_out.call_count, drawn.call_count) == (1, 3)
+
+
+def test_a_figure_is_forgotten_when_the_next_one_is_drawn(results):
+    drawings = draw(results)
+    figures = [weakref.ref(next(drawings).figure) for _ in range(3)]
+    assert [figure() is None for figure in figures] == [True, True, False]
 
 
 def test_the_curves_are_the_means_over_seeds_with_the_reference(results):

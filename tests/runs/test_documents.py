@@ -1,5 +1,6 @@
 """JSON that Python would read differently from what it says is damage, in one sentence."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,12 @@ def test_endless_nesting_is_damage():
 
 def test_a_document_is_read_as_it_was_written():
     assert decode(FitSummary, encode(FIT), "'fit.json'", "remove it") == FIT
+
+
+def test_a_document_is_read_in_any_layout():
+    content = json.loads(encode(FIT))
+    for text in (json.dumps(content, indent=1), json.dumps(content, sort_keys=True), f" {encode(FIT)}\n"):
+        assert decode(FitSummary, text, "'fit.json'", "remove it") == FIT
 
 
 def test_what_could_not_be_read_back_is_not_written(tmp_path):
