@@ -9,6 +9,8 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
+WAITING = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}  # variables that say how OpenMP threads wait
+
 
 def usable_cores() -> int:
     """Cores that this process may use."""
@@ -25,7 +27,7 @@ def wait_passively() -> None:
 
     By default they spin, which takes the cores from the threads that they wait for if other processes use them too.
     """
-    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+    if not WAITING & os.environ.keys():
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import pickle
 import random
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +26,7 @@ from albench.resolve import ResolvedRun
 from albench.runs.records import RoundRecord
 from albench.settings import by_section
 from albench.strategy import OracleDraw, Query, Round, Strategy
+from albench.temporary import temporary_folder
 from albench.testing.harness import PROTOCOL, TRAIN, TRAINING, StrategyHarness, small_network, toy_classes
 
 __all__ = ["Check", "check_dataset", "check_strategy"]
@@ -249,11 +248,11 @@ def _resumes(harness: StrategyHarness) -> str | None:
     split = split_volumes(prepared.cases, prepared.patients, PROTOCOL.split, PROTOCOL.split_seed)
     resolved = ResolvedRun(config, strategy, small_network(), prepared, split)
     execution = Execution(torch.device("cpu"))
-    with tempfile.TemporaryDirectory() as folder:
-        whole = run(resolved, Path(folder) / "whole", execution).records
+    with temporary_folder() as folder:
+        whole = run(resolved, folder / "whole", execution).records
         for _ in whole:
             try:
-                parts = run(resolved, Path(folder) / "parts", execution, _Interrupting()).records
+                parts = run(resolved, folder / "parts", execution, _Interrupting()).records
             except _StoppedError:
                 continue
     if [record.results() for record in whole] == [record.results() for record in parts]:
