@@ -173,6 +173,35 @@ def test_a_run_whose_gpu_stopped_is_tried_again_in_another_process(tmp_path, sta
     assert damages(tmp_path / "ray" / "tiny") == []
 
 
+NEIGHBOR = """
+from dataclasses import dataclass
+
+from albench.strategy import Query, Round, Strategy
+import rules_of_mine
+
+
+@dataclass(frozen=True)
+class Mine(Strategy):
+    def query(self, ctx: Round) -> Query:
+        from rules_of_later import first
+
+        return Query(first(ctx.pool.unlabeled, rules_of_mine.share * ctx.budget))
+"""
+
+
+@pytest.mark.slow
+def test_a_plugin_imports_modules_beside_it_on_ray_too(tmp_path, start):
+    """Also in a folder that contains a checkout of albench, which hides no installation."""
+    (tmp_path / "mine.py").write_text(NEIGHBOR)
+    (tmp_path / "rules_of_mine.py").write_text("share = 1\n")
+    (tmp_path / "rules_of_later.py").write_text("def first(slices, count):\n    return slices[:count]\n")
+    suite = write_suite(tmp_path, [f"{tmp_path / 'mine.py'}:Mine"])
+    code, output = finish(start(suite, tmp_path / "ray", "--jobs", "2"))
+    assert code == 0, output
+    assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
+    assert damages(tmp_path / "ray" / "tiny") == []
+
+
 @pytest.mark.slow
 def test_no_finished_round_is_repeated_after_the_driver_is_killed(tmp_path, start):
     suite = write_suite(tmp_path, ["random", "entropy", "star"])
