@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -236,6 +237,60 @@ def test_ctrl_c_stops_a_suite_and_the_same_command_continues_it(tmp_path, start)
     assert code == 0, output
     assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
     assert damages(tmp_path / "ray" / "tiny") == []
+
+
+def children(process):
+    """Names of the processes that a process has started, with all that these have started."""
+    parents, names = {}, {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with suppress(OSError):
+                name, _, rest = (path / "stat").read_text().rpartition(")")
+                if rest.split()[0] != "Z":
+                    parents[int(path.name)], names[int(path.name)] = int(rest.split()[1]), name.partition("(")[2]
+    found, edge = {}, {process.pid}
+    while edge:
+        edge = {one for one, parent in parents.items() if parent in edge}
+        found |= {one: names[one] for one in edge}
+    return found
+
+
+def alive(process):
+    """Whether a process with this number exists and has not ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["the command", "all its processes"])
+def test_sigterm_stops_a_suite_and_the_same_command_continues_it(tmp_path, start, to):
+    suite = write_suite(tmp_path, ["random", "entropy", "star"])
+    root = tmp_path / "ray" / "tiny"
+    first = start(suite, tmp_path / "ray", "--jobs", "2")
+    wait_for(lambda: first.output().count(": round") >= 2)
+    started = children(first)
+    assert {"raylet", "gcs_server"} <= set(started.values())
+    assert sum(name.startswith("ray::") for name in started.values()) >= 2
+    if to == "the command":
+        os.kill(first.pid, signal.SIGTERM)
+    else:
+        os.killpg(first.pid, signal.SIGTERM)
+    code, output = finish(first, timeout=60)
+    assert code == 143, output
+    assert output.endswith("albench: stopped; the same command continues after the last finished round")
+    assert "Traceback" not in output
+    wait_for(lambda: not any(map(alive, started)), timeout=30)
+    assert damages(root) == []
+    before, printed = {name: len(rounds) for name, rounds in results(root).items()}, printed_rounds(first)
+    assert len(printed) <= sum(before.values()) < 18
+    second = start(suite, tmp_path / "ray", "--jobs", "2")
+    code, output = finish(second)
+    assert code == 0, output
+    assert len(printed_rounds(second)) == 18 - sum(before.values())
+    assert results(root) == in_process(suite, tmp_path / "here")
+    assert damages(root) == []
 
 
 @pytest.fixture
