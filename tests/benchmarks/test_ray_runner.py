@@ -302,7 +302,16 @@ def cluster(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         environment = os.environ | {"ALBENCH_CACHE": str(folder / "cache")} | AUTHENTICATED
-        command = [BIN / "ray", "start", "--block", "--num-cpus=1", "--disable-usage-stats", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--block",
+            "--num-cpus=1",
+            "--disable-usage-stats",
+            *arguments,
+        ]
         log = (folder / "log.txt").open("w")
         nodes.append(
             subprocess.Popen(
@@ -315,10 +324,9 @@ def cluster(tmp_path):
     node("worker", f"--address=127.0.0.1:{port}")
     time.sleep(6)
     yield f"127.0.0.1:{port}"
-    for process in nodes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-    subprocess.run([str(BIN / "ray"), "stop", "--force"], capture_output=True, check=False)
+    for name, process in zip(("head", "worker"), nodes, strict=True):
+        kill_node(tmp_path / name)
+        process.wait(timeout=30)
 
 
 def kill_node(folder):
@@ -348,3 +356,21 @@ def test_results_do_not_change_when_a_node_dies(tmp_path, start, cluster):
     assert len(printed) == len(set(printed))
     assert results(storage / "tiny") == in_process(suite, tmp_path / "here")
     assert damages(storage / "tiny") == []
+
+
+@pytest.mark.slow
+def test_nodes_of_a_cluster_wait_as_the_command_does_and_find_modules_beside_a_plugin(tmp_path, start, cluster):
+    (tmp_path / "mine.py").write_text(NEIGHBOR)
+    (tmp_path / "rules_of_mine.py").write_text("share = 1\n")
+    (tmp_path / "rules_of_later.py").write_text(
+        "import os\nfrom pathlib import Path\n"
+        "def first(slices, count):\n"
+        "    node = Path(os.environ['ALBENCH_CACHE']).parent\n"
+        "    (node / 'policy').write_text(os.environ.get('OMP_WAIT_POLICY', ''))\n"
+        "    return slices[:count]\n"
+    )
+    longer = {"protocol": {"rounds": 4}}
+    suite = write_suite(tmp_path, [{"strategy": f"{tmp_path / 'mine.py'}:Mine", "settings": longer}])
+    code, output = finish(start(suite, tmp_path / "shared", "--address", cluster, **AUTHENTICATED))
+    assert code == 0, output
+    assert [(tmp_path / node / "policy").read_text() for node in ("head", "worker")] == ["PASSIVE", "PASSIVE"]
