@@ -100,9 +100,10 @@ def test_only_what_albench_made_for_this_user_in_this_place_is_removed(tmp_path,
 
 def test_a_folder_that_is_held_does_not_delay_another(tmp_path, hold, monkeypatch):
     _, held = hold()
-    monkeypatch.setattr("albench.files.time.sleep", lambda seconds: pytest.fail("it waits"))
-    with temporary_folder(tmp_path):
-        assert held.is_dir()
+    with monkeypatch.context() as patch:
+        patch.setattr("albench.files.time.sleep", lambda seconds: pytest.fail("it waits"))
+        with temporary_folder(tmp_path):
+            assert held.is_dir()
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, monkeypatch):
