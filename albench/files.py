@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ _BLOCK = 1 << 20  # bytes
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces `path` when the block ends without an error.
 
+    What killed processes left beside `path` when they wrote it is removed.
+
     Raises:
         StoreError: `path` exists and is not a regular file, the disk is full or the folder is not writable; `path` is
             unchanged.
@@ -38,11 +41,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     try:
         with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            _remove_leftovers(path)
+            with _open_locked(temporary) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+                temporary.replace(path)
     except BaseException:
         with suppress(OSError):  # its folder may not exist
             temporary.unlink()
@@ -160,6 +164,37 @@ def _check_replaceable(path: Path) -> None:
         raise StoreError(
             f"a file is written to a new path or in place of a regular file, '{path}' is {kind}: choose another path"
         )
+
+
+def _open_locked(temporary: Path) -> BinaryIO:
+    """Open a temporary file, with a lock as long as it is open, by which others see that it is no leftover."""
+    while True:
+        file = temporary.open("wb")
+        with suppress(OSError):  # of a file system without locks, where nothing counts as a leftover
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_at(file, temporary):
+            return file
+        file.close()  # another process removed it before it was locked
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` that belong to this user and that no process holds open."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
+    with suppress(OSError):
+        for leftover in [entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name)]:
+            with suppress(OSError), open(leftover, "rb", opener=_open_regular) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                leftover.unlink()
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open a regular file of this user. Raises OSError for anything else, without waiting for the end of a pipe."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
 
 
 def _is_at(file: IO[Any], path: Path) -> bool:

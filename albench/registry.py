@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.exits import rejecting_exits
 from albench.files import is_file
+from albench.neighbors import neighbors_of
 from albench.plugin_source import SourceFile, plugin_files, plugin_source
 
 STRATEGIES = "albench.strategies"
@@ -198,7 +199,8 @@ def _load_file(path: Path) -> ModuleType:
         assert module_spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(module_spec)
         try:
-            module_spec.loader.exec_module(sys.modules[name])
+            with neighbors_of(path):
+                module_spec.loader.exec_module(sys.modules[name])
         except BaseException:
             del sys.modules[name]
             raise

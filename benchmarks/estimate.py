@@ -9,7 +9,6 @@ to the most steps that the rule allows, or the mean of the finished rounds, if t
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from albench.config import Training
 from albench.loop import run
 from albench.run_session import Execution
 from albench.runs.records import ComputeCost
+from albench.temporary import temporary_folder
 from albench.training.stopping import StopRule
 
 _CASES, _EPOCHS = 2, 2
@@ -95,8 +95,8 @@ def probe(planned: PlannedRun, execution: Execution) -> Probe:
     small = replace(planned.spec, settings={**planned.spec.settings, **SMALL}, tuned=None)  # its split is another one
     resolved = resolve_run(small)
     slices = SliceCounts.of(resolved)
-    with tempfile.TemporaryDirectory() as folder:
-        done = run(resolved, Path(folder), replace(execution, share=False))
+    with temporary_folder() as folder:
+        done = run(resolved, folder, replace(execution, share=False))
         files = {path: path.stat().st_size for path in done.folder.rglob("*") if path.is_file()}
         records = done.records
     weights = sum(size for path, size in files.items() if path.name == "weights.pt")

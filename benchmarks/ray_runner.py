@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import socket
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,13 +24,12 @@ from ray import tune
 from ray.exceptions import RayTaskError
 
 from albench.benchmarks.plan import PlannedRun
+from albench.benchmarks.ray_start import ray_started
 from albench.benchmarks.storage import StorageLocation, open_storage
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.trial import run_trial, sentence
 from albench.callback import NullCallback
-from albench.data import cache_folder
 from albench.errors import ConfigError
-from albench.interruption import keeping_sigterm
 from albench.run_session import Execution
 from albench.runs.records import RoundRecord
 from albench.training.device import choose_device
@@ -118,7 +115,7 @@ def connected(address: str | None, cpus: int, gpus: float | None) -> Iterator[tu
     Raises:
         ConfigError: there is no cluster at the address, or no node has the resources of a run.
     """
-    with _started(address) as dashboard:
+    with ray_started(address) as dashboard:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         taken = Resources(cpus, gpus if gpus is not None else float(any(node.get("GPU", 0) for node in nodes)))
         slots = sum(_fitting(node, taken) for node in nodes)
@@ -182,51 +179,6 @@ def run_on_ray(
     )
     tuner.fit()
     return forward.failures
-
-
-@contextmanager
-def _started(address: str | None) -> Iterator[str | None]:
-    """Ray for the duration of the block. Yields the address of its dashboard, if that is installed.
-
-    Ray is started in an empty folder. Its workers import modules from the folder in which it is started first, and in
-    the parent folder of a checkout named `albench` the checkout would be taken for the package.
-    """
-    os.environ["ALBENCH_CACHE"] = str(cache_folder().absolute())
-    with tempfile.TemporaryDirectory(prefix="albench-") as empty:
-        try:
-            _reach(address)
-            with _working_in(empty), keeping_sigterm():
-                context = ray.init(
-                    address or os.environ.get("RAY_ADDRESS", "local"),
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"--address must be that of a running Ray cluster that accepts connections, got '{address}': start one "
-                "with 'ray start --head', set RAY_AUTH_MODE as on its nodes (docs/cluster.md), or leave --address out"
-            ) from error
-        try:
-            yield context.dashboard_url
-        finally:
-            ray.shutdown()
-
-
-@contextmanager
-def _working_in(folder: str) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
-def _reach(address: str | None) -> None:
-    """Raise OSError if there is no server at HOST:PORT; Ray itself would try for minutes."""
-    host, colon, port = (address or "").rpartition("//")[2].rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _logger(name: str, suite: str) -> tune.Callback:

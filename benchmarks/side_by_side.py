@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import tempfile
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from albench.benchmarks.suite import RunSpec
 from albench.benchmarks.timed_training import Failed, TimedTraining, answer
+from albench.temporary import temporary_folder
 
 _SECONDS = 4.0
 _PATIENCE = 300.0  # seconds until all processes are ready, or have finished
@@ -42,12 +41,12 @@ def train_side_by_side(
     """
     spawning = multiprocessing.get_context("spawn")
     started, connections = [], []
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         try:
             for index in range(processes):
                 ours, theirs = spawning.Pipe()
                 connections.append(ours)
-                arguments = (theirs, spec, Path(folder, str(index)), device, threads, graphs, seconds)
+                arguments = (theirs, spec, folder / str(index), device, threads, graphs, seconds)
                 process = spawning.Process(target=answer, args=arguments, daemon=True)
                 process.start()
                 started.append(process)

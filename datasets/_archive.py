@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tarfile
 from pathlib import Path
 
-from albench.data import Archive, make_marked, mark_content
+from albench.data import Archive, mark_content
 from albench.errors import DataError, StoreError
+from albench.temporary import temporary_folder
 
 _END = 1024  # zeros, at the end of every tar archive
 
@@ -44,27 +44,26 @@ def unpacked(archive: Path, task: str) -> Path:
     folder = archive.parent / task
     if folder.is_dir():
         return folder
-    partial = archive.parent / f".{task}.{os.getpid()}.partial"
-    content = partial / "content"  # nothing is unpacked into a folder that holds something, as a mark
     try:
-        partial.mkdir()
-        make_marked(partial)
-        _extract(archive, content)
-        if not (content / task / "imagesTr").is_dir():
-            raise DataError(f"'{archive}' must contain {task}/imagesTr, it does not: download the archive of {task}")
-        mark_content(content / task)
-        try:
-            (content / task).rename(folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process was faster
-                raise
-    except OSError as error:
+        with temporary_folder(archive.parent, f".{task}.") as partial:
+            content = partial / "content"  # nothing is unpacked into a folder that holds something, as a mark
+            _extract(archive, content)
+            if not (content / task / "imagesTr").is_dir():
+                raise DataError(
+                    f"'{archive}' must contain {task}/imagesTr, it does not: download the archive of {task}"
+                )
+            try:
+                mark_content(content / task)
+                (content / task).rename(folder)
+            except OSError:
+                if not folder.is_dir():  # otherwise another process was faster
+                    raise
+    except (OSError, StoreError) as error:
+        reason = error.__cause__ or error  # of a StoreError, what the system says
         raise StoreError(
             f"'{archive.parent}' must be writable and have room for the unpacked archive, the system says "
-            f"'{error.strerror}': unpack it elsewhere and give that folder with --data-root"
+            f"'{getattr(reason, 'strerror', reason)}': unpack it elsewhere and give that folder with --data-root"
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

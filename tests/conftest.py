@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.samples import TINY, write_pair
 
-from albench import run
+from albench import neighbors, run
 from albench.data import Prepared, prepare
 from albench.network import Task
 from albench.oracle import Oracle
@@ -34,6 +34,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["ALBENCH_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_neighbors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules beside the plugins of a test cannot be imported in the next one."""
+    monkeypatch.setattr(neighbors, "_finder", neighbors._Finder())
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
 
 
 @pytest.fixture

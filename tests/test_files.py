@@ -197,3 +197,50 @@ def test_a_lock_is_acquired_although_another_process_inspects_it(tmp_path):
         Timer(0.15, lambda: fcntl.flock(inspected, fcntl.LOCK_UN)).start()
         with locked(path, wait=False) as got:
             assert got
+
+
+_WRITE = """
+import sys, time
+from pathlib import Path
+from albench.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    print("written", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_next_write_removes_what_a_killed_one_left_and_lets_a_living_one_alone(tmp_path):
+    path = tmp_path / "value.txt"
+    command = [sys.executable, "-c", _WRITE, str(path)]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        temporary = [tmp_path / f".value.txt.{writer.pid}.tmp" for writer in writers]
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "written\n"
+        writers[0].kill()
+        writers[0].wait(timeout=30)
+        assert all(file.read_bytes() == b"half" for file in temporary)
+        write_text(path, "whole")
+        assert sorted(tmp_path.iterdir()) == sorted([temporary[1], path])
+        assert path.read_text() == "whole"
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait(timeout=30)
+    write_text(path, "again")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_removes_no_file_of_another_kind(tmp_path):
+    names = [".value.txt.tmp", ".value.txt.new.tmp", "value.txt.17.tmp", ".other.txt.17.tmp", ".value.txt.17.tmp~"]
+    for name in names:
+        (tmp_path / name).write_text("kept")
+    (tmp_path / ".value.txt.17.tmp").mkdir()
+    (tmp_path / ".value.txt.18.tmp").symlink_to(tmp_path / ".other.txt.17.tmp")
+    os.mkfifo(tmp_path / ".value.txt.19.tmp")
+    before = sorted(tmp_path.iterdir())
+    write_text(tmp_path / "value.txt", "new")
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "value.txt"])

@@ -122,12 +122,12 @@ def run(
         from albench.loop import run as run_loop
         from albench.resolve import Datasets, resolve
         from albench.settings import parse_settings
-        from albench.training.device import choose_device
+        from albench.training.device import choose_device, default_threads
         from albench.tuned_options import read_tuned
 
     settings = parse_settings(assignments, data_root)
     found = read_tuned(tuned) if tuned else None
-    chosen = choose_device(device, threads)
+    chosen = choose_device(device, threads or default_threads())
     execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit)
     with bar(console, "preparing the data, once") as show:
         resolved = resolve(

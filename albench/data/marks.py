@@ -60,9 +60,14 @@ def is_mark(path: Path) -> bool:
 
 
 def remove_marked(path: Path) -> None:
-    """Delete a marked file or folder with its mark. Raises StoreError: it cannot be deleted."""
+    """Delete a marked file or folder, and its mark last. Raises StoreError: it cannot be deleted."""
     with translate_os_errors(path):
         if path.is_dir():
+            for entry in path.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry.name != _MARK:
+                    entry.unlink()
             shutil.rmtree(path)
         else:
             path.unlink()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import pickle
 import random
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +26,7 @@ from albench.resolve import ResolvedRun
 from albench.runs.records import RoundRecord
 from albench.settings import by_section
 from albench.strategy import OracleDraw, Query, Round, Strategy
+from albench.temporary import temporary_folder
 from albench.testing.harness import PROTOCOL, TRAIN, TRAINING, StrategyHarness, small_network, stored, toy_classes
 
 __all__ = ["Check", "check_dataset", "check_strategy"]
@@ -256,20 +255,20 @@ def _resolved(strategy: Strategy, prepared: Prepared, protocol: Protocol) -> Res
 
 
 def _audited(harness: StrategyHarness) -> str | None:
-    with tempfile.TemporaryDirectory() as folder:
-        resolved = _resolved(harness.strategy, stored(harness.prepared, Path(folder)), replace(PROTOCOL, rounds=1))
-        audit = run(resolved, Path(folder) / "runs", Execution(torch.device("cpu"), audit=True)).audit(0)
+    with temporary_folder() as folder:
+        resolved = _resolved(harness.strategy, stored(harness.prepared, folder), replace(PROTOCOL, rounds=1))
+        audit = run(resolved, folder / "runs", Execution(torch.device("cpu"), audit=True)).audit(0)
     return audit.sentence if audit and audit.verdict != "passed" else None
 
 
 def _resumes(harness: StrategyHarness) -> str | None:
     resolved = _resolved(harness.strategy, harness.prepared, PROTOCOL)
     execution = Execution(torch.device("cpu"))
-    with tempfile.TemporaryDirectory() as folder:
-        whole = run(resolved, Path(folder) / "whole", execution).records
+    with temporary_folder() as folder:
+        whole = run(resolved, folder / "whole", execution).records
         for _ in whole:
             try:
-                parts = run(resolved, Path(folder) / "parts", execution, _Interrupting()).records
+                parts = run(resolved, folder / "parts", execution, _Interrupting()).records
             except _StoppedError:
                 continue
     if [record.results() for record in whole] == [record.results() for record in parts]:

@@ -39,6 +39,11 @@ def choose_device(name: str, threads: int | None = None) -> torch.device:
     return device
 
 
+def default_threads() -> int:
+    """Threads of a run on a machine that it has for itself: torch's default, and at most the usable cores."""
+    return min(torch.get_num_threads(), usable_cores())
+
+
 def to_device(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """Copy an array or a CPU tensor to a device.
 

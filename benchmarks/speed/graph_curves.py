@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -16,6 +15,7 @@ from albench.config import PAPER_STOP
 from albench.loop import run
 from albench.resolve import resolve
 from albench.run_session import Execution
+from albench.temporary import temporary_folder
 
 _SEEDS = 2
 _SETTINGS: dict[str, object] = PAPER_STOP | {
@@ -31,9 +31,9 @@ def measure() -> Iterator[Row]:
     largest one of the Dice of the test cases over the rounds.
     """
     equal, graphed = [], []
-    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, ALBENCH_CACHE=f"{folder}/cache"):
+    with temporary_folder() as folder, patch.dict(os.environ, ALBENCH_CACHE=f"{folder}/cache"):
         for seed in range(_SEEDS):
-            out = Path(folder) / str(seed)
+            out = folder / str(seed)
             one, other = (curve(seed, out / name, graphs=False) for name in ("one", "other"))
             replayed = curve(seed, out / "graphs", graphs=True)
             equal.append(_difference(one, other))

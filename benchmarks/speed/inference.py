@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -16,6 +14,7 @@ from albench.encoder_decoder import encoder_of, plain
 from albench.network import Network
 from albench.resolve import make_strategy
 from albench.strategy import Round
+from albench.temporary import temporary_folder
 from albench.training.learner import Learner
 
 _CHEAP = {"entropy": "<= 1.05", "margin": "<= 1.05"}
@@ -55,8 +54,8 @@ def _seconds(
     slices: int, side: int, network: Network, names: tuple[str, ...], repeats: int
 ) -> tuple[dict[str, list[float]], int]:
     """Seconds of a bare pass and, by name, of the encoder or of queries; and the number of unlabeled slices."""
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = synthetic.made_up(slices, side, Path(folder))
+    with temporary_folder() as folder:
+        prepared = synthetic.made_up(slices, side, folder)
         ctx = synthetic.after_training(make_strategy("entropy", {}), prepared, network)  # all queries use its network
         forward, encode = bare_passes(ctx.learner, synthetic.images_of(ctx, len(ctx.pool.unlabeled)))
         named: dict[str, Variant] = {name: encode if name == _ENCODER else _query(name, ctx) for name in names}

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from albench.benchmarks.speed.interleave import Spread, ratio
 from albench.benchmarks.speed.record import Row, main
+from albench.temporary import temporary_folder
 
 _VOLUMES, _WORKERS, _REPEATS = 100, 2, 2
 _SHAPE = (240, 240, 155)
@@ -45,8 +45,7 @@ def measure() -> Iterator[Row]:
     Times include writing to the disk. The unit of memory is a volume in float32; the memory of a worker is its peak
     minus that of a worker that reads two tiny volumes.
     """
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
+    with temporary_folder() as place:
         _write_volumes(place / "tiny", 2, (32, 32, 8))
         _write_volumes(place / "volumes", _VOLUMES, _SHAPE)
         empty = _prepare(place / "tiny", _WORKERS, place / "cache")["peak"]

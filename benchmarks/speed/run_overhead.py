@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from albench.registry import DATASETS, find
 from albench.resolve import resolve
 from albench.run_session import Execution
 from albench.runs.store import RunStore
+from albench.temporary import temporary_folder
 
 _SETTINGS = PAPER_STOP | {"data.count": 12, "protocol.rounds": 2, "training.epochs": 5}
 _TO_THE_FIRST_STEP = """
@@ -34,14 +34,14 @@ albench.cli.main.main()
 
 def measure() -> Iterator[Row]:
     """Three rounds of entropy on 12 cases of the phantom, twice; and the start of `albench run`."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["ALBENCH_CACHE"] = str(Path(folder) / "cache")
+    with temporary_folder() as folder:
+        os.environ["ALBENCH_CACHE"] = str(folder / "cache")
         rest, stored = [], []
         warm_up = resolve("entropy", "phantom", settings=_SETTINGS | {"protocol.rounds": 0, "training.epochs": 1})
-        run(warm_up, Path(folder) / "warm-up", Execution(synthetic.DEVICE))  # imports MONAI; the last row counts that
+        run(warm_up, folder / "warm-up", Execution(synthetic.DEVICE))  # imports MONAI; the last row counts that
         for seed in range(2):
             resolved = resolve("entropy", "phantom", seed=seed, settings=_SETTINGS)
-            out, execution = Path(folder) / "runs", Execution(synthetic.DEVICE)
+            out, execution = folder / "runs", Execution(synthetic.DEVICE)
             with _timed_writes() as taken:
                 start = time.perf_counter()
                 done = run(resolved, out, execution)
@@ -54,7 +54,7 @@ def measure() -> Iterator[Row]:
         data = find(DATASETS, "phantom")(count=12)
         opened = interleaved({"open": lambda: prepare(data)}, 5)["open"]
         yield Row("opening a prepared dataset", Spread.of(opened), "<= 1", "s")
-        started = interleaved({"start": lambda: _start(Path(folder))}, 3)["start"]
+        started = interleaved({"start": lambda: _start(folder)}, 3)["start"]
         yield Row("albench run to the first training step", Spread.of(started), "<= 6", "s")
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from albench.benchmarks.speed.peak_memory import unmapped, watching
 from albench.benchmarks.speed.record import Row, main
 from albench.registry import STRATEGIES, available
 from albench.resolve import make_strategy
+from albench.temporary import temporary_folder
 
 _SIZES = (1000, 2000, 4000, 8000)
 _LABELED = 300  # of the first slices every tenth is labeled, whatever the size of the pool
@@ -33,8 +32,8 @@ def measure() -> Iterator[Row]:
     seconds: dict[str, list[float]] = {name: [] for name in names}
     memory: dict[str, float] = {}
     for size in _SIZES:
-        with tempfile.TemporaryDirectory() as folder:
-            prepared = synthetic.made_up(size, _SIDE, Path(folder))
+        with temporary_folder() as folder:
+            prepared = synthetic.made_up(size, _SIDE, folder)
             batch = bytes_of_a_batch()
             for name in names:
                 took, grown = query(name, prepared)
@@ -67,8 +66,8 @@ def slope(seconds: list[float]) -> float:
 
 def bytes_of_a_batch() -> int:
     """Peak memory of a training step: gradients, activations and the state of the optimizer."""
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = synthetic.made_up(TRAINING.batch_size, _SIDE, Path(folder))
+    with temporary_folder() as folder:
+        prepared = synthetic.made_up(TRAINING.batch_size, _SIDE, folder)
         strategy = make_strategy("random", {})
         ctx = synthetic.make_round(
             strategy, prepared, synthetic.SMALLEST, labeled=TRAINING.batch_size, training=TRAINING

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.inference import bare_passes
 from albench.benchmarks.speed.interleave import interleaved, ratio
 from albench.benchmarks.speed.record import Row, main
 from albench.resolve import make_strategy
+from albench.temporary import temporary_folder
 
 _TURNS = 5
 _SLICES = 960 if synthetic.DEVICE.type == "cuda" else 400  # a tenth is labeled
@@ -23,8 +22,8 @@ def measure() -> Iterator[Row]:
     (Fig. 3b of the paper).
     """
     strategy = make_strategy("star", {})
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = synthetic.made_up(_SLICES, synthetic.SIDE, Path(folder))
+    with temporary_folder() as folder:
+        prepared = synthetic.made_up(_SLICES, synthetic.SIDE, folder)
         ctx = synthetic.after_training(strategy, prepared, synthetic.NETWORK)
         images = synthetic.images_of(ctx, len(ctx.pool.unlabeled))
         ctx.learner.optimize = lambda *arguments, **options: None

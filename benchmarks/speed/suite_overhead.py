@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Row, main
 from albench.benchmarks.speed.synthetic import BY_EPOCHS
 from albench.runs import find_runs
+from albench.temporary import temporary_folder
 
 _SUITE = {
     "about": "Four runs of half a minute.",
@@ -28,15 +28,15 @@ _SUITE = {
 
 def measure() -> Iterator[Row]:
     """Four single-threaded runs on Ray, one and two at a time, including the start of Ray and its workers."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         os.environ["ALBENCH_CACHE"] = f"{folder}/cache"
-        suite = Path(folder) / "four.yaml"
+        suite = folder / "four.yaml"
         suite.write_text(yaml.safe_dump(_SUITE))
-        _bench(suite, Path(folder) / "prepared", "--plan")
-        one, inside = _timed(suite, Path(folder) / "one", 1)
+        _bench(suite, folder / "prepared", "--plan")
+        one, inside = _timed(suite, folder / "one", 1)
         yield Row("time of the four runs", Spread.of([inside]), unit="s")
         yield Row("one at a time, relative to the time of the runs", Spread.of([one / inside]), "<= 1.10")
-        two, _ = _timed(suite, Path(folder) / "two", 2)
+        two, _ = _timed(suite, folder / "two", 2)
         yield Row("one at a time, relative to two at a time", Spread.of([one / two]), ">= 1.5")
 
 

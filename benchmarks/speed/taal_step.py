@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,14 +13,15 @@ from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
 from albench.benchmarks.speed.record import Row, main
 from albench.benchmarks.speed.training import bare
 from albench.resolve import make_strategy
+from albench.temporary import temporary_folder
 from albench.training.batches import Images
 
 
 def measure() -> Iterator[Row]:
     """A step on b labeled and b unlabeled slices, relative to a bare step on 2 b slices and 3 bare passes over b."""
     strategy = make_strategy("taal", {})
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = synthetic.made_up(160, synthetic.SIDE, Path(folder))
+    with temporary_folder() as folder:
+        prepared = synthetic.made_up(160, synthetic.SIDE, folder)
         ctx = synthetic.make_round(strategy, prepared, synthetic.NETWORK)
         learner, size = ctx.learner, ctx.learner.training.batch_size
         images = synthetic.images_of(ctx, 2 * size)

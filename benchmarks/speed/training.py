@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from albench.config import Training
 from albench.data import Prepared
 from albench.resolve import make_strategy
 from albench.strategy import Round
+from albench.temporary import temporary_folder
 
 _LABELED, _TURNS = 160, 5
 # On a GPU as many epochs as the shortest training of the paper has, whose patience is 5: a training on its own starts
@@ -37,8 +36,8 @@ def measure() -> Iterator[Row]:
     """
     training = replace(synthetic.TRAINING, batch_size=synthetic.BATCH, lr=1e-5, epochs=_EPOCHS, patience=_EPOCHS)
     gpu = synthetic.DEVICE.type == "cuda"
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = synthetic.made_up(_LABELED * 10, synthetic.SIDE, Path(folder))
+    with temporary_folder() as folder:
+        prepared = synthetic.made_up(_LABELED * 10, synthetic.SIDE, folder)
         yield from _beside_bare(prepared, training, "fit", ">= 0.95" if gpu else ">= 0.90", graphs=False)
         if gpu:
             yield from _beside_bare(prepared, training, "fit with graphs", ">= 0.95", graphs=True)
@@ -83,8 +82,8 @@ def _small_network() -> Iterator[Row]:
     training = replace(
         synthetic.TRAINING, batch_size=_SMALL_BATCH, lr=1e-5, epochs=_SMALL_EPOCHS, patience=_SMALL_EPOCHS
     )
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = synthetic.made_up(_LABELED * 10, _SMALL_SIDE, Path(folder))
+    with temporary_folder() as folder:
+        prepared = synthetic.made_up(_LABELED * 10, _SMALL_SIDE, folder)
         eager, graphed = (
             synthetic.make_round(strategy, prepared, synthetic.LAPTOP, training=training, graphs=graphs)
             for graphs in (False, True)

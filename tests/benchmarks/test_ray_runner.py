@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -173,6 +174,35 @@ def test_a_run_whose_gpu_stopped_is_tried_again_in_another_process(tmp_path, sta
     assert damages(tmp_path / "ray" / "tiny") == []
 
 
+NEIGHBOR = """
+from dataclasses import dataclass
+
+from albench.strategy import Query, Round, Strategy
+import rules_of_mine
+
+
+@dataclass(frozen=True)
+class Mine(Strategy):
+    def query(self, ctx: Round) -> Query:
+        from rules_of_later import first
+
+        return Query(first(ctx.pool.unlabeled, rules_of_mine.share * ctx.budget))
+"""
+
+
+@pytest.mark.slow
+def test_a_plugin_imports_modules_beside_it_on_ray_too(tmp_path, start):
+    """Also in a folder that contains a checkout of albench, which hides no installation."""
+    (tmp_path / "mine.py").write_text(NEIGHBOR)
+    (tmp_path / "rules_of_mine.py").write_text("share = 1\n")
+    (tmp_path / "rules_of_later.py").write_text("def first(slices, count):\n    return slices[:count]\n")
+    suite = write_suite(tmp_path, [f"{tmp_path / 'mine.py'}:Mine"])
+    code, output = finish(start(suite, tmp_path / "ray", "--jobs", "2"))
+    assert code == 0, output
+    assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
+    assert damages(tmp_path / "ray" / "tiny") == []
+
+
 @pytest.mark.slow
 def test_no_finished_round_is_repeated_after_the_driver_is_killed(tmp_path, start):
     suite = write_suite(tmp_path, ["random", "entropy", "star"])
@@ -209,6 +239,60 @@ def test_ctrl_c_stops_a_suite_and_the_same_command_continues_it(tmp_path, start)
     assert damages(tmp_path / "ray" / "tiny") == []
 
 
+def children(process):
+    """Names of the processes that a process has started, with all that these have started."""
+    parents, names = {}, {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            with suppress(OSError):
+                name, _, rest = (path / "stat").read_text().rpartition(")")
+                if rest.split()[0] != "Z":
+                    parents[int(path.name)], names[int(path.name)] = int(rest.split()[1]), name.partition("(")[2]
+    found, edge = {}, {process.pid}
+    while edge:
+        edge = {one for one, parent in parents.items() if parent in edge}
+        found |= {one: names[one] for one in edge}
+    return found
+
+
+def alive(process):
+    """Whether a process with this number exists and has not ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["the command", "all its processes"])
+def test_sigterm_stops_a_suite_and_the_same_command_continues_it(tmp_path, start, to):
+    suite = write_suite(tmp_path, ["random", "entropy", "star"])
+    root = tmp_path / "ray" / "tiny"
+    first = start(suite, tmp_path / "ray", "--jobs", "2")
+    wait_for(lambda: first.output().count(": round") >= 2)
+    started = children(first)
+    assert {"raylet", "gcs_server"} <= set(started.values())
+    assert sum(name.startswith("ray::") for name in started.values()) >= 2
+    if to == "the command":
+        os.kill(first.pid, signal.SIGTERM)
+    else:
+        os.killpg(first.pid, signal.SIGTERM)
+    code, output = finish(first, timeout=60)
+    assert code == 143, output
+    assert output.endswith("albench: stopped; the same command continues after the last finished round")
+    assert "Traceback" not in output
+    wait_for(lambda: not any(map(alive, started)), timeout=30)
+    assert damages(root) == []
+    before, printed = {name: len(rounds) for name, rounds in results(root).items()}, printed_rounds(first)
+    assert len(printed) <= sum(before.values()) < 18
+    second = start(suite, tmp_path / "ray", "--jobs", "2")
+    code, output = finish(second)
+    assert code == 0, output
+    assert len(printed_rounds(second)) == 18 - sum(before.values())
+    assert results(root) == in_process(suite, tmp_path / "here")
+    assert damages(root) == []
+
+
 @pytest.fixture
 def cluster(tmp_path):
     """Two Ray nodes of one core each, with separate caches and working folders; yields the address."""
@@ -218,7 +302,16 @@ def cluster(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         environment = os.environ | {"ALBENCH_CACHE": str(folder / "cache")} | AUTHENTICATED
-        command = [BIN / "ray", "start", "--block", "--num-cpus=1", "--disable-usage-stats", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--block",
+            "--num-cpus=1",
+            "--disable-usage-stats",
+            *arguments,
+        ]
         log = (folder / "log.txt").open("w")
         nodes.append(
             subprocess.Popen(
@@ -231,10 +324,9 @@ def cluster(tmp_path):
     node("worker", f"--address=127.0.0.1:{port}")
     time.sleep(6)
     yield f"127.0.0.1:{port}"
-    for process in nodes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-    subprocess.run([str(BIN / "ray"), "stop", "--force"], capture_output=True, check=False)
+    for name, process in zip(("head", "worker"), nodes, strict=True):
+        kill_node(tmp_path / name)
+        process.wait(timeout=30)
 
 
 def kill_node(folder):
@@ -264,3 +356,21 @@ def test_results_do_not_change_when_a_node_dies(tmp_path, start, cluster):
     assert len(printed) == len(set(printed))
     assert results(storage / "tiny") == in_process(suite, tmp_path / "here")
     assert damages(storage / "tiny") == []
+
+
+@pytest.mark.slow
+def test_nodes_of_a_cluster_wait_as_the_command_does_and_find_modules_beside_a_plugin(tmp_path, start, cluster):
+    (tmp_path / "mine.py").write_text(NEIGHBOR)
+    (tmp_path / "rules_of_mine.py").write_text("share = 1\n")
+    (tmp_path / "rules_of_later.py").write_text(
+        "import os\nfrom pathlib import Path\n"
+        "def first(slices, count):\n"
+        "    node = Path(os.environ['ALBENCH_CACHE']).parent\n"
+        "    (node / 'policy').write_text(os.environ.get('OMP_WAIT_POLICY', ''))\n"
+        "    return slices[:count]\n"
+    )
+    longer = {"protocol": {"rounds": 4}}
+    suite = write_suite(tmp_path, [{"strategy": f"{tmp_path / 'mine.py'}:Mine", "settings": longer}])
+    code, output = finish(start(suite, tmp_path / "shared", "--address", cluster, **AUTHENTICATED))
+    assert code == 0, output
+    assert [(tmp_path / node / "policy").read_text() for node in ("head", "worker")] == ["PASSIVE", "PASSIVE"]

@@ -1,6 +1,11 @@
+import errno
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +16,7 @@ from support.samples import invoke, tiny_training_arguments
 
 from albench.config import Protocol, Training, build
 from albench.data import check_volume, downloads_folder, prepare
-from albench.errors import DataError
+from albench.errors import DataError, StoreError
 from albench.networks.residual import Residual
 from albench.registry import DATASETS, find
 from albench.settings import by_section
@@ -114,6 +119,54 @@ def test_a_damaged_or_wrong_archive_is_one_sentence_and_leaves_no_files(tmp_path
     with pytest.raises(DataError, match="must contain Task09_Spleen/imagesTr, it does not: download the"):
         make("spleen", place).cases()
     assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+_UNPACK = """
+import sys, time
+from pathlib import Path
+from albench.datasets import _archive
+extract = _archive._extract
+def extract_and_hang(archive, target):
+    extract(archive, target)
+    print("unpacked", flush=True)
+    time.sleep(60)
+_archive._extract = extract_and_hang
+_archive.unpacked(Path(sys.argv[1]), "Task09_Spleen")
+"""
+
+
+def test_what_a_killed_process_has_unpacked_is_removed_by_the_next_one(tmp_path):
+    archive = packed(spleen(tmp_path / "a"))
+    place = archive.rename(tmp_path / archive.name)
+    before = set(tmp_path.iterdir())
+    process = subprocess.Popen([sys.executable, "-c", _UNPACK, str(place)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "unpacked\n"
+        (partial,) = (path for path in tmp_path.iterdir() if path.is_dir() and path not in before)
+        assert list(partial.rglob("imagesTr"))
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+    assert partial.is_dir()
+    assert list(make("spleen", place).cases())
+    assert set(tmp_path.iterdir()) == before | {tmp_path / "Task09_Spleen"}
+
+
+def test_an_archive_in_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    place = packed(spleen(tmp_path / "a"))
+    place = place.rename(tmp_path / place.name)
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreError) as refused:
+        make("spleen", place).cases()
+    assert str(refused.value) == (
+        f"'{tmp_path}' must be writable and have room for the unpacked archive, the system says 'Read-only file system'"
+        ": unpack it elsewhere and give that folder with --data-root"
+    )
 
 
 def test_an_archive_with_a_path_outside_its_folder_is_rejected(tmp_path):
