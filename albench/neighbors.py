@@ -6,11 +6,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 from albench.errors import ConfigError
+
+_SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES)  # in the order of Python
 
 
 @contextmanager
@@ -68,9 +71,13 @@ _finder = _Finder()
 
 
 def _spec(name: str, folder: Path) -> ModuleSpec | None:
-    """None also for a folder without an `__init__.py`, which may be anything, as the logs of a library of its name."""
-    spec = PathFinder.find_spec(name, [str(folder)])
-    return spec if spec is not None and spec.loader is not None else None
+    """None also for a folder without an `__init__.py`, which may be anything, as the logs of a library of its name.
+
+    The folder is not listed, because an audited query may not do so (`albench.audit.hiding`).
+    """
+    files = [folder / name / "__init__.py", *(folder / f"{name}{suffix}" for suffix in _SUFFIXES)]
+    file = next((file for file in files if file.is_file()), None)
+    return None if file is None else spec_from_file_location(name, file)
 
 
 def _reject(name: str, one: Path, other: Path) -> None:

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     },
     "audit": {
         *("callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry", "resolve"),
-        *("run_session", "runs", "training"),
+        *("run_session", "runs", "temporary", "training"),
     },
     "testing": {
         *("callback", "config", "data", "encoder_decoder", "errors", "exits", "loop", "masks", "network", "oracle"),
@@ -59,7 +59,18 @@ MAY_IMPORT = {
         *("training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
-        *("benchmarks", "callback", "config", "covering", "data", "encoder_decoder", "errors", "files", "loop"),
+        *(
+            "audit",
+            "benchmarks",
+            "callback",
+            "config",
+            "covering",
+            "data",
+            "encoder_decoder",
+            "errors",
+            "files",
+            "loop",
+        ),
         *("machine", "mutual_information", "network", "networks", "pool", "registry", "resolve", "run_session", "runs"),
         *("strategy", "streams", "temporary", "training"),
     },

@@ -6,10 +6,8 @@ Both worlds lie at the same place, one after the other, so that no path tells th
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +15,8 @@ from numpy.typing import NDArray
 
 from albench.audit.canary import canary
 from albench.data import Prepared, cache_folder
-from albench.files import locked, translate_os_errors
-
-WORLDS = ".audits"
-"""Folder in the cache, with a folder for every audit that is under way."""
+from albench.files import translate_os_errors
+from albench.temporary import temporary_folder
 
 _MASKS = "masks.npy"
 
@@ -78,46 +74,22 @@ class World:
 
 @contextmanager
 def open_world(prepared: Prepared) -> Iterator[World]:
-    """A world for the queries of one run; its folder is removed afterwards, and what a killed audit has left.
+    """A world for the queries of one run, in a temporary folder.
+
+    It lies in the cache, where images need not be copied, unless that is read-only.
 
     Raises:
         StoreError: the disk cannot be written.
     """
-    worlds = _writable_folder()
-    _remove_leftovers(worlds)
-    with translate_os_errors(worlds):
-        root = Path(tempfile.mkdtemp(dir=worlds))
-    with locked(root / ".lock", wait=True):
-        try:
-            with translate_os_errors(root):
-                world = World(root, prepared)
-            yield world
-        finally:
-            shutil.rmtree(root, ignore_errors=True)
+    cache = cache_folder()
+    with temporary_folder(cache if os.access(cache, os.W_OK) else None, ".audit-") as root:
+        with translate_os_errors(root):
+            world = World(root, prepared)
+        yield world
 
 
 def _folder_of(prepared: Prepared) -> Path:
     return Path(str(prepared.masks.filename)).parent  # type: ignore[attr-defined]  # a memory map
-
-
-def _writable_folder() -> Path:
-    """In the cache, where images need not be copied, or in the temporary folder if the cache is read-only."""
-    folder = cache_folder() / WORLDS
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    if os.access(folder, os.W_OK):
-        return folder
-    folder = Path(tempfile.gettempdir()) / f"albench{WORLDS}-{os.getuid()}"
-    with translate_os_errors(folder):
-        folder.mkdir(exist_ok=True)
-    return folder
-
-
-def _remove_leftovers(worlds: Path) -> None:
-    for root in worlds.iterdir():
-        with locked(root / ".lock", wait=False) as free:
-            if free:
-                shutil.rmtree(root, ignore_errors=True)
 
 
 def _link(source: Path, target: Path) -> None:

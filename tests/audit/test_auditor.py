@@ -35,6 +35,16 @@ def only_run(out: Path) -> RunReader:
     return run
 
 
+LAZY = """
+from dataclasses import dataclass
+from albench.strategy import Query, Strategy
+
+@dataclass(frozen=True)
+class Lazy(Strategy):
+    def query(self, ctx):
+        from beside import scaled
+        return Query.highest(scaled(ctx.rng.random(len(ctx.pool.unlabeled))), ctx)
+"""
 LOOKED = "must depend on nothing but its context, "
 CHANGED = "change without the masks that were not bought"
 ELSEWHERE = "were others in the run than in fresh processes in the same state"
@@ -132,7 +142,7 @@ def test_an_honest_strategy_passes_in_the_run_and_afterwards_and_its_records_are
     assert "audit.json" not in plain.records[0].files
     code, output = invoke("audit", audited.folder, "--device", "cpu")
     assert (code, output) == (0, "passed the query of round 0 is the same without the masks that were not bought")
-    assert not list((cache_folder() / ".audits").iterdir())
+    assert not list(cache_folder().glob("*audit-*"))
 
 
 def test_what_an_audit_needs_is_said_in_one_sentence(tiny_run, tmp_path):
@@ -153,6 +163,19 @@ def test_a_stored_run_that_trains_in_its_query_is_audited_with_its_training(tiny
     assert done.returncode == 0
     told = albench("audit", str(only_run(tmp_path / "runs").folder), "--device", "cpu", timeout=500)
     assert [line.split()[0] for line in told.stdout.splitlines()] == ["passed", "passed"], told.stdout + told.stderr
+
+
+@pytest.mark.slow
+def test_a_plugin_that_imports_modules_beside_it_in_its_query_passes(albench, tmp_path):
+    (tmp_path / "beside.py").write_text(
+        "from beside_too import FACTOR\n\ndef scaled(values):\n    return FACTOR * values\n"
+    )
+    (tmp_path / "beside_too.py").write_text("FACTOR = 2\n")
+    plugin = tmp_path / "lazy.py"
+    plugin.write_text(LAZY)
+    done = albench(*arguments(f"{plugin}:Lazy", "--audit"), timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert only_run(tmp_path / "runs").audit(0).verdict == "passed"
 
 
 @pytest.mark.slow

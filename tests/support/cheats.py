@@ -189,7 +189,7 @@ class Stolen(Cheat):
 
     def fit(self, ctx: Round) -> None:
         super().fit(ctx)
-        if not os.environ["ALBENCH_CACHE"].count(".audits"):
+        if not os.environ["ALBENCH_CACHE"].count(".audit-"):
             np.save(self.file, on_disk(ctx))
 
     @property
@@ -235,7 +235,7 @@ class Wary(Cheat):
     """Looks only where it is not audited."""
 
     def look(self, ctx: Round) -> np.ndarray:
-        if ".audits" in os.environ["ALBENCH_CACHE"]:
+        if ".audit-" in os.environ["ALBENCH_CACHE"]:
             raise KeyError
         return areas(on_disk(ctx))
 
