@@ -138,6 +138,7 @@ def resolve(
         files=_files("strategy", strategy_object) | _files("network", network_object),
         tuning=tuned.tuning if tuned is not None else None,
         classes=prepared.classes,
+        scaled=prepared.own_grids is not None,
     )
     return ResolvedRun(config, strategy_object, network_object, prepared, split)
 

@@ -5,6 +5,7 @@ from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
+from albench.data.own_grid import OwnGrid
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
@@ -20,6 +21,7 @@ __all__ = [
     "Dataset",
     "LabelCounts",
     "LabeledStack",
+    "OwnGrid",
     "Prepared",
     "PreparedSet",
     "Problem",

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from albench.data.dataset import Dataset, check_case_names, check_options
 from albench.data.digests import file_digests
 from albench.data.marks import lock_of
+from albench.data.own_grid import OwnGrids
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
+from albench.data.preprocessing import SCALING
 from albench.data.slices import LabeledStack, SliceStack
 from albench.data.stored_set import StoredSet, read_set
 from albench.data.workers import default_workers
@@ -37,7 +39,7 @@ class Prepared:
     """A prepared set on disk, opened by memory map.
 
     Attributes:
-        key: hash of options and content.
+        key: hash of options and content, and of the way in which masks are scaled if they are.
         images: (N, c, H, W) float16, zero mean and unit variance per volume; padding has the volume's minimum.
         masks: (N, H, W) uint8: 0 background and padding, 1 to K the classes, UNKNOWN where the label is not known.
         cases: names, sorted.
@@ -49,6 +51,7 @@ class Prepared:
         intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it is not known.
         classes: names of the classes 1 to K.
         unknown: (s,) pixels of each case whose label is not known; None if all labels are known.
+        own_grids: masks of the cases on the grids of their files; None if no slices are scaled.
     """
 
     key: str
@@ -63,6 +66,7 @@ class Prepared:
     classes: tuple[str, ...] = ("foreground",)
     unknown: NDArray[np.int64] | None = None
     context: int = 0
+    own_grids: OwnGrids | None = None
 
     def check_drawn(self, *parts: Sequence[str]) -> None:
         """Check that every case of these parts has a known label. Raises DataError: one has none."""
@@ -94,11 +98,18 @@ class Prepared:
         )
         return replace(stack, known=self._known(stack)) if self._unknown_in(cases) else stack
 
-    def labeled_stack(self, cases: Sequence[str]) -> LabeledStack:
-        """The slices of the named cases with their masks."""
+    def labeled_stack(self, cases: Sequence[str], *, own_grid: bool = False) -> LabeledStack:
+        """The slices of the named cases with their masks, and on request those on the grids of their files.
+
+        Raises:
+            StoreError: the masks on the grid of a file were changed.
+        """
         stack = self.stack(cases)
         planes = planes_for(len(self.classes), unknown=self._unknown_in(cases))
-        return LabeledStack(stack, _packed(stack, (self.masks[stack.rows[ids]] for ids in _by_case(stack)), planes))
+        truth = _packed(stack, (self.masks[stack.rows[ids]] for ids in _by_case(stack)), planes)
+        if not own_grid or self.own_grids is None:
+            return LabeledStack(stack, truth)
+        return LabeledStack(stack, truth, tuple(self.own_grids.of(self.cases.index(name), name) for name in cases))
 
     def _unknown_in(self, cases: Sequence[str]) -> bool:
         """Whether the label of any pixel of these cases is not known."""
@@ -165,7 +176,7 @@ def _check_writable(title: str) -> None:
 def _opened(stored: StoredSet, key: str) -> Prepared:
     meta = stored.meta
     return Prepared(
-        key=key,
+        key=key if stored.own_grids is None else _scaled_key(key),
         images=stored.images,
         masks=stored.masks,
         cases=tuple(meta["cases"]),
@@ -176,7 +187,13 @@ def _opened(stored: StoredSet, key: str) -> Prepared:
         intensity=np.array(meta["intensity"]),
         classes=tuple(meta["classes"]),
         unknown=np.array(meta["unknown"]) if any(meta["unknown"]) else None,
+        own_grids=stored.own_grids,
     )
+
+
+def _scaled_key(key: str) -> str:
+    """The key of scaled slices, whose masks depend on how albench scales."""
+    return hashlib.sha256(f"{key} {SCALING}".encode()).hexdigest()[: len(key)]
 
 
 def content_key(dataset: Dataset) -> str:

@@ -10,6 +10,8 @@ from albench.data.volume import Volume
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
 
+SCALING = 1  # of masks by `fit_to`; part of the key of scaled data
+
 
 def standardized(volume: Volume, case: str, window: tuple[float, float] | None) -> Volume:
     """Clip each channel, then give it mean 0 and standard deviation 1.
