@@ -305,9 +305,7 @@ def _has_own_grid(path: Path) -> bool:
     return own_grid is None or _own_path(path).stat().st_size == own_grid.length
 
 
-def _join_own_grids(
-    partial: Path, cases: Sequence[str], paths: Sequence[Path], facts: Sequence[CaseFacts]
-) -> None:
+def _join_own_grids(partial: Path, cases: Sequence[str], paths: Sequence[Path], facts: Sequence[CaseFacts]) -> None:
     """Copy the masks on the grids of their files into one, and compare each with its checksum."""
     own = [fact.own_grid for fact in facts]
     if not any(own):
@@ -364,7 +362,11 @@ def _make_room(folder: Path) -> None:
         raise StoreError(f"'{folder}' must be a whole prepared set, it is a link to a damaged one: remove the link")
     if not folder.is_dir():
         return
-    others = [path.name for path in folder.iterdir() if path.name not in (IMAGES, MASKS, OWN_MASKS, META) and not is_mark(path)]
+    others = [
+        path.name
+        for path in folder.iterdir()
+        if path.name not in (IMAGES, MASKS, OWN_MASKS, META) and not is_mark(path)
+    ]
     if others:
         raise StoreError(
             f"'{folder}' must hold a prepared set only, it is damaged and also holds '{min(others)}': move that away"

@@ -77,10 +77,7 @@ def evaluate(predictor: Predictor, labeled: LabeledStack, tolerance: float, thre
     """
     slices = labeled.slices
     scored = partial(_score, labeled, tolerance)
-    cases = [
-        threads.submit(scored, index, *_predict(predictor, labeled, index))
-        for index in range(len(slices.cases))
-    ]
+    cases = [threads.submit(scored, index, *_predict(predictor, labeled, index)) for index in range(len(slices.cases))]
     return Scoring(slices.cases, cases)
 
 

@@ -243,7 +243,7 @@ def test_scaled_slices_are_scored_on_the_grid_of_the_file_as_by_brute_force(odd,
 
 
 def test_a_case_that_is_not_scaled_and_all_pictures_are_those_of_the_working_grid(odd):
-    data, prepared, native = odd(2, own_grid=True)
+    _, prepared, native = odd(2, own_grid=True)
     _, _, working = odd(2, own_grid=False)
     assert native.cases["c"] == working.cases["c"]
     assert native.cases["a"] != working.cases["a"]
