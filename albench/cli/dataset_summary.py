@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import LabelCounts, Prepared
+from albench.data import LabelCounts, Prepared, ScalingLoss
 from albench.files import atomic_write
 from albench.masks import UNKNOWN, foreground
 
@@ -50,6 +50,8 @@ def numbers(prepared: Prepared, labels: Sequence[LabelCounts]) -> Mapping[str, s
             facts[f"class {index + 1}, {name}"] = (
                 f"{sum(voxels) / pixels:.2%} of all pixels, in {np.count_nonzero(voxels)} cases"
             )
+    if prepared.own_grids is not None:
+        facts["scaled"] = ScalingLoss.sum(prepared.own_grids.losses).in_words()
     if prepared.unknown is not None:
         blank = sum(case.unlabeled for case in labels)
         whole = sum(case.unlabeled == case.slices for case in labels)

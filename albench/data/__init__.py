@@ -10,6 +10,7 @@ from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
 from albench.data.problems import CaseSummary, Problem, case_problems, label_warnings, set_problems
+from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.slices import LabeledStack, SliceStack
 from albench.data.split import Split, split_dataset, split_volumes
 from albench.data.volume import Volume, check_volume
@@ -27,6 +28,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Removal",
+    "ScalingLoss",
     "SliceStack",
     "Split",
     "Volume",
@@ -45,6 +47,7 @@ __all__ = [
     "prepared_sets",
     "register",
     "remove",
+    "scaling_warnings",
     "set_problems",
     "split_dataset",
     "split_volumes",

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.scaling_loss import ScalingLoss
+from albench.data.volume import Volume
 from albench.errors import StoreError
 from albench.masks import Mask, PackedMasks, planes_of
 
@@ -46,6 +48,7 @@ class OwnGridFacts:
         spacing: millimeters along z, y, x.
         length: bytes, compressed.
         sha256: of these bytes.
+        loss: what the mask loses on the working grid.
     """
 
     shape: tuple[int, int, int]
@@ -53,21 +56,26 @@ class OwnGridFacts:
     spacing: tuple[float, float, float]
     length: int
     sha256: str
+    loss: ScalingLoss
 
     @classmethod
-    def of(cls, mask: Mask, spacing: tuple[float, float, float]) -> tuple[OwnGridFacts, bytes]:
-        """The facts about a (d, h, w) mask, and its compressed bytes."""
+    def of(cls, own: Volume, scaled: Volume) -> tuple[OwnGridFacts, bytes]:
+        """The facts about the mask of a volume before it was scaled, and its compressed bytes."""
+        mask = own.mask
         depth, height, width = mask.shape
         planes = planes_of(np.unique(mask).tolist())
         parts = ((np.array([z]), plane[None]) for z, plane in enumerate(mask))
         packed = PackedMasks.collect(np.arange(depth), (height, width), parts, planes).packed
         content = zlib.compress(packed.data, level=1)
-        return cls((depth, height, width), planes, spacing, len(content), _digest(content)), content
+        loss = ScalingLoss.of(own, scaled)
+        return cls((depth, height, width), planes, own.spacing, len(content), _digest(content), loss), content
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> OwnGridFacts:
         """The facts as JSON holds them."""
-        return cls(**{**content, "shape": tuple(content["shape"]), "spacing": tuple(content["spacing"])})
+        loss = ScalingLoss(**{name: tuple(both) for name, both in content["loss"].items()})
+        tuples = {name: tuple(content[name]) for name in ("shape", "spacing")}
+        return cls(**{**content, **tuples, "loss": loss})
 
     def fits(self, content: bytes) -> bool:
         """Whether these are the compressed bytes."""
@@ -92,6 +100,11 @@ class OwnGrids:
 
     facts: Sequence[OwnGridFacts | None]
     content: NDArray[np.uint8]
+
+    @property
+    def losses(self) -> list[ScalingLoss]:
+        """What the masks of each scaled case lose."""
+        return [facts.loss for facts in self.facts if facts]
 
     def bytes_of(self, case: int) -> bytes:
         """The compressed bytes of a case; none of one whose slices are not scaled."""

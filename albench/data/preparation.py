@@ -145,7 +145,7 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     own, volume = volume, fit_to(volume, dataset.size)
     own_grid = None
     if volume is not own:
-        own_grid, content = OwnGridFacts.of(own.mask, own.spacing)
+        own_grid, content = OwnGridFacts.of(own, volume)
         with atomic_write(_own_path(path)) as file:
             file.write(content)
     del own

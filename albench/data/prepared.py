@@ -24,7 +24,7 @@ from albench.data.marks import lock_of
 from albench.data.own_grid import OwnGrids
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
-from albench.data.preprocessing import SCALING
+from albench.data.scaled_masks import SCALING
 from albench.data.slices import LabeledStack, SliceStack
 from albench.data.stored_set import StoredSet, read_set
 from albench.data.workers import default_workers

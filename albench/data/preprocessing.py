@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from albench.data.memory import check_memory
+from albench.data.scaled_masks import interpolated, scale_mask
 from albench.data.volume import Volume
 from albench.errors import DataError
-from albench.masks import UNKNOWN, foreground
-
-SCALING = 1  # of masks by `fit_to`; part of the key of scaled data
 
 
 def standardized(volume: Volume, case: str, window: tuple[float, float] | None) -> Volume:
@@ -46,10 +43,8 @@ def standardized(volume: Volume, case: str, window: tuple[float, float] | None) 
 def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
     """Scale slices in their plane to the largest extent that fits `size`, with square pixels in millimeters.
 
-    Images are interpolated linearly, with an anti-aliasing filter when they shrink, and so are the parts of a pixel
-    that have a label. A pixel is unknown where at least half of it is. It is foreground where at least half of its
-    known part is, of all classes together; its class is the one with the largest part, the first of several. The
-    spacing follows. Slices that fit already are not changed.
+    Images are interpolated linearly, with an anti-aliasing filter when they shrink; masks keep their volume and small
+    objects (`scale_mask`). The spacing follows. Slices that fit already are not changed.
 
     Args:
         size: height and width in pixels; None returns the volume itself.
@@ -62,9 +57,7 @@ def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
     height, width = volume.mask.shape[1:]
     dz, dy, dx = volume.spacing
     scale = min(size[0] / (height * dy), size[1] / (width * dx))
-    new = tuple(
-        max(1, min(limit, round(extent * scale))) for limit, extent in zip(size, (height * dy, width * dx), strict=True)
-    )
+    new = (_side(size[0], height * dy * scale), _side(size[1], width * dx * scale))
     if new == (height, width):
         return volume
     mask = volume.mask
@@ -73,34 +66,10 @@ def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
         f"a case of {len(mask)} slices scaled to {new[0]} x {new[1]} pixels",
         "choose a smaller data.size",
     )
-    scaled = _scaled(np.concatenate([volume.image, foreground(mask)[None].astype(np.float32)]), new)
-    unknown = mask == UNKNOWN
-    unknown_part = _scaled(unknown[None].astype(np.float32), new)[0] if unknown.any() else np.float32(0)
-    is_foreground = scaled[-1] >= 0.5 * (1 - unknown_part)
-    made = np.where(is_foreground, _largest_class(mask, new), np.uint8(0))
-    made[np.broadcast_to(unknown_part >= 0.5, made.shape)] = UNKNOWN
     spacing = (dz, dy * height / new[0], dx * width / new[1])
-    return Volume(scaled[:-1], made, spacing)
+    return Volume(interpolated(volume.image, new), scale_mask(mask, new), spacing)
 
 
-def _largest_class(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """(d, *shape) the class with the largest part of every pixel, in slices that have any class."""
-    made = np.zeros((len(mask), *shape), dtype=np.uint8)
-    for plane, scaled in zip(mask, made, strict=True):  # the parts of all classes are in memory for one slice only
-        classes = np.unique(plane[foreground(plane)])
-        if len(classes) == 1:
-            scaled[:] = classes[0]
-        elif len(classes):
-            parts = _scaled(np.array([plane[None] == label for label in classes], dtype=np.float32), shape)
-            scaled[:] = classes[parts[:, 0].argmax(0)]
-    return made
-
-
-def _scaled(channels: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """(c, d, *shape) linear interpolation of (c, d, h, w) values in their plane."""
-    import torch  # takes seconds, in every worker
-
-    interpolate = torch.nn.functional.interpolate
-    slices = torch.from_numpy(channels.swapaxes(0, 1))
-    scaled: NDArray[np.float32] = interpolate(slices, shape, mode="bilinear", antialias=True).numpy()
-    return scaled.swapaxes(0, 1)
+def _side(limit: int, extent: float) -> int:
+    """A side in pixels."""
+    return max(1, min(limit, round(extent)))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 from support.samples import invoke
 
-from albench.data import Dataset, Volume, cache_folder, prepare
+from albench.data import Dataset, ScalingLoss, Volume, cache_folder, prepare, scaling_warnings
 from albench.data.own_grid import OwnGridFacts
 from albench.data.preparation import prepare_case
 from albench.data.prepared import content_key
+from albench.data.preprocessing import fit_to
 from albench.errors import StoreError
 from albench.masks import UNKNOWN
 
@@ -189,9 +190,26 @@ def test_a_disk_that_does_not_return_these_masks_is_one_sentence_and_nothing_is_
 @pytest.mark.parametrize("values", [(0, 1), (0, 1, UNKNOWN), (0, 1, 2, 3), (UNKNOWN,), (0,)])
 def test_masks_are_packed_without_loss(values):
     mask = np.random.default_rng(0).choice(np.array(values, np.uint8), (3, 7, 13))
-    facts, content = OwnGridFacts.of(mask, (1.0, 2.0, 3.0))
+    volume = Volume(np.zeros((1, *mask.shape), np.float32), mask, (1.0, 2.0, 3.0))
+    facts, content = OwnGridFacts.of(volume, fit_to(volume, (16, 16)))
     assert facts.fits(content)
     assert not facts.fits(content[:-1])
     assert not replace(facts, sha256="0").fits(content)
-    assert OwnGridFacts.read(json.loads(json.dumps(vars(facts)))) == facts
+    assert OwnGridFacts.read(json.loads(json.dumps(asdict(facts)))) == facts
     np.testing.assert_array_equal(facts.unpack(content).mask, mask)
+
+
+def test_objects_are_counted_by_class_as_parts_that_touch_in_3d():
+    mask = np.zeros((3, 8, 8), np.uint8)
+    mask[0, 0, 0] = mask[1, 1, 1] = 1  # touch at a corner
+    mask[0, 0, 1] = 2
+    mask[2, 6:, 6:] = 1
+    mask[2, 0] = UNKNOWN
+    own = Volume(np.zeros((1, *mask.shape), np.float32), mask, (3.0, 1.0, 2.0))
+    scaled = Volume(own.image, np.where(mask == 2, 0, mask), own.spacing)
+    loss = ScalingLoss.of(own, scaled)
+    assert loss == ScalingLoss((3, 2), (7 * 6.0, 6 * 6.0))
+    assert loss.change == pytest.approx(-1 / 7)
+    assert ScalingLoss.sum([loss, ScalingLoss((1, 2), (8.0, 10.0))]) == ScalingLoss((4, 4), (50.0, 46.0))
+    assert ScalingLoss.sum([]).change == 0
+    assert list(scaling_warnings((16, 16), [])) == list(scaling_warnings(None, [loss])) == []
