@@ -65,8 +65,8 @@ def scaling_warnings(size: Sequence[int] | None, losses: Sequence[ScalingLoss]) 
     height, width = size
     yield (
         f"masks should keep their objects and volume when slices are scaled, of {loss.objects[0]} objects "
-        f"data.size=[{height},{width}] leaves {loss.objects[1]} and changes their volume by {loss.change:+.1%}: choose a "
-        "larger size if they matter to training, scores are those of the files with protocol.grid=native"
+        f"data.size=[{height},{width}] leaves {loss.objects[1]} and changes their volume by {loss.change:+.1%}: choose "
+        "a larger size if they matter to training, scores are those of the files with protocol.grid=native"
     )
 
 

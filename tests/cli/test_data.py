@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.loopback import serving
-from support.samples import invoke, write_pair
+from support.samples import invoke, tiny_training_arguments, write_pair
 
 from albench.data import (
     Archive,
@@ -370,8 +370,8 @@ def test_check_rejects_a_dataset_without_any_foreground_as_a_run_does(tmp_path):
     for name in ("a", "b", "c", "d"):
         pair(tmp_path / "set", name, foreground=False)
     assert rejected_by_check_and_run(tmp_path / "set") == (
-        "dataset 'set' must have foreground in at least one mask, all 4 masks are empty: check the masks, the labels "
-        "that are foreground"
+        "dataset 'set' must have foreground in at least one mask, all 4 masks are empty: check the masks and the "
+        "labels that are foreground"
     )
     assert "1 problems, 4 warnings" in invoke("data", "check", tmp_path / "set")[1]
 
@@ -399,8 +399,8 @@ def test_small_objects_survive_scaling_and_what_they_lose_is_told(tmp_path, monk
     balls(tmp_path / "set", 1.5)
     sentence = (
         f"masks should keep their objects and volume when slices are scaled, of 4 objects data.size={size} leaves "
-        f"{kept} and changes their volume by {change}: choose a larger size if they matter to training, scores are those "
-        "of the files with protocol.grid=native"
+        f"{kept} and changes their volume by {change}: choose a larger size if they matter to training, scores are "
+        "those of the files with protocol.grid=native"
     )
     monkeypatch.setattr("albench.console.terminal", lambda: Console(width=500))
     code, told = invoke("data", "check", tmp_path / "set", "--set", f"data.size={size}")
