@@ -60,7 +60,7 @@ def describe_data(
     from rich.table import Table
 
     from albench.cli.dataset_summary import contact_sheet, count_labels, numbers
-    from albench.data import label_warnings, scaling_warnings
+    from albench.data import clipping_warnings, label_warnings, scaling_warnings
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
@@ -74,6 +74,7 @@ def describe_data(
     losses = prepared.own_grids.losses if prepared.own_grids else []
     for warning in (
         *scaling_warnings(dataset.size, losses),
+        *clipping_warnings(dataset.title, dataset.intensities, prepared.clipped),
         *label_warnings(dataset.title, prepared.classes, cases),
     ):
         console.print(f"warning: {warning}", highlight=False)

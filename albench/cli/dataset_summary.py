@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import LabelCounts, Prepared, ScalingLoss
+from albench.data import ClippedTarget, LabelCounts, Prepared, ScalingLoss
 from albench.files import atomic_write
 from albench.masks import UNKNOWN, foreground
 
@@ -61,6 +61,8 @@ def numbers(prepared: Prepared, labels: Sequence[LabelCounts]) -> Mapping[str, s
         lows, highs = prepared.intensity[..., 0].min(0), prepared.intensity[..., 1].max(0)
         ranges = [f"{low:.6g} to {high:.6g}" for low, high in zip(lows, highs, strict=True)]
         facts["intensities as read"] = "; ".join(ranges)
+    if prepared.clipped:
+        facts["target clipped"] = ClippedTarget.sum(prepared.clipped).in_words()
     return facts
 
 

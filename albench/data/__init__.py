@@ -2,6 +2,7 @@
 
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
+from albench.data.intensities import ClippedTarget, Intensities, Rule, clipping_warnings
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
@@ -19,7 +20,9 @@ from albench.registry import register
 __all__ = [
     "Archive",
     "CaseSummary",
+    "ClippedTarget",
     "Dataset",
+    "Intensities",
     "LabelCounts",
     "LabeledStack",
     "OwnGrid",
@@ -28,6 +31,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Removal",
+    "Rule",
     "ScalingLoss",
     "SliceStack",
     "Split",
@@ -38,6 +42,7 @@ __all__ = [
     "check_memory",
     "check_options",
     "check_volume",
+    "clipping_warnings",
     "downloaded",
     "downloads_folder",
     "label_warnings",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from albench.data.checksums import Checksum
 from albench.data.dataset import Dataset
+from albench.data.intensities import ClippedTarget
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import is_mark, make_marked
 from albench.data.own_grid import OwnGridFacts, OwnGrids
@@ -87,6 +88,8 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         "classes": dataset.class_names,
         "unknown": [fact.labels.unknown for fact in facts],
         "checksums": [asdict(fact.checksum) for fact in facts],
+        "clipped": [asdict(fact.clipped) for fact in facts],
+        "rule": dataset.intensities.rule,
         "title": dataset.title,
         "options": options_of(dataset),
         "format": FORMAT,
@@ -118,6 +121,7 @@ class CaseFacts:
         intensity: lowest and highest value of each channel as read.
         labels: of the mask on the working grid.
         checksum: of the slices, made before they are written.
+        clipped: what clipping does to the target.
         own_grid: facts about the mask on the grid of its file, which has a file of its own; None if it is not scaled.
     """
 
@@ -126,6 +130,7 @@ class CaseFacts:
     intensity: list[list[float]]
     labels: LabelCounts
     checksum: Checksum
+    clipped: ClippedTarget
     own_grid: OwnGridFacts | None = None
 
     @property
@@ -141,7 +146,7 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     trim_memory()  # the peak of reading would otherwise add to that of standardizing
     check_volume(volume, case, dataset.window, dataset.class_names)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
-    volume = standardized(volume, case, dataset.window)
+    volume, clipped = standardized(volume, case, dataset.intensities)
     own, volume = volume, fit_to(volume, dataset.size)
     own_grid = None
     if volume is not own:
@@ -153,7 +158,7 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     mask = np.ascontiguousarray(volume.mask)
     labels = LabelCounts.of(mask, len(dataset.class_names))
     checksum = Checksum.of(image, mask)
-    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, checksum, own_grid)
+    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, checksum, clipped, own_grid)
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
@@ -166,6 +171,7 @@ def _read_facts(path: Path) -> tuple[CaseFacts, int]:
         content = json.loads(file.readline())
         labels = content["labels"] | {"classes": tuple(content["labels"]["classes"])}
         made = {"labels": LabelCounts(**labels), "checksum": Checksum(**content["checksum"])}
+        made["clipped"] = ClippedTarget(**content["clipped"])
         made["own_grid"] = content["own_grid"] and OwnGridFacts.read(content["own_grid"])
         return CaseFacts(**content | made), file.tell()
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from albench.data.dataset import Dataset, check_case_names, check_options
 from albench.data.digests import file_digests
+from albench.data.intensities import ClippedTarget
 from albench.data.marks import lock_of
 from albench.data.own_grid import OwnGrids
 from albench.data.paths import cache_folder
@@ -31,7 +32,7 @@ from albench.data.workers import default_workers
 from albench.errors import DataError, StoreError
 from albench.files import locked
 from albench.masks import UNKNOWN, PackedMasks, planes_for
-from albench.registry import options_of, source_digest
+from albench.registry import source_digest
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Prepared:
     """A prepared set on disk, opened by memory map.
 
     Attributes:
-        key: hash of options and content, and of the way in which masks are scaled if they are.
+        key: hash of options and content, and of how masks are scaled and what is no body, if anything is.
         images: (N, c, H, W) float16, zero mean and unit variance per volume; padding has the volume's minimum.
         masks: (N, H, W) uint8: 0 background and padding, 1 to K the classes, UNKNOWN where the label is not known.
         cases: names, sorted.
@@ -52,6 +53,7 @@ class Prepared:
         classes: names of the classes 1 to K.
         unknown: (s,) pixels of each case whose label is not known; None if all labels are known.
         own_grids: masks of the cases on the grids of their files; None if no slices are scaled.
+        clipped: (s,) what clipping does to the target; empty if it is not known.
     """
 
     key: str
@@ -67,6 +69,7 @@ class Prepared:
     unknown: NDArray[np.int64] | None = None
     context: int = 0
     own_grids: OwnGrids | None = None
+    clipped: tuple[ClippedTarget, ...] = ()
 
     def check_drawn(self, *parts: Sequence[str]) -> None:
         """Check that every case of these parts has a known label. Raises DataError: one has none."""
@@ -143,11 +146,11 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
     check_case_names(dataset)
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
-    stored = _whole(folder)
+    stored = _whole(folder, dataset)
     if stored is None:
         _check_writable(dataset.title)
         with locked(lock_of(folder), wait=True, leave=False):
-            stored = _whole(folder)  # another process may have been faster
+            stored = _whole(folder, dataset)  # another process may have been faster
             if stored is None:
                 show = progress or (lambda done, total, case: None)
                 number = default_workers(dataset) if workers is None else workers
@@ -156,12 +159,13 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
     return replace(_opened(stored, key), context=dataset.context)
 
 
-def _whole(folder: Path) -> StoredSet | None:
-    """The set in a folder; None if it is missing or damaged."""
+def _whole(folder: Path, dataset: Dataset) -> StoredSet | None:
+    """The set in a folder; None if it is missing or damaged, or has read intensities by another rule."""
     try:
-        return read_set(folder)
+        stored = read_set(folder)
     except StoreError:
         return None
+    return stored if stored.meta.get("rule", "volume") == dataset.intensities.rule else None
 
 
 def _check_writable(title: str) -> None:
@@ -175,8 +179,9 @@ def _check_writable(title: str) -> None:
 
 def _opened(stored: StoredSet, key: str) -> Prepared:
     meta = stored.meta
+    clipped = tuple(ClippedTarget(**case) for case in meta.get("clipped", ()))
     return Prepared(
-        key=key if stored.own_grids is None else _scaled_key(key),
+        key=_key_of(key, stored, clipped),
         images=stored.images,
         masks=stored.masks,
         cases=tuple(meta["cases"]),
@@ -188,18 +193,21 @@ def _opened(stored: StoredSet, key: str) -> Prepared:
         classes=tuple(meta["classes"]),
         unknown=np.array(meta["unknown"]) if any(meta["unknown"]) else None,
         own_grids=stored.own_grids,
+        clipped=clipped,
     )
 
 
-def _scaled_key(key: str) -> str:
-    """The key of scaled slices, whose masks depend on how albench scales."""
-    return hashlib.sha256(f"{key} {SCALING}".encode()).hexdigest()[: len(key)]
+def _key_of(key: str, stored: StoredSet, clipped: Sequence[ClippedTarget]) -> str:
+    """The key of a set with what its name does not tell: how masks were scaled, and which voxels are no body."""
+    more = [f"scaling {SCALING}"] if stored.own_grids else []
+    more += [stored.meta["rule"]] if any(case.padded for case in clipped) else []
+    return hashlib.sha256(json.dumps([key, *more]).encode()).hexdigest()[: len(key)] if more else key
 
 
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
     left_out = (*dataset.locations, *dataset.views)
-    options = {k: v for k, v in options_of(dataset).items() if k not in left_out}
+    options = {k: v for k, v in dataset.settings().items() if k not in left_out}
     digests = file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

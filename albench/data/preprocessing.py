@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from albench.data.intensities import ClippedTarget, Intensities, check_normalized
 from albench.data.memory import check_memory
 from albench.data.scaled_masks import interpolated, scale_mask
 from albench.data.volume import Volume
 from albench.errors import DataError
 
 
-def standardized(volume: Volume, case: str, window: tuple[float, float] | None) -> Volume:
-    """Clip each channel, then give it mean 0 and standard deviation 1.
+def standardized(volume: Volume, case: str, intensities: Intensities) -> tuple[Volume, ClippedTarget]:
+    """Clip each channel, then give it mean 0 and standard deviation 1, unless it is normalized already.
 
     Statistics are those of the volume: the prepared set does not depend on the split, and nothing of a test case
     reaches the others.
@@ -19,25 +21,43 @@ def standardized(volume: Volume, case: str, window: tuple[float, float] | None) 
     Args:
         volume: checked by `check_volume`.
         case: its name, for the message.
-        window: lowest and highest intensity; None takes the 0.5th and 99.5th percentiles of the channel.
+        intensities: what is clipped, and which voxels count in percentiles, mean and standard deviation.
 
     Raises:
-        DataError: the percentiles of a channel are equal.
+        DataError: a channel has no contrast after clipping, or it should be normalized and is not.
     """
-    image = np.empty(volume.image.shape, np.float32)
+    if intensities.rule == "none":
+        check_normalized(volume, case)
+    image, bounds, padded = np.empty(volume.image.shape, np.float32), [], False
     for values, channel in zip(image, volume.image, strict=True):
-        low, high = window or np.percentile(channel, (0.5, 99.5))
+        body = intensities.body(channel)
+        low, high = intensities.bounds(channel, body)
+        bounds.append((low, high))
+        padded |= body is not None
         np.clip(channel, low, high, out=values)
+        if intensities.rule != "none":
+            _standardize(values, body)
+        if values.min() == values.max():
+            limit = "its 0.5th and 99.5th percentiles" if intensities == Intensities() else intensities.limit()
+            raise DataError(
+                f"case '{case}' must have contrast between {limit}, they are equal: set data.window, for example to "
+                "its whole range"
+            )
+    clipped = ClippedTarget.of(volume.image, volume.mask, bounds, padded=padded)
+    return Volume(image, volume.mask, volume.spacing), clipped
+
+
+def _standardize(values: NDArray[np.float32], body: NDArray[np.bool_] | None) -> None:
+    """Give the (d, h, w) voxels of the body mean 0 and standard deviation 1, in place."""
+    if body is None:
         values -= np.mean(values, dtype=np.float64)
         # By slices: a square of the whole volume in float64 would be two volumes more.
         spread = np.sqrt(np.mean([np.mean(np.square(plane, dtype=np.float64)) for plane in values]))
-        values /= spread if spread > 0 else 1.0
-        if not values.any():
-            raise DataError(
-                f"case '{case}' must have contrast between its 0.5th and 99.5th percentiles, they are equal: set "
-                "data.window, for example to its whole range"
-            )
-    return Volume(image, volume.mask, volume.spacing)
+    else:
+        values -= np.mean(values, dtype=np.float64, where=body)
+        squares = [np.square(plane[inside], dtype=np.float64).sum() for plane, inside in zip(values, body, strict=True)]
+        spread = np.sqrt(sum(squares) / body.sum())
+    values /= spread if spread > 0 else 1.0
 
 
 def fit_to(volume: Volume, size: tuple[int, int] | None) -> Volume:
