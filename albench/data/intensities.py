@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from albench.data.volume import Volume
 from albench.errors import DataError
-from albench.masks import Mask, foreground
+from albench.masks import foreground
 
 Rule = Literal["volume", "mr", "ct", "none"]
 
@@ -19,7 +19,7 @@ PERCENTILES = (0.5, 99.5)
 _OUTSIDE = -1024.0  # Hounsfield units: at and below it, a scanner has measured nothing
 _PADDING = 0.01  # part of all voxels, below which those with a value of padding may be measured
 _NORMALIZED = 1000.0  # beyond it, half precision has steps of more than a half
-_MANY = 0.05  # part of the target, from which it is told that it is clipped
+_MANY = 0.1  # part of the target, from which it is told that it is clipped
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,18 @@ class ClippedTarget:
     padded: bool
 
     @classmethod
-    def of(
-        cls, image: NDArray[np.float32], mask: Mask, bounds: Sequence[tuple[float, float]], *, padded: bool
-    ) -> ClippedTarget:
-        """Of a (c, d, h, w) image as read, its (d, h, w) mask, and the bounds of every channel."""
-        target = foreground(mask)
-        inside = [(channel[target], *both) for channel, both in zip(image, bounds, strict=True)]
+    def of(cls, volume: Volume, intensities: Intensities) -> ClippedTarget:
+        """Of one case as read."""
+        bodies = [intensities.body(channel) for channel in volume.image]
+        pairs = zip(volume.image, bodies, strict=True)
+        bounds = [intensities.bounds(channel, body) for channel, body in pairs]
+        return cls.within(volume, bounds, padded=any(body is not None for body in bodies))
+
+    @classmethod
+    def within(cls, volume: Volume, bounds: Sequence[tuple[float, float]], *, padded: bool) -> ClippedTarget:
+        """Of one case as read, with the bounds of every channel."""
+        target = foreground(volume.mask)
+        inside = [(channel[target], *both) for channel, both in zip(volume.image, bounds, strict=True)]
         below = max(int((values < low).sum()) for values, low, _ in inside)
         above = max(int((values > high).sum()) for values, _, high in inside)
         return cls(int(target.sum()), below, above, padded)

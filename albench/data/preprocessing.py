@@ -43,7 +43,7 @@ def standardized(volume: Volume, case: str, intensities: Intensities) -> tuple[V
                 f"case '{case}' must have contrast between {limit}, they are equal: set data.window, for example to "
                 "its whole range"
             )
-    clipped = ClippedTarget.of(volume.image, volume.mask, bounds, padded=padded)
+    clipped = ClippedTarget.within(volume, bounds, padded=padded)
     return Volume(image, volume.mask, volume.spacing), clipped
 
 

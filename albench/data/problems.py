@@ -67,9 +67,8 @@ class CaseSummary:
         classes: int,
         intensities: Intensities | None = None,
     ) -> CaseSummary:
-        """The summary of a volume without problems; `size` as in `Dataset`, `classes` their number."""
-        intensities = intensities or Intensities()
-        clipped = standardized(volume, case, intensities)[1]
+        """The summary of a volume; `size` as in `Dataset`, `classes` their number."""
+        clipped = ClippedTarget.of(volume, intensities or Intensities())
         own = Volume(volume.image[:0], volume.mask, volume.spacing)  # without channels, to save time
         scaled = fit_to(own, size)
         loss = None if scaled is own else ScalingLoss.of(own, scaled)
