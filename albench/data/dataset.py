@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from albench.data.intensities import PERCENTILES, Intensities, Rule
+from albench.data.intensities import Clip, Intensities, Rule
 from albench.data.memory import check_memory
 from albench.data.problems import CaseSummary, Problem, case_problems, set_problems
 from albench.data.slices import GRID
@@ -48,7 +48,8 @@ class Dataset(ABC):
             millimeters kept, and padded at the bottom and right. None keeps the pixels of the files.
         window: intensities are clipped to this range; None clips each volume to percentiles. Then each volume gets mean
             0 and standard deviation 1.
-        clip: these percentiles; `none` does not clip.
+        clip: these percentiles, such as [0.5, 99.9]; `none` does not clip. `auto` takes the 0.5th and the 99.5th, but
+            does not clip an `mr` volume with padding.
         intensity: voxels whose percentiles, mean and standard deviation are taken: `volume` all, `mr` those that are
             not padding with zeros or the lowest value, `ct` those above -1024 Hounsfield units. `none` keeps images
             that are normalized already. `auto` follows the modality where the dataset knows it, otherwise `volume`.
@@ -63,7 +64,7 @@ class Dataset(ABC):
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
-    clip: tuple[float, float] | None = PERCENTILES
+    clip: Clip = "auto"
     intensity: Literal["auto", "volume", "mr", "ct", "none"] = "volume"
     context: Annotated[int, Field(ge=0, le=100)] = 0
 
@@ -172,7 +173,7 @@ def check_options(dataset: Dataset) -> None:
             f"data.window must be two numbers, the lower first, got {list(dataset.window)}: write for example "
             "--set data.window=[-57,164]"
         )
-    if dataset.clip and not 0 <= dataset.clip[0] < dataset.clip[1] <= 100:
+    if isinstance(dataset.clip, tuple) and not 0 <= dataset.clip[0] < dataset.clip[1] <= 100:
         raise ConfigError(
             f"data.clip must be two percentiles from 0 to 100, the lower first, got {list(dataset.clip)}: write for "
             "example --set data.clip=[0.5,99.5], or none"

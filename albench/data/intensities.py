@@ -14,8 +14,9 @@ from albench.errors import DataError
 from albench.masks import foreground
 
 Rule = Literal["volume", "mr", "ct", "none"]
+Clip = tuple[float, float] | Literal["auto"] | None
 
-PERCENTILES = (0.5, 99.5)
+_PERCENTILES = (0.5, 99.5)
 _OUTSIDE = -1024.0  # Hounsfield units: at and below it, a scanner has measured nothing
 _PADDING = 0.01  # part of all voxels, below which those with a value of padding may be measured
 _NORMALIZED = 1000.0  # beyond it, half precision has steps of more than a half
@@ -28,14 +29,15 @@ class Intensities:
 
     Attributes:
         window: lowest and highest intensity; None takes percentiles.
-        clip: these percentiles; None does not clip.
+        clip: these percentiles; `auto` takes the 0.5th and the 99.5th, but does not clip an `mr` volume with padding,
+            whose brightest parts are often the target. None does not clip.
         rule: whose percentiles, mean and deviation: of all voxels (`volume`), of those that are not padding with zeros
             or the lowest value (`mr`), or of those above -1024 Hounsfield units (`ct`). `none`: intensities are
             normalized already.
     """
 
     window: tuple[float, float] | None = None
-    clip: tuple[float, float] | None = PERCENTILES
+    clip: Clip = "auto"
     rule: Rule = "volume"
 
     def body(self, channel: NDArray[np.float32]) -> NDArray[np.bool_] | None:
@@ -54,16 +56,19 @@ class Intensities:
         """The lowest and the highest intensity that stay as they are."""
         if self.window:
             return self.window
-        if self.clip is None or self.rule == "none":
+        clip = self.clip
+        if clip == "auto":
+            clip = None if self.rule == "mr" and body is not None else _PERCENTILES
+        if clip is None or self.rule == "none":
             return -np.inf, np.inf
-        low, high = np.percentile(channel if body is None else channel[body], self.clip)
+        low, high = np.percentile(channel if body is None else channel[body], clip)
         return low, high
 
     def limit(self) -> str:
         """What clips, in words."""
         if self.window:
             return f"data.window={[*self.window]}"
-        low, high = self.clip or (0, 100)
+        low, high = _PERCENTILES if self.clip == "auto" else self.clip or (0, 100)
         return f"the {low:g}th and {high:g}th percentiles"
 
 
@@ -132,7 +137,11 @@ def clipping_warnings(title: str, intensities: Intensities, cases: Sequence[Clip
     total = ClippedTarget.sum(cases)
     for number, where in ((total.below, "below"), (total.above, "above")):
         if total.voxels and number > _MANY * total.voxels:
-            remedy = "a wider data.window" if intensities.window else "data.clip=none, or data.window to a range"
+            remedy = "data.clip=none, or data.window to a range"
+            if intensities.window:
+                remedy = "a wider data.window"
+            elif intensities.rule == "volume":
+                remedy = f"data.intensity=mr if they are MR images with padding, {remedy}"
             yield (
                 f"the voxels of the target should keep their intensities, {number / total.voxels:.1%} of those of "
                 f"dataset '{title}' are {where} {intensities.limit()} and become equal: set {remedy} that contains them"

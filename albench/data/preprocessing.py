@@ -38,7 +38,7 @@ def standardized(volume: Volume, case: str, intensities: Intensities) -> tuple[V
         if intensities.rule != "none":
             _standardize(values, body)
         if values.min() == values.max():
-            limit = "its 0.5th and 99.5th percentiles" if intensities == Intensities() else intensities.limit()
+            limit = intensities.limit().replace("the", "its", 1)
             raise DataError(
                 f"case '{case}' must have contrast between {limit}, they are equal: set data.window, for example to "
                 "its whole range"
