@@ -52,6 +52,9 @@ class Protocol:
         steps: that number; in a suite, none takes `training.steps` for each training of the strategy with most.
         nsd_tolerance: distance in millimeters at which two surfaces agree, of the metric `nsd`.
         score_unknown: whether pixels whose label is unknown count in the score of a slice.
+        grid: where scaled slices are scored: `native` brings predictions back to the grid of the file and compares them
+            with its own mask, `working` compares with the scaled mask, which is faster. Slices that are not scaled have
+            one grid.
     """
 
     interval: Positive = 10
@@ -71,6 +74,7 @@ class Protocol:
     steps: Positive | None = None
     nsd_tolerance: Rate = 1.0
     score_unknown: bool = False
+    grid: Literal["native", "working"] = "native"
 
     def split_of(self, seed: int) -> int:
         """The seed of the split of a run."""
@@ -183,6 +187,7 @@ class RunConfig:
         files: options of strategy and network that name files, by dotted name; not part of the digest.
         tuning: where the options of the strategy come from; not part of the digest.
         classes: names of the classes 1, 2, ... of the masks.
+        scaled: whether slices of any case are scaled, so that `protocol.grid` matters; follows from the data.
     """
 
     strategy: Choice
@@ -197,6 +202,7 @@ class RunConfig:
     files: dict[str, object] = dataclasses.field(default_factory=dict)
     tuning: Tuning | None = None
     classes: tuple[str, ...] = ("foreground",)
+    scaled: bool = False
 
     def digest(self, *, code: bool = False) -> str:
         """Eight hexadecimal digits that differ when any setting differs.
@@ -208,8 +214,10 @@ class RunConfig:
         settings = dataclasses.asdict(_run_config().validate_python(dataclasses.asdict(self)))  # 1 is 1.0
         if not code:
             settings["strategy"]["code"] = settings["network"]["code"] = None
-        for left_out in ("locations", "files", "tuning"):
+        for left_out in ("locations", "files", "tuning", "scaled"):
             del settings[left_out]
+        if not self.scaled:
+            del settings["protocol"]["grid"]  # there is one
         for choice in (settings["strategy"], settings["dataset"], settings["network"]):
             del choice["spec"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

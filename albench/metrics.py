@@ -8,9 +8,9 @@ Of several classes, each has all metrics, as if it were the only one. The metric
 and case by case, the mean over the classes that occur in the truth there, and over all classes where none does
 (`mean_of_classes`).
 
-All metrics are computed on the working grid, inside the valid area, where the label is known. Slices without a known
-label do not count, and a case with such slices has no surface whose distance could be measured: its HD95 and NSD are
-None. Within a slice, the edge of the known area cuts both surfaces alike.
+All metrics are computed on the grid of `protocol.grid`, without padding, where the label is known. Slices without a
+known label do not count, and a case with such slices has no surface whose distance could be measured: its HD95 and NSD
+are None. Within a slice, the edge of the known area cuts both surfaces alike.
 """
 
 from __future__ import annotations

@@ -118,8 +118,9 @@ class RunSession:
         self.config, self.strategy, self.split = resolved.config, resolved.strategy, resolved.split
         self.execution, self.callback = execution, callback
         self.streams = Streams(self.config.seed, self.config.title)
-        self.val = resolved.prepared.labeled_stack(self.split.val) if self.split.val else None
-        self.test = resolved.prepared.labeled_stack(self.split.test)
+        own_grid = self.config.protocol.grid == "native"
+        self.val = resolved.prepared.labeled_stack(self.split.val, own_grid=own_grid) if self.split.val else None
+        self.test = resolved.prepared.labeled_stack(self.split.test, own_grid=own_grid)
         train = resolved.prepared.labeled_stack(self.split.train)
         charged = self.val if self.config.protocol.validation == "charged" else None
         self.slices, self.oracle = train.slices, Oracle(train, charged)

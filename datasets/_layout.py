@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from albench.data import Problem
 from albench.datasets._labels import Values, declared_values
+from albench.datasets._modality import channel_names
 from albench.datasets._names import told_apart
 from albench.datasets._nifti import SUFFIXES, Files, not_nifti, stem
 from albench.errors import DataError
@@ -28,6 +29,7 @@ class Layout:
         patients: by case, where a listing names them.
         labels: values by name, as dataset.json declares them; empty without it.
         modalities: number of channels of an image, as declared.
+        channel_names: as dataset.json declares them; empty without it.
         test_images: number of images of an official test set without labels.
         options: options of the dataset that a listing sets.
         listings: the files, besides images and masks, that decide what is read.
@@ -39,6 +41,7 @@ class Layout:
     patients: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Values] = field(default_factory=dict)
     modalities: int = 1
+    channel_names: tuple[str, ...] = ()
     test_images: int = 0
     options: Mapping[str, object] = field(default_factory=dict)
     listings: tuple[Path, ...] = ()
@@ -106,6 +109,7 @@ def read_folder(root: Path) -> Layout:
         volumes=dict(sorted(volumes.items())),
         labels=declared_values(content.get("labels")),
         modalities=_modalities(content),
+        channel_names=channel_names(content),
         test_images=len(test) if isinstance(test, list) else 0,
         listings=(listing,) if listing.exists() else (),
         masks_folder=masks_name,

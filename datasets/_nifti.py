@@ -22,7 +22,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
-from albench.data import CaseSummary, Problem, Volume, case_problems, check_memory, set_problems
+from albench.data import CaseSummary, Intensities, Problem, Volume, case_problems, check_memory, set_problems
 from albench.datasets._labels import Labels
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
@@ -116,13 +116,13 @@ def inspect(
     reading: Reading,
     *,
     size: tuple[int, int] | None,
-    window: tuple[float, float] | None,
+    intensities: Intensities,
 ) -> Iterator[Problem]:
     """Every problem of every volume and of all together. One volume is in memory at a time.
 
     Args:
         title: of the dataset.
-        size: as in `Dataset`, as is `window`.
+        size: as in `Dataset`, as are `intensities`.
     """
     seen: dict[str, str] = {}
     summaries = []
@@ -132,7 +132,8 @@ def inspect(
         if volume is None:
             continue
         image = str(files.images[0])
-        yield from case_problems(volume, name, window, image, classes=reading.labels.names)
+        names = reading.labels.names
+        yield from case_problems(volume, name, intensities.window, image, classes=names, intensities=intensities)
         if not problems and files.mask is not None and not foreground(volume.mask).any():
             sentence = f"a mask should have foreground, '{files.mask}' has none: check its labels"
             yield Problem(str(files.mask), sentence, False)
@@ -141,7 +142,7 @@ def inspect(
             sentence = f"an image should occur once, '{image}' equals that of '{seen[content]}': remove one"
             yield Problem(image, sentence, False)
         seen.setdefault(content, name)
-        summaries.append(CaseSummary.of(volume, name, image, size, len(reading.labels.names)))
+        summaries.append(CaseSummary.of(volume, name, image, size, len(names), intensities))
     if summaries:
         yield from set_problems(title, reading.labels.names, summaries)
 

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from albench.data import Dataset, Problem, Volume
+from albench.data import Dataset, Problem, Rule, Volume
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
+from albench.datasets._modality import rule_of
 from albench.datasets._nifti import Axis, Reading, inspect, load
 from albench.errors import ConfigError
 
@@ -60,6 +61,11 @@ class NiftiVolumes(Dataset):
         """Names of the classes 1 to K. Raises ConfigError if options or the names in dataset.json do not fit."""
         return self._labels.names
 
+    @property
+    def modality(self) -> Rule | None:
+        """That of dataset.json."""
+        return rule_of(self._found.channel_names)
+
     @abstractmethod
     def _find(self) -> Layout:
         """The files of the dataset."""
@@ -107,7 +113,7 @@ class NiftiVolumes(Dataset):
         """Every problem of the folder and its files."""
         yield from self._layout.problems
         volumes, reading = self._layout.volumes, self._reading()
-        yield from inspect(self.title, volumes, reading, size=self.size, window=self.window)
+        yield from inspect(self.title, volumes, reading, size=self.size, intensities=self.intensities)
 
     @cached_property
     def _found(self) -> Layout:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, get_type_hints
+from typing import ClassVar, Literal, get_type_hints
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -43,6 +43,7 @@ class Folder(NiftiVolumes):
         target: `foreground` is one class; `classes` are those that dataset.json names.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
+        intensity: as in `Dataset`; `auto` follows the modality that dataset.json names.
     """
 
     _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
@@ -51,6 +52,7 @@ class Folder(NiftiVolumes):
     labels: tuple[int, ...] | None = None
     target: Target = "foreground"
     channels: tuple[int, ...] | None = None
+    intensity: Literal["auto", "volume", "mr", "ct", "none"] = "auto"
 
     def __new__(cls, **given: object) -> Folder:
         """Note which options are given, because a given option may be equal to its default."""

@@ -33,6 +33,7 @@ def measured(results: Results, group: Group) -> list[str]:
         *sentences,
         *classes_together(results, group),
         *undrawn(group),
+        *on_working_grid(group),
         validation_labels(group),
         *_reference(results, group),
     ]
@@ -61,6 +62,14 @@ def undrawn(group: Group) -> list[str]:
         f"Shares are of the slices that can be labeled: {_range(counts)} training slices without any known label are "
         "never queried and do not count."
     ]
+
+
+def on_working_grid(group: Group) -> list[str]:
+    """That scaled slices were not scored on the grids of their files, if so."""
+    config = group.some_run.reader.config
+    if not config.scaled or config.protocol.grid == "native":
+        return []
+    return ["Masks are compared on the working grid, to which slices were scaled, not on the grids of the files."]
 
 
 def validation_labels(group: Group) -> str:

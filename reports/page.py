@@ -22,6 +22,7 @@ from albench.reports.captions import (
     left_out,
     named_left_out,
     not_ranked,
+    on_working_grid,
     provenance,
     undrawn,
     validation_labels,
@@ -129,7 +130,13 @@ def _said_in_summary(results: Results) -> Iterator[str]:
 
 def _sources(results: Results, group: Group) -> list[str]:
     """What values and shares of a group are of, and where its runs come from."""
-    return [*classes_together(results, group), *undrawn(group), provenance(results, group)[0], *audited(group)]
+    return [
+        *classes_together(results, group),
+        *undrawn(group),
+        *on_working_grid(group),
+        provenance(results, group)[0],
+        *audited(group),
+    ]
 
 
 def _sortable(value: float) -> str:

@@ -29,6 +29,7 @@ OTHER_CHOICE = {
     "free": "charged",
     "own": "matched",
     "scalar": "balanced",
+    "native": "working",
 }
 
 
@@ -53,7 +54,7 @@ def changed(value: object) -> object:
 
 def variants() -> dict[str, RunConfig]:
     """The settings with one relevant change each, by the name of the changed setting."""
-    start, found = config(), {}
+    start, found = replace(config(), scaled=True), {}
     for section, cls in (("protocol", Protocol), ("training", Training)):
         old = getattr(start, section)
         for field in dataclasses.fields(cls):
@@ -73,9 +74,16 @@ def variants() -> dict[str, RunConfig]:
 
 
 def test_the_digest_depends_on_every_relevant_setting():
-    digests = {name: variant.digest() for name, variant in variants().items()} | {"unchanged": config().digest()}
+    digests = {name: variant.digest() for name, variant in variants().items()}
+    digests["unchanged"] = replace(config(), scaled=True).digest()
     assert len(digests) > 25
     assert len(set(digests.values())) == len(digests)
+
+
+def test_the_digest_does_not_depend_on_the_grid_of_slices_that_are_not_scaled():
+    working = build(Protocol, {"grid": "working"}, "protocol")
+    assert replace(config(), protocol=working).digest() == config().digest()
+    assert config().digest() == "f2695273"  # as before there was the option
 
 
 def test_the_digest_does_not_depend_on_the_place_of_data_and_code():
@@ -283,6 +291,7 @@ def test_options_are_hashed_and_written_as_plain_values():
         "steps": None,
         "nsd_tolerance": 1.0,
         "score_unknown": False,
+        "grid": "native",
     }
 
 

@@ -263,3 +263,32 @@ def _cpu():
     import torch
 
     return torch.device("cpu")
+
+
+def test_scaled_slices_are_scored_on_the_grid_of_the_file_unless_the_working_grid_is_chosen(tiny_run):
+    scaled = {"data.side": 48, "data.size": [32, 32], "protocol.rounds": 1}
+    native = tiny_run("random", scaled)
+    working = tiny_run("random", scaled | {"protocol.grid": "working"})
+    assert native.config.scaled
+    assert working.config.scaled
+    assert native.config.digest() != working.config.digest()
+    for one, other in zip(native.records, working.records, strict=True):
+        assert one.test != other.test
+        assert one.val != other.val
+        assert one.cases != other.cases
+        assert one.confidence != other.confidence
+        assert one.annotation_cost == other.annotation_cost
+        assert [training.val_dice for training in one.fit_trainings] == [
+            training.val_dice for training in other.fit_trainings
+        ]
+
+
+def test_the_grid_changes_nothing_where_slices_are_not_scaled(tiny_run):
+    usual = tiny_run("random")
+    for more in ({"protocol.grid": "working"}, {"data.size": [32, 32]}):
+        other = tiny_run("random", more, out="others")
+        assert not other.config.scaled
+        assert [replace(record, cost=None, files={}, previous="") for record in other.records] == [
+            replace(record, cost=None, files={}, previous="") for record in usual.records
+        ]
+        assert (other.config.digest() == usual.config.digest()) == ("data.size" not in more)

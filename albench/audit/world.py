@@ -18,7 +18,7 @@ from albench.data import Prepared, cache_folder
 from albench.files import translate_os_errors
 from albench.temporary import temporary_folder
 
-_MASKS = "masks.npy"
+_IMAGES, _MASKS = "images.npy", "masks.npy"
 
 
 class World:
@@ -37,9 +37,7 @@ class World:
         self.cache = root / "cache"
         self.prepared = self.cache / self._original.name
         self.prepared.mkdir(parents=True)
-        for path in self._original.iterdir():
-            if path.is_file() and path.name != _MASKS:
-                _link(path, self.prepared / path.name)
+        _link(self._original / _IMAGES, self.prepared / _IMAGES)  # other files tell what the masks hold
 
     def show_truth(self) -> None:
         """Let the masks be the true ones."""

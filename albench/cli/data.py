@@ -60,7 +60,7 @@ def describe_data(
     from rich.table import Table
 
     from albench.cli.dataset_summary import contact_sheet, count_labels, numbers
-    from albench.data import label_warnings
+    from albench.data import clipping_warnings, label_warnings, scaling_warnings
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
@@ -71,7 +71,12 @@ def describe_data(
         table.add_row(escape(what), escape(value))
     console.print(table)
     _print_notes(dataset, console)
-    for warning in label_warnings(dataset.title, prepared.classes, cases):
+    losses = prepared.own_grids.losses if prepared.own_grids else []
+    for warning in (
+        *scaling_warnings(dataset.size, losses),
+        *clipping_warnings(dataset.title, dataset.intensities, prepared.clipped),
+        *label_warnings(dataset.title, prepared.classes, cases),
+    ):
         console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
     contact_sheet(prepared, path)

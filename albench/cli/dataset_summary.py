@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import LabelCounts, Prepared
+from albench.data import ClippedTarget, LabelCounts, Prepared, ScalingLoss
 from albench.files import atomic_write
 from albench.masks import UNKNOWN, foreground
 
@@ -50,6 +50,8 @@ def numbers(prepared: Prepared, labels: Sequence[LabelCounts]) -> Mapping[str, s
             facts[f"class {index + 1}, {name}"] = (
                 f"{sum(voxels) / pixels:.2%} of all pixels, in {np.count_nonzero(voxels)} cases"
             )
+    if prepared.own_grids is not None:
+        facts["scaled"] = ScalingLoss.sum(prepared.own_grids.losses).in_words()
     if prepared.unknown is not None:
         blank = sum(case.unlabeled for case in labels)
         whole = sum(case.unlabeled == case.slices for case in labels)
@@ -59,6 +61,8 @@ def numbers(prepared: Prepared, labels: Sequence[LabelCounts]) -> Mapping[str, s
         lows, highs = prepared.intensity[..., 0].min(0), prepared.intensity[..., 1].max(0)
         ranges = [f"{low:.6g} to {high:.6g}" for low, high in zip(lows, highs, strict=True)]
         facts["intensities as read"] = "; ".join(ranges)
+    if prepared.clipped:
+        facts["target clipped"] = ClippedTarget.sum(prepared.clipped).in_words()
     return facts
 
 

@@ -2,13 +2,16 @@
 
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
+from albench.data.intensities import ClippedTarget, Intensities, Rule, clipping_warnings
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
+from albench.data.own_grid import OwnGrid
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
 from albench.data.problems import CaseSummary, Problem, case_problems, label_warnings, set_problems
+from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.slices import LabeledStack, SliceStack
 from albench.data.split import Split, split_dataset, split_volumes
 from albench.data.volume import Volume, check_volume
@@ -17,14 +20,19 @@ from albench.registry import register
 __all__ = [
     "Archive",
     "CaseSummary",
+    "ClippedTarget",
     "Dataset",
+    "Intensities",
     "LabelCounts",
     "LabeledStack",
+    "OwnGrid",
     "Prepared",
     "PreparedSet",
     "Problem",
     "Progress",
     "Removal",
+    "Rule",
+    "ScalingLoss",
     "SliceStack",
     "Split",
     "Volume",
@@ -34,6 +42,7 @@ __all__ = [
     "check_memory",
     "check_options",
     "check_volume",
+    "clipping_warnings",
     "downloaded",
     "downloads_folder",
     "label_warnings",
@@ -43,6 +52,7 @@ __all__ = [
     "prepared_sets",
     "register",
     "remove",
+    "scaling_warnings",
     "set_problems",
     "split_dataset",
     "split_volumes",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from albench.data.intensities import Clip, Intensities, Rule
 from albench.data.memory import check_memory
 from albench.data.problems import CaseSummary, Problem, case_problems, set_problems
 from albench.data.slices import GRID
@@ -18,7 +19,7 @@ from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
 from albench.masks import MOST_CLASSES
 from albench.names import check_name
-from albench.registry import DATASETS
+from albench.registry import DATASETS, options_of
 
 _PIXEL = 8  # bytes: one channel and the mask, both in float32 while they are scaled
 
@@ -45,8 +46,13 @@ class Dataset(ABC):
     Attributes:
         size: working height and width in pixels, multiples of 16. Every slice is scaled to fit, its proportions in
             millimeters kept, and padded at the bottom and right. None keeps the pixels of the files.
-        window: intensities are clipped to this range; None clips each volume to its 0.5th and 99.5th percentiles.
-            Then each volume gets mean 0 and standard deviation 1.
+        window: intensities are clipped to this range; None clips each volume to percentiles. Then each volume gets mean
+            0 and standard deviation 1.
+        clip: these percentiles, such as [0.5, 99.9]; `none` does not clip. `auto` takes the 0.5th and the 99.5th, but
+            does not clip an `mr` volume with padding.
+        intensity: voxels whose percentiles, mean and standard deviation are taken: `volume` all, `mr` those that are
+            not padding with zeros or the lowest value, `ct` those above -1024 Hounsfield units. `none` keeps images
+            that are normalized already. `auto` follows the modality where the dataset knows it, otherwise `volume`.
         context: slices below and above that the network gets as further channels; 0 gives it each slice alone.
     """
 
@@ -54,9 +60,12 @@ class Dataset(ABC):
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
+    later: ClassVar[tuple[str, ...]] = ("clip", "intensity")  # not in hashes where they have their default
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
+    clip: Clip = "auto"
+    intensity: Literal["auto", "volume", "mr", "ct", "none"] = "volume"
     context: Annotated[int, Field(ge=0, le=100)] = 0
 
     @property
@@ -68,6 +77,23 @@ class Dataset(ABC):
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes 1 to K of the masks; one class, the foreground, by default."""
         return ("foreground",)
+
+    @property
+    def modality(self) -> Rule | None:
+        """The rule that suits what the images are, for `intensity=auto`; None if it is not known."""
+        return None
+
+    @property
+    def intensities(self) -> Intensities:
+        """What the options say about intensities."""
+        rule = (self.modality or "volume") if self.intensity == "auto" else self.intensity
+        return Intensities(self.window, self.clip, rule)
+
+    def settings(self) -> dict[str, object]:
+        """All options as JSON values, without those of `later` that have their default: names and keys depend on it."""
+        usual = {field.name: field.default for field in fields(self) if field.name in self.later}
+        kept = options_of(self).items()
+        return {name: value for name, value in kept if name not in usual or getattr(self, name) != usual[name]}
 
     @abstractmethod
     def cases(self) -> Sequence[str]:
@@ -116,10 +142,10 @@ class Dataset(ABC):
             except DataError as error:
                 yield Problem(case, str(error))
                 continue
-            found = list(case_problems(volume, case, self.window, classes=classes))
+            found = list(case_problems(volume, case, self.window, classes=classes, intensities=self.intensities))
             yield from found
             if not found:
-                summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes)))
+                summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes), self.intensities))
         if summaries or not cases:
             yield from set_problems(self.title, classes, summaries)
 
@@ -146,6 +172,11 @@ def check_options(dataset: Dataset) -> None:
         raise ConfigError(
             f"data.window must be two numbers, the lower first, got {list(dataset.window)}: write for example "
             "--set data.window=[-57,164]"
+        )
+    if isinstance(dataset.clip, tuple) and not 0 <= dataset.clip[0] < dataset.clip[1] <= 100:
+        raise ConfigError(
+            f"data.clip must be two percentiles from 0 to 100, the lower first, got {list(dataset.clip)}: write for "
+            "example --set data.clip=[0.5,99.5], or none"
         )
     check_name("a dataset", dataset.title)
     names = dataset.class_names

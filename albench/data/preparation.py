@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from albench.data.checksums import Checksum
 from albench.data.dataset import Dataset
+from albench.data.intensities import ClippedTarget
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import is_mark, make_marked
+from albench.data.own_grid import OwnGridFacts, OwnGrids
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.problems import CaseSummary, Problem, set_problems
 from albench.data.slices import GRID
-from albench.data.stored_set import IMAGES, MASKS, META, write_meta
+from albench.data.stored_set import IMAGES, MASKS, META, OWN_MASKS, write_meta
 from albench.data.volume import check_volume
 from albench.data.workers import WorkerPool
 from albench.errors import DataError, StoreError
@@ -75,6 +77,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         stacks = _stacks(partial, facts, dataset.size)
         _join(paths, facts, stacks, worker_pool)
         _check_written(partial, cases, facts, stacks, worker_pool)
+        _join_own_grids(partial, cases, paths, facts)
     meta = {
         "cases": cases,
         "patients": [dataset.patient(case) for case in cases],
@@ -85,10 +88,14 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         "classes": dataset.class_names,
         "unknown": [fact.labels.unknown for fact in facts],
         "checksums": [asdict(fact.checksum) for fact in facts],
+        "clipped": [asdict(fact.clipped) for fact in facts],
+        "rule": dataset.intensities.rule,
         "title": dataset.title,
         "options": options_of(dataset),
         "format": FORMAT,
     }
+    if dataset.size is not None:
+        meta["own_grids"] = [fact.own_grid and asdict(fact.own_grid) for fact in facts]
     if not unchanged():
         shutil.rmtree(partial)
         raise DataError(
@@ -114,6 +121,8 @@ class CaseFacts:
         intensity: lowest and highest value of each channel as read.
         labels: of the mask on the working grid.
         checksum: of the slices, made before they are written.
+        clipped: what clipping does to the target.
+        own_grid: facts about the mask on the grid of its file, which has a file of its own; None if it is not scaled.
     """
 
     shape: list[int]
@@ -121,6 +130,8 @@ class CaseFacts:
     intensity: list[list[float]]
     labels: LabelCounts
     checksum: Checksum
+    clipped: ClippedTarget
+    own_grid: OwnGridFacts | None = None
 
     @property
     def size(self) -> int:
@@ -135,12 +146,19 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     trim_memory()  # the peak of reading would otherwise add to that of standardizing
     check_volume(volume, case, dataset.window, dataset.class_names)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
-    volume = standardized(volume, case, dataset.window)
-    volume = fit_to(volume, dataset.size)
+    volume, clipped = standardized(volume, case, dataset.intensities)
+    own, volume = volume, fit_to(volume, dataset.size)
+    own_grid = None
+    if volume is not own:
+        own_grid, content = OwnGridFacts.of(own, volume)
+        with atomic_write(_own_path(path)) as file:
+            file.write(content)
+    del own
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
     mask = np.ascontiguousarray(volume.mask)
     labels = LabelCounts.of(mask, len(dataset.class_names))
-    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, Checksum.of(image, mask))
+    checksum = Checksum.of(image, mask)
+    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, checksum, clipped, own_grid)
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
@@ -153,7 +171,14 @@ def _read_facts(path: Path) -> tuple[CaseFacts, int]:
         content = json.loads(file.readline())
         labels = content["labels"] | {"classes": tuple(content["labels"]["classes"])}
         made = {"labels": LabelCounts(**labels), "checksum": Checksum(**content["checksum"])}
+        made["clipped"] = ClippedTarget(**content["clipped"])
+        made["own_grid"] = content["own_grid"] and OwnGridFacts.read(content["own_grid"])
         return CaseFacts(**content | made), file.tell()
+
+
+def _own_path(path: Path) -> Path:
+    """The file of the mask of a case on the grid of its file, beside that of its slices."""
+    return path.with_suffix(".own")
 
 
 def _raise_first(problems: Iterable[Problem]) -> None:
@@ -178,13 +203,14 @@ class _Stack:
     shape: tuple[int, ...]
 
     @property
-    def _header(self) -> bytes:
+    def header(self) -> bytes:
+        """The first bytes of the file."""
         buffer = io.BytesIO()
         _write_header(buffer, np.dtype(self.dtype), self.shape)
         return buffer.getvalue()
 
     def _offset(self, row: int) -> int:
-        return len(self._header) + row * int(np.prod(self.shape[1:])) * np.dtype(self.dtype).itemsize
+        return len(self.header) + row * int(np.prod(self.shape[1:])) * np.dtype(self.dtype).itemsize
 
     def exists(self) -> bool:
         """Whether the file exists in its full size."""
@@ -193,7 +219,7 @@ class _Stack:
     def create(self) -> None:
         """Create the file in its full size, without content."""
         with atomic_write(self.path) as file:
-            file.write(self._header)
+            file.write(self.header)
             file.truncate(self._offset(self.shape[0]))
 
     def read(self) -> NDArray[Any]:
@@ -231,6 +257,8 @@ def _can_continue(partial: Path, paths: Sequence[Path], size: tuple[int, int] | 
     try:
         facts = [_read_facts(path)[0] for path in paths if path.exists()]
         moved = [not _is_whole(path) for path in paths if path.exists()]
+        if not all(_has_own_grid(path) for path in paths if path.exists()):
+            return False
         return not any(moved) or (
             len(facts) == len(paths) and all(stack.exists() for stack in _stacks(partial, facts, size))
         )
@@ -277,6 +305,38 @@ def _is_whole(path: Path) -> bool:
     return held > 0
 
 
+def _has_own_grid(path: Path) -> bool:
+    """Whether the mask on the grid of its file is there, if the case needs it."""
+    own_grid = _read_facts(path)[0].own_grid
+    return own_grid is None or _own_path(path).stat().st_size == own_grid.length
+
+
+def _join_own_grids(partial: Path, cases: Sequence[str], paths: Sequence[Path], facts: Sequence[CaseFacts]) -> None:
+    """Copy the masks on the grids of their files into one, and compare each with its checksum."""
+    own = [fact.own_grid for fact in facts]
+    if not any(own):
+        return
+    stack = _Stack(partial / OWN_MASKS, "uint8", (sum(grid.length for grid in own if grid),))
+    with translate_os_errors(stack.path), atomic_write(stack.path) as file:
+        file.write(stack.header)
+        for path, grid in zip(paths, own, strict=True):
+            if grid:
+                file.write(_own_path(path).read_bytes())
+    written = OwnGrids(own, stack.read())
+    for index, case in enumerate(cases):
+        if not written.fits(index):
+            shutil.rmtree(partial)
+            raise StoreError(_read_differently(partial, case))
+
+
+def _read_differently(partial: Path, case: str) -> str:
+    """The sentence about a case that the disk does not return as it was written."""
+    return (
+        f"'{partial}' must return what was written, case '{case}' is read back differently: check the disk, or choose "
+        "another with ALBENCH_CACHE"
+    )
+
+
 def _check_written(
     partial: Path,
     cases: Sequence[str],
@@ -299,10 +359,7 @@ def _compare(dataset: Dataset, case: str, facts: CaseFacts, start: int, images: 
     rows = slice(start, start + facts.shape[0])
     height, width = facts.shape[2:]
     if not facts.checksum.fits(images.read()[rows], masks.read()[rows], (height, width)):
-        raise StoreError(
-            f"'{images.path.parent}' must return what was written, case '{case}' is read back differently: check the "
-            "disk, or choose another with ALBENCH_CACHE"
-        )
+        raise StoreError(_read_differently(images.path.parent, case))
 
 
 def _make_room(folder: Path) -> None:
@@ -311,7 +368,11 @@ def _make_room(folder: Path) -> None:
         raise StoreError(f"'{folder}' must be a whole prepared set, it is a link to a damaged one: remove the link")
     if not folder.is_dir():
         return
-    others = [path.name for path in folder.iterdir() if path.name not in (IMAGES, MASKS, META) and not is_mark(path)]
+    others = [
+        path.name
+        for path in folder.iterdir()
+        if path.name not in (IMAGES, MASKS, OWN_MASKS, META) and not is_mark(path)
+    ]
     if others:
         raise StoreError(
             f"'{folder}' must hold a prepared set only, it is damaged and also holds '{min(others)}': move that away"

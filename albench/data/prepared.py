@@ -13,22 +13,26 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from albench.data.dataset import Dataset, check_case_names, check_options
 from albench.data.digests import file_digests
+from albench.data.intensities import ClippedTarget
 from albench.data.marks import lock_of
+from albench.data.own_grid import OwnGrids
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
+from albench.data.scaled_masks import SCALING
 from albench.data.slices import LabeledStack, SliceStack
 from albench.data.stored_set import StoredSet, open_set, read_set
 from albench.data.workers import default_workers
 from albench.errors import DataError, StoreError
 from albench.files import locked
 from albench.masks import UNKNOWN, PackedMasks, planes_for
-from albench.registry import options_of, source_digest
+from albench.registry import source_digest
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Prepared:
     """A prepared set on disk, opened by memory map.
 
     Attributes:
-        key: hash of options and content.
+        key: hash of options and content, and of how masks are scaled and what is no body, if anything is.
         images: (N, c, H, W) float16, zero mean and unit variance per volume; padding has the volume's minimum.
         masks: (N, H, W) uint8: 0 background and padding, 1 to K the classes, UNKNOWN where the label is not known.
         cases: names, sorted.
@@ -48,6 +52,8 @@ class Prepared:
         intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it is not known.
         classes: names of the classes 1 to K.
         unknown: (s,) pixels of each case whose label is not known; None if all labels are known.
+        own_grids: masks of the cases on the grids of their files; None if no slices are scaled.
+        clipped: (s,) what clipping does to the target; empty if it is not known.
     """
 
     key: str
@@ -62,6 +68,8 @@ class Prepared:
     classes: tuple[str, ...] = ("foreground",)
     unknown: NDArray[np.int64] | None = None
     context: int = 0
+    own_grids: OwnGrids | None = None
+    clipped: tuple[ClippedTarget, ...] = ()
 
     def check_drawn(self, *parts: Sequence[str]) -> None:
         """Check that every case of these parts has a known label. Raises DataError: one has none."""
@@ -93,11 +101,18 @@ class Prepared:
         )
         return replace(stack, known=self._known(stack)) if self._unknown_in(cases) else stack
 
-    def labeled_stack(self, cases: Sequence[str]) -> LabeledStack:
-        """The slices of the named cases with their masks."""
+    def labeled_stack(self, cases: Sequence[str], *, own_grid: bool = False) -> LabeledStack:
+        """The slices of the named cases with their masks, and on request those on the grids of their files.
+
+        Raises:
+            StoreError: the masks on the grid of a file were changed.
+        """
         stack = self.stack(cases)
         planes = planes_for(len(self.classes), unknown=self._unknown_in(cases))
-        return LabeledStack(stack, _packed(stack, (self.masks[stack.rows[ids]] for ids in _by_case(stack)), planes))
+        truth = _packed(stack, (self.masks[stack.rows[ids]] for ids in _by_case(stack)), planes)
+        if not own_grid or self.own_grids is None:
+            return LabeledStack(stack, truth)
+        return LabeledStack(stack, truth, tuple(self.own_grids.of(self.cases.index(name), name) for name in cases))
 
     def _unknown_in(self, cases: Sequence[str]) -> bool:
         """Whether the label of any pixel of these cases is not known."""
@@ -137,11 +152,11 @@ def prepare(
     check_case_names(dataset)
     key = content_key(dataset)
     folder = cache_folder() / f"{dataset.title}-{key}"
-    stored = open_set(folder)
+    stored = _usable(folder, dataset)
     if isinstance(stored, str):
         _check_writable(dataset.title)
         with locked(lock_of(folder), wait=True, leave=False):
-            stored = open_set(folder)  # another process may have been faster
+            stored = _usable(folder, dataset)  # another process may have been faster
             if isinstance(stored, str):
                 if folder.exists():
                     on_notice(f"{stored}: it is prepared again")
@@ -150,6 +165,14 @@ def prepare(
                 build_set(dataset, folder, show, number, unchanged=lambda: content_key(dataset) == key)
                 stored = read_set(folder)
     return replace(_opened(stored, key), context=dataset.context)
+
+
+def _usable(folder: Path, dataset: Dataset) -> StoredSet | str:
+    """The set in a folder; what is wrong with it if it is missing or damaged, or read intensities by another rule."""
+    stored = open_set(folder)
+    if isinstance(stored, str) or stored.meta.get("rule", "volume") == dataset.intensities.rule:
+        return stored
+    return f"'{folder}' must hold intensities read by data.intensity={dataset.intensities.rule}, it does not"
 
 
 def _check_writable(title: str) -> None:
@@ -163,8 +186,9 @@ def _check_writable(title: str) -> None:
 
 def _opened(stored: StoredSet, key: str) -> Prepared:
     meta = stored.meta
+    clipped = tuple(ClippedTarget(**case) for case in meta.get("clipped", ()))
     return Prepared(
-        key=key,
+        key=_key_of(key, stored, clipped),
         images=stored.images,
         masks=stored.masks,
         cases=tuple(meta["cases"]),
@@ -175,13 +199,22 @@ def _opened(stored: StoredSet, key: str) -> Prepared:
         intensity=np.array(meta["intensity"]),
         classes=tuple(meta["classes"]),
         unknown=np.array(meta["unknown"]) if any(meta["unknown"]) else None,
+        own_grids=stored.own_grids,
+        clipped=clipped,
     )
+
+
+def _key_of(key: str, stored: StoredSet, clipped: Sequence[ClippedTarget]) -> str:
+    """The key of a set with what its name does not tell: how masks were scaled, and which voxels are no body."""
+    more = [f"scaling {SCALING}"] if stored.own_grids else []
+    more += [stored.meta["rule"]] if any(case.padded for case in clipped) else []
+    return hashlib.sha256(json.dumps([key, *more]).encode()).hexdigest()[: len(key)] if more else key
 
 
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
     left_out = (*dataset.locations, *dataset.views)
-    options = {k: v for k, v in options_of(dataset).items() if k not in left_out}
+    options = {k: v for k, v in dataset.settings().items() if k not in left_out}
     digests = file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from albench.data.intensities import ClippedTarget, Intensities, clipping_warnings
 from albench.data.label_counts import LabelCounts
 from albench.data.preprocessing import fit_to, standardized
+from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.volume import Volume, check_volume
 from albench.errors import DataError
 
@@ -40,20 +42,39 @@ class CaseSummary:
         file: as in `Problem`.
         channels: of the image.
         labels: of the mask on the working grid.
+        size: as in `Dataset`.
+        loss: what the mask loses there; None if it is not scaled.
+        intensities: as in `standardized`; None if they are not known.
+        clipped: what clipping does to the target; None if it is not known.
     """
 
     case: str
     file: str
     channels: int
     labels: LabelCounts
+    size: tuple[int, int] | None = None
+    loss: ScalingLoss | None = None
+    intensities: Intensities | None = None
+    clipped: ClippedTarget | None = None
 
     @classmethod
-    def of(cls, volume: Volume, case: str, file: str, size: tuple[int, int] | None, classes: int) -> CaseSummary:
+    def of(
+        cls,
+        volume: Volume,
+        case: str,
+        file: str,
+        size: tuple[int, int] | None,
+        classes: int,
+        intensities: Intensities | None = None,
+    ) -> CaseSummary:
         """The summary of a volume; `size` as in `Dataset`, `classes` their number."""
-        mask = fit_to(
-            Volume(volume.image[:0], volume.mask, volume.spacing), size
-        ).mask  # without channels, to save time
-        return cls(case, file, len(volume.image), LabelCounts.of(mask, classes))
+        clipped = ClippedTarget.of(volume, intensities or Intensities())
+        own = Volume(volume.image[:0], volume.mask, volume.spacing)  # without channels, to save time
+        scaled = fit_to(own, size)
+        loss = None if scaled is own else ScalingLoss.of(own, scaled)
+        return cls(
+            case, file, len(volume.image), LabelCounts.of(scaled.mask, classes), size, loss, intensities, clipped
+        )
 
 
 def case_problems(
@@ -63,6 +84,7 @@ def case_problems(
     file: str | None = None,
     *,
     classes: tuple[str, ...] = ("foreground",),
+    intensities: Intensities | None = None,
 ) -> Iterator[Problem]:
     """The first rule that one volume breaks, if any.
 
@@ -70,10 +92,11 @@ def case_problems(
         window: as in `Dataset`.
         file: as in `Problem`; None takes the name of the case.
         classes: as in `check_volume`.
+        intensities: as in `standardized`; None clips to the window or the usual percentiles.
     """
     try:
         check_volume(volume, case, window, classes)
-        standardized(volume, case, window)
+        standardized(volume, case, intensities or Intensities(window))
     except DataError as error:
         yield Problem(file or case, str(error))
 
@@ -93,7 +116,7 @@ def set_problems(title: str, classes: Sequence[str], summaries: Sequence[CaseSum
         yield Problem(
             title,
             f"dataset '{title}' must have foreground in at least one mask, all {len(summaries)} masks are empty: "
-            "check the masks, the labels that are foreground and data.size",
+            "check the masks and the labels that are foreground",
         )
     first, seen = summaries[0], {summaries[0].channels}
     for summary in summaries:
@@ -104,6 +127,11 @@ def set_problems(title: str, classes: Sequence[str], summaries: Sequence[CaseSum
                 f"all cases must have the same number of channels, '{first.case}' has {first.channels} and "
                 f"'{summary.case}' {summary.channels}: choose channels that all of them have",
             )
+    for sentence in scaling_warnings(first.size, [summary.loss for summary in summaries if summary.loss]):
+        yield Problem(title, sentence, serious=False)
+    clipped = [summary.clipped for summary in summaries if summary.clipped]
+    for sentence in clipping_warnings(title, first.intensities or Intensities(), clipped):
+        yield Problem(title, sentence, serious=False)
     for sentence in label_warnings(title, classes, [summary.labels for summary in summaries]):
         yield Problem(title, sentence, serious=False)
 

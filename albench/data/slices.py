@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.own_grid import OwnGrid
 from albench.masks import PackedMasks
 
 GRID = 16  # pixels; sides of a slice are multiples of it, because the encoder halves the image four times
@@ -97,11 +98,18 @@ class LabeledStack:
     Attributes:
         slices: the images.
         truth: {id: (H, W) mask} of every slice, UNKNOWN where a label is not known.
+        own_grids: (s,) the masks of each case on the grid of its file, None where that is the working grid; empty if
+            only those on the working grid count.
     """
 
     slices: SliceStack
     truth: PackedMasks
+    own_grids: tuple[OwnGrid | None, ...] = ()
 
     def masks(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
         """(n, H, W) masks of the (n,) given slices."""
         return self.truth.stack(ids)
+
+    def own_grid(self, case: int) -> OwnGrid | None:
+        """The masks of a case on the grid of its file; None if it is scored on the working grid."""
+        return self.own_grids[case] if self.own_grids else None

@@ -1,4 +1,4 @@
-"""A prepared set on disk: two arrays, and `meta.json` with the facts about its volumes and their checksums."""
+"""A prepared set on disk: its arrays, and `meta.json` with the facts about its volumes and their checksums."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data.checksums import Checksum
+from albench.data.own_grid import OwnGridFacts, OwnGrids
 from albench.errors import StoreError
 from albench.files import write_json
 
-IMAGES, MASKS, META = "images.npy", "masks.npy", "meta.json"
+IMAGES, MASKS, OWN_MASKS, META = "images.npy", "masks.npy", "own_masks.npy", "meta.json"
 _REMEDY = "remove it, and it is prepared again"
 _SAMPLES = 16  # volumes of which a sample is compared at an opening
 
@@ -29,17 +30,19 @@ class StoredSet:
         meta: facts about the volumes, as `albench.data.preparation` wrote them.
         images: (N, c, H, W), a memory map.
         masks: (N, H, W), a memory map.
+        own_grids: the masks on the grids of their files; None if no slices are scaled.
     """
 
     meta: Mapping[str, Any]
     images: NDArray[np.float16]
     masks: NDArray[np.uint8]
+    own_grids: OwnGrids | None = None
 
     def changed_cases(self) -> Iterator[str]:
         """Every case of which a byte is not what was prepared; reads everything."""
         for index, case in enumerate(self.meta["cases"]):
             images, masks, checksum = self._volume(index)
-            if not checksum.fits(images, masks, tuple(self.meta["valid"][index])):
+            if not (checksum.fits(images, masks, tuple(self.meta["valid"][index])) and self._own_fits(index)):
                 yield case
 
     def _volume(self, index: int) -> tuple[NDArray[np.float16], NDArray[np.uint8], Checksum]:
@@ -52,8 +55,11 @@ class StoredSet:
         cases = self.meta["cases"]
         for index in sorted(set(np.linspace(0, len(cases) - 1, _SAMPLES).round().astype(int).tolist())):
             images, masks, checksum = self._volume(index)
-            if not checksum.sample_fits(images, masks, self.meta["valid"][index][1]):
+            if not (checksum.sample_fits(images, masks, self.meta["valid"][index][1]) and self._own_fits(index)):
                 yield cases[index]
+
+    def _own_fits(self, index: int) -> bool:
+        return self.own_grids is None or self.own_grids.fits(index)
 
 
 def write_meta(folder: Path, meta: Mapping[str, object]) -> None:
@@ -79,7 +85,7 @@ def open_set(folder: Path) -> StoredSet | str:
         images, masks = (_array(folder / name) for name in (IMAGES, MASKS))
         if not images.shape[:1] == masks.shape[:1] == (sum(meta["counts"]),) or images.shape[2:] != masks.shape[1:]:
             raise ValueError(f"{IMAGES} and {MASKS} have {len(images)} and {len(masks)} slices")
-        stored = StoredSet(meta, images, masks)
+        stored = StoredSet(meta, images, masks, _own_grids(folder, meta))
         changed = next(stored.sampled_cases_changed(), None)
     except (OSError, EOFError, ValueError, LookupError) as error:
         return f"'{folder}' must be a whole prepared set, it is not ({error})"
@@ -93,6 +99,22 @@ def changed_since(folder: Path, case: str) -> str:
 
 def _changed(folder: Path, case: str) -> str:
     return f"'{folder}' must hold what was prepared, case '{case}' was changed since"
+
+
+def _own_grids(folder: Path, meta: Mapping[str, Any]) -> OwnGrids | None:
+    """The masks on the grids of their files, which earlier versions did not keep."""
+    if not meta["options"].get("size"):
+        return None
+    if "own_grids" not in meta:
+        raise ValueError(f"{META} of an earlier version has no masks on the grids of the files")
+    facts = [OwnGridFacts.read(content) if content else None for content in meta["own_grids"]]
+    if not any(facts):
+        return None
+    content = _array(folder / OWN_MASKS)
+    lengths = sum(fact.length for fact in facts if fact)
+    if content.shape != (lengths,):
+        raise ValueError(f"{OWN_MASKS} has {content.size} bytes of {lengths}")
+    return OwnGrids(facts, content)
 
 
 def _array(path: Path) -> np.memmap[Any, Any]:

@@ -5,7 +5,7 @@ Distances between surfaces take a CPU longer than the prediction takes a GPU, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
 
-from albench.data import LabeledStack
+from albench.data import LabeledStack, OwnGrid
 from albench.masks import Ids, Mask, foreground
 from albench.metrics import CaseScores, score_case, summarize
 from albench.probabilities import predicted_masks
 from albench.runs.records import Metrics
 from albench.training.confidence import ThresholdCounts, count_thresholds
 from albench.training.device import start_read, to_device
-from albench.training.predictor import Predictor
+from albench.training.predictor import Prediction, Predictor
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Evaluation:
     Attributes:
         cases: metrics by case.
         thresholds: counts by case, from which confidence follows.
-        shown: {slice id: (h, w) predicted mask} of each case's slices with the largest and a small foreground.
+        shown: {slice id: (H, W) predicted mask} of each case's slices with the largest and a small foreground, on the
+            working grid.
     """
 
     cases: dict[str, CaseScores]
@@ -66,15 +69,15 @@ class Scoring:
 def evaluate(predictor: Predictor, labeled: LabeledStack, tolerance: float, threads: Executor) -> Scoring:
     """Segment every slice (`albench.probabilities.predicted`), and let threads compare the cases with the truth.
 
+    Where `labeled` has the masks of a case on the grid of its file, probabilities are brought there before they become
+    a label map (`to_own_grid`).
+
     Args:
         tolerance: of the surface Dice, in millimeters.
     """
     slices = labeled.slices
     scored = partial(_score, labeled, tolerance)
-    cases = [
-        threads.submit(scored, index, *_predict(predictor, labeled, slices.of(index)))
-        for index in range(len(slices.cases))
-    ]
+    cases = [threads.submit(scored, index, *_predict(predictor, labeled, index)) for index in range(len(slices.cases))]
     return Scoring(slices.cases, cases)
 
 
@@ -96,23 +99,67 @@ class _Case(NamedTuple):
 _Read = Callable[[], NDArray[Any]]
 
 
-def _predict(predictor: Predictor, labeled: LabeledStack, ids: Ids) -> tuple[_Read, _Read]:
-    """Functions that wait for the (n, H, W) label maps of a case, 0 in the padding, and for its (b, 201) counts."""
-    masks, counts = [], []
-    for some, probs, valid, _ in predictor.predict(labeled.slices, ids):
-        masks.append(predicted_masks(probs, valid))
-        counts.append(count_thresholds(probs, valid, to_device(labeled.masks(some), predictor.device)))
-    return start_read(torch.cat(masks)), start_read(torch.stack(counts))
+class _Compared(NamedTuple):
+    """Slices that are compared, on the device and on the grid of their truth: arguments of `count_thresholds`."""
+
+    probs: Tensor
+    valid: Tensor
+    truth: Tensor
 
 
-def _score(labeled: LabeledStack, tolerance: float, index: int, masks: _Read, counts: _Read) -> _Case:
+def _predict(predictor: Predictor, labeled: LabeledStack, case: int) -> tuple[_Read, _Read, _Read]:
+    """Functions that wait for three arrays of a case: its (n, h, w) label maps on the grid on which it is scored, 0 in
+    the padding, the same on the working grid, and its (b, 201) counts.
+    """
+    scored, working, counts = [], [], []
+    for batch in predictor.predict(labeled.slices, labeled.slices.of(case)):
+        own = labeled.own_grid(case)
+        if own is not None:
+            working.append(predicted_masks(batch.probs, batch.valid))
+        for part in _on_working_grid(batch, labeled) if own is None else _on_own_grid(batch, labeled, own):
+            scored.append(predicted_masks(part.probs, part.valid))
+            counts.append(count_thresholds(*part))
+    masks = start_read(torch.cat(scored))
+    return masks, start_read(torch.cat(working)) if working else masks, start_read(torch.stack(counts))
+
+
+def _on_working_grid(batch: Prediction, labeled: LabeledStack) -> Iterator[_Compared]:
+    """A batch as it is."""
+    yield _Compared(batch.probs, batch.valid, to_device(labeled.masks(batch.ids), batch.probs.device))
+
+
+def _on_own_grid(batch: Prediction, labeled: LabeledStack, own: OwnGrid) -> Iterator[_Compared]:
+    """A batch on the grid of the file, in parts that need about as much memory as the batch."""
     slices = labeled.slices
-    ids, prediction = slices.of(index), masks()
-    truth = labeled.masks(ids)
-    height, width = slices.valid[ids[0]]
-    inside = np.s_[:, :height, :width]
-    scores = score_case(prediction[inside], truth[inside], slices.spacing[index], tolerance, len(slices.classes))
-    shown = {int(ids[row]): prediction[row].copy() for row in _extremes(truth)}
+    height, width = slices.valid[batch.ids[0]]
+    shape = own.masks.packed.shape[-2], own.masks.width
+    size = max(1, batch.valid.numel() // (shape[0] * shape[1]))
+    for start in range(0, len(batch.ids), size):
+        probs = to_own_grid(batch.probs[start : start + size, :, :height, :width], shape)
+        truth = own.masks.stack(slices.position[batch.ids[start : start + size]])
+        yield _Compared(probs, probs.new_ones(()).expand(len(probs), *shape), to_device(truth, probs.device))
+
+
+def to_own_grid(probs: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(b, k, *shape) probabilities on the grid of a file, from (b, k, h, w) of the part without padding.
+
+    The inverse of `albench.data.preprocessing.fit_to`: bilinear, with an anti-aliasing filter where pixels get larger.
+    """
+    return interpolate(probs, shape, mode="bilinear", antialias=True)
+
+
+def _score(labeled: LabeledStack, tolerance: float, case: int, scored: _Read, working: _Read, counts: _Read) -> _Case:
+    slices = labeled.slices
+    ids, prediction, own = slices.of(case), scored(), labeled.own_grid(case)
+    on_working = labeled.masks(ids)
+    if own is None:
+        height, width = slices.valid[ids[0]]
+        inside = np.s_[:, :height, :width]
+        pair, spacing = (prediction[inside], on_working[inside]), slices.spacing[case]
+    else:
+        pair, spacing = (prediction, own.mask), np.array(own.spacing)
+    scores = score_case(*pair, spacing, tolerance, len(slices.classes))
+    shown = {int(ids[row]): working()[row].copy() for row in _extremes(on_working)}
     return _Case(scores, ThresholdCounts.collect(counts()), shown)
 
 

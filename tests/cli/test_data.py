@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.loopback import serving
-from support.samples import invoke, write_pair
+from support.samples import invoke, tiny_training_arguments, write_pair
 
 from albench.data import (
     Archive,
@@ -370,8 +370,8 @@ def test_check_rejects_a_dataset_without_any_foreground_as_a_run_does(tmp_path):
     for name in ("a", "b", "c", "d"):
         pair(tmp_path / "set", name, foreground=False)
     assert rejected_by_check_and_run(tmp_path / "set") == (
-        "dataset 'set' must have foreground in at least one mask, all 4 masks are empty: check the masks, the labels "
-        "that are foreground and data.size"
+        "dataset 'set' must have foreground in at least one mask, all 4 masks are empty: check the masks and the "
+        "labels that are foreground"
     )
     assert "1 problems, 4 warnings" in invoke("data", "check", tmp_path / "set")[1]
 
@@ -381,13 +381,45 @@ def test_check_rejects_labels_that_no_mask_contains_as_a_run_does(decathlon):
     assert invoke("data", "check", decathlon, "--set", "data.labels=[2]")[0] == 0
 
 
-def test_check_rejects_masks_that_vanish_on_the_working_grid_as_a_run_does(tmp_path):
-    for name in ("a", "b", "c", "d"):
-        image = np.random.default_rng(0).normal(size=(64, 64, 4)).astype(np.float32)
-        mask = np.zeros(image.shape, np.uint8)
-        mask[32, 32, 1] = 1
-        write_pair(tmp_path / "set", name, image, mask)
-    assert "all 4 masks are empty" in rejected_by_check_and_run(tmp_path / "set", "data.size=[16,16]")
+def balls(root, radius):
+    """Four volumes of 64 x 64 x 20 voxels with one ball each."""
+    z, y, x = np.ogrid[:64, :64, :20]
+    for index in range(4):
+        distance = (z - 30.0) ** 2 + (y - 20.0 - index) ** 2 + (x - 9.0) ** 2
+        image = np.random.default_rng(index).normal(100, 10, distance.shape).astype(np.float32)
+        write_pair(root, f"c{index}", image, (distance <= radius**2).astype(np.uint8), np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("size", "kept", "change"),
+    [("[32,32]", 4, "+5.3%"), ("[16,16]", 4, "-15.8%")],
+)
+def test_small_objects_survive_scaling_and_what_they_lose_is_told(tmp_path, monkeypatch, size, kept, change):
+    monkeypatch.chdir(tmp_path)
+    balls(tmp_path / "set", 1.5)
+    sentence = (
+        f"masks should keep their objects and volume when slices are scaled, of 4 objects data.size={size} leaves "
+        f"{kept} and changes their volume by {change}: choose a larger size if they matter to training, scores are "
+        "those of the files with protocol.grid=native"
+    )
+    monkeypatch.setattr("albench.console.terminal", lambda: Console(width=500))
+    code, told = invoke("data", "check", tmp_path / "set", "--set", f"data.size={size}")
+    assert code == 0
+    assert sentence in told
+    code, told = invoke("data", "info", "folder", "--data-root", tmp_path / "set", "--set", f"data.size={size}")
+    assert code == 0
+    assert f"warning: {sentence}" in told
+    assert f"scaled 4 objects become {kept}, and their volume changes by {change}" in told
+    run = tiny_training_arguments(data__size=size, protocol__rounds=0, protocol__split="[2,1,1]")
+    code, told = invoke("run", "--strategy", "random", "--dataset", "folder", "--data-root", tmp_path / "set", *run)
+    assert code == 0, told
+
+
+def test_nothing_is_told_of_large_objects_or_of_slices_that_are_not_scaled(tmp_path):
+    balls(tmp_path / "set", 9)
+    for size in ("[48,48]", "[64,64]", "none"):
+        code, told = invoke("data", "check", tmp_path / "set", "--set", f"data.size={size}")
+        assert (code, told) == (0, "0 problems, 0 warnings")
 
 
 def test_check_rejects_different_numbers_of_channels_as_a_run_does(tmp_path):

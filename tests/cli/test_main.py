@@ -301,7 +301,7 @@ def _nan(root):
         (_without_mask, (), "every image must have a mask, '{root}/imagesTr/blob_3.nii.gz' has none in labelsTr/: add"),
         (_other_shape, (), "a mask must have the shape of its image, '{root}/labelsTr/blob_3.nii.gz' has (9, 9, 9)"),
         (_truncated, (), "'{root}/imagesTr/blob_3.nii.gz' must be complete, it cannot be read to its end"),
-        (_empty_masks, (), "must have foreground in at least one mask, all 6 masks are empty: check the masks, the"),
+        (_empty_masks, (), "must have foreground in at least one mask, all 6 masks are empty: check the masks and the"),
         (_flat, (), "'{root}/imagesTr/blob_3.nii.gz' must be a 3D volume, it has shape (9, 9): remove it"),
         (_nan, (), "case 'blob_3' must have finite intensities, 3840 voxels are NaN or infinite: repair"),
         (str, ("--set", "data.labels=[7]"), "must have foreground in at least one mask, all 6 masks are empty: check"),

@@ -109,7 +109,7 @@ def test_intensities_are_clipped_to_the_window():
         ("labels", "case 'b' must have a mask of 0, 1 for its class and 255 .*, got 2: make"),
         ("constant", "case 'b' must have contrast, 7 is the intensity of all its voxels: repair or leave out the"),
         ("dots", r"case 'b' must have contrast between its 0.5th and 99.5th percentiles, .*: set data.window"),
-        ("empty", "must have foreground in at least one mask, all 3 masks are empty: check the masks, "),
+        ("empty", "must have foreground in at least one mask, all 3 masks are empty: check the masks and "),
     ],
 )
 def test_an_unusable_volume_is_rejected_and_no_prepared_set_remains(broken, sentence):

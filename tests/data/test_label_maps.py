@@ -8,6 +8,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.ndimage import label
 from support.samples import write_pair
 
 from albench.data import Dataset, LabelCounts, Volume, check_options, check_volume, prepare, set_problems, split_volumes
@@ -65,34 +66,69 @@ def rescaled(mask, size, spacing=(2.0, 1.5, 1.0)):
     return fit_to(Volume(image, mask, spacing), size).mask
 
 
-@pytest.mark.parametrize("size", [(16, 16), (48, 48)])
-def test_a_complete_mask_of_one_class_is_scaled_as_a_threshold_at_one_half(size):
-    mask = np.random.default_rng(0).integers(0, 2, (5, 20, 30)).astype(np.uint8)
-    made = rescaled(mask, size)
-    np.testing.assert_array_equal(made, interpolated(mask, made.shape[1:]) >= 0.5)
-    assert 0 < made.mean() < 1
+@pytest.mark.parametrize("size", [(16, 16), (24, 24), (48, 48)])
+def test_every_object_keeps_its_volume_and_its_innermost_pixels(size):
+    rng = np.random.default_rng(0)
+    mask = np.zeros((9, 40, 60), np.uint8)
+    places = [(z, y, x) for z in (0, 4, 8) for y in (4, 20, 34) for x in (4, 20, 36, 54)]
+    for z, y, x in places:  # farther apart than the filter is wide
+        mask[z, y : y + rng.integers(1, 6), x : x + rng.integers(1, 6)] = 1
+    made = rescaled(mask, size, (1.0, 1.0, 1.0))
+    parts = interpolated(mask, made.shape[1:])
+    objects, number = label(parts > 1e-6, np.ones((3, 3, 3)))
+    assert number >= 30  # at the smallest size, a few are joined
+    for index in range(1, number + 1):
+        inside = objects == index
+        kept = made[inside] > 0
+        assert kept.sum() == max(1, round(parts[inside].sum()))
+        assert parts[inside][kept].min() >= parts[inside][~kept].max(initial=0)
+    assert made[objects == 0].sum() == 0
+
+
+def test_a_large_smooth_object_is_what_a_threshold_at_one_half_gives_but_for_its_edge():
+    y, x = np.ogrid[:60, :60]
+    mask = np.broadcast_to(((y - 30) ** 2 + (x - 28) ** 2 <= 20**2).astype(np.uint8), (5, 60, 60))
+    made = rescaled(mask, (32, 32), (1.0, 1.0, 1.0))
+    part = interpolated(mask, (32, 32))
+    assert (made == (part >= 0.5))[np.abs(part - 0.5) > 0.05].all()
+    assert made.sum() == round(part.sum())
 
 
 @pytest.mark.parametrize("size", [(16, 16), (48, 48)])
-def test_labels_are_scaled_by_the_largest_part_of_a_pixel(size):
+def test_every_class_keeps_its_volume_in_the_foreground_of_all(size):
+    y, x = np.ogrid[:48, :60]
+    mask = np.zeros((4, 48, 60), np.uint8)
+    mask[:, (y - 24) ** 2 + (x - 30) ** 2 <= 20**2] = 3
+    mask[:, (y - 24) ** 2 + (x - 24) ** 2 <= 8**2] = 1
+    mask[1, 20:22, 40:42] = 2  # a small object within a large one
+    made = rescaled(mask, size, (1.0, 1.0, 1.0))
+    worth = made[0].size / mask[0].size
+    for value, tolerance in ((1, 0.06), (3, 0.06), (2, 0.0)):
+        wanted = max(1, interpolated(mask == value, made.shape[1:]).sum())
+        assert abs((made == value).sum() - wanted) <= max(0.5, tolerance * wanted), value
+        assert abs(wanted - (mask == value).sum() * worth) <= max(1, 0.02 * wanted)
+    whole = interpolated(mask > 0, made.shape[1:])
+    assert (made > 0).sum() == round(whole.sum())
+
+
+def test_a_pixel_is_unknown_where_at_least_half_of_it_is():
     rng = np.random.default_rng(0)
     mask = np.repeat(np.repeat(rng.choice(LABELS, (6, 10, 15)), 2, 1), 2, 2)
-    made = rescaled(mask, size)
-    parts = {label: interpolated(mask == label, made.shape[1:]) for label in LABELS.tolist()}
-    known = 1 - parts[UNKNOWN]
-    largest = np.argmax([parts[1], parts[2], parts[3]], axis=0) + 1
-    expected = np.where(parts[1] + parts[2] + parts[3] >= 0.5 * known, largest, 0)
-    expected[parts[UNKNOWN] >= 0.5] = UNKNOWN
-    clear = np.abs(parts[1] + parts[2] + parts[3] - 0.5 * known) > 1e-5  # elsewhere the order of the sum decides
-    np.testing.assert_array_equal(made[clear], expected[clear])
-    assert clear.mean() > 0.9
-    assert set(np.unique(made)) == set(LABELS.tolist())
+    for size in ((16, 16), (48, 48)):
+        made = rescaled(mask, size)
+        part = interpolated(mask == UNKNOWN, made.shape[1:])
+        clear = np.abs(part - 0.5) > 1e-5
+        np.testing.assert_array_equal((made == UNKNOWN)[clear], (part >= 0.5)[clear])
+        assert set(np.unique(made)) == set(LABELS.tolist())
 
 
-def test_a_pixel_of_equal_parts_has_the_first_of_its_classes():
+def test_what_is_unknown_does_not_count_in_the_part_of_a_pixel():
     mask = np.zeros((1, 32, 32), np.uint8)
-    mask[:, ::2], mask[:, 1::2] = 3, 2
-    assert (rescaled(mask, (16, 16), (1.0, 1.0, 1.0))[:, 2:-2] == 2).all()
+    mask[0, 8:24, 8:24] = 1
+    mask[0, 8:24:2, 8:24:2] = UNKNOWN  # a quarter of every pixel
+    made = rescaled(mask, (16, 16), (1.0, 1.0, 1.0))
+    assert (made[0, 5:11, 5:11] == 1).all()
+    assert UNKNOWN not in made
 
 
 def test_a_mask_without_any_known_label_stays_unknown():

@@ -311,7 +311,7 @@ def test_the_header_of_a_mask_is_ignored_with_an_option(decathlon):
 
 
 def test_labels_that_do_not_occur_are_rejected(decathlon):
-    with pytest.raises(DataError, match=r"all 6 masks are empty: check the masks, the labels that are foreground"):
+    with pytest.raises(DataError, match=r"all 6 masks are empty: check the masks and the labels that are foreground"):
         prepare(folder(decathlon, labels=(7,)))
 
 

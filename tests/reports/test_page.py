@@ -88,6 +88,19 @@ def test_the_page_names_the_tolerance_of_surface_dice(tmp_path):
     assert '<p class="muted">surface Dice (NSD) at 2.5 mm' in (tmp_path / "report" / "index.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("scaled", "grid", "marked"), [(True, "working", 1), (True, "native", 0), (False, "working", 0)]
+)
+def test_the_page_says_once_where_scaled_slices_were_compared_if_not_on_the_grid_of_the_file(
+    tmp_path, scaled, grid, marked
+):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], settings={"scaled": scaled, "protocol.grid": grid})
+    assert invoke("report", tmp_path)[0] == 0
+    sentence = "Masks are compared on the working grid, to which slices were scaled, not on the grids of the files."
+    assert (tmp_path / "report" / "index.html").read_text().count(sentence) == marked
+    assert ((tmp_path / "report" / "tables.md").read_text().count(sentence) > 0) == bool(marked)
+
+
 def test_the_page_needs_no_other_file(page):
     text = page.read_text()
     outside = [link for link in Structure(text).links if not link.startswith(("#", "data:"))]

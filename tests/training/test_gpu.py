@@ -1,6 +1,7 @@
 """Tests that need a GPU: `make test-gpu`, which simulates one on machines without."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from albench.config import Training
 from albench.covering import k_center
 from albench.loop import Execution, run
 from albench.mutual_information import mutual_information, quantize
+from albench.network import Task
 from albench.pool import Pool
 from albench.registry import STRATEGIES, available
 from albench.resolve import make_strategy, resolve
@@ -21,7 +23,9 @@ from albench.strategies.bal import BAL
 from albench.streams import Streams
 from albench.training.augment import Moves, augment, draw_moves
 from albench.training.device_cache import DeviceCache
+from albench.training.evaluation import evaluate
 from albench.training.learner import Learner
+from albench.training.predictor import Predictor
 
 pytestmark = pytest.mark.gpu
 
@@ -206,3 +210,21 @@ def test_bal_compares_the_images_that_it_compares_on_a_cpu(gpu):
         )
         assert found.device.type == "cuda"
         torch.testing.assert_close(found.cpu(), expected)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_scaled_slices_are_scored_on_the_grid_of_the_file_as_on_a_cpu(gpu, tmp_path, parts):
+    scaled = {"data.side": 48, "data.size": [32, 32], "data.parts": parts, "protocol.rounds": 0}
+    resolved = resolve("random", "phantom", settings=TINY | scaled)
+    labeled = resolved.prepared.labeled_stack(resolved.split.test, own_grid=True)
+    with Streams(0, "phantom").torch("weights"):
+        network = Task(1, (32, 32), resolved.network, parts).build()
+    found = []
+    for device in (torch.device("cpu"), gpu):
+        predictor = Predictor(network, labeled.slices, batch_size=8, device=device)
+        with ThreadPoolExecutor(2) as threads:
+            found.append(evaluate(predictor, labeled, 1.0, threads).result())
+    here, there = found
+    for name, scores in here.cases.items():
+        assert there.cases[name].all.dice_volume == pytest.approx(scores.all.dice_volume, abs=0.02)
+    assert [counts.pixels.sum() for counts in there.thresholds] == [counts.pixels.sum() for counts in here.thresholds]
