@@ -18,7 +18,7 @@ from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
 from albench.masks import MOST_CLASSES
 from albench.names import check_name
-from albench.registry import DATASETS
+from albench.registry import DATASETS, options_of
 
 _PIXEL = 8  # bytes: one channel and the mask, both in float32 while they are scaled
 
@@ -93,6 +93,13 @@ class Dataset(ABC):
         """Settings that suit these data, such as {"protocol.budget": 50}; the user's settings override them."""
         return {}
 
+    def decided(self) -> Mapping[str, object]:
+        """Options that were left to the data, with the values that these led to, such as {"axis": "sagittal"}.
+
+        Prepared data and runs are named after the decided values, which records and `albench data info` tell.
+        """
+        return {}
+
     def archive(self) -> Archive | None:
         """What `albench data prepare --download` fetches; None if the data are already present.
 
@@ -122,6 +129,11 @@ class Dataset(ABC):
                 summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes)))
         if summaries or not cases:
             yield from set_problems(self.title, classes, summaries)
+
+
+def decided_options(dataset: Dataset) -> dict[str, object]:
+    """All options of a dataset, those that were left to the data with the values that these led to."""
+    return options_of(dataset) | dict(dataset.decided())
 
 
 def check_options(dataset: Dataset) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data.checksums import Checksum
-from albench.data.dataset import Dataset
+from albench.data.dataset import Dataset, decided_options
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import is_mark, make_marked
 from albench.data.preprocessing import fit_to, standardized
@@ -30,7 +30,6 @@ from albench.data.workers import WorkerPool
 from albench.errors import DataError, StoreError
 from albench.files import atomic_write, translate_os_errors
 from albench.machine import trim_memory
-from albench.registry import options_of
 
 FORMAT = 5  # of a prepared set; part of its key, so that a set of another format is prepared anew
 
@@ -86,7 +85,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         "unknown": [fact.labels.unknown for fact in facts],
         "checksums": [asdict(fact.checksum) for fact in facts],
         "title": dataset.title,
-        "options": options_of(dataset),
+        "options": decided_options(dataset),
         "format": FORMAT,
     }
     if not unchanged():

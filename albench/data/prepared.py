@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data.dataset import Dataset, check_case_names, check_options
+from albench.data.dataset import Dataset, check_case_names, check_options, decided_options
 from albench.data.digests import file_digests
 from albench.data.marks import lock_of
 from albench.data.paths import cache_folder
@@ -29,7 +29,7 @@ from albench.data.workers import default_workers
 from albench.errors import DataError, StoreError
 from albench.files import locked
 from albench.masks import UNKNOWN, PackedMasks, planes_for
-from albench.registry import options_of, source_digest
+from albench.registry import source_digest
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _opened(stored: StoredSet, key: str) -> Prepared:
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
     left_out = (*dataset.locations, *dataset.views)
-    options = {k: v for k, v in options_of(dataset).items() if k not in left_out}
+    options = {k: v for k, v in decided_options(dataset).items() if k not in left_out}
     digests = file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
