@@ -25,7 +25,7 @@ Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
-Start = Literal["interval", "cases", "slices", "few-cases"]
+Start = Literal["interval", "inside", "cases", "slices", "few-cases"]
 Stop = Literal["val_dice", "val_loss", "steps"]
 
 T = TypeVar("T")

@@ -73,7 +73,7 @@ def axis_notes(grids: Mapping[str, Grid], axis: Axis, *, by_spacing: bool) -> It
     total = len(grids)
     if by_spacing and axis != "axial":
         thick = sum(grid.thick == axis for grid in grids.values())
-        yield f"slices are {axis}, across the largest spacing of {thick} of {total} volumes: data.axis overrides it"
+        yield f"slices are {axis}, because {thick} of {total} volumes are thickest along that axis: data.axis overrides it"
     others = [case for case, grid in grids.items() if grid.thick not in (None, axis)]
     if others:
         yield (
@@ -110,8 +110,8 @@ def _without_neighbors(single: list[str], total: int) -> str:
     """The sentence about cases of one slice."""
     which = "every volume has" if len(single) == total else f"{len(single)} of {total} volumes have"
     return (
-        f"{which} one slice, so that there is nothing to ask between slices, {_named(single)}: choose a strategy that "
-        "needs no neighbors, such as entropy, and leave data.context at 0, which would repeat the slice itself"
+        f"{which} one slice, {_named(single)}, so that there is nothing to ask between slices: choose a strategy that "
+        "needs no neighbors, such as entropy, and leave data.context at 0, because it would repeat the slice itself"
     )
 
 
