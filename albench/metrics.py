@@ -121,8 +121,8 @@ def surface_scores(
 ) -> SurfaceScores:
     """Compare the surfaces of two (d, h, w) masks by MONAI's distances, as its HD95 and its surface Dice do.
 
-    Of two empty masks, HD95 is 0 and NSD is 1; of an empty and a nonempty one, the diagonal of the volume and 0. Masks of
-    one slice have contours instead of surfaces, and the diagonal is that of the slice.
+    Of two empty masks, HD95 is 0 and NSD is 1; of an empty and a nonempty one, the diagonal of the volume and 0. The
+    surface of a single slice is its contour, and its diagonal that of the slice.
 
     Args:
         spacing: millimeters along z, y, x.

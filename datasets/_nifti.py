@@ -199,7 +199,7 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
     except Exception as error:  # nibabel and the decompressor raise many kinds for a file that is not an image
         raise DataError(f"'{path}' must be a readable NIfTI file, it is not ({error}): replace or remove it") from error
     if isinstance(image, SpatialImage) and len(image.shape) == _ONE_SLICE:
-        image = type(image)(image.dataobj.reshape((*image.shape, 1)), image.affine, image.header)
+        image = type(image)(cast(ArrayProxy, image.dataobj).reshape((*image.shape, 1)), image.affine, image.header)
     shape = getattr(image, "shape", ())
     single = len(shape) == _ONE_IMAGE or (len(shape) > _ONE_IMAGE and set(shape[_ONE_IMAGE:]) == {1})
     if not isinstance(image, SpatialImage) or not (single or (len(shape) == _ONE_IMAGE + 1 and channels)):

@@ -1,8 +1,8 @@
 """The axis that the volumes of a dataset are cut along: that of the largest spacing, decided once from all headers.
 
-A volume whose largest spacing exceeds both others by more than 10 % is thick along its axis. All other volumes, isotropic
-ones and those with two equal largest spacings, count as axial. A file of one slice is thick across this slice, whatever
-its header says of a spacing that nothing was measured along.
+A volume is thick along the axis whose spacing exceeds both others by more than 10 %. All other volumes, isotropic ones
+and those with two equal largest spacings, count as axial. A file of one slice is thick across this slice, whatever its
+header says of a spacing that nothing was measured along.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ def axis_notes(grids: Mapping[str, Grid], axis: Axis, *, by_spacing: bool) -> It
     total = len(grids)
     if by_spacing and axis != "axial":
         thick = sum(grid.thick == axis for grid in grids.values())
-        yield f"slices are {axis}, because {thick} of {total} volumes are thickest along that axis: data.axis overrides it"
+        yield f"slices are {axis}, because {thick} of {total} volumes are thickest that way: data.axis overrides it"
     others = [case for case, grid in grids.items() if grid.thick not in (None, axis)]
     if others:
         yield (
-            f"the slices of {len(others)} of {total} volumes are {axis} although their largest spacing is along another "
-            f"axis, {_named(others)}: choose the axis of all with data.axis, or leave these out"
+            f"the slices of {len(others)} of {total} volumes are {axis} although their largest spacing is not along "
+            f"that axis, {_named(others)}: choose the axis of all with data.axis, or leave these out"
         )
     single = [case for case, grid in grids.items() if grid.slices(axis) == 1]
     if single:

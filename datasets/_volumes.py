@@ -101,7 +101,10 @@ class NiftiVolumes(Dataset):
         return {"axis": self._axis} if self.axis == "auto" else {}
 
     def notes(self) -> Sequence[str]:
-        """How volumes are cut if that is not as usual, and what has no labels or is left out: images without masks or of a test set, and files that are not listed."""
+        """How volumes are cut if not as usual, and what has no labels or is left out.
+
+        That is images without masks or of a test set, and files that are not listed.
+        """
         test_images, ignored = self._layout.test_images, len(self._layout.problems)
         blank = sum(files.mask is None for files in self._layout.volumes.values())
         notes = [*axis_notes(self._readable_grids, self._axis, by_spacing=self.axis == "auto")]

@@ -43,8 +43,8 @@ Differences from the paper:
   in [1], with trained attention. Without it, value heads with random initial weights train too slowly; here they start
   as the identity (`value_init=random` for random weights).
 - Padding is excluded from attention and similarity.
-- Groups presume `protocol.start=interval` or `inside`. With another start, slices of groups without a labeled slice have a
-  similarity of -1 and are queried first.
+- Groups presume `protocol.start=interval` or `inside`. With another start, slices of groups without a labeled slice
+  have a similarity of -1 and are queried first.
 - If no case has two labeled slices, there are no pairs, and slices are segmented without attention.
 - Without attention, the encoder of labeled slices is not trained. Eq. 4 then compares features of the other encoder,
   which does not have the mask as an input.

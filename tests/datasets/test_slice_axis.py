@@ -112,7 +112,7 @@ def test_an_axis_of_the_user_is_taken_as_it_is(tmp_path, axis, shape):
     assert data.decided() == {}
     assert data.load("a").mask.shape == shape
     assert data.notes() == [
-        f"the slices of 3 of 3 volumes are {axis} although their largest spacing is along another axis, 'a', 'b', 'c': "
+        f"the slices of 3 of 3 volumes are {axis} although their largest spacing is not along that axis, 'a', 'b', 'c': "
         "choose the axis of all with data.axis, or leave these out"
     ]
 
@@ -130,7 +130,7 @@ def test_the_axis_is_told_by_info_and_recorded_by_a_run(tmp_path):
     code, told = invoke("data", "info", "folder", "--data-root", tmp_path / "set")
     assert code == 0
     assert "data.axis sagittal, decided by the data" in told
-    assert "slices are sagittal, because 6 of 6 volumes are thickest along that axis: data.axis overrides it" in told
+    assert "slices are sagittal, because 6 of 6 volumes are thickest that way: data.axis overrides it" in told
     arguments = tiny_training_arguments(protocol__split="[4,1,1]", protocol__budget=3)
     code, text = invoke(
         *("run", "--strategy", "random", "--dataset", "folder", "--data-root", tmp_path / "set"),
@@ -158,8 +158,8 @@ def test_volumes_with_another_thick_axis_are_named(tmp_path):
     data = folder(tmp_path / "set")
     assert data.decided() == {"axis": "sagittal"}
     assert data.notes() == [
-        "slices are sagittal, because 3 of 5 volumes are thickest along that axis: data.axis overrides it",
-        "the slices of 1 of 5 volumes are sagittal although their largest spacing is along another axis, 'deep': "
+        "slices are sagittal, because 3 of 5 volumes are thickest that way: data.axis overrides it",
+        "the slices of 1 of 5 volumes are sagittal although their largest spacing is not along that axis, 'deep': "
         "choose the axis of all with data.axis, or leave these out",
     ]
     (warning,) = [problem for problem in data.problems() if "largest spacing" in problem.sentence]
@@ -211,8 +211,8 @@ def test_datasets_with_a_protocol_state_their_axis(name):
 def test_a_set_of_single_slices_is_told_so(tmp_path, shape):
     write(tmp_path / "set", shape, np.eye(4), *"abcd")
     sentence = (
-        "every volume has one slice, 'a', 'b', 'c' and 1 more, so that there is nothing to ask between slices: choose a "
-        "strategy that needs no neighbors, such as entropy, and leave data.context at 0, because it would repeat the "
+        "every volume has one slice, 'a', 'b', 'c' and 1 more, so that there is nothing to ask between slices: choose "
+        "a strategy that needs no neighbors, such as entropy, and leave data.context at 0, because it would repeat the "
         "slice itself"
     )
     assert sentence in invoke("data", "info", "folder", "--data-root", tmp_path / "set")[1]
