@@ -112,8 +112,8 @@ def test_an_axis_of_the_user_is_taken_as_it_is(tmp_path, axis, shape):
     assert data.decided() == {}
     assert data.load("a").mask.shape == shape
     assert data.notes() == [
-        f"the slices of 3 of 3 volumes are {axis} although their largest spacing is not along that axis, 'a', 'b', 'c': "
-        "choose the axis of all with data.axis, or leave these out"
+        f"the slices of 3 of 3 volumes are {axis} although their largest spacing is not along that axis, 'a', 'b', "
+        "'c': choose the axis of all with data.axis, or leave these out"
     ]
 
 
