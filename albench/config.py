@@ -25,7 +25,7 @@ Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
-Start = Literal["interval", "cases", "slices", "few-cases"]
+Start = Literal["interval", "inside", "cases", "slices", "few-cases"]
 Stop = Literal["val_dice", "val_loss", "steps"]
 
 T = TypeVar("T")
@@ -37,7 +37,8 @@ class Protocol:
 
     Attributes:
         interval: every interval-th slice of a training case is labeled before round 0 (j in the paper).
-        start: what is labeled before round 0, see `albench.start`; all kinds label about as many slices as `interval`.
+        start: what is labeled before round 0, see `albench.start`; all kinds label about as many slices as `interval`,
+            but `inside` at least two of every case.
         budget: slices annotated per round (b in the paper).
         rounds: number of queries; there are rounds + 1 trainings.
         warm_start: fine-tune from the weights of the previous round; false trains from the initial weights.

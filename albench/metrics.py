@@ -27,6 +27,7 @@ from albench.masks import UNKNOWN, Mask
 from albench.runs.records import Metrics
 
 _EPSILON = 1e-5
+_VOLUME = 3  # dimensions
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def surface_scores(
 ) -> SurfaceScores:
     """Compare the surfaces of two (d, h, w) masks by MONAI's distances, as its HD95 and its surface Dice do.
 
-    Of two empty masks, HD95 is 0 and NSD is 1; of an empty and a nonempty one, the diagonal of the volume and 0.
+    Of two empty masks, HD95 is 0 and NSD is 1; of an empty and a nonempty one, the diagonal of the volume and 0. The
+    surface of a single slice is its contour, and its diagonal that of the slice.
 
     Args:
         spacing: millimeters along z, y, x.
@@ -129,6 +131,8 @@ def surface_scores(
     """
     from monai.metrics.utils import get_mask_edges, get_surface_distance  # importing MONAI takes seconds
 
+    if len(truth) == 1 and truth.ndim == _VOLUME:  # of a single slice, every pixel would lie on the surface
+        return surface_scores(prediction[0], truth[0], spacing[1:], tolerance, whole and whole[1:])
     if not prediction.any() and not truth.any():
         return SurfaceScores(0.0, 1.0)
     if not prediction.any() or not truth.any():

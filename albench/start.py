@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from albench.config import Start
@@ -16,9 +18,11 @@ def start_slices(slices: SliceStack, start: Start, interval: int, streams: Strea
     """Ids of the slices that are labeled before round 0, ascending.
 
     `interval` labels every `interval`-th slice of every case, from its first: 0, j, 2j, ... (STAR, Sec. 2), counted
-    among those with a known label. The other kinds label as many slices as that: at random places (`slices`), of whole
-    `cases` drawn at random until the next one would exceed the number, at least one, or of `few-cases`, one case after
-    the other in random order, about four times as densely as `interval`.
+    among those with a known label. `inside` labels as many of each case, but at least two, in the middles of equal
+    parts of the case without its first and its last slice. The other kinds label as many slices as `interval`: at
+    random places (`slices`), of whole `cases` drawn at random until the next one would exceed the number, at least one,
+    or of `few-cases`, one case after the other in random order, about four times as densely as `interval`. If no case
+    has two slices with a known label, `interval` and `inside` count over all cases as if they were one.
 
     Args:
         slices: of the pool.
@@ -28,7 +32,10 @@ def start_slices(slices: SliceStack, start: Start, interval: int, streams: Strea
     """
     annotatable = slices.annotatable
     cases = [ids[annotatable[ids]] for ids in map(slices.of, range(len(slices.cases)))]
-    evenly = np.concatenate([np.empty(0, dtype=np.int64), *(ids[::interval] for ids in cases)])
+    lines = cases if any(len(ids) > 1 for ids in cases) else [_joined(cases)]
+    if start == "inside":
+        return _joined([ids[_inside(len(ids), interval)] for ids in lines])
+    evenly = _joined([ids[::interval] for ids in lines])
     if start == "interval":
         return evenly
     rng, count = streams.numpy("start"), len(evenly)
@@ -40,3 +47,16 @@ def start_slices(slices: SliceStack, start: Start, interval: int, streams: Strea
         return np.sort(np.concatenate(drawn[: max(1, int(fits.sum()))]))
     dense = [ids[:: -(-interval // _DENSER)] for ids in drawn]
     return np.sort(np.concatenate(dense)[:count])
+
+
+def _inside(count: int, interval: int) -> Ids:
+    """Places among `count` slices, of which the first and the last are left out where others remain."""
+    between = max(1, count - 2)
+    parts = min(max(2, -(-count // interval)), between) if count else 0
+    middles = (np.arange(parts) + 0.5) * between / max(1, parts)
+    return middles.astype(np.int64) + (count > 1)
+
+
+def _joined(parts: Sequence[Ids]) -> Ids:
+    """The parts one after the other, of which there may be none."""
+    return np.concatenate([np.empty(0, dtype=np.int64), *parts])

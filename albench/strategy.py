@@ -43,6 +43,7 @@ __all__ = [
     "SliceEmbedding",
     "Strategy",
     "Task",
+    "check_neighbors",
     "register",
     "score_slices",
 ]
@@ -258,6 +259,19 @@ class SliceEmbedding(Strategy):
         if not torch.isfinite(vectors).all():
             raise StrategyError("embeddings must be finite, some are not: lower training.lr")
         return vectors
+
+
+def check_neighbors(pool: Pool) -> None:
+    """Reject a pool of volumes of one slice, for a strategy that compares the slices of a volume.
+
+    Raises:
+        StrategyError: no volume has two slices.
+    """
+    if len(pool.slices) == len(pool.slices.cases):
+        raise StrategyError(
+            "volumes must have several slices to compare, every volume of the pool has one: choose a strategy that "
+            "needs no neighbors, such as entropy"
+        )
 
 
 def score_slices(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 import nibabel as nib
 import numpy as np
@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from albench.data import CaseSummary, Intensities, Problem, Volume, case_problems, check_memory, set_problems
 from albench.datasets._labels import Labels
+from albench.datasets._slice_axis import AXES, Axis, Grid
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
 
 SUFFIXES = (".nii.gz", ".nii")
 Scalar = TypeVar("Scalar", bound=np.generic)
-Axis = Literal["sagittal", "coronal", "axial"]
 
-_DIMENSION: dict[Axis, int] = {"sagittal": 0, "coronal": 1, "axial": 2}
+_ONE_SLICE = 2  # dimensions of an image without depth
 _ONE_IMAGE = 3  # dimensions of an image without channels
 _MILLIMETERS = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of the unit: unknown, meters, millimeters, microns
 _REST = 1 << 20  # bytes that are read at once behind the voxels
@@ -147,12 +147,13 @@ def inspect(
         yield from set_problems(title, reading.labels.names, summaries)
 
 
-def shape_of(path: Path, reading: Reading) -> tuple[int, int, int]:
-    """Depth, height and width of a volume, from the header of its image."""
-    image = _open(path, reading.channels)
+def grid_of(path: Path, channels: tuple[int, ...] | None) -> Grid:
+    """The voxels of a volume, from the header of its image; `channels` as in `Reading`."""
+    image = _open(path, channels)
     empty = np.broadcast_to(np.float32(0), image.shape[:3])
-    depth, height, width = oriented(empty, _affine(image), reading.axis, copy=False)[0].shape
-    return depth, height, width
+    turned, (dz, dy, dx) = oriented(empty, _affine(image), "axial", copy=False)
+    depth, height, width = turned.shape
+    return Grid((width, height, depth), (dx, dy, dz))
 
 
 def oriented(
@@ -169,7 +170,8 @@ def oriented(
     turned = nib.orientations.apply_orientation(values, turn)
     sizes = np.empty(3)
     sizes[turn[:, 0].astype(int)] = nib.affines.voxel_sizes(affine)
-    order = [_DIMENSION[axis], *(i for i in (2, 1, 0) if i != _DIMENSION[axis])]
+    across = AXES.index(axis)
+    order = [across, *(i for i in (2, 1, 0) if i != across)]
     turned = turned.transpose(order)
     if axis != "axial":
         turned = turned[:, ::-1]  # rows from the top of the body to the bottom
@@ -197,6 +199,8 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
         image = nib.load(path)
     except Exception as error:  # nibabel and the decompressor raise many kinds for a file that is not an image
         raise DataError(f"'{path}' must be a readable NIfTI file, it is not ({error}): replace or remove it") from error
+    if isinstance(image, SpatialImage) and len(image.shape) == _ONE_SLICE:
+        image = type(image)(cast(ArrayProxy, image.dataobj).reshape((*image.shape, 1)), image.affine, image.header)
     shape = getattr(image, "shape", ())
     single = len(shape) == _ONE_IMAGE or (len(shape) > _ONE_IMAGE and set(shape[_ONE_IMAGE:]) == {1})
     if not isinstance(image, SpatialImage) or not (single or (len(shape) == _ONE_IMAGE + 1 and channels)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,9 @@ from albench.data import Dataset, Problem, Rule, Volume
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._modality import rule_of
-from albench.datasets._nifti import Axis, Reading, inspect, load
-from albench.errors import ConfigError
+from albench.datasets._nifti import Reading, grid_of, inspect, load
+from albench.datasets._slice_axis import Axis, Grid, axis_notes, axis_problems, decide
+from albench.errors import ConfigError, DataError
 
 FOR_SMALL_SLICES: dict[str, object] = {
     "network.backbone": "resnet18",
@@ -38,7 +39,8 @@ class NiftiVolumes(Dataset):
     Volumes are brought to the nearest orientation with x to the left, y to the back and z up, then cut along `axis`.
 
     Attributes:
-        axis: slices lie across x (sagittal), y (coronal) or z (axial).
+        axis: slices lie across x (sagittal), y (coronal) or z (axial); `auto` takes the axis along which most volumes
+            have their largest spacing, axial where spacings are alike.
         mask_grid: `own` requires masks on the grid of their images; `image` trusts the array and ignores the header of
             the mask.
         classes: the classes by name, each with the values of the mask that belong to it, such as {liver: [1, 2],
@@ -50,7 +52,7 @@ class NiftiVolumes(Dataset):
 
     locations: ClassVar[tuple[str, ...]] = ("root",)
 
-    axis: Axis = "axial"
+    axis: Axis | Literal["auto"] = "auto"
     mask_grid: Literal["own", "image"] = "own"
     classes: dict[str, int | tuple[int, ...]] | None = None
     unknown: int | tuple[int, ...] | None = None
@@ -100,11 +102,20 @@ class NiftiVolumes(Dataset):
         """Read the image and the mask of one case."""
         return load(self._layout.checked().volumes[case], self._reading())
 
+    def decided(self) -> Mapping[str, object]:
+        """The axis, if the spacing decides it."""
+        return {"axis": self._axis} if self.axis == "auto" else {}
+
     def notes(self) -> Sequence[str]:
-        """What has no labels or is left out: images without masks or of a test set, and files that are not listed."""
+        """How volumes are cut if not as usual, and what has no labels or is left out.
+
+        That is images without masks or of a test set, and files that are not listed.
+        """
         test_images, ignored = self._layout.test_images, len(self._layout.problems)
         blank = sum(files.mask is None for files in self._layout.volumes.values())
-        notes = [f"{blank} images have no mask and are only in the training set, without labels"] if blank else []
+        notes = [*axis_notes(self._readable_grids, self._axis, by_spacing=self.axis == "auto")]
+        if blank:
+            notes.append(f"{blank} images have no mask and are only in the training set, without labels")
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
         return [*notes, f"{ignored} files are left out: albench data check names them"] if ignored else notes
@@ -114,6 +125,8 @@ class NiftiVolumes(Dataset):
         yield from self._layout.problems
         volumes, reading = self._layout.volumes, self._reading()
         yield from inspect(self.title, volumes, reading, size=self.size, intensities=self.intensities)
+        images = {case: files.images[0] for case, files in volumes.items()}
+        yield from axis_problems(self.title, self._readable_grids, images, self._axis)
 
     @cached_property
     def _found(self) -> Layout:
@@ -123,6 +136,26 @@ class NiftiVolumes(Dataset):
     def _layout(self) -> Layout:
         """The files as `unlabeled` wants them."""
         return self._found if self.unlabeled == "pool" else self._found.with_masks()
+
+    @cached_property
+    def _grids(self) -> dict[str, Grid | DataError]:
+        """The grid of every case, or why its header cannot be read."""
+        grids: dict[str, Grid | DataError] = {}
+        for case, files in self._layout.volumes.items():
+            try:
+                grids[case] = grid_of(files.images[0], self._channels())
+            except DataError as error:
+                grids[case] = error
+        return grids
+
+    @cached_property
+    def _readable_grids(self) -> dict[str, Grid]:
+        return {case: grid for case, grid in self._grids.items() if isinstance(grid, Grid)}
+
+    @cached_property
+    def _axis(self) -> Axis:
+        """That of all slices."""
+        return decide(self._readable_grids.values()) if self.axis == "auto" else self.axis
 
     @cached_property
     def _labels(self) -> Labels:
@@ -143,7 +176,7 @@ class NiftiVolumes(Dataset):
 
     def _reading(self) -> Reading:
         """How files become volumes."""
-        return Reading(self.axis, self._labels, self._channels(), same_grid=self.mask_grid == "own")
+        return Reading(self._axis, self._labels, self._channels(), same_grid=self.mask_grid == "own")
 
 
 def _as_values(values: int | Values | None) -> Values:

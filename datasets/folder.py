@@ -20,15 +20,17 @@ from typing import ClassVar, Literal, get_type_hints
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from albench.config import Protocol
 from albench.data import register
 from albench.datasets._labels import Labels, Target, labels_of_folder
 from albench.datasets._layout import Layout, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
-from albench.datasets._nifti import shape_of
+from albench.datasets._slice_axis import Grid
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
 from albench.files import is_file
 
+_DEEP = 2 * Protocol.interval + 2  # slices of which `protocol.start=interval` labels two that are not at an end
 _SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation and attention
 
 
@@ -76,26 +78,25 @@ class Folder(NiftiVolumes):
         return path.stem if self._is_list else path.name
 
     def defaults(self) -> Mapping[str, object]:
-        """A budget and, for small slices, a small network with a fine grid.
+        """A budget, for shallow volumes other initial slices, and for small slices a small network with a fine grid.
 
-        The budget is 2 % of the slices with masks in the training set of the default split, at least 10.
+        The budget is 2 % of the slices with masks in the training set of the default split, at least 10. Where the
+        usual interval has fewer than two slices inside a volume, initial slices are chosen by `protocol.start=inside`.
         """
         volumes = self._layout.checked().volumes.values()
-        depths, *sides = np.array(self._shapes).T
-        labeled = [files.mask is not None for files in volumes]
-        budget = {"protocol.budget": max(10, round(0.014 * depths[labeled].sum()))}
-        small = max(side.max() for side in sides) <= _SMALL
-        return budget | FOR_SMALL_SLICES if small else budget
+        grids = [_checked(grid) for grid in self._grids.values()]
+        depths = np.array([grid.slices(self._axis) for grid in grids])
+        depths = depths[[files.mask is not None for files in volumes]]
+        protocol: dict[str, object] = {"protocol.budget": max(10, round(0.014 * depths.sum()))}
+        if (depths < _DEEP).any():
+            protocol["protocol.start"] = "inside"
+        small = max(max(grid.sides(self._axis)) for grid in grids) <= _SMALL
+        return protocol | FOR_SMALL_SLICES if small else protocol
 
     @cached_property
     def _is_list(self) -> bool:
         path = Path(self.root)
         return path.suffix in SUFFIXES and is_file(path)
-
-    @cached_property
-    def _shapes(self) -> list[tuple[int, int, int]]:
-        """Depth, height and width of every volume, from the headers of the images."""
-        return [shape_of(files.images[0], self._reading()) for files in self._layout.volumes.values()]
 
     def _find(self) -> Layout:
         return read_listing(Path(self.root)) if self._is_list else read_folder(Path(self.root))
@@ -105,6 +106,13 @@ class Folder(NiftiVolumes):
 
     def _channels(self) -> tuple[int, ...] | None:
         return self.channels or self._layout.all_channels()
+
+
+def _checked(grid: Grid | DataError) -> Grid:
+    """The grid. Raises DataError if its header could not be read."""
+    if isinstance(grid, DataError):
+        raise grid
+    return grid
 
 
 def _fitting(hint: type[object], value: object, name: str, root: str) -> object:

@@ -16,6 +16,7 @@ from albench.reports.group import Group
 from albench.reports.replicates import Replicate, in_words, splits_of
 from albench.reports.results import Results
 from albench.reports.runs import Problem, Run
+from albench.reports.unfinished_trainings import unfinished_reference, unfinished_trainings
 
 _NAMED = 5  # more runs that are left out are counted in captions, and named in the summary
 
@@ -120,6 +121,7 @@ def warnings(group: Group) -> list[str]:
     begun = {(run.replicate, run.reader.split.initial) for runs in group.methods.values() for run in runs}
     if len(begun) > len({replicate for replicate, _ in begun}):
         found.append("Caution: not all methods began with the same labels.")
+    found += unfinished_trainings(group)
     return [*found, *_failed(group), *_tuned(group), *uses_labels(group, group.ranked)]
 
 
@@ -232,7 +234,7 @@ def _reference(results: Results, group: Group) -> list[str]:
     reference = f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {replicates}{source}."
     ratio = _steps(group.reference) / float(np.mean([_steps(runs) for runs in group.methods.values()]))
     unequal = f"The reference took {ratio:.2f} times the optimizer steps of the methods, on average."
-    return [reference, *[unequal] * is_unequal(ratio)]
+    return [reference, *[unequal] * is_unequal(ratio), *unfinished_reference(group)]
 
 
 def _steps(runs: Sequence[Run]) -> float:

@@ -12,6 +12,7 @@ from albench.reports.attribution import is_unequal, not_attributable
 from albench.reports.captions import not_ranked, uses_labels
 from albench.reports.group import Group
 from albench.reports.results import Results
+from albench.reports.unfinished_trainings import unfinished_reference
 
 _LEVEL = 0.05
 _MOST = 3  # methods that reach the reference, by name
@@ -55,7 +56,7 @@ def summarize(results: Results, group: Group) -> Summary:
         not_ranked=" ".join(not_ranked(group)),
         baseline=_baseline(results, group),
         attribution=_attribution(results, group),
-        reference=_reference(results, group, numbers),
+        reference=" ".join([_reference(results, group, numbers), *unfinished_reference(group)]),
     )
 
 

@@ -43,8 +43,8 @@ Differences from the paper:
   in [1], with trained attention. Without it, value heads with random initial weights train too slowly; here they start
   as the identity (`value_init=random` for random weights).
 - Padding is excluded from attention and similarity.
-- Groups presume `protocol.start=interval`. With another start, slices of groups without a labeled slice have a
-  similarity of -1 and are queried first.
+- Groups presume `protocol.start=interval` or `inside`. With another start, slices of groups without a labeled slice
+  have a similarity of -1 and are queried first.
 - If no case has two labeled slices, there are no pairs, and slices are segmented without attention.
 - Without attention, the encoder of labeled slices is not trained. Eq. 4 then compares features of the other encoder,
   which does not have the mask as an input.
@@ -75,7 +75,7 @@ from albench.strategies._star.network import StarNetwork
 from albench.strategies._star.propagation import Aggregation, Propagation, Rules, propagate
 from albench.strategies._star.similarity import SIMILARITIES, Similarity
 from albench.strategies._star.training import PairLoss, Pairs, train_propagation
-from albench.strategy import Query, Round, Strategy, Task, register
+from albench.strategy import Query, Round, Strategy, Task, check_neighbors, register
 from albench.training.examples import Examples
 from albench.training.learner import Learner
 from albench.training.packing import pack_predictions
@@ -192,6 +192,10 @@ class Star(Strategy):
     def trainings(self) -> int:
         """Two with attention: the second stage is part of the query."""
         return 2 if self.aggregation == "attention" else 1
+
+    def check(self, pool: Pool) -> None:
+        """Reject volumes of one slice, between which nothing can be propagated."""
+        check_neighbors(pool)
 
     def network(self, task: Task) -> StarNetwork:
         """The network of all strategies with an encoder of labeled slices and attention."""

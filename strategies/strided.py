@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from albench.strategy import Ids, Query, Round, Strategy, register
+from albench.strategy import Ids, Pool, Query, Round, Strategy, check_neighbors, register
 
 
 @register("strided")
@@ -22,6 +22,10 @@ class Strided(Strategy):
     """Bisects the widest gaps between labeled slices."""
 
     kind = "baseline"
+
+    def check(self, pool: Pool) -> None:
+        """Reject volumes of one slice, which have no gaps between slices."""
+        check_neighbors(pool)
 
     def query(self, ctx: Round) -> Query:
         """Query the middle slices of the widest gaps."""

@@ -232,3 +232,14 @@ def test_only_cases_that_are_drawn_everywhere_have_distances_between_surfaces():
     metrics = summarize([whole.all, parts.all])
     assert (metrics.hd95, metrics.nsd) == (whole.all.hd95, whole.all.nsd)
     assert metrics.dice_volume == pytest.approx((whole.all.dice_volume + parts.all.dice_volume) / 2)
+
+
+def test_a_single_slice_is_compared_by_its_contour():
+    truth, prediction = np.zeros((2, 1, 40, 40), np.uint8)
+    truth[0, 10:30, 10:30] = prediction[0, 10:30, 10:34] = 1
+    many = surface_scores(*(np.repeat(mask, 99, 0) for mask in (prediction, truth)), (1.0, 2.0, 0.5), 1.0)
+    one = surface_scores(prediction, truth, (5.0, 2.0, 0.5), 1.0)
+    assert one == surface_scores(prediction[0], truth[0], (2.0, 0.5), 1.0)
+    assert one.hd95 == many.hd95 == 2.0, "the right edge is 4 pixels of 0.5 mm too far"
+    empty = score_case(np.zeros_like(truth), truth, (5.0, 3.0, 4.0), 1.0).all
+    assert (empty.hd95, empty.nsd) == (40 * 5.0, 0.0)

@@ -20,12 +20,43 @@ def stack(*depths: int) -> SliceStack:
     return SliceStack(nothing, np.arange(len(case)), case, position, valid, tuple("abcdefgh"[: len(depths)]), spacing)
 
 
-@pytest.mark.parametrize(("depth", "count"), [(155, 16), (100, 10), (101, 11), (8, 1), (1, 1)])
+@pytest.mark.parametrize(("depth", "count"), [(155, 16), (100, 10), (101, 11), (8, 1), (2, 1)])
 def test_at_intervals_every_tenth_slice_of_each_case_is_labeled(depth, count):
     slices = stack(depth, depth)
     chosen = start_slices(slices, "interval", 10, Streams(0, "x"))
     assert slices.position[chosen].tolist() == 2 * list(range(0, depth, 10))
     assert len(chosen) == 2 * count
+
+
+@pytest.mark.parametrize(
+    ("depth", "interval", "places"),
+    [
+        (1, 10, [0]),
+        (2, 10, [1]),
+        (3, 10, [1]),
+        (4, 10, [1, 2]),
+        (5, 10, [1, 3]),
+        (8, 10, [2, 5]),
+        (11, 10, [3, 7]),
+        (21, 10, [4, 10, 16]),
+        (40, 10, [5, 15, 24, 34]),
+        (8, 2, [1, 3, 4, 6]),
+        (6, 1, [1, 2, 3, 4]),
+    ],
+)
+def test_initial_slices_inside_leave_out_the_ends_and_are_at_least_two(depth, interval, places):
+    slices = stack(30, depth)
+    chosen = start_slices(slices, "inside", interval, Streams(0, "x"))
+    assert slices.position[chosen[slices.case[chosen] == 1]].tolist() == places
+
+
+@pytest.mark.parametrize("start", ["interval", "inside", "cases", "slices", "few-cases"])
+def test_of_cases_of_one_slice_every_tenth_is_labeled(start):
+    slices = replace(stack(*[1] * 60), cases=tuple(map(str, range(60))))
+    chosen = start_slices(slices, start, 10, Streams(0, "x"))
+    assert len(set(chosen.tolist())) == len(chosen) == 6
+    if start in ("interval", "inside"):
+        assert np.diff(chosen).tolist() == pytest.approx(5 * [10], abs=1)
 
 
 def test_random_slices_are_as_many_as_at_intervals():
@@ -65,7 +96,7 @@ def test_a_start_depends_on_the_seed_and_on_nothing_else(start):
     assert one.tolist() != other.tolist()
 
 
-@pytest.mark.parametrize("start", ["interval", "cases", "slices", "few-cases"])
+@pytest.mark.parametrize("start", ["interval", "inside", "cases", "slices", "few-cases"])
 @pytest.mark.parametrize("first", [0, 5])
 def test_where_every_tenth_slice_is_drawn_every_tenth_of_those_is_labeled(start, first):
     slices = stack(*[200] * 4)

@@ -69,6 +69,8 @@ def describe_data(
     cases = count_labels(prepared)
     for what, value in numbers(prepared, cases).items():
         table.add_row(escape(what), escape(value))
+    for option, chosen in dataset.decided().items():
+        table.add_row(escape(f"data.{option}"), escape(f"{chosen}, decided by the data"))
     console.print(table)
     _print_notes(dataset, console)
     losses = prepared.own_grids.losses if prepared.own_grids else []

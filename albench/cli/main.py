@@ -238,7 +238,7 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
     """List runs with their progress and last Dice. Damaged runs are marked."""
     from rich.markup import escape
 
-    from albench.cli.status import run_states
+    from albench.cli.status import UNFINISHED, run_states
     from albench.console import new_table
 
     console, tables = _console(), {}
@@ -250,6 +250,12 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
         tables[state.dataset].add_row(*map(escape, state.cells()))
     for table in tables.values():
         console.print(table)
+    if any(state.unfinished for state in states):
+        console.print(
+            f"{UNFINISHED} still improving at the last allowed epoch of its last training: raise training.epochs",
+            highlight=False,
+            soft_wrap=True,
+        )
     for problem in problems:
         console.print(f"damaged: {problem}", markup=False, highlight=False, soft_wrap=True)
     if not tables:

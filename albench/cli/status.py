@@ -13,6 +13,10 @@ from albench.runs.discovery import discover
 from albench.runs.layout import names_of
 from albench.runs.manifest import read_manifest
 from albench.runs.reader import RunReader
+from albench.runs.unfinished import unfinished
+
+UNFINISHED = "*"
+"""The mark of a run whose last training ended at its best epoch, because it was allowed no more."""
 
 State = Literal["finished", "running", "failed", "interrupted", "damaged"]
 
@@ -32,6 +36,7 @@ class RunState:
         labeled: labeled share of the pool in the last finished round.
         dice_slice: slice Dice in the last finished round.
         dice_volume: volume Dice in the last finished round.
+        unfinished: whether the training of that round was still improving at the last allowed epoch.
     """
 
     dataset: str
@@ -44,6 +49,7 @@ class RunState:
     labeled: float | None = None
     dice_slice: float | None = None
     dice_volume: float | None = None
+    unfinished: bool = False
 
     def cells(self) -> list[str]:
         """The values after the dataset as text, for a table."""
@@ -53,7 +59,7 @@ class RunState:
             self.strategy,
             self.run,
             rounds,
-            self.state,
+            f"{self.state}{UNFINISHED}" if self.unfinished else self.state,
             labeled,
             decimal(self.dice_slice),
             decimal(self.dice_volume),
@@ -104,6 +110,7 @@ def _state(run: RunReader, labels: Mapping[Path, str]) -> RunState:
         labeled=last.share if last else None,
         dice_slice=last.test.dice_slice if last else None,
         dice_volume=last.test.dice_volume if last else None,
+        unfinished=last is not None and any(unfinished(config, last.fit_trainings)),
     )
 
 

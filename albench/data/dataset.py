@@ -60,7 +60,7 @@ class Dataset(ABC):
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
-    later: ClassVar[tuple[str, ...]] = ("clip", "intensity")  # not in hashes where they have their default
+    added: ClassVar[tuple[str, ...]] = ("clip", "intensity")  # options of later versions, see `settings`
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
@@ -90,10 +90,15 @@ class Dataset(ABC):
         return Intensities(self.window, self.clip, rule)
 
     def settings(self) -> dict[str, object]:
-        """All options as JSON values, without those of `later` that have their default: names and keys depend on it."""
-        usual = {field.name: field.default for field in fields(self) if field.name in self.later}
+        """All options as JSON values, by which prepared data and runs are named.
+
+        Those that were left to the data have their `decided` values. Those that were `added` are left out where they have
+        their default, so that names of earlier versions hold.
+        """
+        usual = {field.name: field.default for field in fields(self) if field.name in self.added}
         kept = options_of(self).items()
-        return {name: value for name, value in kept if name not in usual or getattr(self, name) != usual[name]}
+        mentioned = {name: value for name, value in kept if name not in usual or getattr(self, name) != usual[name]}
+        return mentioned | dict(self.decided())
 
     @abstractmethod
     def cases(self) -> Sequence[str]:
@@ -117,6 +122,13 @@ class Dataset(ABC):
 
     def defaults(self) -> Mapping[str, object]:
         """Settings that suit these data, such as {"protocol.budget": 50}; the user's settings override them."""
+        return {}
+
+    def decided(self) -> Mapping[str, object]:
+        """Options that were left to the data, with the values that these led to, such as {"axis": "sagittal"}.
+
+        Prepared data and runs are named after the decided values, which records and `albench data info` tell.
+        """
         return {}
 
     def archive(self) -> Archive | None:

@@ -32,7 +32,6 @@ from albench.data.workers import WorkerPool
 from albench.errors import DataError, StoreError
 from albench.files import atomic_write, translate_os_errors
 from albench.machine import trim_memory
-from albench.registry import options_of
 
 FORMAT = 5  # of a prepared set; part of its key, so that a set of another format is prepared anew
 
@@ -91,7 +90,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         "clipped": [asdict(fact.clipped) for fact in facts],
         "rule": dataset.intensities.rule,
         "title": dataset.title,
-        "options": options_of(dataset),
+        "options": dataset.settings(),
         "format": FORMAT,
     }
     if dataset.size is not None:

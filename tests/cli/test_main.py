@@ -107,7 +107,7 @@ def test_status_prints_the_progress_of_runs(call, tmp_path):
     assert "runs on phantom" in out
     rows = [line.split() for line in out.splitlines() if "seed-" in line]
     folders = sorted(path.parent.name for path in tmp_path.rglob("rounds.jsonl"))
-    assert [row[:4] for row in rows] == [
+    assert [[*row[:3], row[3].rstrip("*")] for row in rows] == [
         ["entropy", folders[0], "2/2", "finished"],
         ["entropy", folders[1], "1/2", "interrupted"],
     ]
@@ -286,9 +286,9 @@ def _empty_masks(root):
         write_pair(root, f"blob_{index}", image, np.zeros(SHAPE, np.uint8))
 
 
-def _flat(root):
+def _four_dimensional(root):
     for folder in ("imagesTr", "labelsTr"):
-        nib.save(nib.Nifti1Image(np.zeros((9, 9), np.uint8), np.eye(4)), root / folder / "blob_3.nii.gz")
+        nib.save(nib.Nifti1Image(np.zeros((9, 9, 4, 2), np.uint8), np.eye(4)), root / folder / "blob_3.nii.gz")
 
 
 def _nan(root):
@@ -302,7 +302,11 @@ def _nan(root):
         (_other_shape, (), "a mask must have the shape of its image, '{root}/labelsTr/blob_3.nii.gz' has (9, 9, 9)"),
         (_truncated, (), "'{root}/imagesTr/blob_3.nii.gz' must be complete, it cannot be read to its end"),
         (_empty_masks, (), "must have foreground in at least one mask, all 6 masks are empty: check the masks and the"),
-        (_flat, (), "'{root}/imagesTr/blob_3.nii.gz' must be a 3D volume, it has shape (9, 9): remove it"),
+        (
+            _four_dimensional,
+            (),
+            "'{root}/imagesTr/blob_3.nii.gz' must be a 3D volume, it has shape (9, 9, 4, 2): remove it",
+        ),
         (_nan, (), "case 'blob_3' must have finite intensities, 3840 voxels are NaN or infinite: repair"),
         (str, ("--set", "data.labels=[7]"), "must have foreground in at least one mask, all 6 masks are empty: check"),
     ],
@@ -487,7 +491,7 @@ def test_status_marks_a_damaged_run_and_goes_on_with_the_others(call, two_runs):
     code, out, err = call("status")
     assert (code, err) == (0, "")
     rows = [line.split() for line in out.splitlines() if "seed-" in line and "damaged:" not in line]
-    assert [row[:4] for row in rows] == [
+    assert [[*row[:3], row[3].rstrip("*")] for row in rows] == [
         ["entropy", two_runs[0].folder.name, "-", "damaged"],
         ["entropy", two_runs[1].folder.name, "2/2", "finished"],
     ]

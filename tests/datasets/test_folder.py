@@ -11,6 +11,9 @@ from support.samples import write_pair
 from albench.data import prepare
 from albench.errors import DataError
 from albench.registry import DATASETS, find
+from albench.resolve import resolve
+from albench.start import start_slices
+from albench.streams import Streams
 
 HIPPOCAMPUS = Path(__file__).parents[3] / "shared" / "data" / "Task04_Hippocampus"
 
@@ -276,7 +279,10 @@ def damage(root: Path, fault: str) -> None:
         ("not nifti", "'.*blob_3.nii.gz' must be a readable NIfTI file, it is not"),
         ("empty file", "'.*blob_3.nii.gz' must be a readable NIfTI file, it is not"),
         ("other shape", r"a mask must have the shape of its image, '.*blob_3.nii.gz' has \(9, 9, 9\) and the image"),
-        ("2d", r"'.*blob_3.nii.gz' must be a 3D volume, it has shape \(9, 9\): remove it"),
+        (
+            "2d",
+            r"a mask must have the shape of its image, '.*blob_3.nii.gz' has \(23, 24, 8\) and the image \(9, 9, 1\)",
+        ),
         ("4d", r"'.*blob_3.nii.gz' must be a 3D volume, it has shape \(9, 9, 4, 2\): remove it"),
         ("nan", "case 'blob_3' must have finite intensities, 4416 voxels are NaN or infinite: repair"),
         ("other grid", "a mask must lie on the grid of its image, the corners of '.*blob_3.nii.gz' are up to 7 mm off"),
@@ -322,9 +328,36 @@ def test_a_missing_folder_is_one_sentence(tmp_path):
 
 def test_defaults_have_a_finer_grid_for_small_slices_and_the_network_of_the_paper_for_large_ones(decathlon, tmp_path):
     assert folder(decathlon).defaults()["network.stem_stride"] == 2
-    image = np.zeros((200, 180, 12), np.float32)
+    image = np.zeros((200, 180, 22), np.float32)
     write_pair(tmp_path / "large", "one", image, image.astype(np.uint8))
     assert folder(tmp_path / "large").defaults() == {"protocol.budget": 10}
+
+
+@pytest.mark.parametrize(("depths", "start"), [((22, 40), None), ((21, 40), "inside"), ((8, 11), "inside")])
+def test_initial_slices_of_shallow_volumes_are_inside(tmp_path, depths, start):
+    for depth in depths:
+        image = np.random.default_rng(depth).random((24, 20, depth)).astype(np.float32)
+        write_pair(tmp_path / "set", f"c{depth}", image, (image > 0.5).astype(np.uint8))
+    data = folder(tmp_path / "set")
+    assert data.defaults().get("protocol.start") == start
+    slices = prepare(data).stack(data.cases())
+    chosen = start_slices(slices, start or "interval", 10, Streams(0, "x"))
+    for case, depth in enumerate(prepare(data).counts):
+        inside = [place for place in slices.position[chosen[slices.case[chosen] == case]] if 0 < place < depth - 1]
+        assert len(inside) >= 2
+
+
+def test_the_start_of_shallow_volumes_follows_the_axis_and_is_that_of_the_user_if_given(tmp_path):
+    image = np.random.default_rng(0).random((24, 30, 8)).astype(np.float32)
+    for name in "abc":
+        write_pair(tmp_path / "set", name, image, (image > 0.5).astype(np.uint8))
+    settings = {"data.root": str(tmp_path / "set"), "protocol.split": [1, 1, 1]}
+    for more, start in (
+        ({}, "inside"),
+        ({"data.axis": "coronal"}, "interval"),
+        ({"protocol.start": "interval"}, "interval"),
+    ):
+        assert resolve("random", "folder", settings=settings | more).config.protocol.start == start
 
 
 @pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason="the real data are not available")

@@ -61,6 +61,7 @@ def write_run(
     offsets: Sequence[float] | None = None,
     foreground: Sequence[int] | None = None,
     steps: Sequence[int] | None = None,
+    best_epoch: int = 1,
     query_steps: int = 0,
     confidence: Confidence | None = None,
     pseudo: MaskQuality = _NO_PSEUDO_LABELS,
@@ -91,6 +92,7 @@ def write_run(
         offsets: of the volume Dice of every test case from their mean.
         foreground: annotated foreground pixels of every round; 9 per labeled slice if not given.
         steps: of the training of each round; 10 if not given.
+        best_epoch: of its two epochs.
         query_steps: of a training in each query; without one if 0.
         confidence: of every round.
         pseudo: quality of the pseudo-labels of every round.
@@ -139,7 +141,8 @@ def write_run(
             if len(classes) > 1:
                 numbered = zip(classes, range(len(classes)), shifts, strict=True)
                 record = replace(record, classes={name: _of_class(record, i, float(by)) for name, i, by in numbered})
-            record = replace(record, confidence=confidence or record.confidence)
+            best = tuple(replace(training, best_epoch=best_epoch) for training in record.fit_trainings)
+            record = replace(record, fit_trainings=best, confidence=confidence or record.confidence)
             files = _files(index, range(count, after), snapshots, seed, attention=strategy == "star")
             if index < len(audits):
                 files = replace(files, audit=AuditRecord(audits[index], f"the query of round {index} is audited"))
