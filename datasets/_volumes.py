@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from albench.data import Dataset, Problem, Volume
+from albench.datasets._formats import files_of
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._nifti import Axis, Reading, inspect, load
@@ -87,7 +88,8 @@ class NiftiVolumes(Dataset):
     def inputs(self) -> Sequence[Path]:
         """All images and masks, and the file that lists them."""
         volumes = self._layout.checked().volumes
-        files = [path for case in self.cases() for path in volumes[case].paths]
+        files = [file for case in self.cases() for path in volumes[case].paths for file in files_of(path)]
+        files = list(dict.fromkeys(files))  # an HDF5 file has image and mask
         return [*files, *self._layout.listings]
 
     def load(self, case: str) -> Volume:

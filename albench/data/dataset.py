@@ -53,6 +53,7 @@ class Dataset(ABC):
     group: ClassVar[str] = DATASETS
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
+    added: ClassVar[tuple[str, ...]] = ()  # options of later versions, which at their default change no prepared data
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
 
     size: tuple[int, int] | None = None
