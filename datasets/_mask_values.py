@@ -40,23 +40,25 @@ def label_values(path: Path, mask: StoredImage) -> NDArray[np.generic]:
 
 def _rounded(path: Path, values: NDArray[np.generic], *, scaled: bool) -> NDArray[np.generic]:
     whole = np.rint(values)
-    distance = np.abs(values - whole)
-    distance[~np.isfinite(distance)] = np.inf
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(values - whole)
+    distance[np.isnan(distance)] = np.inf
     far = distance > _NEAR
     near = np.unique(values[(distance > _EXACT) & ~far])
     probabilities = len(near) > _FEW and values.min() >= 0 and values.max() <= 1
     if not far.any() and not probabilities:
         return whole
-    differing = values[far] if far.any() else near
-    examples = " and ".join(f"{value:.6g}" for value in np.unique(differing)[:_SHOWN])
     limit = _NEAR if far.any() else _EXACT
+    off = distance > limit
+    examples = " and ".join(f"{value:.6g}" for value in np.unique(values[off])[:_SHOWN])
+    finite = values[np.isfinite(values)]
+    reach = f", and all finite values lie from {finite.min():.6g} to {finite.max():.6g}" if finite.size else ""
     remedy = "save labels, not probabilities"
     if scaled:
         remedy += ", or set scl_slope to 1 and scl_inter to 0 in its header if the stored numbers are labels"
     raise DataError(
-        f"a mask must contain whole numbers, '{path}' does not, {np.count_nonzero(distance > limit):,} of "
-        f"{values.size:,} voxels are more than {limit:g} off, such as {examples}, and all values lie from "
-        f"{np.min(values):.6g} to {np.max(values):.6g}: {remedy}"
+        f"a mask must contain whole numbers, '{path}' does not, {np.count_nonzero(off):,} of {values.size:,} voxels "
+        f"are more than {limit:g} off, such as {examples}{reach}: {remedy}"
     )
 
 

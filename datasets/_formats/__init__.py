@@ -24,11 +24,11 @@ __all__ += ["no_format", "stem", "walk", "with_array"]
 _OPENERS: Mapping[str, Callable[[Path, Arrays], StoredImage]] = {
     ".nii.gz": lambda path, _: open_nifti(path),
     ".nii": lambda path, _: open_nifti(path),
-    ".mha": lambda path, _: open_itk(path, "MetaImage file"),
-    ".mhd": lambda path, _: open_itk(path, "MetaImage file"),
-    ".seg.nrrd": lambda path, _: open_itk(path, "NRRD file"),
-    ".nrrd": lambda path, _: open_itk(path, "NRRD file"),
-    ".nhdr": lambda path, _: open_itk(path, "NRRD file"),
+    ".mha": lambda path, _: open_itk(path, "MetaImage file", "MetaImageIO"),
+    ".mhd": lambda path, _: open_itk(path, "MetaImage file", "MetaImageIO"),
+    ".seg.nrrd": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
+    ".nrrd": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
+    ".nhdr": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
     **dict.fromkeys(hdf5.SUFFIXES, open_hdf5),
     **dict.fromkeys(dicom.SUFFIXES, lambda path, _: open_dicom(path)),
 }

@@ -1,12 +1,14 @@
 """DICOM: a folder with the slices of one series, one file with several frames, or a segmentation (DICOM-SEG).
 
-SimpleITK decodes the pixels, pydicom reads the headers that say where slices lie, and highdicom reads segmentations.
+SimpleITK decodes the slices of a series, pydicom reads the headers that say where they lie, and highdicom reads files
+of several frames.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ from numpy.typing import NDArray
 
 from albench.datasets._formats.extra import library
 from albench.datasets._formats.image import RAS_OF_LPS, StoredImage, affine_of_lps, no_volume, unreadable
-from albench.datasets._formats.itk import open_itk
 from albench.errors import DataError
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -74,7 +75,7 @@ def open_dicom(path: Path) -> StoredImage:
             raise DataError(f"'{path}' must hold one DICOM-SEG file, it holds {len(chosen)}: keep one, or list files")
         return _segmentation(chosen[0])
     if len(chosen) == 1 and int(first.get("NumberOfFrames", 1) or 1) > 1:
-        return open_itk(chosen[0], "DICOM file")
+        return _frames(chosen[0])
     return _stack(path, {file: headers[file] for file in chosen})
 
 
@@ -115,6 +116,7 @@ def _stack(path: Path, headers: dict[Path, Any]) -> StoredImage:
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
         reader = sitk.ImageSeriesReader()
+        reader.SetImageIO("GDCMImageIO")
         reader.SetFileNames([str(file) for file in files])
         if several_scales:  # the first slice would decide the type of all
             reader.SetOutputPixelType(sitk.sitkFloat32)
@@ -176,14 +178,37 @@ def _scale(header: Any) -> tuple[float, float]:
     return float(header.get("RescaleSlope", 1) or 1), float(header.get("RescaleIntercept", 0) or 0)
 
 
+def _frames(file: Path) -> StoredImage:
+    """A volume of which every slice is a frame, as enhanced CT, MR and PET have it."""
+    stored = _multiframe(file, "imread")
+    grid = stored.get_volume_geometry(allow_missing_positions=False, allow_duplicate_positions=False)
+    if grid is None:
+        raise DataError(
+            f"'{file}' must hold one frame at each of equally distant positions, it does not: save one volume, for "
+            "example as .nii.gz"
+        )
+
+    def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
+        values = stored.get_volume(dtype=np.float64, apply_real_world_transform=False, apply_presentation_lut=False)
+        return np.asarray(values.array, dtype)
+
+    color = int(stored.SamplesPerPixel)
+    shape = tuple(grid.spatial_shape)
+    return StoredImage(
+        path=file,
+        shape=(*shape, color) if color > 1 else shape,
+        affine=RAS_OF_LPS @ np.asarray(grid.affine),
+        integer=False,
+        voxels=voxels,
+        vector=color > 1,
+        color=color > 1,
+    )
+
+
 def _segmentation(file: Path) -> StoredImage:
     """The segments of a DICOM-SEG, each with its number. Frames that have no segment may be missing."""
-    highdicom = library("highdicom", file)
-    try:
-        stored = highdicom.seg.segread(file)
-        grid = stored.get_volume_geometry()
-    except Exception as error:
-        raise unreadable(file, "DICOM-SEG file", error) from error
+    stored = _multiframe(file, "seg.segread")
+    grid = stored.get_volume_geometry()
     if grid is None:
         raise no_volume(file, (int(stored.Columns), int(stored.Rows)))
 
@@ -199,6 +224,14 @@ def _segmentation(file: Path) -> StoredImage:
 
     affine = RAS_OF_LPS @ np.asarray(grid.affine)
     return StoredImage(file, tuple(grid.spatial_shape), affine, integer=True, voxels=voxels, partial=True)
+
+
+def _multiframe(file: Path, reader: str) -> Any:
+    highdicom = library("highdicom", file)
+    try:
+        return attrgetter(reader)(highdicom)(file)
+    except Exception as error:  # highdicom raises many kinds for a file that is damaged
+        raise unreadable(file, "DICOM file", error) from error
 
 
 def _contours(path: Path) -> DataError:

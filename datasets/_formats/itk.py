@@ -17,11 +17,18 @@ _DETACHED = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*(.+?)\s*$", 
 _ONE_IMAGE, _WITH_TIME = 3, 4  # dimensions
 
 
-def open_itk(path: Path, what: str) -> StoredImage:
-    """Read the header; `what` names the format. Raises DataError if it is not that of a volume of real numbers."""
+def open_itk(path: Path, what: str, by: str) -> StoredImage:
+    """Read the header. Raises DataError if it is not that of a volume of real numbers.
+
+    Args:
+        path: the file.
+        what: its format in words.
+        by: the class of ITK that reads the format.
+    """
     sitk = library("SimpleITK", path)
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     reader = sitk.ImageFileReader()
+    reader.SetImageIO(by)  # ITK itself chooses by the suffix, which may be in capitals
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 def write_itk(path: Path, values: np.ndarray, affine: np.ndarray, *, compressed: bool = False) -> Path:
     """MetaImage or NRRD by the suffix of the path; a fourth axis has the components of a voxel."""
-    import SimpleITK as sitk
+    import SimpleITK as sitk  # noqa: N813
 
     order = (2, 1, 0, *range(3, values.ndim))
     image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose(order)), isVector=values.ndim > 3)
@@ -63,6 +64,19 @@ def write_dicom(folder: Path, values: np.ndarray, affine: np.ndarray, *, series:
             setattr(file, name, value[k] if isinstance(value, list) and len(value) == values.shape[2] else value)
         file.save_as(path, enforce_file_format=True)
     return folder
+
+
+def write_frames(path: Path, series: Path) -> Path:
+    """A series from `write_dicom` as one file with a frame for every slice, in place of the series."""
+    import highdicom
+    import pydicom
+    from pydicom.uid import generate_uid
+
+    slices = [pydicom.dcmread(file) for file in series.glob("*.dcm")]
+    made = highdicom.legacy.LegacyConvertedEnhancedCTImage(slices, generate_uid(), 3, generate_uid(), 1)
+    shutil.rmtree(series)
+    made.save_as(path)
+    return path
 
 
 def write_segmentation(path: Path, series: Path, values: np.ndarray, kind: str = "BINARY") -> Path:
