@@ -127,7 +127,7 @@ def resolve(
     prepared.check_drawn(split.val, split.test)
     config = RunConfig(
         strategy=_choice(strategy_object, strategy, strategy_object.files, "strategy"),
-        dataset=_choice(data, dataset, data.locations),
+        dataset=_choice(data, dataset, (*data.locations, *data.unmentioned())),
         title=data.title,
         locations={k: v for k, v in options_of(data).items() if k in data.locations},
         data_key=prepared.key,

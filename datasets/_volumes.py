@@ -1,4 +1,4 @@
-"""The base class of datasets of NIfTI files: cases and volumes from a layout of files and a way of reading."""
+"""The base class of datasets of files: cases and volumes from a layout of files and a way of reading."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CHOOSE_TARGET = ("classes", "target", "labels")
 
 @dataclass(frozen=True, kw_only=True)
 class NiftiVolumes(Dataset):
-    """Volumes in NIfTI files.
+    """Volumes in files.
 
     Volumes are brought to the nearest orientation with x to the left, y to the back and z up, then cut along `axis`.
 

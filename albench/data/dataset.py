@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -53,7 +53,7 @@ class Dataset(ABC):
     group: ClassVar[str] = DATASETS
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
-    added: ClassVar[tuple[str, ...]] = ()  # options of later versions, which at their default change no prepared data
+    added: ClassVar[tuple[str, ...]] = ()  # options of later versions, see `unmentioned`
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
 
     size: tuple[int, int] | None = None
@@ -93,6 +93,14 @@ class Dataset(ABC):
     def defaults(self) -> Mapping[str, object]:
         """Settings that suit these data, such as {"protocol.budget": 50}; the user's settings override them."""
         return {}
+
+    def unmentioned(self) -> set[str]:
+        """The `added` options that have their default: the names and records of data and runs are those of before."""
+        return {
+            field.name
+            for field in fields(self)
+            if field.name in self.added and getattr(self, field.name) == field.default
+        }
 
     def archive(self) -> Archive | None:
         """What `albench data prepare --download` fetches; None if the data are already present.

@@ -13,6 +13,7 @@ from albench.data.prepared import content_key
 from albench.datasets._formats import StoredImage, placed
 from albench.errors import DataError
 from albench.registry import DATASETS, find
+from albench.resolve import resolve
 
 PLAIN = np.array([[0.5, 0, 0, -10], [0, 0.75, 0, 20], [0, 0, 3, 5.5], [0, 0, 0, 1]])
 TURNED = np.array([[0, 0, -3.0, 4], [0.5, 0, 0, 1], [0, -0.75, 0, 7], [0, 0, 0, 1]])
@@ -70,12 +71,17 @@ FORMS = (
 )
 
 
-@pytest.mark.parametrize("affine", [PLAIN, TURNED, TILTED], ids=["plain", "turned", "tilted"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("form", "affine"),
+    [
+        pytest.param(form, affine, id=f"{form}, {name}")
+        for form in FORMS
+        for name, affine in (("plain", PLAIN), ("turned", TURNED), ("tilted", TILTED))
+        if form != "h5" or affine is PLAIN  # an array has no orientation
+    ],
+)
 def test_a_volume_in_any_format_gives_the_arrays_and_the_spacing_of_nifti(tmp_path, form, affine):
     image, mask = sample()
-    if form == "h5" and affine is not PLAIN:
-        pytest.skip("arrays have no orientation")
     write_pair(tmp_path / "nifti", "case", image, mask, affine)
     options = {"h5_spacing": (0.5, 0.75, 3.0)} if form == "h5" else {}
     expected = prepare(folder(tmp_path / "nifti"))
@@ -385,11 +391,20 @@ def test_hdf5_files_may_be_listed_with_and_without_the_names_of_arrays(tmp_path)
     np.testing.assert_array_equal(data.load("a").mask, data.load("b").mask)
 
 
-def test_options_of_hdf5_change_prepared_data_only_where_they_are_set(tmp_path):
+def test_options_of_hdf5_are_mentioned_only_where_they_are_set(tmp_path):
+    """So that prepared data and runs of before these options keep their names."""
     image, mask = sample()
-    write_pair(tmp_path, "a", image, mask, PLAIN)
+    for index in range(3):
+        write_pair(tmp_path, f"c{index}", image + index, mask, PLAIN)
     assert content_key(folder(tmp_path)) == content_key(folder(tmp_path, h5_image="image", h5_axes="xyz"))
     assert content_key(folder(tmp_path)) != content_key(folder(tmp_path, h5_axes="zyx"))
+    places = {"data.root": str(tmp_path), "protocol.split": [1, 1, 1]}
+    plain = resolve("entropy", "folder", settings=places).config
+    other = resolve("entropy", "folder", settings=places | {"data.h5_axes": "zyx"}).config
+    assert set(other.dataset.options) - set(plain.dataset.options) == {"h5_axes"}
+    same = resolve("entropy", "folder", settings=places | {"data.h5_axes": "xyz"}).config
+    assert plain.digest() == same.digest()
+    assert plain.digest() != other.digest()
 
 
 def test_a_folder_of_hdf5_is_a_dataset_at_the_command_line(tmp_path):
