@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,7 @@ def open_itk(path: Path, what: str, by: str) -> StoredImage:
         what: its format in words.
         by: the class of ITK that reads the format.
     """
-    sitk = library("SimpleITK", path)
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    sitk = simpleitk(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(by)  # ITK itself chooses by the suffix, which may be in capitals
     reader.SetFileName(str(path))
@@ -61,6 +61,13 @@ def open_itk(path: Path, what: str, by: str) -> StoredImage:
         vector=components > 1,
         partial=path.name.lower().endswith(".seg.nrrd"),
     )
+
+
+def simpleitk(path: Path) -> Any:
+    """The module that reads a file, without its warnings. Raises DataError if it is not installed."""
+    module = library("SimpleITK", path)
+    module.ProcessObject.SetGlobalWarningDisplay(False)
+    return module
 
 
 def detached_files(path: Path) -> list[Path]:

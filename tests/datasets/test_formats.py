@@ -10,7 +10,7 @@ from support.samples import invoke, write_pair
 
 from albench.data import prepare
 from albench.data.prepared import content_key
-from albench.datasets._formats import StoredImage, placed
+from albench.datasets._formats import Arrays, StoredImage, open_image, placed
 from albench.errors import DataError
 from albench.registry import DATASETS, find
 from albench.resolve import resolve
@@ -207,7 +207,11 @@ def dicom_set(root: Path, change: str) -> Path:
     image, mask = sample()
     series = root / "imagesTr" / "case"
     write_itk(root / "labelsTr" / "case.mha", mask, PLAIN)
-    tags = {"other size": {"Columns": [24] * 7 + [12]}, "contours": {"Modality": "RTSTRUCT"}}.get(change, {})
+    tags = {
+        "other size": {"Columns": [24] * 7 + [12]},
+        "contours": {"Modality": "RTSTRUCT"},
+        "report": {"Modality": "SR", "Rows": 0},
+    }.get(change, {})
     if change == "other direction":
         tags = {"ImageOrientationPatient": [[1, 0, 0, 0, 1, 0]] * 7 + [[0, 1, 0, 0, 0, -1]]}
     if change == "no position":
@@ -250,6 +254,7 @@ def dicom_set(root: Path, change: str) -> Path:
             "'{}' must hold voxels, an RTSTRUCT holds contours: convert it to DICOM-SEG or .nii.gz on the grid of its "
             "series, for example in 3D Slicer (module Segmentations, export)",
         ),
+        ("report", "'{}' must hold voxels, it holds SR: name the folder of an image series"),
     ],
 )
 def test_a_fault_of_a_series_is_one_sentence(tmp_path, change, sentence):
@@ -259,8 +264,27 @@ def test_a_fault_of_a_series_is_one_sentence(tmp_path, change, sentence):
 
 
 def test_a_series_without_positions_is_one_sentence(tmp_path):
-    with pytest.raises(DataError, match=r"case' must give size, spacing, orientation and position of every slice, it"):
+    with pytest.raises(DataError) as rejected:
         folder(dicom_set(tmp_path, "no position")).load("case")
+    assert str(rejected.value) == (
+        f"'{tmp_path}/imagesTr/case' must give spacing, orientation and position of every slice, 8 of 8 do not: save "
+        "the volume as .nii.gz"
+    )
+
+
+def test_a_number_that_is_none_is_one_sentence(tmp_path):
+    root = written(tmp_path, "dicom", *sample(), PLAIN)
+    path = root / "imagesTr" / "case" / "003.dcm"
+    path.write_bytes(path.read_bytes().replace(b"-1024.0", b"-1024.x").replace(b"-1024 ", b"-102x "))
+    with pytest.raises(DataError, match=r"003.dcm' must be a readable DICOM file, it is not \(.+\): replace or remove"):
+        folder(root).load("case")
+
+
+def test_a_series_of_one_slice_is_as_thick_as_it_says(tmp_path):
+    write_dicom(tmp_path / "a", np.zeros((9, 8, 1), np.int16), PLAIN)
+    image = open_image(tmp_path / "a", Arrays())
+    assert image.shape == (9, 8, 1)
+    np.testing.assert_allclose(image.affine, PLAIN)
 
 
 def test_slices_with_scales_of_their_own_are_read_each_with_its_scale(tmp_path):
