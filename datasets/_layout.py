@@ -9,15 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from albench.data import Problem
+from albench.datasets._formats import exists, has_suffix, no_format, stem, walk
 from albench.datasets._labels import Values, declared_values
 from albench.datasets._modality import channel_names
 from albench.datasets._names import told_apart
-from albench.datasets._nifti import SUFFIXES, Files, not_nifti, stem
+from albench.datasets._nifti import Files
 from albench.errors import DataError
-from albench.files import is_file, is_folder
+from albench.files import is_folder
 
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "masks"))
-_OTHER_FORMATS = (".mha", ".mhd", ".nrrd", ".nhdr", ".dcm", ".img", ".hdr", ".mgz", ".mgh", ".png", ".tif", ".tiff")
+_OTHER_FORMATS = (".img", ".hdr", ".mgz", ".mgh", ".png", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -122,25 +123,23 @@ def missing(files: Files, listing: str) -> list[Problem]:
     return [
         Problem(str(path), f"'{path}' must exist, {listing} lists it: add the file or remove the line")
         for path in files.paths
-        if not is_file(path)
+        if not exists(path)
     ]
 
 
 def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
-    """NIfTI files in a folder at any depth, by their path in it without suffix."""
+    """Images in a folder at any depth, by their path in it without suffix."""
     found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+    for path in walk(folder):
         place = path.relative_to(folder)
-        if any(part.startswith(".") for part in place.parts):
-            continue
-        if path.name.endswith(SUFFIXES):
+        if has_suffix(path) or is_folder(path):
             name = place.with_name(stem(path)).as_posix()
             if name in found:
                 sentence = f"a volume must be stored once, '{path}' is stored as '{found[name].name}' too: remove one"
                 problems.append(Problem(str(path), sentence))
             found[name] = path
         elif path.parent == folder and path.suffix.lower() in _OTHER_FORMATS:
-            problems.append(Problem(str(path), not_nifti(path)))
+            problems.append(Problem(str(path), no_format(path)))
     return found
 
 
@@ -175,7 +174,7 @@ def _listed(root: Path, entries: object, problems: list[Problem]) -> list[Files]
         return []
     for files in listed:
         problems += missing(files, "dataset.json")
-    return [files for files in listed if all(is_file(path) for path in files.paths)]
+    return [files for files in listed if all(exists(path) for path in files.paths)]
 
 
 def _by_case(names: Sequence[str], listed: Sequence[Files], folder: Path, problems: list[Problem]) -> dict[str, Files]:

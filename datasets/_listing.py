@@ -21,9 +21,10 @@ from pathlib import Path
 import yaml
 
 from albench.data import Problem
+from albench.datasets._formats import stem
 from albench.datasets._layout import Layout, missing
 from albench.datasets._names import told_apart
-from albench.datasets._nifti import Files, stem
+from albench.datasets._nifti import Files
 from albench.errors import DataError
 from albench.spreadsheet import read_cell
 from albench.yaml_loader import load_yaml

@@ -1,40 +1,34 @@
-"""Reading one volume from NIfTI files: brought to one orientation, cut along an axis, its mask made a label map.
+"""Reading one volume from its files: brought to one orientation, cut along an axis, its mask made a label map.
 
 `examine` returns all problems, `load` raises the first.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
-from nibabel.arrayproxy import ArrayProxy
-from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
-from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from albench.data import CaseSummary, Intensities, Problem, Volume, case_problems, check_memory, set_problems
+from albench.datasets._formats import Arrays, StoredImage, open_image, placed
 from albench.datasets._labels import Labels
+from albench.datasets._mask_values import label_values
 from albench.datasets._slice_axis import AXES, Axis, Grid
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
 
-SUFFIXES = (".nii.gz", ".nii")
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-_ONE_SLICE = 2  # dimensions of an image without depth
 _ONE_IMAGE = 3  # dimensions of an image without channels
-_MILLIMETERS = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of the unit: unknown, meters, millimeters, microns
-_REST = 1 << 20  # bytes that are read at once behind the voxels
 _FLAT = 1e-6  # volume of a voxel, as a part of the product of its sides, below which directions are not independent
 
 
@@ -63,14 +57,17 @@ class Reading:
     Attributes:
         axis: slices lie across x (sagittal), y (coronal) or z (axial).
         labels: what the values of a mask mean.
-        channels: indices of the channels of a 4D image to read; None rejects a 4D image.
+        channels: indices of the channels of an image to read; None reads all components of a vector or a color, and
+            rejects other 4D images.
         same_grid: whether the headers of the mask and of further channels must give the grid of the first image.
+        arrays: axes and voxel size of arrays in HDF5.
     """
 
     axis: Axis
     labels: Labels
     channels: tuple[int, ...] | None = None
     same_grid: bool = True
+    arrays: Arrays = field(default_factory=Arrays)
 
 
 def load(files: Files, reading: Reading) -> Volume:
@@ -88,10 +85,10 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     images, channels, labels = [], [], None
     for path in files.images:
         with _collected(problems, path):
-            images.append(_open(path, reading.channels))
+            images.append(_open(path, reading.channels, reading.arrays))
     if files.mask is not None:
         with _collected(problems, files.mask):
-            mask = _open(files.mask, None)
+            mask = _open_mask(files.mask, reading.arrays, images)
             labels = _read_mask(files.mask, mask, reading.labels, problems)
             if len(images) == len(files.images):
                 _check_grid(files.mask, images[0], mask, reading.same_grid, _MASK)
@@ -102,11 +99,11 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     for path, image in zip(files.images, images, strict=True):
         with _collected(problems, path):
             _check_grid(path, images[0], image, reading.same_grid, _CHANNEL)
-            for channel in _read_image(path, image, reading.channels):
-                channels.append(oriented(channel, _affine(images[0]), reading.axis)[0])
+            for channel in _read_image(image, reading.channels):
+                channels.append(oriented(channel, images[0].affine, reading.axis)[0])
     if labels is None or labels.shape != images[0].shape[:3] or len({channel.shape for channel in channels}) != 1:
         return None, problems
-    turned, spacing = oriented(labels, _affine(images[0]), reading.axis)
+    turned, spacing = oriented(labels, images[0].affine, reading.axis)
     return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing), problems
 
 
@@ -147,11 +144,11 @@ def inspect(
         yield from set_problems(title, reading.labels.names, summaries)
 
 
-def grid_of(path: Path, channels: tuple[int, ...] | None) -> Grid:
-    """The voxels of a volume, from the header of its image; `channels` as in `Reading`."""
-    image = _open(path, channels)
+def grid_of(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> Grid:
+    """The voxels of a volume, from the header of its image; `channels` and `arrays` as in `Reading`."""
+    image = _open(path, channels, arrays)
     empty = np.broadcast_to(np.float32(0), image.shape[:3])
-    turned, (dz, dy, dx) = oriented(empty, _affine(image), "axial", copy=False)
+    turned, (dz, dy, dx) = oriented(empty, image.affine, "axial", copy=False)
     depth, height, width = turned.shape
     return Grid((width, height, depth), (dx, dy, dz))
 
@@ -179,51 +176,35 @@ def oriented(
     return np.ascontiguousarray(turned) if copy else turned, (dz, dy, dx)
 
 
-def stem(path: Path) -> str:
-    """The name without .nii or .nii.gz."""
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.name
-
-
-def not_nifti(path: Path) -> str:
-    """The sentence about a file of another format."""
-    return f"'{path}' must be a NIfTI file (.nii or .nii.gz), it is another format: convert it, for example to .nii.gz"
-
-
-def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
-    if not path.name.endswith(SUFFIXES):
-        raise DataError(not_nifti(path))
-    try:
-        image = nib.load(path)
-    except Exception as error:  # nibabel and the decompressor raise many kinds for a file that is not an image
-        raise DataError(f"'{path}' must be a readable NIfTI file, it is not ({error}): replace or remove it") from error
-    if isinstance(image, SpatialImage) and len(image.shape) == _ONE_SLICE:
-        image = type(image)(cast(ArrayProxy, image.dataobj).reshape((*image.shape, 1)), image.affine, image.header)
-    shape = getattr(image, "shape", ())
-    single = len(shape) == _ONE_IMAGE or (len(shape) > _ONE_IMAGE and set(shape[_ONE_IMAGE:]) == {1})
-    if not isinstance(image, SpatialImage) or not (single or (len(shape) == _ONE_IMAGE + 1 and channels)):
-        remedy = "remove it or save one volume per file"
-        if len(shape) == _ONE_IMAGE + 1:
-            remedy += ", or choose the channels of an image with data.channels"
-        raise DataError(f"'{path}' must be a 3D volume, it has shape {shape}: {remedy}")
-    count = 1 if single else shape[_ONE_IMAGE]
+def _open(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> StoredImage:
+    """The header of an image with the channels that are to be read."""
+    image = _opened(path, arrays)
+    count = (*image.shape, 1)[_ONE_IMAGE]
+    if count != 1 and not (image.vector or channels):
+        raise DataError(
+            f"'{path}' must be a 3D volume, it has shape {image.shape}: remove it or save one volume per file, or "
+            "choose the channels of an image with data.channels"
+        )
     if channels and not 0 <= min(channels) <= max(channels) < count:
         raise DataError(
             f"'{path}' must have the channels {list(channels)} of data.channels, it has {count}: choose from 0 to "
             f"{count - 1}"
         )
-    if image.get_data_dtype().kind not in "iuf":
-        raise DataError(
-            f"'{path}' must have one real number per voxel, its type is {_header(image).get_value_label('datatype')}: "
-            "save what is to be segmented, such as the magnitude, as real numbers"
-        )
-    if _unit(image) not in _MILLIMETERS:
-        raise DataError(
-            f"'{path}' must have a voxel size in millimeters, meters or microns, its header has code {_unit(image)} as "
-            "unit: correct xyzt_units"
-        )
+    return image
+
+
+def _open_mask(path: Path, arrays: Arrays, images: Sequence[StoredImage]) -> StoredImage:
+    """The header of a mask, on the grid of the first image if a part of that is stored."""
+    mask = _opened(path, arrays)
+    if mask.color:
+        raise DataError(f"a mask must have one number per voxel, '{path}' has colors: save labels")
+    return placed(mask, images[0]) if images else mask
+
+
+def _opened(path: Path, arrays: Arrays) -> StoredImage:
+    """The header of an image whose voxels fit into memory and lie somewhere."""
+    image = open_image(path, arrays)
+    shape = image.shape
     if min(shape) < 1:
         raise DataError(f"'{path}' must have voxels, its header says shape {shape}: repair the header or leave it out")
     check_memory(
@@ -236,22 +217,6 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
             f"'{path}' must have a voxel size and directions in its header, its affine is not invertible: repair it"
         )
     return image
-
-
-def _affine(image: SpatialImage) -> NDArray[np.float64]:
-    """From voxels to millimeters."""
-    scaled: NDArray[np.float64] = image.affine * np.array([[_MILLIMETERS[_unit(image)]]] * 3 + [[1.0]])
-    return scaled
-
-
-def _unit(image: SpatialImage) -> int:
-    """The code of NIfTI for the unit of length, the lower three bits of xyzt_units."""
-    return int(_header(image)["xyzt_units"]) & 7
-
-
-def _header(image: SpatialImage) -> Nifti1Header:
-    """That of NIfTI-1 or NIfTI-2, which is a subclass."""
-    return cast(Nifti1Header, image.header)
 
 
 def _is_invertible(affine: NDArray[np.float64]) -> bool:
@@ -269,7 +234,7 @@ _CHANNEL = ("a channel", "first channel", "resample it to the first channel's gr
 
 
 def _check_grid(
-    path: Path, image: SpatialImage, other: SpatialImage, same_grid: bool, words: tuple[str, str, str]
+    path: Path, image: StoredImage, other: StoredImage, same_grid: bool, words: tuple[str, str, str]
 ) -> None:
     """Shapes must be equal; with `same_grid`, corners must lie within half a voxel of those of the image."""
     what, of, remedy = words
@@ -278,53 +243,30 @@ def _check_grid(
             f"{what} must have the shape of its {of}, '{path}' has {other.shape} and the {of} {image.shape}: {remedy}"
         )
     corners = np.array(np.meshgrid(*[(0, side - 1) for side in image.shape[:3]], indexing="ij")).reshape(3, -1).T
-    affine = _affine(image)
-    apart = nib.affines.apply_affine(affine, corners) - nib.affines.apply_affine(_affine(other), corners)
+    apart = nib.affines.apply_affine(image.affine, corners) - nib.affines.apply_affine(other.affine, corners)
     distance = float(np.linalg.norm(apart, axis=1).max())
-    if same_grid and distance > 0.5 * nib.affines.voxel_sizes(affine).min():
+    if same_grid and distance > 0.5 * nib.affines.voxel_sizes(image.affine).min():
         raise DataError(
             f"{what} must lie on the grid of its {of}, the corners of '{path}' are up to {distance:.3g} mm off: "
             "resample it, or set data.mask_grid=image if only its header is wrong"
         )
 
 
-def _read_image(path: Path, image: SpatialImage, channels: tuple[int, ...] | None) -> list[NDArray[np.float32]]:
+def _read_image(image: StoredImage, channels: tuple[int, ...] | None) -> list[NDArray[np.float32]]:
     """The channels, each (i, j, k)."""
-    values = _voxels(path, image, np.float32).astype(np.float32, copy=False)
-    values = values.reshape(*values.shape[:3], -1)
-    return [values[..., channel] for channel in channels or (0,)]
+    values = image.read(np.float32).astype(np.float32, copy=False)
+    values = values.reshape(*values.shape[:_ONE_IMAGE], -1)
+    return [values[..., channel] for channel in channels or range(values.shape[-1])]
 
 
-def _read_mask(path: Path, mask: SpatialImage, labels: Labels, problems: list[Problem]) -> NDArray[np.uint8]:
+def _read_mask(path: Path, mask: StoredImage, labels: Labels, problems: list[Problem]) -> NDArray[np.uint8]:
     """(i, j, k) label map. Wrong values are added to `problems`, and the others are still read."""
-    proxy = mask.dataobj
-    scaled = getattr(proxy, "slope", 1) != 1 or getattr(proxy, "inter", 0) != 0
-    values = _voxels(path, mask, None if mask.get_data_dtype().kind in "iu" and not scaled else np.float32)
-    values = values.reshape(values.shape[:3])
-    if values.dtype.kind == "f":
-        whole = np.rint(values)
-        if not np.isfinite(values).all() or np.abs(values - whole).max() > 1e-3:
-            raise DataError(f"a mask must contain whole numbers, '{path}' does not: save labels, not probabilities")
-        values = whole
+    values = label_values(path, mask)
     if values.min() >= 0 and values.max() < 256:
         values = values.astype(np.uint8)
     found = np.unique(values)
     problems += [Problem(str(path), sentence) for sentence in labels.problems([int(value) for value in found], path)]
     return labels.map(values, found)
-
-
-def _voxels(path: Path, image: SpatialImage, dtype: type[np.float32] | None) -> NDArray[np.generic]:
-    """All voxels, scaled as the header says. Raises DataError if the file is cut or the checksum of gzip is wrong."""
-    proxy = image.dataobj
-    with _complete(path):
-        if path.suffix != ".gz" or not isinstance(proxy, ArrayProxy):
-            return np.asarray(proxy, dtype)
-        with gzip.open(path) as stream:
-            spec = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)
-            values = np.asarray(ArrayProxy(stream, spec), dtype)
-            while stream.read(_REST):  # the checksum comes after the voxels, where nibabel stops
-                pass
-            return values
 
 
 @contextmanager
@@ -334,14 +276,3 @@ def _collected(problems: list[Problem], path: Path) -> Iterator[None]:
         yield
     except DataError as error:
         problems.append(Problem(str(path), str(error)))
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[None]:
-    """Turn any exception about a truncated file into one sentence; it is raised only when the voxels are read."""
-    try:
-        yield
-    except Exception as error:
-        raise DataError(
-            f"'{path}' must be complete, it cannot be read to its end ({error}): copy or download it again"
-        ) from error

@@ -1,4 +1,4 @@
-"""The base class of datasets of NIfTI files: cases and volumes from a layout of files and a way of reading."""
+"""The base class of datasets of files: cases and volumes from a layout of files and a way of reading."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from albench.data import Dataset, Problem, Rule, Volume
+from albench.datasets._formats import Arrays, files_of
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._modality import rule_of
@@ -34,7 +35,7 @@ _CHOOSE_TARGET = ("classes", "target", "labels")
 
 @dataclass(frozen=True, kw_only=True)
 class NiftiVolumes(Dataset):
-    """Volumes in NIfTI files.
+    """Volumes in files.
 
     Volumes are brought to the nearest orientation with x to the left, y to the back and z up, then cut along `axis`.
 
@@ -80,6 +81,10 @@ class NiftiVolumes(Dataset):
         """As in `Reading`."""
         return None
 
+    def _arrays(self) -> Arrays:
+        """As in `Reading`."""
+        return Arrays()
+
     def cases(self) -> Sequence[str]:
         """Names of the volumes, sorted."""
         return sorted(self._layout.checked().volumes)
@@ -95,7 +100,8 @@ class NiftiVolumes(Dataset):
     def inputs(self) -> Sequence[Path]:
         """All images and masks, and the file that lists them."""
         volumes = self._layout.checked().volumes
-        files = [path for case in self.cases() for path in volumes[case].paths]
+        files = [file for case in self.cases() for path in volumes[case].paths for file in files_of(path)]
+        files = list(dict.fromkeys(files))  # an HDF5 file has image and mask
         return [*files, *self._layout.listings]
 
     def load(self, case: str) -> Volume:
@@ -143,7 +149,7 @@ class NiftiVolumes(Dataset):
         grids: dict[str, Grid | DataError] = {}
         for case, files in self._layout.volumes.items():
             try:
-                grids[case] = grid_of(files.images[0], self._channels())
+                grids[case] = grid_of(files.images[0], self._channels(), self._arrays())
             except DataError as error:
                 grids[case] = error
         return grids
@@ -176,7 +182,8 @@ class NiftiVolumes(Dataset):
 
     def _reading(self) -> Reading:
         """How files become volumes."""
-        return Reading(self._axis, self._labels, self._channels(), same_grid=self.mask_grid == "own")
+        own = self.mask_grid == "own"
+        return Reading(self._axis, self._labels, self._channels(), same_grid=own, arrays=self._arrays())
 
 
 def _as_values(values: int | Values | None) -> Values:

@@ -36,9 +36,10 @@ from typing import Literal
 
 from albench.config import PAPER_STOP
 from albench.data import Archive, Problem, downloads_folder, register
+from albench.datasets._formats import SUFFIXES, has_suffix
 from albench.datasets._labels import FOREGROUND, Labels, Values
 from albench.datasets._layout import Layout
-from albench.datasets._nifti import SUFFIXES, Files
+from albench.datasets._nifti import Files
 from albench.datasets._slice_axis import Axis
 from albench.datasets._volumes import NiftiVolumes
 from albench.errors import DataError
@@ -168,7 +169,7 @@ def _existing(folder: Path, name: str, endings: tuple[str, ...]) -> Path | None:
 
 def _mask(folder: Path, name: str) -> Path | None:
     """The file _seg if it exists; one case of 2020 has its mask under another name, which contains `Segm`."""
-    others = sorted(path for path in folder.glob("*Segm*") if path.name.endswith(SUFFIXES))
+    others = sorted(path for path in folder.glob("*Segm*") if has_suffix(path))
     return others[0] if len(others) == 1 else _existing(folder, name, _MASK)
 
 

@@ -1,8 +1,9 @@
-"""Your own NIfTI volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, or a list of files.
+"""Your own volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, a folder of HDF5, or a list of files.
 
-`imagesTr/` with `labelsTr/`, or `images/` with `masks/`, are paired by `dataset.json` or, without it, by file name. A
-CSV or YAML file may list image, mask and patient instead, and set axis, labels, classes, unknown, unlabeled, window,
-size and channels, unless they are given with `--set`; all cases of a patient are in one part of the split.
+`imagesTr/` with `labelsTr/`, or `images/` with `masks/`, are paired by `dataset.json` or, without it, by file name. In
+a folder of HDF5 files, each holds the image and the mask of a case. A CSV or YAML file may list image, mask and patient
+instead, and set axis, labels, classes, unknown, unlabeled, window, size and channels, unless they are given with
+`--set`; all cases of a patient are in one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.
@@ -11,7 +12,7 @@ algorithms. arXiv:1902.09063, 2019.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from albench.config import Protocol
 from albench.data import register
+from albench.datasets._array_files import array_folder, with_arrays
+from albench.datasets._formats import Arrays, in_array
+from albench.datasets._formats.hdf5 import ArrayAxes
 from albench.datasets._labels import Labels, Target, labels_of_folder
 from albench.datasets._layout import Layout, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
@@ -37,7 +41,7 @@ _SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation a
 @register("folder")
 @dataclass(frozen=True, kw_only=True)
 class Folder(NiftiVolumes):
-    """Your own NIfTI volumes: a folder with images and masks, or a CSV or YAML file that lists them.
+    """Your own volumes: a folder with images and masks, or a CSV or YAML file that lists them.
 
     Attributes:
         root: the folder, or the CSV or YAML file.
@@ -46,7 +50,13 @@ class Folder(NiftiVolumes):
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
         intensity: as in `Dataset`; `auto` follows the modality that dataset.json names.
+        h5_image: name of the array with the image in an HDF5 file.
+        h5_label: name of the array with the mask.
+        h5_axes: axes of the arrays, x to the right, y to the front, z up and c for channels, which masks may lack.
+        h5_spacing: size of a voxel of the arrays in millimeters along x, y and z.
     """
+
+    added: ClassVar[tuple[str, ...]] = (*NiftiVolumes.added, "h5_image", "h5_label", "h5_axes", "h5_spacing")
 
     _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
 
@@ -55,6 +65,10 @@ class Folder(NiftiVolumes):
     target: Target = "foreground"
     channels: tuple[int, ...] | None = None
     intensity: Literal["auto", "volume", "mr", "ct", "none"] = "auto"
+    h5_image: str = "image"
+    h5_label: str = "label"
+    h5_axes: ArrayAxes = "xyz"
+    h5_spacing: tuple[float, float, float] | None = None
 
     def __new__(cls, **given: object) -> Folder:
         """Note which options are given, because a given option may be equal to its default."""
@@ -99,13 +113,30 @@ class Folder(NiftiVolumes):
         return path.suffix in SUFFIXES and is_file(path)
 
     def _find(self) -> Layout:
-        return read_listing(Path(self.root)) if self._is_list else read_folder(Path(self.root))
+        root = Path(self.root)
+        found = read_listing(root) if self._is_list else array_folder(root) or read_folder(root)
+        return with_arrays(found, self.h5_image, self.h5_label)
 
     def _target(self) -> Labels:
         return labels_of_folder(self._found.labels, self.target, self.labels)
 
     def _channels(self) -> tuple[int, ...] | None:
         return self.channels or self._layout.all_channels()
+
+    def _arrays(self) -> Arrays:
+        """As the options say."""
+        return Arrays(self.h5_axes, self.h5_spacing or Arrays.spacing)
+
+    def notes(self) -> Sequence[str]:
+        """Those of all volumes, and what is assumed of arrays of HDF5."""
+        files = self._layout.volumes.values()
+        if self.h5_spacing is not None or not any(in_array(path) for of in files for path in of.images):
+            return super().notes()
+        assumed = (
+            f"arrays of HDF5 have no voxel size and no orientation, 1 mm and the axes {self.h5_axes} are assumed: set "
+            "data.h5_spacing, and data.h5_axes if they are others"
+        )
+        return [*super().notes(), assumed]
 
 
 def _checked(grid: Grid | DataError) -> Grid:

@@ -92,8 +92,8 @@ class Dataset(ABC):
     def settings(self) -> dict[str, object]:
         """All options as JSON values, by which prepared data and runs are named.
 
-        Those that were left to the data have their `decided` values. Those that were `added` are left out where they have
-        their default, so that names of earlier versions hold.
+        Those that were left to the data have their `decided` values. Those that were `added` are left out where they
+        have their default, so that names of earlier versions hold.
         """
         usual = {field.name: field.default for field in fields(self) if field.name in self.added}
         kept = options_of(self).items()

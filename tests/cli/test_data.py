@@ -83,7 +83,7 @@ def faulty_folder(root):
     broken.set_sform(np.diag([0.0, 0.0, 0.0, 1.0]), code=1)
     nib.save(broken, images("no_affine"))
     save(image(), root / "imagesTr" / "doubled.nii")
-    (root / "imagesTr" / "other.mha").write_bytes(b"ObjectType = Image")
+    (root / "imagesTr" / "other.mgz").write_bytes(b"FreeSurfer")
     save(mask, masks("orphan"))
     return {
         "no_mask.nii.gz": "every image must have a mask",
@@ -103,7 +103,7 @@ def faulty_folder(root):
         "twin.nii.gz": "equals that of 'good': remove one",
         "no_affine.nii.gz": "must have a voxel size and directions in its header",
         "doubled.nii.gz": "a volume must be stored once",
-        "other.mha": "must be a NIfTI file",
+        "other.mgz": "must be a volume (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .h5, .dcm or a folder",
         "orphan.nii.gz": "every mask must have an image",
     }
 

@@ -306,8 +306,22 @@ def test_a_4d_image_needs_declared_or_chosen_channels(tmp_path):
 
 
 def test_another_format_is_one_sentence(decathlon):
-    (decathlon / "imagesTr" / "blob_9.mha").write_bytes(b"ObjectType = Image")
-    with pytest.raises(DataError, match=r"blob_9.mha' must be a NIfTI file \(.nii or .nii.gz\), it is another format"):
+    path = decathlon / "imagesTr" / "blob_9.mgz"
+    path.write_bytes(b"FreeSurfer")
+    with pytest.raises(DataError) as rejected:
         folder(decathlon).cases()
-    with pytest.raises(DataError, match=r"blob_9.mha' must be a NIfTI file"):
-        folder(csv(decathlon, HEADER, "imagesTr/blob_9.mha,labelsTr/blob_0.nii.gz,1")).load("1")
+    assert str(rejected.value) == (
+        f"'{path}' must be a volume (.nii.gz, .nii, .mha, .mhd, .nrrd, .nhdr, .h5, .dcm or a folder of DICOM slices), "
+        "it is another format: convert it, for example to .nii.gz"
+    )
+    with pytest.raises(DataError, match=r"blob_9.mgz' must be a volume \(.nii.gz, .nii, .mha"):
+        folder(csv(decathlon, HEADER, "imagesTr/blob_9.mgz,labelsTr/blob_0.nii.gz,1")).load("1")
+
+
+def test_a_folder_without_a_series_is_one_sentence(decathlon):
+    (decathlon / "empty").mkdir()
+    with pytest.raises(DataError) as rejected:
+        folder(csv(decathlon, HEADER, "empty,labelsTr/blob_0.nii.gz,1")).load("1")
+    assert str(rejected.value) == (
+        f"'{decathlon}/empty' must hold the slices of a DICOM series, it holds none: name a file instead"
+    )

@@ -1,0 +1,36 @@
+"""Folders of HDF5 files as benchmarks of semi-supervised segmentation keep them: each holds an image and its mask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from albench.datasets._formats import holds_arrays, stem, walk, with_array
+from albench.datasets._layout import FOLDERS, Layout
+from albench.datasets._names import told_apart
+from albench.datasets._nifti import Files
+
+
+def array_folder(root: Path) -> Layout | None:
+    """The HDF5 files of a folder at any depth, one case each; None if it has none, or has folders of images."""
+    if any((root / images).is_dir() for images, _ in FOLDERS):
+        return None
+    files = [path for path in walk(root) if holds_arrays(path)]
+    if not files:
+        return None
+    names = told_apart([stem(path) for path in files], [path.relative_to(root) for path in files])
+    volumes = {name: Files((path,), path) for name, path in zip(names, files, strict=True)}
+    return Layout(volumes=dict(sorted(volumes.items())))
+
+
+def with_arrays(layout: Layout, image: str, label: str) -> Layout:
+    """The layout in which HDF5 files without the name of an array stand for these arrays of image and mask."""
+    volumes = {
+        case: replace(
+            files,
+            images=tuple(with_array(path, image) for path in files.images),
+            mask=None if files.mask is None else with_array(files.mask, label),
+        )
+        for case, files in layout.volumes.items()
+    }
+    return replace(layout, volumes=volumes)

@@ -1,0 +1,291 @@
+"""DICOM: a folder with the slices of one series, one file with several frames, or a segmentation (DICOM-SEG).
+
+SimpleITK decodes the slices of a series, pydicom reads the headers that say where they lie, and highdicom reads files
+of several frames.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albench.datasets._formats.extra import library
+from albench.datasets._formats.image import RAS_OF_LPS, StoredImage, affine_of_lps, no_volume, unreadable
+from albench.datasets._formats.itk import simpleitk
+from albench.errors import DataError
+
+SUFFIXES = (".dcm", ".dicom", ".ima")
+_MAGIC_AT, _MAGIC = 128, b"DICM"
+_SEGMENTATION, _CONTOURS = "SEG", "RTSTRUCT"
+_TAGS = (
+    *("Modality", "SeriesInstanceUID", "SeriesDescription", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns"),
+    *("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "RescaleSlope"),
+    "RescaleIntercept",
+)
+_UNEVEN = 0.1  # of the distance of slices, by which it may vary
+_TURNED = 1e-3  # by which a cosine of the orientation may vary
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """Where a slice lies, in millimeters to the left, to the back and up.
+
+    Attributes:
+        spacing: (2,) between its columns and between its rows.
+        directions: (3, 2) along a row and along a column, of unit length.
+        position: (3,) of its first pixel.
+    """
+
+    spacing: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    position: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What is read of the header of a file.
+
+    Attributes:
+        shape: columns, rows and, with several values per pixel, their number.
+        plane: None if the file does not say it.
+        scale: slope and intercept of the stored values.
+    """
+
+    modality: str
+    series: str
+    description: str
+    frames: int
+    shape: tuple[int, ...]
+    plane: _Plane | None
+    thickness: float
+    scale: tuple[float, float]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its suffix, or by its first bytes if it ends in none or in a number."""
+    if path.name.lower().endswith(SUFFIXES):
+        return True
+    if path.suffix[1:].isalpha() or path.name.upper() == "DICOMDIR":
+        return False
+    try:
+        with path.open("rb") as file:
+            file.seek(_MAGIC_AT)
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """The files of DICOM that lie in a folder itself, sorted by name."""
+    return sorted(
+        path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".") and is_dicom(path)
+    )
+
+
+def open_dicom(path: Path) -> StoredImage:
+    """Read the headers of a file or of a folder. Raises DataError if they are not those of one volume."""
+    simpleitk(path)
+    files = dicom_files(path) if path.is_dir() else [path]
+    headers = {file: _header(file) for file in files}
+    series: defaultdict[str, list[Path]] = defaultdict(list)
+    for file, header in headers.items():
+        if header.modality != _CONTOURS and 0 not in header.shape:  # reports and plans have no pixels
+            series[header.series].append(file)
+    images = {uid: of for uid, of in series.items() if headers[of[0]].modality != _SEGMENTATION} or series
+    if not images:
+        raise _no_voxels(path, {header.modality for header in headers.values()})
+    if len(images) > 1:
+        named = " and ".join(_described(headers[of[0]], of) for of in images.values())
+        raise DataError(
+            f"'{path}' must hold one DICOM series, it holds {named}: move each into a folder of its own, or list files"
+        )
+    chosen = next(iter(images.values()))
+    if headers[chosen[0]].modality == _SEGMENTATION:
+        if len(chosen) > 1:
+            raise DataError(f"'{path}' must hold one DICOM-SEG file, it holds {len(chosen)}: keep one, or list files")
+        return _segmentation(chosen[0])
+    if len(chosen) == 1 and headers[chosen[0]].frames > 1:
+        return _frames(chosen[0])
+    return _stack(path, {file: headers[file] for file in chosen})
+
+
+def _header(file: Path) -> _Header:
+    pydicom = library("pydicom", file)
+    try:
+        read = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+        color = int(read.get("SamplesPerPixel") or 1)
+        size = int(read.get("Columns") or 0), int(read.get("Rows") or 0)
+        return _Header(
+            modality=str(read.get("Modality", "")),
+            series=str(read.get("SeriesInstanceUID", "")),
+            description=str(read.get("SeriesDescription", "") or "no description"),
+            frames=int(read.get("NumberOfFrames") or 1),
+            shape=(*size, color) if color > 1 else size,
+            plane=_plane(read),
+            thickness=float(read.get("SliceThickness") or 1),
+            scale=(float(read.get("RescaleSlope") or 1), float(read.get("RescaleIntercept") or 0)),
+        )
+    except Exception as error:  # pydicom raises many kinds for a file that is damaged
+        raise unreadable(file, "DICOM file", error) from error
+
+
+def _plane(read: Any) -> _Plane | None:
+    tags = [read.get(name) for name in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")]
+    if None in tags:
+        return None
+    spacing, directions, position = (np.array(tag, dtype=np.float64) for tag in tags)
+    return _Plane(spacing.reshape(2)[::-1], directions.reshape(2, 3).T, position.reshape(3))
+
+
+def _stack(path: Path, headers: Mapping[Path, _Header]) -> StoredImage:
+    """A volume of one file per slice, in the order of their positions."""
+    sitk = simpleitk(path)
+    planes = {file: header.plane for file, header in headers.items() if header.plane is not None}
+    if len(planes) < len(headers):
+        raise DataError(
+            f"'{path}' must give spacing, orientation and position of every slice, {len(headers) - len(planes)} of "
+            f"{len(headers)} do not: save the volume as .nii.gz"
+        )
+    first, plane = next(iter(headers.values())), next(iter(planes.values()))
+    if {header.shape for header in headers.values()} != {first.shape} or any(
+        not np.allclose(other.spacing, plane.spacing, rtol=_TURNED) for other in planes.values()
+    ):
+        raise DataError(
+            f"'{path}' must hold slices of one size and spacing, it does not: keep one series, without scouts"
+        )
+    if any(np.abs(other.directions - plane.directions).max() > _TURNED for other in planes.values()):
+        raise DataError(f"'{path}' must hold slices of one orientation, it does not: keep one, without scouts")
+    normal = np.cross(*plane.directions.T)
+    heights = {file: float(other.position @ normal) for file, other in planes.items()}
+    files = sorted(heights, key=lambda file: (heights[file], file.name))
+    positions = np.stack([planes[file].position for file in files])
+    step = _step(path, np.array([heights[file] for file in files]), positions, normal * first.thickness)
+    scales = {header.scale for header in headers.values()}
+
+    def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
+        reader = sitk.ImageSeriesReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileNames([str(file) for file in files])
+        if len(scales) > 1:  # the first slice would decide the type of all
+            reader.SetOutputPixelType(sitk.sitkFloat32)
+        image = reader.Execute()  # has a name, because a view does not keep it
+        values = np.array(sitk.GetArrayViewFromImage(image), dtype)
+        return values.transpose(2, 1, 0, *range(3, values.ndim))
+
+    color = first.shape[2:]
+    return StoredImage(
+        path=path,
+        shape=(*first.shape[:2], len(files), *color),
+        affine=affine_of_lps(np.column_stack([plane.directions, step]), np.append(plane.spacing, 1.0), positions[0]),
+        integer=all(value.is_integer() for scale in scales for value in scale),
+        voxels=voxels,
+        vector=bool(color),
+        color=bool(color),
+    )
+
+
+def _step(
+    path: Path, heights: NDArray[np.float64], positions: NDArray[np.float64], of_one: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(3,) from one slice to the next in millimeters; `of_one` if there is only one."""
+    if len(heights) == 1:
+        return of_one
+    distances = np.diff(heights)
+    low, high = distances.min(), distances.max()
+    if low <= _UNEVEN * high:
+        twice = int((distances <= _UNEVEN * high).sum())
+        raise DataError(
+            f"'{path}' must hold one slice at every position, {twice} of {len(heights)} lie where another one does: "
+            "keep one time point, echo or weighting"
+        )
+    if high - low > _UNEVEN * np.median(distances):
+        raise DataError(
+            f"'{path}' must hold slices at equal distances, they are {low:.3g} to {high:.3g} mm apart: add the missing "
+            "slices, or save the volume as .nii.gz"
+        )
+    step: NDArray[np.float64] = (positions[-1] - positions[0]) / (len(heights) - 1)
+    return step
+
+
+def _frames(file: Path) -> StoredImage:
+    """A volume of which every slice is a frame, as enhanced CT, MR and PET have it."""
+    stored, grid = _multiframe(file, "imread", sparse=False)
+    if grid is None:
+        raise DataError(
+            f"'{file}' must hold one frame at each of equally distant positions, it does not: save one volume, for "
+            "example as .nii.gz"
+        )
+
+    def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
+        values = stored.get_volume(dtype=np.float64, apply_real_world_transform=False, apply_presentation_lut=False)
+        return np.asarray(values.array, dtype)
+
+    color = int(stored.SamplesPerPixel)
+    shape = tuple(grid.spatial_shape)
+    return StoredImage(
+        path=file,
+        shape=(*shape, color) if color > 1 else shape,
+        affine=RAS_OF_LPS @ np.asarray(grid.affine),
+        integer=False,
+        voxels=voxels,
+        vector=color > 1,
+        color=color > 1,
+    )
+
+
+def _segmentation(file: Path) -> StoredImage:
+    """The segments of a DICOM-SEG, each with its number. Frames that have no segment may be missing."""
+    stored, grid = _multiframe(file, "seg.segread", sparse=True)
+    if grid is None:
+        raise no_volume(file, (int(stored.Columns), int(stored.Rows)))
+
+    def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
+        try:
+            values = stored.get_volume(combine_segments=True).array
+        except (RuntimeError, ValueError) as error:
+            raise DataError(
+                f"'{file}' must give every voxel at most one segment, it does not ({error}): save overlapping segments "
+                "in files of their own, and probabilities as labels"
+            ) from error
+        return np.asarray(values, dtype)
+
+    affine = RAS_OF_LPS @ np.asarray(grid.affine)
+    return StoredImage(file, tuple(grid.spatial_shape), affine, integer=True, voxels=voxels, partial=True)
+
+
+def _multiframe(file: Path, reader: str, *, sparse: bool) -> tuple[Any, Any]:
+    """A file as a function of highdicom reads it, and its grid; None if it has none.
+
+    Args:
+        file: to read.
+        reader: the function.
+        sparse: whether the frames may leave positions out and several may have the same one.
+    """
+    highdicom = library("highdicom", file)
+    try:
+        stored = attrgetter(reader)(highdicom)(file)
+        grid = stored.get_volume_geometry(allow_missing_positions=sparse, allow_duplicate_positions=sparse)
+    except Exception as error:  # highdicom raises many kinds for a file that is damaged
+        raise unreadable(file, "DICOM file", error) from error
+    return stored, grid
+
+
+def _no_voxels(path: Path, modalities: Collection[str]) -> DataError:
+    if _CONTOURS in modalities:
+        return DataError(
+            f"'{path}' must hold voxels, an RTSTRUCT holds contours: convert it to DICOM-SEG or .nii.gz on the grid of "
+            "its series, for example in 3D Slicer (module Segmentations, export)"
+        )
+    found = ", ".join(sorted(modality or "no modality" for modality in modalities))
+    return DataError(f"'{path}' must hold voxels, it holds {found}: name the folder of an image series")
+
+
+def _described(header: _Header, files: Sequence[Path]) -> str:
+    return f"'{header.description}' ({header.series}, {len(files)} files)"
