@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from albench.data import CaseSummary, Problem, Volume, case_problems, check_memory, set_problems
+from albench.datasets._combining import ONE_MASK, Combining, combined_organs, combined_raters
+from albench.datasets._files import Files
 from albench.datasets._labels import Labels
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
@@ -39,24 +41,6 @@ _FLAT = 1e-6  # volume of a voxel, as a part of the product of its sides, below 
 
 
 @dataclass(frozen=True)
-class Files:
-    """The files of one volume.
-
-    Attributes:
-        images: one file, or one for every channel.
-        mask: on the grid of the images; None if there is none, so that all labels are unknown.
-    """
-
-    images: tuple[Path, ...]
-    mask: Path | None
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """All files."""
-        return self.images if self.mask is None else (*self.images, self.mask)
-
-
-@dataclass(frozen=True)
 class Reading:
     """How files become a volume.
 
@@ -65,12 +49,14 @@ class Reading:
         labels: what the values of a mask mean.
         channels: indices of the channels of a 4D image to read; None rejects a 4D image.
         same_grid: whether the headers of the mask and of further channels must give the grid of the first image.
+        combining: how several masks become one.
     """
 
     axis: Axis
     labels: Labels
     channels: tuple[int, ...] | None = None
     same_grid: bool = True
+    combining: Combining = ONE_MASK
 
 
 def load(files: Files, reading: Reading) -> Volume:
@@ -85,20 +71,23 @@ def load(files: Files, reading: Reading) -> Volume:
 def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem]]:
     """Read one volume and collect its problems; the volume is None if a part of it cannot be read."""
     problems: list[Problem] = []
-    images, channels, labels = [], [], None
+    images, channels, masks, labels = [], [], [], None
     for path in files.images:
         with _collected(problems, path):
             images.append(_open(path, reading.channels))
-    if files.mask is not None:
-        with _collected(problems, files.mask):
-            mask = _open(files.mask, None)
-            labels = _read_mask(files.mask, mask, reading.labels, problems)
+    for file in files.masks:
+        with _collected(problems, file.path):
+            mask = _open(file.path, None)
+            masks.append(_read_mask(file.path, mask, reading.labels.of(file.organ), problems))
             if len(images) == len(files.images):
-                _check_grid(files.mask, images[0], mask, reading.same_grid, _MASK)
+                _check_grid(file.path, images[0], mask, reading.same_grid, _MASK)
     if len(images) < len(files.images):
         return None, problems
-    if files.mask is None:
+    if not files.masks:
         labels = np.full(images[0].shape[:3], UNKNOWN, dtype=np.uint8)
+    elif len(masks) == len(files.masks) and len({mask.shape for mask in masks}) == 1:
+        with _collected(problems, files.images[0]):
+            labels = _combined(files, masks, reading)
     for path, image in zip(files.images, images, strict=True):
         with _collected(problems, path):
             _check_grid(path, images[0], image, reading.same_grid, _CHANNEL)
@@ -133,9 +122,10 @@ def inspect(
             continue
         image = str(files.images[0])
         yield from case_problems(volume, name, window, image, classes=reading.labels.names)
-        if not problems and files.mask is not None and not foreground(volume.mask).any():
-            sentence = f"a mask should have foreground, '{files.mask}' has none: check its labels"
-            yield Problem(str(files.mask), sentence, False)
+        if not problems and files.masks and not foreground(volume.mask).any():
+            mask = files.masks[0].path
+            sentence = f"a mask should have foreground, '{mask}' has none: check its labels"
+            yield Problem(str(mask), sentence, False)
         content = hashlib.sha256(volume.image.tobytes()).hexdigest()
         if content in seen:
             sentence = f"an image should occur once, '{image}' equals that of '{seen[content]}': remove one"
@@ -176,12 +166,15 @@ def oriented(
     return np.ascontiguousarray(turned) if copy else turned, (dz, dy, dx)
 
 
+def has_suffix(path: Path) -> bool:
+    """Whether the name ends as one of the files that are read, in letters of any case."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
 def stem(path: Path) -> str:
-    """The name without .nii or .nii.gz."""
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.name
+    """The name without such a suffix, for example without .nii.gz or .NII."""
+    ending = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), "")
+    return path.name[: len(path.name) - len(ending)]
 
 
 def not_nifti(path: Path) -> str:
@@ -190,7 +183,7 @@ def not_nifti(path: Path) -> str:
 
 
 def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
-    if not path.name.endswith(SUFFIXES):
+    if not has_suffix(path):
         raise DataError(not_nifti(path))
     try:
         image = nib.load(path)
@@ -308,11 +301,24 @@ def _read_mask(path: Path, mask: SpatialImage, labels: Labels, problems: list[Pr
     return labels.map(values, found)
 
 
+def _combined(files: Files, masks: Sequence[NDArray[np.uint8]], reading: Reading) -> NDArray[np.uint8]:
+    """(i, j, k) label map of all masks of a volume, which have one shape."""
+    by_organ: dict[str | None, list[NDArray[np.uint8]]] = {}
+    for file, mask in zip(files.masks, masks, strict=True):
+        by_organ.setdefault(file.organ, []).append(mask)
+    rule = reading.combining
+    made = {organ: combined_raters(several, rule.raters or "first") for organ, several in by_organ.items()}
+    if None in made:
+        return made[None]
+    named = {organ: mask for organ, mask in made.items() if organ is not None}
+    return combined_organs(named, reading.labels.names, rule.overlap, f"'{files.images[0]}'")
+
+
 def _voxels(path: Path, image: SpatialImage, dtype: type[np.float32] | None) -> NDArray[np.generic]:
     """All voxels, scaled as the header says. Raises DataError if the file is cut or the checksum of gzip is wrong."""
     proxy = image.dataobj
     with _complete(path):
-        if path.suffix != ".gz" or not isinstance(proxy, ArrayProxy):
+        if path.suffix.lower() != ".gz" or not isinstance(proxy, ArrayProxy):
             return np.asarray(proxy, dtype)
         with gzip.open(path) as stream:
             spec = (proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter)

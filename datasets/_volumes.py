@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from albench.data import Dataset, Problem, Volume
+from albench.datasets._combining import ONE_MASK, Combining
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._nifti import Axis, Reading, inspect, load
@@ -72,6 +73,14 @@ class NiftiVolumes(Dataset):
         """As in `Reading`."""
         return None
 
+    def _combining(self) -> Combining:
+        """How several masks of a case become one; every case has one by default."""
+        return ONE_MASK
+
+    def _completed(self, found: Layout) -> Layout:
+        """The files as the options of the dataset choose them; all by default."""
+        return found
+
     def cases(self) -> Sequence[str]:
         """Names of the volumes, sorted."""
         return sorted(self._layout.checked().volumes)
@@ -82,7 +91,7 @@ class NiftiVolumes(Dataset):
 
     def has_mask(self, case: str) -> bool:
         """Whether the case has a file with its mask."""
-        return self._layout.checked().volumes[case].mask is not None
+        return self._layout.checked().volumes[case].masks != ()
 
     def inputs(self) -> Sequence[Path]:
         """All images and masks, and the file that lists them."""
@@ -97,15 +106,17 @@ class NiftiVolumes(Dataset):
     def notes(self) -> Sequence[str]:
         """What has no labels or is left out: images without masks or of a test set, and files that are not listed."""
         test_images, ignored = self._layout.test_images, len(self._layout.problems)
-        blank = sum(files.mask is None for files in self._layout.volumes.values())
+        blank = sum(not files.masks for files in self._layout.volumes.values())
         notes = [f"{blank} images have no mask and are only in the training set, without labels"] if blank else []
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
-        return [*notes, f"{ignored} files are left out: albench data check names them"] if ignored else notes
+        notes += [f"{ignored} files are left out: albench data check names them"] if ignored else []
+        return [*notes, *self._layout.told]
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of the folder and its files."""
         yield from self._layout.problems
+        yield from (Problem(self.title, sentence, serious=False) for sentence in self._layout.told)
         volumes, reading = self._layout.volumes, self._reading()
         yield from inspect(self.title, volumes, reading, size=self.size, window=self.window)
 
@@ -116,7 +127,8 @@ class NiftiVolumes(Dataset):
     @cached_property
     def _layout(self) -> Layout:
         """The files as `unlabeled` wants them."""
-        return self._found if self.unlabeled == "pool" else self._found.with_masks()
+        completed = self._completed(self._found)
+        return completed if self.unlabeled == "pool" else completed.with_masks()
 
     @cached_property
     def _labels(self) -> Labels:
@@ -137,7 +149,7 @@ class NiftiVolumes(Dataset):
 
     def _reading(self) -> Reading:
         """How files become volumes."""
-        return Reading(self.axis, self._labels, self._channels(), same_grid=self.mask_grid == "own")
+        return Reading(self.axis, self._labels, self._channels(), self.mask_grid == "own", self._combining())
 
 
 def _as_values(values: int | Values | None) -> Values:

@@ -1,8 +1,9 @@
 """Your own NIfTI volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, or a list of files.
 
-`imagesTr/` with `labelsTr/`, or `images/` with `masks/`, are paired by `dataset.json` or, without it, by file name. A
-CSV or YAML file may list image, mask and patient instead, and set axis, labels, classes, unknown, unlabeled, window,
-size and channels, unless they are given with `--set`; all cases of a patient are in one part of the split.
+`imagesTr/` with `labelsTr/`, or folders of other usual names, are paired by `dataset.json` or, without it, by file
+name; so are files whose names or folders say which are masks. A CSV, YAML or JSON file may list image, mask and patient
+instead. CSV and YAML may set axis, labels, classes, organs, raters, overlap, patients, unknown, unlabeled, window, size
+and channels, unless they are given with `--set`; all cases of a patient are in one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.
@@ -21,8 +22,10 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from albench.data import register
-from albench.datasets._labels import Labels, Target, labels_of_folder
-from albench.datasets._layout import Layout, read_folder
+from albench.datasets._choosing import with_organs, with_patients, with_raters
+from albench.datasets._combining import Combining, Overlap, Raters
+from albench.datasets._labels import FOREGROUND, Labels, Target, labels_of_folder, labels_of_organs
+from albench.datasets._layout import Layout, read_datalist, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
 from albench.datasets._nifti import shape_of
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
@@ -35,22 +38,34 @@ _SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation a
 @register("folder")
 @dataclass(frozen=True, kw_only=True)
 class Folder(NiftiVolumes):
-    """Your own NIfTI volumes: a folder with images and masks, or a CSV or YAML file that lists them.
+    """Your own NIfTI volumes: a folder with images and masks, or a CSV, YAML or JSON file that lists them.
 
     Attributes:
-        root: the folder, or the CSV or YAML file.
+        root: the folder, or the CSV, YAML or JSON file.
         labels: values of the mask that are foreground; None takes every value above 0. Several labels are one class.
         target: `foreground` is one class; `classes` are those that dataset.json names.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
+        organs: names of the classes in their order, where each has mask files of its own; None takes all that every
+            case has.
+        overlap: a voxel in the masks of several organs is rejected, or has the `first` of these organs.
+        raters: how several masks of one case become one: a voxel is foreground if more than half of the raters, `any`
+            or `all` of them say so; `first` takes the first mask. None rejects them.
+        patients: a regular expression with one group, which matches the patient in the name of a case; None takes
+            what a list says, or names of BIDS.
     """
 
+    later: ClassVar[tuple[str, ...]] = ("organs", "overlap", "raters", "patients")
     _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
 
     root: str
     labels: tuple[int, ...] | None = None
     target: Target = "foreground"
     channels: tuple[int, ...] | None = None
+    organs: tuple[str, ...] | None = None
+    overlap: Overlap = "reject"
+    raters: Raters | None = None
+    patients: str | None = None
 
     def __new__(cls, **given: object) -> Folder:
         """Note which options are given, because a given option may be equal to its default."""
@@ -69,9 +84,11 @@ class Folder(NiftiVolumes):
 
     @property
     def title(self) -> str:
-        """The name of the folder or of the list."""
+        """The name of the folder or of the list; that of its folder for dataset.json."""
         path = Path(self.root).resolve()
-        return path.stem if self._is_list else path.name
+        if path.name == "dataset.json":
+            path = path.parent
+        return path.stem if self._is_list or self._is_datalist else path.name
 
     def defaults(self) -> Mapping[str, object]:
         """A budget and, for small slices, a small network with a fine grid.
@@ -80,7 +97,7 @@ class Folder(NiftiVolumes):
         """
         volumes = self._layout.checked().volumes.values()
         depths, *sides = np.array(self._shapes).T
-        labeled = [files.mask is not None for files in volumes]
+        labeled = [files.masks != () for files in volumes]
         budget = {"protocol.budget": max(10, round(0.014 * depths[labeled].sum()))}
         small = max(side.max() for side in sides) <= _SMALL
         return budget | FOR_SMALL_SLICES if small else budget
@@ -88,7 +105,12 @@ class Folder(NiftiVolumes):
     @cached_property
     def _is_list(self) -> bool:
         path = Path(self.root)
-        return path.suffix in SUFFIXES and is_file(path)
+        return path.suffix.lower() in SUFFIXES and is_file(path)
+
+    @cached_property
+    def _is_datalist(self) -> bool:
+        path = Path(self.root)
+        return path.suffix.lower() == ".json" and is_file(path)
 
     @cached_property
     def _shapes(self) -> list[tuple[int, int, int]]:
@@ -96,9 +118,18 @@ class Folder(NiftiVolumes):
         return [shape_of(files.images[0], self._reading()) for files in self._layout.volumes.values()]
 
     def _find(self) -> Layout:
-        return read_listing(Path(self.root)) if self._is_list else read_folder(Path(self.root))
+        root = Path(self.root)
+        return read_listing(root) if self._is_list else read_datalist(root) if self._is_datalist else read_folder(root)
+
+    def _completed(self, found: Layout) -> Layout:
+        return with_patients(with_raters(with_organs(found, self.organs), self.raters), self.patients)
+
+    def _combining(self) -> Combining:
+        return Combining(self.raters, self.overlap)
 
     def _target(self) -> Labels:
+        if self._layout.organs:
+            return labels_of_organs(self._layout.organs, chosen=self.labels is not None or self.target != FOREGROUND)
         return labels_of_folder(self._found.labels, self.target, self.labels)
 
     def _channels(self) -> tuple[int, ...] | None:

@@ -54,6 +54,7 @@ class Dataset(ABC):
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
+    later: ClassVar[tuple[str, ...]] = ()  # options added since data were first prepared; defaults do as before
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
