@@ -67,8 +67,8 @@ def with_raters(found: Layout, rule: Raters | None) -> Layout:
     case, files = several[0]
     sentence = (
         f"a case must have one mask, {len(several)} of {len(found.volumes)} have more, '{case}' has {files.raters} "
-        f"such as '{files.masks[0].path.name}': if they are of several raters, set data.raters to majority, any, all or "
-        "first; if of several organs, list them in columns such as mask:liver and mask:spleen"
+        f"such as '{files.masks[0].path.name}': if they are of several raters, set data.raters to majority, any, all "
+        "or first; if of several organs, list them in columns such as mask:liver and mask:spleen"
     )
     return replace(found, problems=(*found.problems, Problem(str(files.masks[0].path), sentence)))
 

@@ -5,8 +5,8 @@
     [{"image": "a.nii.gz", "label": {"liver": "l.nii.gz", "spleen": "s.nii.gz"}}]    one mask per organ
     {"dataset": {"c0": {"images": ["a.nii.gz"], "label": "seg.nii.gz"}}}             nnU-Net 2
 
-Where there is no `c0.nii.gz` but `c0_0000.nii.gz`, `c0_0001.nii.gz`, ..., these are its channels, as in nnU-Net 1. Paths
-are relative to the file. Other keys of a case, such as `fold`, mean nothing here.
+Where there is no `c0.nii.gz` but `c0_0000.nii.gz`, `c0_0001.nii.gz`, ..., these are its channels, as in nnU-Net 1.
+Paths are relative to the file. Other keys of a case, such as `fold`, mean nothing here.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def _by_folders(root: Path, problems: list[Problem]) -> Layout:
         problems += without_image
         cases = by_case([PurePosixPath(name).name for name in named], list(named.values()), chosen[0], problems)
         return Layout(cases, masks_folder=of_masks)
-    for numbered in (False, True):
+    for numbered in (True, False) if all(name.endswith("_0000") for name in images) else (False, True):
         grouped = _grouped(images, numbered=numbered)
         found = paired(list(grouped), list(masks))
         if found:

@@ -17,6 +17,7 @@ from typing import Literal, TypeVar, cast
 import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
+from nibabel.fileholders import FileHolder
 from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
@@ -186,7 +187,7 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
     if not has_suffix(path):
         raise DataError(not_nifti(path))
     try:
-        image = nib.load(path)
+        image = _loaded(path)
     except Exception as error:  # nibabel and the decompressor raise many kinds for a file that is not an image
         raise DataError(f"'{path}' must be a readable NIfTI file, it is not ({error}): replace or remove it") from error
     shape = getattr(image, "shape", ())
@@ -224,6 +225,14 @@ def _open(path: Path, channels: tuple[int, ...] | None) -> SpatialImage:
             f"'{path}' must have a voxel size and directions in its header, its affine is not invertible: repair it"
         )
     return image
+
+
+def _loaded(path: Path) -> SpatialImage:
+    """The image of a file, also of c.Nii, instead of which nibabel looks for c.nii."""
+    try:
+        return cast(SpatialImage, nib.load(path))
+    except FileNotFoundError:
+        return nib.Nifti1Image.from_file_map({"image": FileHolder(str(path))})
 
 
 def _affine(image: SpatialImage) -> NDArray[np.float64]:

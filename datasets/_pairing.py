@@ -55,8 +55,8 @@ def paired(images: Sequence[str], masks: Sequence[str]) -> Pairing | None:
     rules = (
         ("their names without words such as image and mask", _by_rest),
         ("the entities of BIDS in their names", _by_entities),
-        ("the part of their names that differs", _by_varying_part),
         ("their folders, of which each has one image", _by_folder),
+        ("the part of their names that differs", _by_varying_part),
     )
     for rule, find in rules:
         found = find(images, masks)
@@ -137,12 +137,14 @@ def _by_varying_part(images: Sequence[str], masks: Sequence[str]) -> dict[str, l
 def _by_folder(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[tuple[str, Key]]] | None:
     """The only image of the same folder, apart from folders such as `segmentations` below it."""
     folders = _unique({name: _rest(name.rpartition("/")[0], whole=True) for name in images})
-    if folders is None:
+    if folders is None or () in folders:
         return None
 
     def image_of(mask: str) -> tuple[str, Key] | None:
         image = folders.get(_rest(mask.rpartition("/")[0], whole=True))
-        return None if image is None else (image, _bare(words(_file(mask))))
+        if image is None:
+            return None
+        return image, tuple(word for word in _bare(words(_file(mask))) if word not in words(image))
 
     return _each(masks, image_of)
 
