@@ -30,7 +30,7 @@ class ListedCase:
     """A case of a list.
 
     Attributes:
-        name: of the case; empty if the list gives none.
+        name: of the case, or of its first image as the list has it.
         files: that may not exist.
         patient: empty if the list names none.
     """
@@ -97,7 +97,7 @@ def _case(folder: Path, name: str, entry: object) -> ListedCase | None:
     if not images or not all(masks.values()):
         return None
     return ListedCase(
-        name,
+        name or stem(images[0]),
         Files(
             tuple(channel for image in images for channel in _channels(image)),
             tuple(MaskFile(path, organ) for organ, paths in masks.items() for path in paths),

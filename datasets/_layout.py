@@ -149,7 +149,7 @@ def _listed(listing: Path, content: object, problems: list[Problem]) -> Layout:
     for case in found.cases:
         problems += missing(case.files, listing.name)
     cases = [case for case in found.cases if all(is_file(path) for path in case.files.paths)]
-    names = [case.name or stem(case.files.images[0]) for case in cases]
+    names = [case.name for case in cases]
     volumes = by_case(names, [case.files for case in cases], root / _NNUNET[0], problems)
     patients = dict(zip(volumes, (case.patient for case in cases), strict=False))
     images = {} if listing.name != "dataset.json" else _by_stem(root / _NNUNET[0], problems)
