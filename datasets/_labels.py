@@ -159,7 +159,7 @@ def labels_of_organs(organs: Sequence[str], *, chosen: bool) -> Labels:
     if chosen:
         raise ConfigError(
             "the target must be chosen by one option, the masks are of one organ each and data.organs chooses among "
-            f"{', '.join(organs)}: leave data.labels and data.target out"
+            f"{', '.join(organs)}: leave data.labels, data.classes and data.target out"
         )
     return Labels(tuple((organ, None) for organ in organs))
 

@@ -129,7 +129,8 @@ class Folder(NiftiVolumes):
 
     def _target(self) -> Labels:
         if self._layout.organs:
-            return labels_of_organs(self._layout.organs, chosen=self.labels is not None or self.target != FOREGROUND)
+            chosen = self.labels is not None or self.classes is not None or self.target != FOREGROUND
+            return labels_of_organs(self._layout.organs, chosen=chosen)
         return labels_of_folder(self._found.labels, self.target, self.labels)
 
     def _channels(self) -> tuple[int, ...] | None:
