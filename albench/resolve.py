@@ -35,6 +35,7 @@ class ResolvedRun:
         network: of all strategies.
         prepared: the data.
         split: cases of each part.
+        cautions: of the dataset.
     """
 
     config: RunConfig
@@ -42,6 +43,7 @@ class ResolvedRun:
     network: Network
     prepared: Prepared
     split: Split
+    cautions: tuple[str, ...] = ()
 
     def initial(self, slices: SliceStack) -> Ids:
         """Ids of the slices of the pool that are labeled before round 0."""
@@ -139,7 +141,7 @@ def resolve(
         tuning=tuned.tuning if tuned is not None else None,
         classes=prepared.classes,
     )
-    return ResolvedRun(config, strategy_object, network_object, prepared, split)
+    return ResolvedRun(config, strategy_object, network_object, prepared, split, tuple(data.cautions()))
 
 
 def common_settings(data: Dataset, settings: Mapping[str, object]) -> tuple[Protocol, Training]:

@@ -86,6 +86,7 @@ def read_folder(root: Path) -> Layout:
     """Pair the images and masks of a folder. Raises DataError if it does not exist."""
     if not is_folder(root):
         raise DataError(f"data.root must be an existing folder, '{root}' is not: set it with --data-root")
+    root = _with_list(root)
     problems: list[Problem] = []
     listing = root / "dataset.json"
     content = _content(listing, problems) if listing.exists() else {}
@@ -101,6 +102,16 @@ def read_datalist(listing: Path) -> Layout:
         problems.append(_bad_listing(listing))
     found = _listed(listing, content, problems) if lists_cases(content) else Layout({})
     return _described(found, content, (listing,), problems)
+
+
+def images_and_masks(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """All files below a folder that can be read, by their path in it without suffix: images, and those that their names
+    or folders call masks.
+    """
+    files = _by_stem(root, [])
+    masks = {name: path for name, path in files.items() if is_mask(name)}
+    images = {name: path for name, path in files.items() if name not in masks and not _is_derived(path, root)}
+    return images, masks
 
 
 def missing(files: Files, listing: str) -> list[Problem]:
@@ -124,6 +135,12 @@ def by_case(names: Sequence[str], listed: Sequence[Files], folder: Path, problem
             problems.append(Problem(str(path), f"{sentence}rename it, or list it once"))
         volumes[case] = files
     return volumes
+
+
+def _with_list(root: Path) -> Path:
+    """The folder itself, or the only one in it if that has a dataset.json, as unpacked archives do."""
+    inside = [path for path in root.iterdir() if not path.name.startswith(".")]
+    return inside[0] if len(inside) == 1 and is_file(inside[0] / "dataset.json") else root
 
 
 def _described(found: Layout, content: object, listings: tuple[Path, ...], problems: list[Problem]) -> Layout:
@@ -199,11 +216,7 @@ def _by_words(root: Path, problems: list[Problem]) -> Layout:
     """Pair the files of all folders, of which words in their names or folders say which are masks."""
     files = _by_stem(root, problems)
     masks = {name: path for name, path in files.items() if is_mask(name)}
-    images = {
-        name: path
-        for name, path in files.items()
-        if name not in masks and "derivatives" not in PurePosixPath(name).parts
-    }
+    images = {name: path for name, path in files.items() if name not in masks and not _is_derived(path, root)}
     found = paired(list(images), list(masks)) if images and masks else None
     if found:
         return _of_pairing(root, root, _grouped(images, numbered=False), masks, found, problems)
@@ -301,6 +314,11 @@ def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
         elif path.parent == folder and path.suffix.lower() in _OTHER_FORMATS:
             problems.append(Problem(str(path), not_nifti(path)))
     return found
+
+
+def _is_derived(path: Path, root: Path) -> bool:
+    """Whether a file is in a folder that BIDS has for what is made of images."""
+    return "derivatives" in path.relative_to(root).parts
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

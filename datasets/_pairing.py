@@ -13,11 +13,40 @@ from dataclasses import dataclass
 from functools import partial
 
 IMAGE_WORDS = frozenset(
-    ("image", "images", "img", "imgs", "volume", "volumes", "vol", "vols", "scan", "scans", "ct", "mr", "mri", "orig")
+    (
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "volume",
+        "volumes",
+        "vol",
+        "vols",
+        "scan",
+        "scans",
+        "imaging",
+        "ct",
+        "mr",
+        "mri",
+        "orig",
+    )
 )
 MASK_WORDS = frozenset(
     (
-        *("label", "labels", "lbl", "mask", "masks", "seg", "segs", "dseg", "segm", "segmentation", "segmentations"),
+        *(
+            "label",
+            "labels",
+            "lbl",
+            "mask",
+            "masks",
+            "msk",
+            "seg",
+            "segs",
+            "dseg",
+            "segm",
+            "segmentation",
+            "segmentations",
+        ),
         *("annotation", "annotations", "groundtruth", "gt", "truth", "delineation", "delineations", "roi"),
     )
 )
@@ -25,7 +54,7 @@ _OF_PARTS = frozenset(("tr", "train", "training", "derivatives"))  # stand besid
 _OF_RATERS = frozenset(
     ("rater", "reader", "observer", "annotator", "expert", "radiologist", "annotation", "obs", "anno", "r")
 )
-_ABOUT_MASK = ("space", "res", "den", "label", "desc", "from", "atlas")  # entities of BIDS that an image has not
+_ABOUT_MASK = ("space", "res", "den", "label", "desc", "seg", "from", "atlas")  # entities of BIDS that an image has not
 _WORD = re.compile(r"\d+|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
 
 Key = tuple[str, ...]
@@ -65,6 +94,22 @@ def paired(images: Sequence[str], masks: Sequence[str]) -> Pairing | None:
             if named is not None:
                 return Pairing(rule, named)
     return None
+
+
+def together(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[str]]:
+    """All images that a mask may be of, by mask, where no other mask may be of them: those of one session in BIDS, or
+    of one folder.
+    """
+    found = {}
+    for key in (_session, lambda name: _rest(name.rpartition("/")[0], whole=True)):
+        keys = _unique({mask: key(mask) for mask in masks})
+        if keys is None:
+            continue
+        groups = {mask: [image for image in images if key(image) == of] for of, mask in keys.items() if of}
+        if groups and all(groups.values()):
+            found = groups
+            break
+    return found
 
 
 def is_mask(name: str) -> bool:
@@ -237,6 +282,12 @@ def _entities(name: str) -> tuple[dict[str, str], str]:
     parts = _file(name).split("_")
     pairs = [part.partition("-") for part in parts if "-" in part]
     return {key: value for key, _, value in pairs}, "" if "-" in parts[-1] else parts[-1]
+
+
+def _session(name: str) -> Key:
+    """Subject and session of a name of BIDS; nothing for other names."""
+    entities, _ = _entities(name)
+    return (entities["sub"], entities.get("ses", "")) if "sub" in entities else ()
 
 
 def _file(name: str) -> str:

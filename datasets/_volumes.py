@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from albench.datasets._combining import ONE_MASK, Combining
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._nifti import Axis, Reading, inspect, load
+from albench.datasets._proposal import rows_of
 from albench.errors import ConfigError
 
 FOR_SMALL_SLICES: dict[str, object] = {
@@ -111,12 +112,20 @@ class NiftiVolumes(Dataset):
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
         notes += [f"{ignored} files are left out: albench data check names them"] if ignored else []
-        return [*notes, *self._layout.told]
+        return [*notes, *self.cautions()]
+
+    def cautions(self) -> Sequence[str]:
+        """How files were paired and cases counted as patients where their names leave a choice."""
+        return self._layout.told
+
+    def file_rows(self) -> Sequence[Mapping[str, str]]:
+        """The files of all cases as they are found, with absolute paths."""
+        return rows_of(self._found)
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of the folder and its files."""
         yield from self._layout.problems
-        yield from (Problem(self.title, sentence, serious=False) for sentence in self._layout.told)
+        yield from (Problem(self.title, sentence, serious=False) for sentence in self.cautions())
         volumes, reading = self._layout.volumes, self._reading()
         yield from inspect(self.title, volumes, reading, size=self.size, window=self.window)
 

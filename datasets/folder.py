@@ -12,7 +12,7 @@ algorithms. arXiv:1902.09063, 2019.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from albench.datasets._labels import FOREGROUND, Labels, Target, labels_of_folde
 from albench.datasets._layout import Layout, read_datalist, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
 from albench.datasets._nifti import shape_of
+from albench.datasets._proposal import proposed_rows, rows_of
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
 from albench.files import is_file
@@ -55,7 +56,7 @@ class Folder(NiftiVolumes):
             what a list says, or names of BIDS.
     """
 
-    later: ClassVar[tuple[str, ...]] = ("organs", "overlap", "raters", "patients")
+    added: ClassVar[tuple[str, ...]] = ("organs", "overlap", "raters", "patients")
     _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
 
     root: str
@@ -101,6 +102,15 @@ class Folder(NiftiVolumes):
         budget = {"protocol.budget": max(10, round(0.014 * depths[labeled].sum()))}
         small = max(side.max() for side in sides) <= _SMALL
         return budget | FOR_SMALL_SLICES if small else budget
+
+    def file_rows(self) -> Sequence[Mapping[str, str]]:
+        """The files of all cases, or a proposal for those that their names do not pair."""
+        rows = rows_of(with_patients(self._found, self.patients)) or (
+            [] if is_file(Path(self.root)) else proposed_rows(Path(self.root))
+        )
+        if not rows:
+            self._found.checked()
+        return rows
 
     @cached_property
     def _is_list(self) -> bool:

@@ -53,8 +53,8 @@ class Dataset(ABC):
     group: ClassVar[str] = DATASETS
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
+    added: ClassVar[tuple[str, ...]] = ()  # options of later versions, which at their default change no prepared data
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
-    later: ClassVar[tuple[str, ...]] = ()  # options added since data were first prepared; defaults do as before
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
@@ -107,6 +107,20 @@ class Dataset(ABC):
     def notes(self) -> Sequence[str]:
         """What a user should know about the dataset as it was found, such as volumes that are left out."""
         return ()
+
+    def cautions(self) -> Sequence[str]:
+        """Sentences about what was guessed and may make results wrong. A run tells them when it starts."""
+        return ()
+
+    def file_rows(self) -> Sequence[Mapping[str, str]]:
+        """The files of the cases as rows of a CSV that dataset `folder` reads: image, mask and patient.
+
+        Raises:
+            DataError: the dataset does not consist of such files.
+        """
+        raise DataError(
+            f"only a dataset of files can be listed, '{self.name}' is generated or has others: choose another"
+        )
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of every case and of all cases together. By default, all volumes are loaded and checked."""

@@ -181,8 +181,8 @@ def _opened(stored: StoredSet, key: str) -> Prepared:
 
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
-    as_before = [field.name for field in fields(dataset) if getattr(dataset, field.name) == field.default]
-    left_out = {*dataset.locations, *dataset.views, *set(dataset.later).intersection(as_before)}
+    as_before = {field.name for field in fields(dataset) if getattr(dataset, field.name) == field.default}
+    left_out = {*dataset.locations, *dataset.views, *as_before.intersection(dataset.added)}
     options = {k: v for k, v in options_of(dataset).items() if k not in left_out}
     digests = file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]

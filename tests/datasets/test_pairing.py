@@ -161,9 +161,9 @@ def test_more_than_one_folder_of_masks_is_one_sentence(tmp_path):
     with pytest.raises(DataError) as rejected:
         folder(tmp_path).cases()
     assert str(rejected.value) == (
-        f"'{tmp_path}' must have one folder of images and one of masks, images/, labels/, masks/ look like them: rename "
-        f"the two to imagesTr/ and labelsTr/, or write a list with `albench data list-files {tmp_path} > list.csv`, "
-        "complete its lines image,mask, and use --data-root list.csv"
+        f"'{tmp_path}' must have one folder of images and one of masks, images/, labels/, masks/ look like them: "
+        f"rename the two to imagesTr/ and labelsTr/, or write a list with `albench data list-files {tmp_path} > "
+        "list.csv`, complete its lines image,mask, and use --data-root list.csv"
     )
     written(tmp_path, "imagesTr/c{}.nii.gz", "labelsTr/c{}.nii.gz")
     assert pairs(tmp_path) == expected("imagesTr/c{}.nii.gz", "labelsTr/c{}.nii.gz")
@@ -176,9 +176,10 @@ def test_files_of_one_kind_are_one_sentence(tmp_path, names, like, lacking):
     with pytest.raises(DataError) as rejected:
         folder(tmp_path).cases()
     assert str(rejected.value) == (
-        f"'{tmp_path}' must hold images and masks that their names tell apart, 3 files such as '{first}.nii.gz' look "
-        f"like {like} and none like {lacking}: put images into imagesTr/ and masks into labelsTr/, or write a list with "
-        f"`albench data list-files {tmp_path} > list.csv`, complete its lines image,mask, and use --data-root list.csv"
+        f"'{tmp_path}' must hold images and masks that their names tell apart, 3 files such as '{first}.nii.gz' "
+        f"look like {like} and none like {lacking}: put images into imagesTr/ and masks into labelsTr/, or write a "
+        f"list with `albench data list-files {tmp_path} > list.csv`, complete its lines image,mask, and use "
+        "--data-root list.csv"
     )
 
 

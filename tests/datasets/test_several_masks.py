@@ -126,8 +126,8 @@ def test_overlapping_organs_are_one_sentence_or_the_first_of_them(organs):
     data = folder(organs)
     (problem,) = [problem for problem in data.problems() if problem.serious]
     assert problem.sentence == (
-        f"a voxel must have one organ, 128 voxels of '{organs}/s1/ct.nii.gz' are in 'liver' and 'spleen': choose organs "
-        "with data.organs, or set data.overlap=first to give them the first in data.organs"
+        f"a voxel must have one organ, 128 voxels of '{organs}/s1/ct.nii.gz' are in 'liver' and 'spleen': choose "
+        "organs with data.organs, or set data.overlap=first to give them the first in data.organs"
     )
     assert voxels(folder(organs, overlap="first"), "s1") == {0: 5, 1: 8, 2: 3}
     assert voxels(folder(organs, overlap="first", organs=("spleen", "liver")), "s1") == {0: 5, 1: 5, 2: 6}
