@@ -104,11 +104,11 @@ def read_datalist(listing: Path) -> Layout:
     return _described(found, content, (listing,), problems)
 
 
-def images_and_masks(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+def images_and_masks(root: Path, problems: list[Problem]) -> tuple[dict[str, Path], dict[str, Path]]:
     """All files below a folder that can be read, by their path in it without suffix: images, and those that their names
     or folders call masks.
     """
-    files = _by_stem(root, [])
+    files = _by_stem(root, problems)
     masks = {name: path for name, path in files.items() if is_mask(name)}
     images = {name: path for name, path in files.items() if name not in masks and not _is_derived(path, root)}
     return images, masks
@@ -214,9 +214,8 @@ def _by_folders(root: Path, problems: list[Problem]) -> Layout:
 
 def _by_words(root: Path, problems: list[Problem]) -> Layout:
     """Pair the files of all folders, of which words in their names or folders say which are masks."""
-    files = _by_stem(root, problems)
-    masks = {name: path for name, path in files.items() if is_mask(name)}
-    images = {name: path for name, path in files.items() if name not in masks and not _is_derived(path, root)}
+    images, masks = images_and_masks(root, problems)
+    files = images | masks
     found = paired(list(images), list(masks)) if images and masks else None
     if found:
         return _of_pairing(root, root, _grouped(images, numbered=False), masks, found, problems)

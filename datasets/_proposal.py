@@ -23,7 +23,7 @@ def proposed_rows(root: Path) -> list[dict[str, str]]:
     All images of the folder or the session of a mask are its channels; other images and masks have a row each, with an
     empty cell to fill in.
     """
-    images, masks = images_and_masks(root)
+    images, masks = images_and_masks(root, [])
     groups = together(list(images), list(masks))
     paired = {image for group in groups.values() for image in group}
     found = [(_cell(images[image] for image in group), _cell([masks[mask]])) for mask, group in groups.items()]
