@@ -47,7 +47,7 @@ MASK_WORDS = frozenset(
             "segmentation",
             "segmentations",
         ),
-        *("annotation", "annotations", "groundtruth", "gt", "truth", "delineation", "delineations", "roi"),
+        *("annotation", "annotations", "groundtruth", "gt", "truth", "consensus", "delineation", "delineations", "roi"),
     )
 )
 _OF_PARTS = frozenset(("tr", "train", "training", "derivatives"))  # stand beside such words in folders
@@ -97,19 +97,26 @@ def paired(images: Sequence[str], masks: Sequence[str]) -> Pairing | None:
 
 
 def together(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[str]]:
-    """All images that a mask may be of, by mask, where no other mask may be of them: those of one session in BIDS, or
-    of one folder.
+    """All images that a mask may be of, by mask, where no other mask may be of them: those of one session in BIDS, of
+    one folder, or whose names begin as that of the mask.
     """
-    found = {}
-    for key in (_session, lambda name: _rest(name.rpartition("/")[0], whole=True)):
-        keys = _unique({mask: key(mask) for mask in masks})
-        if keys is None:
+    folders = {name: _rest(name.rpartition("/")[0], whole=True) for name in (*images, *masks)}
+    whole = {name: _rest(name, whole=True) for name in (*images, *masks)}
+    for keys, same in (
+        ({name: _session(name) for name in whole}, True),
+        (folders, True),
+        (whole, False),
+    ):
+        of_masks = _unique({mask: keys[mask] for mask in masks})
+        if of_masks is None or () in of_masks:
             continue
-        groups = {mask: [image for image in images if key(image) == of] for of, mask in keys.items() if of}
-        if groups and all(groups.values()):
-            found = groups
-            break
-    return found
+        groups = {
+            mask: [name for name in images if (keys[name] if same else keys[name][: len(key)]) == key]
+            for key, mask in of_masks.items()
+        }
+        if all(groups.values()):
+            return groups
+    return {}
 
 
 def is_mask(name: str) -> bool:
@@ -147,9 +154,15 @@ def _by_rest(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[tupl
         if keys is None:
             continue
         found = _each(masks, partial(_longest, images=keys, whole=whole))
-        if found:
+        if found and not _leaves_channels(found, keys):
             return found
     return None
+
+
+def _leaves_channels(found: Mapping[str, object], images: Mapping[Key, str]) -> bool:
+    """Whether an image without mask has a name that begins as one with a mask, which may be another channel of it."""
+    with_mask = {key for key, name in images.items() if name in found}
+    return any(name not in found and any(key[:n] in with_mask for n in range(len(key))) for key, name in images.items())
 
 
 def _by_entities(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[tuple[str, Key]]] | None:
@@ -208,24 +221,42 @@ def _each(
 
 
 def _with_organs(found: Mapping[str, Sequence[tuple[str, Key]]]) -> dict[str, Masks] | None:
-    """Several masks of an image are of the organs that their further words name, or of raters."""
+    """Several masks of an image are of the organs that their further words name, or of raters; None if it is unclear."""
     if all(len(masks) == 1 for masks in found.values()):
         return {image: ((masks[0][0], None),) for image, masks in found.items()}
-    more = {image: ["_".join(key) for _, key in masks] for image, masks in found.items()}
-    if all(_is_rater(key) for masks in found.values() for _, key in masks):
+    if any(len({more for _, more in masks}) < len(masks) for masks in found.values()):
+        return None
+    every = [more for masks in found.values() for _, more in masks]
+    alike = _alike(every)
+    if all(_is_rater(more) or _is_rater(more[alike:]) for more in every):
         return {image: tuple((mask, None) for mask, _ in masks) for image, masks in found.items()}
-    if any("" in names or len(set(names)) < len(names) for names in more.values()):
+    if not all(map(_organ, every)):
         return None
     return {
-        image: tuple((mask, organ) for (mask, _), organ in zip(masks, more[image], strict=True))
-        for image, masks in found.items()
+        image: tuple((mask, _as_written(mask, _organ(more))) for mask, more in masks) for image, masks in found.items()
     }
 
 
 def _is_rater(more: Key) -> bool:
-    """Whether words such as `rater1`, `observer_b` or `2` say who drew a mask."""
+    """Whether words such as `rater1`, `observer_b` or `2` say who drew a mask, and nothing else."""
     head, *rest = more or ("",)
     return (head in _OF_RATERS and len(rest) == 1) or (head.isdigit() and not rest)
+
+
+def _organ(more: Key) -> Key:
+    """Words without those of a rater at the end: `liver` of `liver_rater1`."""
+    return more[:-2] if _is_rater(more[-2:]) and more[-2:-1] and not more[-2].isdigit() else more
+
+
+def _as_written(mask: str, organ: Key) -> str:
+    """Words as a part of a path has them, with their capital letters and what stands between them."""
+    for part in reversed(mask.split("/")):
+        found = list(_WORD.finditer(part))
+        for start in range(len(found) - len(organ), -1, -1):
+            chosen = found[start : start + len(organ)]
+            if tuple(word[0].lower() for word in chosen) == organ:
+                return part[chosen[0].start() : chosen[-1].end()]
+    return "_".join(organ)
 
 
 def _rest(name: str, *, whole: bool) -> Key:

@@ -6,7 +6,7 @@ import pytest
 from support.samples import invoke, write_volumes
 
 from albench.data import prepare
-from albench.datasets._pairing import is_image_folder, is_mask_folder, paired
+from albench.datasets._pairing import is_image_folder, is_mask_folder, paired, together
 from albench.errors import DataError
 from albench.registry import DATASETS, find
 
@@ -213,13 +213,43 @@ def test_folders_of_other_names_are_neither(part):
 
 
 def test_several_masks_of_an_image_are_organs_or_raters_by_their_further_words():
-    organs = paired(["c1", "c2"], [f"c{i}_{organ}" for i in (1, 2) for organ in ("liver", "left_kidney")])
-    assert organs.masks["c1"] == (("c1_liver", "liver"), ("c1_left_kidney", "left_kidney"))
-    folders = paired(["c1", "c2"], [f"{organ}/c{i}" for organ in ("liver", "spleen") for i in (1, 2)])
-    assert folders.masks["c2"] == (("liver/c2", "liver"), ("spleen/c2", "spleen"))
-    for words in (("rater1", "rater2"), ("mask1", "mask2"), ("observer_a", "observer_b"), ("R1", "R2")):
-        raters = paired(["c1", "c2"], [f"c{i}_{word}" for i in (1, 2) for word in words])
-        assert raters.masks["c2"] == tuple((f"c2_{word}", None) for word in words)
-    for doubtful in (("seg", "liver_seg"), ("liver", "liver_seg")):
-        assert paired(["c1", "c2"], [f"c{i}_{word}" for i in (1, 2) for word in doubtful]) is None
-        assert paired(["p1/t1", "p2/t1"], [f"p{i}/p{i}_{word}" for i in (1, 2) for word in doubtful]) is None
+    organs = paired(["c1", "c2"], [f"c{i}_{organ}" for i in (1, 2) for organ in ("liver", "Left_Kidney")])
+    assert organs.masks["c1"] == (("c1_liver", "liver"), ("c1_Left_Kidney", "Left_Kidney"))
+    files = paired(["s1/ct", "s2/ct"], [f"s{i}/masks/{organ}" for i in (1, 2) for organ in ("liver", "vertebrae_L1")])
+    assert files.masks["s2/ct"] == (("s2/masks/liver", "liver"), ("s2/masks/vertebrae_L1", "vertebrae_L1"))
+    folders = paired(["c1", "c2"], [f"{organ}/c{i}" for organ in ("liver", "Spleen") for i in (1, 2)])
+    assert folders.masks["c2"] == (("liver/c2", "liver"), ("Spleen/c2", "Spleen"))
+    both = paired(["c1"], [f"c1_{organ}_r{rater}" for organ in ("liver", "colon") for rater in (1, 2)])
+    assert [organ for _, organ in both.masks["c1"]] == ["liver", "liver", "colon", "colon"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("rater1", "rater2"),
+        ("mask1", "mask2"),
+        ("observer_a", "observer_b"),
+        ("R1", "R2"),
+        ("task01_seg1", "task01_seg2"),
+    ],
+)
+def test_words_of_raters_and_numbers_name_no_organ(more):
+    raters = paired(["c1", "c2"], [f"c{i}_{word}" for i in (1, 2) for word in more])
+    assert raters.masks["c2"] == tuple((f"c2_{word}", None) for word in more)
+
+
+@pytest.mark.parametrize("doubtful", [("seg", "liver_seg"), ("liver", "liver_seg"), ("seg", "mask", "liver")])
+def test_several_masks_without_a_clear_difference_are_not_paired(doubtful):
+    assert paired(["c1", "c2"], [f"c{i}_{word}" for i in (1, 2) for word in doubtful]) is None
+    assert paired(["p1/t1", "p2/t1"], [f"p{i}/p{i}_{word}" for i in (1, 2) for word in doubtful]) is None
+
+
+@pytest.mark.parametrize(
+    ("channels", "mask"),
+    [(("c{}__CT", "c{}__PT"), "c{}_seg"), (("c{}_t1", "c{}_flair"), "c{}_seg"), (("p{}/t1", "p{}/t2"), "p{}/masks/x")],
+)
+def test_an_image_that_may_be_another_channel_is_not_left_without_mask(channels, mask):
+    images = [name.format(i) for i in (1, 2) for name in channels]
+    masks = [mask.format(i) for i in (1, 2)]
+    assert paired(images, masks) is None
+    assert together(images, masks) == {mask.format(i): [name.format(i) for name in channels] for i in (1, 2)}
