@@ -18,7 +18,7 @@ from pathlib import Path
 
 from albench.datasets._files import Files, MaskFile
 from albench.datasets._nifti import has_suffix, stem
-from albench.files import is_file
+from albench.files import is_file, is_folder
 
 _SECTIONS = ("training", "train")
 _IMAGE, _LABEL = ("image", "images"), ("label", "labels", "mask", "seg", "segmentation")
@@ -114,10 +114,10 @@ def _paths(folder: Path, value: object) -> list[Path]:
 
 def _channels(image: Path) -> Sequence[Path]:
     """The file itself, or `c0_0000`, `c0_0001`, ... if the list says `c0` as in nnU-Net 1 and there is no such file."""
-    if is_file(image) or not image.parent.is_dir():
+    if is_file(image) or not is_folder(image.parent):
         return [image]
     numbered = re.compile(rf"{re.escape(stem(image))}_\d{{4}}")
-    found = [path for path in image.parent.iterdir() if has_suffix(path) and numbered.fullmatch(stem(path))]
+    found = [path for path in image.parent.glob("*") if has_suffix(path) and numbered.fullmatch(stem(path))]
     return sorted(found) or [image]
 
 

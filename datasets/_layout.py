@@ -139,7 +139,7 @@ def by_case(names: Sequence[str], listed: Sequence[Files], folder: Path, problem
 
 def _with_list(root: Path) -> Path:
     """The folder itself, or the only one in it if that has a dataset.json, as unpacked archives do."""
-    inside = [path for path in root.iterdir() if not path.name.startswith(".")]
+    inside = [path for path in root.glob("*") if not path.name.startswith(".")]
     return inside[0] if len(inside) == 1 and is_file(inside[0] / "dataset.json") else root
 
 
@@ -243,19 +243,10 @@ def _two_folders(root: Path, problems: list[Problem]) -> tuple[Path, Path] | Non
     """
     if (root / _NNUNET[0]).is_dir() and (root / _NNUNET[1]).is_dir():
         return root / _NNUNET[0], root / _NNUNET[1]
-    places = [root, *sorted(path for path in root.rglob("*") if path.is_dir() and not _is_hidden(path, root))]
-    fitting = []
-    for place in places:
-        below = sorted(path for path in place.iterdir() if path.is_dir())
-        images = [path for path in below if is_image_folder(path.name)]
-        masks = [path for path in below if is_mask_folder(path.name)]
-        if images and masks:
-            fitting += [(image, mask) for image in images for mask in masks]
-            if place == root:
-                break
+    of_root = _image_and_mask_folders(root.glob("*"))
+    fitting = of_root or _image_and_mask_folders(path for path in root.rglob("*") if not _is_hidden(path, root))
     if len(fitting) == 1:
         return fitting[0]
-    of_root = [pair for pair in fitting if pair[0].parent == root]
     if of_root:
         names = sorted({f"{path.name}/" for pair in of_root for path in pair})
         problems.append(
@@ -269,6 +260,16 @@ def _two_folders(root: Path, problems: list[Problem]) -> tuple[Path, Path] | Non
     alone = [name for name in (_NNUNET[0], "images") if (root / name).is_dir()]
     others = {_NNUNET[0]: _NNUNET[1], "images": "masks"}
     return (root / alone[0], root / others[alone[0]]) if alone and not fitting else None
+
+
+def _image_and_mask_folders(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """Every folder of images with every folder of masks beside it."""
+    folders = sorted(
+        path for path in paths if (is_image_folder(path.name) or is_mask_folder(path.name)) and path.is_dir()
+    )
+    images = [path for path in folders if is_image_folder(path.name)]
+    masks = [path for path in folders if is_mask_folder(path.name)]
+    return [(image, mask) for image in images for mask in masks if image.parent == mask.parent]
 
 
 def _of_pairing(

@@ -221,7 +221,7 @@ def _each(
 
 
 def _with_organs(found: Mapping[str, Sequence[tuple[str, Key]]]) -> dict[str, Masks] | None:
-    """Several masks of an image are of the organs that their further words name, or of raters; None if it is unclear."""
+    """Several masks of an image are of organs that their further words name, or of raters; None if that is unclear."""
     if all(len(masks) == 1 for masks in found.values()):
         return {image: ((masks[0][0], None),) for image, masks in found.items()}
     if any(len({more for _, more in masks}) < len(masks) for masks in found.values()):

@@ -80,7 +80,9 @@ def describe_data(
 
 @data.command("check")
 def check_data(
-    path: Annotated[str | None, typer.Argument(help="A folder, or a CSV or YAML file that lists volumes.")] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="A folder, or a CSV, YAML or JSON file that lists volumes.")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="The layout of the files: a dataset with data.root.")] = "folder",
     assignments: _Settings = None,
     cache: Annotated[
