@@ -55,6 +55,8 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
     with kept as store, _explaining(resolved), auditing(resolved, session, execution) as auditor:
         check_audits(store.reader)
         callback.on_start(config, store.records)
+        for caution in resolved.cautions:
+            callback.on_notice(f"caution: {caution}")
         if not store.finished:
             state = session.begin(store)
         while not store.finished:

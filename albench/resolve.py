@@ -45,6 +45,7 @@ class ResolvedRun:
         network: of all strategies.
         prepared: the data.
         split: cases of each part.
+        cautions: of the dataset.
     """
 
     config: RunConfig
@@ -52,6 +53,7 @@ class ResolvedRun:
     network: Network
     prepared: Prepared
     split: Split
+    cautions: tuple[str, ...] = ()
 
     @property
     def plugins(self) -> PluginFiles:
@@ -161,7 +163,7 @@ def resolve(
         classes=prepared.classes,
         scaled=prepared.own_grids is not None,
     )
-    return ResolvedRun(config, strategy_object, network_object, prepared, split)
+    return ResolvedRun(config, strategy_object, network_object, prepared, split, tuple(data.cautions()))
 
 
 def common_settings(data: Dataset, settings: Mapping[str, object]) -> tuple[Protocol, Training]:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import holds_arrays, stem, walk, with_array
-from albench.datasets._layout import FOLDERS, Layout
+from albench.datasets._layout import Layout, has_image_folder
 from albench.datasets._names import told_apart
-from albench.datasets._nifti import Files
 
 
 def array_folder(root: Path) -> Layout | None:
     """The HDF5 files of a folder at any depth, one case each; None if it has none, or has folders of images."""
-    if any((root / images).is_dir() for images, _ in FOLDERS):
+    if has_image_folder(root):
         return None
     files = [path for path in walk(root) if holds_arrays(path)]
     if not files:
         return None
     names = told_apart([stem(path) for path in files], [path.relative_to(root) for path in files])
-    volumes = {name: Files((path,), path) for name, path in zip(names, files, strict=True)}
+    volumes = {name: Files((path,), (MaskFile(path),)) for name, path in zip(names, files, strict=True)}
     return Layout(volumes=dict(sorted(volumes.items())))
 
 
@@ -29,7 +29,7 @@ def with_arrays(layout: Layout, image: str, label: str) -> Layout:
         case: replace(
             files,
             images=tuple(with_array(path, image) for path in files.images),
-            mask=None if files.mask is None else with_array(files.mask, label),
+            masks=tuple(replace(mask, path=with_array(mask.path, label)) for mask in files.masks),
         )
         for case, files in layout.volumes.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -46,6 +46,10 @@ class Labels:
     def given(self) -> Values:
         """Values of all classes that are given."""
         return tuple(chain.from_iterable(values or () for _, values in self.classes))
+
+    def of(self, organ: str | None) -> Labels:
+        """Those of a file that holds one organ, every value above 0 of which is that organ; itself for None."""
+        return self if organ is None else Labels(((organ, None),), self.unknown)
 
     def checked(self) -> Labels:
         """The labels themselves.
@@ -141,6 +145,23 @@ def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Val
             "data.classes={NAME: VALUE, ...}"
         )
     return Labels(classes, unknown, every)
+
+
+def labels_of_organs(organs: Sequence[str], *, chosen: bool) -> Labels:
+    """One class for each organ that has masks of its own.
+
+    Args:
+        chosen: whether other options choose values of masks too.
+
+    Raises:
+        ConfigError: they do.
+    """
+    if chosen:
+        raise ConfigError(
+            "the target must be chosen by one option, the masks are of one organ each and data.organs chooses among "
+            f"{', '.join(organs)}: leave data.labels, data.classes and data.target out"
+        )
+    return Labels(tuple((organ, None) for organ in organs))
 
 
 def declared_values(labels: object) -> dict[str, Values]:

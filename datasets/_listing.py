@@ -6,7 +6,8 @@
     b/scan.nii.gz,b/mask.nii.gz,b           - {image: a/before.nii.gz, mask: a/m1.nii.gz, patient: a}
 
 Paths are relative to the file. Several images of one volume are its channels: a list, or in CSV separated by `;`. The
-mask may be left empty, see `data.unlabeled`.
+mask may be left empty, see `data.unlabeled`. Several masks are those of raters, see `data.raters`. With one mask per
+organ, the columns are `mask:liver`, `mask:spleen`, ..., or in YAML `mask: {liver: l.nii.gz, spleen: s.nii.gz}`.
 `subject` is another name for `patient`.
 """
 
@@ -21,24 +22,28 @@ from pathlib import Path
 import yaml
 
 from albench.data import Problem
+from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import stem
 from albench.datasets._layout import Layout, missing
 from albench.datasets._names import told_apart
-from albench.datasets._nifti import Files
 from albench.errors import DataError
 from albench.spreadsheet import read_cell
 from albench.yaml_loader import load_yaml
 
 SUFFIXES = (".csv", ".yaml", ".yml")
-OPTIONS = ("axis", "labels", "classes", "unknown", "unlabeled", "window", "size", "channels")
+OPTIONS = (
+    *("axis", "labels", "classes", "unknown", "unlabeled", "window", "size", "channels"),
+    *("organs", "overlap", "raters", "patients"),
+)
 _COLUMNS = ("image", "mask", "patient")
+_ORGAN = "mask:"  # before the organ in the name of a column
 _ALIAS = "subject"  # of patient
 
 
 def read_listing(path: Path) -> Layout:
     """Read a listing. Raises DataError if it does not have the form above."""
-    rows, options = _csv(path) if path.suffix == ".csv" else _yaml(path)
-    rows = _with_patients(path, rows)
+    rows, options = _csv(path) if path.suffix.lower() == ".csv" else _yaml(path)
+    rows = _with_masks(path, _with_patients(path, rows))
     unknown = sorted({str(key) for row in rows for key in row} - set(_COLUMNS)) + sorted(set(options) - set(OPTIONS))
     if unknown:
         raise _rejected(path, f"'{unknown[0]}' is not one of {', '.join((*_COLUMNS, *OPTIONS))}")
@@ -49,18 +54,18 @@ def read_listing(path: Path) -> Layout:
     problems: list[Problem] = []
     names = _names(path, rows)
     for name, row in zip(names, rows, strict=True):
-        images = row["image"] if isinstance(row["image"], list) else str(row["image"]).split(";")
-        folder = path.parent
-        mask = _cell(row, "mask")
-        files = Files(tuple(folder / str(image).strip() for image in images), folder / mask if mask else None)
+        files = Files(
+            tuple(path.parent / image for image in _paths(row["image"])),
+            tuple(MaskFile(path.parent / mask, organ) for organ, mask in _masks(row)),
+        )
         absent = missing(files, path.name)
         problems += absent
         if not absent:
             volumes[name] = files
-            patients[name] = _cell(row, "patient") or name
+            patients[name] = _cell(row, "patient")
     return Layout(
         volumes=dict(sorted(volumes.items())),
-        patients=patients,
+        patients={name: patient or name for name, patient in patients.items()} if any(patients.values()) else {},
         options=options,
         listings=(path,),
         problems=tuple(problems),
@@ -78,8 +83,37 @@ def _with_patients(path: Path, rows: Sequence[Mapping[str, object]]) -> list[dic
     return [{"patient" if key == _ALIAS else key: value for key, value in row.items()} for row in rows]
 
 
+def _with_masks(path: Path, rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Rows in which the columns of organs are one mask by organ. Raises DataError if a row has a mask beside them."""
+    made = []
+    for number, row in enumerate(rows, 1):
+        organs = {key.removeprefix(_ORGAN).strip(): value for key, value in row.items() if key.startswith(_ORGAN)}
+        others = {key: value for key, value in row.items() if not key.startswith(_ORGAN)}
+        if organs and others.get("mask"):
+            raise _rejected(path, f"volume {number} has 'mask' and '{_ORGAN}{next(iter(organs))}', not one of them")
+        made.append(others | {"mask": organs} if organs else others)
+    return made
+
+
+def _masks(row: Mapping[str, object]) -> list[tuple[str | None, str]]:
+    """The masks of a row with their organs, if it gives some."""
+    given = row.get("mask")
+    by_organ = given if isinstance(given, dict) else {None: given}
+    return [
+        (None if organ is None else str(organ), mask)
+        for organ, value in by_organ.items()
+        for mask in ([] if value is None else _paths(value))
+    ]
+
+
+def _paths(value: object) -> list[str]:
+    """One path or several: a list, or in CSV separated by `;`."""
+    paths = value if isinstance(value, list) else str(value).split(";")
+    return [str(path).strip() for path in paths if str(path).strip()]
+
+
 def _cell(row: Mapping[str, object], column: str) -> str:
-    """The patient or the mask of a row; empty if the row does not name one."""
+    """The text of a cell; empty if the row has none."""
     value = row.get(column)
     return "" if value is None else str(value).strip()
 
@@ -87,18 +121,18 @@ def _cell(row: Mapping[str, object], column: str) -> str:
 def _names(path: Path, rows: Sequence[Mapping[str, object]]) -> list[str]:
     """A case is named after its patient, and after its mask or else its first image too if the patient has several.
 
-    Equal names are told apart by the folders of these files.
+    Equal names are told apart by the folders of these files. Several masks name no case.
     """
     for number, row in enumerate(rows, 1):
-        if not row.get("image"):
+        if not row.get("image") or not _paths(row["image"]):
             raise _rejected(path, f"volume {number} has no image")
-    if not any(_cell(row, "mask") for row in rows):
+    if not any(_masks(row) for row in rows):
         raise _rejected(path, "no volume has a mask")
     per_patient = Counter(_cell(row, "patient") for row in rows)
     names, files = [], []
     for row in rows:
-        image = row["image"][0] if isinstance(row["image"], list) else str(row["image"]).partition(";")[0]
-        patient, file = _cell(row, "patient"), Path(_cell(row, "mask") or str(image).strip())
+        masks = _masks(row)
+        patient, file = _cell(row, "patient"), Path(masks[0][1] if len(masks) == 1 else _paths(row["image"])[0])
         several = f"{patient}-{stem(file)}" if patient else stem(file)
         names.append(patient if per_patient[patient] == 1 and patient else several)
         files.append(file)

@@ -19,6 +19,8 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from albench.data import CaseSummary, Intensities, Problem, Volume, case_problems, check_memory, set_problems
+from albench.datasets._combining import ONE_MASK, Combining, combined_organs, combined_raters
+from albench.datasets._files import Files
 from albench.datasets._formats import Arrays, StoredImage, open_image, placed
 from albench.datasets._labels import Labels
 from albench.datasets._mask_values import label_values
@@ -33,24 +35,6 @@ _FLAT = 1e-6  # volume of a voxel, as a part of the product of its sides, below 
 
 
 @dataclass(frozen=True)
-class Files:
-    """The files of one volume.
-
-    Attributes:
-        images: one file, or one for every channel.
-        mask: on the grid of the images; None if there is none, so that all labels are unknown.
-    """
-
-    images: tuple[Path, ...]
-    mask: Path | None
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """All files."""
-        return self.images if self.mask is None else (*self.images, self.mask)
-
-
-@dataclass(frozen=True)
 class Reading:
     """How files become a volume.
 
@@ -61,6 +45,7 @@ class Reading:
             rejects other 4D images.
         same_grid: whether the headers of the mask and of further channels must give the grid of the first image.
         arrays: axes and voxel size of arrays in HDF5.
+        combining: how several masks become one.
     """
 
     axis: Axis
@@ -68,6 +53,7 @@ class Reading:
     channels: tuple[int, ...] | None = None
     same_grid: bool = True
     arrays: Arrays = field(default_factory=Arrays)
+    combining: Combining = ONE_MASK
 
 
 def load(files: Files, reading: Reading) -> Volume:
@@ -82,20 +68,23 @@ def load(files: Files, reading: Reading) -> Volume:
 def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem]]:
     """Read one volume and collect its problems; the volume is None if a part of it cannot be read."""
     problems: list[Problem] = []
-    images, channels, labels = [], [], None
+    images, channels, masks, labels = [], [], [], None
     for path in files.images:
         with _collected(problems, path):
             images.append(_open(path, reading.channels, reading.arrays))
-    if files.mask is not None:
-        with _collected(problems, files.mask):
-            mask = _open_mask(files.mask, reading.arrays, images)
-            labels = _read_mask(files.mask, mask, reading.labels, problems)
+    for file in files.masks:
+        with _collected(problems, file.path):
+            mask = _open_mask(file.path, reading.arrays, images)
+            masks.append(_read_mask(file.path, mask, reading.labels.of(file.organ), problems))
             if len(images) == len(files.images):
-                _check_grid(files.mask, images[0], mask, reading.same_grid, _MASK)
+                _check_grid(file.path, images[0], mask, reading.same_grid, _MASK)
     if len(images) < len(files.images):
         return None, problems
-    if files.mask is None:
+    if not files.masks:
         labels = np.full(images[0].shape[:3], UNKNOWN, dtype=np.uint8)
+    elif len(masks) == len(files.masks) and len({mask.shape for mask in masks}) == 1:
+        with _collected(problems, files.images[0]):
+            labels = _combined(files, masks, reading)
     for path, image in zip(files.images, images, strict=True):
         with _collected(problems, path):
             _check_grid(path, images[0], image, reading.same_grid, _CHANNEL)
@@ -131,9 +120,10 @@ def inspect(
         image = str(files.images[0])
         names = reading.labels.names
         yield from case_problems(volume, name, intensities.window, image, classes=names, intensities=intensities)
-        if not problems and files.mask is not None and not foreground(volume.mask).any():
-            sentence = f"a mask should have foreground, '{files.mask}' has none: check its labels"
-            yield Problem(str(files.mask), sentence, False)
+        if not problems and files.masks and not foreground(volume.mask).any():
+            mask = files.masks[0].path
+            sentence = f"a mask should have foreground, '{mask}' has none: check its labels"
+            yield Problem(str(mask), sentence, False)
         content = hashlib.sha256(volume.image.tobytes()).hexdigest()
         if content in seen:
             sentence = f"an image should occur once, '{image}' equals that of '{seen[content]}': remove one"
@@ -267,6 +257,19 @@ def _read_mask(path: Path, mask: StoredImage, labels: Labels, problems: list[Pro
     found = np.unique(values)
     problems += [Problem(str(path), sentence) for sentence in labels.problems([int(value) for value in found], path)]
     return labels.map(values, found)
+
+
+def _combined(files: Files, masks: Sequence[NDArray[np.uint8]], reading: Reading) -> NDArray[np.uint8]:
+    """(i, j, k) label map of all masks of a volume, which have one shape."""
+    by_organ: dict[str | None, list[NDArray[np.uint8]]] = {}
+    for file, mask in zip(files.masks, masks, strict=True):
+        by_organ.setdefault(file.organ, []).append(mask)
+    rule = reading.combining
+    made = {organ: combined_raters(several, rule.raters or "first") for organ, several in by_organ.items()}
+    if None in made:
+        return made[None]
+    named = {organ: mask for organ, mask in made.items() if organ is not None}
+    return combined_organs(named, reading.labels.names, rule.overlap, f"'{files.images[0]}'")
 
 
 @contextmanager

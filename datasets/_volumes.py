@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from albench.data import Dataset, Problem, Rule, Volume
+from albench.datasets._combining import ONE_MASK, Combining
 from albench.datasets._formats import Arrays, files_of
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._modality import rule_of
 from albench.datasets._nifti import Reading, grid_of, inspect, load
+from albench.datasets._proposal import rows_of
 from albench.datasets._slice_axis import Axis, Grid, axis_notes, axis_problems, decide
 from albench.errors import ConfigError, DataError
 
@@ -85,6 +87,14 @@ class NiftiVolumes(Dataset):
         """As in `Reading`."""
         return Arrays()
 
+    def _combining(self) -> Combining:
+        """How several masks of a case become one; every case has one by default."""
+        return ONE_MASK
+
+    def _completed(self, found: Layout) -> Layout:
+        """The files as the options of the dataset choose them; all by default."""
+        return found
+
     def cases(self) -> Sequence[str]:
         """Names of the volumes, sorted."""
         return sorted(self._layout.checked().volumes)
@@ -95,7 +105,7 @@ class NiftiVolumes(Dataset):
 
     def has_mask(self, case: str) -> bool:
         """Whether the case has a file with its mask."""
-        return self._layout.checked().volumes[case].mask is not None
+        return self._layout.checked().volumes[case].masks != ()
 
     def inputs(self) -> Sequence[Path]:
         """All images and masks, and the file that lists them."""
@@ -118,17 +128,27 @@ class NiftiVolumes(Dataset):
         That is images without masks or of a test set, and files that are not listed.
         """
         test_images, ignored = self._layout.test_images, len(self._layout.problems)
-        blank = sum(files.mask is None for files in self._layout.volumes.values())
+        blank = sum(not files.masks for files in self._layout.volumes.values())
         notes = [*axis_notes(self._readable_grids, self._axis, by_spacing=self.axis == "auto")]
         if blank:
             notes.append(f"{blank} images have no mask and are only in the training set, without labels")
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
-        return [*notes, f"{ignored} files are left out: albench data check names them"] if ignored else notes
+        notes += [f"{ignored} files are left out: albench data check names them"] if ignored else []
+        return [*notes, *self.cautions()]
+
+    def cautions(self) -> Sequence[str]:
+        """How files were paired and cases counted as patients where their names leave a choice."""
+        return self._layout.told
+
+    def file_rows(self) -> Sequence[Mapping[str, str]]:
+        """The files of all cases as they are found, with absolute paths."""
+        return rows_of(self._found)
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of the folder and its files."""
         yield from self._layout.problems
+        yield from (Problem(self.title, sentence, serious=False) for sentence in self.cautions())
         volumes, reading = self._layout.volumes, self._reading()
         yield from inspect(self.title, volumes, reading, size=self.size, intensities=self.intensities)
         images = {case: files.images[0] for case, files in volumes.items()}
@@ -141,7 +161,8 @@ class NiftiVolumes(Dataset):
     @cached_property
     def _layout(self) -> Layout:
         """The files as `unlabeled` wants them."""
-        return self._found if self.unlabeled == "pool" else self._found.with_masks()
+        completed = self._completed(self._found)
+        return completed if self.unlabeled == "pool" else completed.with_masks()
 
     @cached_property
     def _grids(self) -> dict[str, Grid | DataError]:
@@ -182,8 +203,14 @@ class NiftiVolumes(Dataset):
 
     def _reading(self) -> Reading:
         """How files become volumes."""
-        own = self.mask_grid == "own"
-        return Reading(self._axis, self._labels, self._channels(), same_grid=own, arrays=self._arrays())
+        return Reading(
+            self._axis,
+            self._labels,
+            self._channels(),
+            same_grid=self.mask_grid == "own",
+            arrays=self._arrays(),
+            combining=self._combining(),
+        )
 
 
 def _as_values(values: int | Values | None) -> Values:

@@ -36,10 +36,10 @@ from typing import Literal
 
 from albench.config import PAPER_STOP
 from albench.data import Archive, Problem, downloads_folder, register
+from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import SUFFIXES, has_suffix
 from albench.datasets._labels import FOREGROUND, Labels, Values
 from albench.datasets._layout import Layout
-from albench.datasets._nifti import Files
 from albench.datasets._slice_axis import Axis
 from albench.datasets._volumes import NiftiVolumes
 from albench.errors import DataError
@@ -119,7 +119,7 @@ class Brats(NiftiVolumes):
         for name, folder in folders.items():
             try:
                 images = tuple(_file(folder, name, _ENDINGS[sequence]) for sequence in self.sequences)
-                volumes[name] = Files(images, _mask(folder, name))
+                volumes[name] = Files(images, _masks(folder, name))
             except DataError as error:
                 problems.append(Problem(str(folder), str(error)))
         patients = {name: _patient(name) for name in volumes}
@@ -167,10 +167,11 @@ def _existing(folder: Path, name: str, endings: tuple[str, ...]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _mask(folder: Path, name: str) -> Path | None:
+def _masks(folder: Path, name: str) -> tuple[MaskFile, ...]:
     """The file _seg if it exists; one case of 2020 has its mask under another name, which contains `Segm`."""
     others = sorted(path for path in folder.glob("*Segm*") if has_suffix(path))
-    return others[0] if len(others) == 1 else _existing(folder, name, _MASK)
+    path = others[0] if len(others) == 1 else _existing(folder, name, _MASK)
+    return () if path is None else (MaskFile(path),)
 
 
 def _grades(root: Path, folders: Mapping[str, Path]) -> dict[str, str]:

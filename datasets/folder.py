@@ -1,8 +1,9 @@
 """Your own volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, a folder of HDF5, or a list of files.
 
-`imagesTr/` with `labelsTr/`, or `images/` with `masks/`, are paired by `dataset.json` or, without it, by file name. In
-a folder of HDF5 files, each holds the image and the mask of a case. A CSV or YAML file may list image, mask and patient
-instead, and set axis, labels, classes, unknown, unlabeled, window, size and channels, unless they are given with
+`imagesTr/` with `labelsTr/`, or folders of other usual names, are paired by `dataset.json` or, without it, by file
+name; so are files whose names or folders say which are masks. In a folder of HDF5 files, each holds the image and the
+mask of a case. A CSV, YAML or JSON file may list image, mask and patient instead. CSV and YAML may set axis, labels,
+classes, organs, raters, overlap, patients, unknown, unlabeled, window, size and channels, unless they are given with
 `--set`; all cases of a patient are in one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
@@ -24,11 +25,14 @@ from pydantic import TypeAdapter, ValidationError
 from albench.config import Protocol
 from albench.data import register
 from albench.datasets._array_files import array_folder, with_arrays
+from albench.datasets._choosing import with_organs, with_patients, with_raters
+from albench.datasets._combining import Combining, Overlap, Raters
 from albench.datasets._formats import Arrays, in_array
 from albench.datasets._formats.hdf5 import ArrayAxes
-from albench.datasets._labels import Labels, Target, labels_of_folder
-from albench.datasets._layout import Layout, read_folder
+from albench.datasets._labels import FOREGROUND, Labels, Target, labels_of_folder, labels_of_organs
+from albench.datasets._layout import Layout, read_datalist, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
+from albench.datasets._proposal import proposed_rows, rows_of
 from albench.datasets._slice_axis import Grid
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
@@ -41,14 +45,21 @@ _SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation a
 @register("folder")
 @dataclass(frozen=True, kw_only=True)
 class Folder(NiftiVolumes):
-    """Your own volumes: a folder with images and masks, or a CSV or YAML file that lists them.
+    """Your own volumes: a folder with images and masks, or a CSV, YAML or JSON file that lists them.
 
     Attributes:
-        root: the folder, or the CSV or YAML file.
+        root: the folder, or the CSV, YAML or JSON file.
         labels: values of the mask that are foreground; None takes every value above 0. Several labels are one class.
         target: `foreground` is one class; `classes` are those that dataset.json names.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
+        organs: names of the classes in their order, where each has mask files of its own; None takes all that every
+            case has.
+        overlap: a voxel in the masks of several organs is rejected, or has the `first` of these organs.
+        raters: how several masks of one case become one: a voxel is foreground if more than half of the raters, `any`
+            or `all` of them say so; `first` takes the first mask. None rejects them.
+        patients: a regular expression with one group, which matches the patient in the name of a case; None takes
+            what a list says, or names of BIDS.
         intensity: as in `Dataset`; `auto` follows the modality that dataset.json names.
         h5_image: name of the array with the image in an HDF5 file.
         h5_label: name of the array with the mask.
@@ -56,14 +67,21 @@ class Folder(NiftiVolumes):
         h5_spacing: size of a voxel of the arrays in millimeters along x, y and z.
     """
 
-    added: ClassVar[tuple[str, ...]] = (*NiftiVolumes.added, "h5_image", "h5_label", "h5_axes", "h5_spacing")
-
+    added: ClassVar[tuple[str, ...]] = (
+        *NiftiVolumes.added,
+        *("organs", "overlap", "raters", "patients"),
+        *("h5_image", "h5_label", "h5_axes", "h5_spacing"),
+    )
     _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
 
     root: str
     labels: tuple[int, ...] | None = None
     target: Target = "foreground"
     channels: tuple[int, ...] | None = None
+    organs: tuple[str, ...] | None = None
+    overlap: Overlap = "reject"
+    raters: Raters | None = None
+    patients: str | None = None
     intensity: Literal["auto", "volume", "mr", "ct", "none"] = "auto"
     h5_image: str = "image"
     h5_label: str = "label"
@@ -87,9 +105,11 @@ class Folder(NiftiVolumes):
 
     @property
     def title(self) -> str:
-        """The name of the folder or of the list."""
+        """The name of the folder or of the list; that of its folder for dataset.json."""
         path = Path(self.root).resolve()
-        return path.stem if self._is_list else path.name
+        if path.name == "dataset.json":
+            path = path.parent
+        return path.stem if self._is_list or self._is_datalist else path.name
 
     def defaults(self) -> Mapping[str, object]:
         """A budget, for shallow volumes other initial slices, and for small slices a small network with a fine grid.
@@ -100,24 +120,50 @@ class Folder(NiftiVolumes):
         volumes = self._layout.checked().volumes.values()
         grids = [_checked(grid) for grid in self._grids.values()]
         depths = np.array([grid.slices(self._axis) for grid in grids])
-        depths = depths[[files.mask is not None for files in volumes]]
+        depths = depths[[bool(files.masks) for files in volumes]]
         protocol: dict[str, object] = {"protocol.budget": max(10, round(0.014 * depths.sum()))}
         if (depths < _DEEP).any():
             protocol["protocol.start"] = "inside"
         small = max(max(grid.sides(self._axis)) for grid in grids) <= _SMALL
         return protocol | FOR_SMALL_SLICES if small else protocol
 
+    def file_rows(self) -> Sequence[Mapping[str, str]]:
+        """The files of all cases, or a proposal for those that their names do not pair."""
+        rows = rows_of(with_patients(self._found, self.patients)) or (
+            [] if is_file(Path(self.root)) else proposed_rows(Path(self.root))
+        )
+        if not rows:
+            self._found.checked()
+        return rows
+
     @cached_property
     def _is_list(self) -> bool:
         path = Path(self.root)
-        return path.suffix in SUFFIXES and is_file(path)
+        return path.suffix.lower() in SUFFIXES and is_file(path)
+
+    @cached_property
+    def _is_datalist(self) -> bool:
+        path = Path(self.root)
+        return path.suffix.lower() == ".json" and is_file(path)
 
     def _find(self) -> Layout:
         root = Path(self.root)
-        found = read_listing(root) if self._is_list else array_folder(root) or read_folder(root)
+        if self._is_datalist:
+            found = read_datalist(root)
+        else:
+            found = read_listing(root) if self._is_list else array_folder(root) or read_folder(root)
         return with_arrays(found, self.h5_image, self.h5_label)
 
+    def _completed(self, found: Layout) -> Layout:
+        return with_patients(with_raters(with_organs(found, self.organs), self.raters), self.patients)
+
+    def _combining(self) -> Combining:
+        return Combining(self.raters, self.overlap)
+
     def _target(self) -> Labels:
+        if self._layout.organs:
+            chosen = self.labels is not None or self.classes is not None or self.target != FOREGROUND
+            return labels_of_organs(self._layout.organs, chosen=chosen)
         return labels_of_folder(self._found.labels, self.target, self.labels)
 
     def _channels(self) -> tuple[int, ...] | None:

@@ -67,7 +67,7 @@ def options(command) -> set[str]:
 @each_document
 def test_the_command_lines_of_a_document_can_be_parsed(document, main):
     for line in document.shell:
-        words = shlex.split(line, comments=True)
+        words = shlex.split(line.partition(" > ")[0], comments=True)
         if words and words[0].removeprefix(".venv/bin/") == "albench":
             command, arguments = command_of(main, words[1:])
             command.make_context(words[1], list(arguments))  # raises UsageError

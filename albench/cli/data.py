@@ -87,7 +87,9 @@ def describe_data(
 
 @data.command("check")
 def check_data(
-    path: Annotated[str | None, typer.Argument(help="A folder, or a CSV or YAML file that lists volumes.")] = None,
+    path: Annotated[
+        str | None, typer.Argument(help="A folder, or a CSV, YAML or JSON file that lists volumes.")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="The layout of the files: a dataset with data.root.")] = "folder",
     assignments: _Settings = None,
     cache: Annotated[
@@ -116,6 +118,25 @@ def check_data(
     console.print(f"{serious} problems, {len(problems) - serious} warnings", highlight=False)
     if serious:
         raise typer.Exit(1)
+
+
+@data.command("list-files")
+def list_files(
+    path: Annotated[str, typer.Argument(help="A folder, or a CSV, YAML or JSON file that lists volumes.")],
+    dataset: Annotated[str, typer.Option(help="The layout of the files: a dataset with data.root.")] = "folder",
+    assignments: _Settings = None,
+) -> None:
+    """Print images, masks and patients as a list in CSV, which --data-root reads. Complete what names do not tell."""
+    from albench.resolve import make_dataset
+    from albench.settings import parse_settings
+    from albench.spreadsheet import csv_text
+
+    rows = make_dataset(dataset, parse_settings(assignments, Path(path))).file_rows()
+    masks = dict.fromkeys(column for row in rows for column in row if column not in ("image", "patient"))
+    columns = ["image", *masks, "patient"]
+    typer.echo(csv_text([columns, *([row.get(column, "") for column in columns] for row in rows)]), nl=False)
+    open_rows = sum(not row["image"] or not any(row.get(column) for column in masks) for row in rows)
+    typer.echo(_next_step(len(rows), open_rows), err=True)
 
 
 @data.command("list")
@@ -222,6 +243,16 @@ def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterato
             f"'{left_out[0]}' have not and are left out: give them masks to use them",
             serious=False,
         )
+
+
+def _next_step(rows: int, open_rows: int) -> str:
+    """What to do with a list of files."""
+    if open_rows:
+        return (
+            f"{open_rows} of {rows} lines lack an image or a mask: put both into one line, then use the list with "
+            "--data-root"
+        )
+    return f"{rows} cases: check which mask and which patient each image has, then use the list with --data-root"
 
 
 def _unmarked(paths: Sequence[Path]) -> str:

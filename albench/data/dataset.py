@@ -145,6 +145,20 @@ class Dataset(ABC):
         """What a user should know about the dataset as it was found, such as volumes that are left out."""
         return ()
 
+    def cautions(self) -> Sequence[str]:
+        """Sentences about what was guessed and may make results wrong. A run tells them when it starts."""
+        return ()
+
+    def file_rows(self) -> Sequence[Mapping[str, str]]:
+        """The files of the cases as rows of a CSV that dataset `folder` reads: image, mask and patient.
+
+        Raises:
+            DataError: the dataset does not consist of such files.
+        """
+        raise DataError(
+            f"only a dataset of files can be listed, '{self.name}' is generated or has others: choose another"
+        )
+
     def problems(self) -> Iterator[Problem]:
         """Every problem of every case and of all cases together. By default, all volumes are loaded and checked."""
         cases, classes, summaries = self.cases(), self.class_names, []

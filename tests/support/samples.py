@@ -52,6 +52,18 @@ def write_pair(
     return paths
 
 
+def write_volumes(root: Path, *names: str, numbered: bool = False) -> None:
+    """Write files with 1, or their number from 1, in a corner of 8 x 8 x 2 voxels and 0 elsewhere."""
+    for number, name in enumerate(names, 1):
+        values = np.zeros((16, 16, 4), np.uint8)
+        values[:8, :8, :2] = number if numbered else 1
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.with_name(path.name.lower())  # nibabel changes the case of suffixes
+        nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0])), written)
+        written.rename(path)
+
+
 def invoke(*arguments: object) -> tuple[int, str]:
     """Call the command line in this process; return the exit code and the whole output in one line."""
     from typer.testing import CliRunner
