@@ -373,14 +373,14 @@ def test_arrays_of_hdf5_have_names_axes_and_a_spacing_by_options(tmp_path):
     write_hdf5(tmp_path / "other" / "c" / "volume.hdf5", **{"raw/t1": image.T, "truth": mask.T > 0})
     options = {"h5_image": "raw/t1", "h5_label": "truth", "h5_axes": "zyx", "h5_spacing": (1.0, 2.0, 3.0)}
     other = folder(tmp_path / "other", **options)
-    assert list(other.cases()) == ["b-volume", "c-volume"]
-    loaded = other.load("b-volume")
+    assert list(other.cases()) == ["b", "c"]
+    loaded = other.load("b")
     np.testing.assert_array_equal(loaded.image, expected.image)
     np.testing.assert_array_equal(loaded.mask, expected.mask > 0)
     assert loaded.spacing == (3, 2, 1)
     assert other.notes() == []
     with pytest.raises(DataError) as rejected:
-        folder(tmp_path / "other").load("b-volume")
+        folder(tmp_path / "other").load("b")
     assert str(rejected.value) == (
         f"'{tmp_path}/other/b/volume.hdf5' must hold the array 'image', it holds 'raw/t1', 'truth': set data.h5_image "
         "and data.h5_label to the names of image and mask"
