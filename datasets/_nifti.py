@@ -22,8 +22,8 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
-from albench.data import CaseSummary, Problem, Volume, case_problems, check_memory, set_problems
-from albench.datasets._labels import Labels
+from albench.data import CaseSummary, FileFacts, Problem, Volume, case_problems, check_memory, pooled, set_problems
+from albench.datasets._labels import Labels, most_frequent, value_counts
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
 
@@ -86,13 +86,14 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     """Read one volume and collect its problems; the volume is None if a part of it cannot be read."""
     problems: list[Problem] = []
     images, channels, labels = [], [], None
+    values: dict[int, int] = {}
     for path in files.images:
         with _collected(problems, path):
             images.append(_open(path, reading.channels))
     if files.mask is not None:
         with _collected(problems, files.mask):
             mask = _open(files.mask, None)
-            labels = _read_mask(files.mask, mask, reading.labels, problems)
+            labels, values = _read_mask(files.mask, mask, reading.labels, problems)
             if len(images) == len(files.images):
                 _check_grid(files.mask, images[0], mask, reading.same_grid, _MASK)
     if len(images) < len(files.images):
@@ -107,7 +108,13 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     if labels is None or labels.shape != images[0].shape[:3] or len({channel.shape for channel in channels}) != 1:
         return None, problems
     turned, spacing = oriented(labels, _affine(images[0]), reading.axis)
-    return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing), problems
+    facts = FileFacts("".join(nib.aff2axcodes(images[0].affine)), most_frequent(values))
+    return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing, facts), problems
+
+
+def values_of(path: Path) -> dict[int, int]:
+    """Voxels of every value of a mask, ascending. Raises DataError: it cannot be read."""
+    return value_counts(_mask_values(path, _open(path, None)))
 
 
 def inspect(
@@ -125,12 +132,13 @@ def inspect(
         size: as in `Dataset`, as is `window`.
     """
     seen: dict[str, str] = {}
-    summaries = []
+    summaries, values = [], []
     for name, files in volumes.items():
         volume, problems = examine(files, reading)
         yield from problems
         if volume is None:
             continue
+        values.append(volume.facts.values)
         image = str(files.images[0])
         yield from case_problems(volume, name, window, image, classes=reading.labels.names)
         if not problems and files.mask is not None and not foreground(volume.mask).any():
@@ -142,6 +150,9 @@ def inspect(
             yield Problem(image, sentence, False)
         seen.setdefault(content, name)
         summaries.append(CaseSummary.of(volume, name, image, size, len(reading.labels.names)))
+    sentence = reading.labels.question(title, pooled(values))
+    if sentence:
+        yield Problem(title, sentence)
     if summaries:
         yield from set_problems(title, reading.labels.names, summaries)
 
@@ -290,8 +301,20 @@ def _read_image(path: Path, image: SpatialImage, channels: tuple[int, ...] | Non
     return [values[..., channel] for channel in channels or (0,)]
 
 
-def _read_mask(path: Path, mask: SpatialImage, labels: Labels, problems: list[Problem]) -> NDArray[np.uint8]:
-    """(i, j, k) label map. Wrong values are added to `problems`, and the others are still read."""
+def _read_mask(
+    path: Path, mask: SpatialImage, labels: Labels, problems: list[Problem]
+) -> tuple[NDArray[np.uint8], dict[int, int]]:
+    """(i, j, k) label map, and the voxels of every value of the file. Wrong values are added to `problems`, and the
+    others are still read.
+    """
+    values = _mask_values(path, mask)
+    counts = value_counts(values)
+    problems += [Problem(str(path), sentence) for sentence in labels.problems(counts, path)]
+    return labels.map(values, np.array(list(counts), dtype=values.dtype)), counts
+
+
+def _mask_values(path: Path, mask: SpatialImage) -> NDArray[np.generic]:
+    """(i, j, k) whole numbers."""
     proxy = mask.dataobj
     scaled = getattr(proxy, "slope", 1) != 1 or getattr(proxy, "inter", 0) != 0
     values = _voxels(path, mask, None if mask.get_data_dtype().kind in "iu" and not scaled else np.float32)
@@ -303,9 +326,7 @@ def _read_mask(path: Path, mask: SpatialImage, labels: Labels, problems: list[Pr
         values = whole
     if values.min() >= 0 and values.max() < 256:
         values = values.astype(np.uint8)
-    found = np.unique(values)
-    problems += [Problem(str(path), sentence) for sentence in labels.problems([int(value) for value in found], path)]
-    return labels.map(values, found)
+    return values
 
 
 def _voxels(path: Path, image: SpatialImage, dtype: type[np.float32] | None) -> NDArray[np.generic]:

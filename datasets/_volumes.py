@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from albench.data import Dataset, Problem, Volume
+from albench.data import Dataset, Problem, Volume, pooled
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
-from albench.datasets._nifti import Axis, Reading, inspect, load
+from albench.datasets._nifti import Axis, Reading, inspect, load, values_of
 from albench.errors import ConfigError
 
 FOR_SMALL_SLICES: dict[str, object] = {
@@ -101,13 +101,30 @@ class NiftiVolumes(Dataset):
         notes = [f"{blank} images have no mask and are only in the training set, without labels"] if blank else []
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
+        notes += [note for note in (self._labels.note(),) if note]
         return [*notes, f"{ignored} files are left out: albench data check names them"] if ignored else notes
+
+    def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:
+        """The question what several values above 0 mean, which is asked with the values of all masks."""
+        if self._labels.question(self.title, pooled(values)):
+            masks = [files.mask for files in self._layout.volumes.values() if files.mask is not None]
+            every = values if len(values) == len(self.cases()) else list(map(values_of, masks))
+            sentence = self._labels.question(self.title, pooled(every))
+            assert sentence is not None
+            yield Problem(self.title, sentence)
+
+    def meaning(self, value: int) -> str:
+        """What a value in a mask means, with its name in dataset.json if it is another."""
+        return self._labels.meaning(value)
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of the folder and its files."""
         yield from self._layout.problems
         volumes, reading = self._layout.volumes, self._reading()
         yield from inspect(self.title, volumes, reading, size=self.size, window=self.window)
+        note = self._labels.note()
+        if note:
+            yield Problem(self.title, note, serious=False)
 
     @cached_property
     def _found(self) -> Layout:
@@ -130,7 +147,7 @@ class NiftiVolumes(Dataset):
         labels = self._target()
         if self.classes is not None:
             classes = tuple((name, _as_values(values)) for name, values in self.classes.items())
-            labels = replace(labels, classes=classes, declared=frozenset())
+            labels = replace(labels, classes=classes, declared=frozenset(), joined=())
         # a value that the user counts to a class is known, whatever dataset.json calls it
         unknown = tuple(value for value in labels.unknown if value not in labels.given)
         return replace(labels, unknown=(*unknown, *_as_values(self.unknown))).checked()

@@ -2,6 +2,7 @@
 
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
+from albench.data.facts import MOST_VALUES, FileFacts, ValueCount, pooled
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
@@ -15,9 +16,11 @@ from albench.data.volume import Volume, check_volume
 from albench.registry import register
 
 __all__ = [
+    "MOST_VALUES",
     "Archive",
     "CaseSummary",
     "Dataset",
+    "FileFacts",
     "LabelCounts",
     "LabeledStack",
     "Prepared",
@@ -27,6 +30,7 @@ __all__ = [
     "Removal",
     "SliceStack",
     "Split",
+    "ValueCount",
     "Volume",
     "cache_folder",
     "cache_problems",
@@ -39,6 +43,7 @@ __all__ = [
     "label_warnings",
     "make_marked",
     "mark_content",
+    "pooled",
     "prepare",
     "prepared_sets",
     "register",

@@ -16,7 +16,7 @@ from albench.data.problems import CaseSummary, Problem, case_problems, set_probl
 from albench.data.slices import GRID
 from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
-from albench.masks import MOST_CLASSES
+from albench.masks import MOST_CLASSES, UNKNOWN
 from albench.names import check_name
 from albench.registry import DATASETS
 
@@ -106,6 +106,19 @@ class Dataset(ABC):
     def notes(self) -> Sequence[str]:
         """What a user should know about the dataset as it was found, such as volumes that are left out."""
         return ()
+
+    def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:
+        """What must be decided about the values in the files of the masks. By default, nothing.
+
+        Args:
+            values: voxels by value in each mask that has been read, of some of the cases or of all.
+        """
+        yield from ()
+
+    def meaning(self, value: int) -> str:
+        """What a value in the file of a mask means, in words. By default, values are the numbers of classes."""
+        names = ("background", *self.class_names)
+        return "unknown" if value == UNKNOWN else names[value]
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of every case and of all cases together. By default, all volumes are loaded and checked."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +54,11 @@ class LabelCounts:
             unlabeled=int((~known).sum()),
             step=_step(foreground, known),
         )
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> LabelCounts:
+        """The numbers from JSON."""
+        return cls(**{**content, "classes": tuple(content["classes"])})
 
     @property
     def foreground(self) -> int:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from albench.data.checksums import Checksum
 from albench.data.dataset import Dataset
+from albench.data.facts import FileFacts
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import is_mark, make_marked
 from albench.data.preprocessing import fit_to, standardized
@@ -65,8 +66,11 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
     todo = [(case, path) for case, path in zip(cases, paths, strict=True) if not path.exists()]
     before = len(cases) - len(todo)
     progress(before, len(cases), "")
+    values = [_read_facts(path)[0].file.values for path in paths if path.exists()]
     with WorkerPool(dataset, workers) as worker_pool:
-        for done, (case, _) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
+        for done, (case, path) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
+            values.append(_read_facts(path)[0].file.values)
+            _raise_first(dataset.value_problems(values))  # before hours of reading
             progress(done, len(cases), case)
         facts = [_read_facts(path)[0] for path in paths]
         pairs = zip(cases, facts, strict=True)
@@ -84,6 +88,8 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         "intensity": [fact.intensity for fact in facts],
         "classes": dataset.class_names,
         "unknown": [fact.labels.unknown for fact in facts],
+        "labels": [asdict(fact.labels) for fact in facts],
+        "files": [asdict(fact.file) for fact in facts],
         "checksums": [asdict(fact.checksum) for fact in facts],
         "title": dataset.title,
         "options": options_of(dataset),
@@ -114,6 +120,7 @@ class CaseFacts:
         intensity: lowest and highest value of each channel as read.
         labels: of the mask on the working grid.
         checksum: of the slices, made before they are written.
+        file: what the files say.
     """
 
     shape: list[int]
@@ -121,6 +128,7 @@ class CaseFacts:
     intensity: list[list[float]]
     labels: LabelCounts
     checksum: Checksum
+    file: FileFacts
 
     @property
     def size(self) -> int:
@@ -132,6 +140,7 @@ class CaseFacts:
 def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     """Read, check, standardize and scale one case, and write it to a file."""
     volume = dataset.load(case)
+    file = volume.facts
     trim_memory()  # the peak of reading would otherwise add to that of standardizing
     check_volume(volume, case, dataset.window, dataset.class_names)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
@@ -140,7 +149,7 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
     mask = np.ascontiguousarray(volume.mask)
     labels = LabelCounts.of(mask, len(dataset.class_names))
-    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, Checksum.of(image, mask))
+    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, Checksum.of(image, mask), file)
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
@@ -151,8 +160,11 @@ def _read_facts(path: Path) -> tuple[CaseFacts, int]:
     """The first line of a case's file, and the offset of its slices in bytes."""
     with path.open("rb") as file:
         content = json.loads(file.readline())
-        labels = content["labels"] | {"classes": tuple(content["labels"]["classes"])}
-        made = {"labels": LabelCounts(**labels), "checksum": Checksum(**content["checksum"])}
+        made = {
+            "labels": LabelCounts.read(content["labels"]),
+            "checksum": Checksum(**content["checksum"]),
+            "file": FileFacts.read(content["file"]),
+        }
         return CaseFacts(**content | made), file.tell()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.facts import FileFacts
 from albench.errors import DataError
 from albench.masks import UNKNOWN
 
@@ -19,11 +20,13 @@ class Volume:
         image: (c, d, h, w) float32, any intensity range.
         mask: (d, h, w) uint8: 0 background, 1 to K the classes, UNKNOWN where the label is not known.
         spacing: millimeters between voxels along z, y, x.
+        facts: what the files say, for summaries.
     """
 
     image: NDArray[np.float32]
     mask: NDArray[np.uint8]
     spacing: tuple[float, float, float]
+    facts: FileFacts = field(default_factory=FileFacts)
 
 
 def check_volume(
