@@ -138,7 +138,8 @@ def inspect(
         yield from problems
         if volume is None:
             continue
-        values.append(volume.facts.values)
+        if not problems:
+            values.append(volume.facts.values)
         image = str(files.images[0])
         yield from case_problems(volume, name, window, image, classes=reading.labels.names)
         if not problems and files.mask is not None and not foreground(volume.mask).any():

@@ -376,9 +376,9 @@ def test_check_rejects_a_dataset_without_any_foreground_as_a_run_does(tmp_path):
     assert "1 problems, 4 warnings" in invoke("data", "check", tmp_path / "set")[1]
 
 
-def test_check_rejects_labels_that_no_mask_contains_as_a_run_does(decathlon):
-    assert "all 6 masks are empty" in rejected_by_check_and_run(decathlon, "data.labels=[7]")
-    assert invoke("data", "check", decathlon, "--set", "data.labels=[2]")[0] == 0
+def test_check_rejects_labels_that_no_mask_contains_as_a_run_does(two_labels):
+    assert "all 6 masks are empty" in rejected_by_check_and_run(two_labels, "data.labels=[7]")
+    assert invoke("data", "check", two_labels, "--set", "data.labels=[2]")[0] == 0
 
 
 def test_check_rejects_masks_that_vanish_on_the_working_grid_as_a_run_does(tmp_path):
@@ -477,13 +477,16 @@ def sparse_folder(root, between=0, count=4):
 
 def test_check_asks_whether_slices_between_those_with_foreground_are_drawn(tmp_path):
     sparse_folder(tmp_path / "set")
-    code, output = invoke("data", "check", tmp_path / "set")
+    both = ("--set", "data.labels=[1,2]")
+    code, output = invoke("data", "check", tmp_path / "set", *both)
     assert code == 0
     assert "in 4 of 4 cases foreground stands in one of 3 slices only and the others count as background" in output
     assert "0 problems, 1 warnings" in output
-    assert "stands in one of 3 slices only" in invoke("data", "info", "folder", "--data-root", tmp_path / "set")[1]
+    assert (
+        "stands in one of 3 slices only" in invoke("data", "info", "folder", "--data-root", tmp_path / "set", *both)[1]
+    )
     sparse_folder(tmp_path / "set", between=9)
-    output = invoke("data", "check", tmp_path / "set", "--set", "data.unknown=9")[1]
+    output = invoke("data", "check", tmp_path / "set", *both, "--set", "data.unknown=9")[1]
     assert "stands in one of" not in output
 
 
@@ -505,13 +508,13 @@ def test_check_and_info_say_how_much_is_unknown(tmp_path):
     assert "1 images have no mask and are only in the training set, without labels" in output
 
 
-def test_a_class_that_no_mask_contains_is_a_warning_of_check_and_no_error(decathlon):
+def test_a_class_that_no_mask_contains_is_a_warning_of_check_and_no_error(two_labels):
     settings = ("--set", "data.classes={first: 1, second: 2, third: 3}")
-    code, output = invoke("data", "check", decathlon, *settings)
+    code, output = invoke("data", "check", two_labels, *settings)
     assert code == 0
     assert "class 'third' should occur in dataset 'Task99_Blob', no mask contains it: check its values" in output
     assert "0 problems, 1 warnings" in output
-    assert invoke("data", "prepare", "folder", "--data-root", decathlon, *settings)[0] == 0
+    assert invoke("data", "prepare", "folder", "--data-root", two_labels, *settings)[0] == 0
 
 
 def test_check_names_cases_without_masks_that_the_split_leaves_out(tmp_path):
@@ -541,7 +544,8 @@ def test_the_picture_has_a_color_per_class_and_hatches_what_is_unknown(tmp_path)
     mask = np.zeros((40, 40, 4), np.uint8)
     mask[5:15, 5:15], mask[20:30, 20:30] = 1, 2
     write_pair(tmp_path / "set", "a", np.random.default_rng(0).normal(size=mask.shape).astype(np.float32), mask)
-    one, two, part = pixels(), pixels("data.target=foreground", "data.classes={a: 1, b: 2}"), pixels("data.unknown=2")
+    one, two = pixels("data.labels=[1,2]"), pixels("data.target=foreground", "data.classes={a: 1, b: 2}")
+    part = pixels("data.unknown=2")
     red, blue = ((lambda p, c=c: (np.abs(p - c).max(-1) < 0.2).sum()) for c in ((1, 0, 0), (0, 0.75, 1)))
     assert red(one) > 1.5 * red(part) > 100
     assert (blue(one), blue(part)) == (0, 0)

@@ -262,7 +262,7 @@ def damage(root: Path, fault: str) -> None:
         (root / "dataset.json").write_text(json.dumps({"training": [entry]}))
     elif fault == "undeclared label":
         entries = [{"image": f"imagesTr/blob_{i}.nii.gz", "label": f"labelsTr/blob_{i}.nii.gz"} for i in range(6)]
-        text = json.dumps({"labels": {"0": "background", "1": "blob"}, "training": entries})
+        text = json.dumps({"labels": {"0": "background", "2": "blob"}, "training": entries})
         (root / "dataset.json").write_text(text)
 
 
@@ -295,7 +295,7 @@ def damage(root: Path, fault: str) -> None:
         ("missing in json", "absent.nii.gz' must exist, dataset.json lists it: add the file or remove the line"),
         (
             "undeclared label",
-            r"a mask must contain labels that dataset.json declares, '.*blob_1.nii.gz' contains 2 too",
+            r"a mask must contain labels that dataset.json declares, '.*blob_0.nii.gz' contains 1 too",
         ),
     ],
 )
