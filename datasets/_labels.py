@@ -91,18 +91,6 @@ class Labels:
                 return number
         return 0
 
-    def meaning(self, value: int) -> str:
-        """What a value means, in words, with its name in dataset.json if it is another."""
-        number = self.number(value)
-        if number == UNKNOWN:
-            meaning = "unknown"
-        elif number:
-            meaning = self.names[number - 1]
-        else:
-            meaning = _BACKGROUND if value == 0 else f"{_BACKGROUND}, as the options leave it out"
-        called = self.called.get(value, meaning)
-        return meaning if called.lower() == meaning.lower() else f"{called}: {meaning}"
-
     def question(self, title: str, values: Mapping[int, ValueCount]) -> str | None:
         """The sentence that asks what several values above 0 mean; None if there is one, or it has been decided.
 
@@ -111,11 +99,11 @@ class Labels:
             values: of all its masks.
         """
         above = {value: count for value, count in values.items() if value > 0 and value not in self.unknown}
-        if len(above) < 2 or self.declared or self.classes != ((FOREGROUND, None),):  # noqa: PLR2004
+        if len(above) < 2 or self.declared or self.classes != ((FOREGROUND, None),):
             return None
         found = _in_words(above)
         every = f"--set data.labels=[{','.join(map(str, above))}]"
-        if _WHITE in above and len(above) == 2:  # noqa: PLR2004
+        if _WHITE in above and len(above) == 2:
             return (
                 f"the meaning of value {_WHITE} must be given, the masks of '{title}' contain {found}: use --set "
                 f"data.unknown={_WHITE} if nobody has labeled the voxels of {_WHITE}, or {every} if they are foreground"
@@ -124,7 +112,8 @@ class Labels:
         example = ", ".join([*names, "..."] if len(above) > len(names) else names)
         sentence = (
             f"what is to be segmented must be chosen, the masks of '{title}' contain {found}: use --set "
-            f"data.classes='{{{example}}}' for classes with names of yours, or {every} for one foreground of all of them"
+            f"data.classes='{{{example}}}' for classes with names of yours, or {every} for one foreground of all "
+            "of them"
         )
         if _WHITE not in above:
             return sentence
@@ -207,21 +196,6 @@ def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Val
     return Labels(classes, unknown, every, called)
 
 
-def value_counts(values: NDArray[np.generic]) -> dict[int, int]:
-    """Voxels of every whole value of an (i, j, k) array, ascending."""
-    if values.dtype == np.uint8:  # plane by plane, because bincount copies what it counts to 64 bits
-        counts = sum((np.bincount(plane.ravel(), minlength=256) for plane in values), np.zeros(256, np.int64))
-        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-    found, numbers = np.unique(values, return_counts=True)
-    return {int(value): int(number) for value, number in zip(found, numbers, strict=True)}
-
-
-def most_frequent(values: Mapping[int, int]) -> dict[int, int]:
-    """The values with most voxels, as many as are kept, ascending."""
-    chosen = sorted(values, key=lambda value: -values[value])[:MOST_VALUES]
-    return {value: values[value] for value in sorted(chosen)}
-
-
 def _in_words(values: Mapping[int, ValueCount]) -> str:
     """Values with their numbers, the first few of them."""
     shown = [
@@ -229,7 +203,7 @@ def _in_words(values: Mapping[int, ValueCount]) -> str:
         for value, count in list(values.items())[:_FEW]
     ]
     rest = len(values) - len(shown)
-    return ", ".join(shown[:-1]) + f" and {shown[-1]}" if not rest else ", ".join(shown) + f" and {rest} values more"
+    return ", ".join(shown[:-1]) + f" and {shown[-1]}" if not rest else ", ".join(shown) + f" and {rest} more"
 
 
 def declared_values(labels: object) -> dict[str, Values]:

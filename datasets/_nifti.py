@@ -22,8 +22,19 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
-from albench.data import CaseSummary, FileFacts, Problem, Volume, case_problems, check_memory, pooled, set_problems
-from albench.datasets._labels import Labels, most_frequent, value_counts
+from albench.data import (
+    CaseSummary,
+    FileFacts,
+    Problem,
+    Volume,
+    case_problems,
+    check_memory,
+    most_frequent,
+    pooled,
+    set_problems,
+    value_counts,
+)
+from albench.datasets._labels import Labels
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
 
@@ -138,7 +149,7 @@ def inspect(
         yield from problems
         if volume is None:
             continue
-        if not problems:
+        if volume.facts and not problems:
             values.append(volume.facts.values)
         image = str(files.images[0])
         yield from case_problems(volume, name, window, image, classes=reading.labels.names)

@@ -113,9 +113,13 @@ class NiftiVolumes(Dataset):
             assert sentence is not None
             yield Problem(self.title, sentence)
 
-    def meaning(self, value: int) -> str:
-        """What a value in a mask means, with its name in dataset.json if it is another."""
-        return self._labels.meaning(value)
+    def label_of(self, value: int) -> int:
+        """The label that a value becomes."""
+        return self._labels.number(value)
+
+    def name_of(self, value: int) -> str:
+        """The name of a value in dataset.json."""
+        return self._labels.called.get(value, "")
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of the folder and its files."""

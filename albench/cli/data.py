@@ -59,22 +59,31 @@ def describe_data(
     from rich.markup import escape
     from rich.table import Table
 
-    from albench.cli.dataset_summary import contact_sheet, count_labels, numbers
-    from albench.data import label_warnings
+    from albench.cli.contact_sheet import contact_sheet
+    from albench.cli.dataset_summary import LABEL_COLUMNS, label_rows, numbers
+    from albench.console import new_table
+    from albench.data import label_warnings, oddities
+    from albench.registry import options_of
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
     prepared = _prepared(dataset, console, workers)
     table = Table.grid(padding=(0, 2))
-    cases = count_labels(prepared)
-    for what, value in numbers(prepared, cases).items():
-        table.add_row(escape(what), escape(value))
+    for group, facts in numbers(dataset, prepared).items():
+        table.add_row(f"[bold]{group}[/bold]")
+        for what, value in facts.items():
+            table.add_row(f"  {escape(what)}", escape(value))
     console.print(table)
+    labels = new_table(*LABEL_COLUMNS, numbers=LABEL_COLUMNS[2:])
+    for row in label_rows(dataset, prepared):
+        labels.add_row(*map(escape, row.cells()))
+    console.print(labels)
     _print_notes(dataset, console)
-    for warning in label_warnings(dataset.title, prepared.classes, cases):
+    warnings = label_warnings(dataset.title, prepared.classes, prepared.labels)
+    for warning in (*warnings, *oddities(prepared.cases, prepared.read)):
         console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
-    contact_sheet(prepared, path)
+    contact_sheet(prepared, path, str(options_of(dataset).get("axis", "axial")))
     console.print(f"slices with masks: {path}", highlight=False, soft_wrap=True)
 
 

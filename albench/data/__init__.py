@@ -2,10 +2,20 @@
 
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
-from albench.data.facts import MOST_VALUES, FileFacts, ValueCount, pooled
+from albench.data.facts import (
+    MOST_VALUES,
+    PERCENTILES,
+    AsRead,
+    FileFacts,
+    ValueCount,
+    most_frequent,
+    pooled,
+    value_counts,
+)
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
+from albench.data.oddities import oddities
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
@@ -17,7 +27,9 @@ from albench.registry import register
 
 __all__ = [
     "MOST_VALUES",
+    "PERCENTILES",
     "Archive",
+    "AsRead",
     "CaseSummary",
     "Dataset",
     "FileFacts",
@@ -43,6 +55,8 @@ __all__ = [
     "label_warnings",
     "make_marked",
     "mark_content",
+    "most_frequent",
+    "oddities",
     "pooled",
     "prepare",
     "prepared_sets",
@@ -51,4 +65,5 @@ __all__ = [
     "set_problems",
     "split_dataset",
     "split_volumes",
+    "value_counts",
 ]

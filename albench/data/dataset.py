@@ -16,7 +16,7 @@ from albench.data.problems import CaseSummary, Problem, case_problems, set_probl
 from albench.data.slices import GRID
 from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
-from albench.masks import MOST_CLASSES, UNKNOWN
+from albench.masks import MOST_CLASSES
 from albench.names import check_name
 from albench.registry import DATASETS
 
@@ -115,10 +115,13 @@ class Dataset(ABC):
         """
         yield from ()
 
-    def meaning(self, value: int) -> str:
-        """What a value in the file of a mask means, in words. By default, values are the numbers of classes."""
-        names = ("background", *self.class_names)
-        return "unknown" if value == UNKNOWN else names[value]
+    def label_of(self, value: int) -> int:
+        """The label that a value in the file of a mask becomes: 0, the number of a class, or UNKNOWN."""
+        return value
+
+    def name_of(self, value: int) -> str:
+        """The name of a value in the file of a mask, where the files give it one; otherwise empty."""
+        return ""
 
     def problems(self) -> Iterator[Problem]:
         """Every problem of every case and of all cases together. By default, all volumes are loaded and checked."""

@@ -56,8 +56,8 @@ class LabelCounts:
         )
 
     @classmethod
-    def read(cls, content: Mapping[str, Any]) -> LabelCounts:
-        """The numbers from JSON."""
+    def from_json(cls, content: Mapping[str, Any]) -> LabelCounts:
+        """The numbers as JSON keeps them, where there are no tuples."""
         return cls(**{**content, "classes": tuple(content["classes"])})
 
     @property

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from albench.data.checksums import Checksum
 from albench.data.dataset import Dataset
-from albench.data.facts import FileFacts
+from albench.data.facts import AsRead
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import is_mark, make_marked
 from albench.data.preprocessing import fit_to, standardized
@@ -66,10 +66,10 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
     todo = [(case, path) for case, path in zip(cases, paths, strict=True) if not path.exists()]
     before = len(cases) - len(todo)
     progress(before, len(cases), "")
-    values = [_read_facts(path)[0].file.values for path in paths if path.exists()]
+    values = [_read_facts(path)[0].read.values for path in paths if path.exists()]
     with WorkerPool(dataset, workers) as worker_pool:
         for done, (case, path) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
-            values.append(_read_facts(path)[0].file.values)
+            values.append(_read_facts(path)[0].read.values)
             _raise_first(dataset.value_problems(values))  # before hours of reading
             progress(done, len(cases), case)
         facts = [_read_facts(path)[0] for path in paths]
@@ -89,7 +89,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         "classes": dataset.class_names,
         "unknown": [fact.labels.unknown for fact in facts],
         "labels": [asdict(fact.labels) for fact in facts],
-        "files": [asdict(fact.file) for fact in facts],
+        "read": [asdict(fact.read) for fact in facts],
         "checksums": [asdict(fact.checksum) for fact in facts],
         "title": dataset.title,
         "options": options_of(dataset),
@@ -120,7 +120,7 @@ class CaseFacts:
         intensity: lowest and highest value of each channel as read.
         labels: of the mask on the working grid.
         checksum: of the slices, made before they are written.
-        file: what the files say.
+        read: the case before.
     """
 
     shape: list[int]
@@ -128,7 +128,7 @@ class CaseFacts:
     intensity: list[list[float]]
     labels: LabelCounts
     checksum: Checksum
-    file: FileFacts
+    read: AsRead
 
     @property
     def size(self) -> int:
@@ -140,16 +140,16 @@ class CaseFacts:
 def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     """Read, check, standardize and scale one case, and write it to a file."""
     volume = dataset.load(case)
-    file = volume.facts
     trim_memory()  # the peak of reading would otherwise add to that of standardizing
     check_volume(volume, case, dataset.window, dataset.class_names)
+    read = AsRead.of(volume)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
     volume = standardized(volume, case, dataset.window)
     volume = fit_to(volume, dataset.size)
     image = np.ascontiguousarray(volume.image.swapaxes(0, 1), dtype=np.float16)
     mask = np.ascontiguousarray(volume.mask)
     labels = LabelCounts.of(mask, len(dataset.class_names))
-    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, Checksum.of(image, mask), file)
+    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, Checksum.of(image, mask), read)
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
@@ -161,9 +161,9 @@ def _read_facts(path: Path) -> tuple[CaseFacts, int]:
     with path.open("rb") as file:
         content = json.loads(file.readline())
         made = {
-            "labels": LabelCounts.read(content["labels"]),
+            "labels": LabelCounts.from_json(content["labels"]),
             "checksum": Checksum(**content["checksum"]),
-            "file": FileFacts.read(content["file"]),
+            "read": AsRead.from_json(content["read"]),
         }
         return CaseFacts(**content | made), file.tell()
 

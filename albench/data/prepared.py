@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from albench.data.dataset import Dataset, check_case_names, check_options
 from albench.data.digests import file_digests
+from albench.data.facts import AsRead
+from albench.data.label_counts import LabelCounts
 from albench.data.marks import lock_of
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
@@ -49,6 +51,8 @@ class Prepared:
         intensity: (s, c, 2) lowest and highest value as read, before clipping; None if it is not known.
         classes: names of the classes 1 to K.
         unknown: (s,) pixels of each case whose label is not known; None if all labels are known.
+        labels: (s,) numbers of the masks on the working grid; empty if they are not known, as is `read`.
+        read: (s,) the cases as they were read.
     """
 
     key: str
@@ -63,6 +67,8 @@ class Prepared:
     classes: tuple[str, ...] = ("foreground",)
     unknown: NDArray[np.int64] | None = None
     context: int = 0
+    labels: tuple[LabelCounts, ...] = ()
+    read: tuple[AsRead, ...] = ()
 
     def check_drawn(self, *parts: Sequence[str]) -> None:
         """Check that every case of these parts has a known label. Raises DataError: one has none."""
@@ -176,6 +182,8 @@ def _opened(stored: StoredSet, key: str) -> Prepared:
         intensity=np.array(meta["intensity"]),
         classes=tuple(meta["classes"]),
         unknown=np.array(meta["unknown"]) if any(meta["unknown"]) else None,
+        labels=tuple(map(LabelCounts.from_json, meta["labels"])),
+        read=tuple(map(AsRead.from_json, meta["read"])),
     )
 
 

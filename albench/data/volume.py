@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,13 @@ class Volume:
         image: (c, d, h, w) float32, any intensity range.
         mask: (d, h, w) uint8: 0 background, 1 to K the classes, UNKNOWN where the label is not known.
         spacing: millimeters between voxels along z, y, x.
-        facts: what the files say, for summaries.
+        facts: what the files say; None without files.
     """
 
     image: NDArray[np.float32]
     mask: NDArray[np.uint8]
     spacing: tuple[float, float, float]
-    facts: FileFacts = field(default_factory=FileFacts)
+    facts: FileFacts | None = None
 
 
 def check_volume(

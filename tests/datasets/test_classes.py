@@ -227,9 +227,9 @@ def question(root, **options):
 def test_several_values_are_asked_about_with_their_numbers_in_all_masks(tmp_path):
     write_values(tmp_path / "set", (1,), (1, 2), (2,))
     sentence = (
-        "what is to be segmented must be chosen, the masks of 'set' contain 1 (120 voxels in 2 masks) and 2 (120 voxels "
-        "in 2 masks): use --set data.classes='{a: 1, b: 2}' for classes with names of yours, or --set data.labels=[1,2] "
-        "for one foreground of all of them"
+        "what is to be segmented must be chosen, the masks of 'set' contain 1 (120 voxels in 2 masks) and 2 (120 "
+        "voxels in 2 masks): use --set data.classes='{a: 1, b: 2}' for classes with names of yours, or --set "
+        "data.labels=[1,2] for one foreground of all of them"
     )
     assert question(tmp_path / "set") == sentence
     for options in ({"labels": (1, 2)}, {"labels": (1,)}, {"classes": {"a": 1, "b": 2}}, {"unknown": 2}):
@@ -290,7 +290,7 @@ def test_one_value_is_foreground_whatever_it_is(tmp_path, values, asked):
 def test_many_values_are_cut_in_the_sentence_and_whole_in_the_option(tmp_path):
     write_values(tmp_path / "set", range(1, 42))
     sentence = str(question(tmp_path / "set"))
-    assert "7 (60 voxels in 1 mask), 8 (60 voxels in 1 mask) and 33 values more: use" in sentence
+    assert "7 (60 voxels in 1 mask), 8 (60 voxels in 1 mask) and 33 more: use" in sentence
     assert f"--set data.labels=[{','.join(map(str, range(1, 42)))}] for one foreground" in sentence
 
 
@@ -321,8 +321,8 @@ def test_names_of_dataset_json_that_become_one_foreground_are_told(tmp_path, lab
     describe(root, labels)
     note = (
         (
-            f"the 2 labels '{joined[0]}', '{joined[1]}' of dataset.json are one foreground: use --set data.target=classes "
-            "for a class each, or choose some with data.labels"
+            f"the 2 labels '{joined[0]}', '{joined[1]}' of dataset.json are one foreground: use --set "
+            "data.target=classes for a class each, or choose some with data.labels"
         )
         if joined
         else None
