@@ -16,6 +16,7 @@ from albench.masks import UNKNOWN, foreground
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -33,6 +34,7 @@ _IN_LEGEND = 8  # entries of a line
 _LONG = 34  # letters of a name that fit above its views
 _SAMPLE = 1 << 18  # voxels of a histogram, evenly spaced
 _BINS = 40
+_VISIBLE = 10  # pixels of a class in a view
 _LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200)  # mm, of the scale bar
 _AXES = ("axial", "coronal", "sagittal")
 
@@ -74,6 +76,12 @@ class _Shown:
     intensities: NDArray[np.float32]
     labels: NDArray[np.uint8]
 
+    @property
+    def clear(self) -> set[int]:
+        """Labels that are large enough in one of the views to be seen."""
+        areas = (np.bincount(view.mask.ravel(), minlength=UNKNOWN + 1) for view in self.views)
+        return {int(label) for area in areas for label in np.flatnonzero(area >= _VISIBLE)}
+
 
 def contact_sheet(prepared: Prepared, path: Path, axis: str = "axial") -> None:
     """Write a PNG of up to 6 cases in three views each, with their intensities, and of every class that these miss.
@@ -88,13 +96,21 @@ def contact_sheet(prepared: Prepared, path: Path, axis: str = "axial") -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    from matplotlib.figure import Figure  # takes a second
+    import matplotlib  # takes a second
+
+    # the color of hatches is read when they are drawn
+    with matplotlib.rc_context({"hatch.color": _TEXT, "hatch.linewidth": 0.6}), atomic_write(path) as file:
+        _figure(prepared, axis).savefig(file, format="png", dpi=_DPI)
+
+
+def _figure(prepared: Prepared, axis: str) -> Figure:
+    from matplotlib.figure import Figure
 
     shown = list(_chosen(prepared, axis))
     columns = min(len(shown), _IN_A_ROW)
     lines = -(-len(shown) // columns)
     tallest = max(height for case in shown for height in map(_height, case.views))
-    size = (4 * _PANEL * columns, (_PANEL * float(np.clip(tallest, 0.7, 1.6)) + _TITLES) * lines + _MARGIN)
+    size = (4 * _PANEL * columns, (_PANEL * float(np.clip(tallest, 0.7, 1.2)) + _TITLES) * lines + _MARGIN)
     figure = Figure(figsize=size, layout="constrained", facecolor=_GROUND)
     groups = figure.subfigures(lines, columns, squeeze=False).ravel()
     for group in groups:
@@ -110,8 +126,7 @@ def contact_sheet(prepared: Prepared, path: Path, axis: str = "axial") -> None:
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=ncols, fontsize=8, frameon=False)
     for text in legend.get_texts():
         text.set_color(_TEXT)
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=_DPI)
+    return figure
 
 
 def _chosen(prepared: Prepared, axis: str) -> Iterable[_Shown]:
@@ -119,13 +134,13 @@ def _chosen(prepared: Prepared, axis: str) -> Iterable[_Shown]:
     seen: set[int] = set()
     for index in np.unique(np.linspace(0, len(prepared.cases) - 1, _CASES).round().astype(int)):
         case = _shown(prepared, int(index), axis)
-        seen.update(*(np.unique(view.mask).tolist() for view in case.views))
+        seen |= case.clear
         yield case
     for label, name in enumerate(prepared.classes, 1):
         voxels = [labels.classes[label - 1] for labels in prepared.labels]
         if label not in seen and any(voxels):
             case = _shown(prepared, int(np.argmax(voxels)), axis, label, name)
-            seen.update(*(np.unique(view.mask).tolist() for view in case.views))
+            seen |= case.clear
             yield case
 
 
@@ -141,13 +156,12 @@ def _shown(prepared: Prepared, index: int, axis: str, label: int | None = None, 
     turned, cut = _TURNS[axis], _AXES.index(axis)
     inside = mask == label if label else foreground(mask)
     at = _center(_upright(inside, axis), cut)
-    low, high = np.percentile(_sample(image[_surroundings(inside)]).astype(np.float32), (1, 99.5))
     spacing = [float(prepared.spacing[index][source]) for source in turned]
     views = _views(_upright(image, axis), _upright(mask, axis), spacing, at)
     return _Shown(
         title=f"{title}, for {name}" if name else title,
         views=[views[cut], *(view for number, view in enumerate(views) if number != cut)],
-        gray=(float(low), max(float(high), float(low) + 1e-6)),
+        gray=_gray(image, inside),
         intensities=_sample(image).astype(np.float32),
         labels=_sample(mask),
     )
@@ -157,6 +171,16 @@ def _sample(values: NDArray[Scalar]) -> NDArray[Scalar]:
     """Evenly spaced values."""
     step = -(-values.size // _SAMPLE) | 1  # odd, so that they do not stand in a column of an even width
     return values.ravel()[::step]
+
+
+def _gray(image: NDArray[np.float16], inside: NDArray[np.bool_]) -> tuple[float, float]:
+    """Intensities that are black and white: those around the foreground, at most its own range below and above it."""
+    low, high = (float(value) for value in np.percentile(_sample(image[_surroundings(inside)]), (1, 99.5)))
+    if inside.any():
+        lowest, highest = (float(value) for value in np.percentile(_sample(image[inside]), (1, 99)))
+        between = highest - lowest
+        low, high = max(low, lowest - between), min(high, highest + between)
+    return low, max(high, low + 1e-3)
 
 
 def _surroundings(inside: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -1,11 +1,10 @@
 """Data, from files to slices: what a dataset is, how it is prepared, and the slices that everything else works on."""
 
+from albench.data.as_read import PERCENTILES, AsRead
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.facts import (
     MOST_VALUES,
-    PERCENTILES,
-    AsRead,
     FileFacts,
     ValueCount,
     most_frequent,

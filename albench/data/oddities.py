@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data.facts import AsRead, pooled
+from albench.data.as_read import AsRead
+from albench.data.facts import pooled
 
 _FEWEST = 5  # cases, below which none can be told from the others
 _FEW = 0.25  # share of the cases that may be odd

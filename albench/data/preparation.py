@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.as_read import AsRead
 from albench.data.checksums import Checksum
 from albench.data.dataset import Dataset
-from albench.data.facts import AsRead
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import is_mark, make_marked
 from albench.data.preprocessing import fit_to, standardized

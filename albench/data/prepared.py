@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.as_read import AsRead
 from albench.data.dataset import Dataset, check_case_names, check_options
 from albench.data.digests import file_digests
-from albench.data.facts import AsRead
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import lock_of
 from albench.data.paths import cache_folder
@@ -152,11 +152,12 @@ def prepare(dataset: Dataset, progress: Progress | None = None, workers: int | N
 
 
 def _whole(folder: Path) -> StoredSet | None:
-    """The set in a folder; None if it is missing or damaged."""
+    """The set in a folder; None if it is missing, damaged, or of a version that did not count the values of masks."""
     try:
-        return read_set(folder)
+        stored = read_set(folder)
     except StoreError:
         return None
+    return stored if "read" in stored.meta else None
 
 
 def _check_writable(title: str) -> None:

@@ -67,8 +67,6 @@ def read_set(folder: Path) -> StoredSet:
         meta = json.loads((folder / META).read_text())
         if not isinstance(meta, dict) or meta.pop("sha256", None) != _hash(meta):
             raise ValueError(f"{META} is cut, edited or of an earlier version")
-        if "read" not in meta:
-            raise ValueError(f"{META} is of an earlier version, which did not count the values of masks")
         images, masks = (_array(folder / name) for name in (IMAGES, MASKS))
         if not images.shape[:1] == masks.shape[:1] == (sum(meta["counts"]),) or images.shape[2:] != masks.shape[1:]:
             raise ValueError(f"{IMAGES} and {MASKS} have {len(images)} and {len(masks)} slices")
