@@ -34,6 +34,7 @@ _IN_LEGEND = 8  # entries of a line
 _LONG = 34  # letters of a name that fit above its views
 _SAMPLE = 1 << 18  # voxels of a histogram, evenly spaced
 _BINS = 40
+_FLAT = 0.25  # height of a view, as a part of its width, below which it has no scale bar
 _VISIBLE = 10  # pixels of a class in a view
 _LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200)  # mm, of the scale bar
 _AXES = ("axial", "coronal", "sagittal")
@@ -278,7 +279,7 @@ def _draw_scale(ax: Axes, width: float, height: float) -> None:
     from matplotlib.patheffects import withStroke
 
     length = max((length for length in _LENGTHS if length <= width / 3), default=None)
-    if length is None:
+    if length is None or height < _FLAT * width:
         return
     left, bottom = 0.04 * width, height - 0.05 * max(width, height)
     edge = [withStroke(linewidth=2.5, foreground="black")]  # on bright images too
