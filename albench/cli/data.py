@@ -55,7 +55,7 @@ def describe_data(
     workers: _Workers = None,
     sheet: Annotated[Path | None, typer.Option(help="The picture to write; NAME.png by default.")] = None,
 ) -> None:
-    """Print a summary of a dataset, and write a picture of slices with their masks."""
+    """Print a summary of a dataset, and write a picture of cases with their classes in three views."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -84,7 +84,7 @@ def describe_data(
         console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
     contact_sheet(prepared, path, str(options_of(dataset).get("axis", "axial")))
-    console.print(f"slices with masks: {path}", highlight=False, soft_wrap=True)
+    console.print(f"picture: {path}", highlight=False, soft_wrap=True)
 
 
 @data.command("check")
