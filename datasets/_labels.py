@@ -91,6 +91,17 @@ class Labels:
                 return number
         return 0
 
+    def in_words(self, values: Mapping[int, ValueCount]) -> str:
+        """Values with what they mean and how often they occur."""
+        return _in_words(values, {value: self._meaning(value) for value in values})
+
+    def _meaning(self, value: int) -> str:
+        number = self.number(value)
+        left_out = f"{_BACKGROUND}, left out by the options" if value else _BACKGROUND
+        meaning = "unknown" if number == UNKNOWN else self.names[number - 1] if number else left_out
+        called = self.called.get(value, meaning)
+        return meaning if called.lower() == meaning.lower() else f"{called}, {meaning}"
+
     def question(self, title: str, values: Mapping[int, ValueCount]) -> str | None:
         """The sentence that asks what several values above 0 mean; None if there is one, or it has been decided.
 
@@ -196,13 +207,17 @@ def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Val
     return Labels(classes, unknown, every, called)
 
 
-def _in_words(values: Mapping[int, ValueCount]) -> str:
+def _in_words(values: Mapping[int, ValueCount], meanings: Mapping[int, str] | None = None) -> str:
     """Values with their numbers, the first few of them."""
-    shown = [
-        f"{value} ({count.voxels:,} voxels in {count.masks} mask{'s' if count.masks > 1 else ''})"
-        for value, count in list(values.items())[:_FEW]
-    ]
+    shown = []
+    for value, count in list(values.items())[:_FEW]:
+        meaning = f"{meanings[value]}, " if meanings else ""
+        shown.append(
+            f"{value} ({meaning}{count.voxels:,} voxels in {count.masks} mask{'s' if count.masks > 1 else ''})"
+        )
     rest = len(values) - len(shown)
+    if len(values) == 1:
+        return shown[0]
     return ", ".join(shown[:-1]) + f" and {shown[-1]}" if not rest else ", ".join(shown) + f" and {rest} more"
 
 

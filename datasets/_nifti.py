@@ -135,22 +135,24 @@ def inspect(
     *,
     size: tuple[int, int] | None,
     window: tuple[float, float] | None,
+    values: dict[str, Mapping[int, int]],
 ) -> Iterator[Problem]:
     """Every problem of every volume and of all together. One volume is in memory at a time.
 
     Args:
         title: of the dataset.
         size: as in `Dataset`, as is `window`.
+        values: filled with the voxels by value of every good mask.
     """
     seen: dict[str, str] = {}
-    summaries, values = [], []
+    summaries = []
     for name, files in volumes.items():
         volume, problems = examine(files, reading)
         yield from problems
         if volume is None:
             continue
         if volume.facts and not problems:
-            values.append(volume.facts.values)
+            values[name] = volume.facts.values
         image = str(files.images[0])
         yield from case_problems(volume, name, window, image, classes=reading.labels.names)
         if not problems and files.mask is not None and not foreground(volume.mask).any():
@@ -162,7 +164,7 @@ def inspect(
             yield Problem(image, sentence, False)
         seen.setdefault(content, name)
         summaries.append(CaseSummary.of(volume, name, image, size, len(reading.labels.names)))
-    sentence = reading.labels.question(title, pooled(values))
+    sentence = reading.labels.question(title, pooled(values.values()))
     if sentence:
         yield Problem(title, sentence)
     if summaries:

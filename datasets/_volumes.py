@@ -121,11 +121,23 @@ class NiftiVolumes(Dataset):
         """The name of a value in dataset.json."""
         return self._labels.called.get(value, "")
 
+    def checked_values(self) -> Sequence[str]:
+        """What the values of the masks mean that `problems` has read, in a sentence; none before."""
+        values = pooled(self._checked_values.values())
+        return [f"values of the masks: {self._labels.in_words(values)}"] if values else []
+
+    @cached_property
+    def _checked_values(self) -> dict[str, Mapping[int, int]]:
+        """Voxels by value of the masks that `problems` has read, by case."""
+        return {}
+
     def problems(self) -> Iterator[Problem]:
         """Every problem of the folder and its files."""
         yield from self._layout.problems
         volumes, reading = self._layout.volumes, self._reading()
-        yield from inspect(self.title, volumes, reading, size=self.size, window=self.window)
+        yield from inspect(
+            self.title, volumes, reading, size=self.size, window=self.window, values=self._checked_values
+        )
         note = self._labels.note()
         if note:
             yield Problem(self.title, note, serious=False)

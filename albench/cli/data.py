@@ -106,7 +106,7 @@ def check_data(
     console = _console()
     if (path is None) != cache:
         raise ConfigError("either a path or --cache must be given: name the data, or leave the path out")
-    problems = list(cache_problems()) if path is None else _problems(path, dataset, assignments)
+    problems, values = (list(cache_problems()), ()) if path is None else _problems(path, dataset, assignments)
     top = path or cache_folder()
     table = new_table("file", "problem", "")
     for problem in problems:
@@ -115,6 +115,8 @@ def check_data(
     if problems:
         console.print(table)
     serious = sum(problem.serious for problem in problems)
+    for sentence in values:
+        console.print(sentence, highlight=False)
     console.print(f"{serious} problems, {len(problems) - serious} warnings", highlight=False)
     if serious:
         raise typer.Exit(1)
@@ -185,8 +187,8 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
         return prepare(dataset, show, workers)
 
 
-def _problems(path: str, name: str, assignments: list[str] | None) -> list[Problem]:
-    """Every problem of the data at `path`, read as the dataset `name`."""
+def _problems(path: str, name: str, assignments: list[str] | None) -> tuple[list[Problem], Sequence[str]]:
+    """Every problem of the data at `path`, read as the dataset `name`, and what the values of its masks mean."""
     from albench.data import check_options
     from albench.resolve import make_dataset
     from albench.settings import parse_settings
@@ -197,7 +199,7 @@ def _problems(path: str, name: str, assignments: list[str] | None) -> list[Probl
     problems = list(checked.problems())
     if not any(problem.serious for problem in problems):
         problems += _split_problems(checked, settings)
-    return problems
+    return problems, checked.checked_values()
 
 
 def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:

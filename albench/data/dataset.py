@@ -115,6 +115,10 @@ class Dataset(ABC):
         """
         yield from ()
 
+    def checked_values(self) -> Sequence[str]:
+        """What the values mean in the masks that `problems` has read; nothing by default."""
+        return ()
+
     def label_of(self, value: int) -> int:
         """The label that a value in the file of a mask becomes: 0, the number of a class, or UNKNOWN."""
         return value

@@ -147,7 +147,25 @@ def test_all_faults_of_one_volume_are_listed(tmp_path):
 
 def test_a_good_folder_passes(decathlon):
     code, output = invoke("data", "check", decathlon)
-    assert (code, output) == (0, "0 problems, 0 warnings")
+    valid, drawn = sum((20 + i) * 24 * 8 for i in range(6)), 6 * 7 * 9 * 4
+    assert code == 0
+    assert output == (
+        f"values of the masks: 0 (background, {valid - drawn:,} voxels in 6 masks) and 1 (foreground, {drawn:,} voxels "
+        "in 6 masks) 0 problems, 0 warnings"
+    )
+
+
+def test_check_tells_what_the_values_of_the_masks_mean(two_labels):
+    describe = {"file_ending": ".nii.gz", "labels": {"background": 0, "liver": 1, "ignore": 2}}
+    (two_labels / "dataset.json").write_text(json.dumps(describe))
+    half = 3 * 7 * 9 * 4
+    output = invoke("data", "check", two_labels)[1]
+    assert f"1 (liver, foreground, {half} voxels in 3 masks) and 2 (ignore, unknown, {half} voxels in 3" in output
+    output = invoke("data", "check", two_labels, "--set", "data.classes={liver: 1}")[1]
+    assert f"1 (liver, {half} voxels in 3 masks) and 2 (ignore, unknown, {half} voxels in 3" in output
+    (two_labels / "dataset.json").unlink()
+    output = invoke("data", "check", two_labels, "--set", "data.labels=[1]")[1]
+    assert f"and 2 (background, left out by the options, {half} voxels in 3 masks)" in output
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path):
