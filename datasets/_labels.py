@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data import MOST_VALUES, ValueCount
 from albench.errors import ConfigError
 from albench.masks import UNKNOWN
 
@@ -20,6 +21,8 @@ Target = Literal["foreground", "classes"]
 FOREGROUND = "foreground"
 _BACKGROUND, _IGNORE = "background", "ignore"  # names that dataset.json gives to values of no class
 _WHITE = 255  # means foreground in a mask of 0 and 255, and often unknown beside other values
+_FEW = 8  # values that a sentence shows with their numbers
+_LETTERS = "abc"  # names of classes in an example
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,15 @@ class Labels:
             is not unknown.
         unknown: values of voxels whose label is not known.
         declared: values that a mask may contain beside 0 and `unknown`; empty allows all.
+        called: names of values, as dataset.json gives them.
+        joined: names in dataset.json that are one foreground because nobody has chosen; empty if there is one at most.
     """
 
     classes: tuple[tuple[str, Values | None], ...] = ((FOREGROUND, None),)
     unknown: Values = ()
     declared: frozenset[int] = frozenset()
+    called: Mapping[int, str] = field(default_factory=dict)
+    joined: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,6 +95,59 @@ class Labels:
                 return number
         return 0
 
+    def in_words(self, values: Mapping[int, ValueCount]) -> str:
+        """Values with what they mean and how often they occur."""
+        return _in_words(values, {value: self._meaning(value) for value in values})
+
+    def _meaning(self, value: int) -> str:
+        number = self.number(value)
+        left_out = f"{_BACKGROUND}, left out by the options" if value else _BACKGROUND
+        meaning = "unknown" if number == UNKNOWN else self.names[number - 1] if number else left_out
+        called = self.called.get(value, meaning)
+        return meaning if called.lower() == meaning.lower() else f"{called}, {meaning}"
+
+    def question(self, title: str, values: Mapping[int, ValueCount]) -> str | None:
+        """The sentence that asks what several values above 0 mean; None if there is one, or it has been decided.
+
+        Args:
+            title: of the dataset.
+            values: of all its masks.
+        """
+        above = {value: count for value, count in values.items() if value > 0 and value not in self.unknown}
+        if len(above) < 2 or self.declared or self.classes != ((FOREGROUND, None),):
+            return None
+        found = _in_words(above)
+        every = f"--set data.labels=[{','.join(map(str, above))}]"
+        if _WHITE in above and len(above) == 2:
+            return (
+                f"the meaning of value {_WHITE} must be given, the masks of '{title}' contain {found}: use --set "
+                f"data.unknown={_WHITE} if nobody has labeled the voxels of {_WHITE}, or {every} if they are foreground"
+            )
+        names = [f"{name}: {value}" for name, value in zip(_LETTERS, above, strict=False)]
+        example = ", ".join([*names, "..."] if len(above) > len(names) else names)
+        sentence = (
+            f"what is to be segmented must be chosen, the masks of '{title}' contain {found}: use --set "
+            f"data.classes='{{{example}}}' for classes with names of yours, or {every} for one foreground of all "
+            "of them"
+        )
+        if _WHITE not in above:
+            return sentence
+        return (
+            f"{sentence}, or, if nobody has labeled the voxels of {_WHITE}, leave it out there and add --set "
+            f"data.unknown={_WHITE}"
+        )
+
+    def note(self) -> str | None:
+        """The sentence that tells which names of dataset.json are one foreground; None if that has been chosen."""
+        if not self.joined:
+            return None
+        shown = ", ".join(f"'{name}'" for name in self.joined[:_FEW])
+        rest = len(self.joined) - _FEW
+        return (
+            f"the {len(self.joined)} labels {shown}{f' and {rest} more' if rest > 0 else ''} of dataset.json are one "
+            "foreground: use --set data.target=classes for a class each, or choose some with data.labels"
+        )
+
     def map(self, values: NDArray[np.generic], found: NDArray[np.generic]) -> NDArray[np.uint8]:
         """The label map of (i, j, k) values, among which those `found` occur, ascending."""
         numbers = np.array([self.number(int(value)) for value in found], dtype=np.uint8)
@@ -113,18 +173,18 @@ class Labels:
                 "choose the labels that are foreground with data.labels, or name classes with data.classes, and set "
                 f"data.unknown={min(undeclared)} if nobody has labeled these voxels"
             )
-        elif not self.declared and not self.given and _WHITE in positive and len(positive) > 1:
+        elif not self.given and len(found) > MOST_VALUES:
             yield (
-                f"the meaning of value {_WHITE} must be given, '{path}' contains it beside {min(positive)}: set "
-                f"data.unknown={_WHITE} if nobody has labeled these voxels, or data.labels={sorted(positive)} if they "
-                "are foreground"
+                f"a mask must contain labels, '{path}' contains {len(found):,} different values from {min(found)} to "
+                f"{max(found)}, as an image does: give the file with the labels, or choose values with data.labels or "
+                "data.classes"
             )
 
 
 def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Values | None) -> Labels:
     """The labels of a folder with a dataset.json.
 
-    The value that nnU-Net calls `ignore` is unknown.
+    The value that nnU-Net calls `ignore`, in small or capital letters, is unknown.
 
     Args:
         declared: values by name, as in dataset.json; empty without it.
@@ -134,17 +194,35 @@ def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Val
     Raises:
         ConfigError: there are no names.
     """
-    unknown, every = declared.get(_IGNORE, ()), frozenset(chain.from_iterable(declared.values()))
-    if target == FOREGROUND:
-        return Labels(((FOREGROUND, labels),), unknown, every if labels is None else frozenset())
-    others = {name: values for name, values in declared.items() if name not in (_BACKGROUND, _IGNORE)}
+    unknown = tuple(chain.from_iterable(values for name, values in declared.items() if name.lower() == _IGNORE))
+    every = frozenset(chain.from_iterable(declared.values()))
+    others = {name: values for name, values in declared.items() if name.lower() not in (_BACKGROUND, _IGNORE)}
     classes = tuple((name, values) for name, values in others.items() if values != (0,))
+    called = {values[0]: name for name, values in declared.items() if len(values) == 1}
+    if target == FOREGROUND:
+        joined = tuple(name for name, _ in classes) if labels is None and len(classes) > 1 else ()
+        declared_too = every if labels is None else frozenset()
+        return Labels(((FOREGROUND, labels),), unknown, declared_too, called, joined)
     if not classes:
         raise ConfigError(
             "data.target=classes must find names of classes in dataset.json, it finds none: name them with "
             "data.classes={NAME: VALUE, ...}"
         )
-    return Labels(classes, unknown, every)
+    return Labels(classes, unknown, every, called)
+
+
+def _in_words(values: Mapping[int, ValueCount], meanings: Mapping[int, str] | None = None) -> str:
+    """Values with their numbers, the first few of them."""
+    shown = []
+    for value, count in list(values.items())[:_FEW]:
+        meaning = f"{meanings[value]}, " if meanings else ""
+        shown.append(
+            f"{value} ({meaning}{count.voxels:,} voxels in {count.masks} mask{'s' if count.masks > 1 else ''})"
+        )
+    rest = len(values) - len(shown)
+    if len(values) == 1:
+        return shown[0]
+    return ", ".join(shown[:-1]) + f" and {shown[-1]}" if not rest else ", ".join(shown) + f" and {rest} more"
 
 
 def labels_of_organs(organs: Sequence[str], *, chosen: bool) -> Labels:

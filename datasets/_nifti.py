@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,19 @@ import numpy as np
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from albench.data import CaseSummary, Intensities, Problem, Volume, case_problems, check_memory, set_problems
+from albench.data import (
+    CaseSummary,
+    FileFacts,
+    Intensities,
+    Problem,
+    Volume,
+    case_problems,
+    check_memory,
+    most_frequent,
+    pooled,
+    set_problems,
+    value_counts,
+)
 from albench.datasets._combining import ONE_MASK, Combining, combined_organs, combined_raters
 from albench.datasets._files import Files
 from albench.datasets._formats import Arrays, StoredImage, open_image, placed
@@ -69,13 +82,16 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     """Read one volume and collect its problems; the volume is None if a part of it cannot be read."""
     problems: list[Problem] = []
     images, channels, masks, labels = [], [], [], None
+    values: Counter[int] = Counter()
     for path in files.images:
         with _collected(problems, path):
             images.append(_open(path, reading.channels, reading.arrays))
     for file in files.masks:
         with _collected(problems, file.path):
             mask = _open_mask(file.path, reading.arrays, images)
-            masks.append(_read_mask(file.path, mask, reading.labels.of(file.organ), problems))
+            made, counts = _read_mask(file.path, mask, reading.labels.of(file.organ), problems)
+            masks.append(made)
+            values.update(counts if file.organ is None else {})
             if len(images) == len(files.images):
                 _check_grid(file.path, images[0], mask, reading.same_grid, _MASK)
     if len(images) < len(files.images):
@@ -93,7 +109,21 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     if labels is None or labels.shape != images[0].shape[:3] or len({channel.shape for channel in channels}) != 1:
         return None, problems
     turned, spacing = oriented(labels, images[0].affine, reading.axis)
-    return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing), problems
+    facts = FileFacts("".join(nib.aff2axcodes(images[0].affine)), most_frequent(values))
+    return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing, facts), problems
+
+
+def values_of(files: Files, reading: Reading) -> dict[int, int]:
+    """Voxels of every value of the masks of a volume, ascending, but those of one organ each.
+
+    Raises:
+        DataError: a mask cannot be read.
+    """
+    values: Counter[int] = Counter()
+    for mask in files.masks:
+        if mask.organ is None:
+            values.update(value_counts(_mask_values(mask.path, _open_mask(mask.path, reading.arrays, []))))
+    return dict(sorted(values.items()))
 
 
 def inspect(
@@ -103,12 +133,14 @@ def inspect(
     *,
     size: tuple[int, int] | None,
     intensities: Intensities,
+    values: dict[str, Mapping[int, int]],
 ) -> Iterator[Problem]:
     """Every problem of every volume and of all together. One volume is in memory at a time.
 
     Args:
         title: of the dataset.
         size: as in `Dataset`, as are `intensities`.
+        values: filled with the voxels by value of every good mask.
     """
     seen: dict[str, str] = {}
     summaries = []
@@ -117,6 +149,8 @@ def inspect(
         yield from problems
         if volume is None:
             continue
+        if volume.facts and not problems:
+            values[name] = volume.facts.values
         image = str(files.images[0])
         names = reading.labels.names
         yield from case_problems(volume, name, intensities.window, image, classes=names, intensities=intensities)
@@ -130,6 +164,9 @@ def inspect(
             yield Problem(image, sentence, False)
         seen.setdefault(content, name)
         summaries.append(CaseSummary.of(volume, name, image, size, len(names), intensities))
+    sentence = reading.labels.question(title, pooled(values.values()))
+    if sentence:
+        yield Problem(title, sentence)
     if summaries:
         yield from set_problems(title, reading.labels.names, summaries)
 
@@ -249,14 +286,24 @@ def _read_image(image: StoredImage, channels: tuple[int, ...] | None) -> list[ND
     return [values[..., channel] for channel in channels or range(values.shape[-1])]
 
 
-def _read_mask(path: Path, mask: StoredImage, labels: Labels, problems: list[Problem]) -> NDArray[np.uint8]:
-    """(i, j, k) label map. Wrong values are added to `problems`, and the others are still read."""
+def _read_mask(
+    path: Path, mask: StoredImage, labels: Labels, problems: list[Problem]
+) -> tuple[NDArray[np.uint8], dict[int, int]]:
+    """(i, j, k) label map, and the voxels of every value of the file. Wrong values are added to `problems`, and the
+    others are still read.
+    """
+    values = _mask_values(path, mask)
+    counts = value_counts(values)
+    problems += [Problem(str(path), sentence) for sentence in labels.problems(counts, path)]
+    return labels.map(values, np.array(list(counts), dtype=values.dtype)), counts
+
+
+def _mask_values(path: Path, mask: StoredImage) -> NDArray[np.generic]:
+    """(i, j, k) whole numbers."""
     values = label_values(path, mask)
     if values.min() >= 0 and values.max() < 256:
         values = values.astype(np.uint8)
-    found = np.unique(values)
-    problems += [Problem(str(path), sentence) for sentence in labels.problems([int(value) for value in found], path)]
-    return labels.map(values, found)
+    return values
 
 
 def _combined(files: Files, masks: Sequence[NDArray[np.uint8]], reading: Reading) -> NDArray[np.uint8]:

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from albench.data import Dataset, Problem, Rule, Volume
+from albench.data import Dataset, Problem, Rule, Volume, pooled
 from albench.datasets._combining import ONE_MASK, Combining
 from albench.datasets._formats import Arrays, files_of
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._modality import rule_of
-from albench.datasets._nifti import Reading, grid_of, inspect, load
+from albench.datasets._nifti import Reading, grid_of, inspect, load, values_of
 from albench.datasets._proposal import rows_of
 from albench.datasets._slice_axis import Axis, Grid, axis_notes, axis_problems, decide
 from albench.errors import ConfigError, DataError
@@ -134,6 +134,7 @@ class NiftiVolumes(Dataset):
             notes.append(f"{blank} images have no mask and are only in the training set, without labels")
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
+        notes += [note for note in (self._labels.note(),) if note]
         notes += [f"{ignored} files are left out: albench data check names them"] if ignored else []
         return [*notes, *self.cautions()]
 
@@ -145,14 +146,47 @@ class NiftiVolumes(Dataset):
         """The files of all cases as they are found, with absolute paths."""
         return rows_of(self._found)
 
+    def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:
+        """The question what several values above 0 mean, which is asked with the values of all masks."""
+        if self._labels.question(self.title, pooled(values)):
+            reading = self._reading()
+            every = values
+            if len(values) < len(self.cases()):
+                every = [values_of(files, reading) for files in self._layout.volumes.values()]
+            sentence = self._labels.question(self.title, pooled(every))
+            assert sentence is not None
+            yield Problem(self.title, sentence)
+
+    def label_of(self, value: int) -> int:
+        """The label that a value becomes."""
+        return self._labels.number(value)
+
+    def name_of(self, value: int) -> str:
+        """The name of a value in dataset.json."""
+        return self._labels.called.get(value, "")
+
+    def checked_values(self) -> Sequence[str]:
+        """What the values of the masks mean that `problems` has read, in a sentence; none before."""
+        values = pooled(self._checked_values.values())
+        return [f"values of the masks: {self._labels.in_words(values)}"] if values else []
+
+    @cached_property
+    def _checked_values(self) -> dict[str, Mapping[int, int]]:
+        """Voxels by value of the masks that `problems` has read, by case."""
+        return {}
+
     def problems(self) -> Iterator[Problem]:
         """Every problem of the folder and its files."""
         yield from self._layout.problems
         yield from (Problem(self.title, sentence, serious=False) for sentence in self.cautions())
         volumes, reading = self._layout.volumes, self._reading()
-        yield from inspect(self.title, volumes, reading, size=self.size, intensities=self.intensities)
+        found = self._checked_values
+        yield from inspect(self.title, volumes, reading, size=self.size, intensities=self.intensities, values=found)
         images = {case: files.images[0] for case, files in volumes.items()}
         yield from axis_problems(self.title, self._readable_grids, images, self._axis)
+        note = self._labels.note()
+        if note:
+            yield Problem(self.title, note, serious=False)
 
     @cached_property
     def _found(self) -> Layout:
@@ -196,7 +230,7 @@ class NiftiVolumes(Dataset):
         labels = self._target()
         if self.classes is not None:
             classes = tuple((name, _as_values(values)) for name, values in self.classes.items())
-            labels = replace(labels, classes=classes, declared=frozenset())
+            labels = replace(labels, classes=classes, declared=frozenset(), joined=())
         # a value that the user counts to a class is known, whatever dataset.json calls it
         unknown = tuple(value for value in labels.unknown if value not in labels.given)
         return replace(labels, unknown=(*unknown, *_as_values(self.unknown))).checked()

@@ -49,7 +49,8 @@ class Folder(NiftiVolumes):
 
     Attributes:
         root: the folder, or the CSV, YAML or JSON file.
-        labels: values of the mask that are foreground; None takes every value above 0. Several labels are one class.
+        labels: values of the mask that are foreground; None takes the only value above 0 of all masks, or those that
+            dataset.json declares. Several labels are one class.
         target: `foreground` is one class; `classes` are those that dataset.json names.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.

@@ -100,12 +100,21 @@ def albench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture
 def decathlon(tmp_path: Path) -> Path:
     """A folder of six small NIfTI volumes in the layout of the Decathlon, without dataset.json."""
-    root = tmp_path / "Task99_Blob"
+    return _blobs(tmp_path / "Task99_Blob", (1, 1))
+
+
+@pytest.fixture
+def two_labels(tmp_path: Path) -> Path:
+    """The same folder with the value 2 in the mask of every second volume, and 1 in the others."""
+    return _blobs(tmp_path / "Task99_Blob", (1, 2))
+
+
+def _blobs(root: Path, values: tuple[int, int]) -> Path:
     rng = np.random.default_rng(0)
     for index in range(6):
         shape = (20 + index, 24, 8)
         mask = np.zeros(shape, dtype=np.uint8)
-        mask[5:12, 6:15, 2:6] = 1 + index % 2
+        mask[5:12, 6:15, 2:6] = values[index % 2]
         image = (rng.normal(100, 10, shape) + 40 * (mask > 0)).astype(np.float32)
         write_pair(root, f"blob_{index}", image, mask)
     return root

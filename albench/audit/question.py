@@ -89,7 +89,7 @@ class Question:
 def without_arrays(prepared: Prepared) -> Prepared:
     """The same without images, and without masks and what is known of them."""
     nothing = np.empty(0, np.float16), np.empty(0, np.uint8)
-    return replace(prepared, images=nothing[0], masks=nothing[1], own_grids=None, clipped=())
+    return replace(prepared, images=nothing[0], masks=nothing[1], own_grids=None, clipped=(), labels=(), read=())
 
 
 def write(path: Path, value: object) -> None:

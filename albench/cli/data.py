@@ -55,34 +55,40 @@ def describe_data(
     workers: _Workers = None,
     sheet: Annotated[Path | None, typer.Option(help="The picture to write; NAME.png by default.")] = None,
 ) -> None:
-    """Print a summary of a dataset, and write a picture of slices with their masks."""
+    """Print a summary of a dataset, and write a picture of cases with their classes in three views."""
     from rich.markup import escape
     from rich.table import Table
 
-    from albench.cli.dataset_summary import contact_sheet, count_labels, numbers
-    from albench.data import clipping_warnings, label_warnings, scaling_warnings
+    from albench.cli.contact_sheet import contact_sheet
+    from albench.cli.dataset_summary import LABEL_COLUMNS, label_rows, numbers
+    from albench.console import new_table
+    from albench.data import clipping_warnings, label_warnings, oddities, scaling_warnings
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
     prepared = _prepared(dataset, console, workers)
     table = Table.grid(padding=(0, 2))
-    cases = count_labels(prepared)
-    for what, value in numbers(prepared, cases).items():
-        table.add_row(escape(what), escape(value))
-    for option, chosen in dataset.decided().items():
-        table.add_row(escape(f"data.{option}"), escape(f"{chosen}, decided by the data"))
+    for group, facts in numbers(dataset, prepared).items():
+        table.add_row(f"[bold]{group}[/bold]")
+        for what, value in facts.items():
+            table.add_row(f"  {escape(what)}", escape(value))
     console.print(table)
+    labels = new_table(*LABEL_COLUMNS, numbers=LABEL_COLUMNS[2:])
+    for row in label_rows(dataset, prepared):
+        labels.add_row(*map(escape, row.cells()))
+    console.print(labels)
     _print_notes(dataset, console)
     losses = prepared.own_grids.losses if prepared.own_grids else []
     for warning in (
         *scaling_warnings(dataset.size, losses),
         *clipping_warnings(dataset.title, dataset.intensities, prepared.clipped),
-        *label_warnings(dataset.title, prepared.classes, cases),
+        *label_warnings(dataset.title, prepared.classes, prepared.labels),
+        *oddities(prepared.cases, prepared.read),
     ):
         console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
-    contact_sheet(prepared, path)
-    console.print(f"slices with masks: {path}", highlight=False, soft_wrap=True)
+    contact_sheet(prepared, path, str(dataset.settings().get("axis", "axial")))
+    console.print(f"picture: {path}", highlight=False, soft_wrap=True)
 
 
 @data.command("check")
@@ -106,7 +112,7 @@ def check_data(
     console = _console()
     if (path is None) != cache:
         raise ConfigError("either a path or --cache must be given: name the data, or leave the path out")
-    problems = list(cache_problems()) if path is None else _problems(path, dataset, assignments)
+    problems, values = (list(cache_problems()), ()) if path is None else _problems(path, dataset, assignments)
     top = path or cache_folder()
     table = new_table("file", "problem", "")
     for problem in problems:
@@ -115,6 +121,8 @@ def check_data(
     if problems:
         console.print(table)
     serious = sum(problem.serious for problem in problems)
+    for sentence in values:
+        console.print(sentence, highlight=False)
     console.print(f"{serious} problems, {len(problems) - serious} warnings", highlight=False)
     if serious:
         raise typer.Exit(1)
@@ -206,8 +214,8 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
         )
 
 
-def _problems(path: str, name: str, assignments: list[str] | None) -> list[Problem]:
-    """Every problem of the data at `path`, read as the dataset `name`."""
+def _problems(path: str, name: str, assignments: list[str] | None) -> tuple[list[Problem], Sequence[str]]:
+    """Every problem of the data at `path`, read as the dataset `name`, and what the values of its masks mean."""
     from albench.data import check_options
     from albench.resolve import make_dataset
     from albench.settings import parse_settings
@@ -218,7 +226,7 @@ def _problems(path: str, name: str, assignments: list[str] | None) -> list[Probl
     problems = list(checked.problems())
     if not any(problem.serious for problem in problems):
         problems += _split_problems(checked, settings)
-    return problems
+    return problems, checked.checked_values()
 
 
 def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:

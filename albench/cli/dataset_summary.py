@@ -1,130 +1,176 @@
-"""The summary of a prepared set: its numbers, and a picture of slices with their masks."""
+"""The summary of a prepared set in words: what was read, what the labels are, and what preparing has made of both."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import ClippedTarget, LabelCounts, Prepared, ScalingLoss
-from albench.files import atomic_write
-from albench.masks import UNKNOWN, foreground
+from albench.data import PERCENTILES, AsRead, Dataset, Prepared, pooled
+from albench.masks import UNKNOWN
 
-_COLUMNS, _ROWS = 4, 3  # of the contact sheet
-_WIDTH, _TITLE = 3.0, 0.25  # width of a slice and height of its title, in inches
-_COLORS = ("red", "deepskyblue", "gold", "lime", "magenta", "orange", "white", "cyan")  # of classes, repeated
-_LONG = 40  # letters of a name that fit into the title
+Numbers = NDArray[np.int64] | NDArray[np.float64]
+
+_SHOWN = 6  # values or orientations in a line
 
 
-def count_labels(prepared: Prepared) -> list[LabelCounts]:
-    """What the masks of the cases hold, without padding."""
-    classes = len(prepared.classes)
-    pairs = zip(_rows(prepared), prepared.valid, strict=True)
-    return [LabelCounts.of(prepared.masks[rows, :height, :width], classes) for rows, (height, width) in pairs]
+@dataclass(frozen=True)
+class LabelRow:
+    """What is known of one label.
 
-
-def numbers(prepared: Prepared, labels: Sequence[LabelCounts]) -> Mapping[str, str]:
-    """Values in words, by their names.
-
-    Args:
-        labels: (s,) of the cases, see `count_labels`.
+    Attributes:
+        name: of the class, or background, unknown, or background because the options leave a value out.
+        values: of the files that it is made of, with their names.
+        read: voxels in the files.
+        prepared: pixels on the working grid; None for values that are left out, which are background there.
+        share: of all pixels of the working grid.
+        cases: that contain it, and all cases with a mask.
     """
-    total, channels, height, width = prepared.images.shape
-    pixels = sum(case.voxels for case in labels)
-    filled = sum(case.filled for case in labels)
-    cases, patients = len(prepared.cases), len(set(prepared.patients))
-    facts = {
-        "cases": f"{cases}" if patients == cases else f"{cases} of {patients} patients",
-        "slices": f"{total}, {_range(prepared.counts)} per case",
-        "pixels": f"{height} x {width}, {channels} channel" + ("s" if channels > 1 else ""),
-        "slices with foreground": f"{filled / total:.1%}",
-        "foreground": f"{sum(case.foreground for case in labels) / pixels:.2%} of all pixels",
-        "cases without foreground": f"{sum(not case.foreground for case in labels)}",
-        "spacing": " x ".join(_range(prepared.spacing[:, axis]) for axis in range(3)) + " mm (z, y, x)",
+
+    name: str
+    values: str
+    read: int
+    prepared: int | None
+    share: float
+    cases: tuple[int, int]
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table."""
+        pixels = "" if self.prepared is None else f"{self.prepared:,}"
+        share = "" if self.prepared is None else f"{self.share:.2%}"
+        return self.name, self.values, f"{self.read:,}", pixels, share, f"{self.cases[0]} of {self.cases[1]}"
+
+
+LABEL_COLUMNS = ("label", "values in the files", "voxels", "prepared", "share", "in cases")
+
+
+def numbers(dataset: Dataset, prepared: Prepared) -> Mapping[str, Mapping[str, str]]:
+    """Values in words by their names, in groups: volumes, labels and preparation."""
+    return {
+        "volumes": dict(_volumes(prepared)),
+        "labels": dict(_labels(prepared)),
+        "preparation": dict(_preparation(dataset, prepared)),
     }
-    if len(prepared.classes) > 1:
-        for index, name in enumerate(prepared.classes):
-            voxels = [case.classes[index] for case in labels]
-            facts[f"class {index + 1}, {name}"] = (
-                f"{sum(voxels) / pixels:.2%} of all pixels, in {np.count_nonzero(voxels)} cases"
-            )
-    if prepared.own_grids is not None:
-        facts["scaled"] = ScalingLoss.sum(prepared.own_grids.losses).in_words()
+
+
+def label_rows(dataset: Dataset, prepared: Prepared) -> list[LabelRow]:
+    """A row for every class, for the background, for values that the options leave out, and for unknown voxels."""
+    masks = [case.values for case in prepared.read if case.values]
+    by_label: dict[tuple[int, bool], list[int]] = {}
+    for value in pooled(masks):
+        label = dataset.label_of(value)
+        by_label.setdefault((label, label == 0 and value != 0), []).append(value)
+    pixels = sum(case.voxels for case in prepared.labels)
+    background = pixels - sum(case.foreground + case.unknown for case in prepared.labels)
+    rows = []
+    for label, name in [*enumerate(prepared.classes, 1), (0, "background"), (UNKNOWN, "unknown")]:
+        values = by_label.get((label, False), [])
+        if label in (0, UNKNOWN):
+            made = background if label == 0 else sum(case.unknown for case in prepared.labels)
+        else:
+            made = sum(case.classes[label - 1] for case in prepared.labels)
+        if values or made or label not in (0, UNKNOWN):
+            rows.append(_row(dataset, name, values, masks, made, pixels))
+        left_out = by_label.get((label, True), [])
+        if left_out:
+            rows.append(_row(dataset, "background, left out by the options", left_out, masks, None, pixels))
+    return rows
+
+
+def _row(
+    dataset: Dataset,
+    name: str,
+    values: Sequence[int],
+    masks: Sequence[Mapping[int, int]],
+    made: int | None,
+    pixels: int,
+) -> LabelRow:
+    shown = [
+        f"{value} {called}" if (called := dataset.name_of(value)) not in ("", name) else f"{value}"
+        for value in values[:_SHOWN]
+    ]
+    words = ", ".join(shown) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
+    voxels = [sum(mask.get(value, 0) for value in values) for mask in masks]
+    return LabelRow(name, words, sum(voxels), made, (made or 0) / pixels, (int(np.count_nonzero(voxels)), len(masks)))
+
+
+def _volumes(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    """What was read."""
+    visits = Counter(prepared.patients)
+    cases = len(prepared.cases)
+    per_patient = np.array(list(visits.values()))
+    yield (
+        "cases",
+        f"{cases}" if len(visits) == cases else (f"{cases} of {len(visits)} patients, {_range(per_patient)} each"),
+    )
+    read = prepared.read
+    yield "voxels", f"{_sides(np.array([case.shape for case in read]))} (z, y, x)"
+    yield "spacing", f"{_sides(np.array([case.spacing for case in read]))} mm (z, y, x)"
+    codes = Counter(case.orientation for case in read if case.orientation).most_common()
+    if codes:
+        several = len(codes) > 1
+        yield (
+            "orientation of the files",
+            ", ".join(f"{code} ({number})" if several else code for code, number in codes[:_SHOWN])
+            + (f" and {len(codes) - _SHOWN} more" if len(codes) > _SHOWN else ""),
+        )
+    if prepared.intensity is not None:
+        for channel in range(prepared.images.shape[1]):
+            name = "intensities as read" + (f", channel {channel}" if prepared.images.shape[1] > 1 else "")
+            yield name, _intensities(prepared.intensity[:, channel], read, channel)
+
+
+def _intensities(ranges: NDArray[np.float64], read: Sequence[AsRead], channel: int) -> str:
+    typical = np.median([case.percentiles[channel] for case in read], 0)
+    shown = ", ".join(f"{value:.4g} ({share:g} %)" for value, share in zip(typical, PERCENTILES, strict=True))
+    return f"{ranges[:, 0].min():.6g} to {ranges[:, 1].max():.6g}; percentiles, median case: {shown}"
+
+
+def _labels(prepared: Prepared) -> Iterator[tuple[str, str]]:
+    """What the masks hold."""
+    labels = prepared.labels
+    total, pixels = len(prepared.images), sum(case.voxels for case in labels)
+    filled = np.array([case.filled for case in labels])
+    yield "slices with foreground", f"{filled.sum() / total:.1%}, {_range(filled)} per case"
+    yield "foreground", f"{sum(case.foreground for case in labels) / pixels:.2%} of all pixels"
+    yield "cases without foreground", f"{sum(not case.foreground for case in labels)}"
     if prepared.unknown is not None:
         blank = sum(case.unlabeled for case in labels)
         whole = sum(case.unlabeled == case.slices for case in labels)
-        facts["unknown"] = f"{sum(case.unknown for case in labels) / pixels:.2%} of all pixels"
-        facts["without any label"] = f"{blank} slices, {whole} whole cases"
-    if prepared.intensity is not None:
-        lows, highs = prepared.intensity[..., 0].min(0), prepared.intensity[..., 1].max(0)
-        ranges = [f"{low:.6g} to {high:.6g}" for low, high in zip(lows, highs, strict=True)]
-        facts["intensities as read"] = "; ".join(ranges)
-    if prepared.clipped:
-        facts["target clipped"] = ClippedTarget.sum(prepared.clipped).in_words()
-    return facts
+        yield "unknown", f"{sum(case.unknown for case in labels) / pixels:.2%} of all pixels"
+        yield "without any label", f"{blank} slices, {whole} whole cases"
 
 
-def contact_sheet(prepared: Prepared, path: Path) -> None:
-    """Write a PNG of up to 12 cases, each with its slice of most foreground, the contours of its
-    classes and its unknown area hatched.
-
-    A case without foreground is shown by its middle slice.
-
-    Raises:
-        StoreError: the file cannot be written.
-    """
-    from matplotlib.figure import Figure  # takes a second
-    from matplotlib.lines import Line2D
-
-    chosen = np.unique(np.linspace(0, len(prepared.cases) - 1, _COLUMNS * _ROWS).round().astype(int))
-    columns = min(len(chosen), _COLUMNS)
-    lines = -(-len(chosen) // columns)
-    sides = prepared.valid[chosen] * prepared.spacing[chosen, 1:]
-    tallest = _WIDTH * float(np.clip((sides[:, 0] / sides[:, 1]).max(), 0.25, 2.0)) + _TITLE
-    figure = Figure(figsize=(_WIDTH * columns, tallest * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for ax in axes:
-        ax.set_axis_off()
-    rows = _rows(prepared)
-    for ax, case in zip(axes, chosen, strict=False):
-        within = rows[case]
-        masks = prepared.masks[within]
-        areas = np.count_nonzero(foreground(masks), (1, 2))
-        position = int(areas.argmax()) if areas.any() else len(areas) // 2
-        height, width = prepared.valid[case]
-        image = prepared.images[within][position, 0, :height, :width].astype(np.float32)
-        mask = masks[position, :height, :width]
-        _, dy, dx = prepared.spacing[case]
-        low, high = np.percentile(image, (1, 99))
-        ax.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=dy / dx)
-        for label in range(1, len(prepared.classes) + 1):
-            inside = mask == label
-            if inside.any() and not inside.all():
-                ax.contour(inside, levels=[0.5], colors=_color(label), linewidths=0.8)
-        if (mask == UNKNOWN).any():
-            ax.contourf(mask == UNKNOWN, levels=[0.5, 1.5], colors="none", hatches=["////"])
-        name = prepared.cases[case]
-        short = name if len(name) <= _LONG else f"…{name[1 - _LONG :]}"  # names mostly differ at their ends
-        ax.set_title(f"{short}, slice {position}", fontsize=7)
-    if len(prepared.classes) > 1:
-        lines_of = [Line2D([], [], color=_color(label), label=name) for label, name in enumerate(prepared.classes, 1)]
-        figure.legend(handles=lines_of, loc="outside lower center", ncols=4, fontsize=7, facecolor="gray")
-    with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+def _preparation(dataset: Dataset, prepared: Prepared) -> Iterator[tuple[str, str]]:
+    """What preparing makes of the volumes."""
+    total, channels, height, width = prepared.images.shape
+    axis = dataset.settings().get("axis")
+    yield "slices", f"{f'{axis}, ' if axis else ''}{total}, {_range(prepared.counts)} per case"
+    yield "intensities", dataset.intensities.in_words()
+    yield "target clipped", ClippedTarget.sum(prepared.clipped).in_words()
+    changed = [tuple(valid) != case.shape[1:] for valid, case in zip(prepared.valid, prepared.read, strict=True)]
+    if any(changed):
+        spacing = _sides(prepared.spacing[:, 1:])
+        yield "scaled", f"{sum(changed)} of {len(changed)} cases, to {spacing} mm per pixel (data.size)"
+        if prepared.own_grids is not None:
+            yield "masks", ScalingLoss.sum(prepared.own_grids.losses).in_words()
+    else:
+        yield "scaled", "none, pixels are those of the files"
+    padding = 1 - sum(case.voxels for case in prepared.labels) / (total * height * width)
+    yield (
+        "pixels",
+        (f"{height} x {width}, {channels} channel{'s' if channels > 1 else ''}, {padding:.0%} of them padding"),
+    )
 
 
-def _rows(prepared: Prepared) -> list[slice]:
-    """The rows of each case."""
-    ends = np.cumsum(prepared.counts)
-    return [slice(end - count, end) for count, end in zip(prepared.counts, ends, strict=True)]
+def _sides(values: Numbers) -> str:
+    """(s, n) lengths along each axis, with the median where they differ."""
+    return " x ".join(_range(column) for column in values.T)
 
 
-def _color(label: int) -> str:
-    return _COLORS[(label - 1) % len(_COLORS)]
-
-
-def _range(values: NDArray[np.generic]) -> str:
-    low, high = f"{values.min():.4g}", f"{values.max():.4g}"
-    return low if low == high else f"{low} to {high}"
+def _range(values: Numbers) -> str:
+    low, middle, high = (f"{value:.4g}" for value in (values.min(), np.median(values), values.max()))
+    return low if low == high else f"{low} to {high} (median {middle})"

@@ -1,11 +1,21 @@
 """Data, from files to slices: what a dataset is, how it is prepared, and the slices that everything else works on."""
 
+from albench.data.as_read import PERCENTILES, AsRead
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
+from albench.data.facts import (
+    MOST_VALUES,
+    FileFacts,
+    ValueCount,
+    most_frequent,
+    pooled,
+    value_counts,
+)
 from albench.data.intensities import ClippedTarget, Intensities, Rule, clipping_warnings
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
+from albench.data.oddities import oddities
 from albench.data.own_grid import OwnGrid
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
@@ -18,10 +28,14 @@ from albench.data.volume import Volume, check_volume
 from albench.registry import register
 
 __all__ = [
+    "MOST_VALUES",
+    "PERCENTILES",
     "Archive",
+    "AsRead",
     "CaseSummary",
     "ClippedTarget",
     "Dataset",
+    "FileFacts",
     "Intensities",
     "LabelCounts",
     "LabeledStack",
@@ -35,6 +49,7 @@ __all__ = [
     "ScalingLoss",
     "SliceStack",
     "Split",
+    "ValueCount",
     "Volume",
     "cache_folder",
     "cache_problems",
@@ -48,6 +63,9 @@ __all__ = [
     "label_warnings",
     "make_marked",
     "mark_content",
+    "most_frequent",
+    "oddities",
+    "pooled",
     "prepare",
     "prepared_sets",
     "register",
@@ -56,4 +74,5 @@ __all__ = [
     "set_problems",
     "split_dataset",
     "split_volumes",
+    "value_counts",
 ]

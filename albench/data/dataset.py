@@ -159,6 +159,26 @@ class Dataset(ABC):
             f"only a dataset of files can be listed, '{self.name}' is generated or has others: choose another"
         )
 
+    def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:
+        """What must be decided about the values in the files of the masks. By default, nothing.
+
+        Args:
+            values: voxels by value in each mask that has been read, of some of the cases or of all.
+        """
+        yield from ()
+
+    def checked_values(self) -> Sequence[str]:
+        """What the values mean in the masks that `problems` has read; nothing by default."""
+        return ()
+
+    def label_of(self, value: int) -> int:
+        """The label that a value in the file of a mask becomes: 0, the number of a class, or UNKNOWN."""
+        return value
+
+    def name_of(self, value: int) -> str:
+        """The name of a value in the file of a mask, where the files give it one; otherwise empty."""
+        return ""
+
     def problems(self) -> Iterator[Problem]:
         """Every problem of every case and of all cases together. By default, all volumes are loaded and checked."""
         cases, classes, summaries = self.cases(), self.class_names, []

@@ -64,6 +64,13 @@ class Intensities:
         low, high = np.percentile(channel if body is None else channel[body], clip)
         return low, high
 
+    def in_words(self) -> str:
+        """What is made of them."""
+        if self.rule == "none":
+            return "as they are"
+        of = {"mr": " of what is no padding", "ct": f" of what is above {_OUTSIDE:g}"}.get(self.rule, "")
+        return f"clipped to {self.limit()}{of}, then mean 0 and standard deviation 1 per case{of}"
+
     def limit(self) -> str:
         """What clips, in words."""
         if self.window:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from albench.masks import UNKNOWN
 
 _FEWEST = 3  # slices with foreground, below which their distances tell nothing
+_REGULAR = 0.8  # share of the distances that are multiples of a step, from which the others are exceptions
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,8 @@ class LabelCounts:
         slices: all of them.
         filled: slices with foreground.
         unlabeled: slices without any known label.
-        step: foreground stands in one of so many slices, and labels of the slices between are known; 1 if it stands in
-            neighbors too, None if fewer than three slices have foreground.
+        step: foreground stands in one of so many slices, with few exceptions, and labels of the slices between are
+            known; 1 if it stands in neighbors too, None if fewer than three slices have foreground.
     """
 
     voxels: int
@@ -53,6 +56,11 @@ class LabelCounts:
             step=_step(foreground, known),
         )
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> LabelCounts:
+        """The numbers as JSON keeps them, where there are no tuples."""
+        return cls(**{**content, "classes": tuple(content["classes"])})
+
     @property
     def foreground(self) -> int:
         """Voxels of all classes."""
@@ -64,6 +72,10 @@ def _step(foreground: NDArray[np.bool_], known: NDArray[np.bool_]) -> int | None
     positions = np.flatnonzero(foreground)
     if len(positions) < _FEWEST:
         return None
-    step = int(np.gcd.reduce(np.diff(positions)))
+    distances = np.diff(positions)
+    step = int(np.gcd.reduce(distances))
+    if step == 1:
+        usual = int(np.bincount(distances).argmax())
+        step = usual if np.mean(distances % usual == 0) >= _REGULAR else 1
     between = slice(positions[0], positions[-1])
     return step if (known & ~foreground)[between].any() else 1

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.as_read import AsRead
 from albench.data.checksums import Checksum
 from albench.data.dataset import Dataset
 from albench.data.intensities import ClippedTarget
@@ -66,8 +67,11 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
     todo = [(case, path) for case, path in zip(cases, paths, strict=True) if not path.exists()]
     before = len(cases) - len(todo)
     progress(before, len(cases), "")
+    values = [_read_facts(path)[0].read.values for path in paths if path.exists()]
     with WorkerPool(dataset, workers) as worker_pool:
-        for done, (case, _) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
+        for done, (case, path) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
+            values.append(_read_facts(path)[0].read.values)
+            _raise_first(dataset.value_problems(values))  # before hours of reading
             progress(done, len(cases), case)
         facts = [_read_facts(path)[0] for path in paths]
         pairs = zip(cases, facts, strict=True)
@@ -86,6 +90,8 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         "intensity": [fact.intensity for fact in facts],
         "classes": dataset.class_names,
         "unknown": [fact.labels.unknown for fact in facts],
+        "labels": [asdict(fact.labels) for fact in facts],
+        "read": [asdict(fact.read) for fact in facts],
         "checksums": [asdict(fact.checksum) for fact in facts],
         "clipped": [asdict(fact.clipped) for fact in facts],
         "rule": dataset.intensities.rule,
@@ -122,6 +128,7 @@ class CaseFacts:
         checksum: of the slices, made before they are written.
         clipped: what clipping does to the target.
         own_grid: facts about the mask on the grid of its file, which has a file of its own; None if it is not scaled.
+        read: the case before.
     """
 
     shape: list[int]
@@ -130,6 +137,7 @@ class CaseFacts:
     labels: LabelCounts
     checksum: Checksum
     clipped: ClippedTarget
+    read: AsRead
     own_grid: OwnGridFacts | None = None
 
     @property
@@ -144,6 +152,7 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     volume = dataset.load(case)
     trim_memory()  # the peak of reading would otherwise add to that of standardizing
     check_volume(volume, case, dataset.window, dataset.class_names)
+    read = AsRead.of(volume)
     intensity = [[float(channel.min()), float(channel.max())] for channel in volume.image]
     volume, clipped = standardized(volume, case, dataset.intensities)
     own, volume = volume, fit_to(volume, dataset.size)
@@ -157,7 +166,7 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
     mask = np.ascontiguousarray(volume.mask)
     labels = LabelCounts.of(mask, len(dataset.class_names))
     checksum = Checksum.of(image, mask)
-    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, checksum, clipped, own_grid)
+    facts = CaseFacts(list(image.shape), list(volume.spacing), intensity, labels, checksum, clipped, read, own_grid)
     with atomic_write(path) as file:
         file.write(json.dumps(asdict(facts)).encode() + b"\n")
         for values in (image, mask):
@@ -168,10 +177,13 @@ def _read_facts(path: Path) -> tuple[CaseFacts, int]:
     """The first line of a case's file, and the offset of its slices in bytes."""
     with path.open("rb") as file:
         content = json.loads(file.readline())
-        labels = content["labels"] | {"classes": tuple(content["labels"]["classes"])}
-        made = {"labels": LabelCounts(**labels), "checksum": Checksum(**content["checksum"])}
-        made["clipped"] = ClippedTarget(**content["clipped"])
-        made["own_grid"] = content["own_grid"] and OwnGridFacts.read(content["own_grid"])
+        made = {
+            "labels": LabelCounts.from_json(content["labels"]),
+            "checksum": Checksum(**content["checksum"]),
+            "clipped": ClippedTarget(**content["clipped"]),
+            "read": AsRead.from_json(content["read"]),
+            "own_grid": content["own_grid"] and OwnGridFacts.read(content["own_grid"]),
+        }
         return CaseFacts(**content | made), file.tell()
 
 

@@ -18,9 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.as_read import AsRead
 from albench.data.dataset import Dataset, check_case_names, check_options
 from albench.data.digests import file_digests
 from albench.data.intensities import ClippedTarget
+from albench.data.label_counts import LabelCounts
 from albench.data.marks import lock_of
 from albench.data.own_grid import OwnGrids
 from albench.data.paths import cache_folder
@@ -54,6 +56,8 @@ class Prepared:
         unknown: (s,) pixels of each case whose label is not known; None if all labels are known.
         own_grids: masks of the cases on the grids of their files; None if no slices are scaled.
         clipped: (s,) what clipping does to the target; empty if it is not known.
+        labels: (s,) numbers of the masks on the working grid; empty if they are not known, as is `read`.
+        read: (s,) the cases as they were read.
     """
 
     key: str
@@ -70,6 +74,8 @@ class Prepared:
     context: int = 0
     own_grids: OwnGrids | None = None
     clipped: tuple[ClippedTarget, ...] = ()
+    labels: tuple[LabelCounts, ...] = ()
+    read: tuple[AsRead, ...] = ()
 
     def check_drawn(self, *parts: Sequence[str]) -> None:
         """Check that every case of these parts has a known label. Raises DataError: one has none."""
@@ -168,11 +174,15 @@ def prepare(
 
 
 def _usable(folder: Path, dataset: Dataset) -> StoredSet | str:
-    """The set in a folder; what is wrong with it if it is missing or damaged, or read intensities by another rule."""
+    """The set in a folder; what is wrong with it if it is missing or damaged, or read otherwise than now."""
     stored = open_set(folder)
-    if isinstance(stored, str) or stored.meta.get("rule", "volume") == dataset.intensities.rule:
+    if isinstance(stored, str):
         return stored
-    return f"'{folder}' must hold intensities read by data.intensity={dataset.intensities.rule}, it does not"
+    if "read" not in stored.meta:
+        return f"'{folder}' must count the values of masks, which the earlier version that made it did not"
+    if stored.meta["rule"] != dataset.intensities.rule:
+        return f"'{folder}' must hold intensities read by data.intensity={dataset.intensities.rule}, it does not"
+    return stored
 
 
 def _check_writable(title: str) -> None:
@@ -201,6 +211,8 @@ def _opened(stored: StoredSet, key: str) -> Prepared:
         unknown=np.array(meta["unknown"]) if any(meta["unknown"]) else None,
         own_grids=stored.own_grids,
         clipped=clipped,
+        labels=tuple(map(LabelCounts.from_json, meta["labels"])),
+        read=tuple(map(AsRead.from_json, meta["read"])),
     )
 
 

@@ -17,6 +17,9 @@ from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.volume import Volume, check_volume
 from albench.errors import DataError
 
+_MANY = 5  # slices with foreground that do not stand apart by chance
+_FEWEST, _PART = 2, 0.1  # number and share of cases in which they do, from which others should be looked at
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -160,12 +163,15 @@ def label_warnings(title: str, classes: Sequence[str], cases: Sequence[LabelCoun
             f"{blank} of {slices} slices and {whole} of {len(cases)} cases without any label: these count nowhere and "
             "are never queried, look at data.unknown and data.unlabeled if that is not intended"
         )
-    steps = [case.step for case in cases if case.step is not None]
-    apart = Counter(step for step in steps if step > 1)
-    if 2 * apart.total() > len(steps):
-        step, _ = apart.most_common(1)[0]
+    told = [case for case in cases if case.step is not None]
+    apart = [case for case in told if case.step != 1]
+    if 2 * len(apart) < len(told) or len(apart) < min(_FEWEST, len(told)):
+        apart = [case for case in apart if case.filled >= _MANY]
+        apart = apart if len(apart) >= max(_FEWEST, _PART * len(told)) else []
+    if apart:
+        step, _ = Counter(case.step for case in apart).most_common(1)[0]
         yield (
-            f"the slices between those with foreground should be drawn too, in {apart.total()} of {len(steps)} cases "
+            f"the slices between those with foreground should be drawn too, in {len(apart)} of {len(told)} cases "
             f"foreground stands in one of {step} slices only and the others count as background: if nobody has drawn "
             "them, give all their voxels in the mask a value of its own and set data.unknown to it"
         )

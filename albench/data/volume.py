@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.data.facts import FileFacts
 from albench.errors import DataError
 from albench.masks import UNKNOWN
 
@@ -19,11 +20,13 @@ class Volume:
         image: (c, d, h, w) float32, any intensity range.
         mask: (d, h, w) uint8: 0 background, 1 to K the classes, UNKNOWN where the label is not known.
         spacing: millimeters between voxels along z, y, x.
+        facts: what the files say; None without files.
     """
 
     image: NDArray[np.float32]
     mask: NDArray[np.uint8]
     spacing: tuple[float, float, float]
+    facts: FileFacts | None = None
 
 
 def check_volume(

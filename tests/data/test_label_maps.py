@@ -159,9 +159,14 @@ def test_labels_are_counted_as_by_numpy(mask):
         ("1??1??1??", 1),  # nobody has drawn the slices between
         ("1?01??1", 3),
         ("????", None),
+        ("0001000100010001", 4),
+        ("100010001000100010010", 4),  # one distance of five is an exception
+        ("1001001001", 3),
+        ("10010010011", 1),  # one of four
+        ("1001011", 1),
     ],
 )
-def test_the_step_between_slices_with_foreground_is_their_common_divisor(slices, step):
+def test_the_step_between_slices_with_foreground_is_that_of_most_of_them(slices, step):
     mask = np.zeros((len(slices), 2, 2), np.uint8)
     mask[[letter == "?" for letter in slices]] = UNKNOWN
     mask[[letter == "1" for letter in slices], 0, 0] = 1
@@ -263,6 +268,15 @@ def test_foreground_in_every_nth_slice_of_most_cases_is_a_warning():
     assert "in 2 of 3 cases foreground stands in one of 4 slices only" in warning
     assert "give all their voxels in the mask a value of its own and set data.unknown to it" in warning
     assert warnings(sparse, dense, small, classes=("a",)) == []
+    (half,) = warnings(sparse, sparse, dense, dense, classes=("a",))
+    assert "in 2 of 4 cases foreground stands in one of 4 slices only" in half
+    assert warnings(sparse, sparse, *[dense] * 3, classes=("a",)) == []
+    many = np.zeros((25, 2, 2), np.uint8)
+    many[3::5] = 1
+    (some,) = warnings(many, many, sparse, *[dense] * 17, classes=("a",))
+    assert "in 2 of 20 cases foreground stands in one of 5 slices only" in some
+    assert warnings(many, many, *[dense] * 19, classes=("a",)) == []
+    assert warnings(many, *[dense] * 4, classes=("a",)) == []
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=6, max_size=40), st.integers(0, 3))

@@ -1,6 +1,7 @@
 """What the values of masks in files mean: classes, unknown voxels, and images without masks."""
 
 import json
+import os
 
 import nibabel as nib
 import numpy as np
@@ -185,13 +186,156 @@ def test_a_255_beside_other_values_has_to_be_explained(tmp_path):
     mask = np.zeros(image.shape, np.uint8)
     mask[5:9, 5:9], mask[9:12] = 1, 255
     write_pair(tmp_path / "set", "one", image, mask)
-    with pytest.raises(DataError, match=r"value 255 must be given, .* beside 1: set data.unknown=255 if .*\[1, 255\]"):
-        folder(tmp_path / "set").load("one")
+    with pytest.raises(DataError) as asked:
+        prepare(folder(tmp_path / "set"))
+    assert str(asked.value) == (
+        "the meaning of value 255 must be given, the masks of 'set' contain 1 (128 voxels in 1 mask) and 255 (576 "
+        "voxels in 1 mask): use --set data.unknown=255 if nobody has labeled the voxels of 255, or --set "
+        "data.labels=[1,255] if they are foreground"
+    )
     both, unknown, first = (folder(tmp_path / "set", **o).load("one").mask for o in WAYS)
     assert [(both == 1).sum(), (unknown == 1).sum(), (first == 1).sum()] == [(mask > 0).sum(), *[(mask == 1).sum()] * 2]
     assert [(made == UNKNOWN).sum() for made in (both, unknown, first)] == [0, (mask == 255).sum(), 0]
     write_pair(tmp_path / "set", "one", image, np.where(mask == 255, 255, 0).astype(np.uint8))
     assert folder(tmp_path / "set").load("one").mask.sum() == (mask == 255).sum()
+
+
+def write_values(root, *values, dtype=np.uint8):
+    """Volumes with 10 x 6 voxels of every value in a slice of its own."""
+    for index, of in enumerate(values):
+        mask = np.zeros((12, 12, max(len(of), 4)), dtype)
+        for k, value in enumerate(of):
+            mask[1:11, 3:9, k] = value
+        image = np.random.default_rng(index).normal(size=mask.shape).astype(np.float32)
+        write_pair(root, f"c{index}", image, mask)
+
+
+def question(root, **options):
+    """The one sentence about values, of the preparation and of the check alike; None if there is none."""
+    data = folder(root, **options)
+    asked = [problem for problem in data.problems() if problem.serious]
+    if not asked:
+        prepare(data)
+        return None
+    with pytest.raises(DataError) as rejected:
+        prepare(data)
+    (problem,) = asked
+    assert problem.sentence == str(rejected.value)
+    return problem.sentence
+
+
+def test_several_values_are_asked_about_with_their_numbers_in_all_masks(tmp_path):
+    write_values(tmp_path / "set", (1,), (1, 2), (2,))
+    sentence = (
+        "what is to be segmented must be chosen, the masks of 'set' contain 1 (120 voxels in 2 masks) and 2 (120 "
+        "voxels in 2 masks): use --set data.classes='{a: 1, b: 2}' for classes with names of yours, or --set "
+        "data.labels=[1,2] for one foreground of all of them"
+    )
+    assert question(tmp_path / "set") == sentence
+    for options in ({"labels": (1, 2)}, {"labels": (1,)}, {"classes": {"a": 1, "b": 2}}, {"unknown": 2}):
+        assert question(tmp_path / "set", **options) is None
+    lines = [f"imagesTr/c{i}.nii.gz,labelsTr/c{i}.nii.gz" for i in range(3)]
+    (tmp_path / "set" / "set.csv").write_text("\n".join(["image,mask", *lines]))
+    assert question(tmp_path / "set" / "set.csv") == sentence
+    (tmp_path / "set" / "set.csv").write_text("\n".join(["image,mask,labels", *(f'{line},"[1, 2]"' for line in lines)]))
+    assert question(tmp_path / "set" / "set.csv") is None
+
+
+def test_a_value_of_the_last_mask_only_is_asked_about(tmp_path):
+    write_values(tmp_path / "set", (1,), (1,), (1,), (7,))
+    assert "contain 1 (180 voxels in 3 masks) and 7 (60 voxels in 1 mask): use" in str(question(tmp_path / "set"))
+
+
+def test_the_question_of_the_first_mask_has_the_values_of_all(tmp_path):
+    write_values(tmp_path / "set", (1, 2), (3,), (1, 4))
+    options = (
+        "--set data.classes='{a: 1, b: 2, c: 3, ...}' for classes with names of yours, or --set data.labels=[1,2,3,4]"
+    )
+    assert options in str(question(tmp_path / "set"))
+
+
+def test_a_preparation_goes_on_with_the_values_of_what_it_has_read(tmp_path, monkeypatch):
+    write_values(tmp_path / "set", (1,), (2,), (1,))
+    image = tmp_path / "set" / "imagesTr" / "c1.nii.gz"
+    content = image.read_bytes()
+    times = image.stat()
+    image.write_bytes(content[:-200])
+    with pytest.raises(DataError, match="must be complete"):
+        prepare(folder(tmp_path / "set"))
+    image.write_bytes(content)
+    os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert "contain 1 (120 voxels in 2 masks) and 2 (60 voxels" in str(question(tmp_path / "set"))
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [
+        (((255,), (255,)), None),
+        (((1,), (255,)), "or --set data.labels=[1,255] if they are foreground"),
+        (((7,), (7,)), None),
+        (((), (3,)), None),
+        (
+            ((1, 2, 255),),
+            "for one foreground of all of them, or, if nobody has labeled the voxels of 255, leave it out",
+        ),
+        (((127, 254),), "use --set data.classes='{a: 127, b: 254}' for classes"),
+    ],
+)
+def test_one_value_is_foreground_whatever_it_is(tmp_path, values, asked):
+    write_values(tmp_path / "set", *values)
+    found = question(tmp_path / "set")
+    assert asked in str(found) if asked else found is None
+
+
+def test_many_values_are_cut_in_the_sentence_and_whole_in_the_option(tmp_path):
+    write_values(tmp_path / "set", range(1, 42))
+    sentence = str(question(tmp_path / "set"))
+    assert "7 (60 voxels in 1 mask), 8 (60 voxels in 1 mask) and 33 more: use" in sentence
+    assert f"--set data.labels=[{','.join(map(str, range(1, 42)))}] for one foreground" in sentence
+
+
+def test_a_mask_of_thousands_of_values_is_taken_for_an_image(tmp_path):
+    mask = np.arange(3000, dtype=np.int16).reshape(20, 15, 10)
+    write_pair(tmp_path / "set", "one", np.random.default_rng(0).normal(size=mask.shape).astype(np.float32), mask)
+    assert question(tmp_path / "set") == (
+        f"a mask must contain labels, '{tmp_path}/set/labelsTr/one.nii.gz' contains 3,000 different values from 0 to "
+        "2999, as an image does: give the file with the labels, or choose values with data.labels or data.classes"
+    )
+    assert question(tmp_path / "set", labels=(5,)) is None
+    assert len(folder(tmp_path / "set", labels=(5,)).load("one").facts.values) == 256
+
+
+@pytest.mark.parametrize(
+    ("labels", "joined", "unknown"),
+    [
+        ({"background": 0, "liver": 1, "tumor": 2}, ("liver", "tumor"), ()),
+        ({"Background": 0, "liver": 1, "Ignore": 2}, (), (2,)),
+        ({"0": "background", "1": "liver", "2": "tumor", "3": "IGNORE"}, ("liver", "tumor"), (3,)),
+        ({"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}, ("whole", "core"), (3,)),
+        ({"background": 0, "liver": 1, "tumor": 2, "ignore": [3]}, ("liver", "tumor"), (3,)),
+    ],
+)
+def test_names_of_dataset_json_that_become_one_foreground_are_told(tmp_path, labels, joined, unknown):
+    root = tmp_path / "set"
+    write_values(root, (1, 2), (1, 2), (1,))
+    describe(root, labels)
+    note = (
+        (
+            f"the 2 labels '{joined[0]}', '{joined[1]}' of dataset.json are one foreground: use --set "
+            "data.target=classes for a class each, or choose some with data.labels"
+        )
+        if joined
+        else None
+    )
+    data = folder(root)
+    assert list(data.notes()) == ([note] if note else [])
+    assert [problem.sentence for problem in data.problems() if "one foreground" in problem.sentence] == list(
+        data.notes()
+    )
+    assert question(root) is None
+    assert (data.load("c0").mask == UNKNOWN).sum() == 60 * (2 in unknown)
+    assert not list(folder(root, labels=(1, 2)).notes())
+    assert not list(folder(root, classes={"a": 1}).notes())
 
 
 WAYS: tuple[dict[str, object], ...] = ({"labels": (1, 255)}, {"unknown": 255}, {"labels": (1,)})
@@ -242,7 +386,7 @@ def test_an_image_without_mask_is_rejected_or_a_case_without_labels(root):
     (root / "labelsTr" / "c1.nii.gz").unlink()
     with pytest.raises(DataError, match=r"c1.nii.gz' has none in labelsTr/: add it or .* set data.unlabeled=pool"):
         folder(root).cases()
-    data = folder(root, unlabeled="pool")
+    data = folder(root, unlabeled="pool", labels=(1, 2, 3, 4, 5))
     assert tuple(data.cases()) == NAMES
     assert [data.has_mask(case) for case in NAMES] == [True, False, True, True, True]
     assert data.notes() == ["1 images have no mask and are only in the training set, without labels"]
@@ -257,7 +401,12 @@ def test_an_image_without_mask_is_rejected_or_a_case_without_labels(root):
 def test_a_case_without_mask_is_in_the_training_set_of_a_run(root):
     (root / "labelsTr" / "c1.nii.gz").unlink()
     for seed in range(4):
-        settings = {"data.root": str(root), "data.unlabeled": "pool", "protocol.split": [2, 1, 1]}
+        settings = {
+            "data.root": str(root),
+            "data.unlabeled": "pool",
+            "data.labels": [1, 2],
+            "protocol.split": [2, 1, 1],
+        }
         resolved = resolve("random", "folder", settings=settings | {"protocol.split_seed": seed})
         assert "c1" in resolved.split.train
         assert [len(part) for part in (resolved.split.train, resolved.split.val, resolved.split.test)] == [3, 1, 1]

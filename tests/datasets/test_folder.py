@@ -212,8 +212,8 @@ def test_a_compressed_file_of_another_content_with_a_sound_stream_is_rejected(tm
         folder(tmp_path / "set").load("one")
 
 
-def test_labels_select_the_foreground(decathlon):
-    both, first = prepare(folder(decathlon)), prepare(folder(decathlon, labels=(1,)))
+def test_labels_select_the_foreground(two_labels):
+    both, first = (prepare(folder(two_labels, labels=labels)) for labels in ((1, 2), (1,)))
     assert both.masks.sum() == 6 * 7 * 9 * 4
     assert first.masks.sum() == 3 * 7 * 9 * 4
 
@@ -311,7 +311,7 @@ def damage(root: Path, fault: str) -> None:
         (root / "dataset.json").write_text(json.dumps({"training": [entry]}))
     elif fault == "undeclared label":
         entries = [{"image": f"imagesTr/blob_{i}.nii.gz", "label": f"labelsTr/blob_{i}.nii.gz"} for i in range(6)]
-        text = json.dumps({"labels": {"0": "background", "1": "blob"}, "training": entries})
+        text = json.dumps({"labels": {"0": "background", "2": "blob"}, "training": entries})
         (root / "dataset.json").write_text(text)
 
 
@@ -347,7 +347,7 @@ def damage(root: Path, fault: str) -> None:
         ("missing in json", "absent.nii.gz' must exist, dataset.json lists it: add the file or remove the line"),
         (
             "undeclared label",
-            r"a mask must contain labels that dataset.json declares, '.*blob_1.nii.gz' contains 2 too",
+            r"a mask must contain labels that dataset.json declares, '.*blob_0.nii.gz' contains 1 too",
         ),
     ],
 )

@@ -83,12 +83,12 @@ def test_without_patients_every_case_has_its_own(decathlon):
     assert [data.patient(name) for name in data.cases()] == list(data.cases())
 
 
-def test_options_come_from_the_list(decathlon):
-    data = folder(yaml(decathlon, OPTIONS))
+def test_options_come_from_the_list(two_labels):
+    data = folder(yaml(two_labels, OPTIONS))
     assert (data.axis, data.labels, data.window, data.size) == ("coronal", (2,), (80.0, 120.0), (48, 32))
     prepared = prepare(data)
     assert prepared.images.shape[1:] == (1, 48, 32)
-    raw = np.asarray(nib.load(decathlon / "labelsTr" / "blob_1.nii.gz").dataobj)
+    raw = np.asarray(nib.load(two_labels / "labelsTr" / "blob_1.nii.gz").dataobj)
     np.testing.assert_array_equal(data.load("1").mask.sum((1, 2)), (raw == 2).sum((0, 2))[::-1])
 
 
@@ -119,12 +119,12 @@ def test_an_option_of_the_user_overrides_the_list_even_if_it_is_the_default(deca
     assert pickle.loads(pickle.dumps(by_user)) == by_user
 
 
-def test_the_axis_of_the_user_reaches_the_run(decathlon):
-    settings = {"data.root": str(yaml(decathlon, OPTIONS)), "protocol.split": [4, 1, 1]}
+def test_the_axis_of_the_user_reaches_the_run(two_labels):
+    settings = {"data.root": str(yaml(two_labels, OPTIONS)), "protocol.split": [4, 1, 1]}
     by_list = resolve("random", "folder", settings=settings).config
-    by_user = resolve("random", "folder", settings=settings | {"data.axis": "axial", "data.labels": None}).config
+    by_user = resolve("random", "folder", settings=settings | {"data.axis": "axial", "data.labels": [1, 2]}).config
     assert (by_list.dataset.options["axis"], by_user.dataset.options["axis"]) == ("coronal", "axial")
-    assert (by_list.dataset.options["labels"], by_user.dataset.options["labels"]) == ([2], None)
+    assert (by_list.dataset.options["labels"], by_user.dataset.options["labels"]) == ([2], [1, 2])
     written = settings | {f"data.{name}": value for name, value in by_user.dataset.options.items()}
     assert resolve("random", "folder", settings=written).config.digest() == by_user.digest()
 

@@ -1,0 +1,68 @@
+"""A case as it was read, in numbers, before it is brought to the working grid."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from albench.data.facts import FileFacts, value_counts
+from albench.data.volume import Volume
+
+PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)  # of the intensities of a case
+_SAMPLE = 1 << 17  # voxels of a channel, evenly spaced, that percentiles are those of
+
+
+@dataclass(frozen=True)
+class AsRead:
+    """A case as it was read.
+
+    Attributes:
+        orientation: as in `FileFacts`.
+        values: as in `FileFacts`; without files, those of the label map.
+        shape: depth, height and width in voxels.
+        spacing: millimeters along z, y, x.
+        percentiles: (c, 5) intensities of each channel at `PERCENTILES`.
+        image: SHA-256 of the intensities.
+    """
+
+    orientation: str
+    values: Mapping[int, int]
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    percentiles: tuple[tuple[float, ...], ...]
+    image: str
+
+    @classmethod
+    def of(cls, volume: Volume) -> AsRead:
+        """The facts of a checked volume."""
+        facts = volume.facts or FileFacts(values=value_counts(volume.mask))
+        digest = hashlib.sha256()
+        for channel in volume.image:
+            for plane in channel:
+                digest.update(np.ascontiguousarray(plane).data)
+        percentiles = tuple(_percentiles(channel) for channel in volume.image)
+        return cls(
+            facts.orientation, facts.values, volume.mask.shape, tuple(volume.spacing), percentiles, digest.hexdigest()
+        )
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> AsRead:
+        """The facts as JSON keeps them, where keys are text and there are no tuples."""
+        made = {
+            "values": {int(value): number for value, number in content["values"].items()},
+            "shape": tuple(content["shape"]),
+            "spacing": tuple(content["spacing"]),
+            "percentiles": tuple(map(tuple, content["percentiles"])),
+        }
+        return cls(**{**content, **made})
+
+
+def _percentiles(channel: NDArray[np.float32]) -> tuple[float, ...]:
+    """Intensities at `PERCENTILES` of (d, h, w) voxels, with six digits."""
+    step = -(-channel.size // _SAMPLE) | 1  # odd, so that the voxels do not stand in a column of an even width
+    return tuple(float(f"{value:.6g}") for value in np.percentile(channel.ravel()[::step], PERCENTILES))
