@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import PERCENTILES, AsRead, Dataset, Prepared, pooled
+from albench.data import PERCENTILES, AsRead, ClippedTarget, Dataset, Prepared, ScalingLoss, pooled
 from albench.masks import UNKNOWN
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
