@@ -11,7 +11,7 @@ test: install  ## The default tests; with COVERAGE=97, as in .ci/run, they fail 
 	$(BIN)/pytest -n auto $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE))
 
 test-slow: install  ## Tests that take minutes or make fresh environments.
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n auto -m slow
 
 test-gpu: install  ## Tests on a GPU. Without one it is simulated, which needs a C++ compiler.
 	PYTHONPATH=tests $(BIN)/pytest -n auto -p support.simulated_gpu -m gpu
