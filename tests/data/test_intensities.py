@@ -204,7 +204,7 @@ def test_info_and_check_tell_how_much_of_the_target_is_clipped(tmp_path, monkeyp
     above = sum(standardized(head(index), "a", Intensities())[1].above for index in range(4)) / (4 * 32)
     sentence = (
         f"the voxels of the target should keep their intensities, {above:.1%} of those of dataset 'set' are above the "
-        "0.5th and 99.5th percentiles and become equal: set data.intensity=mr if they are MR images with padding, "
+        "99.5th percentile of their volume and become equal: set data.intensity=mr if they are MR images with padding, "
         "data.clip=none, or data.window to a range that contains them"
     )
     assert above > 0.9
