@@ -89,7 +89,7 @@ class Dataset(ABC):
         rule = (self.modality or "volume") if self.intensity == "auto" else self.intensity
         return Intensities(self.window, self.clip, rule)
 
-    def settings(self) -> dict[str, object]:
+    def hashed_options(self) -> dict[str, object]:
         """All options as JSON values, without those of `later` that have their default: names and keys depend on it."""
         usual = {field.name: field.default for field in fields(self) if field.name in self.later}
         kept = options_of(self).items()

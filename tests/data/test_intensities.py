@@ -174,9 +174,9 @@ def test_the_key_of_data_names_the_rule_only_where_it_changes_what_is_prepared(t
     assert prepare(without).key == content_key(without)
     assert prepare(padded).key != content_key(padded)
     assert content_key(data(root=padded.root, intensity="volume")) != content_key(padded)
-    assert "intensity" not in padded.settings()
-    assert "clip" not in padded.settings()
-    assert data(root=padded.root, clip=None).settings()["clip"] is None
+    assert "intensity" not in padded.hashed_options()
+    assert "clip" not in padded.hashed_options()
+    assert data(root=padded.root, clip=None).hashed_options()["clip"] is None
     config = resolve("random", "folder", settings={"data.root": padded.root, "protocol.split": [2, 1, 1]}).config
     assert config.data_key == prepare(padded).key
     assert not {"intensity", "clip"} & config.dataset.options.keys()
