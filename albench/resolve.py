@@ -203,7 +203,7 @@ def _choice(
     chosen: Strategy | Dataset | Network, spec: str, left_out: Sequence[str], section: str | None = None
 ) -> Choice:
     """What was chosen, without the options whose values are places; those of a `section` are files that are hashed."""
-    options = chosen.settings() if isinstance(chosen, Dataset) else options_of(chosen)
+    options = chosen.hashed_options() if isinstance(chosen, Dataset) else options_of(chosen)
     kept = {name: value for name, value in options.items() if name not in left_out}
     named = {f"{section}.{name}": options[name] for name in left_out if section and options[name] is not None}
     return Choice(chosen.name, spec, source_digest(type(chosen)), kept, _files_key(named))

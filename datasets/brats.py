@@ -19,7 +19,8 @@ Differences from the paper: its text names the tumor core as target, but the aut
 which is the whole tumor; here `whole-tumor` is the default and `tumor-core` an option. The authors' code normalizes by
 mean and standard deviation over all voxels of all training volumes, background included; here each volume is clipped to
 its 0.5th and 99.5th percentiles and gets mean 0 and standard deviation 1, background included, because MRI has no
-common unit of intensity and the prepared data should not depend on the split.
+common unit of intensity and the prepared data should not depend on the split. `data.intensity=mr` leaves the background
+out and does not clip.
 
 [1] Baid et al. The RSNA-ASNR-MICCAI BraTS 2021 benchmark on brain tumor segmentation. arXiv:2107.02314, 2021.
 [2] Ma et al. STAR. MICCAI 2025.

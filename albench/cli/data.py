@@ -87,7 +87,7 @@ def describe_data(
     ):
         console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
-    contact_sheet(prepared, path, str(dataset.settings().get("axis", "axial")))
+    contact_sheet(prepared, path, str(dataset.hashed_options().get("axis", "axial")))
     console.print(f"picture: {path}", highlight=False, soft_wrap=True)
 
 

@@ -147,7 +147,7 @@ def _labels(prepared: Prepared) -> Iterator[tuple[str, str]]:
 def _preparation(dataset: Dataset, prepared: Prepared) -> Iterator[tuple[str, str]]:
     """What preparing makes of the volumes."""
     total, channels, height, width = prepared.images.shape
-    axis = dataset.settings().get("axis")
+    axis = dataset.hashed_options().get("axis")
     yield "slices", f"{f'{axis}, ' if axis else ''}{total}, {_range(prepared.counts)} per case"
     yield "intensities", dataset.intensities.in_words()
     yield "target clipped", ClippedTarget.sum(prepared.clipped).in_words()

@@ -60,7 +60,7 @@ class Dataset(ABC):
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
-    added: ClassVar[tuple[str, ...]] = ("clip", "intensity")  # options of later versions, see `settings`
+    added: ClassVar[tuple[str, ...]] = ("clip", "intensity")  # options of later versions, see `hashed_options`
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
@@ -89,7 +89,7 @@ class Dataset(ABC):
         rule = (self.modality or "volume") if self.intensity == "auto" else self.intensity
         return Intensities(self.window, self.clip, rule)
 
-    def settings(self) -> dict[str, object]:
+    def hashed_options(self) -> dict[str, object]:
         """All options as JSON values, by which prepared data and runs are named.
 
         Those that were left to the data have their `decided` values. Those that were `added` are left out where they

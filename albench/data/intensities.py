@@ -69,14 +69,14 @@ class Intensities:
         if self.rule == "none":
             return "as they are"
         of = {"mr": " of what is no padding", "ct": f" of what is above {_OUTSIDE:g}"}.get(self.rule, "")
-        return f"clipped to {self.limit()}{of}, then mean 0 and standard deviation 1 per case{of}"
+        low, high = self.percentiles
+        limits = f"data.window={[*self.window]}" if self.window else f"the {low:g}th and {high:g}th percentiles{of}"
+        return f"clipped to {limits}, then mean 0 and standard deviation 1 per case{of}"
 
-    def limit(self) -> str:
-        """What clips, in words."""
-        if self.window:
-            return f"data.window={[*self.window]}"
-        low, high = _PERCENTILES if self.clip == "auto" else self.clip or (0, 100)
-        return f"the {low:g}th and {high:g}th percentiles"
+    @property
+    def percentiles(self) -> tuple[float, float]:
+        """Those that clip, unless there is a window; all if none do."""
+        return _PERCENTILES if self.clip == "auto" else self.clip or (0, 100)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,10 @@ def check_normalized(volume: Volume, case: str) -> None:
 def clipping_warnings(title: str, intensities: Intensities, cases: Sequence[ClippedTarget]) -> Iterator[str]:
     """A sentence if much of the target of a dataset is clipped."""
     total = ClippedTarget.sum(cases)
-    for number, where in ((total.below, "below"), (total.above, "above")):
+    limits = [f"the {percentile:g}th percentile of their volume" for percentile in intensities.percentiles]
+    if intensities.window:
+        limits = [f"data.window={[*intensities.window]}"] * 2
+    for number, where in ((total.below, f"below {limits[0]}"), (total.above, f"above {limits[1]}")):
         if total.voxels and number > _MANY * total.voxels:
             remedy = "data.clip=none, or data.window to a range"
             if intensities.window:
@@ -151,5 +154,5 @@ def clipping_warnings(title: str, intensities: Intensities, cases: Sequence[Clip
                 remedy = f"data.intensity=mr if they are MR images with padding, {remedy}"
             yield (
                 f"the voxels of the target should keep their intensities, {number / total.voxels:.1%} of those of "
-                f"dataset '{title}' are {where} {intensities.limit()} and become equal: set {remedy} that contains them"
+                f"dataset '{title}' are {where} and become equal: set {remedy} that contains them"
             )

@@ -96,7 +96,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
         "clipped": [asdict(fact.clipped) for fact in facts],
         "rule": dataset.intensities.rule,
         "title": dataset.title,
-        "options": dataset.settings(),
+        "options": dataset.hashed_options(),
         "format": FORMAT,
     }
     if dataset.size is not None:

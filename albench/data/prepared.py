@@ -226,7 +226,7 @@ def _key_of(key: str, stored: StoredSet, clipped: Sequence[ClippedTarget]) -> st
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
     left_out = (*dataset.locations, *dataset.views)
-    options = {k: v for k, v in dataset.settings().items() if k not in left_out}
+    options = {k: v for k, v in dataset.hashed_options().items() if k not in left_out}
     digests = file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -38,9 +38,12 @@ def standardized(volume: Volume, case: str, intensities: Intensities) -> tuple[V
         if intensities.rule != "none":
             _standardize(values, body)
         if values.min() == values.max():
-            limit = intensities.limit().replace("the", "its", 1)
+            lowest, highest = intensities.percentiles
+            limits = f"its {lowest:g}th and {highest:g}th percentiles"
+            if intensities.window:
+                limits = "the ends of data.window"
             raise DataError(
-                f"case '{case}' must have contrast between {limit}, they are equal: set data.window, for example to "
+                f"case '{case}' must have contrast between {limits}, they are equal: set data.window, for example to "
                 "its whole range"
             )
     clipped = ClippedTarget.within(volume, bounds, padded=padded)

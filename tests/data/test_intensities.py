@@ -174,9 +174,9 @@ def test_the_key_of_data_names_the_rule_only_where_it_changes_what_is_prepared(t
     assert prepare(without).key == content_key(without)
     assert prepare(padded).key != content_key(padded)
     assert content_key(data(root=padded.root, intensity="volume")) != content_key(padded)
-    assert "intensity" not in padded.settings()
-    assert "clip" not in padded.settings()
-    assert data(root=padded.root, clip=None).settings()["clip"] is None
+    assert "intensity" not in padded.hashed_options()
+    assert "clip" not in padded.hashed_options()
+    assert data(root=padded.root, clip=None).hashed_options()["clip"] is None
     config = resolve("random", "folder", settings={"data.root": padded.root, "protocol.split": [2, 1, 1]}).config
     assert config.data_key == prepare(padded).key
     assert not {"intensity", "clip"} & config.dataset.options.keys()
@@ -204,7 +204,7 @@ def test_info_and_check_tell_how_much_of_the_target_is_clipped(tmp_path, monkeyp
     above = sum(standardized(head(index), "a", Intensities())[1].above for index in range(4)) / (4 * 32)
     sentence = (
         f"the voxels of the target should keep their intensities, {above:.1%} of those of dataset 'set' are above the "
-        "0.5th and 99.5th percentiles and become equal: set data.intensity=mr if they are MR images with padding, "
+        "99.5th percentile of their volume and become equal: set data.intensity=mr if they are MR images with padding, "
         "data.clip=none, or data.window to a range that contains them"
     )
     assert above > 0.9
