@@ -143,7 +143,7 @@ def inspect(
         seen.setdefault(content, name)
         summaries.append(CaseSummary.of(volume, name, image, size, len(reading.labels.names)))
     if summaries:
-        yield from set_problems(title, reading.labels.names, summaries)
+        yield from set_problems(title, reading.labels.names, summaries, size)
 
 
 def grid_of(path: Path, channels: tuple[int, ...] | None) -> Grid:

@@ -60,7 +60,7 @@ def describe_data(
     from rich.table import Table
 
     from albench.cli.dataset_summary import contact_sheet, count_labels, numbers
-    from albench.data import label_warnings
+    from albench.data import label_warnings, padding_warnings
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
@@ -73,7 +73,11 @@ def describe_data(
         table.add_row(escape(f"data.{option}"), escape(f"{chosen}, decided by the data"))
     console.print(table)
     _print_notes(dataset, console)
-    for warning in label_warnings(dataset.title, prepared.classes, cases):
+    warnings = [
+        *label_warnings(dataset.title, prepared.classes, cases),
+        *padding_warnings(dataset.title, prepared.cases, prepared.valid, prepared.counts, dataset.size),
+    ]
+    for warning in warnings:
         console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
     contact_sheet(prepared, path)

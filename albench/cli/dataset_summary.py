@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import LabelCounts, Prepared
+from albench.data import LabelCounts, Prepared, padding_share
 from albench.files import atomic_write
 from albench.masks import UNKNOWN, foreground
 
@@ -39,6 +39,7 @@ def numbers(prepared: Prepared, labels: Sequence[LabelCounts]) -> Mapping[str, s
         "cases": f"{cases}" if patients == cases else f"{cases} of {patients} patients",
         "slices": f"{total}, {_range(prepared.counts)} per case",
         "pixels": f"{height} x {width}, {channels} channel" + ("s" if channels > 1 else ""),
+        "padding": f"{padding_share(prepared.valid, prepared.counts, (height, width)):.1%} of all pixels",
         "slices with foreground": f"{filled / total:.1%}",
         "foreground": f"{sum(case.foreground for case in labels) / pixels:.2%} of all pixels",
         "cases without foreground": f"{sum(not case.foreground for case in labels)}",

@@ -5,6 +5,7 @@ from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
+from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
@@ -39,6 +40,8 @@ __all__ = [
     "label_warnings",
     "make_marked",
     "mark_content",
+    "padding_share",
+    "padding_warnings",
     "prepare",
     "prepared_sets",
     "register",

@@ -128,7 +128,7 @@ class Dataset(ABC):
             if not found:
                 summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes)))
         if summaries or not cases:
-            yield from set_problems(self.title, classes, summaries)
+            yield from set_problems(self.title, classes, summaries, self.size)
 
 
 def decided_options(dataset: Dataset) -> dict[str, object]:

@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from albench.data.label_counts import LabelCounts
+from albench.data.padding import padding_warnings
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.volume import Volume, check_volume
 from albench.errors import DataError
@@ -40,12 +43,14 @@ class CaseSummary:
         file: as in `Problem`.
         channels: of the image.
         labels: of the mask on the working grid.
+        sides: height and width of its slices on the working grid.
     """
 
     case: str
     file: str
     channels: int
     labels: LabelCounts
+    sides: Sequence[int]
 
     @classmethod
     def of(cls, volume: Volume, case: str, file: str, size: tuple[int, int] | None, classes: int) -> CaseSummary:
@@ -53,7 +58,8 @@ class CaseSummary:
         mask = fit_to(
             Volume(volume.image[:0], volume.mask, volume.spacing), size
         ).mask  # without channels, to save time
-        return cls(case, file, len(volume.image), LabelCounts.of(mask, classes))
+        _, height, width = mask.shape
+        return cls(case, file, len(volume.image), LabelCounts.of(mask, classes), (height, width))
 
 
 def case_problems(
@@ -78,13 +84,16 @@ def case_problems(
         yield Problem(file or case, str(error))
 
 
-def set_problems(title: str, classes: Sequence[str], summaries: Sequence[CaseSummary]) -> Iterator[Problem]:
+def set_problems(
+    title: str, classes: Sequence[str], summaries: Sequence[CaseSummary], size: tuple[int, int] | None = None
+) -> Iterator[Problem]:
     """Every rule that the cases of a dataset break together.
 
     Args:
         title: of the dataset.
         classes: names of the classes 1 to K.
         summaries: (s,) in the order of the cases.
+        size: as in `Dataset`.
     """
     if not summaries:
         yield Problem(title, f"dataset '{title}' must have cases, it has none: check where its images are")
@@ -104,8 +113,12 @@ def set_problems(title: str, classes: Sequence[str], summaries: Sequence[CaseSum
                 f"all cases must have the same number of channels, '{first.case}' has {first.channels} and "
                 f"'{summary.case}' {summary.channels}: choose channels that all of them have",
             )
-    for sentence in label_warnings(title, classes, [summary.labels for summary in summaries]):
-        yield Problem(title, sentence, serious=False)
+    labels = [summary.labels for summary in summaries]
+    sides = np.array([summary.sides for summary in summaries])
+    counts = np.array([counted.slices for counted in labels])
+    names = [summary.case for summary in summaries]
+    warnings = [*label_warnings(title, classes, labels), *padding_warnings(title, names, sides, counts, size)]
+    yield from (Problem(title, sentence, serious=False) for sentence in warnings)
 
 
 def label_warnings(title: str, classes: Sequence[str], cases: Sequence[LabelCounts]) -> Iterator[str]:
