@@ -13,7 +13,7 @@ from albench.data import Dataset, Problem, Volume
 from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._nifti import Reading, grid_of, inspect, load
-from albench.datasets._slice_axis import Axis, Grid, axis_notes, axis_problems, decide
+from albench.datasets._slice_axis import Axis, AxisChoice, Grid, axis_notes, axis_problems, decide
 from albench.errors import ConfigError, DataError
 
 FOR_SMALL_SLICES: dict[str, object] = {
@@ -51,7 +51,7 @@ class NiftiVolumes(Dataset):
 
     locations: ClassVar[tuple[str, ...]] = ("root",)
 
-    axis: Axis | Literal["auto"] = "auto"
+    axis: AxisChoice = "auto"
     mask_grid: Literal["own", "image"] = "own"
     classes: dict[str, int | tuple[int, ...]] | None = None
     unknown: int | tuple[int, ...] | None = None

@@ -43,7 +43,7 @@ def numbers(prepared: Prepared, labels: Sequence[LabelCounts]) -> Mapping[str, s
         "slices with foreground": f"{filled / total:.1%}",
         "foreground": f"{sum(case.foreground for case in labels) / pixels:.2%} of all pixels",
         "cases without foreground": f"{sum(not case.foreground for case in labels)}",
-        "spacing": " x ".join(_range(prepared.spacing[:, axis]) for axis in range(3)) + " mm (z, y, x)",
+        "spacing": " x ".join(_range(prepared.spacing[:, axis]) for axis in range(3)) + " mm (slices, rows, columns)",
     }
     if len(prepared.classes) > 1:
         for index, name in enumerate(prepared.classes):

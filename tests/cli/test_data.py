@@ -164,7 +164,7 @@ def test_info_prints_a_summary_and_draws_slices(decathlon, tmp_path):
     assert "slices with foreground 50.0%" in output
     valid = sum((20 + i) * 24 * 8 for i in range(6))
     assert f"foreground {6 * 7 * 9 * 4 / valid:.2%}"[:14] in output
-    assert "spacing 3 x 1 x 1 mm (z, y, x)" in output
+    assert "spacing 3 x 1 x 1 mm (slices, rows, columns)" in output
     lowest = min(float(nib.load(path).get_fdata().min()) for path in (decathlon / "imagesTr").iterdir())
     assert f"intensities as read {lowest:.6g} to " in output
     picture = tmp_path / "Task99_Blob.png"
