@@ -17,8 +17,10 @@ from albench.data import Problem
 
 Axis = Literal["sagittal", "coronal", "axial"]
 
+AxisChoice = Literal["auto", "sagittal", "coronal", "axial"]
+
 AXES: tuple[Axis, ...] = get_args(Axis)
-_ALIKE = 1.1  # ratio up to which two spacings count as equal
+_ALIKE = 1.1 * (1 + 1e-6)  # ratio up to which two spacings count as equal, with what float32 headers round
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from albench.datasets._layout import Layout
 from albench.datasets._modality import rule_of
 from albench.datasets._nifti import Reading, grid_of, inspect, load, values_of
 from albench.datasets._proposal import rows_of
-from albench.datasets._slice_axis import Axis, Grid, axis_notes, axis_problems, decide
+from albench.datasets._slice_axis import Axis, AxisChoice, Grid, axis_notes, axis_problems, decide
 from albench.errors import ConfigError, DataError
 
 FOR_SMALL_SLICES: dict[str, object] = {
@@ -55,7 +55,7 @@ class NiftiVolumes(Dataset):
 
     locations: ClassVar[tuple[str, ...]] = ("root",)
 
-    axis: Axis | Literal["auto"] = "auto"
+    axis: AxisChoice = "auto"
     mask_grid: Literal["own", "image"] = "own"
     classes: dict[str, int | tuple[int, ...]] | None = None
     unknown: int | tuple[int, ...] | None = None

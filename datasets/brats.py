@@ -41,7 +41,7 @@ from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import SUFFIXES, has_suffix
 from albench.datasets._labels import FOREGROUND, Labels, Values
 from albench.datasets._layout import Layout
-from albench.datasets._slice_axis import Axis
+from albench.datasets._slice_axis import AxisChoice
 from albench.datasets._volumes import NiftiVolumes
 from albench.errors import DataError
 from albench.files import is_folder
@@ -80,7 +80,7 @@ class Brats(NiftiVolumes):
     sequences: tuple[Scan, ...] = ("flair",)
     target: Literal["whole-tumor", "tumor-core", "enhancing", "classes"] = "whole-tumor"
     grade: Literal["any", "LGG", "HGG"] = "any"
-    axis: Axis | Literal["auto"] = "axial"
+    axis: AxisChoice = "axial"
     size: tuple[int, int] | None = (240, 240)
 
     def defaults(self) -> Mapping[str, object]:

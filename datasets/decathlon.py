@@ -23,14 +23,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from albench.config import PAPER_STOP
 from albench.data import Archive, downloads_folder, register
 from albench.datasets._archive import located, public_archive, unpacked
 from albench.datasets._labels import Labels, Target, labels_of_folder
 from albench.datasets._layout import Layout, read_folder
-from albench.datasets._slice_axis import Axis
+from albench.datasets._slice_axis import AxisChoice
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
 
@@ -63,7 +63,7 @@ class Decathlon(NiftiVolumes):
 
     task: ClassVar[Task]
 
-    axis: Axis | Literal["auto"] = "axial"
+    axis: AxisChoice = "axial"
     root: str | None = None
     labels: tuple[int, ...] = (1,)
     target: Target = "foreground"

@@ -62,7 +62,7 @@ def describe_data(
     from albench.cli.contact_sheet import contact_sheet
     from albench.cli.dataset_summary import LABEL_COLUMNS, label_rows, numbers
     from albench.console import new_table
-    from albench.data import clipping_warnings, label_warnings, oddities, scaling_warnings
+    from albench.data import clipping_warnings, label_warnings, oddities, padding_warnings, scaling_warnings
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
@@ -83,6 +83,7 @@ def describe_data(
         *scaling_warnings(dataset.size, losses),
         *clipping_warnings(dataset.title, dataset.intensities, prepared.clipped),
         *label_warnings(dataset.title, prepared.classes, prepared.labels),
+        *padding_warnings(dataset.title, prepared.cases, prepared.valid, prepared.counts, dataset.size),
         *oddities(prepared.cases, prepared.read),
     ):
         console.print(f"warning: {warning}", highlight=False)

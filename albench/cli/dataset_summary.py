@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import PERCENTILES, AsRead, ClippedTarget, Dataset, Prepared, ScalingLoss, pooled
+from albench.data import PERCENTILES, AsRead, ClippedTarget, Dataset, Prepared, ScalingLoss, padding_share, pooled
 from albench.masks import UNKNOWN
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
@@ -107,8 +107,8 @@ def _volumes(prepared: Prepared) -> Iterator[tuple[str, str]]:
         f"{cases}" if len(visits) == cases else (f"{cases} of {len(visits)} patients, {_range(per_patient)} each"),
     )
     read = prepared.read
-    yield "voxels", f"{_sides(np.array([case.shape for case in read]))} (z, y, x)"
-    yield "spacing", f"{_sides(np.array([case.spacing for case in read]))} mm (z, y, x)"
+    yield "voxels", f"{_sides(np.array([case.shape for case in read]))} (slices, rows, columns)"
+    yield "spacing", f"{_sides(np.array([case.spacing for case in read]))} mm (slices, rows, columns)"
     codes = Counter(case.orientation for case in read if case.orientation).most_common()
     if codes:
         several = len(codes) > 1
@@ -159,7 +159,7 @@ def _preparation(dataset: Dataset, prepared: Prepared) -> Iterator[tuple[str, st
             yield "masks", ScalingLoss.sum(prepared.own_grids.losses).in_words()
     else:
         yield "scaled", "none, pixels are those of the files"
-    padding = 1 - sum(case.voxels for case in prepared.labels) / (total * height * width)
+    padding = padding_share(prepared.valid, prepared.counts, (height, width))
     yield (
         "pixels",
         (f"{height} x {width}, {channels} channel{'s' if channels > 1 else ''}, {padding:.0%} of them padding"),

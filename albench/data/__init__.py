@@ -17,6 +17,7 @@ from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
 from albench.data.oddities import oddities
 from albench.data.own_grid import OwnGrid
+from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
@@ -65,6 +66,8 @@ __all__ = [
     "mark_content",
     "most_frequent",
     "oddities",
+    "padding_share",
+    "padding_warnings",
     "pooled",
     "prepare",
     "prepared_sets",

@@ -24,9 +24,9 @@ from albench.data.intensities import ClippedTarget
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import is_mark, make_marked
 from albench.data.own_grid import OwnGridFacts, OwnGrids
+from albench.data.padding import padded_to
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.problems import CaseSummary, Problem, set_problems
-from albench.data.slices import GRID
 from albench.data.stored_set import IMAGES, MASKS, META, OWN_MASKS, write_meta
 from albench.data.volume import check_volume
 from albench.data.workers import WorkerPool
@@ -75,7 +75,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
             progress(done, len(cases), case)
         facts = [_read_facts(path)[0] for path in paths]
         pairs = zip(cases, facts, strict=True)
-        summaries = [CaseSummary(case, case, fact.shape[1], fact.labels) for case, fact in pairs]
+        summaries = [CaseSummary(case, case, fact.shape[1], fact.labels, fact.shape[2:]) for case, fact in pairs]
         _raise_first(set_problems(dataset.title, dataset.class_names, summaries))
         stacks = _stacks(partial, facts, dataset.size)
         _join(paths, facts, stacks, worker_pool)
@@ -252,8 +252,7 @@ class _Stack:
 
 def _stacks(partial: Path, facts: Sequence[CaseFacts], size: tuple[int, int] | None) -> tuple[_Stack, _Stack]:
     """The arrays of images and masks of the whole set, which need not exist yet."""
-    sides = np.array([fact.shape[2:] for fact in facts]).max(0)
-    height, width = size or (-(-int(side) // GRID) * GRID for side in sides)
+    height, width = padded_to(np.array([fact.shape[2:] for fact in facts]), size)
     total, channels = sum(fact.shape[0] for fact in facts), facts[0].shape[1]
     return (
         _Stack(partial / IMAGES, "float16", (total, channels, height, width)),

@@ -10,8 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from albench.data.intensities import ClippedTarget, Intensities, clipping_warnings
 from albench.data.label_counts import LabelCounts
+from albench.data.padding import padding_warnings
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.volume import Volume, check_volume
@@ -45,6 +48,7 @@ class CaseSummary:
         file: as in `Problem`.
         channels: of the image.
         labels: of the mask on the working grid.
+        sides: height and width of its slices on the working grid.
         size: as in `Dataset`.
         loss: what the mask loses there; None if it is not scaled.
         intensities: as in `standardized`; None if they are not known.
@@ -55,6 +59,7 @@ class CaseSummary:
     file: str
     channels: int
     labels: LabelCounts
+    sides: Sequence[int]
     size: tuple[int, int] | None = None
     loss: ScalingLoss | None = None
     intensities: Intensities | None = None
@@ -75,9 +80,8 @@ class CaseSummary:
         own = Volume(volume.image[:0], volume.mask, volume.spacing)  # without channels, to save time
         scaled = fit_to(own, size)
         loss = None if scaled is own else ScalingLoss.of(own, scaled)
-        return cls(
-            case, file, len(volume.image), LabelCounts.of(scaled.mask, classes), size, loss, intensities, clipped
-        )
+        labels, sides = LabelCounts.of(scaled.mask, classes), scaled.mask.shape[1:]
+        return cls(case, file, len(volume.image), labels, sides, size, loss, intensities, clipped)
 
 
 def case_problems(
@@ -130,13 +134,19 @@ def set_problems(title: str, classes: Sequence[str], summaries: Sequence[CaseSum
                 f"all cases must have the same number of channels, '{first.case}' has {first.channels} and "
                 f"'{summary.case}' {summary.channels}: choose channels that all of them have",
             )
-    for sentence in scaling_warnings(first.size, [summary.loss for summary in summaries if summary.loss]):
-        yield Problem(title, sentence, serious=False)
-    clipped = [summary.clipped for summary in summaries if summary.clipped]
-    for sentence in clipping_warnings(title, first.intensities or Intensities(), clipped):
-        yield Problem(title, sentence, serious=False)
-    for sentence in label_warnings(title, classes, [summary.labels for summary in summaries]):
-        yield Problem(title, sentence, serious=False)
+    labels = [summary.labels for summary in summaries]
+    sides = np.array([summary.sides for summary in summaries])
+    counts = np.array([counted.slices for counted in labels])
+    names = [summary.case for summary in summaries]
+    warnings = [
+        *scaling_warnings(first.size, [summary.loss for summary in summaries if summary.loss]),
+        *clipping_warnings(
+            title, first.intensities or Intensities(), [summary.clipped for summary in summaries if summary.clipped]
+        ),
+        *label_warnings(title, classes, labels),
+        *padding_warnings(title, names, sides, counts, first.size),
+    ]
+    yield from (Problem(title, sentence, serious=False) for sentence in warnings)
 
 
 def label_warnings(title: str, classes: Sequence[str], cases: Sequence[LabelCounts]) -> Iterator[str]:

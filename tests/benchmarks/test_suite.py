@@ -9,7 +9,7 @@ import yaml
 from support.samples import TINY
 from support.suites import FAILS, write_suite, write_tuned
 
-import albench.datasets.folder
+import albench.datasets._volumes
 import albench.resolve
 from albench.benchmarks.estimate import probe
 from albench.benchmarks.plan import plan_runs, resolve_run, write_suite_manifest
@@ -126,8 +126,8 @@ def test_a_suite_on_generated_data_can_be_planned(name):
 
 def test_a_plan_reads_every_header_once_and_prepares_once_however_many_runs_there_are(tmp_path, decathlon, monkeypatch):
     read, prepared = [], []
-    shape_of, prepare = albench.datasets.folder.shape_of, albench.resolve.prepare
-    monkeypatch.setattr(albench.datasets.folder, "shape_of", lambda *own: read.append(own[0]) or shape_of(*own))
+    grid_of, prepare = albench.datasets._volumes.grid_of, albench.resolve.prepare
+    monkeypatch.setattr(albench.datasets._volumes, "grid_of", lambda *own: read.append(own[0]) or grid_of(*own))
     monkeypatch.setattr(albench.resolve, "prepare", lambda *own: prepared.append(own[0]) or prepare(*own))
     settings = {"data": {"root": str(decathlon)}, "protocol": {"split": [4, 1, 1], "compute": "matched"}}
     path = write_suite(tmp_path, ["random", "entropy"], seeds=5, dataset="folder", settings=settings)

@@ -177,7 +177,8 @@ def test_a_missing_folder_is_one_sentence(tmp_path):
 def test_info_prints_a_summary_and_draws_slices(decathlon, tmp_path):
     code, output = invoke("data", "info", "folder", "--data-root", decathlon, "--workers", 1)
     assert code == 0, output
-    assert "volumes cases 6 voxels 8 x 24 x 20 to 25 (median 22.5) (z, y, x) spacing 3 x 1 x 1 mm (z, y, x)" in output
+    assert "volumes cases 6 voxels 8 x 24 x 20 to 25 (median 22.5) (slices, rows, columns)" in output
+    assert "spacing 3 x 1 x 1 mm (slices, rows, columns)" in output
     assert "orientation of the files RAS intensities as read" in output
     valid, drawn = sum((20 + i) * 24 * 8 for i in range(6)), 6 * 7 * 9 * 4
     assert "labels slices with foreground 50.0%, 4 per case" in output

@@ -243,7 +243,7 @@ def test_names_of_classes_are_at_most_32_and_differ(names, sentence, monkeypatch
 
 def warnings(*masks, classes=("a", "b")):
     counts = [LabelCounts.of(np.asarray(mask, np.uint8), len(classes)) for mask in masks]
-    summaries = [CaseSummary(str(index), "", 1, labels) for index, labels in enumerate(counts)]
+    summaries = [CaseSummary(str(index), "", 1, labels, (16, 16)) for index, labels in enumerate(counts)]
     problems = list(set_problems("set", classes, summaries))
     assert not any(problem.serious for problem in problems)
     return [problem.sentence for problem in problems]
