@@ -127,7 +127,7 @@ def resolve(
     prepared.check_drawn(split.val, split.test)
     config = RunConfig(
         strategy=_choice(strategy_object, strategy, strategy_object.files, "strategy"),
-        dataset=_choice(data, dataset, (*data.locations, *data.unmentioned())),
+        dataset=_choice(data, dataset, data.locations),
         title=data.title,
         locations={k: v for k, v in options_of(data).items() if k in data.locations},
         data_key=prepared.key,
@@ -179,7 +179,7 @@ def _choice(
     chosen: Strategy | Dataset | Network, spec: str, left_out: Sequence[str], section: str | None = None
 ) -> Choice:
     """What was chosen, without the options whose values are places; those of a `section` are files that are hashed."""
-    options = options_of(chosen)
+    options = chosen.hashed_options() if isinstance(chosen, Dataset) else options_of(chosen)
     kept = {name: value for name, value in options.items() if name not in left_out}
     named = {f"{section}.{name}": options[name] for name in left_out if section and options[name] is not None}
     return Choice(chosen.name, spec, source_digest(type(chosen)), kept, _files_key(named))

@@ -53,7 +53,7 @@ class Folder(NiftiVolumes):
         h5_spacing: size of a voxel of the arrays in millimeters along x, y and z.
     """
 
-    added: ClassVar[tuple[str, ...]] = ("h5_image", "h5_label", "h5_axes", "h5_spacing")
+    later: ClassVar[tuple[str, ...]] = (*NiftiVolumes.later, "h5_image", "h5_label", "h5_axes", "h5_spacing")
 
     _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
 

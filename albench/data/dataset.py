@@ -18,7 +18,7 @@ from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
 from albench.masks import MOST_CLASSES
 from albench.names import check_name
-from albench.registry import DATASETS
+from albench.registry import DATASETS, options_of
 
 _PIXEL = 8  # bytes: one channel and the mask, both in float32 while they are scaled
 
@@ -53,8 +53,8 @@ class Dataset(ABC):
     group: ClassVar[str] = DATASETS
     name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
-    added: ClassVar[tuple[str, ...]] = ()  # options of later versions, see `unmentioned`
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
+    later: ClassVar[tuple[str, ...]] = ()  # not in hashes where they have their default
 
     size: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
@@ -69,6 +69,12 @@ class Dataset(ABC):
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes 1 to K of the masks; one class, the foreground, by default."""
         return ("foreground",)
+
+    def hashed_options(self) -> dict[str, object]:
+        """All options as JSON values, without those of `later` that have their default: names and keys depend on it."""
+        usual = {field.name: field.default for field in fields(self) if field.name in self.later}
+        kept = options_of(self).items()
+        return {name: value for name, value in kept if name not in usual or getattr(self, name) != usual[name]}
 
     @abstractmethod
     def cases(self) -> Sequence[str]:
@@ -93,14 +99,6 @@ class Dataset(ABC):
     def defaults(self) -> Mapping[str, object]:
         """Settings that suit these data, such as {"protocol.budget": 50}; the user's settings override them."""
         return {}
-
-    def unmentioned(self) -> set[str]:
-        """The `added` options that have their default: the names and records of data and runs are those of before."""
-        return {
-            field.name
-            for field in fields(self)
-            if field.name in self.added and getattr(self, field.name) == field.default
-        }
 
     def archive(self) -> Archive | None:
         """What `albench data prepare --download` fetches; None if the data are already present.

@@ -29,7 +29,7 @@ from albench.data.workers import default_workers
 from albench.errors import DataError, StoreError
 from albench.files import locked
 from albench.masks import UNKNOWN, PackedMasks, planes_for
-from albench.registry import options_of, source_digest
+from albench.registry import source_digest
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ def _opened(stored: StoredSet, key: str) -> Prepared:
 
 def content_key(dataset: Dataset) -> str:
     """16 hexadecimal digits, a hash of the options of a dataset, its code if it is a plugin, and its files' content."""
-    left_out = {*dataset.locations, *dataset.views, *dataset.unmentioned()}
-    options = {k: v for k, v in options_of(dataset).items() if k not in left_out}
+    left_out = (*dataset.locations, *dataset.views)
+    options = {k: v for k, v in dataset.hashed_options().items() if k not in left_out}
     digests = file_digests(dataset.inputs())
     content = [FORMAT, dataset.name, source_digest(type(dataset)), options, digests]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

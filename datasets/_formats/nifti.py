@@ -9,6 +9,7 @@ from typing import Any, cast
 import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
+from nibabel.fileholders import FileHolder
 from nibabel.nifti1 import Nifti1Header
 from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ _REST = 1 << 20  # bytes that are read at once behind the voxels
 def open_nifti(path: Path) -> StoredImage:
     """Read the header. Raises DataError if it is not that of a volume of real numbers or colors."""
     try:
-        image = nib.load(path)
+        image = _loaded(path)
     except Exception as error:  # nibabel and the decompressor raise many kinds for a file that is not an image
         raise unreadable(path, "NIfTI file", error) from error
     shape = tuple(getattr(image, "shape", ()))
@@ -66,6 +67,14 @@ def open_nifti(path: Path) -> StoredImage:
         color=bool(color),
         scaled=dtype.kind != "f" and scaled,
     )
+
+
+def _loaded(path: Path) -> object:
+    """The image of a file, also of c.Nii, instead of which nibabel looks for c.nii."""
+    try:
+        return nib.load(path)
+    except FileNotFoundError:
+        return nib.Nifti1Image.from_file_map({"image": FileHolder(str(path))})
 
 
 def _voxels(path: Path, proxy: object, dtype: type[np.float32] | None) -> NDArray[Any]:

@@ -162,7 +162,7 @@ def test_components_of_a_vector_are_channels(tmp_path, shape):
         )
 
 
-@pytest.mark.parametrize("suffix", [".NII.GZ", ".NII", ".nii.GZ"])
+@pytest.mark.parametrize("suffix", [".NII.GZ", ".Nii.Gz", ".NII", ".nii.GZ"])
 @pytest.mark.parametrize("parts", [("imagesTr",), ("labelsTr",), ("imagesTr", "labelsTr")])
 def test_suffixes_may_be_in_capitals(tmp_path, suffix, parts):
     values = np.random.default_rng(0).random((20, 24, 8)).astype(np.float32)
