@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, get_type_hints
+from typing import Annotated, ClassVar, get_type_hints
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from albench.data import register
 from albench.datasets._array_files import array_folder, with_arrays
@@ -33,6 +33,7 @@ from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
 from albench.files import is_file
 
+_Millimeters = Annotated[float, Field(gt=0)]
 _SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation and attention
 
 
@@ -50,7 +51,7 @@ class Folder(NiftiVolumes):
         h5_image: name of the array with the image in an HDF5 file.
         h5_label: name of the array with the mask.
         h5_axes: axes of the arrays, x to the right, y to the front, z up and c for channels, which masks may lack.
-        h5_spacing: size of a voxel of the arrays in millimeters along x, y and z.
+        h5_spacing: size of a voxel of the arrays in millimeters along x, y and z; None assumes 1 mm.
     """
 
     later: ClassVar[tuple[str, ...]] = (*NiftiVolumes.later, "h5_image", "h5_label", "h5_axes", "h5_spacing")
@@ -64,7 +65,7 @@ class Folder(NiftiVolumes):
     h5_image: str = "image"
     h5_label: str = "label"
     h5_axes: ArrayAxes = "xyz"
-    h5_spacing: tuple[float, float, float] | None = None
+    h5_spacing: tuple[_Millimeters, _Millimeters, _Millimeters] | None = None
 
     def __new__(cls, **given: object) -> Folder:
         """Note which options are given, because a given option may be equal to its default."""

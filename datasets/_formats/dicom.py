@@ -93,7 +93,6 @@ def dicom_files(folder: Path) -> list[Path]:
 
 def open_dicom(path: Path) -> StoredImage:
     """Read the headers of a file or of a folder. Raises DataError if they are not those of one volume."""
-    simpleitk(path)
     files = dicom_files(path) if path.is_dir() else [path]
     headers = {file: _header(file) for file in files}
     series: defaultdict[str, list[Path]] = defaultdict(list)
