@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, get_type_hints
+from typing import Annotated, ClassVar, Literal, get_type_hints
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from albench.config import Protocol
 from albench.data import register
@@ -39,6 +39,7 @@ from albench.errors import DataError
 from albench.files import is_file
 
 _DEEP = 2 * Protocol.interval + 2  # slices of which `protocol.start=interval` labels two that are not at an end
+_Millimeters = Annotated[float, Field(gt=0)]
 _SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation and attention
 
 
@@ -65,7 +66,7 @@ class Folder(NiftiVolumes):
         h5_image: name of the array with the image in an HDF5 file.
         h5_label: name of the array with the mask.
         h5_axes: axes of the arrays, x to the right, y to the front, z up and c for channels, which masks may lack.
-        h5_spacing: size of a voxel of the arrays in millimeters along x, y and z.
+        h5_spacing: size of a voxel of the arrays in millimeters along x, y and z; None assumes 1 mm.
     """
 
     added: ClassVar[tuple[str, ...]] = (
@@ -87,7 +88,7 @@ class Folder(NiftiVolumes):
     h5_image: str = "image"
     h5_label: str = "label"
     h5_axes: ArrayAxes = "xyz"
-    h5_spacing: tuple[float, float, float] | None = None
+    h5_spacing: tuple[_Millimeters, _Millimeters, _Millimeters] | None = None
 
     def __new__(cls, **given: object) -> Folder:
         """Note which options are given, because a given option may be equal to its default."""

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.formats import write_dicom, write_frames, write_hdf5, write_itk, write_segmentation
 from support.samples import TINY
 
 import albench
@@ -175,6 +176,45 @@ def test_a_compressed_nifti_file(pairs, folder, changes, repeated, packed, share
         survives(lambda: open_folder(pairs))
     finally:
         compressed.unlink()
+        path.write_bytes(whole)
+
+
+@pytest.fixture(scope="module")
+def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """The files of a folder in each format, after the folder itself."""
+    root, rng = tmp_path_factory.mktemp("formats"), np.random.default_rng(0)
+    image, mask = rng.normal(100, 20, (16, 16, 3)).astype(np.int16), rng.integers(0, 2, (16, 16, 3)).astype(np.uint8)
+    for form in ("mha", "nhdr", "nrrd"):
+        write_itk(root / form / "imagesTr" / f"a.{form}", image, np.eye(4))
+        write_itk(root / form / "labelsTr" / f"a.{form}", mask, np.eye(4), compressed=True)
+    for form in ("series", "frames"):
+        series = write_dicom(root / form / "imagesTr" / "a", image, np.eye(4))
+        write_segmentation(root / form / "labelsTr" / "a.dcm", series, mask)
+        if form == "frames":
+            write_frames(series.with_suffix(".dcm"), series)
+    write_hdf5(root / "h5" / "a.h5", image=image, label=mask)
+    found = {folder.name: sorted(path for path in folder.rglob("*") if path.is_file()) for folder in root.iterdir()}
+    return {name: [root / name, *files] for name, files in found.items()}
+
+
+@fuzzed
+@given(
+    form=st.sampled_from(("mha", "nhdr", "nrrd", "series", "frames", "h5")),
+    file=st.integers(0, 9),
+    changes=st.lists(st.tuples(st.integers(0, 3000), byte), min_size=1, max_size=6),
+    end=st.none() | st.integers(0, 4000),
+)
+def test_a_file_of_another_format(formats, form, file, changes, end):
+    root, *files = formats[form]
+    path = files[file % len(files)]
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    for where, value in changes:
+        damaged[where % len(whole)] = value
+    try:
+        path.write_bytes(damaged[:end])
+        survives(lambda: open_folder(root))
+    finally:
         path.write_bytes(whole)
 
 

@@ -6,8 +6,10 @@ of several frames.
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -91,7 +93,6 @@ def dicom_files(folder: Path) -> list[Path]:
 
 def open_dicom(path: Path) -> StoredImage:
     """Read the headers of a file or of a folder. Raises DataError if they are not those of one volume."""
-    simpleitk(path)
     files = dicom_files(path) if path.is_dir() else [path]
     headers = {file: _header(file) for file in files}
     series: defaultdict[str, list[Path]] = defaultdict(list)
@@ -118,7 +119,7 @@ def open_dicom(path: Path) -> StoredImage:
 
 def _header(file: Path) -> _Header:
     pydicom = library("pydicom", file)
-    try:
+    with _readable(file):
         read = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
         color = int(read.get("SamplesPerPixel") or 1)
         size = int(read.get("Columns") or 0), int(read.get("Rows") or 0)
@@ -132,7 +133,16 @@ def _header(file: Path) -> _Header:
             thickness=float(read.get("SliceThickness") or 1),
             scale=(float(read.get("RescaleSlope") or 1), float(read.get("RescaleIntercept") or 0)),
         )
-    except Exception as error:  # pydicom raises many kinds for a file that is damaged
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Turn any exception of the block into one sentence, and leave out what pydicom warns of."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # pydicom and highdicom raise many kinds for a file that is damaged
         raise unreadable(file, "DICOM file", error) from error
 
 
@@ -269,11 +279,9 @@ def _multiframe(file: Path, reader: str, *, sparse: bool) -> tuple[Any, Any]:
         sparse: whether the frames may leave positions out and several may have the same one.
     """
     highdicom = library("highdicom", file)
-    try:
+    with _readable(file):
         stored = attrgetter(reader)(highdicom)(file)
         grid = stored.get_volume_geometry(allow_missing_positions=sparse, allow_duplicate_positions=sparse)
-    except Exception as error:  # highdicom raises many kinds for a file that is damaged
-        raise unreadable(file, "DICOM file", error) from error
     return stored, grid
 
 

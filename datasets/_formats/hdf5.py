@@ -60,9 +60,7 @@ def open_hdf5(path: Path, arrays: Arrays) -> StoredImage:
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
         with h5py.File(file) as content:
-            values = content[name][()]
-        values = values.astype(np.uint8) if values.dtype.kind == "b" else values
-        return np.asarray(values.transpose(order), dtype)
+            return np.asarray(content[name][()].transpose(order), dtype)
 
     sides = tuple(shape[axis] for axis in order)
     return StoredImage(

@@ -21,7 +21,7 @@ _ONE_SLICE = 2  # dimensions of an image without depth
 _ONE_IMAGE = 3  # dimensions of an image with one value per voxel
 _VECTOR = 4  # index of the dimension in which NIfTI stores the components of a vector
 _INTENT_VECTOR = 1007
-_COLORS = (("R", "G", "B"), ("R", "G", "B", "A"))
+_COLORS = {("R", "G", "B"): "RGB", ("R", "G", "B", "A"): "RGB"}  # opacity, mostly 255 everywhere, measures nothing
 _MILLIMETERS = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # by the code of the unit: unknown, meters, millimeters, microns
 _REST = 1 << 20  # bytes that are read at once behind the voxels
 
@@ -40,7 +40,7 @@ def open_nifti(path: Path) -> StoredImage:
         raise no_volume(path, shape)
     header = cast(Nifti1Header, image.header)  # that of NIfTI-1 or of NIfTI-2, which is a subclass
     dtype = image.get_data_dtype()
-    color = dtype.names if dtype.names in _COLORS and not several else None
+    color = None if several else _COLORS.get(dtype.names or ())
     if dtype.kind not in "iuf" and not color:
         raise no_real_numbers(path, str(header.get_value_label("datatype")))
     unit = int(header["xyzt_units"]) & 7

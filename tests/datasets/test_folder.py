@@ -124,16 +124,16 @@ def test_voxels_that_are_not_real_numbers_are_rejected(tmp_path, part, dtype):
 
 
 @pytest.mark.parametrize("names", ["RGB", "RGBA"])
-def test_colors_are_channels_and_no_labels(tmp_path, names):
-    parts = np.random.default_rng(0).integers(0, 255, (20, 24, 8, len(names))).astype(np.uint8)
-    colors = np.zeros(parts.shape[:3], [(name, "u1") for name in names])
-    for index, name in enumerate(names):
+def test_colors_are_three_channels_and_no_labels(tmp_path, names):
+    parts = np.random.default_rng(0).integers(0, 255, (20, 24, 8, 3)).astype(np.uint8)
+    colors = np.full(parts.shape[:3], 255, np.uint8).astype([(name, "u1") for name in names])
+    for index, name in enumerate("RGB"):
         colors[name] = parts[..., index]
     image, mask = write_pair(tmp_path / "set", "one", colors, (parts[..., 0] > 100).astype(np.uint8))
     loaded = folder(tmp_path / "set").load("one").image
     np.testing.assert_array_equal(loaded, parts[::-1, ::-1].transpose(3, 2, 1, 0))
     np.testing.assert_array_equal(folder(tmp_path / "set", channels=(2, 0)).load("one").image, loaded[[2, 0]])
-    assert prepare(folder(tmp_path / "set")).images.shape[1] == len(names)
+    assert prepare(folder(tmp_path / "set")).images.shape[1] == 3
     image.rename(mask)
     write_pair(tmp_path / "other", "one", parts[..., 0], colors)
     mask = tmp_path / "other" / "labelsTr" / "one.nii.gz"
@@ -165,7 +165,7 @@ def test_components_of_a_vector_are_channels(tmp_path, shape):
         )
 
 
-@pytest.mark.parametrize("suffix", [".NII.GZ", ".NII", ".nii.GZ"])
+@pytest.mark.parametrize("suffix", [".NII.GZ", ".Nii.Gz", ".NII", ".nii.GZ"])
 @pytest.mark.parametrize("parts", [("imagesTr",), ("labelsTr",), ("imagesTr", "labelsTr")])
 def test_suffixes_may_be_in_capitals(tmp_path, suffix, parts):
     values = np.random.default_rng(0).random((20, 24, 8)).astype(np.float32)

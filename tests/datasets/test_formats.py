@@ -437,6 +437,9 @@ def test_a_folder_of_hdf5_is_a_dataset_at_the_command_line(tmp_path):
         write_hdf5(tmp_path / "set" / f"case{index}.h5", image=image + index, label=mask)
     code, output = invoke("data", "check", tmp_path / "set", "--set", "data.labels=[1,2]")
     assert code == 0, output
+    code, output = invoke("data", "check", tmp_path / "set", "--set", "data.h5_spacing=[1,1,0]")
+    assert code == 2
+    assert "data.h5_spacing" in output, output
     code, output = invoke("data", "check", tmp_path / "set", "--set", "data.h5_label=mask")
     assert code == 1
     assert "must hold the array 'mask', it holds 'image', 'label': set data.h5_image and data.h5_label" in output
