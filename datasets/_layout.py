@@ -227,8 +227,9 @@ def _by_words(root: Path, problems: list[Problem]) -> Layout:
             Problem(
                 str(root),
                 f"'{root}' must hold images and masks that their names tell apart, {len(files)} files such as "
-                f"'{_first(root, files.values())}' look like {like} and none like {lacking}: "
-                f"put images into imagesTr/ and masks into labelsTr/, or {_by_list(root)}",
+                f"'{_first(root, files.values())}' look like {like} and none like {lacking}: say "
+                f"which are {lacking} with `albench data list-files {root} --{lacking} PATTERN > list.csv`, and use "
+                "--data-root list.csv",
             )
         )
     else:
@@ -390,8 +391,8 @@ def _unpaired(root: Path, images: Sequence[Path], masks: Sequence[Path]) -> Prob
 def _by_list(root: Path) -> str:
     """The remedy that always works."""
     return (
-        f"write a list with `albench data list-files {root} > list.csv`, complete its lines image,mask, and use "
-        "--data-root list.csv"
+        f"write a list with `albench data list-files {root} > list.csv` (--images and --masks choose files), complete "
+        "its lines image,mask, and use --data-root list.csv"
     )
 
 

@@ -15,7 +15,7 @@ from albench.datasets._labels import Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._nifti import Axis, Reading, inspect, load
 from albench.datasets._proposal import rows_of
-from albench.errors import ConfigError
+from albench.errors import ConfigError, DataError
 
 FOR_SMALL_SLICES: dict[str, object] = {
     "network.backbone": "resnet18",
@@ -118,8 +118,12 @@ class NiftiVolumes(Dataset):
         """How files were paired and cases counted as patients where their names leave a choice."""
         return self._layout.told
 
-    def file_rows(self) -> Sequence[Mapping[str, str]]:
-        """The files of all cases as they are found, with absolute paths."""
+    def file_rows(self, images: Sequence[str] = (), masks: Sequence[str] = ()) -> Sequence[Mapping[str, str]]:
+        """The files of all cases as they are found, with absolute paths. Patterns are for dataset `folder`."""
+        if images or masks:
+            raise DataError(
+                f"only files of dataset 'folder' are chosen by patterns, this is '{self.name}': leave them out"
+            )
         return rows_of(self._found)
 
     def problems(self) -> Iterator[Problem]:

@@ -31,7 +31,7 @@ from albench.datasets._nifti import shape_of
 from albench.datasets._proposal import proposed_rows, rows_of
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
-from albench.files import is_file
+from albench.files import is_file, is_folder
 
 _SMALL = 128  # pixels; 1/16 of a smaller slice is too coarse for segmentation and attention
 
@@ -103,11 +103,14 @@ class Folder(NiftiVolumes):
         small = max(side.max() for side in sides) <= _SMALL
         return budget | FOR_SMALL_SLICES if small else budget
 
-    def file_rows(self) -> Sequence[Mapping[str, str]]:
-        """The files of all cases, or a proposal for those that their names do not pair."""
-        rows = rows_of(with_patients(self._found, self.patients)) or (
-            [] if is_file(Path(self.root)) else proposed_rows(Path(self.root))
-        )
+    def file_rows(self, images: Sequence[str] = (), masks: Sequence[str] = ()) -> Sequence[Mapping[str, str]]:
+        """The files of all cases, or a proposal for those that their names do not pair or that patterns choose."""
+        root, chosen = Path(self.root), bool(images or masks)
+        if chosen and not is_folder(root):
+            raise DataError(f"patterns must choose files of a folder, '{root}' is none: leave them out")
+        rows = [] if chosen else rows_of(with_patients(self._found, self.patients))
+        if not rows and is_folder(root):
+            rows = proposed_rows(root, images, masks)
         if not rows:
             self._found.checked()
         return rows

@@ -131,8 +131,8 @@ def test_names_that_leave_a_doubt_are_one_sentence_with_the_list_that_would_do(t
     assert problem.sentence == (
         f"the names of '{tmp_path}' must tell without doubt which mask belongs to which image, those of {len(images)} "
         f"images such as '{min(images)}.nii.gz' and {len(masks)} masks such as '{min(masks)}.nii.gz' do not: give a "
-        f"mask the name of its image, or write a list with `albench data list-files {tmp_path} > list.csv`, complete "
-        "its lines image,mask, and use --data-root list.csv"
+        f"mask the name of its image, or write a list with `albench data list-files {tmp_path} > list.csv` "
+        "(--images and --masks choose files), complete its lines image,mask, and use --data-root list.csv"
     )
     with pytest.raises(DataError, match="must tell without doubt"):
         data.cases()
@@ -163,7 +163,7 @@ def test_more_than_one_folder_of_masks_is_one_sentence(tmp_path):
     assert str(rejected.value) == (
         f"'{tmp_path}' must have one folder of images and one of masks, images/, labels/, masks/ look like them: "
         f"rename the two to imagesTr/ and labelsTr/, or write a list with `albench data list-files {tmp_path} > "
-        "list.csv`, complete its lines image,mask, and use --data-root list.csv"
+        "list.csv` (--images and --masks choose files), complete its lines image,mask, and use --data-root list.csv"
     )
     written(tmp_path, "imagesTr/c{}.nii.gz", "labelsTr/c{}.nii.gz")
     assert pairs(tmp_path) == expected("imagesTr/c{}.nii.gz", "labelsTr/c{}.nii.gz")
@@ -177,9 +177,8 @@ def test_files_of_one_kind_are_one_sentence(tmp_path, names, like, lacking):
         folder(tmp_path).cases()
     assert str(rejected.value) == (
         f"'{tmp_path}' must hold images and masks that their names tell apart, 3 files such as '{first}.nii.gz' "
-        f"look like {like} and none like {lacking}: put images into imagesTr/ and masks into labelsTr/, or write a "
-        f"list with `albench data list-files {tmp_path} > list.csv`, complete its lines image,mask, and use "
-        "--data-root list.csv"
+        f"look like {like} and none like {lacking}: say which are {lacking} with `albench data list-files {tmp_path} "
+        f"--{lacking} PATTERN > list.csv`, and use --data-root list.csv"
     )
 
 
