@@ -180,7 +180,7 @@ def _by_entities(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[
         about = {key: value for key, value in entities.items() if key not in _ABOUT_MASK}
         fitting = [name for name in by_subject.get(about["sub"], []) if of_images[name][0].items() >= about.items()]
         exact = [name for name in fitting if of_images[name][0] == about] or fitting
-        named = [name for name in exact if of_images[name][1] and of_images[name][1] in _file(mask).split("_")]
+        named = [name for name in exact if of_images[name][1] and of_images[name][1] in re.split("[_-]", _file(mask))]
         chosen = named or exact
         return (chosen[0], organ) if len(chosen) == 1 else None
 

@@ -182,13 +182,14 @@ def test_files_of_one_kind_are_one_sentence(tmp_path, names, like, lacking):
     )
 
 
-def test_derivatives_of_images_are_no_images_and_the_modality_of_a_mask_chooses_among_images(tmp_path):
+@pytest.mark.parametrize("mask", ["FLAIR_dseg", "space-FLAIR_label-lesion_mask", "desc-lesion_FLAIR_mask"])
+def test_derivatives_of_images_are_no_images_and_the_modality_of_a_mask_chooses_among_images(tmp_path, mask):
     for sub, scan in itertools.product(("sub-01", "sub-02"), ("T1w", "FLAIR")):
         write_volumes(tmp_path, f"{sub}/anat/{sub}_{scan}.nii.gz")
         write_volumes(tmp_path, f"derivatives/mni/{sub}/anat/{sub}_space-MNI_{scan}.nii.gz")
-    write_volumes(tmp_path, *(f"derivatives/m/{sub}/anat/{sub}_FLAIR_dseg.nii.gz" for sub in ("sub-01", "sub-02")))
+    write_volumes(tmp_path, *(f"derivatives/m/{sub}/anat/{sub}_{mask}.nii.gz" for sub in ("sub-01", "sub-02")))
     found = pairs(tmp_path, unlabeled="pool")
-    assert found["sub-01/anat/sub-01_FLAIR.nii.gz",] == [("derivatives/m/sub-01/anat/sub-01_FLAIR_dseg.nii.gz", None)]
+    assert found["sub-01/anat/sub-01_FLAIR.nii.gz",] == [(f"derivatives/m/sub-01/anat/sub-01_{mask}.nii.gz", None)]
     assert found["sub-01/anat/sub-01_T1w.nii.gz",] == []
     assert len(found) == 4
 
