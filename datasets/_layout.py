@@ -21,6 +21,7 @@ from albench.errors import DataError
 from albench.files import is_file, is_folder
 
 _NNUNET = ("imagesTr", "labelsTr")
+_IN_A_LIST = "pair files in a list, which `albench data list-files` begins"
 _NUMBER = re.compile(r"_\d{4}$")  # of a channel
 _OTHER_FORMATS = (".mha", ".mhd", ".nrrd", ".nhdr", ".dcm", ".img", ".hdr", ".mgz", ".mgh", ".png", ".tif", ".tiff")
 
@@ -62,7 +63,7 @@ class Layout:
             Problem(
                 str(files.images[0]),
                 f"every image must have a mask, '{files.images[0]}' has none{where}: add it or remove the image, or "
-                "set data.unlabeled=pool to use it without labels",
+                f"set data.unlabeled=pool to use it without labels, or {_IN_A_LIST}",
             )
             for files in self.volumes.values()
             if not files.masks
@@ -339,7 +340,9 @@ def _by_name(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[dic
         before = volumes[case].images if case in volumes else ()
         volumes[case] = Files((*before, path), (MaskFile(masks[case]),) if case in masks else ())
     return volumes, [
-        Problem(str(path), f"every mask must have an image, '{path}' has none: add it or remove the mask")
+        Problem(
+            str(path), f"every mask must have an image, '{path}' has none: add it or remove the mask, or {_IN_A_LIST}"
+        )
         for case, path in masks.items()
         if case not in volumes
     ]

@@ -22,6 +22,13 @@ def rows_of(found: Layout) -> list[Row]:
     return [_row(files, patients.get(case, case)) for case, files in found.volumes.items()]
 
 
+def left_masks(root: Path, found: Layout) -> list[Row]:
+    """A row for every mask of a folder that belongs to no image."""
+    _, masks = images_and_masks(root, [])
+    known = {path for files in found.volumes.values() for path in files.paths}
+    return _open_rows({}, {name: path for name, path in masks.items() if path not in known})
+
+
 def proposed_rows(root: Path, image_patterns: Sequence[str] = (), mask_patterns: Sequence[str] = ()) -> list[Row]:
     """Rows for the files of a folder.
 

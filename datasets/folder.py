@@ -28,7 +28,7 @@ from albench.datasets._labels import FOREGROUND, Labels, Target, labels_of_folde
 from albench.datasets._layout import Layout, read_datalist, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
 from albench.datasets._nifti import shape_of
-from albench.datasets._proposal import proposed_rows, rows_of
+from albench.datasets._proposal import left_masks, proposed_rows, rows_of
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
 from albench.files import is_file, is_folder
@@ -109,6 +109,8 @@ class Folder(NiftiVolumes):
         if chosen and not is_folder(root):
             raise DataError(f"patterns must choose files of a folder, '{root}' is none: leave them out")
         rows = [] if chosen else rows_of(with_patients(self._found, self.patients))
+        if rows and is_folder(root) and not self._found.listings:
+            rows += left_masks(root, self._found)
         if not rows and is_folder(root):
             rows = proposed_rows(root, images, masks)
         if not rows:

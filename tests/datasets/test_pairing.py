@@ -150,8 +150,13 @@ def test_equal_names_that_begin_at_another_number_are_not_shifted(tmp_path):
 def test_an_image_without_mask_is_named_also_where_names_differ(tmp_path):
     root = written(tmp_path, "images/c{}.nii.gz", "labels/c{}_seg.nii.gz")
     write_volumes(root, "images/c9.nii.gz")
-    with pytest.raises(DataError, match=r"images/c9.nii.gz' has none in labels/: add it or remove the image"):
+    with pytest.raises(DataError) as rejected:
         folder(root).cases()
+    assert str(rejected.value) == (
+        f"every image must have a mask, '{root}/images/c9.nii.gz' has none in labels/: add it or remove the image, or "
+        "set data.unlabeled=pool to use it without labels, or pair files in a list, which `albench data list-files` "
+        "begins"
+    )
     assert [folder(root, unlabeled="pool").has_mask(case) for case in ("c0", "c9")] == [True, False]
 
 

@@ -97,6 +97,19 @@ def test_files_that_nothing_pairs_have_lines_to_complete(tmp_path):
         folder(tmp_path / "list.csv")
 
 
+def test_images_and_masks_without_their_like_have_lines_too(tmp_path):
+    root = tmp_path / "set"
+    write_volumes(root, *(f"images/{i}.nii" for i in range(3)), *(f"labels/{i}.nii" for i in range(1, 4)))
+    lines, said = listed(root)
+    assert lines[1:] == [
+        "images/0.nii,,0",
+        "images/1.nii,labels/1.nii,1",
+        "images/2.nii,labels/2.nii,2",
+        ",labels/3.nii,",
+    ]
+    assert said.startswith("2 of 4 lines lack an image or a mask: put both into one line")
+
+
 @pytest.fixture
 def wmh(tmp_path):
     """Two sequences and a mask of each case, none of which says that it is one."""
