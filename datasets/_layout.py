@@ -22,6 +22,7 @@ from albench.errors import DataError
 from albench.files import is_file, is_folder
 
 _NNUNET = ("imagesTr", "labelsTr")
+_IN_A_LIST = "pair files in a list, which `albench data list-files` begins"
 _NUMBER = re.compile(r"_\d{4}$")  # of a channel
 _OTHER_FORMATS = (".img", ".hdr", ".mgz", ".mgh", ".png", ".tif", ".tiff")
 
@@ -65,7 +66,7 @@ class Layout:
             Problem(
                 str(files.images[0]),
                 f"every image must have a mask, '{files.images[0]}' has none{where}: add it or remove the image, or "
-                "set data.unlabeled=pool to use it without labels",
+                f"set data.unlabeled=pool to use it without labels, or {_IN_A_LIST}",
             )
             for files in self.volumes.values()
             if not files.masks
@@ -236,8 +237,9 @@ def _by_words(root: Path, problems: list[Problem]) -> Layout:
             Problem(
                 str(root),
                 f"'{root}' must hold images and masks that their names tell apart, {len(files)} files such as "
-                f"'{_first(root, files.values())}' look like {like} and none like {lacking}: "
-                f"put images into imagesTr/ and masks into labelsTr/, or {_by_list(root)}",
+                f"'{_first(root, files.values())}' look like {like} and none like {lacking}: say "
+                f"which are {lacking} with `albench data list-files {root} --{lacking} PATTERN > list.csv`, and use "
+                "--data-root list.csv",
             )
         )
     else:
@@ -345,7 +347,9 @@ def _by_name(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[dic
         before = volumes[case].images if case in volumes else ()
         volumes[case] = Files((*before, path), (MaskFile(masks[case]),) if case in masks else ())
     return volumes, [
-        Problem(str(path), f"every mask must have an image, '{path}' has none: add it or remove the mask")
+        Problem(
+            str(path), f"every mask must have an image, '{path}' has none: add it or remove the mask, or {_IN_A_LIST}"
+        )
         for case, path in masks.items()
         if case not in volumes
     ]
@@ -397,8 +401,8 @@ def _unpaired(root: Path, images: Sequence[Path], masks: Sequence[Path]) -> Prob
 def _by_list(root: Path) -> str:
     """The remedy that always works."""
     return (
-        f"write a list with `albench data list-files {root} > list.csv`, complete its lines image,mask, and use "
-        "--data-root list.csv"
+        f"write a list with `albench data list-files {root} > list.csv` (--images and --masks choose files), complete "
+        "its lines image,mask, and use --data-root list.csv"
     )
 
 

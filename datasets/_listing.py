@@ -80,7 +80,7 @@ def _with_patients(path: Path, rows: Sequence[Mapping[str, object]]) -> list[dic
             f"'{path}' must name the patient once, it has both 'patient' and '{_ALIAS}', which mean the same: remove "
             f"'{_ALIAS}'"
         )
-    return [{"patient" if key == _ALIAS else key: value for key, value in row.items()} for row in rows]
+    return [{"patient" if key == _ALIAS else str(key): value for key, value in row.items()} for row in rows]
 
 
 def _with_masks(path: Path, rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:

@@ -170,14 +170,17 @@ def _by_entities(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[
     if not all(_file(name).startswith("sub-") for name in (*images, *masks)):
         return None
     of_images = {name: _entities(name) for name in images}
+    by_subject: dict[str, list[str]] = {}
+    for name, (own, _) in of_images.items():
+        by_subject.setdefault(own["sub"], []).append(name)
 
     def image_of(mask: str) -> tuple[str, Key] | None:
         entities, _ = _entities(mask)
         organ = words(entities.get("label", "") or entities.get("desc", ""))
         about = {key: value for key, value in entities.items() if key not in _ABOUT_MASK}
-        fitting = [name for name, (own, _) in of_images.items() if own.items() >= about.items()]
+        fitting = [name for name in by_subject.get(about["sub"], []) if of_images[name][0].items() >= about.items()]
         exact = [name for name in fitting if of_images[name][0] == about] or fitting
-        named = [name for name in exact if of_images[name][1] and of_images[name][1] in _file(mask).split("_")]
+        named = [name for name in exact if of_images[name][1] and of_images[name][1] in re.split("[_-]", _file(mask))]
         chosen = named or exact
         return (chosen[0], organ) if len(chosen) == 1 else None
 
@@ -193,13 +196,14 @@ def _by_varying_part(images: Sequence[str], masks: Sequence[str]) -> dict[str, l
 
 
 def _by_folder(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[tuple[str, Key]]] | None:
-    """The only image of the same folder, apart from folders such as `segmentations` below it."""
+    """The only image of the same folder or, for a mask in a folder such as `organs`, of the nearest one above."""
     folders = _unique({name: _rest(name.rpartition("/")[0], whole=True) for name in images})
     if folders is None or () in folders:
         return None
 
     def image_of(mask: str) -> tuple[str, Key] | None:
-        image = folders.get(_rest(mask.rpartition("/")[0], whole=True))
+        folder = _rest(mask.rpartition("/")[0], whole=True)
+        image = next((folders[folder[:n]] for n in range(len(folder), 0, -1) if folder[:n] in folders), None)
         if image is None:
             return None
         return image, tuple(word for word in _bare(words(_file(mask))) if word not in words(image))

@@ -142,8 +142,12 @@ class NiftiVolumes(Dataset):
         """How files were paired and cases counted as patients where their names leave a choice."""
         return self._layout.told
 
-    def file_rows(self) -> Sequence[Mapping[str, str]]:
-        """The files of all cases as they are found, with absolute paths."""
+    def file_rows(self, images: Sequence[str] = (), masks: Sequence[str] = ()) -> Sequence[Mapping[str, str]]:
+        """The files of all cases as they are found, with absolute paths. Patterns are for dataset `folder`."""
+        if images or masks:
+            raise DataError(
+                f"only files of dataset 'folder' are chosen by patterns, this is '{self.name}': leave them out"
+            )
         return rows_of(self._found)
 
     def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:

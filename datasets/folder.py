@@ -32,11 +32,11 @@ from albench.datasets._formats.hdf5 import ArrayAxes
 from albench.datasets._labels import FOREGROUND, Labels, Target, labels_of_folder, labels_of_organs
 from albench.datasets._layout import Layout, read_datalist, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
-from albench.datasets._proposal import proposed_rows, rows_of
+from albench.datasets._proposal import left_masks, proposed_rows, rows_of
 from albench.datasets._slice_axis import Grid
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
 from albench.errors import DataError
-from albench.files import is_file
+from albench.files import is_file, is_folder
 
 _DEEP = 2 * Protocol.interval + 2  # slices of which `protocol.start=interval` labels two that are not at an end
 _Millimeters = Annotated[float, Field(gt=0)]
@@ -129,11 +129,16 @@ class Folder(NiftiVolumes):
         small = max(max(grid.sides(self._axis)) for grid in grids) <= _SMALL
         return protocol | FOR_SMALL_SLICES if small else protocol
 
-    def file_rows(self) -> Sequence[Mapping[str, str]]:
-        """The files of all cases, or a proposal for those that their names do not pair."""
-        rows = rows_of(with_patients(self._found, self.patients)) or (
-            [] if is_file(Path(self.root)) else proposed_rows(Path(self.root))
-        )
+    def file_rows(self, images: Sequence[str] = (), masks: Sequence[str] = ()) -> Sequence[Mapping[str, str]]:
+        """The files of all cases, or a proposal for those that their names do not pair or that patterns choose."""
+        root, chosen = Path(self.root), bool(images or masks)
+        if chosen and not is_folder(root):
+            raise DataError(f"patterns must choose files of a folder, '{root}' is none: leave them out")
+        rows = [] if chosen else rows_of(with_patients(self._found, self.patients))
+        if rows and is_folder(root) and not self._found.listings:
+            rows += left_masks(root, self._found)
+        if not rows and is_folder(root):
+            rows = proposed_rows(root, images, masks)
         if not rows:
             self._found.checked()
         return rows

@@ -132,6 +132,12 @@ def check_data(
 @data.command("list-files")
 def list_files(
     path: Annotated[str, typer.Argument(help="A folder, or a CSV, YAML or JSON file that lists volumes.")],
+    images: Annotated[
+        list[str] | None, typer.Option(help="Which files are images, 'pre/FLAIR.nii.gz'. Repeat it for channels.")
+    ] = None,
+    masks: Annotated[
+        list[str] | None, typer.Option(help="Which files are masks: 'wmh.nii.gz'. May be repeated.")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="The layout of the files: a dataset with data.root.")] = "folder",
     assignments: _Settings = None,
 ) -> None:
@@ -140,11 +146,11 @@ def list_files(
     from albench.settings import parse_settings
     from albench.spreadsheet import csv_text
 
-    rows = make_dataset(dataset, parse_settings(assignments, Path(path))).file_rows()
-    masks = dict.fromkeys(column for row in rows for column in row if column not in ("image", "patient"))
-    columns = ["image", *masks, "patient"]
+    rows = make_dataset(dataset, parse_settings(assignments, Path(path))).file_rows(images or (), masks or ())
+    of_masks = dict.fromkeys(column for row in rows for column in row if column not in ("image", "patient"))
+    columns = ["image", *of_masks, "patient"]
     typer.echo(csv_text([columns, *([row.get(column, "") for column in columns] for row in rows)]), nl=False)
-    open_rows = sum(not row["image"] or not any(row.get(column) for column in masks) for row in rows)
+    open_rows = sum(not row["image"] or not any(row.get(column) for column in of_masks) for row in rows)
     typer.echo(_next_step(len(rows), open_rows), err=True)
 
 

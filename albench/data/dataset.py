@@ -149,8 +149,12 @@ class Dataset(ABC):
         """Sentences about what was guessed and may make results wrong. A run tells them when it starts."""
         return ()
 
-    def file_rows(self) -> Sequence[Mapping[str, str]]:
+    def file_rows(self, images: Sequence[str] = (), masks: Sequence[str] = ()) -> Sequence[Mapping[str, str]]:
         """The files of the cases as rows of a CSV that dataset `folder` reads: image, mask and patient.
+
+        Args:
+            images: patterns that say which files are images, each one channel; none leaves it to the names.
+            masks: likewise.
 
         Raises:
             DataError: the dataset does not consist of such files.

@@ -242,6 +242,22 @@ def test_a_name_with_characters_that_are_not_printed_is_one_sentence(decathlon, 
         prepare(make_dataset("folder", {"data.root": str(path)}))
 
 
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("{image: a.nii, mask: b.nii, 3: c}", "'3' is not one of image, mask, patient"),
+        ("{image: [], mask: b.nii}", "volume 1 has no image"),
+        ("{image: a.nii, mask: {}}", "no volume has a mask"),
+        ("{image: a.nii, mask: {liver: [b.nii, c.nii]}}", "a.nii' must exist, mine.yaml lists it"),
+        ("{image: a.nii, mask: {1: b.nii}}", "a.nii' must exist, mine.yaml lists it"),
+    ],
+)
+def test_odd_rows_of_a_yaml_are_one_sentence(decathlon, row, sentence):
+    (decathlon / "mine.yaml").write_text(f"volumes:\n  - {row}\n")
+    with pytest.raises(DataError, match=sentence):
+        folder(decathlon / "mine.yaml").cases()
+
+
 def test_a_yaml_without_volumes_is_one_sentence(decathlon):
     (decathlon / "mine.yaml").write_text("axis: axial")
     with pytest.raises(DataError, match=r"must list volumes, .* it has no list 'volumes': correct it"):

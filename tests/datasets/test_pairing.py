@@ -131,8 +131,8 @@ def test_names_that_leave_a_doubt_are_one_sentence_with_the_list_that_would_do(t
     assert problem.sentence == (
         f"the names of '{tmp_path}' must tell without doubt which mask belongs to which image, those of {len(images)} "
         f"images such as '{min(images)}.nii.gz' and {len(masks)} masks such as '{min(masks)}.nii.gz' do not: give a "
-        f"mask the name of its image, or write a list with `albench data list-files {tmp_path} > list.csv`, complete "
-        "its lines image,mask, and use --data-root list.csv"
+        f"mask the name of its image, or write a list with `albench data list-files {tmp_path} > list.csv` "
+        "(--images and --masks choose files), complete its lines image,mask, and use --data-root list.csv"
     )
     with pytest.raises(DataError, match="must tell without doubt"):
         data.cases()
@@ -150,8 +150,13 @@ def test_equal_names_that_begin_at_another_number_are_not_shifted(tmp_path):
 def test_an_image_without_mask_is_named_also_where_names_differ(tmp_path):
     root = written(tmp_path, "images/c{}.nii.gz", "labels/c{}_seg.nii.gz")
     write_volumes(root, "images/c9.nii.gz")
-    with pytest.raises(DataError, match=r"images/c9.nii.gz' has none in labels/: add it or remove the image"):
+    with pytest.raises(DataError) as rejected:
         folder(root).cases()
+    assert str(rejected.value) == (
+        f"every image must have a mask, '{root}/images/c9.nii.gz' has none in labels/: add it or remove the image, or "
+        "set data.unlabeled=pool to use it without labels, or pair files in a list, which `albench data list-files` "
+        "begins"
+    )
     assert [folder(root, unlabeled="pool").has_mask(case) for case in ("c0", "c9")] == [True, False]
 
 
@@ -163,7 +168,7 @@ def test_more_than_one_folder_of_masks_is_one_sentence(tmp_path):
     assert str(rejected.value) == (
         f"'{tmp_path}' must have one folder of images and one of masks, images/, labels/, masks/ look like them: "
         f"rename the two to imagesTr/ and labelsTr/, or write a list with `albench data list-files {tmp_path} > "
-        "list.csv`, complete its lines image,mask, and use --data-root list.csv"
+        "list.csv` (--images and --masks choose files), complete its lines image,mask, and use --data-root list.csv"
     )
     written(tmp_path, "imagesTr/c{}.nii.gz", "labelsTr/c{}.nii.gz")
     assert pairs(tmp_path) == expected("imagesTr/c{}.nii.gz", "labelsTr/c{}.nii.gz")
@@ -177,19 +182,19 @@ def test_files_of_one_kind_are_one_sentence(tmp_path, names, like, lacking):
         folder(tmp_path).cases()
     assert str(rejected.value) == (
         f"'{tmp_path}' must hold images and masks that their names tell apart, 3 files such as '{first}.nii.gz' "
-        f"look like {like} and none like {lacking}: put images into imagesTr/ and masks into labelsTr/, or write a "
-        f"list with `albench data list-files {tmp_path} > list.csv`, complete its lines image,mask, and use "
-        "--data-root list.csv"
+        f"look like {like} and none like {lacking}: say which are {lacking} with `albench data list-files {tmp_path} "
+        f"--{lacking} PATTERN > list.csv`, and use --data-root list.csv"
     )
 
 
-def test_derivatives_of_images_are_no_images_and_the_modality_of_a_mask_chooses_among_images(tmp_path):
+@pytest.mark.parametrize("mask", ["FLAIR_dseg", "space-FLAIR_label-lesion_mask", "desc-lesion_FLAIR_mask"])
+def test_derivatives_of_images_are_no_images_and_the_modality_of_a_mask_chooses_among_images(tmp_path, mask):
     for sub, scan in itertools.product(("sub-01", "sub-02"), ("T1w", "FLAIR")):
         write_volumes(tmp_path, f"{sub}/anat/{sub}_{scan}.nii.gz")
         write_volumes(tmp_path, f"derivatives/mni/{sub}/anat/{sub}_space-MNI_{scan}.nii.gz")
-    write_volumes(tmp_path, *(f"derivatives/m/{sub}/anat/{sub}_FLAIR_dseg.nii.gz" for sub in ("sub-01", "sub-02")))
+    write_volumes(tmp_path, *(f"derivatives/m/{sub}/anat/{sub}_{mask}.nii.gz" for sub in ("sub-01", "sub-02")))
     found = pairs(tmp_path, unlabeled="pool")
-    assert found["sub-01/anat/sub-01_FLAIR.nii.gz",] == [("derivatives/m/sub-01/anat/sub-01_FLAIR_dseg.nii.gz", None)]
+    assert found["sub-01/anat/sub-01_FLAIR.nii.gz",] == [(f"derivatives/m/sub-01/anat/sub-01_{mask}.nii.gz", None)]
     assert found["sub-01/anat/sub-01_T1w.nii.gz",] == []
     assert len(found) == 4
 

@@ -97,6 +97,76 @@ def test_files_that_nothing_pairs_have_lines_to_complete(tmp_path):
         folder(tmp_path / "list.csv")
 
 
+def test_images_and_masks_without_their_like_have_lines_too(tmp_path):
+    root = tmp_path / "set"
+    write_volumes(root, *(f"images/{i}.nii" for i in range(3)), *(f"labels/{i}.nii" for i in range(1, 4)))
+    lines, said = listed(root)
+    assert lines[1:] == [
+        "images/0.nii,,0",
+        "images/1.nii,labels/1.nii,1",
+        "images/2.nii,labels/2.nii,2",
+        ",labels/3.nii,",
+    ]
+    assert said.startswith("2 of 4 lines lack an image or a mask: put both into one line")
+
+
+@pytest.fixture
+def wmh(tmp_path):
+    """Two sequences and a mask of each case, none of which says that it is one."""
+    root = tmp_path / "set"
+    for i in range(COUNT):
+        write_volumes(root, f"{i}/pre/FLAIR.nii.gz", f"{i}/pre/T1.nii.gz", f"{i}/wmh.nii.gz")
+    return root
+
+
+FLAIR, T1, MASKS = ("--images", "pre/FLAIR.nii.gz"), ("--images", "*/T1.nii.gz"), ("--masks", "wmh.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cell"),
+    [
+        ((*FLAIR, *MASKS), "{0}/pre/FLAIR.nii.gz"),
+        ((*T1, *FLAIR, *MASKS), "{0}/pre/T1.nii.gz;{0}/pre/FLAIR.nii.gz"),
+        ((*FLAIR, *T1, *MASKS), "{0}/pre/FLAIR.nii.gz;{0}/pre/T1.nii.gz"),
+        (("--masks", "*/wmh.nii.gz", "--images", "FLAIR.*"), "{0}/pre/FLAIR.nii.gz"),
+    ],
+)
+def test_patterns_say_which_files_are_images_and_masks(wmh, arguments, cell):
+    lines, said = listed(wmh, *arguments)
+    assert lines == ["image,mask,patient", *(f"{cell.format(i)},{i}/wmh.nii.gz,{i}" for i in range(COUNT))]
+    assert said == COMPLETE
+    assert list(folder(wmh.parent / "list.csv").cases()) == [str(i) for i in range(COUNT)]
+
+
+def test_a_pattern_of_masks_of_organs_makes_columns(tmp_path):
+    root = tmp_path / "set"
+    for i in range(COUNT):
+        write_volumes(root, f"s{i}/body.nii.gz", f"s{i}/organs/liver.nii.gz", f"s{i}/organs/spleen.nii.gz")
+    with pytest.raises(DataError, match="look like images and none like masks: say which are masks with `albench data"):
+        folder(root).cases()
+    lines, _ = listed(root, "--masks", "organs/*", "--images", "body.nii.gz")
+    assert lines[0] == "image,mask:liver,mask:spleen,patient"
+    assert lines[1] == "s0/body.nii.gz,s0/organs/liver.nii.gz,s0/organs/spleen.nii.gz,s0"
+
+
+@pytest.mark.parametrize(
+    ("root", "arguments", "sentence"),
+    [
+        (
+            "set",
+            ("--masks", "x.nii"),
+            "a pattern must match files, 'x.nii' matches none of the 9 below '{}': write for",
+        ),
+        ("set", ("--images", "wmh.*", *MASKS), "a pattern must match files, 'wmh.*' matches none of the 6 below '{}'"),
+        ("absent", MASKS, "patterns must choose files of a folder, '{}' is none: leave them out"),
+    ],
+)
+def test_patterns_without_files_are_one_sentence(wmh, root, arguments, sentence):
+    code, output = invoke("data", "list-files", wmh.parent / root, *arguments)
+    assert code == 2
+    assert sentence.format(wmh.parent / root) in output
+
+
 def test_a_dataset_json_or_a_list_is_printed_too(tmp_path):
     root = tmp_path / "set"
     write_volumes(root, "a/x.nii", "b/y.nii")

@@ -67,6 +67,7 @@ def test_organs_are_chosen_by_name_in_their_order(organs, chosen, found):
     data = folder(organs, organs=chosen)
     assert data.class_names == chosen
     assert voxels(data, "s2") == found
+    assert len(data.inputs()) == COUNT * (1 + len(chosen))
     assert len(data.notes()) == 1
 
 
