@@ -17,11 +17,13 @@ from albench.masks import UNKNOWN
 
 Values = tuple[int, ...]
 Target = Literal["foreground", "classes"]
+EmptySlices = Literal["empty-slices"]
 
 FOREGROUND = "foreground"
 _BACKGROUND, _IGNORE = "background", "ignore"  # names that dataset.json gives to values of no class
 _WHITE = 255  # means foreground in a mask of 0 and 255, and often unknown beside other values
 _FEW = 8  # values that a sentence shows with their numbers
+_LEFT_OUT = UNKNOWN - 1  # label of values that are of no class, while a slice is looked at
 _LETTERS = "abc"  # names of classes in an example
 
 
@@ -36,6 +38,7 @@ class Labels:
         declared: values that a mask may contain beside 0 and `unknown`; empty allows all.
         called: names of values, as dataset.json gives them.
         joined: names in dataset.json that are one foreground because nobody has chosen; empty if there is one at most.
+        empty_slices: whether slices without any value above 0 are unknown.
     """
 
     classes: tuple[tuple[str, Values | None], ...] = ((FOREGROUND, None),)
@@ -43,6 +46,7 @@ class Labels:
     declared: frozenset[int] = frozenset()
     called: Mapping[int, str] = field(default_factory=dict)
     joined: tuple[str, ...] = ()
+    empty_slices: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,10 +151,25 @@ class Labels:
     def map(self, values: NDArray[np.generic], found: NDArray[np.generic]) -> NDArray[np.uint8]:
         """The label map of (i, j, k) values, among which those `found` occur, ascending."""
         numbers = np.array([self.number(int(value)) for value in found], dtype=np.uint8)
+        if self.empty_slices:
+            drawn = np.array([int(value) > 0 for value in found])
+            numbers[(numbers == 0) & drawn] = _LEFT_OUT  # until `hide_empty_slices` has seen it
         made = np.empty(values.shape, dtype=np.uint8)
         for plane, of in zip(made, values, strict=True):  # searchsorted makes an index of 64 bits per voxel
             plane[:] = numbers[np.searchsorted(found, of)]
         return made
+
+    def hide_empty_slices(self, labels: NDArray[np.uint8]) -> None:
+        """Make the slices unknown in which nothing is drawn, if they are to be.
+
+        Args:
+            labels: (d, h, w) label map, changed in place.
+        """
+        if self.empty_slices:
+            for plane in labels:
+                if not ((plane != 0) & (plane != UNKNOWN)).any():
+                    plane[:] = UNKNOWN
+                plane[plane == _LEFT_OUT] = 0
 
     def problems(self, found: Collection[int], path: Path) -> Iterator[str]:
         """A sentence for each rule that the values of a mask break."""
