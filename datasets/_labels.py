@@ -58,6 +58,11 @@ class Labels:
         """Values of all classes that are given."""
         return tuple(chain.from_iterable(values or () for _, values in self.classes))
 
+    @property
+    def open(self) -> bool:
+        """Whether nobody has decided which values are foreground."""
+        return self.classes == ((FOREGROUND, None),) and not self.declared
+
     def checked(self) -> Labels:
         """The labels themselves.
 
@@ -114,7 +119,7 @@ class Labels:
             values: of all its masks.
         """
         above = {value: count for value, count in values.items() if value > 0 and value not in self.unknown}
-        if len(above) < 2 or self.declared or self.classes != ((FOREGROUND, None),):
+        if len(above) < 2 or not self.open:
             return None
         found = _in_words(above)
         every = f"--set data.labels=[{','.join(map(str, above))}]"

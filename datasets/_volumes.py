@@ -107,7 +107,7 @@ class NiftiVolumes(Dataset):
 
     def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:
         """The question what several values above 0 mean, which is asked with the values of all masks."""
-        if self._labels.question(self.title, pooled(values)):
+        if self._labels.open and self._labels.question(self.title, pooled(values)):
             masks = [files.mask for files in self._layout.volumes.values() if files.mask is not None]
             every = values if len(values) == len(self.cases()) else list(map(values_of, masks))
             sentence = self._labels.question(self.title, pooled(every))

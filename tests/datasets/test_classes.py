@@ -217,10 +217,11 @@ def question(root, **options):
     if not asked:
         prepare(data)
         return None
-    with pytest.raises(DataError) as rejected:
-        prepare(data)
     (problem,) = asked
-    assert problem.sentence == str(rejected.value)
+    for _ in range(2):  # the second time, the volumes of the first are there
+        with pytest.raises(DataError) as rejected:
+            prepare(data)
+        assert problem.sentence == str(rejected.value)
     return problem.sentence
 
 
