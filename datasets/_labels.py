@@ -17,11 +17,13 @@ from albench.masks import UNKNOWN
 
 Values = tuple[int, ...]
 Target = Literal["foreground", "classes"]
+EmptySlices = Literal["empty-slices"]
 
 FOREGROUND = "foreground"
 _BACKGROUND, _IGNORE = "background", "ignore"  # names that dataset.json gives to values of no class
 _WHITE = 255  # means foreground in a mask of 0 and 255, and often unknown beside other values
 _FEW = 8  # values that a sentence shows with their numbers
+_LEFT_OUT = UNKNOWN - 1  # label of values that are of no class, while a slice is looked at
 _LETTERS = "abc"  # names of classes in an example
 
 
@@ -36,6 +38,7 @@ class Labels:
         declared: values that a mask may contain beside 0 and `unknown`; empty allows all.
         called: names of values, as dataset.json gives them.
         joined: names in dataset.json that are one foreground because nobody has chosen; empty if there is one at most.
+        empty_slices: whether slices without any value above 0 are unknown.
     """
 
     classes: tuple[tuple[str, Values | None], ...] = ((FOREGROUND, None),)
@@ -43,6 +46,7 @@ class Labels:
     declared: frozenset[int] = frozenset()
     called: Mapping[int, str] = field(default_factory=dict)
     joined: tuple[str, ...] = ()
+    empty_slices: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,6 +57,11 @@ class Labels:
     def given(self) -> Values:
         """Values of all classes that are given."""
         return tuple(chain.from_iterable(values or () for _, values in self.classes))
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody has decided which values are foreground."""
+        return self.classes == ((FOREGROUND, None),) and not self.declared
 
     def of(self, organ: str | None) -> Labels:
         """Those of a file that holds one organ, every value above 0 of which is that organ; itself for None."""
@@ -114,7 +123,7 @@ class Labels:
             values: of all its masks.
         """
         above = {value: count for value, count in values.items() if value > 0 and value not in self.unknown}
-        if len(above) < 2 or self.declared or self.classes != ((FOREGROUND, None),):
+        if len(above) < 2 or not self.open:
             return None
         found = _in_words(above)
         every = f"--set data.labels=[{','.join(map(str, above))}]"
@@ -151,10 +160,25 @@ class Labels:
     def map(self, values: NDArray[np.generic], found: NDArray[np.generic]) -> NDArray[np.uint8]:
         """The label map of (i, j, k) values, among which those `found` occur, ascending."""
         numbers = np.array([self.number(int(value)) for value in found], dtype=np.uint8)
+        if self.empty_slices:
+            drawn = np.array([int(value) > 0 for value in found])
+            numbers[(numbers == 0) & drawn] = _LEFT_OUT  # until `hide_empty_slices` has seen it
         made = np.empty(values.shape, dtype=np.uint8)
         for plane, of in zip(made, values, strict=True):  # searchsorted makes an index of 64 bits per voxel
             plane[:] = numbers[np.searchsorted(found, of)]
         return made
+
+    def hide_empty_slices(self, labels: NDArray[np.uint8]) -> None:
+        """Make the slices unknown in which nothing is drawn, if they are to be.
+
+        Args:
+            labels: (d, h, w) label map, changed in place.
+        """
+        if self.empty_slices:
+            for plane in labels:
+                if not ((plane != 0) & (plane != UNKNOWN)).any():
+                    plane[:] = UNKNOWN
+                plane[plane == _LEFT_OUT] = 0
 
     def problems(self, found: Collection[int], path: Path) -> Iterator[str]:
         """A sentence for each rule that the values of a mask break."""

@@ -109,6 +109,7 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     if labels is None or labels.shape != images[0].shape[:3] or len({channel.shape for channel in channels}) != 1:
         return None, problems
     turned, spacing = oriented(labels, images[0].affine, reading.axis)
+    reading.labels.hide_empty_slices(turned)
     facts = FileFacts("".join(nib.aff2axcodes(images[0].affine)), most_frequent(values))
     return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing, facts), problems
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from albench.data import Dataset, Problem, Rule, Volume, pooled
 from albench.datasets._combining import ONE_MASK, Combining
 from albench.datasets._formats import Arrays, files_of
-from albench.datasets._labels import Labels, Values
+from albench.datasets._labels import EmptySlices, Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._modality import rule_of
 from albench.datasets._nifti import Reading, grid_of, inspect, load, values_of
@@ -48,7 +48,8 @@ class NiftiVolumes(Dataset):
             the mask.
         classes: the classes by name, each with the values of the mask that belong to it, such as {liver: [1, 2],
             tumor: 3}; other values are background. None leaves the choice to the other options.
-        unknown: values of voxels that nobody has labeled.
+        unknown: values of voxels that nobody has labeled; `empty-slices`, also beside values, for the slices of a mask
+            in which nothing is drawn.
         unlabeled: `reject` requires a mask for every image; `pool` adds images without one to the training set, where
             their slices are never queried.
     """
@@ -58,7 +59,7 @@ class NiftiVolumes(Dataset):
     axis: AxisChoice = "auto"
     mask_grid: Literal["own", "image"] = "own"
     classes: dict[str, int | tuple[int, ...]] | None = None
-    unknown: int | tuple[int, ...] | None = None
+    unknown: int | EmptySlices | tuple[int | EmptySlices, ...] | None = None
     unlabeled: Literal["reject", "pool"] = "reject"
 
     @property
@@ -152,7 +153,7 @@ class NiftiVolumes(Dataset):
 
     def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:
         """The question what several values above 0 mean, which is asked with the values of all masks."""
-        if self._labels.question(self.title, pooled(values)):
+        if self._labels.open and self._labels.question(self.title, pooled(values)):
             reading = self._reading()
             every = values
             if len(values) < len(self.cases()):
@@ -237,7 +238,9 @@ class NiftiVolumes(Dataset):
             labels = replace(labels, classes=classes, declared=frozenset(), joined=())
         # a value that the user counts to a class is known, whatever dataset.json calls it
         unknown = tuple(value for value in labels.unknown if value not in labels.given)
-        return replace(labels, unknown=(*unknown, *_as_values(self.unknown))).checked()
+        given = self.unknown if isinstance(self.unknown, tuple) else (self.unknown,)
+        more = tuple(value for value in given if isinstance(value, int))
+        return replace(labels, unknown=(*unknown, *more), empty_slices="empty-slices" in given).checked()
 
     def _reading(self) -> Reading:
         """How files become volumes."""

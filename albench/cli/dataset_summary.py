@@ -41,7 +41,8 @@ class LabelRow:
         """The row of the table."""
         pixels = "" if self.prepared is None else f"{self.prepared:,}"
         share = "" if self.prepared is None else f"{self.share:.2%}"
-        return self.name, self.values, f"{self.read:,}", pixels, share, f"{self.cases[0]} of {self.cases[1]}"
+        in_files = (f"{self.read:,}", f"{self.cases[0]} of {self.cases[1]}") if self.values else ("", "")
+        return self.name, self.values, in_files[0], pixels, share, in_files[1]
 
 
 LABEL_COLUMNS = ("label", "values in the files", "voxels", "prepared", "share", "in cases")

@@ -68,6 +68,7 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
     before = len(cases) - len(todo)
     progress(before, len(cases), "")
     values = [_read_facts(path)[0].read.values for path in paths if path.exists()]
+    _raise_first(dataset.value_problems(values))
     with WorkerPool(dataset, workers) as worker_pool:
         for done, (case, path) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
             values.append(_read_facts(path)[0].read.values)

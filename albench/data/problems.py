@@ -182,6 +182,6 @@ def label_warnings(title: str, classes: Sequence[str], cases: Sequence[LabelCoun
         step, _ = Counter(case.step for case in apart).most_common(1)[0]
         yield (
             f"the slices between those with foreground should be drawn too, in {len(apart)} of {len(told)} cases "
-            f"foreground stands in one of {step} slices only and the others count as background: if nobody has drawn "
-            "them, give all their voxels in the mask a value of its own and set data.unknown to it"
+            f"foreground stands in one of {step} slices only and the others count as background: use --set "
+            "data.unknown=empty-slices if nobody has drawn them"
         )

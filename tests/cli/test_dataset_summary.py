@@ -50,6 +50,13 @@ def test_every_value_of_the_files_is_told_with_what_it_means(tmp_path):
     ]
 
 
+def test_a_label_that_no_value_stands_for_has_pixels_only(tmp_path):
+    data = folder(organs(tmp_path / "set"), labels=(1, 2, 3, 77), unknown="empty-slices")
+    unknown = label_rows(data, prepare(data))[-1]
+    empty = (3 + 3 + 2) * 480  # slices 0, 1 and 7 of the masks; the last has 77 in slice 0
+    assert unknown.cells() == ("unknown", "", "", f"{empty:,}", f"{empty / 11520:.2%}", "")
+
+
 def test_values_have_their_names_in_dataset_json(tmp_path):
     root = organs(tmp_path / "set", count=4)
     names = {"background": 0, "liver": 1, "spleen": 2, "cyst": 3, "odd": 77}

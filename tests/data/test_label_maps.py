@@ -266,7 +266,7 @@ def test_foreground_in_every_nth_slice_of_most_cases_is_a_warning():
     sparse[::4], dense[3:7], small[[1, 5]] = 1, 1, 1
     (warning,) = warnings(sparse, sparse, dense, small, small, classes=("a",))
     assert "in 2 of 3 cases foreground stands in one of 4 slices only" in warning
-    assert "give all their voxels in the mask a value of its own and set data.unknown to it" in warning
+    assert "count as background: use --set data.unknown=empty-slices if nobody has drawn them" in warning
     assert warnings(sparse, dense, small, classes=("a",)) == []
     (half,) = warnings(sparse, sparse, dense, dense, classes=("a",))
     assert "in 2 of 4 cases foreground stands in one of 4 slices only" in half
