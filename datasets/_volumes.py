@@ -135,13 +135,15 @@ class NiftiVolumes(Dataset):
             notes.append(f"{blank} images have no mask and are only in the training set, without labels")
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
-        notes += [note for note in (self._labels.note(),) if note]
         notes += [f"{ignored} files are left out: albench data check names them"] if ignored else []
         return [*notes, *self.cautions()]
 
     def cautions(self) -> Sequence[str]:
-        """How files were paired and cases counted as patients where their names leave a choice."""
-        return self._layout.told
+        """How files were paired and cases counted as patients where their names leave a choice, and which names of
+        dataset.json are one foreground.
+        """
+        note = self._labels.note()
+        return (*self._layout.told, *([note] if note else []))
 
     def file_rows(self, images: Sequence[str] = (), masks: Sequence[str] = ()) -> Sequence[Mapping[str, str]]:
         """The files of all cases as they are found, with absolute paths. Patterns are for dataset `folder`."""
@@ -189,9 +191,6 @@ class NiftiVolumes(Dataset):
         yield from inspect(self.title, volumes, reading, size=self.size, intensities=self.intensities, values=found)
         images = {case: files.images[0] for case, files in volumes.items()}
         yield from axis_problems(self.title, self._readable_grids, images, self._axis)
-        note = self._labels.note()
-        if note:
-            yield Problem(self.title, note, serious=False)
 
     @cached_property
     def _found(self) -> Layout:
