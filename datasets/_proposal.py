@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from albench.datasets._files import Files, MaskFile
+from albench.datasets._formats import stem
 from albench.datasets._layout import Layout, images_and_masks
 from albench.datasets._names import told_apart
-from albench.datasets._nifti import stem
 from albench.datasets._pairing import paired, together
 from albench.datasets._patients import guessed
 from albench.errors import DataError
