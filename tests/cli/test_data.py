@@ -183,7 +183,7 @@ def test_info_prints_a_summary_and_draws_slices(decathlon, tmp_path):
     valid, drawn = sum((20 + i) * 24 * 8 for i in range(6)), 6 * 7 * 9 * 4
     assert "labels slices with foreground 50.0%, 4 per case" in output
     assert f"foreground {drawn / valid:.2%} of all pixels cases without foreground 0" in output
-    assert "preparation slices axial, 48, 8 per case intensities clipped to the percentiles 0.5 and 99.5 of" in output
+    assert "preparation slices axial, 48, 8 per case intensities clipped to the 0.5th and 99.5th perc" in output
     padding = 1 - valid / (48 * 32 * 32)
     assert f"scaled none, pixels are those of the files pixels 32 x 32, 1 channel, {padding:.0%} of them pad" in output
     assert f"foreground 1 {drawn:,} {drawn:,} {drawn / valid:.2%} 6 of 6" in output
