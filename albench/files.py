@@ -24,6 +24,7 @@ _UNWRITABLE = (
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
 )
 _BLOCK = 1 << 20  # bytes
+_TRIES = 10  # to open a temporary file before another process removes it
 
 
 @contextmanager
@@ -168,13 +169,16 @@ def _check_replaceable(path: Path) -> None:
 
 def _open_locked(temporary: Path) -> BinaryIO:
     """Open a temporary file, with a lock as long as it is open, by which others see that it is no leftover."""
-    while True:
+    for _ in range(_TRIES):
         file = temporary.open("wb")
         with suppress(OSError):  # of a file system without locks, where nothing counts as a leftover
             fcntl.flock(file, fcntl.LOCK_EX)
         if _is_at(file, temporary):
-            return file
+            break
         file.close()  # another process removed it before it was locked
+    else:  # the file system gives one file several numbers
+        file = temporary.open("wb")
+    return file
 
 
 def _remove_leftovers(path: Path) -> None:
