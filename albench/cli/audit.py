@@ -19,7 +19,10 @@ def audit(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, as the run did.")] = True,
 ) -> None:
-    """Ask for the queries of a run again, without the masks not bought. Exit code 1 if one depends on them."""
+    """Ask a run's queries again, without masks not bought.
+
+    The exit code is 1 if one depends on them.
+    """
     from albench.audit.auditor import audit_rounds
     from albench.errors import ConfigError
     from albench.runs import RunReader

@@ -70,7 +70,11 @@ class Intensities:
             return "as they are"
         of = {"mr": " of what is no padding", "ct": f" of what is above {_OUTSIDE:g}"}.get(self.rule, "")
         low, high = self.percentiles
-        limits = f"data.window={[*self.window]}" if self.window else f"the {low:g}th and {high:g}th percentiles{of}"
+        limits = (
+            f"{self.window[0]:g} to {self.window[1]:g} (data.window)"
+            if self.window
+            else f"the {low:g}th and {high:g}th percentiles{of}"
+        )
         return f"clipped to {limits}, then mean 0 and standard deviation 1 per case{of}"
 
     @property

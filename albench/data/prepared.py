@@ -180,7 +180,7 @@ def _usable(folder: Path, dataset: Dataset) -> StoredSet | str:
         return stored
     if "read" not in stored.meta:
         return f"'{folder}' must count the values of masks, which the earlier version that made it did not"
-    if stored.meta["rule"] != dataset.intensities.rule:
+    if stored.meta.get("rule", "volume") != dataset.intensities.rule:
         return f"'{folder}' must hold intensities read by data.intensity={dataset.intensities.rule}, it does not"
     return stored
 

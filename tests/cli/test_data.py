@@ -434,7 +434,7 @@ def test_small_objects_survive_scaling_and_what_they_lose_is_told(tmp_path, monk
     code, told = invoke("data", "info", "folder", "--data-root", tmp_path / "set", "--set", f"data.size={size}")
     assert code == 0
     assert f"warning: {sentence}" in told
-    assert f"scaled 4 objects become {kept}, and their volume changes by {change}" in told
+    assert f"masks 4 objects become {kept}, and their volume changes by {change}" in told
     run = tiny_training_arguments(data__size=size, protocol__rounds=0, protocol__split="[2,1,1]")
     code, told = invoke("run", "--strategy", "random", "--dataset", "folder", "--data-root", tmp_path / "set", *run)
     assert code == 0, told
@@ -444,7 +444,8 @@ def test_nothing_is_told_of_large_objects_or_of_slices_that_are_not_scaled(tmp_p
     balls(tmp_path / "set", 9)
     for size in ("[48,48]", "[64,64]", "none"):
         code, told = invoke("data", "check", tmp_path / "set", "--set", f"data.size={size}")
-        assert (code, told) == (0, "0 problems, 0 warnings")
+        assert code == 0
+        assert told.endswith("0 problems, 0 warnings")
 
 
 def test_check_rejects_different_numbers_of_channels_as_a_run_does(tmp_path):

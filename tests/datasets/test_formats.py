@@ -20,6 +20,9 @@ TURNED = np.array([[0, 0, -3.0, 4], [0.5, 0, 0, 1], [0, -0.75, 0, 7], [0, 0, 0, 
 TILTED = nib.affines.from_matvec(np.array([[1, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]]) * [0.5, 0.75, 3], [1, 2, 3])
 
 
+TWO = {"organ": 1, "tumor": 2}  # the classes of `sample`
+
+
 def folder(root: Path, **options: object):
     return find(DATASETS, "folder")(root=str(root), **options)
 
@@ -84,8 +87,8 @@ def test_a_volume_in_any_format_gives_the_arrays_and_the_spacing_of_nifti(tmp_pa
     image, mask = sample()
     write_pair(tmp_path / "nifti", "case", image, mask, affine)
     options = {"h5_spacing": (0.5, 0.75, 3.0)} if form == "h5" else {}
-    expected = prepare(folder(tmp_path / "nifti"))
-    data = folder(written(tmp_path / "other", form, image, mask, affine), **options)
+    expected = prepare(folder(tmp_path / "nifti", classes=TWO))
+    data = folder(written(tmp_path / "other", form, image, mask, affine), classes=TWO, **options)
     assert list(data.problems()) == []
     found = prepare(data)
     assert found.cases == expected.cases == ("case",)
@@ -106,7 +109,7 @@ def test_every_format_of_a_set_may_be_another_one(tmp_path):
     (tmp_path / "list.csv").write_text(
         "image,mask\nimagesTr/a.nii.gz,labelsTr/a.nii.gz\nimagesTr/c,labelsTr/c.mha\nimagesTr/b.mha,labelsTr/b.nrrd\n"
     )
-    prepared = prepare(folder(tmp_path / "list.csv"))
+    prepared = prepare(folder(tmp_path / "list.csv", classes=TWO))
     assert prepared.cases == ("a", "b", "c")
     assert (prepared.images[:8] == prepared.images[8:16]).all()
     assert (prepared.masks[8:16] == prepared.masks[16:]).all()
@@ -410,7 +413,7 @@ def test_hdf5_files_may_be_listed_with_and_without_the_names_of_arrays(tmp_path)
     write_hdf5(tmp_path / "a.h5", image=image, label=mask)
     write_hdf5(tmp_path / "b.h5", t2=image, truth=mask)
     (tmp_path / "list.csv").write_text("image,mask,patient\na.h5,a.h5,a\nb.h5/t2,b.h5/truth,b\n")
-    data = folder(tmp_path / "list.csv")
+    data = folder(tmp_path / "list.csv", classes=TWO)
     assert list(data.problems())[-1].sentence.endswith("b.h5/t2' equals that of 'a': remove one")
     np.testing.assert_array_equal(data.load("a").mask, data.load("b").mask)
 
@@ -422,7 +425,7 @@ def test_options_of_hdf5_are_mentioned_only_where_they_are_set(tmp_path):
         write_pair(tmp_path, f"c{index}", image + index, mask, PLAIN)
     assert content_key(folder(tmp_path)) == content_key(folder(tmp_path, h5_image="image", h5_axes="xyz"))
     assert content_key(folder(tmp_path)) != content_key(folder(tmp_path, h5_axes="zyx"))
-    places = {"data.root": str(tmp_path), "protocol.split": [1, 1, 1]}
+    places = {"data.root": str(tmp_path), "protocol.split": [1, 1, 1], "data.classes": TWO}
     plain = resolve("entropy", "folder", settings=places).config
     other = resolve("entropy", "folder", settings=places | {"data.h5_axes": "zyx"}).config
     assert set(other.dataset.options) - set(plain.dataset.options) == {"h5_axes"}

@@ -130,7 +130,7 @@ def test_the_axis_is_told_by_info_and_recorded_by_a_run(tmp_path):
     write(tmp_path / "set", (6, 40, 40), np.diag([4, 0.7, 0.7, 1]), *"abcdef")
     code, told = invoke("data", "info", "folder", "--data-root", tmp_path / "set")
     assert code == 0
-    assert "data.axis sagittal, decided by the data" in told
+    assert "slices sagittal, 36, 6 per case" in told
     assert "slices are sagittal, because 6 of 6 volumes are thickest that way: data.axis overrides it" in told
     arguments = tiny_training_arguments(protocol__split="[4,1,1]", protocol__budget=3)
     code, text = invoke(

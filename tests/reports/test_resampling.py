@@ -93,15 +93,6 @@ def test_a_curve_with_a_missing_value_has_no_monotone_one():
     assert fitted[1].tolist() == [0.5, 0.5, 3]
 
 
-def test_many_rounds_are_fitted_in_parts(monkeypatch):
-    from albench.reports import isotonic
-
-    values = np.random.default_rng(7).normal(0, 1, (7, 10))
-    whole = increasing(values)
-    monkeypatch.setattr(isotonic, "_MOST", 200)
-    assert (increasing(values) == whole).all()
-
-
 def test_a_curve_reaches_a_value_between_rounds():
     at = np.array([0.1, 0.2, 0.4])
     curves = np.array([[0.0, 1.0, 3.0]] * 6)
