@@ -56,7 +56,7 @@ ELSEWHERE = "were others in the run than in fresh processes in the same state"
     [
         (cheats.FileName, f"the queried slices and the scores {CHANGED}"),
         (cheats.Cache, f"the queried slices and the scores {CHANGED}"),
-        (cheats.Meta, f"the queried slices and the scores {CHANGED}"),
+        (cheats.Meta, ELSEWHERE),
         (cheats.Garbage, f"the queried slices and the scores {CHANGED}"),
         (cheats.Frames, f"the queried slices and the scores {CHANGED}"),
         (cheats.Validation, f"the queried slices and the scores {CHANGED}"),
