@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def suggestion(word: str, known: Iterable[str], prefix: str = "", *, cutoff: float = 0.6) -> str:
@@ -18,6 +18,12 @@ def suggestion(word: str, known: Iterable[str], prefix: str = "", *, cutoff: flo
     if near:
         return f"did you mean '{prefix}{near[0]}'?"
     return f"choose one of {', '.join(f'{prefix}{name}' for name in names)}"
+
+
+def few(items: Sequence[str], most: int = 3) -> str:
+    """The first of several things in a sentence, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 class AlbenchError(Exception):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from albench.config import Start
-from albench.data import SliceStack
+from albench.data import SliceStack, joined
 from albench.masks import Ids
 from albench.streams import Streams
 
@@ -32,10 +30,10 @@ def start_slices(slices: SliceStack, start: Start, interval: int, streams: Strea
     """
     annotatable = slices.annotatable
     cases = [ids[annotatable[ids]] for ids in map(slices.of, range(len(slices.cases)))]
-    lines = cases if any(len(ids) > 1 for ids in cases) else [_joined(cases)]
+    lines = cases if any(len(ids) > 1 for ids in cases) else [joined(cases)]
     if start == "inside":
-        return _joined([ids[_inside(len(ids), interval)] for ids in lines])
-    evenly = _joined([ids[::interval] for ids in lines])
+        return joined([ids[_inside(len(ids), interval)] for ids in lines])
+    evenly = joined([ids[::interval] for ids in lines])
     if start == "interval":
         return evenly
     rng, count = streams.numpy("start"), len(evenly)
@@ -55,8 +53,3 @@ def _inside(count: int, interval: int) -> Ids:
     parts = min(max(2, -(-count // interval)), between) if count else 0
     middles = (np.arange(parts) + 0.5) * between / max(1, parts)
     return middles.astype(np.int64) + (count > 1)
-
-
-def _joined(parts: Sequence[Ids]) -> Ids:
-    """The parts one after the other, of which there may be none."""
-    return np.concatenate([np.empty(0, dtype=np.int64), *parts])

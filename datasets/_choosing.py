@@ -10,7 +10,7 @@ from albench.datasets._combining import Raters
 from albench.datasets._files import Files
 from albench.datasets._layout import Layout
 from albench.datasets._patients import by_pattern, of_bids, suspicion
-from albench.errors import ConfigError
+from albench.errors import ConfigError, few
 from albench.masks import MOST_CLASSES
 
 
@@ -92,26 +92,25 @@ def with_patients(found: Layout, pattern: str | None) -> Layout:
 
 def _checked(chosen: Sequence[str] | None, there: Sequence[str], common: Sequence[str]) -> Sequence[str]:
     """The organs to read."""
-    few = ", ".join(there[:MOST_CLASSES])
+    first = ", ".join(there[:MOST_CLASSES])
     if chosen is None and len(common) > MOST_CLASSES:
         raise ConfigError(
             f"data.organs must choose 1 to {MOST_CLASSES} organs, there are masks of {len(common)}: write for example "
-            f"--set data.organs=[{common[0]},{common[1]}]; the first are {few}"
+            f"--set data.organs=[{common[0]},{common[1]}]; the first are {first}"
         )
     if chosen is None and not common:
         raise ConfigError(
-            f"data.organs must choose organs, no organ has a mask in every case: choose from {few}, and leave out the "
-            "cases without them"
+            f"data.organs must choose organs, no organ has a mask in every case: choose from {first}, and leave "
+            "out the cases without them"
         )
     unknown = [organ for organ in chosen or () if organ not in there]
     if unknown:
-        raise ConfigError(f"data.organs must be organs with masks, '{unknown[0]}' has none: choose from {few}")
+        raise ConfigError(f"data.organs must be organs with masks, '{unknown[0]}' has none: choose from {first}")
     return common if chosen is None else list(dict.fromkeys(chosen))
 
 
 def _left_out(organs: Sequence[str], cases: int) -> str:
-    few = ", ".join(organs[:3]) + (f" and {len(organs) - 3} more" if len(organs) > 3 else "")
-    return f"masks of {few} are left out, because not all {cases} cases have them: data.organs chooses organs"
+    return f"masks of {few(organs)} are left out, because not all {cases} cases have them: data.organs chooses organs"
 
 
 def _first_rater(files: Files) -> Files:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data import MOST_VALUES, ValueCount
-from albench.errors import ConfigError
+from albench.errors import ConfigError, few
 from albench.masks import UNKNOWN
 
 Values = tuple[int, ...]
@@ -150,10 +150,9 @@ class Labels:
         """The sentence that tells which names of dataset.json are one foreground; None if that has been chosen."""
         if not self.joined:
             return None
-        shown = ", ".join(f"'{name}'" for name in self.joined[:_FEW])
-        rest = len(self.joined) - _FEW
+        names = few([f"'{name}'" for name in self.joined], _FEW)
         return (
-            f"the {len(self.joined)} labels {shown}{f' and {rest} more' if rest > 0 else ''} of dataset.json are one "
+            f"the {len(self.joined)} labels {names} of dataset.json are one "
             "foreground: use --set data.target=classes for a class each, or choose some with data.labels"
         )
 
@@ -238,15 +237,12 @@ def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Val
 def _in_words(values: Mapping[int, ValueCount], meanings: Mapping[int, str] | None = None) -> str:
     """Values with their numbers, the first few of them."""
     shown = []
-    for value, count in list(values.items())[:_FEW]:
+    for value, count in values.items():
         meaning = f"{meanings[value]}, " if meanings else ""
         shown.append(
             f"{value} ({meaning}{count.voxels:,} voxels in {count.masks} mask{'s' if count.masks > 1 else ''})"
         )
-    rest = len(values) - len(shown)
-    if len(values) == 1:
-        return shown[0]
-    return ", ".join(shown[:-1]) + f" and {shown[-1]}" if not rest else ", ".join(shown) + f" and {rest} more"
+    return few(shown, _FEW) if not 1 < len(shown) <= _FEW else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def labels_of_organs(organs: Sequence[str], *, chosen: bool) -> Labels:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from albench.data import (
     Volume,
     case_problems,
     check_memory,
+    image_digest,
     most_frequent,
     pooled,
     set_problems,
@@ -159,7 +159,7 @@ def inspect(
             mask = files.masks[0].path
             sentence = f"a mask should have foreground, '{mask}' has none: check its labels"
             yield Problem(str(mask), sentence, False)
-        content = hashlib.sha256(volume.image.tobytes()).hexdigest()
+        content = image_digest(volume)
         if content in seen:
             sentence = f"an image should occur once, '{image}' equals that of '{seen[content]}': remove one"
             yield Problem(image, sentence, False)
@@ -169,7 +169,7 @@ def inspect(
     if sentence:
         yield Problem(title, sentence)
     if summaries:
-        yield from set_problems(title, reading.labels.names, summaries)
+        yield from set_problems(title, reading.labels.names, summaries, size=size, intensities=intensities)
 
 
 def grid_of(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> Grid:

@@ -14,40 +14,15 @@ from functools import partial
 
 IMAGE_WORDS = frozenset(
     (
-        "image",
-        "images",
-        "img",
-        "imgs",
-        "volume",
-        "volumes",
-        "vol",
-        "vols",
-        "scan",
-        "scans",
-        "imaging",
-        "ct",
-        "mr",
-        "mri",
-        "orig",
+        *("image", "images", "img", "imgs", "volume", "volumes", "vol", "vols", "scan", "scans", "imaging", "ct"),
+        *("mr", "mri", "orig"),
     )
 )
 MASK_WORDS = frozenset(
     (
-        *(
-            "label",
-            "labels",
-            "lbl",
-            "mask",
-            "masks",
-            "msk",
-            "seg",
-            "segs",
-            "dseg",
-            "segm",
-            "segmentation",
-            "segmentations",
-        ),
-        *("annotation", "annotations", "groundtruth", "gt", "truth", "consensus", "delineation", "delineations", "roi"),
+        *("label", "labels", "lbl", "mask", "masks", "msk", "seg", "segs", "dseg", "segm", "segmentation"),
+        *("segmentations", "annotation", "annotations", "groundtruth", "gt", "truth", "consensus", "delineation"),
+        *("delineations", "roi"),
     )
 )
 _OF_PARTS = frozenset(("tr", "train", "training", "derivatives"))  # stand beside such words in folders

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from albench.data import Problem
+from albench.errors import few
 
 Axis = Literal["sagittal", "coronal", "axial"]
 
@@ -118,6 +119,4 @@ def _without_neighbors(single: list[str], total: int) -> str:
 
 
 def _named(cases: list[str]) -> str:
-    """Up to three cases."""
-    names = ", ".join(f"'{case}'" for case in cases[:3])
-    return f"{names} and {len(cases) - 3} more" if len(cases) > 3 else names
+    return few([f"'{case}'" for case in cases])

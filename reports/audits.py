@@ -28,8 +28,8 @@ class Audits:
 
 def audits_of(*runs: Run) -> Audits:
     """What was audited in finished runs, of which the last round has no query."""
-    audits = [run.reader.audit(record.round) for run in runs for record in run.reader.records[:-1]]
-    return Audits(sum(audit is not None and audit.verdict == "passed" for audit in audits), len(audits))
+    verdicts = [verdict for run in runs for verdict in run.verdicts]
+    return Audits(verdicts.count("passed"), len(verdicts))
 
 
 def audited(group: Group) -> list[str]:

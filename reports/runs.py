@@ -10,6 +10,7 @@ from albench.errors import StoreError
 from albench.reports.comparability import protocol_digest
 from albench.reports.replicates import Replicate, replicate_of
 from albench.runs import RunReader, verify
+from albench.runs.records import Verdict
 from albench.runs.scores import restore_scores
 
 REFERENCE = "full"
@@ -49,6 +50,12 @@ class Run:
     def protocol(self) -> str:
         """Digest of its protocol; runs of equal protocols can be compared."""
         return protocol_digest(self.reader.config)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict | None]:
+        """Those on its queries, None on one that was not audited. The last round has no query."""
+        audits = (self.reader.audit(record.round) for record in self.reader.records[:-1])
+        return [None if audit is None else audit.verdict for audit in audits]
 
     @property
     def title(self) -> str:

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from albench.audit.canary import canary
 from albench.data import Prepared, cache_folder
+from albench.data.stored_set import IMAGES, MASKS
 from albench.files import translate_os_errors
 from albench.temporary import temporary_folder
-
-_IMAGES, _MASKS = "images.npy", "masks.npy"
 
 
 class World:
@@ -33,15 +32,15 @@ class World:
         self._original = _folder_of(prepared)
         self._truth, self._valid = prepared.masks, np.repeat(prepared.valid, prepared.counts, axis=0)
         self._classes = len(prepared.classes)
-        self._canaries = root / _MASKS
+        self._canaries = root / MASKS
         self.cache = root / "cache"
         self.prepared = self.cache / self._original.name
         self.prepared.mkdir(parents=True)
-        _link(self._original / _IMAGES, self.prepared / _IMAGES)  # other files tell what the masks hold
+        _link(self._original / IMAGES, self.prepared / IMAGES)  # other files tell what the masks hold
 
     def show_truth(self) -> None:
         """Let the masks be the true ones."""
-        self._replace(self._original / _MASKS)
+        self._replace(self._original / MASKS)
 
     def show_canaries(self, bought: NDArray[np.int64]) -> None:
         """Let every mask be a canary, except those in the given rows of the prepared set."""
@@ -65,7 +64,7 @@ class World:
         partial.rename(self._canaries)
 
     def _replace(self, masks: Path) -> None:
-        shown = self.prepared / _MASKS
+        shown = self.prepared / MASKS
         shown.unlink(missing_ok=True)
         _link(masks, shown)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import Prepared
+from albench.data import Prepared, sampled
 from albench.files import atomic_write
 from albench.masks import UNKNOWN, foreground
 
@@ -163,22 +163,16 @@ def _shown(prepared: Prepared, index: int, axis: str, label: int | None = None, 
         title=f"{title}, for {name}" if name else title,
         views=[views[cut], *(view for number, view in enumerate(views) if number != cut)],
         gray=_gray(image, inside),
-        intensities=_sample(image).astype(np.float32),
-        labels=_sample(mask),
+        intensities=sampled(image, _SAMPLE).astype(np.float32),
+        labels=sampled(mask, _SAMPLE),
     )
-
-
-def _sample(values: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Evenly spaced values."""
-    step = -(-values.size // _SAMPLE) | 1  # odd, so that they do not stand in a column of an even width
-    return values.ravel()[::step]
 
 
 def _gray(image: NDArray[np.float16], inside: NDArray[np.bool_]) -> tuple[float, float]:
     """Intensities that are black and white: those around the foreground, at most its own range below and above it."""
-    low, high = (float(value) for value in np.percentile(_sample(image[_surroundings(inside)]), (1, 99.5)))
+    low, high = (float(value) for value in np.percentile(sampled(image[_surroundings(inside)], _SAMPLE), (1, 99.5)))
     if inside.any():
-        lowest, highest = (float(value) for value in np.percentile(_sample(image[inside]), (1, 99)))
+        lowest, highest = (float(value) for value in np.percentile(sampled(image[inside], _SAMPLE), (1, 99)))
         between = highest - lowest
         low, high = max(low, lowest - between), min(high, highest + between)
     return low, max(high, low + 1e-3)

@@ -62,7 +62,7 @@ def describe_data(
     from albench.cli.contact_sheet import contact_sheet
     from albench.cli.dataset_summary import LABEL_COLUMNS, label_rows, numbers
     from albench.console import new_table
-    from albench.data import clipping_warnings, label_warnings, oddities, padding_warnings, scaling_warnings
+    from albench.data import oddities, set_warnings
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
@@ -78,14 +78,10 @@ def describe_data(
         labels.add_row(*map(escape, row.cells()))
     console.print(labels)
     _print_notes(dataset, console)
-    losses = prepared.own_grids.losses if prepared.own_grids else []
-    for warning in (
-        *scaling_warnings(dataset.size, losses),
-        *clipping_warnings(dataset.title, dataset.intensities, prepared.clipped),
-        *label_warnings(dataset.title, prepared.classes, prepared.labels),
-        *padding_warnings(dataset.title, prepared.cases, prepared.valid, prepared.counts, dataset.size),
-        *oddities(prepared.cases, prepared.read),
-    ):
+    warnings = set_warnings(
+        dataset.title, prepared.classes, prepared.summaries, size=dataset.size, intensities=dataset.intensities
+    )
+    for warning in (*warnings, *oddities(prepared.cases, prepared.read)):
         console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
     contact_sheet(prepared, path, str(dataset.hashed_options().get("axis", "axial")))
@@ -272,9 +268,11 @@ def _next_step(rows: int, open_rows: int) -> str:
 
 def _unmarked(paths: Sequence[Path]) -> str:
     """The sentence about what is not deleted."""
-    few = ", ".join(f"'{path}'" for path in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    from albench.errors import few
+
+    named = few([f"'{path}'" for path in paths])
     return (
-        f"only what bears the mark of albench is deleted, {few} has none or was changed since and is kept: delete it "
+        f"only what bears the mark of albench is deleted, {named} has none or was changed since and is kept: delete it "
         "by hand if an earlier version made it or you need it no more"
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data import PERCENTILES, AsRead, ClippedTarget, Dataset, Prepared, ScalingLoss, padding_share, pooled
+from albench.errors import few
 from albench.masks import UNKNOWN
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
@@ -90,12 +91,12 @@ def _row(
     pixels: int,
 ) -> LabelRow:
     shown = [
-        f"{value} {called}" if (called := dataset.name_of(value)) not in ("", name) else f"{value}"
-        for value in values[:_SHOWN]
+        f"{value} {called}" if (called := dataset.name_of(value)) not in ("", name) else f"{value}" for value in values
     ]
-    words = ", ".join(shown) + (f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else "")
     voxels = [sum(mask.get(value, 0) for value in values) for mask in masks]
-    return LabelRow(name, words, sum(voxels), made, (made or 0) / pixels, (int(np.count_nonzero(voxels)), len(masks)))
+    return LabelRow(
+        name, few(shown, _SHOWN), sum(voxels), made, (made or 0) / pixels, (int(np.count_nonzero(voxels)), len(masks))
+    )
 
 
 def _volumes(prepared: Prepared) -> Iterator[tuple[str, str]]:
@@ -113,11 +114,8 @@ def _volumes(prepared: Prepared) -> Iterator[tuple[str, str]]:
     codes = Counter(case.orientation for case in read if case.orientation).most_common()
     if codes:
         several = len(codes) > 1
-        yield (
-            "orientation of the files",
-            ", ".join(f"{code} ({number})" if several else code for code, number in codes[:_SHOWN])
-            + (f" and {len(codes) - _SHOWN} more" if len(codes) > _SHOWN else ""),
-        )
+        shown = [f"{code} ({number})" if several else code for code, number in codes]
+        yield "orientation of the files", few(shown, _SHOWN)
     if prepared.intensity is not None:
         for channel in range(prepared.images.shape[1]):
             name = "intensities as read" + (f", channel {channel}" if prepared.images.shape[1] > 1 else "")

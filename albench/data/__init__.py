@@ -1,6 +1,6 @@
 """Data, from files to slices: what a dataset is, how it is prepared, and the slices that everything else works on."""
 
-from albench.data.as_read import PERCENTILES, AsRead
+from albench.data.as_read import PERCENTILES, AsRead, image_digest, sampled
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
 from albench.data.facts import (
@@ -11,7 +11,7 @@ from albench.data.facts import (
     pooled,
     value_counts,
 )
-from albench.data.intensities import ClippedTarget, Intensities, Rule, clipping_warnings
+from albench.data.intensities import ClippedTarget, Intensities, Rule
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
@@ -21,9 +21,9 @@ from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
-from albench.data.problems import CaseSummary, Problem, case_problems, label_warnings, set_problems
+from albench.data.problems import CaseSummary, Problem, case_problems, label_warnings, set_problems, set_warnings
 from albench.data.scaling_loss import ScalingLoss, scaling_warnings
-from albench.data.slices import LabeledStack, SliceStack
+from albench.data.slices import LabeledStack, SliceStack, joined
 from albench.data.split import Split, split_dataset, split_volumes
 from albench.data.volume import Volume, check_volume
 from albench.registry import register
@@ -58,9 +58,10 @@ __all__ = [
     "check_memory",
     "check_options",
     "check_volume",
-    "clipping_warnings",
     "downloaded",
     "downloads_folder",
+    "image_digest",
+    "joined",
     "label_warnings",
     "make_marked",
     "mark_content",
@@ -73,8 +74,10 @@ __all__ = [
     "prepared_sets",
     "register",
     "remove",
+    "sampled",
     "scaling_warnings",
     "set_problems",
+    "set_warnings",
     "split_dataset",
     "split_volumes",
     "value_counts",

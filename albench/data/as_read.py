@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from albench.data.facts import FileFacts, value_counts
 from albench.data.volume import Volume
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)  # of the intensities of a case
 _SAMPLE = 1 << 17  # voxels of a channel, evenly spaced, that percentiles are those of
@@ -41,13 +43,9 @@ class AsRead:
     def of(cls, volume: Volume) -> AsRead:
         """The facts of a checked volume."""
         facts = volume.facts or FileFacts(values=value_counts(volume.mask))
-        digest = hashlib.sha256()
-        for channel in volume.image:
-            for plane in channel:
-                digest.update(np.ascontiguousarray(plane).data)
         percentiles = tuple(_percentiles(channel) for channel in volume.image)
         return cls(
-            facts.orientation, facts.values, volume.mask.shape, tuple(volume.spacing), percentiles, digest.hexdigest()
+            facts.orientation, facts.values, volume.mask.shape, tuple(volume.spacing), percentiles, image_digest(volume)
         )
 
     @classmethod
@@ -62,7 +60,21 @@ class AsRead:
         return cls(**{**content, **made})
 
 
+def image_digest(volume: Volume) -> str:
+    """SHA-256 of the intensities, by which an image that occurs twice is found."""
+    digest = hashlib.sha256()
+    for channel in volume.image:
+        for plane in channel:
+            digest.update(np.ascontiguousarray(plane).data)
+    return digest.hexdigest()
+
+
+def sampled(values: NDArray[Scalar], most: int) -> NDArray[Scalar]:
+    """Evenly spaced values, about as many as `most` if there are more."""
+    step = -(-values.size // most) | 1  # odd, so that they do not stand in a column of an even width
+    return values.ravel()[::step]
+
+
 def _percentiles(channel: NDArray[np.float32]) -> tuple[float, ...]:
     """Intensities at `PERCENTILES` of (d, h, w) voxels, with six digits."""
-    step = -(-channel.size // _SAMPLE) | 1  # odd, so that the voxels do not stand in a column of an even width
-    return tuple(float(f"{value:.6g}") for value in np.percentile(channel.ravel()[::step], PERCENTILES))
+    return tuple(float(f"{value:.6g}") for value in np.percentile(sampled(channel, _SAMPLE), PERCENTILES))

@@ -197,7 +197,7 @@ class Dataset(ABC):
             if not found:
                 summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes), self.intensities))
         if summaries or not cases:
-            yield from set_problems(self.title, classes, summaries)
+            yield from set_problems(self.title, classes, summaries, size=self.size, intensities=self.intensities)
 
 
 def check_options(dataset: Dataset) -> None:

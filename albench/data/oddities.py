@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from albench.data.as_read import AsRead
 from albench.data.facts import pooled
+from albench.errors import few
 
 _FEWEST = 5  # cases, below which none can be told from the others
 _FEW = 0.25  # share of the cases that may be odd
@@ -28,7 +29,7 @@ def oddities(cases: Sequence[str], read: Sequence[AsRead]) -> Iterator[str]:
         cases: (s,) names.
         read: (s,) the cases.
     """
-    yield from duplicates(cases, read)
+    yield from _duplicates(cases, read)
     if len(cases) < _FEWEST:
         return
     yield from _other_orientation(cases, read)
@@ -51,16 +52,15 @@ def oddities(cases: Sequence[str], read: Sequence[AsRead]) -> Iterator[str]:
     yield from _single_values(cases, read)
 
 
-def duplicates(cases: Sequence[str], read: Sequence[AsRead]) -> Iterator[str]:
+def _duplicates(cases: Sequence[str], read: Sequence[AsRead]) -> Iterator[str]:
     """A sentence for all cases whose image is that of another."""
     first: dict[str, str] = {}
     for name, case in zip(cases, read, strict=True):
         first.setdefault(case.image, name)
     twice = [(name, first[case.image]) for name, case in zip(cases, read, strict=True) if first[case.image] != name]
     if twice:
-        pairs = ", ".join(f"'{name}' as '{other}'" for name, other in twice[:3])
-        more = f" and {len(twice) - 3} more" if len(twice) > 3 else ""
-        yield f"an image should occur once, {len(twice)} are those of others, {pairs}{more}: remove one of each"
+        pairs = few([f"'{name}' as '{other}'" for name, other in twice])
+        yield f"an image should occur once, {len(twice)} are those of others, {pairs}: remove one of each"
 
 
 def _other_orientation(cases: Sequence[str], read: Sequence[AsRead]) -> Iterator[str]:
@@ -99,6 +99,4 @@ def _in_words(values: NDArray[np.float64]) -> str:
 
 
 def _named(cases: Sequence[str]) -> str:
-    """Up to three cases, and their number."""
-    names = ", ".join(f"'{case}'" for case in cases[:3])
-    return f"{names} and {len(cases) - 3} more" if len(cases) > 3 else names
+    return few([f"'{case}'" for case in cases])

@@ -27,8 +27,9 @@ from albench.data.marks import lock_of
 from albench.data.own_grid import OwnGrids
 from albench.data.paths import cache_folder
 from albench.data.preparation import FORMAT, Progress, build_set
+from albench.data.problems import CaseSummary
 from albench.data.scaled_masks import SCALING
-from albench.data.slices import LabeledStack, SliceStack
+from albench.data.slices import LabeledStack, SliceStack, joined
 from albench.data.stored_set import StoredSet, open_set, read_set
 from albench.data.workers import default_workers
 from albench.errors import DataError, StoreError
@@ -77,6 +78,17 @@ class Prepared:
     labels: tuple[LabelCounts, ...] = ()
     read: tuple[AsRead, ...] = ()
 
+    @property
+    def summaries(self) -> list[CaseSummary]:
+        """(s,) of the cases, as `data check` makes them from the files."""
+        channels = self.images.shape[1]
+        grids = self.own_grids.facts if self.own_grids else [None] * len(self.cases)
+        of_cases = zip(self.cases, self.labels, self.valid, self.clipped, grids, strict=True)
+        return [
+            CaseSummary(case, case, channels, labels, sides, clipped, grid.loss if grid else None)
+            for case, labels, sides, clipped, grid in of_cases
+        ]
+
     def check_drawn(self, *parts: Sequence[str]) -> None:
         """Check that every case of these parts has a known label. Raises DataError: one has none."""
         if self.unknown is None:
@@ -96,9 +108,9 @@ class Prepared:
         counts = self.counts[chosen]
         stack = SliceStack(
             images=self.images,
-            rows=_concatenate(np.arange(starts[i], starts[i + 1]) for i in chosen),
+            rows=joined(np.arange(starts[i], starts[i + 1]) for i in chosen),
             case=np.repeat(np.arange(len(chosen)), counts),
-            position=_concatenate(np.arange(count) for count in counts),
+            position=joined(np.arange(count) for count in counts),
             valid=np.repeat(self.valid[chosen], counts, axis=0),
             cases=tuple(cases),
             spacing=self.spacing[chosen],
@@ -246,8 +258,3 @@ def _inside(shape: tuple[int, int], valid: NDArray[np.int64]) -> NDArray[np.bool
 def _packed(stack: SliceStack, masks: Iterable[NDArray[np.uint8]], planes: int) -> PackedMasks:
     """Masks of all slices of a stack, which come case by case."""
     return PackedMasks.collect(np.arange(len(stack)), stack.shape[1:], zip(_by_case(stack), masks, strict=True), planes)
-
-
-def _concatenate(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """The parts one after the other, of which there may be none."""
-    return np.concatenate([np.empty(0, dtype=np.int64), *parts])

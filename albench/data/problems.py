@@ -49,10 +49,8 @@ class CaseSummary:
         channels: of the image.
         labels: of the mask on the working grid.
         sides: height and width of its slices on the working grid.
-        size: as in `Dataset`.
-        loss: what the mask loses there; None if it is not scaled.
-        intensities: as in `standardized`; None if they are not known.
         clipped: what clipping does to the target; None if it is not known.
+        loss: what the mask loses on the working grid; None if it is not scaled.
     """
 
     case: str
@@ -60,10 +58,8 @@ class CaseSummary:
     channels: int
     labels: LabelCounts
     sides: Sequence[int]
-    size: tuple[int, int] | None = None
-    loss: ScalingLoss | None = None
-    intensities: Intensities | None = None
     clipped: ClippedTarget | None = None
+    loss: ScalingLoss | None = None
 
     @classmethod
     def of(
@@ -81,7 +77,7 @@ class CaseSummary:
         scaled = fit_to(own, size)
         loss = None if scaled is own else ScalingLoss.of(own, scaled)
         labels, sides = LabelCounts.of(scaled.mask, classes), scaled.mask.shape[1:]
-        return cls(case, file, len(volume.image), labels, sides, size, loss, intensities, clipped)
+        return cls(case, file, len(volume.image), labels, sides, clipped, loss)
 
 
 def case_problems(
@@ -108,13 +104,22 @@ def case_problems(
         yield Problem(file or case, str(error))
 
 
-def set_problems(title: str, classes: Sequence[str], summaries: Sequence[CaseSummary]) -> Iterator[Problem]:
+def set_problems(
+    title: str,
+    classes: Sequence[str],
+    summaries: Sequence[CaseSummary],
+    *,
+    size: tuple[int, int] | None = None,
+    intensities: Intensities | None = None,
+) -> Iterator[Problem]:
     """Every rule that the cases of a dataset break together.
 
     Args:
         title: of the dataset.
         classes: names of the classes 1 to K.
         summaries: (s,) in the order of the cases.
+        size: as in `Dataset`.
+        intensities: as in `standardized`; None are the usual ones.
     """
     if not summaries:
         yield Problem(title, f"dataset '{title}' must have cases, it has none: check where its images are")
@@ -134,19 +139,26 @@ def set_problems(title: str, classes: Sequence[str], summaries: Sequence[CaseSum
                 f"all cases must have the same number of channels, '{first.case}' has {first.channels} and "
                 f"'{summary.case}' {summary.channels}: choose channels that all of them have",
             )
+    for sentence in set_warnings(title, classes, summaries, size=size, intensities=intensities or Intensities()):
+        yield Problem(title, sentence, serious=False)
+
+
+def set_warnings(
+    title: str,
+    classes: Sequence[str],
+    summaries: Sequence[CaseSummary],
+    *,
+    size: tuple[int, int] | None,
+    intensities: Intensities,
+) -> Iterator[str]:
+    """What deserves a look in the cases of a dataset together, a sentence each; arguments as in `set_problems`."""
     labels = [summary.labels for summary in summaries]
     sides = np.array([summary.sides for summary in summaries])
     counts = np.array([counted.slices for counted in labels])
-    names = [summary.case for summary in summaries]
-    warnings = [
-        *scaling_warnings(first.size, [summary.loss for summary in summaries if summary.loss]),
-        *clipping_warnings(
-            title, first.intensities or Intensities(), [summary.clipped for summary in summaries if summary.clipped]
-        ),
-        *label_warnings(title, classes, labels),
-        *padding_warnings(title, names, sides, counts, first.size),
-    ]
-    yield from (Problem(title, sentence, serious=False) for sentence in warnings)
+    yield from scaling_warnings(size, [summary.loss for summary in summaries if summary.loss])
+    yield from clipping_warnings(title, intensities, [summary.clipped for summary in summaries if summary.clipped])
+    yield from label_warnings(title, classes, labels)
+    yield from padding_warnings(title, [summary.case for summary in summaries], sides, counts, size)
 
 
 def label_warnings(title: str, classes: Sequence[str], cases: Sequence[LabelCounts]) -> Iterator[str]:

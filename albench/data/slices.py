@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,3 +114,8 @@ class LabeledStack:
     def own_grid(self, case: int) -> OwnGrid | None:
         """The masks of a case on the grid of its file; None if it is scored on the working grid."""
         return self.own_grids[case] if self.own_grids else None
+
+
+def joined(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The parts one after the other, of which there may be none."""
+    return np.concatenate([np.empty(0, dtype=np.int64), *parts])

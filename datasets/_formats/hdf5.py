@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from albench.datasets._formats.extra import library
 from albench.datasets._formats.image import StoredImage, no_real_numbers, unreadable
-from albench.errors import DataError
+from albench.errors import DataError, few
 
 ArrayAxes = Literal["xyz", "zyx", "cxyz", "xyzc", "czyx", "zyxc"]
 
@@ -82,9 +82,8 @@ def split(path: Path) -> tuple[Path, str]:
 
 
 def _no_array(file: Path, name: str, names: list[str]) -> DataError:
-    listed = ", ".join(f"'{other}'" for other in names[:_SHOWN]) or "none"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    listed = few([f"'{other}'" for other in names], _SHOWN) or "none"
     return DataError(
-        f"'{file}' must hold the array '{name}', it holds {listed}{more}: set data.h5_image and data.h5_label to the "
+        f"'{file}' must hold the array '{name}', it holds {listed}: set data.h5_image and data.h5_label to the "
         "names of image and mask"
     )
