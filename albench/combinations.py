@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from albench.config import Protocol, Training
+from albench.config import ERROR_SIZES, Protocol, Training
 from albench.errors import ConfigError
 
 
@@ -27,6 +27,22 @@ def check_combinations(protocol: Protocol, training: Training) -> None:
             f"protocol.steps needs protocol.compute=matched, got protocol.steps={protocol.steps} with "
             "protocol.compute=own: set protocol.compute=matched, or leave protocol.steps out"
         )
+    _check_errors(protocol)
+
+
+def _check_errors(protocol: Protocol) -> None:
+    kinds = protocol.annotation_errors
+    if len(set(kinds)) < len(kinds):
+        raise ConfigError(
+            f"protocol.annotation_errors must name each kind once, got {', '.join(kinds)}: leave repetitions out"
+        )
+    for name in ERROR_SIZES:
+        value = getattr(protocol, name)
+        if not kinds and value != getattr(Protocol, name):
+            raise ConfigError(
+                f"protocol.{name} needs protocol.annotation_errors, got protocol.{name}={value} without any: set "
+                f"protocol.annotation_errors=[contours], or leave protocol.{name} out"
+            )
 
 
 def check_one_split(protocol: Protocol) -> None:

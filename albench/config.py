@@ -27,6 +27,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Start = Literal["interval", "inside", "cases", "slices", "few-cases"]
 Stop = Literal["val_dice", "val_loss", "steps"]
+AnnotationError = Literal["neighbor", "missed", "contours"]
 
 T = TypeVar("T")
 
@@ -56,6 +57,11 @@ class Protocol:
         grid: where scaled slices are scored: `native` brings predictions back to the grid of the file and compares them
             with its own mask, `working` compares with the scaled mask, which is faster. Slices that are not scaled have
             one grid.
+        annotation_errors: kinds of errors in the labels of the pool, see `albench.annotator`; by default there are
+            none. Validation and test cases have none.
+        error_rate: share of the labeled slices in which each of these kinds occurs.
+        error_distance: millimeters by which `contours` are displaced.
+        missed_diameter: diameter in millimeters below which objects are `missed`.
     """
 
     interval: Positive = 10
@@ -76,10 +82,18 @@ class Protocol:
     nsd_tolerance: Rate = 1.0
     score_unknown: bool = False
     grid: Literal["native", "working"] = "native"
+    annotation_errors: tuple[AnnotationError, ...] = ()
+    error_rate: Share = 0.2
+    error_distance: Rate = 2.0
+    missed_diameter: Rate = 10.0
 
     def split_of(self, seed: int) -> int:
         """The seed of the split of a run."""
         return self.split_seed + seed if self.splits == "nested" else self.split_seed
+
+
+ERROR_SIZES = ("error_rate", "error_distance", "missed_diameter")
+"""Options of the protocol that say how often and how far an annotator errs."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +219,11 @@ class RunConfig:
     classes: tuple[str, ...] = ("foreground",)
     scaled: bool = False
 
+    def idle(self) -> tuple[str, ...]:
+        """Options of the protocol that have no effect on this run."""
+        found: tuple[str, ...] = () if self.scaled else ("grid",)  # there is one
+        return found if self.protocol.annotation_errors else (*found, "annotation_errors", *ERROR_SIZES)
+
     def digest(self, *, code: bool = False) -> str:
         """Eight hexadecimal digits that differ when any setting differs.
 
@@ -217,8 +236,8 @@ class RunConfig:
             settings["strategy"]["code"] = settings["network"]["code"] = None
         for left_out in ("locations", "files", "tuning", "scaled"):
             del settings[left_out]
-        if not self.scaled:
-            del settings["protocol"]["grid"]  # there is one
+        for without_effect in self.idle():
+            del settings["protocol"][without_effect]
         for choice in (settings["strategy"], settings["dataset"], settings["network"]):
             del choice["spec"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from albench.annotator import Annotator
 from albench.data import LabeledStack
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask, foreground
@@ -21,20 +22,24 @@ class Oracle:
 
     Args:
         truth: of the pool.
+        annotator: who draws the masks; None draws the truth.
         charged: further labels that the annotation cost contains, such as those of the validation cases.
 
     Attributes:
         queries: ids of every query so far, the initial slices first.
     """
 
-    def __init__(self, truth: LabeledStack, charged: LabeledStack | None = None) -> None:
+    def __init__(
+        self, truth: LabeledStack, annotator: Annotator | None = None, charged: LabeledStack | None = None
+    ) -> None:
         self._truth = truth
+        self._draw = annotator.draw if annotator else LabeledStack.masks
         self._charged = _labels(charged) if charged else []
         self.queries: list[tuple[int, ...]] = []
         self._costs: dict[int, MaskCost] = {}
 
     def annotate(self, ids: Sequence[int] | Ids, budget: int) -> dict[int, Mask]:
-        """The (h, w) masks of `ids`, in one query of at most `budget` slices.
+        """The (h, w) masks of `ids` as the annotator draws them, in one query of at most `budget` slices.
 
         Raises:
             StrategyError: an id does not exist, is repeated, was annotated before or cannot be, or there are too many.
@@ -62,7 +67,7 @@ class Oracle:
                     "choose from pool.unlabeled"
                 )
         self.queries.append(tuple(wanted))
-        masks = self._truth.masks(np.array(wanted, dtype=np.int64))
+        masks = self._draw(self._truth, np.array(wanted, dtype=np.int64))
         masks.flags.writeable = False
         self._costs |= {i: mask_cost(mask) for i, mask in zip(wanted, masks, strict=True)}
         return dict(zip(wanted, masks, strict=True))

@@ -51,6 +51,10 @@ class Pool:
             )
         return self._masks[slice_id]
 
+    def masks(self) -> dict[int, Mask]:
+        """{id: (h, w) mask} of the labeled slices, by ascending id."""
+        return {i: self._masks[i] for i in self.labeled.tolist()}
+
     def with_masks(self, masks: Mapping[int, Mask]) -> Pool:
         """A pool in which these slices are labeled too."""
         return replace(self, _masks={**self._masks, **masks})

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from albench.annotator import Annotator
 from albench.callback import RunCallback
 from albench.encoder_decoder import check_parts
 from albench.errors import ConfigError, MachineError, StoreError, StrategyError
@@ -123,7 +124,9 @@ class RunSession:
         self.test = resolved.prepared.labeled_stack(self.split.test, own_grid=own_grid)
         train = resolved.prepared.labeled_stack(self.split.train)
         charged = self.val if self.config.protocol.validation == "charged" else None
-        self.slices, self.oracle = train.slices, Oracle(train, charged)
+        annotator = Annotator.of(self.config.protocol, self.streams)
+        annotator.check(train.slices)
+        self.slices, self.oracle = train.slices, Oracle(train, annotator, charged)
         self.initial = resolved.initial(self.slices)
         if not len(self.initial):
             raise ConfigError(
@@ -220,7 +223,7 @@ class RunSession:
         """Train, or take the training of round 0 from another run where both strategies share it."""
         if turn.index == 0 and self.execution.share and self._shares_round_zero():
             folder = out / SHARED_ROUND_ZERO
-            fit_shared(turn.given.learner, lambda: self.fit_alone(turn), self.config, turn.pool.labeled, folder)
+            fit_shared(turn.given.learner, lambda: self.fit_alone(turn), self.config, turn.pool.masks(), folder)
         else:
             self.fit_alone(turn)
 

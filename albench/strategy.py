@@ -82,7 +82,7 @@ class Round:
 
     def examples(self) -> dict[int, Mask]:
         """{id: (h, w) mask} of the labeled and the pseudo-labeled slices."""
-        return {int(i): self.pool.mask(int(i)) for i in self.pool.labeled} | dict(self.pseudo)
+        return self.pool.masks() | dict(self.pseudo)
 
     def score(
         self, pixel_score: PixelScore, aggregate: Aggregate = mean_over_valid, weigh: Weigh | None = None

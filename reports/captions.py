@@ -35,6 +35,7 @@ def measured(results: Results, group: Group) -> list[str]:
         *classes_together(results, group),
         *undrawn(group),
         *on_working_grid(group),
+        *annotation_errors(group),
         validation_labels(group),
         *_reference(results, group),
     ]
@@ -71,6 +72,24 @@ def on_working_grid(group: Group) -> list[str]:
     if not config.scaled or config.protocol.grid == "native":
         return []
     return ["Masks are compared on the working grid, to which slices were scaled, not on the grids of the files."]
+
+
+def annotation_errors(group: Group) -> list[str]:
+    """Which errors the labels have that methods learned from, if so."""
+    protocol = group.some_run.reader.config.protocol
+    kinds = {
+        "neighbor": "taken from an adjacent slice",
+        "missed": f"drawn without objects of less than {protocol.missed_diameter:g} mm in diameter",
+        "contours": f"drawn with contours {protocol.error_distance:g} mm too far outside or inside",
+    }
+    found = [kinds[kind] for kind in kinds if kind in protocol.annotation_errors]
+    if not found:
+        return []
+    each = " each" if len(found) > 1 else ""
+    return [
+        f"Labels of the training cases have errors: {protocol.error_rate:.0%} of the masks{each} are "
+        f"{', '.join(found)}. Validation and test masks are the true ones."
+    ]
 
 
 def validation_labels(group: Group) -> str:

@@ -46,7 +46,7 @@ def _options(choice: Choice) -> dict[str, object]:
 
 def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
     left_out = (() if queries else _QUERIES) + (() if config.protocol.splits == 1 else ("split_seed",))
-    left_out += () if config.scaled else ("grid",)
+    left_out += config.idle()
     protocol = {key: value for key, value in asdict(config.protocol).items() if key not in left_out}
     dataset, network = (
         {key: value for key, value in asdict(choice).items() if key != "spec"}

@@ -17,6 +17,7 @@ import albench
 from albench.files import atomic_write
 from albench.reports.audits import audited, audits_of
 from albench.reports.captions import (
+    annotation_errors,
     classes_together,
     devices_of,
     left_out,
@@ -134,6 +135,7 @@ def _sources(results: Results, group: Group) -> list[str]:
         *classes_together(results, group),
         *undrawn(group),
         *on_working_grid(group),
+        *annotation_errors(group),
         provenance(results, group)[0],
         *audited(group),
     ]

@@ -39,6 +39,12 @@ def config() -> RunConfig:
     return RunConfig(choice, phantom, "phantom", {}, "abc", 0, Protocol(), Training(), network)
 
 
+def where_all_options_matter() -> RunConfig:
+    """Settings of which no option is idle."""
+    erring = Protocol(annotation_errors=("missed", "contours"))
+    return replace(config(), scaled=True, protocol=erring)
+
+
 def changed(value: object) -> object:
     """Another valid value of the same option."""
     if isinstance(value, bool):
@@ -54,12 +60,12 @@ def changed(value: object) -> object:
 
 def variants() -> dict[str, RunConfig]:
     """The settings with one relevant change each, by the name of the changed setting."""
-    start, found = replace(config(), scaled=True), {}
+    start, found = where_all_options_matter(), {}
     for section, cls in (("protocol", Protocol), ("training", Training)):
         old = getattr(start, section)
         for field in dataclasses.fields(cls):
             value = 30 if field.name == "steps" else changed(getattr(old, field.name))
-            new = build(cls, {field.name: value}, section)
+            new = build(cls, {**dataclasses.asdict(old), field.name: value}, section)
             found[f"{section}.{field.name}"] = replace(start, **{section: new})
     found["seed"] = replace(start, seed=1)
     found["title"] = replace(start, title="elsewhere")
@@ -75,7 +81,8 @@ def variants() -> dict[str, RunConfig]:
 
 def test_the_digest_depends_on_every_relevant_setting():
     digests = {name: variant.digest() for name, variant in variants().items()}
-    digests["unchanged"] = replace(config(), scaled=True).digest()
+    digests["unchanged"] = where_all_options_matter().digest()
+    assert where_all_options_matter().idle() == ()
     assert len(digests) > 25
     assert len(set(digests.values())) == len(digests)
 
@@ -292,6 +299,10 @@ def test_options_are_hashed_and_written_as_plain_values():
         "nsd_tolerance": 1.0,
         "score_unknown": False,
         "grid": "native",
+        "annotation_errors": [],
+        "error_rate": 0.2,
+        "error_distance": 2.0,
+        "missed_diameter": 10.0,
     }
 
 

@@ -31,3 +31,12 @@ def test_the_mask_of_an_unlabeled_slice_cannot_be_read(oracle, pool):
     pool = pool.with_masks(oracle.annotate([1], 1))
     with pytest.raises(StrategyError, match=r"only masks of labeled slices can be read, slice 2 \(case phantom-000, "):
         pool.mask(2)
+
+
+def test_masks_come_by_ascending_id_whatever_the_order_of_annotation(tiny):
+    stack = tiny.labeled_stack(tiny.cases[:4])
+    pool = Pool(stack.slices)
+    for i in (7, 2, 5):
+        pool = pool.with_masks({i: stack.masks(np.array([i]))[0]})
+    assert list(pool.masks()) == [2, 5, 7]
+    assert all(np.array_equal(mask, pool.mask(i)) for i, mask in pool.masks().items())

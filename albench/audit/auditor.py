@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import albench
+from albench.annotator import Annotator
 from albench.audit.fresh_process import FreshProcess
 from albench.audit.question import Fitted, Question, without_arrays
 from albench.audit.verdict import Answer, judge
@@ -17,7 +18,7 @@ from albench.audit.world import World, open_world
 from albench.config import RunConfig
 from albench.data import Prepared, Split, prepare
 from albench.errors import AlbenchError, ConfigError, StoreError, StrategyError
-from albench.masks import Ids, Mask
+from albench.masks import Ids
 from albench.oracle import Oracle
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
@@ -26,6 +27,7 @@ from albench.run_session import Execution, RunSession, State, Turn
 from albench.runs.cost import device_name
 from albench.runs.reader import RunReader
 from albench.runs.records import AuditRecord, RoundRecord, SliceName
+from albench.streams import Streams
 from albench.training.learner import TrainingLog, weights_of
 
 
@@ -82,7 +84,7 @@ class RunAuditor:
             prepared=without_arrays(self._resolved.prepared),
             split=self._resolved.split,
             index=turn.index,
-            labeled=_masks(pool),
+            labeled=pool.masks(),
             pseudo=dict(turn.pseudo),
             previous=state.weights,
             steps=state.steps,
@@ -220,7 +222,7 @@ class _StoredRun:
         """The verdict on the query of a round."""
         run, record = self.run, self.run.records[index]
         truth = self.prepared.labeled_stack(self.split.train)
-        oracle = Oracle(truth)
+        oracle = Oracle(truth, Annotator.of(run.config.protocol, Streams(run.config.seed, run.config.title)))
         bought = [*self.initial.tolist(), *(i for before in range(index) for i in run.query(before).ids)]
         pool = Pool(truth.slices).with_masks(oracle.annotate(bought, len(bought)))
         fit = fit or bool(record.query_trainings)
@@ -229,7 +231,7 @@ class _StoredRun:
             prepared=without_arrays(self.prepared),
             split=self.split,
             index=index,
-            labeled=_masks(pool),
+            labeled=pool.masks(),
             pseudo=dict(run.pseudo(index - 1)) if index else {},
             previous=run.weights(index - 1) if index else None,
             steps=_query_steps(run.records[index - 1]) if index else 0,
@@ -279,7 +281,3 @@ def _as_then(record: RoundRecord, device: torch.device) -> bool:
 
 def _query_steps(record: RoundRecord) -> int:
     return sum(training.steps for training in record.query_trainings)
-
-
-def _masks(pool: Pool) -> Mapping[int, Mask]:
-    return {int(i): pool.mask(int(i)) for i in pool.labeled}

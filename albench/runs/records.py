@@ -26,7 +26,7 @@ _closed = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SliceName:
     """A slice, named so that it can be found without the data set.
 
@@ -40,7 +40,7 @@ class SliceName:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Metrics of one case, or of a set of cases; see `albench.metrics`, also for several classes.
 
@@ -64,7 +64,7 @@ class Metrics:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClassMetrics:
     """Metrics of one of several classes, as if it were the only one.
 
@@ -80,7 +80,7 @@ class ClassMetrics:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MaskQuality:
     """How good masks of unlabeled slices are, by the hidden truth; no strategy sees it.
 
@@ -100,7 +100,7 @@ class MaskQuality:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AnnotationCost:
     """What all labels so far cost an annotator, initial ones included.
 
@@ -122,7 +122,7 @@ class AnnotationCost:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FitSummary:
     """What one training did.
 
@@ -150,7 +150,7 @@ class FitSummary:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Confidence:
     """How confident the network is: an underconfident network is not a bad one, see `docs/how-it-works.md`.
 
@@ -169,7 +169,7 @@ class Confidence:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PhaseSeconds:
     """Seconds of the phases of a round; those of `query` include a training within it, such as STAR's second."""
 
@@ -184,7 +184,7 @@ class PhaseSeconds:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ComputeCost:
     """What a round cost to compute, and on what. The only part of a record that differs between two equal runs.
 
@@ -214,7 +214,7 @@ class ComputeCost:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoundRecord:
     """One finished round.
 
@@ -266,7 +266,7 @@ class RoundRecord:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SplitRecord:
     """Who is in which part, and what is labeled before round 0.
 
@@ -290,7 +290,7 @@ class SplitRecord:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QueryRecord:
     """What was queried after a round.
 
@@ -306,7 +306,7 @@ class QueryRecord:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AuditRecord:
     """What the audit of a query found, see `albench.audit`.
 
@@ -321,7 +321,7 @@ class AuditRecord:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FailureRecord:
     """Why a run failed.
 
@@ -339,7 +339,7 @@ class FailureRecord:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EnvironmentRecord:
     """On what rounds were computed.
 
@@ -369,7 +369,7 @@ class EnvironmentRecord:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProcessRecord:
     """A process that wrote rounds.
 
@@ -388,7 +388,7 @@ class ProcessRecord:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProcessesRecord:
     """All processes that wrote rounds of a run.
 
@@ -400,7 +400,7 @@ class ProcessesRecord:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestRun:
     """A run of a suite.
 
@@ -422,7 +422,7 @@ class ManifestRun:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Which runs belong to a suite.
 
@@ -444,7 +444,7 @@ class Manifest:
 
 
 @_closed
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredConfig:
     """The settings of a run as written.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ALL = "all"
 """In the place of a case: the whole set; in the place of a class: all of them."""
 
+_METRICS = tuple(field.name for field in fields(Metrics))
 
 Score = tuple[str, str, str, float | None]
 
@@ -36,13 +38,13 @@ def scores(record: RoundRecord) -> Iterator[Score]:
 
 
 def _of(name: str, test: Metrics, val: Metrics | None, cases: Mapping[str, Metrics]) -> Iterator[Score]:
-    for metric, value in vars(test).items():
-        yield ALL, name, metric, value
-    for metric, value in vars(val).items() if val else ():
-        yield ALL, name, f"val_{metric}", value
+    for metric in _METRICS:
+        yield ALL, name, metric, getattr(test, metric)
+    for metric in _METRICS if val else ():
+        yield ALL, name, f"val_{metric}", getattr(val, metric)
     for case, metrics in cases.items():
-        for metric, value in vars(metrics).items():
-            yield case, name, metric, value
+        for metric in _METRICS:
+            yield case, name, metric, getattr(metrics, metric)
 
 
 def scores_csv(records: Sequence[RoundRecord]) -> str:

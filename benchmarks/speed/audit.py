@@ -38,7 +38,8 @@ def _timed_audits() -> Iterator[list[float]]:
     def judge(*arguments: Any) -> Any:
         start = time.perf_counter()
         verdict = usual(*arguments)
-        seconds.append(time.perf_counter() - start)
+        if verdict is not None:  # the last round has no query
+            seconds.append(time.perf_counter() - start)
         return verdict
 
     with patch.object(RunAuditor, "judge", judge):

@@ -101,6 +101,37 @@ def test_the_page_says_once_where_scaled_slices_were_compared_if_not_on_the_grid
     assert ((tmp_path / "report" / "tables.md").read_text().count(sentence) > 0) == bool(marked)
 
 
+@pytest.mark.parametrize(
+    ("kinds", "sentence"),
+    [
+        (
+            ["missed", "contours"],
+            "Labels of the training cases have errors: 30% of the masks each are drawn without objects of less than 10 "
+            "mm in diameter, drawn with contours 2 mm too far outside or inside. Validation and test masks are the "
+            "true ones.",
+        ),
+        (
+            ["neighbor"],
+            "Labels of the training cases have errors: 30% of the masks are taken from an adjacent slice. Validation "
+            "and test masks are the true ones.",
+        ),
+    ],
+)
+def test_the_page_says_once_which_errors_the_labels_have(tmp_path, kinds, sentence):
+    write_run(
+        tmp_path, "random", 0, [0.5, 0.6], settings={"protocol.annotation_errors": kinds, "protocol.error_rate": 0.3}
+    )
+    assert invoke("report", tmp_path)[0] == 0
+    assert (tmp_path / "report" / "index.html").read_text().count(sentence) == 1
+    assert sentence in (tmp_path / "report" / "tables.md").read_text()
+
+
+def test_runs_with_different_errors_are_not_compared(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    write_run(tmp_path, "entropy", 0, [0.5, 0.6], settings={"protocol.annotation_errors": ["contours"]})
+    assert len(load(tmp_path).groups) == 2
+
+
 def test_the_page_needs_no_other_file(page):
     text = page.read_text()
     outside = [link for link in Structure(text).links if not link.startswith(("#", "data:"))]
