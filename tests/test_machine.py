@@ -35,15 +35,20 @@ from albench.cli.main import main
 try:
     main()
 finally:
-    print(os.environ.get("OMP_WAIT_POLICY"), "torch" in sys.modules)
+    print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
 """
 
 
 @pytest.mark.parametrize(
     ("given", "found"),
-    [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"), ({"GOMP_SPINCOUNT": "1000"}, "None")],
+    [
+        ({}, "PASSIVE 10000"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+        ({"GOMP_SPINCOUNT": "1000"}, "None 1000"),
+        ({"KMP_BLOCKTIME": "0"}, "None None"),
+    ],
 )
-def test_waiting_threads_of_the_command_line_sleep_unless_the_user_decides_otherwise(given, found):
+def test_waiting_threads_of_the_command_line_sleep_soon_unless_the_user_decides_otherwise(given, found):
     clean = {name: value for name, value in os.environ.items() if name not in _POLICIES}
     command = [sys.executable, "-c", _POLICY, "--version"]
     out = subprocess.run(command, env=clean | given, capture_output=True, text=True, check=True).stdout
