@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from albench.config import Choice, RunConfig
 
-_QUERIES = ("interval", "start", "budget", "rounds")
+_QUERIES = ("interval", "start", "start_embeddings", "budget", "rounds")
 
 
 def protocol_digest(config: RunConfig, *, queries: bool = True) -> str:
@@ -47,6 +47,7 @@ def _options(choice: Choice) -> dict[str, object]:
 def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
     left_out = (() if queries else _QUERIES) + (() if config.protocol.splits == 1 else ("split_seed",))
     left_out += () if config.scaled else ("grid",)
+    left_out += () if config.protocol.start_embeddings else ("start_embeddings",)
     protocol = {key: value for key, value in asdict(config.protocol).items() if key not in left_out}
     dataset, network = (
         {key: value for key, value in asdict(choice).items() if key != "spec"}

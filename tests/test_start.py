@@ -2,22 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.samples import slices_without_images as stack
 
-from albench.data import SliceStack
 from albench.masks import PackedMasks
 from albench.start import start_slices
 from albench.streams import Streams
 
 DEPTHS = (31, 40, 25, 18, 36)
-
-
-def stack(*depths: int) -> SliceStack:
-    """Slices of cases of some depths, without images."""
-    case = np.repeat(np.arange(len(depths)), depths)
-    position = np.concatenate([np.arange(depth) for depth in depths])
-    nothing = np.empty((0, 1, 16, 16), np.float16)
-    valid, spacing = np.full((len(case), 2), 16), np.ones((len(depths), 3))
-    return SliceStack(nothing, np.arange(len(case)), case, position, valid, tuple("abcdefgh"[: len(depths)]), spacing)
 
 
 @pytest.mark.parametrize(("depth", "count"), [(155, 16), (100, 10), (101, 11), (8, 1), (2, 1)])
