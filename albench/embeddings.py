@@ -71,9 +71,7 @@ def read_embeddings(path: Path, slices: SliceStack, option: str = "strategy.embe
 
 def _read(path: Path, option: str) -> list[NDArray[np.generic]]:
     if not is_file(path):
-        raise StrategyError(
-            f"{option} must name an existing .npz file, '{path}' does not exist: check the path"
-        )
+        raise StrategyError(f"{option} must name an existing .npz file, '{path}' does not exist: check the path")
     try:
         with np.load(path, allow_pickle=False) as stored:
             return [stored[name] for name in _ARRAYS]

@@ -103,7 +103,9 @@ def cover(points: NDArray[np.float64], radius: float, labeled: NDArray[np.bool_]
         (at most count,) rows, in the order of selection, until nothing more can be covered.
     """
     size = len(points)
-    balls = np.concatenate([np.packbits(np.sqrt(squares) < radius, axis=1) for _, squares in _squared_distances(points)])
+    balls = np.concatenate(
+        [np.packbits(np.sqrt(squares) < radius, axis=1) for _, squares in _squared_distances(points)]
+    )
     left = ~np.bitwise_or.reduce(balls[labeled], axis=0) if labeled.any() else np.full_like(balls[0], 255)
     bounds = [(-size, row) for row in np.flatnonzero(~labeled).tolist()]
     heapify(bounds)

@@ -4,9 +4,9 @@
    Clusters of at most `min_size` slices are left out.
 2. Clusters are visited in the order of their labeled slices, those without one first, and of their sizes, the largest
    first; if the budget is larger than their number, over and over again.
-3. Each visit queries the slice with the highest typicality among the unlabeled slices of the cluster, the inverse of its
-   mean distance to its nearest ones: `T(x) = ((1 / K) sum_{i in KNN(x)} |x - x_i|)^-1` with K = `neighbors`, or half of
-   these slices if they are fewer.
+3. Each visit queries the slice with the highest typicality among the unlabeled slices of the cluster, the inverse of
+   its mean distance to its nearest ones: `T(x) = ((1 / K) sum_{i in KNN(x)} |x - x_i|)^-1` with K = `neighbors`, or
+   half of these slices if they are fewer.
 
 Differences from the paper: [1] embeds images by self-supervised learning (SimCLR). Here the embedding is that of the
 current network, or vectors that were computed elsewhere (`embeddings`), such as those of a self-supervised encoder.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
-from albench.data import SliceStack
+from albench.data import Prepared, SliceStack
 from albench.pool import Pool
 
 TINY: dict[str, object] = {
@@ -97,3 +98,12 @@ def slices_without_images(*depths: int) -> SliceStack:
 def line_of_slices(count: int, labeled: Sequence[int]) -> Pool:
     """A pool of one case without images, with some labeled slices."""
     return Pool(slices_without_images(count)).with_masks({i: np.zeros((16, 16), np.uint8) for i in labeled})
+
+
+def vectors_of(prepared: Prepared, dimension: int = 5) -> dict[str, NDArray[np.generic]]:
+    """A random vector of every slice of all cases, in another order than that of the slices."""
+    rng = np.random.default_rng(0)
+    case = np.repeat(prepared.cases, prepared.counts)
+    position = np.concatenate([np.arange(count) for count in prepared.counts])
+    order = rng.permutation(len(case))
+    return {"case": case[order], "position": position[order], "vector": rng.normal(size=(len(case), dimension))}
