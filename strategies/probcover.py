@@ -10,9 +10,9 @@ its center to the nearest slice of another cluster, and `delta` is a quantile of
 
 Differences from the paper: [1] embeds images by self-supervised learning (SimCLR). Here the embedding is that of the
 current network, or vectors that were computed elsewhere (`embeddings`), such as those of a self-supervised encoder. [1]
-classifies images; a slice has no class, so that the number of `clusters` is a choice, by default that of CIFAR-10. [1]
-chooses `delta` once by hand from values of the purity; here it is computed anew in every round. Where no ball holds
-anything new, the rest is drawn at random; the authors' code ends with an error there.
+classifies images; a slice has no class, so that the number of `clusters` is a choice, by default that of CIFAR-10. The
+authors' code is given one `delta` for all rounds; here it is computed in every round, because the embedding changes.
+Where no ball holds anything new, the rest is drawn at random; the authors' code ends with an error there.
 
 [1] Yehuda, Dekel, Hacohen and Weinshall. Active Learning Through a Covering Lens. NeurIPS 2022.
 """
