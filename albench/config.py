@@ -25,7 +25,6 @@ Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
 Rate = Annotated[float, Field(gt=0, le=1e6)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
-Start = Literal["interval", "inside", "cases", "slices", "few-cases"]
 Stop = Literal["val_dice", "val_loss", "steps"]
 AnnotationError = Literal["neighbor", "missed", "contours"]
 
@@ -38,8 +37,11 @@ class Protocol:
 
     Attributes:
         interval: every interval-th slice of a training case is labeled before round 0 (j in the paper).
-        start: what is labeled before round 0, see `albench.start`; all kinds label about as many slices as `interval`,
-            but `inside` at least two of every case.
+        start: what is labeled before round 0, see `albench.start`: `interval`, `inside`, `cases`, `slices` or
+            `few-cases`; the name of a strategy that selects by vectors; or `own`, where every such strategy selects its
+            own. All label about as many slices as `interval`, but `inside` at least two of every case.
+        start_embeddings: .npz file with the vectors by which a strategy selects them (`albench.embeddings`); in the
+            settings of a run, the hash of its content.
         budget: slices annotated per round (b in the paper).
         rounds: number of queries; there are rounds + 1 trainings.
         warm_start: fine-tune from the weights of the previous round; false trains from the initial weights.
@@ -65,7 +67,8 @@ class Protocol:
     """
 
     interval: Positive = 10
-    start: Start = "interval"
+    start: str = "interval"
+    start_embeddings: str | None = None
     budget: Positive = 100
     rounds: Count = 16
     warm_start: bool = True
@@ -199,7 +202,7 @@ class RunConfig:
         title: of the dataset; random draws depend on it.
         locations: options of the dataset that say where its files are; they are not part of the digest.
         data_key: hash of the prepared data.
-        files: options of strategy and network that name files, by dotted name; not part of the digest.
+        files: options of protocol, strategy and network that name files, by dotted name; not part of the digest.
         tuning: where the options of the strategy come from; not part of the digest.
         classes: names of the classes 1, 2, ... of the masks.
         scaled: whether slices of any case are scaled, so that `protocol.grid` matters; follows from the data.
@@ -221,8 +224,12 @@ class RunConfig:
 
     def idle(self) -> tuple[str, ...]:
         """Options of the protocol that have no effect on this run."""
-        found: tuple[str, ...] = () if self.scaled else ("grid",)  # there is one
-        return found if self.protocol.annotation_errors else (*found, "annotation_errors", *ERROR_SIZES)
+        found = {
+            ("grid",): not self.scaled,  # there is one
+            ("start_embeddings",): self.protocol.start_embeddings is None,
+            ("annotation_errors", *ERROR_SIZES): not self.protocol.annotation_errors,
+        }
+        return tuple(name for names, idle in found.items() if idle for name in names)
 
     def digest(self, *, code: bool = False) -> str:
         """Eight hexadecimal digits that differ when any setting differs.

@@ -24,13 +24,16 @@ from albench.files import is_file
 _ARRAYS = ("case", "position", "vector")
 
 
-def read_embeddings(path: Path, slices: SliceStack) -> NDArray[np.float32]:
+def read_embeddings(path: Path, slices: SliceStack, option: str = "strategy.embeddings") -> NDArray[np.float32]:
     """The (n, d) vectors of n slices, by id.
+
+    Args:
+        option: that names the file.
 
     Raises:
         StrategyError: the file cannot be read, or does not have one finite vector of every slice.
     """
-    case, position, vector = _read(path)
+    case, position, vector = _read(path, option)
     if vector.ndim != 2 or case.shape != position.shape or case.shape != vector.shape[:1]:
         raise StrategyError(
             f"embeddings must have arrays case (m,), position (m,) and vector (m, d), '{path}' has shapes "
@@ -66,16 +69,14 @@ def read_embeddings(path: Path, slices: SliceStack) -> NDArray[np.float32]:
     return found
 
 
-def _read(path: Path) -> list[NDArray[np.generic]]:
+def _read(path: Path, option: str) -> list[NDArray[np.generic]]:
     if not is_file(path):
-        raise StrategyError(
-            f"strategy.embeddings must name an existing .npz file, '{path}' does not exist: check the path"
-        )
+        raise StrategyError(f"{option} must name an existing .npz file, '{path}' does not exist: check the path")
     try:
         with np.load(path, allow_pickle=False) as stored:
             return [stored[name] for name in _ARRAYS]
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise StrategyError(
-            f"strategy.embeddings must name an .npz file with arrays {', '.join(_ARRAYS)}, '{path}' is not one "
+            f"{option} must name an .npz file with arrays {', '.join(_ARRAYS)}, '{path}' is not one "
             f"({error}): write it with numpy.savez"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from albench.combinations import check_combinations
@@ -29,10 +29,12 @@ from albench.registry import (
     source_files,
 )
 from albench.settings import by_section
-from albench.start import start_slices
+from albench.start import check_start, initial_slices
 from albench.strategy import Strategy
 from albench.streams import Streams
 from albench.tuned_options import TunedOptions
+
+_START_EMBEDDINGS = "protocol.start_embeddings"
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,14 @@ class ResolvedRun:
     def initial(self, slices: SliceStack) -> Ids:
         """Ids of the slices of the pool that are labeled before round 0."""
         config = self.config
-        streams = Streams(config.seed, config.title)
-        shared = start_slices(slices, config.protocol.start, config.protocol.interval, streams)
+        shared = initial_slices(
+            slices,
+            config.protocol.start,
+            config.protocol.interval,
+            Streams(config.seed, config.title),
+            strategy=self.strategy,
+            embeddings=config.files.get(_START_EMBEDDINGS),
+        )
         return self.strategy.initial(shared, Pool(slices))
 
 
@@ -142,6 +150,9 @@ def resolve(
         protocol, training = common_settings(data, settings)
         network_object = make_network(network, data, settings)
         check_combinations(protocol, training)
+        check_start(protocol)
+        files = {} if protocol.start_embeddings is None else {_START_EMBEDDINGS: protocol.start_embeddings}
+        protocol = replace(protocol, start_embeddings=_files_key(files))
         # before the preparation, so that an error need not wait for it
         split = split_dataset(data, protocol, protocol.split_of(seed))
         if tuned is not None:
@@ -158,7 +169,7 @@ def resolve(
         protocol=protocol,
         training=training,
         network=_choice(network_object, network, network_object.files, "network"),
-        files=_files("strategy", strategy_object) | _files("network", network_object),
+        files=files | _files("strategy", strategy_object) | _files("network", network_object),
         tuning=tuned.tuning if tuned is not None else None,
         classes=prepared.classes,
         scaled=prepared.own_grids is not None,

@@ -43,6 +43,7 @@ __all__ = [
     "SliceEmbedding",
     "Strategy",
     "Task",
+    "VectorSelection",
     "check_neighbors",
     "register",
     "score_slices",
@@ -259,6 +260,30 @@ class SliceEmbedding(Strategy):
         if not torch.isfinite(vectors).all():
             raise StrategyError("embeddings must be finite, some are not: lower training.lr")
         return vectors
+
+
+@dataclass(frozen=True)
+class VectorSelection(SliceEmbedding):
+    """A strategy that selects slices by their vectors alone, with no other use of the network.
+
+    With vectors from a file it needs no network, so that it can also select what is labeled before round 0
+    (`albench.start`).
+    """
+
+    @abstractmethod
+    def select(self, vectors: Tensor, pool: Pool, count: int, rng: np.random.Generator) -> Ids:
+        """Select `count` unlabeled slices, the most wanted first.
+
+        Args:
+            vectors: (n, d) finite float32, of all slices, by id.
+            pool: with the slices that are labeled, which may be none.
+            count: at most as many as there are unlabeled slices.
+            rng: of all that is drawn.
+        """
+
+    def query(self, ctx: Round) -> Query:
+        """Query what is selected by the vectors."""
+        return Query(self.select(self.embed(ctx), ctx.pool, ctx.budget, ctx.rng))
 
 
 def check_neighbors(pool: Pool) -> None:

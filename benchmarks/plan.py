@@ -220,6 +220,7 @@ def _by_method(runs: Sequence[ManifestRun]) -> tuple[ManifestRun, ...]:
 def with_absolute_paths(spec: RunSpec) -> RunSpec:
     """The same run with absolute paths of plugins and files, valid in every working folder."""
     locations = {f"data.{name}" for name in find(DATASETS, spec.dataset).locations}
+    locations.add("protocol.start_embeddings")
     locations |= {f"network.{name}" for name in find(NETWORKS, spec.network).files}
     locations |= {f"strategy.{name}" for name in find(STRATEGIES, spec.strategy).files}
     return replace(

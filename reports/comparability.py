@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from albench.config import Choice, RunConfig
 
-_QUERIES = ("interval", "start", "budget", "rounds")
+_QUERIES = ("interval", "start", "start_embeddings", "budget", "rounds")
 
 
 def protocol_digest(config: RunConfig, *, queries: bool = True) -> str:

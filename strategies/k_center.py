@@ -16,13 +16,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from torch import Tensor
+
 from albench.covering import k_center
-from albench.strategy import Query, Round, SliceEmbedding, register
+from albench.strategy import Ids, Pool, Round, VectorSelection, register
 
 
 @register("k-center")
 @dataclass(frozen=True)
-class KCenter(SliceEmbedding):
+class KCenter(VectorSelection):
     """Selects slices that minimize the covering radius.
 
     Attributes:
@@ -35,9 +38,13 @@ class KCenter(SliceEmbedding):
 
     embedding: Literal["pooled", "flat"] = "pooled"
 
-    def query(self, ctx: Round) -> Query:
-        """Query the slices that cover the others."""
-        pool = ctx.pool
-        features = self.embed(ctx, pool=self.embedding == "pooled")
-        rows = k_center(features[pool.unlabeled], features[pool.labeled], ctx.budget)
-        return Query(pool.unlabeled[rows.numpy()])
+    def embed(self, ctx: Round, *, pool: bool = True) -> Tensor:
+        """As `SliceEmbedding.embed`, pooled only with `embedding=pooled`."""
+        return super().embed(ctx, pool=pool and self.embedding == "pooled")
+
+    def select(self, vectors: Tensor, pool: Pool, count: int, rng: np.random.Generator) -> Ids:
+        """Select the slices that cover the others; if none is labeled, the first is drawn at random."""
+        drawn = rng.choice(pool.unlabeled, size=int(not len(pool.labeled)), replace=False)
+        candidates, centers = np.setdiff1d(pool.unlabeled, drawn), np.concatenate([pool.labeled, drawn])
+        rows = k_center(vectors[candidates], vectors[centers], count - len(drawn))
+        return np.concatenate([drawn, candidates[rows.numpy()]])

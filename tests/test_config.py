@@ -23,6 +23,7 @@ from albench.runs.records import FORMAT, StoredConfig
 from albench.settings import by_section, parse_settings
 
 SECTIONS = {"protocol": Protocol, "training": Training, "network": Residual}
+UNSET = {"steps": 30, "start_embeddings": "0123"}  # a value of what is None by default
 OTHER_CHOICE = {
     "val_dice": "steps",
     "interval": "cases",
@@ -41,7 +42,7 @@ def config() -> RunConfig:
 
 def where_all_options_matter() -> RunConfig:
     """Settings of which no option is idle."""
-    erring = Protocol(annotation_errors=("missed", "contours"))
+    erring = Protocol(annotation_errors=("missed", "contours"), start_embeddings="abc")
     return replace(config(), scaled=True, protocol=erring)
 
 
@@ -64,7 +65,7 @@ def variants() -> dict[str, RunConfig]:
     for section, cls in (("protocol", Protocol), ("training", Training)):
         old = getattr(start, section)
         for field in dataclasses.fields(cls):
-            value = 30 if field.name == "steps" else changed(getattr(old, field.name))
+            value = UNSET.get(field.name) or changed(getattr(old, field.name))
             new = build(cls, {**dataclasses.asdict(old), field.name: value}, section)
             found[f"{section}.{field.name}"] = replace(start, **{section: new})
     found["seed"] = replace(start, seed=1)
@@ -292,6 +293,7 @@ def test_options_are_hashed_and_written_as_plain_values():
         "split": [0.7, 0.15, 0.15],
         "split_seed": 0,
         "start": "interval",
+        "start_embeddings": None,
         "splits": 1,
         "validation": "free",
         "compute": "own",

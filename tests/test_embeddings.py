@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
-from support.samples import TINY
+from support.samples import TINY, vectors_of
 
 from albench import run
 from albench.embeddings import read_embeddings
@@ -20,15 +20,6 @@ SCRIPT = Path(__file__).parents[1] / "docs" / "embed_with_dinov2.py"
 @pytest.fixture
 def slices(tiny):
     return tiny.stack(tiny.cases[:4])
-
-
-def vectors_of(prepared, dimension: int = 5) -> dict[str, np.ndarray]:
-    """A random vector of every slice of all cases, in another order than that of the slices."""
-    rng = np.random.default_rng(0)
-    case = np.repeat(prepared.cases, prepared.counts)
-    position = np.concatenate([np.arange(count) for count in prepared.counts])
-    order = rng.permutation(len(case))
-    return {"case": case[order], "position": position[order], "vector": rng.normal(size=(len(case), dimension))}
 
 
 def write(path, arrays) -> Path:

@@ -24,7 +24,7 @@ FILES = {
     for path in sorted((ROOT / folder).glob("*.py"))
 }  # {albench.runs.reader: albench/runs/reader.py}
 GUESTS = ("albench.strategies", "albench.datasets", "albench.networks", "albench.benchmarks", "albench.reports")
-PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activeml"}
+PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activeml", "sklearn": "scikit-learn"}
 
 # What each room may import beside itself. Rooms further down may import those above them, never the other way round.
 MAY_IMPORT = {
@@ -48,8 +48,8 @@ MAY_IMPORT = {
     },
     "networks": {"config", "encoder_decoder", "errors", "network"},
     "strategies": {
-        *("acquisition", "covering", "data", "encoder_decoder", "errors", "masks", "mutual_information", "network"),
-        *("pool", "probabilities", "strategy", "training"),
+        *("acquisition", "clustering", "covering", "data", "encoder_decoder", "errors", "masks", "mutual_information"),
+        *("network", "pool", "probabilities", "strategy", "training"),
     },
     "datasets": {"config", "data", "errors", "files", "masks", "registry", "spreadsheet", "temporary", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import cheats
-from support.samples import TINY, invoke, tiny_arguments, tiny_training_arguments, write_pair
+from support.samples import TINY, invoke, tiny_arguments, tiny_training_arguments, vectors_of, write_pair
 
 from albench import run
 from albench.audit.auditor import audit_rounds
@@ -133,6 +133,15 @@ def test_the_strategies_of_albench_pass_and_one_that_draws_from_every_generator(
     assert stored.finished
     audit = stored.audit(0)
     assert (audit is None) if name == "full" else (audit.verdict == "passed"), audit
+
+
+@pytest.mark.slow
+def test_an_audited_query_may_read_the_vectors_of_a_cold_start(albench, tiny, tmp_path):
+    np.savez(tmp_path / "vectors.npz", **vectors_of(tiny))
+    start = ["protocol.start=own", f"protocol.start_embeddings={tmp_path / 'vectors.npz'}"]
+    done = albench(*arguments("typiclust", *(word for setting in start for word in ("--set", setting)), "--audit"))
+    assert done.returncode == 0, done.stderr
+    assert only_run(tmp_path / "runs").audit(0).verdict == "passed"
 
 
 def test_an_honest_strategy_passes_in_the_run_and_afterwards_and_its_records_are_the_same(tiny_run, tmp_path):

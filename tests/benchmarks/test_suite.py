@@ -12,7 +12,7 @@ from support.suites import FAILS, write_suite, write_tuned
 import albench.datasets._volumes
 import albench.resolve
 from albench.benchmarks.estimate import probe
-from albench.benchmarks.plan import plan_runs, resolve_run, write_suite_manifest
+from albench.benchmarks.plan import plan_runs, resolve_run, with_absolute_paths, write_suite_manifest
 from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.benchmarks.trial import run_trial
@@ -326,6 +326,15 @@ def test_relative_paths_of_a_suite_become_absolute(tmp_path, monkeypatch, decath
     assert run.spec.strategy == f"{tmp_path / 'mine.py'}:Mine"
     assert run.spec.settings["data.root"] == str(decathlon)
     assert json.dumps(run.spec.settings)
+
+
+def test_a_relative_path_of_the_vectors_of_a_cold_start_becomes_absolute(tmp_path, monkeypatch):
+    (tmp_path / "start.npz").touch()
+    settings = {"protocol.start": "typiclust", "protocol.start_embeddings": "start.npz"}
+    path = write_suite(tmp_path, ["random"], seeds=1)
+    monkeypatch.chdir(tmp_path)
+    (run,) = load_suite(str(path), settings=settings).runs
+    assert with_absolute_paths(run).settings["protocol.start_embeddings"] == str(tmp_path / "start.npz")
 
 
 def test_a_tuned_entry_has_its_options_and_says_where_they_come_from(tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ PHANTOM = {name: value for name, value in TINY.items() if not name.startswith("n
 }
 NEEDS = {
     "dropout samples need a network with dropout": {"bald", "mc-dropout", "power-bald", "bal", "ceal-mc-dropout"},
-    "embeddings need a network with a method embedding": {"k-center"},
+    "embeddings need a network with a method embedding": {"k-center", "probcover", "typiclust"},
     "a second encoder needs a network that is derived from albench.encoder_decoder.EncoderDecoder and has an encoder": {
         "star"
     },

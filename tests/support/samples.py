@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
+
+from albench.data import Prepared, SliceStack
+from albench.pool import Pool
 
 TINY: dict[str, object] = {
     "data.count": 6,
@@ -79,3 +84,26 @@ def tiny_training_arguments(**others: object) -> list[str]:
     settings = TINY_TRAINING | {name.replace("__", "."): value for name, value in others.items()}
     arguments = [f"{name}={str(value).replace(' ', '')}" for name, value in settings.items()]
     return [*(part for argument in arguments for part in ("--set", argument)), "--threads", "1"]
+
+
+def slices_without_images(*depths: int) -> SliceStack:
+    """Slices of cases of some depths, called a, b, ..."""
+    case = np.repeat(np.arange(len(depths)), depths)
+    position = np.concatenate([np.arange(depth) for depth in depths])
+    nothing = np.empty((0, 1, 16, 16), np.float16)
+    valid, spacing = np.full((len(case), 2), 16), np.ones((len(depths), 3))
+    return SliceStack(nothing, np.arange(len(case)), case, position, valid, tuple("abcdefgh"[: len(depths)]), spacing)
+
+
+def line_of_slices(count: int, labeled: Sequence[int]) -> Pool:
+    """A pool of one case without images, with some labeled slices."""
+    return Pool(slices_without_images(count)).with_masks({i: np.zeros((16, 16), np.uint8) for i in labeled})
+
+
+def vectors_of(prepared: Prepared, dimension: int = 5) -> dict[str, NDArray[np.generic]]:
+    """A random vector of every slice of all cases, in another order than that of the slices."""
+    rng = np.random.default_rng(0)
+    case = np.repeat(prepared.cases, prepared.counts)
+    position = np.concatenate([np.arange(count) for count in prepared.counts])
+    order = rng.permutation(len(case))
+    return {"case": case[order], "position": position[order], "vector": rng.normal(size=(len(case), dimension))}
