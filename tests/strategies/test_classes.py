@@ -72,7 +72,7 @@ def context(strategy, truth: LabeledStack, validation: LabeledStack, **options) 
         device=torch.device("cpu"),
         **options,
     )
-    return Round(0, 3, pool, learner, {}, None, streams.numpy("query"), 4), oracle
+    return Round(0, 3, pool, learner, {}, None, streams.numpy("query"), 4, 2), oracle
 
 
 def query(strategy, ctx, oracle):
