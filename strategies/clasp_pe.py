@@ -1,13 +1,13 @@
 """ClaSP PE [1]: two thirds of the slices for single classes, drawn by entropy with noise that decreases.
 
-ClaSP PE is class-stratified scheduled power predictive entropy. A pixel's score is the entropy `H(p)` of its prediction;
-for a class it is weighted by the probability of this class, `H(p) p_c`. The score of a slice is the mean over its
-pixels, one for every class and one without a class. A share of the budget, 0.66, is divided equally among the classes
-without the background, its remainder among classes drawn at random. Each class takes the slices with its highest
-`exponent ln(score) + Gumbel noise`, the rest of the budget those by the score without a class. All noise is drawn anew.
-They choose in random order, each among the slices that are left. The exponent grows with the round t, as
-`first_exponent (last_exponent / first_exponent)^(t / rounds)`, from 1 towards 100: slices are diverse in the first
-rounds and the most uncertain ones in the last. A class that is predicted nowhere takes slices at random.
+ClaSP PE is class-stratified scheduled power predictive entropy. A pixel's score is the entropy `H(p)` of its
+prediction, for a class weighted by the probability of this class, `H(p) p_c`. The score of a slice is the mean over its
+pixels: one for every class, and one without a class. A share of the budget, 0.66, is divided equally among the classes
+without the background; slices that do not divide go to classes drawn at random. Each class takes the slices with the
+highest `exponent ln(score) + Gumbel noise`, with noise of its own; the rest of the budget is taken likewise by the
+score without a class. They choose in random order, each among the slices that are left. The exponent grows with the
+round t as `first_exponent (last_exponent / first_exponent)^(t / rounds)`, from 1 towards 100: the slices are diverse in
+the first rounds and the most uncertain ones in the last. A class that is predicted nowhere takes slices at random.
 
 Differences from the paper: [1] queries patches of volumes, which must not overlap, and takes the mean prediction of the
 five networks of a cross-validation; here slices are queried, and one prediction without dropout is the default
@@ -43,8 +43,8 @@ class ClaspPE(PredictiveEntropy):
 
     Attributes:
         share: of the budget that is divided among the classes, rounded down to a number of slices.
-        first_exponent: of the scores in round 0; 0 is not possible, the higher, the less noise.
-        last_exponent: towards which the exponent grows.
+        first_exponent: in round 0; the higher, the less the draw is left to chance.
+        last_exponent: towards which the exponent grows; that of the round after the last query.
     """
 
     kind = "hybrid"

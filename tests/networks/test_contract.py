@@ -56,7 +56,9 @@ PHANTOM = {name: value for name, value in TINY.items() if not name.startswith("n
     "protocol.split": [2, 1, 1],
 }
 NEEDS = {
-    "dropout samples need a network with dropout": {"bald", "mc-dropout", "power-bald", "bal", "ceal-mc-dropout"},
+    "dropout samples need a network with dropout": {
+        *("bald", "mc-dropout", "power-bald", "softrank-bald", "bal", "ceal-mc-dropout")
+    },
     "embeddings need a network with a method embedding": {"k-center"},
     "a second encoder needs a network that is derived from albench.encoder_decoder.EncoderDecoder and has an encoder": {
         "star"
@@ -414,7 +416,9 @@ def test_files_of_a_network_are_known_by_their_content(tmp_path):
     assert isinstance(resolve("random", "phantom", settings=settings).network, Residual)
 
 
-@pytest.mark.parametrize("strategy", ["k-center", "bald", "power-bald", "mc-dropout", "bal", "ceal-mc-dropout"])
+@pytest.mark.parametrize(
+    "strategy", ["k-center", "bald", "power-bald", "softrank-bald", "mc-dropout", "bal", "ceal-mc-dropout"]
+)
 def test_what_a_network_lacks_is_said_before_the_first_training(tmp_path, strategy):
     path = tmp_path / "bare.py"
     path.write_text(BARE)
