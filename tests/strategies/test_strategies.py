@@ -310,6 +310,39 @@ def test_clasp_pe_takes_the_mean_over_dropout_samples_if_asked(make_round):
     assert make("clasp-pe").parts() == ()
 
 
+def gradients(ctx) -> np.ndarray:
+    """(n, d) gradients of the weights of the last layer, by autograd through the whole network."""
+    network, rows = ctx.learner.network.eval(), []
+    for image in torch.from_numpy(ctx.pool.slices.read(ctx.pool.unlabeled).astype(np.float32)):
+        logits = network(image[None])
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, (logits >= 0).float())
+        rows.append(torch.autograd.grad(loss, network.decoder.predict.weight)[0].flatten())
+    return torch.stack(rows).double().numpy()
+
+
+def test_badge_draws_by_squared_distances_of_gradients_beginning_with_the_largest(make_round):
+    ctx = make_round(budget=2, labeled=30)  # six slices
+    vectors = gradients(ctx)
+    norms = np.linalg.norm(vectors, axis=1)
+    queries = [make("badge").query(ctx) for _ in range(2000)]
+    np.testing.assert_allclose(queries[0].scores, norms, rtol=1e-4)
+    assert {int(query.ids[0]) for query in queries} == {int(ctx.pool.unlabeled[norms.argmax()])}
+    squares = ((vectors - vectors[norms.argmax()]) ** 2).sum(1)
+    second = [int(query.ids[1]) for query in queries]
+    counts = np.array([second.count(i) for i in ctx.pool.unlabeled])
+    assert counts[norms.argmax()] == 0
+    others = squares > 0
+    assert chisquare(counts[others], squares[others] / squares.sum() * len(second)).pvalue > 1e-4
+
+
+def test_badge_rejects_gradients_that_are_not_finite(make_round):
+    ctx = make_round()
+    with torch.no_grad():
+        ctx.learner.network.decoder.predict.bias.fill_(torch.nan)
+    with pytest.raises(StrategyError, match=r"gradients of the last layer must be finite, some are not: lower train"):
+        make("badge").query(ctx)
+
+
 @pytest.mark.parametrize("embedding", ["pooled", "flat"])
 def test_k_center_queries_the_slices_farthest_from_all_labeled_ones(make_round, embedding):
     ctx = make_round()
