@@ -31,6 +31,7 @@ from albench.covering import k_means_plus_plus
 from albench.encoder_decoder import Part
 from albench.errors import StrategyError
 from albench.strategy import Query, Round, Strategy, register
+from albench.training.device import to_device
 
 
 @register("badge")
@@ -51,6 +52,6 @@ class BADGE(Strategy):
         norms = torch.linalg.vector_norm(gradients, dim=1, dtype=torch.float64).cpu().numpy()
         if not np.isfinite(norms).all():
             raise StrategyError("gradients of the last layer must be finite, some are not: lower training.lr")
-        draws = torch.from_numpy(ctx.rng.random(ctx.budget - 1)).to(gradients.device)
+        draws = to_device(ctx.rng.random(ctx.budget - 1), gradients.device)
         rows = k_means_plus_plus(gradients, draws)
         return Query(ctx.pool.unlabeled[rows.numpy()], scores=norms)
