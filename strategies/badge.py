@@ -12,8 +12,8 @@ Differences from the paper: [1] has one label per image; here the loss is the me
 score, so that slices of different sizes are comparable. The last layer is the convolution or linear layer that the
 network calls last. If it is larger than 1 x 1, the gradient has a block for each of its positions; what comes after it,
 such as interpolation to the size of the slice, is part of the loss. A network of one class has a sigmoid, and so one
-block, of which the two of a softmax would be copies with opposite signs. [1] names k-means++, whose first point is
-drawn uniformly; that with the largest norm is taken as in the authors' code.
+block in place of two opposite ones, whose norms and distances are used. [1] names k-means++, whose first point is drawn
+uniformly; that with the largest norm is taken as in the authors' code.
 
 [1] Ash, Zhang, Krishnamurthy, Langford and Agarwal. Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
 Bounds. ICLR 2020.

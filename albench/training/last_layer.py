@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,9 @@ class LastLayer:
     def gradients(self, images: Tensor, counted: Tensor) -> Tensor:
         """The gradient of the cross-entropy of each slice, if its labels were what the network predicts.
 
-        Ash et al., ICLR 2020, Eq. 1, with the mean over pixels in place of a single label.
+        Ash et al., ICLR 2020, Eq. 1, with the mean over pixels in place of a single label. A network of one class has
+        one block of weights where a softmax over background and foreground would have two, whose gradients are
+        opposite. It is multiplied by the square root of 2, so that norms and distances are those of both.
 
         Args:
             images: (b, c, h, w).
@@ -83,12 +86,15 @@ def _hooked(network: nn.Module, layers: list[nn.Module], hook: Hook, images: Ten
 
 
 def _error(logits: Tensor, counted: Tensor) -> Tensor:
-    """(b, k, h, w) gradient of the mean cross-entropy of each slice by its logits: `p - onehot(label)` over pixels."""
+    """(b, k, h, w) gradient of the mean cross-entropy of each slice by its logits: `p - onehot(label)` over pixels.
+
+    Of one class, times the square root of 2.
+    """
     probs = activated(logits)
-    labels = predicted(probs)[:, None]
-    classes = torch.arange(probs.shape[1], device=probs.device)[:, None, None]
-    target = labels if probs.shape[1] == 1 else labels == classes
-    return (probs - target.float()) * (counted / counted.sum((1, 2), keepdim=True))[:, None]
+    labels, share = predicted(probs)[:, None], (counted / counted.sum((1, 2), keepdim=True))[:, None]
+    if probs.shape[1] == 1:
+        return math.sqrt(2) * (probs - labels) * share
+    return (probs - (labels == torch.arange(probs.shape[1], device=probs.device)[:, None, None]).float()) * share
 
 
 def _of_weights(layer: nn.Module, inputs: Tensor, gradients: Tensor) -> Tensor:

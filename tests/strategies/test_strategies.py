@@ -311,13 +311,13 @@ def test_clasp_pe_takes_the_mean_over_dropout_samples_if_asked(make_round):
 
 
 def gradients(ctx) -> np.ndarray:
-    """(n, d) gradients of the weights of the last layer, by autograd through the whole network."""
+    """(n, d) gradients of the weights of the last layer, by autograd through the whole network, times sqrt 2."""
     network, rows = ctx.learner.network.eval(), []
     for image in torch.from_numpy(ctx.pool.slices.read(ctx.pool.unlabeled).astype(np.float32)):
         logits = network(image[None])
         loss = nn.functional.binary_cross_entropy_with_logits(logits, (logits >= 0).float())
         rows.append(torch.autograd.grad(loss, network.decoder.predict.weight)[0].flatten())
-    return torch.stack(rows).double().numpy()
+    return 2**0.5 * torch.stack(rows).double().numpy()
 
 
 def test_badge_draws_by_squared_distances_of_gradients_beginning_with_the_largest(make_round):

@@ -26,12 +26,12 @@ NETWORKS = {
 
 
 def expected(network: nn.Module, layer: nn.Module, images: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """The gradients by autograd through the whole network, slice by slice."""
+    """The gradients by autograd through the whole network, slice by slice; of one class as long as those of two."""
     rows = []
     for image, mask in zip(images, counted > 0, strict=True):
         logits = network(image[None])[0, :, mask].T
         if logits.shape[1] == 1:
-            loss = binary_cross_entropy_with_logits(logits, (logits >= 0).float())
+            loss = 2**0.5 * binary_cross_entropy_with_logits(logits, (logits >= 0).float())
         else:
             loss = cross_entropy(logits, logits.argmax(1))
         rows.append(torch.autograd.grad(loss, layer.weight)[0].flatten())
@@ -51,13 +51,25 @@ def test_gradients_equal_those_of_autograd_through_the_whole_network(name, class
 
 
 def test_gradients_of_one_pixel_are_worked_by_hand():
-    """Features 1 and 2, weights ln 3 and 0: the foreground has the probability 3/4, so the error is -1/4."""
+    """Features 1 and 2, weights ln 3 and 0: the foreground has probability 3/4, so the error is -1/4, times sqrt 2."""
     network = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.Conv2d(2, 1, 1, bias=False))
     with torch.no_grad():
         network[0].weight.copy_(torch.tensor([1.0, 2.0])[:, None, None, None])
         network[1].weight.copy_(torch.tensor([np.log(3), 0.0])[None, :, None, None])
         found = LastLayer(network).gradients(torch.tensor([1.0, -1.0])[:, None, None, None], torch.ones(2, 1, 1))
-    torch.testing.assert_close(found, torch.tensor([[-0.25, -0.5], [-0.25, -0.5]]))
+    torch.testing.assert_close(found, 2**0.5 * torch.tensor([[-0.25, -0.5], [-0.25, -0.5]]))
+
+
+def test_a_softmax_over_background_and_foreground_gives_distances_of_a_sigmoid():
+    torch.manual_seed(0)
+    one, three = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 3, 3, padding=1)
+    images, counted = torch.randn(6, 1, 8, 8), torch.ones(6, 8, 8)
+    with torch.no_grad():
+        three.weight[[0, 2]], three.bias[:] = 0.0, torch.tensor([0.0, float(one.bias), -1e4])
+        three.weight[1] = one.weight[0]
+        found, expected = (LastLayer(network).gradients(images, counted) for network in (three, one))
+    torch.testing.assert_close(torch.cdist(found, found), torch.cdist(expected, expected))
+    torch.testing.assert_close(found.norm(dim=1), expected.norm(dim=1))
 
 
 def test_the_last_layer_is_the_one_that_is_called_last_in_the_network_that_all_strategies_train():
