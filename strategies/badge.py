@@ -1,12 +1,12 @@
 """BADGE [1]: slices whose gradients are large and differ, drawn by the seeding of k-means++.
 
 Batch active learning by diverse gradient embeddings. The embedding of a slice is the gradient that its loss would have
-with respect to the weights W of the last layer if its labels were those that the network predicts:
-`g = d/dW mean_i CE(p_i, argmax p_i)` over its pixels i. For a last convolution of 1 x 1 whose inputs are features z_i,
-the block of class c is `mean_i (p_ic - [c = argmax p_i]) z_i`. Its norm is large where the prediction is uncertain, and
-its direction says in which features and between which classes. The slice with the largest norm is the first. Each further one is
-drawn with probability proportional to the squared distance of its embedding to the nearest one so far [2]. The draws
-come from the random stream of the round.
+with respect to the weights W of the last layer if its labels were those that the network predicts: `g = d/dW mean_i
+CE(p_i, argmax p_i)` over its pixels i. For a last convolution of 1 x 1 whose inputs are features z_i, the block of
+class c is `mean_i (p_ic - [c = argmax p_i]) z_i`. Its norm is large where the prediction is uncertain, and its
+direction says in which features and between which classes. The slice with the largest norm is the first. Each further
+one is drawn with probability proportional to the squared distance of its embedding to the nearest one so far [2]. The
+draws come from the random stream of the round.
 
 Differences from the paper: [1] has one label per image; here the loss is the mean over the pixels that count in a
 score, so that slices of different sizes are comparable. The last layer is the convolution or linear layer that the
