@@ -7,7 +7,8 @@ without the background; slices that do not divide go to classes drawn at random.
 highest `exponent ln(score) + Gumbel noise`, with noise of its own; the rest of the budget is taken likewise by the
 score without a class. They choose in random order, each among the slices that are left. The exponent grows with the
 round t as `first_exponent (last_exponent / first_exponent)^(t / rounds)`, from 1 towards 100: the slices are diverse in
-the first rounds and the most uncertain ones in the last. A class that is predicted nowhere takes slices at random.
+the first rounds and the most uncertain ones in the last. A class whose probability is 0 everywhere takes slices at
+random.
 
 Differences from the paper: [1] queries patches of volumes, which must not overlap, and takes the mean prediction of the
 five networks of a cross-validation; here slices are queried, and one prediction without dropout is the default
