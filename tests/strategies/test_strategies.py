@@ -282,6 +282,11 @@ def test_the_exponent_of_clasp_pe_grows_geometrically_with_the_round(predict):
     assert query.notes == {"exponent": pytest.approx(10)}
 
 
+def test_the_exponent_of_clasp_pe_follows_the_rounds_of_the_run(tiny_run):
+    records = tiny_run("clasp-pe", {"protocol.rounds": 2}).records
+    assert [record.notes for record in records] == [{"exponent": 1.0}, {"exponent": pytest.approx(10)}, {}]
+
+
 def test_clasp_pe_divides_its_share_of_the_budget_equally_among_the_classes():
     strategy, rng = make("clasp-pe"), np.random.default_rng(0)
     counts = np.stack([strategy.counts(50, 5, rng) for _ in range(300)])
@@ -343,6 +348,21 @@ def test_badge_rejects_gradients_that_are_not_finite(make_round):
         ctx.learner.network.decoder.predict.bias.fill_(torch.nan)
     with pytest.raises(StrategyError, match=r"gradients of the last layer must be finite, some are not: lower train"):
         make("badge").query(ctx)
+
+
+def test_clasp_pe_can_count_all_predicted_classes_alike(make_round):
+    ctx = make_round()
+    with torch.no_grad():
+        ctx.learner.network.decoder.predict.bias -= median_peak(ctx)
+    p = probabilities(ctx)
+    assert 0 < (p >= 0.5).any((1, 2)).sum() < len(p)
+    scores = make("clasp-pe", class_weights="predicted").scores(ctx)
+    for found, values in zip(scores, (entropy(p) * p, entropy(p)), strict=True):
+        expected = [
+            np.mean([value[label].mean() for label in (one >= 0.5, one < 0.5) if label.any()])
+            for value, one in zip(values, p, strict=True)
+        ]
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("embedding", ["pooled", "flat"])
