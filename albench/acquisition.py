@@ -145,6 +145,33 @@ def most_certain(ids: Ids, nonempty: NDArray[np.bool_], count: int, keep: Pseudo
     return (ids[nonempty] if keep == "nonempty" else ids)[:count]
 
 
+def log_power(scores: Scores, exponent: float) -> Scores:
+    """(n,) `exponent ln(score)`, the log of a power of scores, which are at least 0.
+
+    A score of 0 counts as the smallest positive number, so that slices without any score are drawn last and alike.
+    """
+    return exponent * np.log(np.maximum(scores, np.finfo(np.float64).tiny))
+
+
+def log_rank_power(scores: Scores, exponent: float) -> Scores:
+    """(n,) `-exponent ln(rank)`, the log of a power of ranks: 1 for the highest score, 2 for the next.
+
+    Of equal scores the first has the higher rank.
+    """
+    ranks = np.empty(len(scores))
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return -exponent * np.log(ranks)
+
+
+def perturbed(log_weights: Scores, rng: np.random.Generator) -> Scores:
+    """(n,) log-weights with Gumbel noise, whose k highest are a weighted sample of k without replacement.
+
+    The Gumbel top-k trick (Kool, van Hoof and Welling, ICML 2019): each is the next one with a probability
+    proportional to its weight among those that are left.
+    """
+    return log_weights + rng.gumbel(size=len(log_weights))
+
+
 def top_k(scores: Scores, ids: Ids, count: int) -> Ids:
     """The `count` ids with the highest scores, in descending order; ties are broken by the lower id."""
     return ids[np.lexsort((ids, -scores))][:count]

@@ -1,7 +1,8 @@
-"""Slices that cover the pool: the greedy k-center algorithm, in a form for CPUs and one for GPUs.
+"""Slices that cover the pool: the greedy k-center algorithm, and the seeding of k-means++.
 
-Both select what float64 distances select. A CPU saves arithmetic by asking which distances it needs. For a GPU the
-question costs more than the arithmetic, because the CPU waits for the answer before it launches more.
+The greedy algorithm has a form for CPUs and one for GPUs. Both select what float64 distances select. A CPU saves
+arithmetic by asking which distances it needs. For a GPU the question costs more than the arithmetic, because the CPU
+waits for the answer before it launches more.
 """
 
 from __future__ import annotations
@@ -78,10 +79,44 @@ def _dense(candidates: Tensor, centers: Tensor, count: int) -> Tensor:
     chosen = torch.empty(count, dtype=torch.long, device=candidates.device)
     for step in range(count):
         row = chosen[step : step + 1].copy_(nearest.argmax())
-        center = candidates.index_select(0, row).double()
-        found = torch.cat([(part - center).square_().sum(1) for part in candidates.split(size)])
-        nearest = torch.minimum(nearest, found).index_fill_(0, row, -1)
+        nearest = torch.minimum(nearest, _squares(candidates, row, size)).index_fill_(0, row, -1)
     return chosen.cpu()
+
+
+def k_means_plus_plus(points: Tensor, draws: Tensor) -> Tensor:
+    """Seeding of k-means++: points far from each other, drawn with probability proportional to squared distances.
+
+    Arthur and Vassilvitskii, SODA 2007. The next point is drawn in proportion to the squared Euclidean distance to the
+    nearest one so far. The first is the one with the largest norm, as in the authors' code of Ash et al., ICLR 2020,
+    and not drawn uniformly. Where every point that is left equals one that was drawn, it is drawn uniformly.
+
+    A fixed sequence of kernels, which is read once, at the end. O(k n d) time, O(n) memory besides a block of points.
+
+    Args:
+        points: (n, d), n at least k.
+        draws: (k - 1,) float64 uniform numbers in [0, 1), on the device of the points.
+
+    Returns:
+        (k,) rows of `points`, in the order of selection, on the CPU.
+    """
+    size = max(1, _NUMBERS // points.shape[1]) if points.is_cuda else _BLOCK
+    chosen = torch.empty(len(draws) + 1, dtype=torch.long, device=points.device)
+    left = torch.ones(len(points), dtype=torch.float64, device=points.device)
+    nearest = torch.cat([part.double().square().sum(1) for part in points.split(size)])
+    row = chosen[:1].copy_(nearest.argmax())
+    nearest.fill_(torch.inf)
+    for step, draw in enumerate(draws.split(1), 1):
+        nearest = torch.minimum(nearest, _squares(points, row, size)).index_fill_(0, row, 0)
+        left.index_fill_(0, row, 0)
+        sums = torch.where(nearest.any(), nearest, left).cumsum(0)
+        row = chosen[step : step + 1].copy_(torch.searchsorted(sums, draw * sums[-1], right=True))
+    return chosen.cpu()
+
+
+def _squares(points: Tensor, row: Tensor, size: int) -> Tensor:
+    """(n,) float64 squared distances of (n, d) points to one of their rows (1,), computed for `size` points at once."""
+    center = points.index_select(0, row).double()
+    return torch.cat([(part - center).square_().sum(1) for part in points.split(size)])
 
 
 def _nearest(points: Tensor, centers: Tensor) -> Tensor:

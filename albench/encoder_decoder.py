@@ -5,6 +5,7 @@
 | `Splits`: `encode` and `decode` | dropout samples, which then run what comes before dropout once per slice |
 | `EncoderDecoder`: an `encoder` in addition | strategies with a second encoder, such as `star` |
 | a method `embedding`, or the name of a layer | strategies that compare slices, such as `k-center` |
+| a convolution or linear layer, whatever comes after the last one | gradients of its weights, for `badge` |
 
 Dropout samples also need dropout, a module of `torch.nn` that drops with p > 0.
 
@@ -24,7 +25,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from albench.errors import NetworkError
 
-Part = Literal["dropout", "embedding"]
+Part = Literal["dropout", "embedding", "last layer"]
 
 
 class Features(NamedTuple):
@@ -116,6 +117,22 @@ def dropouts_of(network: nn.Module) -> list[nn.Module]:
     return dropouts
 
 
+def last_layers_of(network: nn.Module) -> list[nn.Module]:
+    """The convolutions and linear layers of the network, one of which is the last layer with weights.
+
+    Raises:
+        NetworkError: there are none.
+    """
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    layers: list[nn.Module] = [one for one in plain(network).modules() if isinstance(one, kinds)]
+    if not layers:
+        raise NetworkError(
+            f"gradients need a network with a convolution or linear layer of torch.nn, {type(network).__name__} has "
+            "none: choose another network"
+        )
+    return layers
+
+
 def encoder_of(network: nn.Module) -> EncoderDecoder:
     """The network, if it offers its encoder.
 
@@ -188,4 +205,8 @@ def in_words(output: object) -> str:
     return f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
 
 
-_FINDERS: dict[Part, Callable[[nn.Module], object]] = {"dropout": dropouts_of, "embedding": embedding_of}
+_FINDERS: dict[Part, Callable[[nn.Module], object]] = {
+    "dropout": dropouts_of,
+    "embedding": embedding_of,
+    "last layer": last_layers_of,
+}

@@ -216,7 +216,7 @@ class RunSession:
         budget = min(protocol.budget, len(state.pool.unlabeled)) if index < protocol.rounds else 0
         rng = self.streams.numpy("query", index)
         pool, pseudo = state.pool.with_masks({}), dict(state.pseudo)
-        given = Round(index, budget, pool, learner, pseudo, state.weights, rng, protocol.interval)
+        given = Round(index, budget, pool, learner, pseudo, state.weights, rng, protocol.interval, protocol.rounds)
         return Turn(index, budget, state.pool, state.pseudo, steps, given, trainings)
 
     def fit(self, turn: Turn, out: Path) -> None:

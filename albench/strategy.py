@@ -70,6 +70,7 @@ class Round:
         previous: weights at the end of the previous round; None in round 0.
         rng: the random stream of this round's query.
         interval: distance in slices between the initial slices of a case.
+        rounds: queries of the whole run, if no slice runs out before.
     """
 
     index: int
@@ -80,6 +81,7 @@ class Round:
     previous: Weights | None
     rng: np.random.Generator
     interval: int
+    rounds: int
 
     def examples(self) -> dict[int, Mask]:
         """{id: (h, w) mask} of the labeled and the pseudo-labeled slices."""

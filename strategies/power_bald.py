@@ -16,9 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 
+from albench.acquisition import log_power, perturbed
 from albench.strategies.bald import BALD
 from albench.strategy import Query, Round, register
 
@@ -40,6 +40,5 @@ class PowerBALD(BALD):
 
     def query(self, ctx: Round) -> Query:
         """Query slices drawn by their mutual information."""
-        information = np.maximum(self.information(ctx), np.finfo(np.float64).tiny)
-        noise = ctx.rng.gumbel(size=len(information))
-        return Query.highest(self.exponent * np.log(information) + noise, ctx)
+        weights = log_power(self.information(ctx), self.exponent)
+        return Query.highest(perturbed(weights, ctx.rng), ctx)

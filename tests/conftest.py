@@ -81,7 +81,7 @@ def make_round(tiny: Prepared) -> Callable[..., Round]:
         learner = Learner(
             network, train.slices, val, config.training, streams, round_index=0, lr=1e-3, device=torch.device("cpu")
         )
-        return Round(0, budget, pool, learner, {}, None, streams.numpy("query"), interval)
+        return Round(0, budget, pool, learner, {}, None, streams.numpy("query"), interval, 4)
 
     return make
 

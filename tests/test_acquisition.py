@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -13,10 +14,13 @@ from albench.acquisition import (
     bald,
     cosine,
     entropy,
+    log_power,
+    log_rank_power,
     margin,
     mean_over_valid,
     min_max,
     most_certain,
+    perturbed,
     representative,
     top_k,
     variance,
@@ -258,3 +262,22 @@ def test_a_copy_of_a_selected_candidate_adds_no_density():
 def test_pseudo_labels_are_the_most_certain_of_their_kind(keep, count, expected):
     ranking, nonempty = np.array([7, 2, 9, 1, 4, 3]), np.array([False, False, True, False, True, False])
     assert most_certain(ranking, nonempty, count, keep).tolist() == expected
+
+
+def test_the_log_of_a_power_of_scores_is_finite_at_0():
+    np.testing.assert_allclose(log_power(np.array([1.0, np.e, np.e**3]), 2), [0, 2, 6], atol=1e-12)
+    lowest = log_power(np.array([0.0, 1e-300]), 1)
+    assert np.isfinite(lowest).all()
+    assert lowest[0] < lowest[1]
+
+
+def test_the_log_of_a_power_of_ranks_begins_with_the_highest_score_and_breaks_ties_by_order():
+    found = log_rank_power(np.array([0.5, 0.9, 0.5, -1.0, 7.0, 0.1]), 2)
+    np.testing.assert_allclose(found, -2 * np.log([3, 2, 4, 6, 1, 5]))
+
+
+def test_the_highest_perturbed_weights_are_a_sample_without_replacement():
+    rng, weights = np.random.default_rng(0), np.array([1.0, 2.0, 3.0, 6.0])
+    pairs = [tuple(np.argsort(-perturbed(np.log(weights), rng))[:2].tolist()) for _ in range(6000)]
+    expected = {(i, j): weights[i] / 12 * weights[j] / (12 - weights[i]) for i in range(4) for j in range(4) if i != j}
+    assert chisquare([pairs.count(pair) for pair in expected], np.array([*expected.values()]) * 6000).pvalue > 1e-4

@@ -5,8 +5,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2_contingency, chisquare
+from sklearn.cluster import kmeans_plusplus
 
-from albench.covering import _dense, _lazy, _upper_bounds
+from albench.covering import _dense, _lazy, _upper_bounds, k_means_plus_plus
 
 both = pytest.mark.parametrize("select", [_lazy, _dense])
 
@@ -93,3 +95,74 @@ def test_k_center_never_selects_a_copy_of_a_labeled_slice_before_others(select):
 @both
 def test_k_center_breaks_ties_by_the_lower_row(select):
     assert select(torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([[0.0]]), 1).tolist() == [0]
+
+
+SIX = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [6.0, 0.0], [6.0, 1.0]])
+
+
+def seeds(points: torch.Tensor, count: int, rng: np.random.Generator) -> list[int]:
+    return k_means_plus_plus(points, torch.from_numpy(rng.random(count - 1))).tolist()
+
+
+def test_k_means_plus_plus_selects_the_row_where_a_draw_falls_in_the_sums_of_squared_distances():
+    """From row 5, the longest, squared distances are 37, 26, 37, 13, 1, of 114; from row 5 and 2, 4, 5, -, 10, 1."""
+    assert seeds(SIX, 1, np.random.default_rng(0)) == [5]
+    for first, second, expected in (
+        (0.0, 0.0, [5, 0, 1]),
+        (37 / 114 + 1e-9, 0.0, [5, 1, 0]),
+        (64 / 114, 0.0, [5, 2, 0]),
+        (99 / 114, 3.99 / 20, [5, 2, 0]),
+        (99 / 114, 4.01 / 20, [5, 2, 1]),
+        (99 / 114, 9.01 / 20, [5, 2, 3]),
+        (99 / 114, 19.01 / 20, [5, 2, 4]),
+        (101 / 114, 0.999, [5, 3, 4]),
+        (1 - 2**-53, 1 - 2**-53, [5, 4, 3]),
+    ):
+        assert k_means_plus_plus(SIX, torch.tensor([first, second], dtype=torch.float64)).tolist() == expected
+
+
+@pytest.mark.parametrize("block", [2, 1024])
+def test_k_means_plus_plus_draws_in_proportion_to_squared_distances(monkeypatch, block):
+    monkeypatch.setattr("albench.covering._BLOCK", block)
+    rng, squares = np.random.default_rng(0), torch.cdist(SIX.double(), SIX.double()).square().numpy()
+    drawn = [tuple(seeds(SIX, 3, rng)[1:]) for _ in range(6000)]
+    expected = {}
+    for i in range(5):
+        nearest = np.minimum(squares[5], squares[i])
+        for j in set(range(5)) - {i}:
+            expected[i, j] = squares[5, i] / squares[5].sum() * nearest[j] / nearest.sum()
+    assert sum(expected.values()) == pytest.approx(1)
+    assert len(set(drawn) - set(expected)) == 0
+    counts = [drawn.count(pair) for pair in expected]
+    assert chisquare(counts, 6000 * np.array([*expected.values()])).pvalue > 1e-4
+
+
+def test_k_means_plus_plus_draws_as_scikit_learn_does_after_the_same_first_point():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(8, 3))
+    points[3] *= 10
+    ours = [tuple(sorted(seeds(torch.from_numpy(points), 3, rng)[1:])) for _ in range(1500)]
+    theirs = []
+    for state in range(12000):
+        rows = kmeans_plusplus(points, 3, random_state=state, n_local_trials=1)[1].tolist()
+        if rows[0] == 3:
+            theirs.append(tuple(sorted(rows[1:])))
+    assert len(theirs) > 1000
+    pairs = sorted({*ours, *theirs})
+    table = np.array([[drawn.count(pair) for pair in pairs] for drawn in (ours, theirs)])
+    frequent = table.sum(0) >= 20
+    table = np.column_stack([table[:, frequent], table[:, ~frequent].sum(1) + 1])
+    assert chi2_contingency(table).pvalue > 1e-4
+
+
+def test_k_means_plus_plus_never_selects_a_row_twice_and_copies_last():
+    rng = np.random.default_rng(0)
+    points = torch.tensor([[1.0], [1.0], [1.0], [2.0], [0.0], [2.0]])
+    drawn = [seeds(points, 6, rng) for _ in range(600)]
+    for rows in drawn:
+        assert sorted(rows) == list(range(6))
+        assert {points[row].item() for row in rows[:3]} == {0.0, 1.0, 2.0}
+    last = [rows[-1] for rows in drawn if set(rows[:3]) == {3, 4, 0}]
+    assert chisquare([last.count(row) for row in (1, 2, 5)]).pvalue > 1e-4
+    assert seeds(torch.zeros(3, 2), 3, rng)[0] == 0
+    assert sorted(seeds(torch.zeros(3, 2), 3, rng)) == [0, 1, 2]

@@ -114,7 +114,7 @@ class StrategyHarness:
         names = self.named(pool.unlabeled, slices.cases)
         pseudo = {int(i): self.pseudo[n] for i, n in zip(pool.unlabeled, names, strict=True) if n in self.pseudo}
         previous = self.weights if index else None
-        return Round(index, budget, pool, learner, pseudo, previous, rng, PROTOCOL.interval)
+        return Round(index, budget, pool, learner, pseudo, previous, rng, PROTOCOL.interval, PROTOCOL.rounds)
 
 
 @contextmanager

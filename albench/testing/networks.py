@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from albench.encoder_decoder import Splits, dropouts_of, embedding_of, encoder_of
+from albench.encoder_decoder import Splits, dropouts_of, embedding_of, encoder_of, last_layers_of
 from albench.errors import NetworkError
 from albench.network import Network, Task, unlike_logits
 from albench.testing.contract import Check, outcome
@@ -43,6 +43,7 @@ def missing_parts(network: Network) -> list[str]:
     for offered, strategies in (
         (dropouts_of, "take dropout samples cannot run, such as bald"),
         (embedding_of, "compare slices by their embeddings cannot run, such as k-center"),
+        (last_layers_of, "take gradients of the last layer cannot run, such as badge"),
         (encoder_of, "have a second encoder cannot run, such as star"),
     ):
         try:

@@ -21,6 +21,7 @@ from albench.training.batches import Images, batched, concat_batches
 from albench.training.device import to_device
 from albench.training.device_cache import DeviceCache
 from albench.training.dropout_samples import DropoutSampler
+from albench.training.last_layer import LastLayer
 
 T = TypeVar("T")
 
@@ -165,6 +166,25 @@ class Predictor:
                 return (features.flatten(1),)
             share = interpolate(batch.valid, features.shape[-2:], mode="area")
             return ((features * share).sum((2, 3)) / share.sum((2, 3)),)
+
+        return concat_batches(self.stream(slices, ids, forward), len(ids))[0]
+
+    def embed_gradients(self, slices: SliceStack, ids: Ids) -> Tensor:
+        """Describe slices by a gradient of the last layer, for the labels that it predicts (`LastLayer`).
+
+        Args:
+            ids: at least one.
+
+        Returns:
+            (n, d) float32 gradients in the order of `ids`, on the device; d is the number of weights of the layer.
+
+        Raises:
+            NetworkError: the network has no layer with weights.
+        """
+        last = LastLayer(self.network)
+
+        def forward(some: Ids, batch: Images) -> tuple[Tensor]:
+            return (last.gradients(batch.images, self.scored(slices, some, batch.valid[:, 0])),)
 
         return concat_batches(self.stream(slices, ids, forward), len(ids))[0]
 

@@ -132,7 +132,7 @@ def make_round(
     ids = np.arange(0, labeled or len(slices), 10)
     masks = prepared.masks[slices.rows[ids]]
     pool = Pool(slices).with_masks(dict(zip(ids.tolist(), masks, strict=True)))
-    return Round(1, budget, pool, learner, {}, learner.weights(), streams.numpy("query", 1), 10)
+    return Round(1, budget, pool, learner, {}, learner.weights(), streams.numpy("query", 1), 10, 16)
 
 
 def refuse(notice: str) -> None:

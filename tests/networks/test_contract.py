@@ -43,6 +43,19 @@ class Bare(Network):
         return nn.Sequential(*layers)
 '''
 
+NORMALIZED = '''
+
+class Normalized(nn.Module):
+    """Neither convolution nor linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+
+    def forward(self, images):
+        return self.norm(images[:, :1])
+'''
+
 SMALL = {
     "residual": {"network.width": 0.125, "network.decoder_width": 4, "network.backbone": "resnet18"},
     "dynunet": {"network.channels": 4},
@@ -56,7 +69,9 @@ PHANTOM = {name: value for name, value in TINY.items() if not name.startswith("n
     "protocol.split": [2, 1, 1],
 }
 NEEDS = {
-    "dropout samples need a network with dropout": {"bald", "mc-dropout", "power-bald", "bal", "ceal-mc-dropout"},
+    "dropout samples need a network with dropout": {
+        *("bald", "mc-dropout", "power-bald", "softrank-bald", "bal", "ceal-mc-dropout")
+    },
     "embeddings need a network with a method embedding": {"k-center", "probcover", "typiclust"},
     "a second encoder needs a network that is derived from albench.encoder_decoder.EncoderDecoder and has an encoder": {
         "star"
@@ -271,6 +286,21 @@ def test_the_kit_says_what_a_network_does_not_offer(bare):
     assert missing_parts(small("residual")) == missing_parts(small("unet")) == []
 
 
+def test_a_network_without_layers_of_torch_has_no_last_layer_to_take_gradients_of(tmp_path):
+    text = BARE.replace("nn.Sequential(*layers)", "Normalized()") + NORMALIZED
+    (tmp_path / "normalized.py").write_text(text)
+    name = f"{tmp_path / 'normalized.py'}:Bare"
+    sentence = (
+        "gradients need a network with a convolution or linear layer of torch.nn, Normalized has none: choose another"
+    )
+    assert [said for said in missing_parts(find(NETWORKS, name)()) if "gradients" in said] == [
+        f"strategies that take gradients of the last layer cannot run, such as badge: {sentence} network"
+    ]
+    with pytest.raises(NetworkError, match=f"strategy 'badge' with network 'bare': {sentence}"):
+        run("badge", "phantom", network=name, settings=PHANTOM, out=tmp_path / "runs", device="cpu")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_class_can_name_the_layer_that_embeds(tmp_path):
     text = BARE.replace("    width: int = 4\n", '    embedding_layer = "2"\n    width: int = 4\n')
     (tmp_path / "layered.py").write_text(text)
@@ -414,7 +444,9 @@ def test_files_of_a_network_are_known_by_their_content(tmp_path):
     assert isinstance(resolve("random", "phantom", settings=settings).network, Residual)
 
 
-@pytest.mark.parametrize("strategy", ["k-center", "bald", "power-bald", "mc-dropout", "bal", "ceal-mc-dropout"])
+@pytest.mark.parametrize(
+    "strategy", ["k-center", "bald", "power-bald", "softrank-bald", "mc-dropout", "bal", "ceal-mc-dropout"]
+)
 def test_what_a_network_lacks_is_said_before_the_first_training(tmp_path, strategy):
     path = tmp_path / "bare.py"
     path.write_text(BARE)

@@ -23,6 +23,7 @@ from albench.streams import Streams
 from albench.training.learner import Learner
 
 NAMES = [entry.name for entry in available(STRATEGIES) if entry.name != "full"]
+ALIKE = [name for name in NAMES if name != "clasp-pe"]  # it has a share of the budget and a draw for every class
 ROWS = [1, 0]  # of a permutation of two classes
 
 
@@ -72,7 +73,7 @@ def context(strategy, truth: LabeledStack, validation: LabeledStack, **options) 
         device=torch.device("cpu"),
         **options,
     )
-    return Round(0, 3, pool, learner, {}, None, streams.numpy("query"), 4), oracle
+    return Round(0, 3, pool, learner, {}, None, streams.numpy("query"), 4, 2), oracle
 
 
 def query(strategy, ctx, oracle):
@@ -89,7 +90,7 @@ def predict_weights(network) -> tuple[torch.Tensor, torch.Tensor]:
     return layer.weight, layer.bias
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALIKE)
 def test_a_second_class_that_never_occurs_changes_no_query(name, tiny):
     """The logits of one class are made to agree with those of two. STAR does not train here."""
     settings = {"strategy.aggregation": "self"} if name == "star" else {}
@@ -117,7 +118,7 @@ def test_a_second_class_that_never_occurs_changes_no_query(name, tiny):
         np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ALIKE)
 def test_the_order_of_the_classes_changes_no_query(name, tiny, labeled):
     strategy = make_strategy(name, {})
     val = tiny.labeled_stack(tiny.cases[4:5])

@@ -1,6 +1,7 @@
 """The query of every strategy against a second implementation, on a tiny phantom with an untrained network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from albench.errors import StrategyError
 from albench.registry import STRATEGIES, available, find
 from albench.strategies.bald import BALD
 from albench.strategies.power_bald import PowerBALD
+from albench.strategies.softrank_bald import SoftrankBALD
 from albench.strategies.strided import bisect
 from albench.strategies.taal import TAAL, VIEWS, invert, transform
 from albench.training.batches import Images
 from albench.training.learner import Learner
 from albench.training.losses import ramp_up
+from albench.training.predictor import Prediction
 
 
 def make(name: str, **options: object):
@@ -85,6 +88,9 @@ def test_aggregation_is_an_option_of_every_strategy_that_scores_pixels(make_roun
         "mc-dropout",
         "bald",
         "power-bald",
+        "softrank-bald",
+        "power-pe",
+        "clasp-pe",
         "ceal-margin",
         "ceal-entropy",
         "ceal-mc-dropout",
@@ -115,7 +121,7 @@ def test_bald_queries_the_highest_mutual_information(make_round):
     assert query.scores[np.isin(ctx.pool.unlabeled, query.ids)].min() >= np.sort(expected)[-ctx.budget] - 1e-6
 
 
-@pytest.mark.parametrize("name", ["mc-dropout", "bald", "power-bald", "bal", "ceal-mc-dropout"])
+@pytest.mark.parametrize("name", ["mc-dropout", "bald", "power-bald", "softrank-bald", "bal", "ceal-mc-dropout"])
 def test_strategies_with_dropout_samples_reject_a_network_without_dropout(make_round, name):
     ctx = make_round()
     ctx.learner.network.dropout.p = 0.0
@@ -154,6 +160,209 @@ def test_power_bald_ranks_by_the_information_of_bald(make_round):
     torch.manual_seed(1)
     expected = set(ctx.pool.unlabeled[np.argsort(-bald)[: ctx.budget]])
     assert set(PowerBALD(exponent=1e6).query(ctx).ids) == expected
+
+
+@dataclass(frozen=True)
+class Ranked(SoftrankBALD):
+    """SoftrankBALD with a mutual information of 4, 16, 1, 25, 9, 36, of ranks 5, 3, 6, 2, 4, 1."""
+
+    stretch: float = 1.0
+
+    def information(self, ctx):
+        return np.array([4.0, 16.0, 1.0, 25.0, 9.0, 36.0]) ** self.stretch
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
+def test_softrank_bald_draws_with_probability_proportional_to_a_power_of_the_rank(make_round, exponent):
+    ctx = make_round(budget=1, labeled=30)
+    draws = [int(Ranked(exponent=exponent).query(ctx).ids[0]) for _ in range(3000)]
+    weights = np.array([5, 3, 6, 2, 4, 1.0]) ** -exponent
+    counts = [draws.count(i) for i in ctx.pool.unlabeled]
+    assert chisquare(counts, weights / weights.sum() * len(draws)).pvalue > 1e-4
+
+
+def test_softrank_bald_knows_only_the_order_of_the_information(make_round):
+    drawn = [Ranked(stretch=stretch).query(make_round(labeled=30)).ids.tolist() for stretch in (0.01, 1.0, 3.0)]
+    assert drawn[0] == drawn[1] == drawn[2]
+
+
+@pytest.fixture
+def predict(make_round, monkeypatch):
+    """A round of six unlabeled slices with given probabilities (6, k, h, w) in two batches."""
+
+    def make(probs, budget: int = 3, index: int = 0, rounds: int = 4):
+        ctx = replace(make_round(budget=budget, labeled=30), index=index, rounds=rounds)
+        valid = torch.ones(6, *probs.shape[-2:])
+
+        def predictions(slices, ids):
+            assert ids.tolist() == ctx.pool.unlabeled.tolist()
+            for rows in (slice(0, 4), slice(4, 6)):
+                yield Prediction(ids[rows], probs[rows], valid[rows], valid[rows])
+
+        monkeypatch.setattr(ctx.learner, "predict", predictions)
+        return ctx
+
+    return make
+
+
+def test_power_pe_draws_with_probability_proportional_to_a_power_of_the_entropy(predict):
+    """Of each slice one pixel in two is certain, so that its score is half the entropy of the other."""
+    p = np.array([0.01, 0.05, 0.1, 0.2, 0.35, 0.5])
+    probs = torch.ones(6, 1, 1, 2)
+    probs[:, 0, 0, 0] = torch.from_numpy(p)
+    for exponent in (0.0, 1.0, 2.0):
+        ctx = predict(probs, budget=1)
+        draws = [int(make("power-pe", exponent=exponent).query(ctx).ids[0]) for _ in range(1500)]
+        weights = (entropy(p) / 2) ** exponent
+        counts = [draws.count(i) for i in ctx.pool.unlabeled]
+        assert chisquare(counts, weights / weights.sum() * len(draws)).pvalue > 1e-4
+
+
+def test_power_pe_with_a_high_exponent_queries_what_entropy_or_mc_dropout_queries(make_round):
+    ctx = make_round()
+    found = set(make("power-pe", exponent=1e6).query(ctx).ids)
+    assert found == set(make("entropy").query(ctx).ids)
+    torch.manual_seed(5)
+    sampled = make("power-pe", exponent=1e6, passes=10).query(ctx)
+    torch.manual_seed(5)
+    assert set(sampled.ids) == set(make("mc-dropout").query(ctx).ids)
+    assert make("power-pe").parts() == ()
+    assert make("power-pe", passes=10).parts() == ("dropout",)
+
+
+TWO_CLASSES = [  # background, left, right; the entropy is highest in the first, then the second row of each class
+    (0.40, 0.55, 0.05),
+    (0.70, 0.28, 0.02),
+    (0.45, 0.05, 0.50),
+    (0.65, 0.02, 0.33),
+    (0.96, 0.03, 0.01),
+    (0.34, 0.33, 0.33),
+]
+
+
+def clasp_scores(rows) -> np.ndarray:
+    """(3, n) scores of slices of one pixel: for each class, and without a class."""
+    p = np.array(rows)
+    uncertainty = -(p * np.log(p)).sum(1)
+    return np.stack([uncertainty * p[:, 1], uncertainty * p[:, 2], uncertainty])
+
+
+def test_clasp_pe_without_noise_queries_the_highest_scores_of_each_class_and_of_all(predict):
+    """Of four slices each class takes one, and two are taken without a class, in random order."""
+    ctx = predict(torch.tensor(TWO_CLASSES)[..., None, None], budget=4)
+    strategy = make("clasp-pe", share=0.5, first_exponent=1e6, last_exponent=1e6)
+    scores, possible = clasp_scores(TWO_CLASSES), set()
+    np.testing.assert_allclose(strategy.scores(ctx), scores, rtol=1e-5)
+    for order in permutations([(0, 1), (1, 1), (2, 2)]):
+        taken: list[int] = []
+        for stratum, count in order:
+            left = [row for row in np.argsort(-scores[stratum]) if row not in taken]
+            taken += left[:count]
+        possible.add(tuple(ctx.pool.unlabeled[taken].tolist()))
+    assert len({frozenset(ids) for ids in possible}) > 1
+    assert {tuple(strategy.query(ctx).ids.tolist()) for _ in range(100)} == possible
+    np.testing.assert_allclose(strategy.query(ctx).scores / 1e6, np.log(scores[-1]), atol=1e-4)
+
+
+def test_clasp_pe_draws_a_slice_of_a_class_in_proportion_to_a_power_of_its_score(predict):
+    probs = torch.tensor(TWO_CLASSES)[..., None, None]
+    for index, exponent in ((0, 1.0), (2, 4.0)):
+        ctx = predict(probs, budget=1, index=index)
+        strategy = make("clasp-pe", share=1.0, last_exponent=16.0)
+        draws = [int(strategy.query(ctx).ids[0]) for _ in range(1500)]
+        left, right = (row**exponent / (row**exponent).sum() for row in clasp_scores(TWO_CLASSES)[:2])
+        counts = [draws.count(i) for i in ctx.pool.unlabeled]
+        assert chisquare(counts, (left + right) / 2 * len(draws)).pvalue > 1e-4
+
+
+def test_the_exponent_of_clasp_pe_grows_geometrically_with_the_round(predict):
+    strategy = make("clasp-pe")
+    assert [strategy.exponent_at(index, 4) for index in range(5)] == pytest.approx([1, 10**0.5, 10, 10**1.5, 100])
+    query = strategy.query(predict(torch.tensor(TWO_CLASSES)[..., None, None], index=2))
+    assert query.notes == {"exponent": pytest.approx(10)}
+
+
+def test_the_exponent_of_clasp_pe_follows_the_rounds_of_the_run(tiny_run):
+    records = tiny_run("clasp-pe", {"protocol.rounds": 2}).records
+    assert [record.notes for record in records] == [{"exponent": 1.0}, {"exponent": pytest.approx(10)}, {}]
+
+
+def test_clasp_pe_divides_its_share_of_the_budget_equally_among_the_classes():
+    strategy, rng = make("clasp-pe"), np.random.default_rng(0)
+    counts = np.stack([strategy.counts(50, 5, rng) for _ in range(300)])
+    assert (counts[:, -1] == 17).all()  # 33 of 50 are for classes, three of which get one more
+    assert (counts.sum(1) == 50).all()
+    assert (np.sort(counts[:, :-1]) == [6, 6, 7, 7, 7]).all()
+    assert chisquare((counts[:, :-1] == 7).sum(0)).pvalue > 1e-4
+    assert strategy.counts(1, 5, rng).tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_clasp_pe_draws_slices_of_a_class_that_is_predicted_nowhere_uniformly(predict):
+    probs = torch.tensor([(1 - p, p, 0.0) for p in (0.1, 0.2, 0.3, 0.4, 0.45, 0.5)])[..., None, None]
+    ctx = predict(probs, budget=1, index=4)
+    strategy = make("clasp-pe", share=1.0)
+    draws = [int(strategy.query(ctx).ids[0]) for _ in range(1500)]
+    expected = np.array([1, 1, 1, 1, 1, 7]) / 12  # one time in two, the other class takes its highest score
+    assert chisquare([draws.count(i) for i in ctx.pool.unlabeled], expected * len(draws)).pvalue > 1e-4
+
+
+def test_clasp_pe_takes_the_mean_over_dropout_samples_if_asked(make_round):
+    ctx = make_round()
+    torch.manual_seed(5)
+    scores = make("clasp-pe", passes=10).scores(ctx)
+    p = samples(ctx, 10).mean(0)
+    np.testing.assert_allclose(scores, [(entropy(p) * p).mean((1, 2)), entropy(p).mean((1, 2))], rtol=1e-4)
+    assert make("clasp-pe").parts() == ()
+
+
+def gradients(ctx) -> np.ndarray:
+    """(n, d) gradients of the weights of the last layer, by autograd through the whole network, times sqrt 2."""
+    network, rows = ctx.learner.network.eval(), []
+    for image in torch.from_numpy(ctx.pool.slices.read(ctx.pool.unlabeled).astype(np.float32)):
+        logits = network(image[None])
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, (logits >= 0).float())
+        rows.append(torch.autograd.grad(loss, network.decoder.predict.weight)[0].flatten())
+    return 2**0.5 * torch.stack(rows).double().numpy()
+
+
+def test_badge_draws_by_squared_distances_of_gradients_beginning_with_the_largest(make_round, monkeypatch):
+    ctx = make_round(budget=2, labeled=30)  # six slices
+    embedded = ctx.learner.embed_gradients(ctx.pool.slices, ctx.pool.unlabeled)
+    monkeypatch.setattr(ctx.learner, "embed_gradients", lambda slices, ids: embedded)
+    vectors = gradients(ctx)
+    norms = np.linalg.norm(vectors, axis=1)
+    queries = [make("badge").query(ctx) for _ in range(2000)]
+    np.testing.assert_allclose(queries[0].scores, norms, rtol=1e-4)
+    assert {int(query.ids[0]) for query in queries} == {int(ctx.pool.unlabeled[norms.argmax()])}
+    squares = ((vectors - vectors[norms.argmax()]) ** 2).sum(1)
+    second = [int(query.ids[1]) for query in queries]
+    counts = np.array([second.count(i) for i in ctx.pool.unlabeled])
+    assert counts[norms.argmax()] == 0
+    others = squares > 0
+    assert chisquare(counts[others], squares[others] / squares.sum() * len(second)).pvalue > 1e-4
+
+
+def test_badge_rejects_gradients_that_are_not_finite(make_round):
+    ctx = make_round()
+    with torch.no_grad():
+        ctx.learner.network.decoder.predict.bias.fill_(torch.nan)
+    with pytest.raises(StrategyError, match=r"gradients of the last layer must be finite, some are not: lower train"):
+        make("badge").query(ctx)
+
+
+def test_clasp_pe_can_count_all_predicted_classes_alike(make_round):
+    ctx = make_round()
+    with torch.no_grad():
+        ctx.learner.network.decoder.predict.bias -= median_peak(ctx)
+    p = probabilities(ctx)
+    assert 0 < (p >= 0.5).any((1, 2)).sum() < len(p)
+    scores = make("clasp-pe", class_weights="predicted").scores(ctx)
+    for found, values in zip(scores, (entropy(p) * p, entropy(p)), strict=True):
+        expected = [
+            np.mean([value[label].mean() for label in (one >= 0.5, one < 0.5) if label.any()])
+            for value, one in zip(values, p, strict=True)
+        ]
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("embedding", ["pooled", "flat"])
