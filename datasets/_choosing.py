@@ -14,12 +14,25 @@ from albench.errors import ConfigError, few
 from albench.masks import MOST_CLASSES
 
 
+def called_organs(found: Layout, chosen: Sequence[str] | None) -> Layout:
+    """The layout in which masks whose names differ in a number are organs, if one of them is chosen by its name."""
+    every = [mask for files in found.volumes.values() for mask in files.masks]
+    if not {*(chosen or ())} & {mask.called for mask in every}:
+        return found
+    volumes = {
+        case: replace(files, masks=tuple(replace(mask, organ=mask.called or None) for mask in files.masks))
+        for case, files in found.volumes.items()
+    }
+    return replace(found, volumes=volumes)
+
+
 def with_organs(found: Layout, chosen: Sequence[str] | None) -> Layout:
     """The layout with the masks of the chosen organs, in this order; of those that all cases have if none are chosen.
 
     Raises:
         ConfigError: no case has masks of an organ, a chosen one has none, or there are none or too many to choose.
     """
+    found = called_organs(found, chosen)
     masked = {case: files for case, files in found.volumes.items() if files.masks}
     there = list(dict.fromkeys(organ for files in masked.values() for organ in files.organs))
     if not there:
@@ -65,10 +78,12 @@ def with_raters(found: Layout, rule: Raters | None) -> Layout:
     if rule is not None or not several:
         return found
     case, files = several[0]
+    called = list(dict.fromkeys(mask.called for mask in files.masks if mask.called))[:MOST_CLASSES]
+    by_name = f"choose them with data.organs=[{','.join(called)}]" if called else ""
     sentence = (
         f"a case must have one mask, {len(several)} of {len(found.volumes)} have more, '{case}' has {files.raters} "
         f"such as '{files.masks[0].path.name}': if they are of several raters, set data.raters to majority, any, all "
-        "or first; if of several organs, list them in columns such as mask:liver and mask:spleen"
+        f"or first; if of several organs, {by_name or 'list them in columns such as mask:liver and mask:spleen'}"
     )
     return replace(found, problems=(*found.problems, Problem(str(files.masks[0].path), sentence)))
 

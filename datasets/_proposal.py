@@ -7,7 +7,7 @@ from pathlib import Path
 
 from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import stem
-from albench.datasets._layout import Layout, images_and_masks
+from albench.datasets._layout import Layout, images_and_masks, masks_of
 from albench.datasets._names import told_apart
 from albench.datasets._pairing import paired, together
 from albench.datasets._patients import guessed
@@ -74,12 +74,7 @@ def _paired_files(channels: Sequence[Mapping[str, Path]], masks: Mapping[str, Pa
         found = paired(list(images), list(masks)) if images and masks else None
         if found is None:
             return []
-        by_masks.append(
-            {
-                tuple(MaskFile(masks[mask], organ) for mask, organ in of): images[name]
-                for name, of in found.masks.items()
-            }
-        )
+        by_masks.append({masks_of(name, masks, found): images[name] for name in found.masks})
     if any(others.keys() != by_masks[0].keys() for others in by_masks):
         return []
     return [Files(tuple(images[of] for images in by_masks), of) for of in by_masks[0]]

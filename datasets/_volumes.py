@@ -50,8 +50,8 @@ class NiftiVolumes(Dataset):
             tumor: 3}; other values are background. None leaves the choice to the other options.
         unknown: values of voxels that nobody has labeled; `empty-slices`, also beside values, for the slices of a mask
             in which nothing is drawn.
-        unlabeled: `reject` requires a mask for every image; `pool` adds images without one to the training set, where
-            their slices are never queried.
+        unlabeled: `reject` requires a mask for every image; `skip` leaves images without one out; `pool` adds them to
+            the training set, where their slices are never queried.
     """
 
     locations: ClassVar[tuple[str, ...]] = ("root",)
@@ -60,7 +60,7 @@ class NiftiVolumes(Dataset):
     mask_grid: Literal["own", "image"] = "own"
     classes: dict[str, int | tuple[int, ...]] | None = None
     unknown: int | EmptySlices | tuple[int | EmptySlices, ...] | None = None
-    unlabeled: Literal["reject", "pool"] = "reject"
+    unlabeled: Literal["reject", "skip", "pool"] = "reject"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -133,10 +133,18 @@ class NiftiVolumes(Dataset):
         notes = [*axis_notes(self._readable_grids, self._axis, by_spacing=self.axis == "auto")]
         if blank:
             notes.append(f"{blank} images have no mask and are only in the training set, without labels")
+        if self.unlabeled == "skip":
+            notes += self._skipped()
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
         notes += [f"{ignored} files are left out: albench data check names them"] if ignored else []
         return [*notes, *self.cautions()]
+
+    def _skipped(self) -> Iterator[str]:
+        """A sentence about images without mask, if there are some."""
+        skipped = [str(files.images[0]) for files in self._found.volumes.values() if not files.masks]
+        if skipped:
+            yield f"{len(skipped)} images have no mask and are left out, such as '{skipped[0]}'"
 
     def cautions(self) -> Sequence[str]:
         """How files were paired and cases counted as patients where their names leave a choice, and which names of
@@ -200,6 +208,8 @@ class NiftiVolumes(Dataset):
     def _layout(self) -> Layout:
         """The files as `unlabeled` wants them."""
         completed = self._completed(self._found)
+        if self.unlabeled == "skip":
+            return completed.without_blank()
         return completed if self.unlabeled == "pool" else completed.with_masks()
 
     @cached_property

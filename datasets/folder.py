@@ -25,7 +25,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from albench.config import Protocol
 from albench.data import register
 from albench.datasets._array_files import array_folder, with_arrays
-from albench.datasets._choosing import with_organs, with_patients, with_raters
+from albench.datasets._choosing import called_organs, with_organs, with_patients, with_raters
 from albench.datasets._combining import Combining, Overlap, Raters
 from albench.datasets._formats import Arrays, in_array
 from albench.datasets._formats.hdf5 import ArrayAxes
@@ -134,7 +134,7 @@ class Folder(NiftiVolumes):
         root, chosen = Path(self.root), bool(images or masks)
         if chosen and not is_folder(root):
             raise DataError(f"patterns must choose files of a folder, '{root}' is none: leave them out")
-        rows = [] if chosen else rows_of(with_patients(self._found, self.patients))
+        rows = [] if chosen else rows_of(with_patients(called_organs(self._found, self.organs), self.patients))
         if rows and is_folder(root) and not self._found.listings:
             rows += left_masks(root, self._found)
         if not rows and is_folder(root):

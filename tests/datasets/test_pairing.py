@@ -153,11 +153,14 @@ def test_an_image_without_mask_is_named_also_where_names_differ(tmp_path):
     with pytest.raises(DataError) as rejected:
         folder(root).cases()
     assert str(rejected.value) == (
-        f"every image must have a mask, '{root}/images/c9.nii.gz' has none in labels/: add it or remove the image, or "
-        "set data.unlabeled=pool to use it without labels, or pair files in a list, which `albench data list-files` "
-        "begins"
+        f"every image must have a mask, '{root}/images/c9.nii.gz' has none in labels/: add it, or set "
+        "data.unlabeled=skip to leave such images out or pool to use them without labels, or pair files in a list, "
+        "which `albench data list-files` begins"
     )
     assert [folder(root, unlabeled="pool").has_mask(case) for case in ("c0", "c9")] == [True, False]
+    data = folder(root, unlabeled="skip")
+    assert list(data.cases()) == ["c0", "c1", "c2"]
+    assert data.notes()[0] == f"1 images have no mask and are left out, such as '{root}/images/c9.nii.gz'"
 
 
 def test_more_than_one_folder_of_masks_is_one_sentence(tmp_path):
