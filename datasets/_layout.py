@@ -320,8 +320,8 @@ def _left_out(root: Path, chosen: tuple[Path, Path]) -> Iterator[str]:
         )
         yield (
             f"{number} masks in {masks[part].name}/ and their images in {images[part].name}/ are left out, albench "
-            f"splits the others itself: to read them too, use `albench data list-files {root} --images '{first}' --masks "
-            f"'{second}' > list.csv` and --data-root list.csv"
+            f"splits the others itself: to read them too, use `albench data list-files {root} --images '{first}' "
+            f"--masks '{second}' > list.csv` and --data-root list.csv"
         )
 
 

@@ -51,7 +51,7 @@ class Folder(NiftiVolumes):
     Attributes:
         root: the folder, or the CSV, YAML or JSON file.
         labels: values of the mask that are foreground; None takes the only value above 0 of all masks, or those that
-            dataset.json declares. Several labels are one class.
+            dataset.json declares. Several labels are one class; in masks of one organ each, they are the organ.
         target: `foreground` is one class; `classes` are those that dataset.json names.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
@@ -169,8 +169,8 @@ class Folder(NiftiVolumes):
 
     def _target(self) -> Labels:
         if self._layout.organs:
-            chosen = self.labels is not None or self.classes is not None or self.target != FOREGROUND
-            return labels_of_organs(self._layout.organs, chosen=chosen)
+            chosen = self.classes is not None or self.target != FOREGROUND
+            return labels_of_organs(self._layout.organs, self.labels, chosen=chosen)
         return labels_of_folder(self._found.labels, self.target, self.labels)
 
     def _channels(self) -> tuple[int, ...] | None:

@@ -1,5 +1,6 @@
 """Data, from files to slices: what a dataset is, how it is prepared, and the slices that everything else works on."""
 
+from albench.data.agreement import agreement, agreement_in_words
 from albench.data.as_read import PERCENTILES, AsRead, image_digest, sampled
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
@@ -52,6 +53,8 @@ __all__ = [
     "Split",
     "ValueCount",
     "Volume",
+    "agreement",
+    "agreement_in_words",
     "cache_folder",
     "cache_problems",
     "case_problems",

@@ -172,11 +172,15 @@ class Dataset(ABC):
         yield from ()
 
     def checked_values(self) -> Sequence[str]:
-        """What the values mean in the masks that `problems` has read; nothing by default."""
+        """What the values mean in the masks that `problems` has read, and how far raters agree; nothing by default."""
         return ()
 
-    def label_of(self, value: int) -> int:
-        """The label that a value in the file of a mask becomes: 0, the number of a class, or UNKNOWN."""
+    def label_of(self, value: int, organ: str | None = None) -> int:
+        """The label that a value in the file of a mask becomes: 0, the number of a class, or UNKNOWN.
+
+        Args:
+            organ: the one whose mask it is, if each has masks of its own.
+        """
         return value
 
     def name_of(self, value: int) -> str:
