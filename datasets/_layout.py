@@ -20,12 +20,14 @@ from albench.datasets._labels import Values, declared_values
 from albench.datasets._modality import channel_names
 from albench.datasets._names import told_apart
 from albench.datasets._pairing import Pairing, is_image_folder, is_mask, is_mask_folder, names_images, paired, part_of
-from albench.errors import DataError
+from albench.datasets._patterns import image_patterns, mask_patterns
+from albench.errors import DataError, few
 from albench.files import is_file, is_folder
 
 _NNUNET = ("imagesTr", "labelsTr")
 _IN_A_LIST = "pair files in a list, which `albench data list-files` begins"
 _NUMBER = re.compile(r"_\d{4}$")  # of a channel
+_FEW = 8  # patterns in a sentence
 _OTHER_FORMATS = (".img", ".hdr", ".mgz", ".mgh", ".png", ".tif", ".tiff")
 
 
@@ -236,7 +238,7 @@ def _by_folders(root: Path, problems: list[Problem]) -> Layout:
         if found:
             layout = _of_pairing(root, chosen[0], grouped, masks, found, problems)
             return replace(layout, masks_folder=of_masks, told=(*layout.told, *_left_out(root, chosen)))
-    problems.append(_unpaired(root, list(images.values()), list(masks.values())))
+    problems.append(_unpaired(root, images, masks))
     return Layout({})
 
 
@@ -248,7 +250,7 @@ def _by_words(root: Path, problems: list[Problem]) -> Layout:
     if found:
         return _of_pairing(root, root, _grouped(images, numbered=False), masks, found, problems)
     if images and masks:
-        problems.append(_unpaired(root, list(images.values()), list(masks.values())))
+        problems.append(_unpaired(root, images, masks))
     elif files:
         like, lacking = ("images", "masks") if images else ("masks", "images")
         problems.append(
@@ -440,14 +442,38 @@ def _nothing(root: Path) -> Problem:
     return Problem(str(root), f"{sentence} (imagesTr/ with labelsTr/ or images/ with masks/)")
 
 
-def _unpaired(root: Path, images: Sequence[Path], masks: Sequence[Path]) -> Problem:
+def _unpaired(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> Problem:
     """The sentence about files whose names do not tell which belong together."""
     return Problem(
         str(root),
         f"the names of '{root}' must tell without doubt which mask belongs to which image, those of {len(images)} "
-        f"images such as '{_first(root, images)}' and {len(masks)} masks such as '{_first(root, masks)}' do not: give "
-        f"a mask the name of its image, or {_by_list(root)}",
+        f"images such as '{_first(root, images.values())}' and {len(masks)} masks such as "
+        f"'{_first(root, masks.values())}' do not: {_choice(root, images, masks)}",
     )
+
+
+def _choice(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> str:
+    """How to choose among several images or several masks of a case, or the remedy that always works."""
+    within = {
+        name: path.relative_to(root).with_name(stem(path)).as_posix() for name, path in {**images, **masks}.items()
+    }
+    by_path = {within[name]: path for name, path in images.items()}
+    of_images = image_patterns(by_path, [within[name] for name in masks])
+    if of_images:
+        return (
+            f"choose one image of each mask with {_listed_by(root, 'images', of_images)}, where several --images are "
+            "channels, and use --data-root list.csv"
+        )
+    of_masks = mask_patterns(list(by_path), {within[name]: path for name, path in masks.items()})
+    if of_masks:
+        return f"choose one mask of each image with {_listed_by(root, 'masks', of_masks)} and use --data-root list.csv"
+    return f"give a mask the name of its image, or {_by_list(root)}"
+
+
+def _listed_by(root: Path, option: str, patterns: Sequence[str]) -> str:
+    first, *others = (f"'{pattern}'" for pattern in patterns)
+    more = f" (or {few(others, _FEW)})" if others else ""
+    return f"`albench data list-files {root} --{option} {first} > list.csv`{more}"
 
 
 def _by_list(root: Path) -> str:

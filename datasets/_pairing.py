@@ -206,7 +206,11 @@ def _by_beginning(images: Sequence[str], masks: Sequence[str]) -> dict[str, list
     """
     for whole in (True, False):
         keys = {name: _rest(name, whole=whole) for name in images}
-        found = _each(masks, partial(_most_in_common, images=keys, whole=whole))
+        beginnings: dict[Key, list[str]] = {}
+        for name, key in keys.items():
+            for length in range(1, len(key) + 1):
+                beginnings.setdefault(key[:length], []).append(name)
+        found = _each(masks, partial(_most_in_common, images=beginnings, whole=whole))
         if found is None:
             continue
         behind = {
@@ -219,15 +223,26 @@ def _by_beginning(images: Sequence[str], masks: Sequence[str]) -> dict[str, list
     return None
 
 
-def _most_in_common(mask: str, images: Mapping[str, Key], *, whole: bool) -> tuple[str, Key] | None:
-    """The only image that has most first words in common with a mask, and the words that only the mask has."""
+def _most_in_common(mask: str, images: Mapping[Key, Sequence[str]], *, whole: bool) -> tuple[str, Key] | None:
+    """The only image that has most first words in common with a mask, and the words that only the mask has.
+
+    Args:
+        images: by all words with which they begin.
+    """
     key = _rest(mask, whole=whole)
-    common = {image: _alike([key, words_of]) for image, words_of in images.items()}
-    most = max(common.values())
-    chosen = [image for image, count in common.items() if count == most]
-    if not most or len(chosen) > 1:
+    most = next((length for length in range(len(key), 0, -1) if key[:length] in images), 0)
+    chosen = images.get(key[:most], ())
+    if len(chosen) != 1:
         return None
-    return chosen[0], tuple(word for word in key[most:] if word not in words(chosen[0]))
+    return chosen[0], _without_repetition(key[:most], key[most:])
+
+
+def _without_repetition(common: Key, more: Key) -> Key:
+    """Further words without those at their beginning with which the common ones end: `liver` of `p1/p1_liver`."""
+    for length in range(min(len(common), len(more)), 0, -1):
+        if more[:length] == common[-length:] and not "".join(more[:length]).isdigit():
+            return more[length:]
+    return more
 
 
 def _each(

@@ -47,7 +47,10 @@ def proposed_rows(root: Path, image_patterns: Sequence[str] = (), mask_patterns:
     files = images | masks
     if mask_patterns:
         masks = {name: path for pattern in mask_patterns for name, path in _matching(root, files, pattern).items()}
-    images = {name: path for name, path in files.items() if name not in masks}
+    others = {name: path for name, path in files.items() if name not in masks}
+    images = {name: path for name, path in images.items() if name in others} or others
+    if image_patterns:
+        images = others
     channels = [_matching(root, images, pattern) for pattern in image_patterns] or [images]
     found = _paired_files(channels, masks)
     if found:

@@ -1,6 +1,9 @@
 """Folders as people have them: which masks belong to which images."""
 
 import itertools
+import re
+import shlex
+from pathlib import PurePath
 
 import pytest
 from support.samples import invoke, write_volumes
@@ -118,7 +121,6 @@ UNPAIRED = [
     (["images/volume-0", "images/volume-1"], ["labels/segmentation-1", "labels/segmentation-2"]),
     (["images/c1", "images/c01"], ["labels/m1", "labels/m01"]),
     (["images/anna", "images/bert"], ["labels/first", "labels/second"]),
-    (["p1/t1", "p1/t2", "p2/t1", "p2/t2"], ["p1/seg", "p2/seg"]),
     (["images/c1", "images/c2"], ["labels/x1", "labels/x2", "labels/x3"]),
 ]
 
@@ -139,6 +141,36 @@ def test_names_that_leave_a_doubt_are_one_sentence_with_the_list_that_would_do(t
     code, output = invoke("data", "check", tmp_path)
     assert code == 1
     assert "1 problems, 0 warnings" in output
+
+
+CHOICES = [
+    (["p{}/t1", "p{}/t2"], ["p{}/seg"], "images", ["t1.nii.gz", "t2.nii.gz"]),
+    (["p{}/a/t1", "p{}/b/t1"], ["p{}/seg"], "images", ["a/t1.nii.gz", "b/t1.nii.gz"]),
+    (["c{}_flair_pp", "c{}_t1"], ["c{}_mask1", "c{}_mask2"], "images", ["*_pp.nii.gz", "*_t1.nii.gz"]),
+    (["p{}/ct"], ["p{}/seg", "p{}/more/seg_a-1", "p{}/more/seg_b-1"], "masks", ["seg.nii.gz", "*_a-1.nii.gz"]),
+]
+
+
+@pytest.mark.parametrize(("images", "masks", "option", "patterns"), CHOICES)
+def test_several_images_or_masks_of_a_case_are_one_sentence_with_the_patterns_that_choose(
+    tmp_path, images, masks, option, patterns
+):
+    root = tmp_path / "set"
+    write_volumes(root, *(f"{name.format(i)}.nii.gz" for i in range(COUNT) for name in (*images, *masks)))
+    with pytest.raises(DataError) as rejected:
+        folder(root).cases()
+    found = re.search(
+        r"choose one (.*) with `(albench data list-files .*) > list.csv` \(or (.*?)\)", str(rejected.value)
+    )
+    assert found[1] == ("image of each mask" if option == "images" else "mask of each image")
+    assert found[2].startswith(f"albench data list-files {root} --{option} ")
+    offered = [*shlex.split(found[2])[5:], *re.findall("'(.*?)'", found[3])]
+    assert offered[: len(patterns)] == patterns
+    for pattern in patterns:
+        rows = folder(root).file_rows(**{option: [pattern]})
+        assert len(rows) == COUNT
+        assert all(row["image"] and row["mask"] and ";" not in row["image"] for row in rows)
+        assert all(PurePath(row[option.rstrip("s")].split(";")[0]).match(pattern) for row in rows)
 
 
 def test_equal_names_that_begin_at_another_number_are_not_shifted(tmp_path):
