@@ -9,7 +9,7 @@ from albench.data import Problem
 from albench.datasets._combining import Raters
 from albench.datasets._files import Files
 from albench.datasets._layout import Layout
-from albench.datasets._patients import by_pattern, of_bids, suspicion
+from albench.datasets._patients import by_bids, by_pattern, suspicion
 from albench.errors import ConfigError, few
 from albench.masks import MOST_CLASSES
 
@@ -98,9 +98,9 @@ def with_patients(found: Layout, pattern: str | None) -> Layout:
         return replace(found, patients=by_pattern(cases, pattern))
     if found.patients:
         return found
-    named = {case: of_bids(case) or of_bids(found.volumes[case].images[0].name) for case in cases}
-    if any(named.values()):
-        return replace(found, patients={case: patient or case for case, patient in named.items()})
+    named = by_bids({case: found.volumes[case].images[0] for case in cases})
+    if named:
+        return replace(found, patients=named)
     doubt = suspicion(cases)
     return replace(found, told=(*found.told, doubt)) if doubt else found
 

@@ -10,7 +10,7 @@ from albench.datasets._formats import stem
 from albench.datasets._layout import Layout, images_and_masks, masks_of
 from albench.datasets._names import told_apart
 from albench.datasets._pairing import paired, together
-from albench.datasets._patients import guessed
+from albench.datasets._patients import by_bids, guessed
 from albench.errors import DataError
 
 Row = dict[str, str]
@@ -54,8 +54,9 @@ def proposed_rows(root: Path, image_patterns: Sequence[str] = (), mask_patterns:
     channels = [_matching(root, images, pattern) for pattern in image_patterns] or [images]
     found = _paired_files(channels, masks)
     if found:
-        names = told_apart([stem(files.images[0]) for files in found], [files.images[0] for files in found])
-        patients = guessed(names)
+        images_of = [files.images[0] for files in found]
+        names = told_apart([stem(path) for path in images_of], images_of)
+        patients = by_bids(dict(zip(names, images_of, strict=True))) or guessed(names)
         return [_row(files, patients[name]) for name, files in zip(names, found, strict=True)]
     return _open_rows({name: path for channel in channels for name, path in channel.items()}, masks)
 
