@@ -13,7 +13,7 @@ from pathlib import Path
 from albench.errors import ConfigError
 
 _BIDS = re.compile(r"(?<![A-Za-z0-9])(sub-[A-Za-z0-9]+)(?![A-Za-z0-9])")
-_EXPLICIT = re.compile(r"(?<![a-z])(?:patient|subject|pat|subj)[_.\- ]?(\d+)", re.IGNORECASE)
+_WITHIN = re.compile(r"\d.*?(?<![a-z])(?:patient|subject|pat|subj)[_.\- ]?(\d+)", re.IGNORECASE)  # of a center
 _MOST = 12  # cases of one patient; more of one beginning are cases of a site or a scanner
 _PARTS = re.compile(r"[^_.\-]+[_.\-]*")
 
@@ -94,7 +94,7 @@ def _groupings(cases: Sequence[str]) -> Iterator[tuple[Mapping[str, Sequence[str
 
 def _mixes(groups: Mapping[str, Sequence[str]]) -> bool:
     """Whether a group has cases that their names call different patients: `Center_01-Patient_01` and `..._02`."""
-    called = [{tuple(_EXPLICIT.findall(case)) for case in group} for group in groups.values()]
+    called = [{tuple(_WITHIN.findall(case)) for case in group} for group in groups.values()]
     return any(len(numbers) > 1 for numbers in called)
 
 

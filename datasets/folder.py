@@ -3,8 +3,8 @@
 `imagesTr/` with `labelsTr/`, or folders of other usual names, are paired by `dataset.json` or, without it, by file
 name; so are files whose names or folders say which are masks. In a folder of HDF5 files, each holds the image and the
 mask of a case. A CSV, YAML or JSON file may list image, mask and patient instead. CSV and YAML may set axis, labels,
-classes, organs, raters, overlap, patients, unknown, unlabeled, window, size and channels, unless they are given with
-`--set`; all cases of a patient are in one part of the split.
+classes, organs, raters, overlap, patients, unknown, unlabeled, window, clip, intensity, size and channels, unless they
+are given with `--set`; all cases of a patient are in one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, get_type_hints
+from typing import Annotated, ClassVar, Literal, get_args, get_type_hints
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
@@ -200,9 +200,10 @@ def _checked(grid: Grid | DataError) -> Grid:
 
 
 def _fitting(hint: type[object], value: object, name: str, root: str) -> object:
-    """The value of a list in the type of the option. Raises DataError."""
+    """The value of a list in the type of the option; `none` is written as after `--set`. Raises DataError."""
     try:
-        return TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
+        given = None if value == "none" and type(None) in get_args(hint) else value
+        return TypeAdapter(hint).validate_json(json.dumps(given, default=str), strict=True)
     except ValidationError as error:
         rule = error.errors()[0]["msg"].lower()
         raise DataError(
