@@ -25,7 +25,7 @@ from albench.data import (
     Problem,
     Volume,
     agreement,
-    case_problems,
+    check_case,
     check_memory,
     image_digest,
     most_frequent,
@@ -163,7 +163,10 @@ def inspect(
             facts[name] = volume.facts
         image = str(files.images[0])
         names = reading.labels.names
-        yield from case_problems(volume, name, intensities.window, image, classes=names, intensities=intensities)
+        clipped, broken = None, list[Problem]()
+        with _collected(broken, files.images[0]):
+            clipped = check_case(volume, name, names, intensities)
+        yield from broken
         if not problems and files.masks and not foreground(volume.mask).any():
             mask = files.masks[0].path
             sentence = f"a mask should have foreground, '{mask}' has none: check its labels"
@@ -173,7 +176,7 @@ def inspect(
             sentence = f"an image should occur once, '{image}' equals that of '{seen[content]}': remove one"
             yield Problem(image, sentence, False)
         seen.setdefault(content, name)
-        summaries.append(CaseSummary.of(volume, name, image, size, len(names), intensities))
+        summaries.append(CaseSummary.of(volume, name, image, size, len(names), clipped))
     sentence = reading.labels.question(title, pooled(of.values for of in facts.values()))
     if sentence:
         yield Problem(title, sentence)

@@ -22,7 +22,7 @@ from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
-from albench.data.problems import CaseSummary, Problem, case_problems, label_warnings, set_problems, set_warnings
+from albench.data.problems import CaseSummary, Problem, check_case, label_warnings, set_problems, set_warnings
 from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.slices import LabeledStack, SliceStack, joined
 from albench.data.split import Split, split_dataset, split_volumes
@@ -57,7 +57,7 @@ __all__ = [
     "agreement_in_words",
     "cache_folder",
     "cache_problems",
-    "case_problems",
+    "check_case",
     "check_memory",
     "check_options",
     "check_volume",

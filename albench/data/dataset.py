@@ -13,7 +13,7 @@ from pydantic import Field
 
 from albench.data.intensities import Clip, Intensities, Rule
 from albench.data.memory import check_memory
-from albench.data.problems import CaseSummary, Problem, case_problems, set_problems
+from albench.data.problems import CaseSummary, Problem, check_case, set_problems
 from albench.data.slices import GRID
 from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
@@ -193,13 +193,11 @@ class Dataset(ABC):
         for case in cases:
             try:
                 volume = self.load(case)
+                clipped = check_case(volume, case, classes, self.intensities)
             except DataError as error:
                 yield Problem(case, str(error))
                 continue
-            found = list(case_problems(volume, case, self.window, classes=classes, intensities=self.intensities))
-            yield from found
-            if not found:
-                summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes), self.intensities))
+            summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes), clipped))
         if summaries or not cases:
             yield from set_problems(self.title, classes, summaries, size=self.size, intensities=self.intensities)
 
