@@ -259,12 +259,23 @@ def _by_words(root: Path, problems: list[Problem]) -> Layout:
                 f"'{root}' must hold images and masks that their names tell apart, {len(files)} files such as "
                 f"'{_first(root, files.values())}' look like {like} and none like {lacking}: say "
                 f"which are {lacking} with `albench data list-files {root} --{lacking} PATTERN > list.csv`, and use "
-                "--data-root list.csv",
+                f"--data-root list.csv{_of_other_formats(root)}",
             )
         )
     else:
         problems.insert(0, _nothing(root))
     return Layout({})
+
+
+def _of_other_formats(root: Path) -> str:
+    """The end of a sentence that lacks files, if there are files that cannot be read."""
+    others = [path for path in walk(root) if path.suffix.lower() in _OTHER_FORMATS]
+    if not others:
+        return ""
+    return (
+        f"; {len(others)} files such as '{_first(root, others)}' are of other formats, which are not read: convert "
+        "them, for example to .nii.gz"
+    )
 
 
 def _two_folders(root: Path, problems: list[Problem]) -> tuple[Path, Path] | None:
@@ -315,15 +326,13 @@ def _left_out(root: Path, chosen: tuple[Path, Path]) -> Iterator[str]:
     """A sentence for every further pair of folders beside the two that are read, such as `imagesVa` and `labelsVa`."""
     beside = [path for path in sorted(chosen[0].parent.glob("*")) if path.is_dir() and path not in chosen]
     images, masks = ({part_of(path.name): path for path in beside if of(path.name)} for of in (names_images, is_mask))
-    for part in images.keys() & masks.keys() - {""}:
+    for part in sorted(images.keys() & masks.keys() - {""}):
         number = sum(has_suffix(path) for path in walk(masks[part]))
-        first, second = (
-            f"{_alike(path, other)}*/*" for path, other in zip(chosen, (images[part], masks[part]), strict=True)
-        )
         yield (
             f"{number} masks in {masks[part].name}/ and their images in {images[part].name}/ are left out, albench "
-            f"splits the others itself: to read them too, use `albench data list-files {root} --images '{first}' "
-            f"--masks '{second}' > list.csv` and --data-root list.csv"
+            f"splits the others itself: to read them too, use `albench data list-files {root} --images "
+            f"'{_alike(chosen[0], images[part])}*/*' --masks '{chosen[1].name}/*' --masks '{masks[part].name}/*' > "
+            "list.csv` and --data-root list.csv"
         )
 
 

@@ -293,3 +293,25 @@ def test_an_image_that_may_be_another_channel_is_not_left_without_mask(channels,
     masks = [mask.format(i) for i in (1, 2)]
     assert paired(images, masks) is None
     assert together(images, masks) == {mask.format(i): [name.format(i) for name in channels] for i in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("images", "more"),
+    [
+        (("a_1", "b_1"), "{}_2_m{}"),  # the number of the image is not that of its masks
+        (("a_flair", "b_t1"), "{}_m{}"),  # images of two kinds
+        (("a_flair", "a_t1", "b_flair", "b_t1"), "{}_m{}"),  # two images for each mask
+        (("c_flair", "d_flair"), "{}_m{}"),
+    ],
+)
+def test_words_at_the_beginning_pair_images_of_one_kind_only(images, more):
+    masks = [more.format(patient, rater) for patient in "ab" for rater in (1, 2)]
+    assert paired(images, masks) is None
+    found = paired(["a_flair_pp", "b_flair_pp"], masks)
+    assert found.rule == "the words with which their names begin"
+    assert found.masks["b_flair_pp"] == tuple((more.format("b", rater), None) for rater in (1, 2))
+
+
+def test_words_that_a_mask_repeats_name_no_organ():
+    found = paired(["p1/x/t1", "p2/x/t1"], [f"p{i}/p{i}_{organ}_seg" for i in (1, 2) for organ in ("liver", "colon")])
+    assert found.masks["p1/x/t1"] == (("p1/p1_liver_seg", "liver"), ("p1/p1_colon_seg", "colon"))

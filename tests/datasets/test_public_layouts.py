@@ -376,7 +376,7 @@ SETS = [
         texts={"meta.csv": "image_id;age\ns0000;50\n"},
     ),
     Public(
-        "vertebrae of TotalSegmentator",
+        "TotalSegmentator: vertebrae",
         [
             File("{}/ct.nii.gz"),
             File("{}/segmentations/vertebrae_L1.nii.gz", (1,)),
@@ -530,6 +530,18 @@ def test_a_public_set_is_read_as_it_is_unpacked_or_as_its_sentences_say(tmp_path
     assert len(prepare(data).cases) == len(public.found)
 
 
+def test_the_manual_says_which_of_them_need_nothing():
+    manual = (Path(__file__).parents[2] / "docs" / "data.md").read_text().partition("### Public datasets")[2]
+    table = [line for line in manual.partition("###")[0].splitlines() if line.startswith("| ")]
+    nothing = [name.strip() for name in next(row for row in table if "| nothing" in row).split("|")[1].split(",")]
+    choices = ("data.classes", "data.labels")
+    ready = [public.name for public in SETS if all(str(step).startswith(choices) for step in public.steps)]
+    assert sorted(ready) == sorted(name for name in nothing if name != "LA 2018 in `.h5`")
+    assert all(
+        any(public.name in row for row in table) for public in SETS if public.name != "TotalSegmentator: vertebrae"
+    )
+
+
 @pytest.mark.parametrize("arrays", [("image", "label"), ("volume", "seg")])
 def test_the_hdf5_files_of_semi_supervised_benchmarks_are_read_as_they_are(tmp_path, arrays):
     root = tmp_path / "2018LA_Seg_Training Set"
@@ -576,7 +588,7 @@ def test_labeled_folders_beside_those_that_are_read_are_told_with_the_list_that_
         write(tmp_path / f"set/images{part}/amos_{case}.nii.gz", image(number), THICK)
         write(tmp_path / f"set/labels{part}/amos_{case}.nii.gz", mask(number, (1,)), THICK)
     write(tmp_path / "set/imagesTs/amos_0002.nii.gz", image(50), THICK)
-    command = "albench data list-files {} --images 'images*/*' --masks 'labels*/*'"
+    command = "albench data list-files {} --images 'images*/*' --masks 'labelsTr/*' --masks 'labelsVa/*'"
     assert made(tmp_path / "set", []).notes() == [
         "2 masks in labelsVa/ and their images in imagesVa/ are left out, albench splits the others itself: to read "
         f"them too, use `{command.format(tmp_path / 'set')} > list.csv` and --data-root list.csv"
@@ -595,3 +607,20 @@ def test_a_chosen_kind_of_mask_is_no_image_of_another(tmp_path):
     assert [Path(row["image"]).name for row in rows] == ["img.nii.gz"] * 3
     swapped = made(root, []).file_rows(images=["seg_a.nii.gz"], masks=["seg_b.nii.gz"])
     assert [Path(row["image"]).name for row in swapped] == ["seg_a.nii.gz"] * 3
+
+
+def test_masks_in_pictures_are_one_sentence(tmp_path):
+    """CHAOS, whose masks are PNG."""
+    for number, case in enumerate(("1", "2", "3"), 11):
+        write_dicom(tmp_path / f"MR/{case}/T2SPIR/DICOM_anon", image(number), THICK)
+        (tmp_path / f"MR/{case}/T2SPIR/Ground").mkdir()
+        (tmp_path / f"MR/{case}/T2SPIR/Ground/IMG-0001-00001.png").write_bytes(b"")
+    (sentence,) = [problem.sentence for problem in made(tmp_path, []).problems() if problem.serious]
+    assert sentence.endswith(
+        "and use --data-root list.csv; 3 files such as 'MR/1/T2SPIR/Ground/IMG-0001-00001.png' are of other formats, "
+        "which are not read: convert them, for example to .nii.gz"
+    )
+    for number, case in enumerate(("1", "2", "3"), 11):
+        write(tmp_path / f"MR/{case}/T2SPIR/Ground/mask.nii.gz", mask(number, (80, 160)), THICK)
+    data = followed(tmp_path, ["data.classes={a: 80, b: 160}"])
+    assert read(data) == alone("1", "2", "3")
