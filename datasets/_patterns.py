@@ -17,12 +17,17 @@ def image_patterns(images: Mapping[str, Path], masks: Sequence[str]) -> list[str
         images: by their paths without suffix.
         masks: paths without suffix.
     """
-    return _fitting(images, lambda chosen: _fit(chosen, masks))
+    return _fitting(images, lambda chosen: paired(chosen, masks) is not None)
 
 
 def mask_patterns(images: Sequence[str], masks: Mapping[str, Path]) -> list[str]:
     """Patterns each of which chooses one mask for every image; arguments as of `image_patterns`."""
-    return _fitting(masks, lambda chosen: len(chosen) == len(images) and _fit(images, chosen))
+
+    def fit(chosen: Sequence[str]) -> bool:
+        found = paired(images, chosen) if len(chosen) == len(images) else None
+        return found is not None and len(found.masks) == len(images)
+
+    return _fitting(masks, fit)
 
 
 def _fitting(files: Mapping[str, Path], fit: Callable[[list[str]], bool]) -> list[str]:
@@ -37,19 +42,13 @@ def _fitting(files: Mapping[str, Path], fit: Callable[[list[str]], bool]) -> lis
     for name, of in endings.items():
         for ending in of:
             if len(chosen[ending]) == 1:
-                break
+                break  # what fits one file only says nothing about the others
             if ending not in fits:
                 fits[ending] = fit(chosen[ending])
             if fits[ending]:
                 found.setdefault(ending, name.count("/"))
                 break
     return sorted(found, key=lambda ending: found[ending])
-
-
-def _fit(images: Sequence[str], masks: Sequence[str]) -> bool:
-    """Whether masks are paired with all images."""
-    found = paired(images, masks)
-    return found is not None and len(found.masks) == len(images)
 
 
 def _endings(path: str) -> list[str]:

@@ -315,3 +315,13 @@ def test_words_at_the_beginning_pair_images_of_one_kind_only(images, more):
 def test_words_that_a_mask_repeats_name_no_organ():
     found = paired(["p1/x/t1", "p2/x/t1"], [f"p{i}/p{i}_{organ}_seg" for i in (1, 2) for organ in ("liver", "colon")])
     assert found.masks["p1/x/t1"] == (("p1/p1_liver_seg", "liver"), ("p1/p1_colon_seg", "colon"))
+
+
+def test_patterns_are_told_also_if_some_images_have_no_mask(tmp_path):
+    root = tmp_path / "set"
+    write_volumes(root, *(f"p{i}/t{scan}.nii.gz" for i in range(4) for scan in (1, 2)))
+    write_volumes(root, *(f"p{i}/seg.nii.gz" for i in range(3)))
+    with pytest.raises(DataError, match=r"--images 't1.nii.gz' > list.csv` \(or 't2.nii.gz'\), where several --images"):
+        folder(root).cases()
+    rows = folder(root).file_rows(images=["t2.nii.gz", "t1.nii.gz"])
+    assert [row["image"].count("t2.nii.gz;") for row in rows] == [1] * 3
