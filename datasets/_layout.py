@@ -463,17 +463,17 @@ def _unpaired(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path])
 
 def _choice(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> str:
     """How to choose among several images or several masks of a case, or the remedy that always works."""
-    within = {
-        name: path.relative_to(root).with_name(stem(path)).as_posix() for name, path in {**images, **masks}.items()
-    }
-    by_path = {within[name]: path for name, path in images.items()}
-    of_images = image_patterns(by_path, [within[name] for name in masks])
+    images, masks = (
+        {path.relative_to(root).with_name(stem(path)).as_posix(): path for path in files.values()}
+        for files in (images, masks)
+    )
+    of_images = image_patterns(images, list(masks))
     if of_images:
         return (
             f"choose one image of each mask with {_listed_by(root, 'images', of_images)}, where several --images are "
             "channels, and use --data-root list.csv"
         )
-    of_masks = mask_patterns(list(by_path), {within[name]: path for name, path in masks.items()})
+    of_masks = mask_patterns(list(images), masks)
     if of_masks:
         return f"choose one mask of each image with {_listed_by(root, 'masks', of_masks)} and use --data-root list.csv"
     return f"give a mask the name of its image, or {_by_list(root)}"

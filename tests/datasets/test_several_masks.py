@@ -317,7 +317,7 @@ def test_a_mask_of_a_rater_on_another_grid_is_one_sentence(raters):
         folder(raters, raters="any").load("c1")
 
 
-def test_raters_tell_how_far_they_agree(raters):
+def test_raters_tell_how_far_they_agree(raters, tmp_path):
     write_mask(raters / "masks/c1_rater2.nii.gz", (4, 5))
     told = (
         "raters: Dice of masks 1 and 2 0.667 (median of 3 cases, lowest 0.667 in 'c0'); Dice of masks 1 and 3 0.500 "
@@ -330,7 +330,8 @@ def test_raters_tell_how_far_they_agree(raters):
         assert data.checked_values()[-1] == told
     code, output = invoke("data", "check", raters)
     assert (code, told in output) == (1, True)
-    code, output = invoke("data", "info", "folder", "--data-root", raters, "--set", "data.raters=majority")
+    more = ("--set", "data.raters=majority", "--sheet", tmp_path / "picture.png")
+    code, output = invoke("data", "info", "folder", "--data-root", raters, *more)
     assert code == 0
     assert "raters Dice of masks 1 and 2 0.667 (median of 3 cases, lowest" in output
 
