@@ -36,12 +36,12 @@ def agreement_in_words(cases: Mapping[str, Mapping[str, float]]) -> Iterator[str
     Args:
         cases: what `agreement` returns for each case, by its name; cases of one rater have nothing.
     """
-    for pair in sorted({pair for case in cases.values() for pair in case}):
+    for pair in dict.fromkeys(pair for case in cases.values() for pair in case):
         scores = {name: case[pair] for name, case in cases.items() if pair in case}
         worst = min(scores, key=lambda name: scores[name])
         yield (
-            f"Dice of masks {pair} {np.median([*scores.values()]):.3f} (median of {len(scores)} cases, lowest "
-            f"{scores[worst]:.3f} in '{worst}')"
+            f"Dice of masks {pair} {np.median([*scores.values()]):.3f} (median of {len(scores)} "
+            f"case{'s' if len(scores) > 1 else ''}, lowest {scores[worst]:.3f} in '{worst}')"
         )
 
 

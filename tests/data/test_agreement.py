@@ -37,6 +37,6 @@ def test_the_median_and_the_worst_case_are_told_for_every_pair():
     cases = {"a": {"1 and 2": 0.5}, "b": {"1 and 2": 0.25, "1 and 3": 1.0}, "c": {"1 and 2": 1.0}, "d": {}}
     assert list(agreement_in_words(cases)) == [
         "Dice of masks 1 and 2 0.500 (median of 3 cases, lowest 0.250 in 'b')",
-        "Dice of masks 1 and 3 1.000 (median of 1 cases, lowest 1.000 in 'b')",
+        "Dice of masks 1 and 3 1.000 (median of 1 case, lowest 1.000 in 'b')",
     ]
     assert not list(agreement_in_words({"d": {}}))
