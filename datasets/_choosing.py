@@ -9,9 +9,21 @@ from albench.data import Problem
 from albench.datasets._combining import Raters
 from albench.datasets._files import Files
 from albench.datasets._layout import Layout
-from albench.datasets._patients import by_pattern, of_bids, suspicion
+from albench.datasets._patients import by_bids, by_pattern, suspicion
 from albench.errors import ConfigError, few
 from albench.masks import MOST_CLASSES
+
+
+def called_organs(found: Layout, chosen: Sequence[str] | None) -> Layout:
+    """The layout in which masks whose names differ in a number are organs, if one of them is chosen by its name."""
+    every = [mask for files in found.volumes.values() for mask in files.masks]
+    if not {*(chosen or ())} & {mask.called for mask in every}:
+        return found
+    volumes = {
+        case: replace(files, masks=tuple(replace(mask, organ=mask.called or None) for mask in files.masks))
+        for case, files in found.volumes.items()
+    }
+    return replace(found, volumes=volumes)
 
 
 def with_organs(found: Layout, chosen: Sequence[str] | None) -> Layout:
@@ -20,6 +32,7 @@ def with_organs(found: Layout, chosen: Sequence[str] | None) -> Layout:
     Raises:
         ConfigError: no case has masks of an organ, a chosen one has none, or there are none or too many to choose.
     """
+    found = called_organs(found, chosen)
     masked = {case: files for case, files in found.volumes.items() if files.masks}
     there = list(dict.fromkeys(organ for files in masked.values() for organ in files.organs))
     if not there:
@@ -65,10 +78,12 @@ def with_raters(found: Layout, rule: Raters | None) -> Layout:
     if rule is not None or not several:
         return found
     case, files = several[0]
+    called = list(dict.fromkeys(mask.called for mask in files.masks if mask.called))[:MOST_CLASSES]
+    by_name = f"choose them with data.organs=[{','.join(called)}]" if called else ""
     sentence = (
         f"a case must have one mask, {len(several)} of {len(found.volumes)} have more, '{case}' has {files.raters} "
         f"such as '{files.masks[0].path.name}': if they are of several raters, set data.raters to majority, any, all "
-        "or first; if of several organs, list them in columns such as mask:liver and mask:spleen"
+        f"or first; if of several organs, {by_name or 'list them in columns such as mask:liver and mask:spleen'}"
     )
     return replace(found, problems=(*found.problems, Problem(str(files.masks[0].path), sentence)))
 
@@ -83,9 +98,9 @@ def with_patients(found: Layout, pattern: str | None) -> Layout:
         return replace(found, patients=by_pattern(cases, pattern))
     if found.patients:
         return found
-    named = {case: of_bids(case) or of_bids(found.volumes[case].images[0].name) for case in cases}
-    if any(named.values()):
-        return replace(found, patients={case: patient or case for case, patient in named.items()})
+    named = by_bids({case: found.volumes[case].images[0] for case in cases})
+    if named:
+        return replace(found, patients=named)
     doubt = suspicion(cases)
     return replace(found, told=(*found.told, doubt)) if doubt else found
 

@@ -13,10 +13,13 @@ class MaskFile:
     Attributes:
         path: of the file.
         organ: the one that its voxels above 0 belong to; None if its values say what they are.
+        called: what its name says beside that of its image, where masks whose names differ in a number are of raters
+            unless `data.organs` calls them organs: `vertebrae_L1`; empty if it says nothing.
     """
 
     path: Path
     organ: str | None = None
+    called: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from albench.data import MOST_VALUES, ValueCount
 from albench.errors import ConfigError, few
-from albench.masks import UNKNOWN
+from albench.masks import MOST_CLASSES, UNKNOWN
 
 Values = tuple[int, ...]
 Target = Literal["foreground", "classes"]
@@ -39,6 +39,8 @@ class Labels:
         called: names of values, as dataset.json gives them.
         joined: names in dataset.json that are one foreground because nobody has chosen; empty if there is one at most.
         empty_slices: whether slices without any value above 0 are unknown.
+        of_organs: values that are the organ in masks of one organ each; None takes the only one above 0.
+        one_value: whether a mask may have one value above 0 only.
     """
 
     classes: tuple[tuple[str, Values | None], ...] = ((FOREGROUND, None),)
@@ -47,6 +49,8 @@ class Labels:
     called: Mapping[int, str] = field(default_factory=dict)
     joined: tuple[str, ...] = ()
     empty_slices: bool = False
+    of_organs: Values | None = None
+    one_value: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,8 +68,10 @@ class Labels:
         return self.classes == ((FOREGROUND, None),) and not self.declared
 
     def of(self, organ: str | None) -> Labels:
-        """Those of a file that holds one organ, every value above 0 of which is that organ; itself for None."""
-        return self if organ is None else Labels(((organ, None),), self.unknown)
+        """Those of a file that holds one organ; itself for None."""
+        if organ is None:
+            return self
+        return Labels(((organ, self.of_organs),), self.unknown, one_value=self.of_organs is None)
 
     def checked(self) -> Labels:
         """The labels themselves.
@@ -107,6 +113,14 @@ class Labels:
     def in_words(self, values: Mapping[int, ValueCount]) -> str:
         """Values with what they mean and how often they occur."""
         return _in_words(values, {value: self._meaning(value) for value in values})
+
+    def organs_in_words(self, organs: Mapping[str, Mapping[int, ValueCount]]) -> str:
+        """Organs with the values that they have in their masks and how often these occur."""
+        found = []
+        for organ, counts in organs.items():
+            drawn = {value: count for value, count in counts.items() if self.of(organ).number(value) == 1}
+            found.append(f"{organ} {_in_words(drawn)}" if drawn else f"{organ}, which no mask contains")
+        return few(found, MOST_CLASSES)
 
     def _meaning(self, value: int) -> str:
         number = self.number(value)
@@ -196,6 +210,14 @@ class Labels:
                 "choose the labels that are foreground with data.labels, or name classes with data.classes, and set "
                 f"data.unknown={min(undeclared)} if nobody has labeled these voxels"
             )
+        elif self.one_value and len(positive) > 1:
+            every = ",".join(map(str, sorted(positive)[:MOST_VALUES]))
+            yield (
+                f"a mask of one organ must have one value above 0, '{path}' of '{self.names[0]}' has {len(positive)} "
+                f"such as {min(positive)} and {max(positive)}: set data.labels=[{every}] if all of them are the organ, "
+                "or, if they are classes, read these masks alone, with --data-root list.csv after "
+                f"`albench data list-files FOLDER --masks '*{path.name}' > list.csv`"
+            )
         elif not self.given and len(found) > MOST_VALUES:
             yield (
                 f"a mask must contain labels, '{path}' contains {len(found):,} different values from {min(found)} to "
@@ -245,11 +267,12 @@ def _in_words(values: Mapping[int, ValueCount], meanings: Mapping[int, str] | No
     return few(shown, _FEW) if not 1 < len(shown) <= _FEW else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def labels_of_organs(organs: Sequence[str], *, chosen: bool) -> Labels:
+def labels_of_organs(organs: Sequence[str], values: Values | None, *, chosen: bool) -> Labels:
     """One class for each organ that has masks of its own.
 
     Args:
-        chosen: whether other options choose values of masks too.
+        values: that are the organ in each mask; None takes the only one above 0.
+        chosen: whether other options choose classes too.
 
     Raises:
         ConfigError: they do.
@@ -257,9 +280,9 @@ def labels_of_organs(organs: Sequence[str], *, chosen: bool) -> Labels:
     if chosen:
         raise ConfigError(
             "the target must be chosen by one option, the masks are of one organ each and data.organs chooses among "
-            f"{', '.join(organs)}: leave data.labels, data.classes and data.target out"
+            f"{', '.join(organs)}: leave data.classes and data.target out"
         )
-    return Labels(tuple((organ, None) for organ in organs))
+    return Labels(tuple((organ, None) for organ in organs), of_organs=values)
 
 
 def declared_values(labels: object) -> dict[str, Values]:

@@ -5,25 +5,29 @@ names of all files have in common.
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from albench.data import Problem
 from albench.datasets._datalist import datalist, lists_cases
 from albench.datasets._files import Files, MaskFile
-from albench.datasets._formats import exists, has_suffix, no_format, stem, walk
+from albench.datasets._formats import exists, has_suffix, holds_labels, no_format, stem, walk
 from albench.datasets._labels import Values, declared_values
 from albench.datasets._modality import channel_names
 from albench.datasets._names import told_apart
-from albench.datasets._pairing import Pairing, is_image_folder, is_mask, is_mask_folder, paired
-from albench.errors import DataError
+from albench.datasets._pairing import Pairing, is_image_folder, is_mask, is_mask_folder, names_images, paired, part_of
+from albench.datasets._patterns import image_patterns, mask_patterns
+from albench.errors import DataError, few
 from albench.files import is_file, is_folder
 
 _NNUNET = ("imagesTr", "labelsTr")
 _IN_A_LIST = "pair files in a list, which `albench data list-files` begins"
 _NUMBER = re.compile(r"_\d{4}$")  # of a channel
+_FEW = 8  # patterns in a sentence
 _OTHER_FORMATS = (".img", ".hdr", ".mgz", ".mgh", ".png", ".tif", ".tiff")
 
 
@@ -65,14 +69,17 @@ class Layout:
         problems = [
             Problem(
                 str(files.images[0]),
-                f"every image must have a mask, '{files.images[0]}' has none{where}: add it or remove the image, or "
-                f"set data.unlabeled=pool to use it without labels, or {_IN_A_LIST}",
+                f"every image must have a mask, '{files.images[0]}' has none{where}: add it, or set "
+                f"data.unlabeled=skip to leave such images out or pool to use them without labels, or {_IN_A_LIST}",
             )
             for files in self.volumes.values()
             if not files.masks
         ]
-        volumes = {case: files for case, files in self.volumes.items() if files.masks}
-        return replace(self, volumes=volumes, problems=(*self.problems, *problems))
+        return replace(self.without_blank(), problems=(*self.problems, *problems))
+
+    def without_blank(self) -> Layout:
+        """The layout without images that have no mask."""
+        return replace(self, volumes={case: files for case, files in self.volumes.items() if files.masks})
 
     def all_channels(self) -> tuple[int, ...] | None:
         """The channels to read: all that are declared, or None for images without channels."""
@@ -113,9 +120,21 @@ def images_and_masks(root: Path, problems: list[Problem]) -> tuple[dict[str, Pat
     or folders call masks.
     """
     files = _by_stem(root, problems)
-    masks = {name: path for name, path in files.items() if is_mask(name)}
+    shared = _shared_folders(files)
+    masks = {name: path for name, path in files.items() if holds_labels(path) or is_mask(name)}
+    if len(masks) == len(files):  # all are in a folder that is named as one of masks is
+        masks = {name: path for name, path in files.items() if holds_labels(path) or is_mask(name[shared:])}
     images = {name: path for name, path in files.items() if name not in masks and not _is_derived(path, root)}
     return images, masks
+
+
+def masks_of(image: str, masks: Mapping[str, Path], found: Pairing) -> tuple[MaskFile, ...]:
+    """The masks of an image; none if a pairing has none for it.
+
+    Args:
+        masks: paths by the names in the pairing.
+    """
+    return tuple(MaskFile(masks[mask], organ, found.called.get(mask, "")) for mask, organ in found.masks.get(image, ()))
 
 
 def missing(files: Files, listing: str) -> list[Problem]:
@@ -212,13 +231,14 @@ def _by_folders(root: Path, problems: list[Problem]) -> Layout:
     if not images or not masks or any(files.masks for files in named.values()):
         problems += without_image
         cases = by_case([PurePosixPath(name).name for name in named], list(named.values()), chosen[0], problems)
-        return Layout(cases, masks_folder=of_masks)
+        return Layout(cases, masks_folder=of_masks, told=tuple(_left_out(root, chosen)))
     for numbered in (True, False) if all(name.endswith("_0000") for name in images) else (False, True):
         grouped = _grouped(images, numbered=numbered)
         found = paired(list(grouped), list(masks))
         if found:
-            return replace(_of_pairing(root, chosen[0], grouped, masks, found, problems), masks_folder=of_masks)
-    problems.append(_unpaired(root, list(images.values()), list(masks.values())))
+            layout = _of_pairing(root, chosen[0], grouped, masks, found, problems)
+            return replace(layout, masks_folder=of_masks, told=(*layout.told, *_left_out(root, chosen)))
+    problems.append(_unpaired(root, images, masks))
     return Layout({})
 
 
@@ -230,7 +250,7 @@ def _by_words(root: Path, problems: list[Problem]) -> Layout:
     if found:
         return _of_pairing(root, root, _grouped(images, numbered=False), masks, found, problems)
     if images and masks:
-        problems.append(_unpaired(root, list(images.values()), list(masks.values())))
+        problems.append(_unpaired(root, images, masks))
     elif files:
         like, lacking = ("images", "masks") if images else ("masks", "images")
         problems.append(
@@ -239,12 +259,23 @@ def _by_words(root: Path, problems: list[Problem]) -> Layout:
                 f"'{root}' must hold images and masks that their names tell apart, {len(files)} files such as "
                 f"'{_first(root, files.values())}' look like {like} and none like {lacking}: say "
                 f"which are {lacking} with `albench data list-files {root} --{lacking} PATTERN > list.csv`, and use "
-                "--data-root list.csv",
+                f"--data-root list.csv{_of_other_formats(root)}",
             )
         )
     else:
         problems.insert(0, _nothing(root))
     return Layout({})
+
+
+def _of_other_formats(root: Path) -> str:
+    """The end of a sentence that lacks files, if there are files that cannot be read."""
+    others = [path for path in walk(root) if path.suffix.lower() in _OTHER_FORMATS]
+    if not others:
+        return ""
+    return (
+        f"; {len(others)} files such as '{_first(root, others)}' are of other formats, which are not read: convert "
+        "them, for example to .nii.gz"
+    )
 
 
 def _two_folders(root: Path, problems: list[Problem]) -> tuple[Path, Path] | None:
@@ -268,9 +299,17 @@ def _two_folders(root: Path, problems: list[Problem]) -> tuple[Path, Path] | Non
             )
         )
         return None
-    alone = [name for name in (_NNUNET[0], "images") if (root / name).is_dir()]
+    alone = [root / name for name in (_NNUNET[0], "images") if (root / name).is_dir()]
+    if not alone or fitting or _has_masks(root, alone[0]):
+        return None
     others = {_NNUNET[0]: _NNUNET[1], "images": "masks"}
-    return (root / alone[0], root / others[alone[0]]) if alone and not fitting else None
+    return alone[0], root / others[alone[0].name]
+
+
+def _has_masks(root: Path, images: Path) -> bool:
+    """Whether files outside of the folder of images are masks, by their names."""
+    outside = [path for path in walk(root) if has_suffix(path) and not path.is_relative_to(images)]
+    return any(is_mask(path.relative_to(root).with_name(stem(path)).as_posix()) for path in outside)
 
 
 def _image_and_mask_folders(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
@@ -283,6 +322,27 @@ def _image_and_mask_folders(paths: Iterable[Path]) -> list[tuple[Path, Path]]:
     return [(image, mask) for image in images for mask in masks if image.parent == mask.parent]
 
 
+def _left_out(root: Path, chosen: tuple[Path, Path]) -> Iterator[str]:
+    """A sentence for every further pair of folders beside the two that are read, such as `imagesVa` and `labelsVa`."""
+    beside = [path for path in sorted(chosen[0].parent.glob("*")) if path.is_dir() and path not in chosen]
+    images, masks = ({part_of(path.name): path for path in beside if of(path.name)} for of in (names_images, is_mask))
+    for part in sorted(images.keys() & masks.keys() - {""}):
+        number = sum(has_suffix(path) for path in walk(masks[part]))
+        yield (
+            f"{number} masks in {masks[part].name}/ and their images in {images[part].name}/ are left out, albench "
+            f"splits the others itself: to read them too, use `albench data list-files {root} --images "
+            f"'{_alike(chosen[0], images[part])}*/*' --masks '{chosen[1].name}/*' --masks '{masks[part].name}/*' > "
+            "list.csv` and --data-root list.csv"
+        )
+
+
+def _alike(path: Path, other: Path) -> str:
+    """The characters with which the names of two folders begin."""
+    return "".join(
+        letter for letter, _ in takewhile(lambda pair: pair[0] == pair[1], zip(path.name, other.name, strict=False))
+    )
+
+
 def _of_pairing(
     root: Path,
     folder: Path,
@@ -292,10 +352,7 @@ def _of_pairing(
     problems: list[Problem],
 ) -> Layout:
     """The layout of a pairing, which is told with its first pair."""
-    listed = {
-        name: Files(paths, tuple(MaskFile(masks[mask], organ) for mask, organ in found.masks.get(name, ())))
-        for name, paths in images.items()
-    }
+    listed = {name: Files(paths, masks_of(name, masks, found)) for name, paths in images.items()}
     names = [PurePosixPath(name).name for name in listed]
     volumes = by_case(names, list(listed.values()), folder, problems)
     first = next(files for files in volumes.values() if files.masks)
@@ -323,6 +380,12 @@ def _by_stem(folder: Path, problems: list[Problem]) -> dict[str, Path]:
         elif path.parent == folder and path.suffix.lower() in _OTHER_FORMATS:
             problems.append(Problem(str(path), no_format(path)))
     return found
+
+
+def _shared_folders(names: Collection[str]) -> int:
+    """How many characters the folders have that all names begin with."""
+    common = os.path.commonpath([name.rpartition("/")[0] for name in names]) if names else ""
+    return len(common) + 1 if common else 0
 
 
 def _is_derived(path: Path, root: Path) -> bool:
@@ -388,14 +451,38 @@ def _nothing(root: Path) -> Problem:
     return Problem(str(root), f"{sentence} (imagesTr/ with labelsTr/ or images/ with masks/)")
 
 
-def _unpaired(root: Path, images: Sequence[Path], masks: Sequence[Path]) -> Problem:
+def _unpaired(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> Problem:
     """The sentence about files whose names do not tell which belong together."""
     return Problem(
         str(root),
         f"the names of '{root}' must tell without doubt which mask belongs to which image, those of {len(images)} "
-        f"images such as '{_first(root, images)}' and {len(masks)} masks such as '{_first(root, masks)}' do not: give "
-        f"a mask the name of its image, or {_by_list(root)}",
+        f"images such as '{_first(root, images.values())}' and {len(masks)} masks such as "
+        f"'{_first(root, masks.values())}' do not: {_choice(root, images, masks)}",
     )
+
+
+def _choice(root: Path, images: Mapping[str, Path], masks: Mapping[str, Path]) -> str:
+    """How to choose among several images or several masks of a case, or the remedy that always works."""
+    images, masks = (
+        {path.relative_to(root).with_name(stem(path)).as_posix(): path for path in files.values()}
+        for files in (images, masks)
+    )
+    of_images = image_patterns(images, list(masks))
+    if of_images:
+        return (
+            f"choose one image of each mask with {_listed_by(root, 'images', of_images)}, where several --images are "
+            "channels, and use --data-root list.csv"
+        )
+    of_masks = mask_patterns(list(images), masks)
+    if of_masks:
+        return f"choose one mask of each image with {_listed_by(root, 'masks', of_masks)} and use --data-root list.csv"
+    return f"give a mask the name of its image, or {_by_list(root)}"
+
+
+def _listed_by(root: Path, option: str, patterns: Sequence[str]) -> str:
+    first, *others = (f"'{pattern}'" for pattern in patterns)
+    more = f" (or {few(others, _FEW)})" if others else ""
+    return f"`albench data list-files {root} --{option} {first} > list.csv`{more}"
 
 
 def _by_list(root: Path) -> str:

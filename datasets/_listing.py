@@ -32,7 +32,7 @@ from albench.yaml_loader import load_yaml
 
 SUFFIXES = (".csv", ".yaml", ".yml")
 OPTIONS = (
-    *("axis", "labels", "classes", "unknown", "unlabeled", "window", "size", "channels"),
+    *("axis", "labels", "classes", "unknown", "unlabeled", "window", "clip", "intensity", "size", "channels"),
     *("organs", "overlap", "raters", "patients"),
 )
 _COLUMNS = ("image", "mask", "patient")

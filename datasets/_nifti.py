@@ -24,7 +24,8 @@ from albench.data import (
     Intensities,
     Problem,
     Volume,
-    case_problems,
+    agreement,
+    check_case,
     check_memory,
     image_digest,
     most_frequent,
@@ -82,7 +83,8 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
     """Read one volume and collect its problems; the volume is None if a part of it cannot be read."""
     problems: list[Problem] = []
     images, channels, masks, labels = [], [], [], None
-    values: Counter[int] = Counter()
+    agreeing: dict[str, float] = {}
+    values: dict[str | None, Counter[int]] = {}
     for path in files.images:
         with _collected(problems, path):
             images.append(_open(path, reading.channels, reading.arrays))
@@ -91,7 +93,7 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
             mask = _open_mask(file.path, reading.arrays, images)
             made, counts = _read_mask(file.path, mask, reading.labels.of(file.organ), problems)
             masks.append(made)
-            values.update(counts if file.organ is None else {})
+            values.setdefault(file.organ, Counter()).update(counts)
             if len(images) == len(files.images):
                 _check_grid(file.path, images[0], mask, reading.same_grid, _MASK)
     if len(images) < len(files.images):
@@ -100,7 +102,9 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
         labels = np.full(images[0].shape[:3], UNKNOWN, dtype=np.uint8)
     elif len(masks) == len(files.masks) and len({mask.shape for mask in masks}) == 1:
         with _collected(problems, files.images[0]):
-            labels = _combined(files, masks, reading)
+            by_organ = _by_organ(files, masks)
+            agreeing = agreement([*by_organ.values()])
+            labels = _combined(files, by_organ, reading)
     for path, image in zip(files.images, images, strict=True):
         with _collected(problems, path):
             _check_grid(path, images[0], image, reading.same_grid, _CHANNEL)
@@ -110,7 +114,12 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
         return None, problems
     turned, spacing = oriented(labels, images[0].affine, reading.axis)
     reading.labels.hide_empty_slices(turned)
-    facts = FileFacts("".join(nib.aff2axcodes(images[0].affine)), most_frequent(values))
+    facts = FileFacts(
+        "".join(nib.aff2axcodes(images[0].affine)),
+        most_frequent(values.pop(None, {})),
+        {organ: most_frequent(counts) for organ, counts in values.items() if organ is not None},
+        agreeing,
+    )
     return Volume(channels[0][None] if len(channels) == 1 else np.stack(channels), turned, spacing, facts), problems
 
 
@@ -134,14 +143,14 @@ def inspect(
     *,
     size: tuple[int, int] | None,
     intensities: Intensities,
-    values: dict[str, Mapping[int, int]],
+    facts: dict[str, FileFacts],
 ) -> Iterator[Problem]:
     """Every problem of every volume and of all together. One volume is in memory at a time.
 
     Args:
         title: of the dataset.
         size: as in `Dataset`, as are `intensities`.
-        values: filled with the voxels by value of every good mask.
+        facts: filled with what is known of every volume with good masks.
     """
     seen: dict[str, str] = {}
     summaries = []
@@ -151,10 +160,13 @@ def inspect(
         if volume is None:
             continue
         if volume.facts and not problems:
-            values[name] = volume.facts.values
+            facts[name] = volume.facts
         image = str(files.images[0])
         names = reading.labels.names
-        yield from case_problems(volume, name, intensities.window, image, classes=names, intensities=intensities)
+        clipped, broken = None, list[Problem]()
+        with _collected(broken, files.images[0]):
+            clipped = check_case(volume, name, names, intensities)
+        yield from broken
         if not problems and files.masks and not foreground(volume.mask).any():
             mask = files.masks[0].path
             sentence = f"a mask should have foreground, '{mask}' has none: check its labels"
@@ -164,8 +176,8 @@ def inspect(
             sentence = f"an image should occur once, '{image}' equals that of '{seen[content]}': remove one"
             yield Problem(image, sentence, False)
         seen.setdefault(content, name)
-        summaries.append(CaseSummary.of(volume, name, image, size, len(names), intensities))
-    sentence = reading.labels.question(title, pooled(values.values()))
+        summaries.append(CaseSummary.of(volume, name, image, size, len(names), clipped))
+    sentence = reading.labels.question(title, pooled(of.values for of in facts.values()))
     if sentence:
         yield Problem(title, sentence)
     if summaries:
@@ -307,11 +319,18 @@ def _mask_values(path: Path, mask: StoredImage) -> NDArray[np.generic]:
     return values
 
 
-def _combined(files: Files, masks: Sequence[NDArray[np.uint8]], reading: Reading) -> NDArray[np.uint8]:
-    """(i, j, k) label map of all masks of a volume, which have one shape."""
+def _by_organ(files: Files, masks: Sequence[NDArray[np.uint8]]) -> dict[str | None, list[NDArray[np.uint8]]]:
+    """The masks of all raters of each organ."""
     by_organ: dict[str | None, list[NDArray[np.uint8]]] = {}
     for file, mask in zip(files.masks, masks, strict=True):
         by_organ.setdefault(file.organ, []).append(mask)
+    return by_organ
+
+
+def _combined(
+    files: Files, by_organ: Mapping[str | None, Sequence[NDArray[np.uint8]]], reading: Reading
+) -> NDArray[np.uint8]:
+    """(i, j, k) label map of all masks of a volume, which have one shape."""
     rule = reading.combining
     made = {organ: combined_raters(several, rule.raters or "first") for organ, several in by_organ.items()}
     if None in made:

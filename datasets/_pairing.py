@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 IMAGE_WORDS = frozenset(
@@ -22,7 +22,7 @@ MASK_WORDS = frozenset(
     (
         *("label", "labels", "lbl", "mask", "masks", "msk", "seg", "segs", "dseg", "segm", "segmentation"),
         *("segmentations", "annotation", "annotations", "groundtruth", "gt", "truth", "consensus", "delineation"),
-        *("delineations", "roi"),
+        *("delineations", "contour", "contours", "roi"),
     )
 )
 _OF_PARTS = frozenset(("tr", "train", "training", "derivatives"))  # stand beside such words in folders
@@ -43,10 +43,13 @@ class Pairing:
     Attributes:
         rule: by which they are found, in words.
         masks: of every image that has some.
+        called: what the names of masks say beside those of their images, where they differ in a number only and are
+            those of raters, unless the user calls them organs; by mask.
     """
 
     rule: str
     masks: Mapping[str, Masks]
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def paired(images: Sequence[str], masks: Sequence[str]) -> Pairing | None:
@@ -61,13 +64,14 @@ def paired(images: Sequence[str], masks: Sequence[str]) -> Pairing | None:
         ("the entities of BIDS in their names", _by_entities),
         ("their folders, of which each has one image", _by_folder),
         ("the part of their names that differs", _by_varying_part),
+        ("the words with which their names begin", _by_beginning),
     )
     for rule, find in rules:
         found = find(images, masks)
         if found:
             named = _with_organs(found)
             if named is not None:
-                return Pairing(rule, named)
+                return Pairing(rule, named, _called(found, named))
     return None
 
 
@@ -97,6 +101,16 @@ def together(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[str]
 def is_mask(name: str) -> bool:
     """Whether a word of the path says that a file is a mask."""
     return any(word in MASK_WORDS for word in words(name))
+
+
+def names_images(name: str) -> bool:
+    """Whether a word of the name of a folder says that it holds images."""
+    return any(word in IMAGE_WORDS for word in words(name))
+
+
+def part_of(folder: str) -> str:
+    """The part of a dataset that a folder such as `imagesVa` holds, `va`; empty if its name does not say it."""
+    return "-".join(_bare(words(folder)))
 
 
 def is_image_folder(name: str) -> bool:
@@ -186,6 +200,51 @@ def _by_folder(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[tu
     return _each(masks, image_of)
 
 
+def _by_beginning(images: Sequence[str], masks: Sequence[str]) -> dict[str, list[tuple[str, Key]]] | None:
+    """The image that has more of its first words in common with the mask than any other, where all such images have
+    the same words behind them, which do not begin with a number: `c1_flair_pp` for `c1_mask1` and `c1_mask2`.
+    """
+    for whole in (True, False):
+        keys = {name: _rest(name, whole=whole) for name in images}
+        beginnings: dict[Key, list[str]] = {}
+        for name, key in keys.items():
+            for length in range(1, len(key) + 1):
+                beginnings.setdefault(key[:length], []).append(name)
+        found = _each(masks, partial(_most_in_common, images=beginnings, whole=whole))
+        if found is None:
+            continue
+        behind = {
+            keys[image][_alike([keys[image], _rest(mask, whole=whole)]) :]
+            for image, of in found.items()
+            for mask, _ in of
+        }
+        if len(behind) == 1 and not "".join(*behind)[:1].isdigit():
+            return found
+    return None
+
+
+def _most_in_common(mask: str, images: Mapping[Key, Sequence[str]], *, whole: bool) -> tuple[str, Key] | None:
+    """The only image that has most first words in common with a mask, and the words that only the mask has.
+
+    Args:
+        images: by all words with which they begin.
+    """
+    key = _rest(mask, whole=whole)
+    most = next((length for length in range(len(key), 0, -1) if key[:length] in images), 0)
+    chosen = images.get(key[:most], ())
+    if len(chosen) != 1:
+        return None
+    return chosen[0], _without_repetition(key[:most], key[most:])
+
+
+def _without_repetition(common: Key, more: Key) -> Key:
+    """Further words without those at their beginning with which the common ones end: `liver` of `p1/p1_liver`."""
+    for length in range(min(len(common), len(more)), 0, -1):
+        if more[:length] == common[-length:] and not "".join(more[:length]).isdigit():
+            return more[length:]
+    return more
+
+
 def _each(
     masks: Sequence[str], image_of: Callable[[str], tuple[str, Key] | None]
 ) -> dict[str, list[tuple[str, Key]]] | None:
@@ -214,6 +273,15 @@ def _with_organs(found: Mapping[str, Sequence[tuple[str, Key]]]) -> dict[str, Ma
     return {
         image: tuple((mask, _as_written(mask, _organ(more))) for mask, more in masks) for image, masks in found.items()
     }
+
+
+def _called(found: Mapping[str, Sequence[tuple[str, Key]]], named: Mapping[str, Masks]) -> dict[str, str]:
+    """The words and the number of masks that are of raters because of this number: `vertebrae_L1`, not `rater1`."""
+    several = [of for of in named.values() if len(of) > 1]
+    more_of = {mask: more for of in found.values() for mask, more in of if more}
+    if any(organ is not None for of in several for _, organ in of) or any(map(_is_rater, more_of.values())):
+        return {}
+    return {mask: _as_written(mask, more) for mask, more in more_of.items()} if several else {}
 
 
 def _is_rater(more: Key) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from albench.errors import ConfigError
 
 _BIDS = re.compile(r"(?<![A-Za-z0-9])(sub-[A-Za-z0-9]+)(?![A-Za-z0-9])")
+_WITHIN = re.compile(r"\d.*?(?<![a-z])(?:patient|subject|pat|subj)[_.\- ]?(\d+)", re.IGNORECASE)  # of a center
 _MOST = 12  # cases of one patient; more of one beginning are cases of a site or a scanner
 _PARTS = re.compile(r"[^_.\-]+[_.\-]*")
 
@@ -20,6 +22,12 @@ def of_bids(case: str) -> str | None:
     """`sub-01` of a name of BIDS; None for other names."""
     found = _BIDS.search(case)
     return found[1] if found else None
+
+
+def by_bids(images: Mapping[str, Path]) -> dict[str, str]:
+    """The patient of every case by the names of BIDS of cases or their images; empty if no name is one of BIDS."""
+    named = {case: of_bids(case) or of_bids(path.name) for case, path in images.items()}
+    return {case: patient or case for case, patient in named.items()} if any(named.values()) else {}
 
 
 def by_pattern(cases: Sequence[str], pattern: str) -> dict[str, str]:
@@ -80,8 +88,14 @@ def _groupings(cases: Sequence[str]) -> Iterator[tuple[Mapping[str, Sequence[str
         groups: dict[str, list[str]] = {}
         for case, patient in patients.items():
             groups.setdefault(patient, []).append(case)
-        if 1 < len(groups) < len(cases) and max(map(len, groups.values())) <= _MOST:
+        if 1 < len(groups) < len(cases) and max(map(len, groups.values())) <= _MOST and not _mixes(groups):
             yield groups, pattern
+
+
+def _mixes(groups: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a group has cases that their names call different patients: `Center_01-Patient_01` and `..._02`."""
+    called = [{tuple(_WITHIN.findall(case)) for case in group} for group in groups.values()]
+    return any(len(numbers) > 1 for numbers in called)
 
 
 def _beginnings(cases: Sequence[str]) -> Iterator[str]:

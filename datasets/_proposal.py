@@ -7,10 +7,10 @@ from pathlib import Path
 
 from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import stem
-from albench.datasets._layout import Layout, images_and_masks
+from albench.datasets._layout import Layout, images_and_masks, masks_of
 from albench.datasets._names import told_apart
 from albench.datasets._pairing import paired, together
-from albench.datasets._patients import guessed
+from albench.datasets._patients import by_bids, guessed
 from albench.errors import DataError
 
 Row = dict[str, str]
@@ -47,12 +47,16 @@ def proposed_rows(root: Path, image_patterns: Sequence[str] = (), mask_patterns:
     files = images | masks
     if mask_patterns:
         masks = {name: path for pattern in mask_patterns for name, path in _matching(root, files, pattern).items()}
-    images = {name: path for name, path in files.items() if name not in masks}
+    others = {name: path for name, path in files.items() if name not in masks}
+    images = {name: path for name, path in images.items() if name in others} or others
+    if image_patterns:
+        images = others
     channels = [_matching(root, images, pattern) for pattern in image_patterns] or [images]
     found = _paired_files(channels, masks)
     if found:
-        names = told_apart([stem(files.images[0]) for files in found], [files.images[0] for files in found])
-        patients = guessed(names)
+        images_of = [files.images[0] for files in found]
+        names = told_apart([stem(path) for path in images_of], images_of)
+        patients = by_bids(dict(zip(names, images_of, strict=True))) or guessed(names)
         return [_row(files, patients[name]) for name, files in zip(names, found, strict=True)]
     return _open_rows({name: path for channel in channels for name, path in channel.items()}, masks)
 
@@ -74,12 +78,7 @@ def _paired_files(channels: Sequence[Mapping[str, Path]], masks: Mapping[str, Pa
         found = paired(list(images), list(masks)) if images and masks else None
         if found is None:
             return []
-        by_masks.append(
-            {
-                tuple(MaskFile(masks[mask], organ) for mask, organ in of): images[name]
-                for name, of in found.masks.items()
-            }
-        )
+        by_masks.append({masks_of(name, masks, found): images[name] for name in found.masks})
     if any(others.keys() != by_masks[0].keys() for others in by_masks):
         return []
     return [Files(tuple(images[of] for images in by_masks), of) for of in by_masks[0]]

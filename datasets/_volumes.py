@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from albench.data import Dataset, Problem, Rule, Volume, pooled
+from albench.data import Dataset, FileFacts, Problem, Rule, Volume, agreement_in_words, pooled
 from albench.datasets._combining import ONE_MASK, Combining
 from albench.datasets._formats import Arrays, files_of
 from albench.datasets._labels import EmptySlices, Labels, Values
@@ -50,8 +50,8 @@ class NiftiVolumes(Dataset):
             tumor: 3}; other values are background. None leaves the choice to the other options.
         unknown: values of voxels that nobody has labeled; `empty-slices`, also beside values, for the slices of a mask
             in which nothing is drawn.
-        unlabeled: `reject` requires a mask for every image; `pool` adds images without one to the training set, where
-            their slices are never queried.
+        unlabeled: `reject` requires a mask for every image; `skip` leaves images without one out; `pool` adds them to
+            the training set, where their slices are never queried.
     """
 
     locations: ClassVar[tuple[str, ...]] = ("root",)
@@ -60,7 +60,7 @@ class NiftiVolumes(Dataset):
     mask_grid: Literal["own", "image"] = "own"
     classes: dict[str, int | tuple[int, ...]] | None = None
     unknown: int | EmptySlices | tuple[int | EmptySlices, ...] | None = None
-    unlabeled: Literal["reject", "pool"] = "reject"
+    unlabeled: Literal["reject", "skip", "pool"] = "reject"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -133,10 +133,18 @@ class NiftiVolumes(Dataset):
         notes = [*axis_notes(self._readable_grids, self._axis, by_spacing=self.axis == "auto")]
         if blank:
             notes.append(f"{blank} images have no mask and are only in the training set, without labels")
+        if self.unlabeled == "skip":
+            notes += self._skipped()
         if test_images:
             notes.append(f"{test_images} images of the official test set have no labels and are left out")
         notes += [f"{ignored} files are left out: albench data check names them"] if ignored else []
         return [*notes, *self.cautions()]
+
+    def _skipped(self) -> Iterator[str]:
+        """A sentence about images without mask, if there are some."""
+        skipped = [str(files.images[0]) for files in self._found.volumes.values() if not files.masks]
+        if skipped:
+            yield f"{len(skipped)} images have no mask and are left out, such as '{skipped[0]}'"
 
     def cautions(self) -> Sequence[str]:
         """How files were paired and cases counted as patients where their names leave a choice, and which names of
@@ -164,22 +172,31 @@ class NiftiVolumes(Dataset):
             assert sentence is not None
             yield Problem(self.title, sentence)
 
-    def label_of(self, value: int) -> int:
+    def label_of(self, value: int, organ: str | None = None) -> int:
         """The label that a value becomes."""
-        return self._labels.number(value)
+        number = self._labels.of(organ).number(value)
+        return number if organ is None or number != 1 else self._labels.names.index(organ) + 1
 
     def name_of(self, value: int) -> str:
         """The name of a value in dataset.json."""
         return self._labels.called.get(value, "")
 
     def checked_values(self) -> Sequence[str]:
-        """What the values of the masks mean that `problems` has read, in a sentence; none before."""
-        values = pooled(self._checked_values.values())
-        return [f"values of the masks: {self._labels.in_words(values)}"] if values else []
+        """What the values of the masks mean that `problems` has read, and how far raters agree; none before."""
+        checked = self._checked
+        values = pooled(facts.values for facts in checked.values())
+        organs = {
+            organ: pooled(facts.organs[organ] for facts in checked.values() if organ in facts.organs)
+            for organ in dict.fromkeys(organ for facts in checked.values() for organ in facts.organs)
+        }
+        found = [f"values of the masks: {self._labels.in_words(values)}"] if values else []
+        found += [f"organs of the masks: {self._labels.organs_in_words(organs)}"] if organs else []
+        raters = list(agreement_in_words({case: facts.agreement for case, facts in checked.items()}))
+        return [*found, *([f"raters: {'; '.join(raters)}"] if raters else [])]
 
     @cached_property
-    def _checked_values(self) -> dict[str, Mapping[int, int]]:
-        """Voxels by value of the masks that `problems` has read, by case."""
+    def _checked(self) -> dict[str, FileFacts]:
+        """What is known of the volumes that `problems` has read, by case."""
         return {}
 
     def problems(self) -> Iterator[Problem]:
@@ -187,8 +204,8 @@ class NiftiVolumes(Dataset):
         yield from self._layout.problems
         yield from (Problem(self.title, sentence, serious=False) for sentence in self.cautions())
         volumes, reading = self._layout.volumes, self._reading()
-        found = self._checked_values
-        yield from inspect(self.title, volumes, reading, size=self.size, intensities=self.intensities, values=found)
+        found = self._checked
+        yield from inspect(self.title, volumes, reading, size=self.size, intensities=self.intensities, facts=found)
         images = {case: files.images[0] for case, files in volumes.items()}
         yield from axis_problems(self.title, self._readable_grids, images, self._axis)
 
@@ -200,6 +217,8 @@ class NiftiVolumes(Dataset):
     def _layout(self) -> Layout:
         """The files as `unlabeled` wants them."""
         completed = self._completed(self._found)
+        if self.unlabeled == "skip":
+            return completed.without_blank()
         return completed if self.unlabeled == "pool" else completed.with_masks()
 
     @cached_property

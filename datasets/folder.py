@@ -3,8 +3,8 @@
 `imagesTr/` with `labelsTr/`, or folders of other usual names, are paired by `dataset.json` or, without it, by file
 name; so are files whose names or folders say which are masks. In a folder of HDF5 files, each holds the image and the
 mask of a case. A CSV, YAML or JSON file may list image, mask and patient instead. CSV and YAML may set axis, labels,
-classes, organs, raters, overlap, patients, unknown, unlabeled, window, size and channels, unless they are given with
-`--set`; all cases of a patient are in one part of the split.
+classes, organs, raters, overlap, patients, unknown, unlabeled, window, clip, intensity, size and channels, unless they
+are given with `--set`; all cases of a patient are in one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, get_type_hints
+from typing import Annotated, ClassVar, Literal, get_args, get_type_hints
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
@@ -25,7 +25,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from albench.config import Protocol
 from albench.data import register
 from albench.datasets._array_files import array_folder, with_arrays
-from albench.datasets._choosing import with_organs, with_patients, with_raters
+from albench.datasets._choosing import called_organs, with_organs, with_patients, with_raters
 from albench.datasets._combining import Combining, Overlap, Raters
 from albench.datasets._formats import Arrays, in_array
 from albench.datasets._formats.hdf5 import ArrayAxes
@@ -51,7 +51,7 @@ class Folder(NiftiVolumes):
     Attributes:
         root: the folder, or the CSV, YAML or JSON file.
         labels: values of the mask that are foreground; None takes the only value above 0 of all masks, or those that
-            dataset.json declares. Several labels are one class.
+            dataset.json declares. Several labels are one class; in masks of one organ each, they are the organ.
         target: `foreground` is one class; `classes` are those that dataset.json names.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
@@ -134,7 +134,7 @@ class Folder(NiftiVolumes):
         root, chosen = Path(self.root), bool(images or masks)
         if chosen and not is_folder(root):
             raise DataError(f"patterns must choose files of a folder, '{root}' is none: leave them out")
-        rows = [] if chosen else rows_of(with_patients(self._found, self.patients))
+        rows = [] if chosen else rows_of(with_patients(called_organs(self._found, self.organs), self.patients))
         if rows and is_folder(root) and not self._found.listings:
             rows += left_masks(root, self._found)
         if not rows and is_folder(root):
@@ -169,8 +169,8 @@ class Folder(NiftiVolumes):
 
     def _target(self) -> Labels:
         if self._layout.organs:
-            chosen = self.labels is not None or self.classes is not None or self.target != FOREGROUND
-            return labels_of_organs(self._layout.organs, chosen=chosen)
+            chosen = self.classes is not None or self.target != FOREGROUND
+            return labels_of_organs(self._layout.organs, self.labels, chosen=chosen)
         return labels_of_folder(self._found.labels, self.target, self.labels)
 
     def _channels(self) -> tuple[int, ...] | None:
@@ -200,9 +200,10 @@ def _checked(grid: Grid | DataError) -> Grid:
 
 
 def _fitting(hint: type[object], value: object, name: str, root: str) -> object:
-    """The value of a list in the type of the option. Raises DataError."""
+    """The value of a list in the type of the option; `none` is written as after `--set`. Raises DataError."""
     try:
-        return TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
+        given = None if value == "none" and type(None) in get_args(hint) else value
+        return TypeAdapter(hint).validate_json(json.dumps(given, default=str), strict=True)
     except ValidationError as error:
         rule = error.errors()[0]["msg"].lower()
         raise DataError(

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import PERCENTILES, AsRead, ClippedTarget, Dataset, Prepared, ScalingLoss, padding_share, pooled
+from albench.data import (
+    PERCENTILES,
+    AsRead,
+    ClippedTarget,
+    Dataset,
+    Prepared,
+    ScalingLoss,
+    agreement_in_words,
+    padding_share,
+    pooled,
+)
 from albench.errors import few
 from albench.masks import UNKNOWN
 
@@ -70,12 +80,15 @@ def label_rows(dataset: Dataset, prepared: Prepared) -> list[LabelRow]:
     rows = []
     for label, name in [*enumerate(prepared.classes, 1), (0, "background"), (UNKNOWN, "unknown")]:
         values = by_label.get((label, False), [])
+        of_organ = [case.organs[name] for case in prepared.read if name in case.organs]
+        if of_organ:
+            values = [value for value in pooled(of_organ) if dataset.label_of(value, name) == label]
         if label in (0, UNKNOWN):
             made = background if label == 0 else sum(case.unknown for case in prepared.labels)
         else:
             made = sum(case.classes[label - 1] for case in prepared.labels)
         if values or made or label not in (0, UNKNOWN):
-            rows.append(_row(dataset, name, values, masks, made, pixels))
+            rows.append(_row(dataset, name, values, of_organ or masks, made, pixels))
         left_out = by_label.get((label, True), [])
         if left_out:
             rows.append(_row(dataset, "background, left out by the options", left_out, masks, None, pixels))
@@ -136,6 +149,10 @@ def _labels(prepared: Prepared) -> Iterator[tuple[str, str]]:
     yield "slices with foreground", f"{filled.sum() / total:.1%}, {_range(filled)} per case"
     yield "foreground", f"{sum(case.foreground for case in labels) / pixels:.2%} of all pixels"
     yield "cases without foreground", f"{sum(not case.foreground for case in labels)}"
+    raters = zip(prepared.cases, (case.agreement for case in prepared.read), strict=True)
+    agreeing = list(agreement_in_words(dict(raters)))
+    if agreeing:
+        yield "raters", "; ".join(agreeing)
     if prepared.unknown is not None:
         blank = sum(case.unlabeled for case in labels)
         whole = sum(case.unlabeled == case.slices for case in labels)

@@ -1,5 +1,6 @@
 """Data, from files to slices: what a dataset is, how it is prepared, and the slices that everything else works on."""
 
+from albench.data.agreement import agreement, agreement_in_words
 from albench.data.as_read import PERCENTILES, AsRead, image_digest, sampled
 from albench.data.cache import PreparedSet, Removal, cache_problems, downloaded, prepared_sets, remove
 from albench.data.dataset import Archive, Dataset, check_options
@@ -21,7 +22,7 @@ from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
-from albench.data.problems import CaseSummary, Problem, case_problems, label_warnings, set_problems, set_warnings
+from albench.data.problems import CaseSummary, Problem, check_case, label_warnings, set_problems, set_warnings
 from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.slices import LabeledStack, SliceStack, joined
 from albench.data.split import Split, split_dataset, split_volumes
@@ -52,9 +53,11 @@ __all__ = [
     "Split",
     "ValueCount",
     "Volume",
+    "agreement",
+    "agreement_in_words",
     "cache_folder",
     "cache_problems",
-    "case_problems",
+    "check_case",
     "check_memory",
     "check_options",
     "check_volume",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +30,8 @@ class AsRead:
         spacing: millimeters along z, y, x.
         percentiles: (c, 5) intensities of each channel at `PERCENTILES`.
         image: SHA-256 of the intensities.
+        organs: as in `FileFacts`.
+        agreement: as in `FileFacts`.
     """
 
     orientation: str
@@ -38,6 +40,8 @@ class AsRead:
     spacing: tuple[float, ...]
     percentiles: tuple[tuple[float, ...], ...]
     image: str
+    organs: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, volume: Volume) -> AsRead:
@@ -45,19 +49,31 @@ class AsRead:
         facts = volume.facts or FileFacts(values=value_counts(volume.mask))
         percentiles = tuple(_percentiles(channel) for channel in volume.image)
         return cls(
-            facts.orientation, facts.values, volume.mask.shape, tuple(volume.spacing), percentiles, image_digest(volume)
+            facts.orientation,
+            facts.values,
+            volume.mask.shape,
+            tuple(volume.spacing),
+            percentiles,
+            image_digest(volume),
+            facts.organs,
+            facts.agreement,
         )
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> AsRead:
-        """The facts as JSON keeps them, where keys are text and there are no tuples."""
+        """The facts as JSON keeps them, where keys are text and there are no tuples; earlier versions kept fewer."""
         made = {
-            "values": {int(value): number for value, number in content["values"].items()},
+            "values": _by_value(content["values"]),
+            "organs": {organ: _by_value(values) for organ, values in content.get("organs", {}).items()},
             "shape": tuple(content["shape"]),
             "spacing": tuple(content["spacing"]),
             "percentiles": tuple(map(tuple, content["percentiles"])),
         }
         return cls(**{**content, **made})
+
+
+def _by_value(content: Mapping[str, int]) -> dict[int, int]:
+    return {int(value): number for value, number in content.items()}
 
 
 def image_digest(volume: Volume) -> str:

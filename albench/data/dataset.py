@@ -13,7 +13,7 @@ from pydantic import Field
 
 from albench.data.intensities import Clip, Intensities, Rule
 from albench.data.memory import check_memory
-from albench.data.problems import CaseSummary, Problem, case_problems, set_problems
+from albench.data.problems import CaseSummary, Problem, check_case, set_problems
 from albench.data.slices import GRID
 from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
@@ -172,11 +172,15 @@ class Dataset(ABC):
         yield from ()
 
     def checked_values(self) -> Sequence[str]:
-        """What the values mean in the masks that `problems` has read; nothing by default."""
+        """What the values mean in the masks that `problems` has read, and how far raters agree; nothing by default."""
         return ()
 
-    def label_of(self, value: int) -> int:
-        """The label that a value in the file of a mask becomes: 0, the number of a class, or UNKNOWN."""
+    def label_of(self, value: int, organ: str | None = None) -> int:
+        """The label that a value in the file of a mask becomes: 0, the number of a class, or UNKNOWN.
+
+        Args:
+            organ: the one whose mask it is, if each has masks of its own.
+        """
         return value
 
     def name_of(self, value: int) -> str:
@@ -189,13 +193,11 @@ class Dataset(ABC):
         for case in cases:
             try:
                 volume = self.load(case)
+                clipped = check_case(volume, case, classes, self.intensities)
             except DataError as error:
                 yield Problem(case, str(error))
                 continue
-            found = list(case_problems(volume, case, self.window, classes=classes, intensities=self.intensities))
-            yield from found
-            if not found:
-                summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes), self.intensities))
+            summaries.append(CaseSummary.of(volume, case, case, self.size, len(classes), clipped))
         if summaries or not cases:
             yield from set_problems(self.title, classes, summaries, size=self.size, intensities=self.intensities)
 

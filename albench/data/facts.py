@@ -20,11 +20,15 @@ class FileFacts:
         orientation: where the axes of the file point to, as nibabel's `aff2axcodes`, such as RAS; empty if the files
             do not say it.
         values: voxels of every value of the mask, ascending, at most the `MOST_VALUES` most frequent; empty without a
-            mask.
+            mask, and where masks are of one organ each.
+        organs: likewise of each organ that has masks of its own.
+        agreement: Dice of every pair of raters, as `agreement`; empty with one rater.
     """
 
     orientation: str = ""
     values: Mapping[int, int] = field(default_factory=dict)
+    organs: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    agreement: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -100,14 +100,6 @@ class ClippedTarget:
     padded: bool
 
     @classmethod
-    def of(cls, volume: Volume, intensities: Intensities) -> ClippedTarget:
-        """Of one case as read."""
-        bodies = [intensities.body(channel) for channel in volume.image]
-        pairs = zip(volume.image, bodies, strict=True)
-        bounds = [intensities.bounds(channel, body) for channel, body in pairs]
-        return cls.within(volume, bounds, padded=any(body is not None for body in bodies))
-
-    @classmethod
     def within(cls, volume: Volume, bounds: Sequence[tuple[float, float]], *, padded: bool) -> ClippedTarget:
         """Of one case as read, with the bounds of every channel."""
         target = foreground(volume.mask)

@@ -60,21 +60,24 @@ def build_set(dataset: Dataset, folder: Path, progress: Progress, workers: int, 
     partial = folder.with_name(f"{folder.name}.partial")
     paths = [partial / "cases" / f"{index}.slices" for index in range(len(cases))]
     with translate_os_errors(partial):
-        if partial.exists() and not _can_continue(partial, paths, dataset.size):
+        files = _kept(partial, paths, dataset.size)
+        if files is None:
             shutil.rmtree(partial)
+            files = {}
         make_marked(partial)
         (partial / "cases").mkdir(exist_ok=True)
-    todo = [(case, path) for case, path in zip(cases, paths, strict=True) if not path.exists()]
+    todo = [(case, path) for case, path in zip(cases, paths, strict=True) if path not in files]
     before = len(cases) - len(todo)
     progress(before, len(cases), "")
-    values = [_read_facts(path)[0].read.values for path in paths if path.exists()]
+    values = [file.facts.read.values for file in files.values()]
     _raise_first(dataset.value_problems(values))
     with WorkerPool(dataset, workers) as worker_pool:
         for done, (case, path) in enumerate(worker_pool.each(prepare_case, todo), before + 1):
-            values.append(_read_facts(path)[0].read.values)
+            files[path] = _CaseFile.read(path)
+            values.append(files[path].facts.read.values)
             _raise_first(dataset.value_problems(values))  # before hours of reading
             progress(done, len(cases), case)
-        facts = [_read_facts(path)[0] for path in paths]
+        facts = [files[path].facts for path in paths]
         pairs = zip(cases, facts, strict=True)
         summaries = [CaseSummary(case, case, fact.shape[1], fact.labels, fact.shape[2:]) for case, fact in pairs]
         _raise_first(set_problems(dataset.title, dataset.class_names, summaries))
@@ -174,18 +177,45 @@ def prepare_case(dataset: Dataset, case: str, path: Path) -> None:
             file.write(values.data)  # on a full disk, numpy's own writing raises an error without a number
 
 
-def _read_facts(path: Path) -> tuple[CaseFacts, int]:
-    """The first line of a case's file, and the offset of its slices in bytes."""
-    with path.open("rb") as file:
-        content = json.loads(file.readline())
-        made = {
-            "labels": LabelCounts.from_json(content["labels"]),
-            "checksum": Checksum(**content["checksum"]),
-            "clipped": ClippedTarget(**content["clipped"]),
-            "read": AsRead.from_json(content["read"]),
-            "own_grid": content["own_grid"] and OwnGridFacts.read(content["own_grid"]),
-        }
-        return CaseFacts(**content | made), file.tell()
+@dataclass(frozen=True)
+class _CaseFile:
+    """The file of a prepared case.
+
+    Attributes:
+        path: of the file.
+        facts: its first line.
+        offset: of the slices in bytes.
+    """
+
+    path: Path
+    facts: CaseFacts
+    offset: int
+
+    @classmethod
+    def read(cls, path: Path) -> _CaseFile:
+        """Read the first line. Raises ValueError, LookupError or TypeError if it is not that of a case."""
+        with path.open("rb") as file:
+            content = json.loads(file.readline())
+            made = {
+                "labels": LabelCounts.from_json(content["labels"]),
+                "checksum": Checksum(**content["checksum"]),
+                "clipped": ClippedTarget(**content["clipped"]),
+                "read": AsRead.from_json(content["read"]),
+                "own_grid": content["own_grid"] and OwnGridFacts.read(content["own_grid"]),
+            }
+            return cls(path, CaseFacts(**content | made), file.tell())
+
+    def is_whole(self) -> bool:
+        """Whether the file still holds its slices. Raises ValueError if it holds a part of them."""
+        held = self.path.stat().st_size - self.offset
+        if held not in (0, self.facts.size):
+            raise ValueError(f"{held} bytes of {self.facts.size}")
+        return held > 0
+
+    def has_own_grid(self) -> bool:
+        """Whether the mask on the grid of its file is there, if the case needs it."""
+        own_grid = self.facts.own_grid
+        return own_grid is None or _own_path(self.path).stat().st_size == own_grid.length
 
 
 def _own_path(path: Path) -> Path:
@@ -261,20 +291,24 @@ def _stacks(partial: Path, facts: Sequence[CaseFacts], size: tuple[int, int] | N
     )
 
 
-def _can_continue(partial: Path, paths: Sequence[Path], size: tuple[int, int] | None) -> bool:
-    """Whether all that an interrupted preparation made is there: no file of a case is cut, and what was moved from one
-    is in the arrays of the set.
+def _kept(partial: Path, paths: Sequence[Path], size: tuple[int, int] | None) -> dict[Path, _CaseFile] | None:
+    """The files of the cases that an interrupted preparation finished; none if nothing was prepared.
+
+    None if something is missing: a file of a case is cut, or what was moved from one is not in the arrays of the set.
     """
     try:
-        facts = [_read_facts(path)[0] for path in paths if path.exists()]
-        moved = [not _is_whole(path) for path in paths if path.exists()]
-        if not all(_has_own_grid(path) for path in paths if path.exists()):
-            return False
-        return not any(moved) or (
-            len(facts) == len(paths) and all(stack.exists() for stack in _stacks(partial, facts, size))
-        )
+        files = {path: _CaseFile.read(path) for path in paths if path.exists()}
+        moved = [not file.is_whole() for file in files.values()]
+        if not all(file.has_own_grid() for file in files.values()):
+            return None
+        facts = [file.facts for file in files.values()]
+        if any(moved) and not (
+            len(files) == len(paths) and all(stack.exists() for stack in _stacks(partial, facts, size))
+        ):
+            return None
     except (OSError, ValueError, LookupError, TypeError):
-        return False
+        return None
+    return files
 
 
 def _join(
@@ -297,29 +331,14 @@ def _starts(facts: Sequence[CaseFacts]) -> list[int]:
 
 def _move(dataset: Dataset, path: Path, row: int, images: _Stack, masks: _Stack) -> None:
     """Move the slices of one case to the arrays of the whole set, unless that is done already."""
-    if not _is_whole(path):
+    file = _CaseFile.read(path)
+    if not file.is_whole():
         return
-    facts, offset = _read_facts(path)
-    depth, _, height, width = shape = tuple(facts.shape)
-    image = np.memmap(path, np.float16, "r", offset, shape)
+    depth, _, height, width = shape = tuple(file.facts.shape)
+    image = np.memmap(path, np.float16, "r", file.offset, shape)
     images.write(row, image, fill=float(image.min()))
-    masks.write(row, np.memmap(path, np.uint8, "r", offset + image.nbytes, (depth, height, width)), fill=0)
-    os.truncate(path, offset)
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether the file of a case still holds its slices. Raises ValueError if it holds a part of them."""
-    facts, offset = _read_facts(path)
-    held = path.stat().st_size - offset
-    if held not in (0, facts.size):
-        raise ValueError(f"{held} bytes of {facts.size}")
-    return held > 0
-
-
-def _has_own_grid(path: Path) -> bool:
-    """Whether the mask on the grid of its file is there, if the case needs it."""
-    own_grid = _read_facts(path)[0].own_grid
-    return own_grid is None or _own_path(path).stat().st_size == own_grid.length
+    masks.write(row, np.memmap(path, np.uint8, "r", file.offset + image.nbytes, (depth, height, width)), fill=0)
+    os.truncate(path, file.offset)
 
 
 def _join_own_grids(partial: Path, cases: Sequence[str], paths: Sequence[Path], facts: Sequence[CaseFacts]) -> None:

@@ -1,6 +1,6 @@
 """What makes data unusable, case by case and all cases together: listed by `albench data check`, fatal in preparation.
 
-A dataset with `problems` of its own calls `case_problems` for every volume that it can read and `set_problems` at the
+A dataset with `problems` of its own calls `check_case` for every volume that it can read and `set_problems` at the
 end, so that the check finds everything that preparation rejects.
 """
 
@@ -18,7 +18,6 @@ from albench.data.padding import padding_warnings
 from albench.data.preprocessing import fit_to, standardized
 from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.volume import Volume, check_volume
-from albench.errors import DataError
 
 _MANY = 5  # slices with foreground that do not stand apart by chance
 _FEWEST, _PART = 2, 0.1  # number and share of cases in which they do, from which others should be looked at
@@ -69,10 +68,9 @@ class CaseSummary:
         file: str,
         size: tuple[int, int] | None,
         classes: int,
-        intensities: Intensities | None = None,
+        clipped: ClippedTarget | None = None,
     ) -> CaseSummary:
-        """The summary of a volume; `size` as in `Dataset`, `classes` their number."""
-        clipped = ClippedTarget.of(volume, intensities or Intensities())
+        """The summary of a volume; `size` as in `Dataset`, `classes` their number, `clipped` from `check_case`."""
         own = Volume(volume.image[:0], volume.mask, volume.spacing)  # without channels, to save time
         scaled = fit_to(own, size)
         loss = None if scaled is own else ScalingLoss.of(own, scaled)
@@ -80,28 +78,19 @@ class CaseSummary:
         return cls(case, file, len(volume.image), labels, sides, clipped, loss)
 
 
-def case_problems(
-    volume: Volume,
-    case: str,
-    window: tuple[float, float] | None = None,
-    file: str | None = None,
-    *,
-    classes: tuple[str, ...] = ("foreground",),
-    intensities: Intensities | None = None,
-) -> Iterator[Problem]:
-    """The first rule that one volume breaks, if any.
+def check_case(volume: Volume, case: str, classes: tuple[str, ...], intensities: Intensities) -> ClippedTarget:
+    """What clipping does to the target of a volume that can be prepared.
 
     Args:
-        window: as in `Dataset`.
-        file: as in `Problem`; None takes the name of the case.
+        case: its name.
         classes: as in `check_volume`.
-        intensities: as in `standardized`; None clips to the window or the usual percentiles.
+        intensities: as in `standardized`.
+
+    Raises:
+        DataError: the volume breaks a rule, which the sentence names.
     """
-    try:
-        check_volume(volume, case, window, classes)
-        standardized(volume, case, intensities or Intensities(window))
-    except DataError as error:
-        yield Problem(file or case, str(error))
+    check_volume(volume, case, intensities.window, classes)
+    return standardized(volume, case, intensities)[1]
 
 
 def set_problems(

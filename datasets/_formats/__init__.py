@@ -21,12 +21,13 @@ from albench.files import is_file, is_folder
 __all__ = ["SUFFIXES", "Arrays", "StoredImage", "exists", "files_of", "has_suffix", "open_image", "placed"]
 __all__ += ["no_format", "stem", "walk", "with_array"]
 
+_LABELS_ONLY = ".seg.nrrd"  # of 3D Slicer
 _OPENERS: Mapping[str, Callable[[Path, Arrays], StoredImage]] = {
     ".nii.gz": lambda path, _: open_nifti(path),
     ".nii": lambda path, _: open_nifti(path),
     ".mha": lambda path, _: open_itk(path, "MetaImage file", "MetaImageIO"),
     ".mhd": lambda path, _: open_itk(path, "MetaImage file", "MetaImageIO"),
-    ".seg.nrrd": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
+    _LABELS_ONLY: lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
     ".nrrd": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
     ".nhdr": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
     **dict.fromkeys(hdf5.SUFFIXES, open_hdf5),
@@ -61,6 +62,11 @@ def open_image(path: Path, arrays: Arrays) -> StoredImage:
 def has_suffix(path: Path) -> bool:
     """Whether the name ends as that of a format, in capitals or not."""
     return _suffix(path) is not None
+
+
+def holds_labels(path: Path) -> bool:
+    """Whether a file is a mask, by its name."""
+    return _suffix(path) == _LABELS_ONLY
 
 
 def stem(path: Path) -> str:

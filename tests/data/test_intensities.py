@@ -267,3 +267,17 @@ def test_a_volume_without_contrast_between_its_percentiles_names_them():
             "range"
         )
     standardized(volume, "a", Intensities(clip=None))
+
+
+@pytest.mark.parametrize("kind", ["folder", "generated"])
+def test_check_looks_for_the_bounds_of_a_volume_once(tmp_path, monkeypatch, kind):
+    asked, bounds = [], Intensities.bounds
+    monkeypatch.setattr(Intensities, "bounds", lambda self, *of: asked.append(self) or bounds(self, *of))
+    data = Bright()
+    if kind == "folder":
+        for name in ("a", "b"):
+            write_pair(tmp_path, name, head().image[0].T, np.ascontiguousarray(head().mask.T))
+        data = find(DATASETS, "folder")(root=str(tmp_path))
+    assert not any(problem.serious for problem in data.problems())
+    channels = 1 if kind == "folder" else data.load(data.cases()[0]).image.shape[0]
+    assert len(asked) == channels * len(data.cases())

@@ -143,7 +143,7 @@ def test_two_processes_with_workers_read_every_volume_once(tmp_path, start):
 
 
 def test_an_interrupted_move_continues_with_the_remaining_cases(tmp_path, monkeypatch, start):
-    from albench.data.preparation import _is_whole, _Stack
+    from albench.data.preparation import _CaseFile, _Stack
 
     data = find(DATASETS, f"{tmp_path / 'slow.py'}:Slow")(notes=str(tmp_path / "notes"))
     prepare(data)
@@ -165,10 +165,13 @@ def test_an_interrupted_move_continues_with_the_remaining_cases(tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         prepare(data)
     parts = sorted(cache_folder().glob("*.partial/cases/*.slices"))
-    assert [_is_whole(part) for part in parts] == [False, False, True, True, True, True]
+    assert [_CaseFile.read(part).is_whole() for part in parts] == [False, False, True, True, True, True]
     before = len(read(tmp_path))
+    lines, read_line = [], _CaseFile.read
+    monkeypatch.setattr(_CaseFile, "read", lambda path: lines.append(path) or read_line(path))
     monkeypatch.setattr(_Stack, "write", at_most(100))
     prepare(data)
+    assert sorted(lines) == sorted(2 * parts)  # once to see what is there, once to move it
     assert len(written) == 5 + 2 * 4
     assert len(read(tmp_path)) == before
     assert arrays(folder) == whole

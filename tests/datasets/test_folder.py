@@ -318,7 +318,7 @@ def damage(root: Path, fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        ("no mask", "every image must have a mask, '.*blob_3.nii.gz' has none in labelsTr/: add it or remove"),
+        ("no mask", "every image must have a mask, '.*blob_3.nii.gz' has none in labelsTr/: add it, or set"),
         ("no image", "every mask must have an image, '.*blob_3.nii.gz' has none: add it or remove the mask"),
         ("no images", "must hold images in imagesTr/ and masks in labelsTr/, found none: check the path"),
         ("truncated", "'.*blob_3.nii.gz' must be complete, it cannot be read to its end .*: copy or download it again"),

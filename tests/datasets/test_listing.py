@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.samples import write_pair
 
-from albench.data import prepare, split_volumes
+from albench.data import Intensities, prepare, split_volumes
 from albench.errors import ConfigError, DataError
 from albench.registry import DATASETS, find, options_of
 from albench.resolve import make_dataset, resolve
@@ -117,6 +117,35 @@ def test_an_option_of_the_user_overrides_the_list_even_if_it_is_the_default(deca
     assert getattr(by_user, option) == value != getattr(by_list, option)
     assert folder(path, **{option: value}) == by_user
     assert pickle.loads(pickle.dumps(by_user)) == by_user
+
+
+@pytest.mark.parametrize("kind", ["csv", "yaml", "json"])
+@pytest.mark.parametrize(("option", "rule"), [("data.intensity=mr", "mr"), ("data.clip=[10,90]", "volume")])
+def test_intensities_of_the_user_hold_for_a_list(decathlon, kind, option, rule):
+    pairs = [(f"imagesTr/{path.name}", f"labelsTr/{path.name}") for path in sorted((decathlon / "labelsTr").iterdir())]
+    path = decathlon / f"list.{kind}"
+    if kind == "csv":
+        path.write_text("\n".join(["image,mask", *map(",".join, pairs)]))
+    else:
+        entries = [dict(zip(("image", "mask"), pair, strict=True)) for pair in pairs]
+        path.write_text(json.dumps({"volumes" if kind == "yaml" else "training": entries}))
+    by_folder = make_dataset("folder", parse_settings([option], decathlon))
+    by_list = make_dataset("folder", parse_settings([option], path))
+    usual = make_dataset("folder", parse_settings([], path))
+    assert by_list.intensities == by_folder.intensities != usual.intensities
+    assert by_list.intensities.rule == rule
+    one, other, unlike = (prepare(data) for data in (by_folder, by_list, usual))
+    np.testing.assert_array_equal(one.images, other.images)
+    assert other.key != unlike.key
+
+
+def test_a_list_sets_intensities_which_the_user_overrides(decathlon):
+    path = yaml(decathlon, "intensity: mr\nclip: [1, 99]\n")
+    assert folder(path).intensities == Intensities(None, (1.0, 99.0), "mr")
+    assert folder(path, clip="auto", intensity="ct").intensities == Intensities(None, "auto", "ct")
+    assert folder(yaml(decathlon, "clip: none\nintensity: none\n")).intensities == Intensities(None, None, "none")
+    with pytest.raises(DataError, match=r"must set clip to a value of data.clip, got \[1\] \("):
+        folder(yaml(decathlon, "clip: [1]\n"))
 
 
 def test_the_axis_of_the_user_reaches_the_run(two_labels):

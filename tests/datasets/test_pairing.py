@@ -1,6 +1,9 @@
 """Folders as people have them: which masks belong to which images."""
 
 import itertools
+import re
+import shlex
+from pathlib import PurePath
 
 import pytest
 from support.samples import invoke, write_volumes
@@ -118,7 +121,6 @@ UNPAIRED = [
     (["images/volume-0", "images/volume-1"], ["labels/segmentation-1", "labels/segmentation-2"]),
     (["images/c1", "images/c01"], ["labels/m1", "labels/m01"]),
     (["images/anna", "images/bert"], ["labels/first", "labels/second"]),
-    (["p1/t1", "p1/t2", "p2/t1", "p2/t2"], ["p1/seg", "p2/seg"]),
     (["images/c1", "images/c2"], ["labels/x1", "labels/x2", "labels/x3"]),
 ]
 
@@ -141,6 +143,36 @@ def test_names_that_leave_a_doubt_are_one_sentence_with_the_list_that_would_do(t
     assert "1 problems, 0 warnings" in output
 
 
+CHOICES = [
+    (["p{}/t1", "p{}/t2"], ["p{}/seg"], "images", ["t1.nii.gz", "t2.nii.gz"]),
+    (["p{}/a/t1", "p{}/b/t1"], ["p{}/seg"], "images", ["a/t1.nii.gz", "b/t1.nii.gz"]),
+    (["c{}_flair_pp", "c{}_t1"], ["c{}_mask1", "c{}_mask2"], "images", ["*_pp.nii.gz", "*_t1.nii.gz"]),
+    (["p{}/ct"], ["p{}/seg", "p{}/more/seg_a-1", "p{}/more/seg_b-1"], "masks", ["seg.nii.gz", "*_a-1.nii.gz"]),
+]
+
+
+@pytest.mark.parametrize(("images", "masks", "option", "patterns"), CHOICES)
+def test_several_images_or_masks_of_a_case_are_one_sentence_with_the_patterns_that_choose(
+    tmp_path, images, masks, option, patterns
+):
+    root = tmp_path / "set"
+    write_volumes(root, *(f"{name.format(i)}.nii.gz" for i in range(COUNT) for name in (*images, *masks)))
+    with pytest.raises(DataError) as rejected:
+        folder(root).cases()
+    found = re.search(
+        r"choose one (.*) with `(albench data list-files .*) > list.csv` \(or (.*?)\)", str(rejected.value)
+    )
+    assert found[1] == ("image of each mask" if option == "images" else "mask of each image")
+    assert found[2].startswith(f"albench data list-files {root} --{option} ")
+    offered = [*shlex.split(found[2])[5:], *re.findall("'(.*?)'", found[3])]
+    assert offered[: len(patterns)] == patterns
+    for pattern in patterns:
+        rows = folder(root).file_rows(**{option: [pattern]})
+        assert len(rows) == COUNT
+        assert all(row["image"] and row["mask"] and ";" not in row["image"] for row in rows)
+        assert all(PurePath(row[option.rstrip("s")].split(";")[0]).match(pattern) for row in rows)
+
+
 def test_equal_names_that_begin_at_another_number_are_not_shifted(tmp_path):
     write_volumes(tmp_path, *(f"images/{i}.nii" for i in range(3)), *(f"labels/{i}.nii" for i in range(1, 4)))
     with pytest.raises(DataError, match=r"images/0.nii' has none in labels/: add it|labels/3.nii' has none: add it or"):
@@ -153,11 +185,14 @@ def test_an_image_without_mask_is_named_also_where_names_differ(tmp_path):
     with pytest.raises(DataError) as rejected:
         folder(root).cases()
     assert str(rejected.value) == (
-        f"every image must have a mask, '{root}/images/c9.nii.gz' has none in labels/: add it or remove the image, or "
-        "set data.unlabeled=pool to use it without labels, or pair files in a list, which `albench data list-files` "
-        "begins"
+        f"every image must have a mask, '{root}/images/c9.nii.gz' has none in labels/: add it, or set "
+        "data.unlabeled=skip to leave such images out or pool to use them without labels, or pair files in a list, "
+        "which `albench data list-files` begins"
     )
     assert [folder(root, unlabeled="pool").has_mask(case) for case in ("c0", "c9")] == [True, False]
+    data = folder(root, unlabeled="skip")
+    assert list(data.cases()) == ["c0", "c1", "c2"]
+    assert data.notes()[0] == f"1 images have no mask and are left out, such as '{root}/images/c9.nii.gz'"
 
 
 def test_more_than_one_folder_of_masks_is_one_sentence(tmp_path):
@@ -258,3 +293,35 @@ def test_an_image_that_may_be_another_channel_is_not_left_without_mask(channels,
     masks = [mask.format(i) for i in (1, 2)]
     assert paired(images, masks) is None
     assert together(images, masks) == {mask.format(i): [name.format(i) for name in channels] for i in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("images", "more"),
+    [
+        (("a_1", "b_1"), "{}_2_m{}"),  # the number of the image is not that of its masks
+        (("a_flair", "b_t1"), "{}_m{}"),  # images of two kinds
+        (("a_flair", "a_t1", "b_flair", "b_t1"), "{}_m{}"),  # two images for each mask
+        (("c_flair", "d_flair"), "{}_m{}"),
+    ],
+)
+def test_words_at_the_beginning_pair_images_of_one_kind_only(images, more):
+    masks = [more.format(patient, rater) for patient in "ab" for rater in (1, 2)]
+    assert paired(images, masks) is None
+    found = paired(["a_flair_pp", "b_flair_pp"], masks)
+    assert found.rule == "the words with which their names begin"
+    assert found.masks["b_flair_pp"] == tuple((more.format("b", rater), None) for rater in (1, 2))
+
+
+def test_words_that_a_mask_repeats_name_no_organ():
+    found = paired(["p1/x/t1", "p2/x/t1"], [f"p{i}/p{i}_{organ}_seg" for i in (1, 2) for organ in ("liver", "colon")])
+    assert found.masks["p1/x/t1"] == (("p1/p1_liver_seg", "liver"), ("p1/p1_colon_seg", "colon"))
+
+
+def test_patterns_are_told_also_if_some_images_have_no_mask(tmp_path):
+    root = tmp_path / "set"
+    write_volumes(root, *(f"p{i}/t{scan}.nii.gz" for i in range(4) for scan in (1, 2)))
+    write_volumes(root, *(f"p{i}/seg.nii.gz" for i in range(3)))
+    with pytest.raises(DataError, match=r"--images 't1.nii.gz' > list.csv` \(or 't2.nii.gz'\), where several --images"):
+        folder(root).cases()
+    rows = folder(root).file_rows(images=["t2.nii.gz", "t1.nii.gz"])
+    assert [row["image"].count("t2.nii.gz;") for row in rows] == [1] * 3

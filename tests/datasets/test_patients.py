@@ -1,5 +1,7 @@
 """Several cases of one patient: by names of BIDS, by a pattern of the user, or told where names look like it."""
 
+import itertools
+
 import pytest
 from support.samples import invoke, tiny_training_arguments, write_volumes
 
@@ -133,3 +135,20 @@ def test_names_that_look_like_several_cases_of_a_patient(cases, patients):
 def test_names_that_only_count_cases_are_not_doubted(cases):
     assert suspicion(cases) is None
     assert guessed(cases) == {case: case for case in cases}
+
+
+def test_patients_of_several_centers_are_not_one_because_they_are_of_one_center():
+    cases = ["Center_01-Patient_01", "Center_01-Patient_02", "Center_07-Patient_01"]
+    assert suspicion(cases) is None
+    assert guessed(cases) == {case: case for case in cases}
+    visits = [f"site2_subj{patient}_t{visit}" for patient in (1, 2, 3) for visit in (1, 2)]
+    assert guessed(visits) == {case: case.rpartition("_")[0] for case in visits}
+    assert "data.patients=^([^_.-]+[_.-]+[^_.-]+)" in suspicion(visits)
+
+
+def test_a_list_has_the_patients_of_bids(tmp_path):
+    for patient, session in itertools.product((1, 2), (1, 2)):
+        name = f"sub-{patient}/ses-{session}/sub-{patient}_ses-{session}"
+        write_volumes(tmp_path, f"{name}_T1w.nii.gz", f"{name}_T2w.nii.gz", f"{name}_dseg.nii.gz")
+    rows = find(DATASETS, "folder")(root=str(tmp_path)).file_rows(images=["*_T2w.nii.gz"])
+    assert [row["patient"] for row in rows] == ["sub-1", "sub-1", "sub-2", "sub-2"]

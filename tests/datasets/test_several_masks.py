@@ -1,5 +1,6 @@
 """Several masks of one case: one per organ, or one per rater."""
 
+import itertools
 import json
 
 import nibabel as nib
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from support.samples import invoke, write_volumes
 
+from albench.cli.dataset_summary import label_rows
 from albench.data import check_options, prepare
 from albench.datasets._combining import combined_organs, combined_raters
 from albench.errors import ConfigError, DataError
@@ -83,8 +85,10 @@ def test_organs_decide_the_name_of_the_prepared_set(organs):
             {"organs": ("kidney",)},
             "data.organs must be organs with masks, 'kidney' has none: choose from liver, spleen",
         ),
-        ({"labels": (1,)}, "the masks are of one organ each and data.organs chooses among liver, spleen: leave data.l"),
-        ({"target": "classes"}, "the masks are of one organ each and data.organs chooses among liver, spleen: leave"),
+        (
+            {"target": "classes"},
+            "the masks are of one organ each and data.organs chooses among liver, spleen: leave data.c",
+        ),
         ({"classes": {"liver": 1}}, "the target must be chosen by one option, the masks are of one organ each and"),
     ],
 )
@@ -92,6 +96,105 @@ def test_options_that_do_not_fit_files_of_organs_are_one_sentence(organs, option
     with pytest.raises(ConfigError) as rejected:
         check_options(folder(organs, **options))
     assert sentence in str(rejected.value)
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Organs whose names differ in a number only: 3, 2 and 1 columns."""
+    root = tmp_path / "set"
+    for i in range(COUNT):
+        write_volumes(root, f"s{i}/ct.nii.gz")
+        for level, box in ((1, (2, 5)), (2, (8, 10)), (12, (12, 13))):
+            write_mask(root / f"s{i}/segmentations/vertebrae_T{level}.nii.gz", box)
+    return root
+
+
+def test_organs_whose_names_differ_in_a_number_are_chosen_by_name(numbered):
+    data = folder(numbered, organs=("vertebrae_T12", "vertebrae_T1", "vertebrae_T2"))
+    assert data.class_names == ("vertebrae_T12", "vertebrae_T1", "vertebrae_T2")
+    assert voxels(data, "s1") == {0: 10, 1: 1, 2: 3, 3: 2}
+    assert voxels(folder(numbered, organs=("vertebrae_T2",)), "s2") == {0: 14, 1: 2}
+    assert prepare(data).classes == data.class_names
+    with pytest.raises(ConfigError, match=r"'vertebrae_T3' has none: choose from vertebrae_T1, vertebrae_T12, vertebr"):
+        folder(numbered, organs=("vertebrae_T1", "vertebrae_T3")).cases()
+
+
+def test_masks_that_differ_in_a_number_may_be_of_raters_and_the_sentence_names_both_options(numbered):
+    with pytest.raises(DataError) as rejected:
+        folder(numbered).cases()
+    assert str(rejected.value) == (
+        "a case must have one mask, 3 of 3 have more, 's0' has 3 such as 'vertebrae_T1.nii.gz': if they are of several "
+        "raters, set data.raters to majority, any, all or first; if of several organs, choose them with "
+        "data.organs=[vertebrae_T1,vertebrae_T12,vertebrae_T2]"
+    )
+    assert voxels(folder(numbered, raters="any"), "s0") == {0: 10, 1: 6}
+
+
+def test_a_list_of_files_has_a_column_for_each_chosen_organ(numbered):
+    rows = folder(numbered, organs=("vertebrae_T1", "vertebrae_T2")).file_rows()
+    assert [*rows[0]] == ["image", "mask:vertebrae_T1", "mask:vertebrae_T12", "mask:vertebrae_T2", "patient"]
+
+
+def test_voxels_of_organs_are_told_in_how_many_masks(numbered):
+    write_mask(numbered / "s0/segmentations/vertebrae_T1.nii.gz")
+    organs = ["vertebrae_T1", "vertebrae_T2"]
+    _, output = invoke("data", "check", numbered, "--set", f"data.organs=[{','.join(organs)}]")
+    told = "organs of the masks: vertebrae_T1 1 (384 voxels in 2 masks), vertebrae_T2 1 (384 voxels in 3 masks)"
+    assert told in output
+    data = folder(numbered, organs=organs)
+    rows = [row.cells() for row in label_rows(data, prepare(data))]
+    rest = 3 * 1024 - 2 * 384
+    assert rows == [
+        ("vertebrae_T1", "1", "384", "384", "12.50%", "2 of 3"),
+        ("vertebrae_T2", "1", "384", "384", "12.50%", "3 of 3"),
+        ("background", "", "", f"{rest:,}", "75.00%", ""),
+    ]
+    write_mask(numbered / "s1/segmentations/vertebrae_T1.nii.gz")
+    write_mask(numbered / "s2/segmentations/vertebrae_T1.nii.gz")
+    _, output = invoke("data", "check", numbered, "--set", f"data.organs=[{','.join(organs)}]")
+    assert "organs of the masks: vertebrae_T1, which no mask contains, vertebrae_T2 1 (384 voxels" in output
+
+
+def test_values_that_are_unknown_or_left_out_are_not_of_the_organ(numbered):
+    for i in range(COUNT):
+        path = numbered / f"s{i}/segmentations/vertebrae_T1.nii.gz"
+        values = np.asarray(nib.load(path).dataobj)
+        values[2], values[3] = 7, 9
+        nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0])), path)
+    data = folder(numbered, organs=("vertebrae_T1", "vertebrae_T2"), labels=(1, 9), unknown=7)
+    rows = [row.cells() for row in label_rows(data, prepare(data))]
+    assert [row[:4] for row in rows] == [
+        ("vertebrae_T1", "1, 9", "384", "384"),
+        ("vertebrae_T2", "1", "384", "384"),
+        ("background", "", "", f"{3 * 1024 - 3 * 5 * 64:,}"),
+        ("unknown", "", "", "192"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["liver1", "liver_1", "Lesion-1", "rib_left_1"])
+def test_the_number_may_stand_apart(tmp_path, name):
+    for i, number in itertools.product(range(COUNT), (1, 2)):
+        write_volumes(tmp_path, f"images/c{i}.nii.gz")
+        write_mask(tmp_path / f"labels/c{i}_{name[:-1]}{number}.nii.gz", (2 * number, 2 * number + 1))
+    data = folder(tmp_path, organs=(f"{name[:-1]}2", name))
+    assert data.class_names == (f"{name[:-1]}2", name)
+    assert voxels(data, "c2") == {0: 14, 1: 1, 2: 1}
+
+
+def test_several_values_of_an_organ_are_never_joined_unseen(organs):
+    path = organs / "s1/segmentations/liver.nii.gz"
+    values = nib.load(path).get_fdata().astype(np.uint8)
+    values[4] *= 3
+    nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, 3.0, 1.0])), path)
+    with pytest.raises(DataError) as rejected:
+        folder(organs).load("s1")
+    assert str(rejected.value) == (
+        f"a mask of one organ must have one value above 0, '{path}' of 'liver' has 2 such as 1 and 3: set "
+        "data.labels=[1,3] if all of them are the organ, or, if they are classes, read these masks alone, with "
+        "--data-root list.csv after `albench data list-files FOLDER --masks '*liver.nii.gz' > list.csv`"
+    )
+    assert voxels(folder(organs, labels=(1, 3)), "s1") == {0: 8, 1: 3, 2: 5}
+    assert voxels(folder(organs, labels=(1,)), "s1") == {0: 9, 1: 2, 2: 5}
 
 
 def test_an_organ_that_a_case_lacks_is_one_sentence(organs):
@@ -212,6 +315,25 @@ def test_a_mask_of_a_rater_on_another_grid_is_one_sentence(raters):
     nib.save(nib.Nifti1Image(np.zeros((9, 9, 4), np.uint8), np.eye(4)), raters / "masks/c1_rater2.nii.gz")
     with pytest.raises(DataError, match=r"a mask must have the shape of its image, '.*c1_rater2.nii.gz' has"):
         folder(raters, raters="any").load("c1")
+
+
+def test_raters_tell_how_far_they_agree(raters, tmp_path):
+    write_mask(raters / "masks/c1_rater2.nii.gz", (4, 5))
+    told = (
+        "raters: Dice of masks 1 and 2 0.667 (median of 3 cases, lowest 0.667 in 'c0'); Dice of masks 1 and 3 0.500 "
+        "(median of 3 cases, lowest 0.500 in 'c0'); Dice of masks 2 and 3 0.800 (median of 3 cases, lowest 0.286 in "
+        "'c1')"
+    )
+    for options in ({}, {"raters": "any"}):
+        data = folder(raters, **options)
+        assert len(list(data.problems())) == 4 - len(options)
+        assert data.checked_values()[-1] == told
+    code, output = invoke("data", "check", raters)
+    assert (code, told in output) == (1, True)
+    more = ("--set", "data.raters=majority", "--sheet", tmp_path / "picture.png")
+    code, output = invoke("data", "info", "folder", "--data-root", raters, *more)
+    assert code == 0
+    assert "raters Dice of masks 1 and 2 0.667 (median of 3 cases, lowest" in output
 
 
 def by_hand(votes, rule):
