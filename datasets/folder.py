@@ -32,6 +32,7 @@ from albench.datasets._formats.hdf5 import ArrayAxes
 from albench.datasets._labels import FOREGROUND, Labels, Target, labels_of_folder, labels_of_organs
 from albench.datasets._layout import Layout, read_datalist, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
+from albench.datasets._parts import with_parts
 from albench.datasets._proposal import left_masks, proposed_rows, rows_of
 from albench.datasets._slice_axis import Grid
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
@@ -162,7 +163,8 @@ class Folder(NiftiVolumes):
         return with_arrays(found, self.h5_image, self.h5_label)
 
     def _completed(self, found: Layout) -> Layout:
-        return with_patients(with_raters(with_organs(found, self.organs), self.raters), self.patients)
+        named = with_parts(found, by_name=self.organs is not None)
+        return with_patients(with_raters(with_organs(named, self.organs), self.raters), self.patients)
 
     def _combining(self) -> Combining:
         return Combining(self.raters, self.overlap)

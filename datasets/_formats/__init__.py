@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from albench.datasets._formats import dicom, hdf5
-from albench.datasets._formats.dicom import dicom_files, is_dicom, open_dicom
+from albench.datasets._formats.dicom import dicom_files, is_dicom, open_dicom, open_segment
 from albench.datasets._formats.hdf5 import Arrays, open_hdf5
 from albench.datasets._formats.image import StoredImage, placed
 from albench.datasets._formats.itk import detached_files, open_itk
 from albench.datasets._formats.nifti import open_nifti
-from albench.errors import DataError
+from albench.datasets._formats.parts import Parts, parts_of
+from albench.datasets._formats.structures import open_region
+from albench.errors import DataError, few
 from albench.files import is_file, is_folder
 
-__all__ = ["SUFFIXES", "Arrays", "StoredImage", "exists", "files_of", "has_suffix", "open_image", "placed"]
-__all__ += ["no_format", "stem", "walk", "with_array"]
+__all__ = ["SUFFIXES", "Arrays", "Parts", "StoredImage", "exists", "files_of", "has_suffix", "open_image", "open_part"]
+__all__ += ["no_format", "parts_of", "placed", "stem", "walk", "with_array"]
 
 _OPENERS: Mapping[str, Callable[[Path, Arrays], StoredImage]] = {
     ".nii.gz": lambda path, _: open_nifti(path),
@@ -33,6 +35,7 @@ _OPENERS: Mapping[str, Callable[[Path, Arrays], StoredImage]] = {
     **dict.fromkeys(dicom.SUFFIXES, lambda path, _: open_dicom(path)),
 }
 SUFFIXES = tuple(_OPENERS)  # a suffix that ends in another one comes first
+_SHOWN = 8  # names in a sentence
 _DETACHED = (".mha", ".mhd", ".nrrd", ".nhdr")
 
 
@@ -56,6 +59,35 @@ def open_image(path: Path, arrays: Arrays) -> StoredImage:
             return open_dicom(path)
         raise DataError(no_format(path))
     return _OPENERS[suffix](path, arrays)
+
+
+def open_part(
+    path: Path, name: str, grid: StoredImage | None, arrays: Arrays, *, same_series: bool = True
+) -> StoredImage:
+    """The mask of one organ: the part of this name, if a file of DICOM has several, or all of the file.
+
+    Args:
+        grid: the image that contours are filled on; None if it cannot be read.
+        arrays, same_series: as in `open_image` and `open_region`.
+
+    Raises:
+        DataError: it cannot be read, or has several parts and none of this name.
+    """
+    parts = parts_of(path)
+    if parts is None:
+        return open_image(path, arrays)
+    if parts.contours and grid is None:
+        raise DataError(
+            f"contours must have an image that they lie on, that of '{path}' cannot be read: repair it first"
+        )
+    if parts.contours and grid is not None:
+        return open_region(parts.file, name, grid, same_series=same_series)
+    numbers = [number for number, of in parts.names.items() if of == name]
+    if len(numbers) != 1 and len(parts.names) > 1:
+        listed = few([f"'{of}'" for of in parts.names.values()], _SHOWN)
+        count = f"{len(numbers)} segments" if numbers else "none"
+        raise DataError(f"'{path}' must have one segment '{name}', it has {count} of this name: choose from {listed}")
+    return open_segment(parts.file, numbers[0]) if numbers else open_image(path, arrays)
 
 
 def has_suffix(path: Path) -> bool:

@@ -23,13 +23,13 @@ from albench.datasets._formats.image import RAS_OF_LPS, StoredImage, affine_of_l
 from albench.datasets._formats.itk import simpleitk
 from albench.errors import DataError
 
+SEGMENTATION, CONTOURS = "SEG", "RTSTRUCT"  # modalities
 SUFFIXES = (".dcm", ".dicom", ".ima")
 _MAGIC_AT, _MAGIC = 128, b"DICM"
-_SEGMENTATION, _CONTOURS = "SEG", "RTSTRUCT"
 _TAGS = (
     *("Modality", "SeriesInstanceUID", "SeriesDescription", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns"),
     *("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "RescaleSlope"),
-    "RescaleIntercept",
+    *("RescaleIntercept", "FrameOfReferenceUID"),
 )
 _UNEVEN = 0.1  # of the distance of slices, by which it may vary
 _TURNED = 1e-3  # by which a cosine of the orientation may vary
@@ -55,6 +55,7 @@ class _Header:
     """What is read of the header of a file.
 
     Attributes:
+        series: its UID, as is `frame` that of the frame of reference; empty if the file does not say it.
         shape: columns, rows and, with several values per pixel, their number.
         plane: None if the file does not say it.
         scale: slope and intercept of the stored values.
@@ -63,6 +64,7 @@ class _Header:
     modality: str
     series: str
     description: str
+    frame: str
     frames: int
     shape: tuple[int, ...]
     plane: _Plane | None
@@ -97,9 +99,9 @@ def open_dicom(path: Path) -> StoredImage:
     headers = {file: _header(file) for file in files}
     series: defaultdict[str, list[Path]] = defaultdict(list)
     for file, header in headers.items():
-        if header.modality != _CONTOURS and 0 not in header.shape:  # reports and plans have no pixels
+        if header.modality != CONTOURS and 0 not in header.shape:  # reports and plans have no pixels
             series[header.series].append(file)
-    images = {uid: of for uid, of in series.items() if headers[of[0]].modality != _SEGMENTATION} or series
+    images = {uid: of for uid, of in series.items() if headers[of[0]].modality != SEGMENTATION} or series
     if not images:
         raise _no_voxels(path, {header.modality for header in headers.values()})
     if len(images) > 1:
@@ -108,7 +110,7 @@ def open_dicom(path: Path) -> StoredImage:
             f"'{path}' must hold one DICOM series, it holds {named}: move each into a folder of its own, or list files"
         )
     chosen = next(iter(images.values()))
-    if headers[chosen[0]].modality == _SEGMENTATION:
+    if headers[chosen[0]].modality == SEGMENTATION:
         if len(chosen) > 1:
             raise DataError(f"'{path}' must hold one DICOM-SEG file, it holds {len(chosen)}: keep one, or list files")
         return _segmentation(chosen[0])
@@ -118,15 +120,14 @@ def open_dicom(path: Path) -> StoredImage:
 
 
 def _header(file: Path) -> _Header:
-    pydicom = library("pydicom", file)
-    with _readable(file):
-        read = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
+    with read_header(file, _TAGS) as read:
         color = int(read.get("SamplesPerPixel") or 1)
         size = int(read.get("Columns") or 0), int(read.get("Rows") or 0)
         return _Header(
             modality=str(read.get("Modality", "")),
             series=str(read.get("SeriesInstanceUID", "")),
             description=str(read.get("SeriesDescription", "") or "no description"),
+            frame=str(read.get("FrameOfReferenceUID") or ""),
             frames=int(read.get("NumberOfFrames") or 1),
             shape=(*size, color) if color > 1 else size,
             plane=_plane(read),
@@ -136,7 +137,15 @@ def _header(file: Path) -> _Header:
 
 
 @contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def read_header(file: Path, tags: Sequence[str]) -> Iterator[Any]:
+    """The chosen tags of a file. Raises DataError, also for what the block finds wrong in them."""
+    pydicom = library("pydicom", file)
+    with readable(file):
+        yield pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(tags))
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
     """Turn any exception of the block into one sentence, and leave out what pydicom warns of."""
     try:
         with warnings.catch_warnings():
@@ -198,6 +207,8 @@ def _stack(path: Path, headers: Mapping[Path, _Header]) -> StoredImage:
         voxels=voxels,
         vector=bool(color),
         color=bool(color),
+        series=first.series,
+        frame=first.frame,
     )
 
 
@@ -247,22 +258,34 @@ def _frames(file: Path) -> StoredImage:
         voxels=voxels,
         vector=color > 1,
         color=color > 1,
+        series=str(stored.SeriesInstanceUID),
+        frame=str(stored.get("FrameOfReferenceUID") or ""),
     )
 
 
-def _segmentation(file: Path) -> StoredImage:
-    """The segments of a DICOM-SEG, each with its number. Frames that have no segment may be missing."""
+def open_segment(file: Path, number: int) -> StoredImage:
+    """One segment of a DICOM-SEG as a mask of 0 and 1. Raises DataError if the file has no grid."""
+    return _segmentation(file, [number])
+
+
+def _segmentation(file: Path, numbers: Sequence[int] | None = None) -> StoredImage:
+    """The segments of a DICOM-SEG, each with its number, or the chosen ones as 1, 2, ....
+
+    Frames that have no segment may be missing.
+    """
     stored, grid = _multiframe(file, "seg.segread", sparse=True)
     if grid is None:
         raise no_volume(file, (int(stored.Columns), int(stored.Rows)))
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
         try:
-            values = stored.get_volume(combine_segments=True).array
+            values = stored.get_volume(
+                segment_numbers=numbers, combine_segments=True, relabel=numbers is not None
+            ).array
         except (RuntimeError, ValueError) as error:
             raise DataError(
-                f"'{file}' must give every voxel at most one segment, it does not ({error}): save overlapping segments "
-                "in files of their own, and probabilities as labels"
+                f"'{file}' must give every voxel at most one segment, it does not ({error}): read overlapping segments "
+                "by name, with data.organs, and save probabilities as labels"
             ) from error
         return np.asarray(values, dtype)
 
@@ -279,17 +302,17 @@ def _multiframe(file: Path, reader: str, *, sparse: bool) -> tuple[Any, Any]:
         sparse: whether the frames may leave positions out and several may have the same one.
     """
     highdicom = library("highdicom", file)
-    with _readable(file):
+    with readable(file):
         stored = attrgetter(reader)(highdicom)(file)
         grid = stored.get_volume_geometry(allow_missing_positions=sparse, allow_duplicate_positions=sparse)
     return stored, grid
 
 
 def _no_voxels(path: Path, modalities: Collection[str]) -> DataError:
-    if _CONTOURS in modalities:
+    if CONTOURS in modalities:
         return DataError(
-            f"'{path}' must hold voxels, an RTSTRUCT holds contours: convert it to DICOM-SEG or .nii.gz on the grid of "
-            "its series, for example in 3D Slicer (module Segmentations, export)"
+            f"'{path}' must hold an image, an RTSTRUCT holds contours: give it as a mask, with the folder of its "
+            "series as the image"
         )
     found = ", ".join(sorted(modality or "no modality" for modality in modalities))
     return DataError(f"'{path}' must hold voxels, it holds {found}: name the folder of an image series")

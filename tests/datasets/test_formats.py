@@ -254,8 +254,8 @@ def dicom_set(root: Path, change: str) -> Path:
         ("other direction", "'{}' must hold slices of one orientation, it does not: keep one, without scouts"),
         (
             "contours",
-            "'{}' must hold voxels, an RTSTRUCT holds contours: convert it to DICOM-SEG or .nii.gz on the grid of its "
-            "series, for example in 3D Slicer (module Segmentations, export)",
+            "'{}' must hold an image, an RTSTRUCT holds contours: give it as a mask, with the folder of its series as "
+            "the image",
         ),
         ("report", "'{}' must hold voxels, it holds SR: name the folder of an image series"),
     ],
@@ -322,7 +322,7 @@ def test_segments_that_overlap_and_shares_of_segments_are_one_sentence(tmp_path)
     series = write_dicom(tmp_path / "imagesTr" / "a", image, PLAIN)
     both = np.stack([mask > 0, mask == 2], -1)
     path = write_segmentation(tmp_path / "labelsTr" / "a.dcm", series, both.astype(np.uint8))
-    sentence = rf"'{path}' must give every voxel at most one segment, it does not \(.+\): save overlapping segments in"
+    sentence = rf"'{path}' must give every voxel at most one segment, it does not \(.+\): read overlapping segments by"
     with pytest.raises(DataError, match=sentence):
         folder(tmp_path).load("a")
     write_segmentation(path, series, both.astype(np.float32) * 0.4, "FRACTIONAL")
