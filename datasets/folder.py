@@ -1,10 +1,11 @@
 """Your own volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, a folder of HDF5, or a list of files.
 
 `imagesTr/` with `labelsTr/`, or folders of other usual names, are paired by `dataset.json` or, without it, by file
-name; so are files whose names or folders say which are masks. In a folder of HDF5 files, each holds the image and the
-mask of a case. A CSV, YAML or JSON file may list image, mask and patient instead. CSV and YAML may set axis, labels,
-classes, organs, raters, overlap, patients, unknown, unlabeled, window, size and channels, unless they are given with
-`--set`; all cases of a patient are in one part of the split.
+name; so are files whose names or folders say which are masks, and DICOM as archives keep it, by the series that masks
+reference. In a folder of HDF5 files, each holds the image and the mask of a case. A CSV, YAML or JSON file may list
+image, mask and patient instead. CSV and YAML may set axis, labels, classes, organs, raters, overlap, patients, unknown,
+unlabeled, window, size and channels, unless they are given with `--set`; all cases of a patient are in one part of the
+split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.
@@ -27,6 +28,7 @@ from albench.data import register
 from albench.datasets._array_files import array_folder, with_arrays
 from albench.datasets._choosing import with_organs, with_patients, with_raters
 from albench.datasets._combining import Combining, Overlap, Raters
+from albench.datasets._dicom_archive import dicom_archive
 from albench.datasets._formats import Arrays, in_array
 from albench.datasets._formats.hdf5 import ArrayAxes
 from albench.datasets._labels import FOREGROUND, Labels, Target, labels_of_folder, labels_of_organs
@@ -63,6 +65,8 @@ class Folder(NiftiVolumes):
             or `all` of them say so; `first` takes the first mask. None rejects them.
         patients: a regular expression with one group, which matches the patient in the name of a case; None takes
             what a list says, or names of BIDS.
+        dicom_masks: SEG, RTSTRUCT, or a pattern of the series descriptions of the masks to read from a folder of DICOM;
+            None reads all.
         intensity: as in `Dataset`; `auto` follows the modality that dataset.json names.
         h5_image: name of the array with the image in an HDF5 file.
         h5_label: name of the array with the mask.
@@ -72,7 +76,7 @@ class Folder(NiftiVolumes):
 
     added: ClassVar[tuple[str, ...]] = (
         *NiftiVolumes.added,
-        *("organs", "overlap", "raters", "patients"),
+        *("organs", "overlap", "raters", "patients", "dicom_masks"),
         *("h5_image", "h5_label", "h5_axes", "h5_spacing"),
     )
     _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
@@ -85,6 +89,7 @@ class Folder(NiftiVolumes):
     overlap: Overlap = "reject"
     raters: Raters | None = None
     patients: str | None = None
+    dicom_masks: str | None = None
     intensity: Literal["auto", "volume", "mr", "ct", "none"] = "auto"
     h5_image: str = "image"
     h5_label: str = "label"
@@ -159,8 +164,12 @@ class Folder(NiftiVolumes):
         if self._is_datalist:
             found = read_datalist(root)
         else:
-            found = read_listing(root) if self._is_list else array_folder(root) or read_folder(root)
+            found = read_listing(root) if self._is_list else self._folder(root)
         return with_arrays(found, self.h5_image, self.h5_label)
+
+    def _folder(self, root: Path) -> Layout:
+        """The files of a folder."""
+        return array_folder(root) or dicom_archive(root, self.dicom_masks, self.raters) or read_folder(root)
 
     def _completed(self, found: Layout) -> Layout:
         named = with_parts(found, by_name=self.organs is not None)

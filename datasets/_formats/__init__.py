@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from albench.datasets._formats import dicom, hdf5
-from albench.datasets._formats.dicom import dicom_files, is_dicom, open_dicom, open_segment
+from albench.datasets._formats.dicom import dicom_files, is_dicom, is_series, open_dicom, open_segment, series_files
 from albench.datasets._formats.hdf5 import Arrays, open_hdf5
 from albench.datasets._formats.image import StoredImage, placed
 from albench.datasets._formats.itk import detached_files, open_itk
@@ -20,8 +21,8 @@ from albench.datasets._formats.structures import open_region
 from albench.errors import DataError, few
 from albench.files import is_file, is_folder
 
-__all__ = ["SUFFIXES", "Arrays", "Parts", "StoredImage", "exists", "files_of", "has_suffix", "open_image", "open_part"]
-__all__ += ["no_format", "parts_of", "placed", "stem", "walk", "with_array"]
+__all__ = ["SUFFIXES", "Arrays", "Parts", "StoredImage", "exists", "files_of", "has_suffix", "holds_only_dicom"]
+__all__ += ["no_format", "open_image", "open_part", "parts_of", "placed", "stem", "walk", "with_array"]
 
 _OPENERS: Mapping[str, Callable[[Path, Arrays], StoredImage]] = {
     ".nii.gz": lambda path, _: open_nifti(path),
@@ -43,7 +44,7 @@ def open_image(path: Path, arrays: Arrays) -> StoredImage:
     """Read the header of an image.
 
     Args:
-        path: a file, a folder with a DICOM series, or `case.h5/image`.
+        path: a file, a folder with a DICOM series, the UID of one of several series in a folder, or `case.h5/image`.
         arrays: what HDF5 does not say.
 
     Raises:
@@ -55,7 +56,7 @@ def open_image(path: Path, arrays: Arrays) -> StoredImage:
         return open_dicom(path)
     suffix = _suffix(hdf5.split(path)[0])
     if suffix is None:
-        if is_dicom(path):
+        if is_dicom(path) or is_series(path):
             return open_dicom(path)
         raise DataError(no_format(path))
     return _OPENERS[suffix](path, arrays)
@@ -90,6 +91,19 @@ def open_part(
     return open_segment(parts.file, numbers[0]) if numbers else open_image(path, arrays)
 
 
+def holds_only_dicom(folder: Path) -> bool:
+    """Whether a folder has files of DICOM, at any depth, and none of another format."""
+    found = False
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if is_dicom(path):
+                found = True
+            elif has_suffix(path):
+                return False
+    return found
+
+
 def has_suffix(path: Path) -> bool:
     """Whether the name ends as that of a format, in capitals or not."""
     return _suffix(path) is not None
@@ -122,13 +136,13 @@ def walk(folder: Path) -> Iterator[Path]:
 
 def exists(path: Path) -> bool:
     """Whether an image is there: a file, a folder, or the file of an array."""
-    return is_file(path) or is_folder(path) or is_file(hdf5.split(path)[0])
+    return is_file(path) or is_folder(path) or is_file(hdf5.split(path)[0]) or is_series(path)
 
 
 def files_of(path: Path) -> list[Path]:
     """All files whose content decides what is read of an image. Raises DataError if one of them does not exist."""
-    if is_folder(path):
-        return dicom_files(path)
+    if is_folder(path) or is_series(path):
+        return series_files(path)
     file = hdf5.split(path)[0]
     return [file, *(detached_files(file) if _suffix(file) in _DETACHED else ())]
 

@@ -6,11 +6,13 @@ of several frames.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,11 @@ _MAGIC_AT, _MAGIC = 128, b"DICM"
 _TAGS = (
     *("Modality", "SeriesInstanceUID", "SeriesDescription", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns"),
     *("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "RescaleSlope"),
-    *("RescaleIntercept", "FrameOfReferenceUID"),
+    *("RescaleIntercept", "FrameOfReferenceUID", "PatientID", "StudyInstanceUID", "StudyDate", "ImageType"),
+    "SOPInstanceUID",
+)
+_BESIDE_IMAGES = frozenset(
+    (SEGMENTATION, CONTOURS, "RTDOSE", "RTIMAGE", "RTPLAN", "RTRECORD", "REG", "PR", "KO", "SR", "RWV")
 )
 _UNEVEN = 0.1  # of the distance of slices, by which it may vary
 _TURNED = 1e-3  # by which a cosine of the orientation may vary
@@ -51,7 +57,7 @@ class _Plane:
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
     """What is read of the header of a file.
 
     Attributes:
@@ -59,6 +65,9 @@ class _Header:
         shape: columns, rows and, with several values per pixel, their number.
         plane: None if the file does not say it.
         scale: slope and intercept of the stored values.
+        instance: UID of the file, as is `study` that of the study.
+        patient: ID; empty if the file does not say it, as is `date`, that of the study.
+        localizer: whether the file is a scout, on which other series are planned.
     """
 
     modality: str
@@ -70,6 +79,16 @@ class _Header:
     plane: _Plane | None
     thickness: float
     scale: tuple[float, float]
+    instance: str
+    patient: str
+    study: str
+    date: str
+    localizer: bool
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the file holds slices of an image, and not what was made of one."""
+        return self.modality not in _BESIDE_IMAGES and 0 not in self.shape
 
 
 def is_dicom(path: Path) -> bool:
@@ -93,15 +112,38 @@ def dicom_files(folder: Path) -> list[Path]:
     )
 
 
+def all_dicom_files(folder: Path) -> list[Path]:
+    """The files of DICOM at any depth of a folder, without hidden ones."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = (Path(place, name) for name in sorted(names) if not name.startswith("."))
+        found += [file for file in files if file.is_file() and is_dicom(file)]
+    return found
+
+
+def series_files(path: Path) -> list[Path]:
+    """The files of an image: those of a folder, or of `folder/UID` those at any depth that are of this series."""
+    if path.is_dir():
+        return dicom_files(path)
+    return [file for file in all_dicom_files(path.parent) if header_of(file).series == path.name]
+
+
+def is_series(path: Path) -> bool:
+    """Whether a path is that of a series in a folder, `folder/UID`, and the folder has files of it."""
+    named = path.name.replace(".", "").isdigit() and "." in path.name and path.parent.is_dir()
+    return named and not path.exists() and bool(series_files(path))
+
+
 def open_dicom(path: Path) -> StoredImage:
     """Read the headers of a file or of a folder. Raises DataError if they are not those of one volume."""
-    files = dicom_files(path) if path.is_dir() else [path]
-    headers = {file: _header(file) for file in files}
+    files = [path] if path.is_file() else series_files(path)
+    headers = {file: header_of(file) for file in files}
     series: defaultdict[str, list[Path]] = defaultdict(list)
     for file, header in headers.items():
         if header.modality != CONTOURS and 0 not in header.shape:  # reports and plans have no pixels
             series[header.series].append(file)
-    images = {uid: of for uid, of in series.items() if headers[of[0]].modality != SEGMENTATION} or series
+    images = {uid: of for uid, of in series.items() if headers[of[0]].is_image} or series
     if not images:
         raise _no_voxels(path, {header.modality for header in headers.values()})
     if len(images) > 1:
@@ -119,11 +161,18 @@ def open_dicom(path: Path) -> StoredImage:
     return _stack(path, {file: headers[file] for file in chosen})
 
 
-def _header(file: Path) -> _Header:
+def header_of(file: Path) -> Header:
+    """What is read of a file, once as long as it is the same. Raises DataError if it cannot be read."""
+    status = file.stat()
+    return _header(file, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1 << 16)
+def _header(file: Path, _changed: int, _size: int) -> Header:
     with read_header(file, _TAGS) as read:
         color = int(read.get("SamplesPerPixel") or 1)
         size = int(read.get("Columns") or 0), int(read.get("Rows") or 0)
-        return _Header(
+        return Header(
             modality=str(read.get("Modality", "")),
             series=str(read.get("SeriesInstanceUID", "")),
             description=str(read.get("SeriesDescription", "") or "no description"),
@@ -133,15 +182,20 @@ def _header(file: Path) -> _Header:
             plane=_plane(read),
             thickness=float(read.get("SliceThickness") or 1),
             scale=(float(read.get("RescaleSlope") or 1), float(read.get("RescaleIntercept") or 0)),
+            instance=str(read.get("SOPInstanceUID") or ""),
+            patient=str(read.get("PatientID") or "").strip(),
+            study=str(read.get("StudyInstanceUID") or ""),
+            date=str(read.get("StudyDate") or ""),
+            localizer="LOCALIZER" in str(read.get("ImageType") or "").upper(),
         )
 
 
 @contextmanager
-def read_header(file: Path, tags: Sequence[str]) -> Iterator[Any]:
-    """The chosen tags of a file. Raises DataError, also for what the block finds wrong in them."""
+def read_header(file: Path, tags: Sequence[str] | None = None) -> Iterator[Any]:
+    """The chosen tags of a file, or all but its pixels. Raises DataError, also for what the block finds in them."""
     pydicom = library("pydicom", file)
     with readable(file):
-        yield pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(tags))
+        yield pydicom.dcmread(file, stop_before_pixels=True, specific_tags=None if tags is None else list(tags))
 
 
 @contextmanager
@@ -163,7 +217,7 @@ def _plane(read: Any) -> _Plane | None:
     return _Plane(spacing.reshape(2)[::-1], directions.reshape(2, 3).T, position.reshape(3))
 
 
-def _stack(path: Path, headers: Mapping[Path, _Header]) -> StoredImage:
+def _stack(path: Path, headers: Mapping[Path, Header]) -> StoredImage:
     """A volume of one file per slice, in the order of their positions."""
     sitk = simpleitk(path)
     planes = {file: header.plane for file, header in headers.items() if header.plane is not None}
@@ -318,5 +372,5 @@ def _no_voxels(path: Path, modalities: Collection[str]) -> DataError:
     return DataError(f"'{path}' must hold voxels, it holds {found}: name the folder of an image series")
 
 
-def _described(header: _Header, files: Sequence[Path]) -> str:
+def _described(header: Header, files: Sequence[Path]) -> str:
     return f"'{header.description}' ({header.series}, {len(files)} files)"

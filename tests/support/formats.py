@@ -80,7 +80,15 @@ def write_frames(path: Path, series: Path) -> Path:
     return path
 
 
-def write_segmentation(path: Path, series: Path, values: np.ndarray, kind: str = "BINARY") -> Path:
+def write_segmentation(
+    path: Path,
+    series: Path,
+    values: np.ndarray,
+    kind: str = "BINARY",
+    *,
+    names: Sequence[str] = (),
+    description: str = "segments",
+) -> Path:
     """A DICOM-SEG of a series from `write_dicom`, with one segment for every value; empty frames are left out."""
     import highdicom
     import pydicom
@@ -94,7 +102,7 @@ def write_segmentation(path: Path, series: Path, values: np.ndarray, kind: str =
     segments = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
-            segment_label=f"part {number}",
+            segment_label=names[number - 1] if names else f"part {number}",
             segmented_property_category=tissue,
             segmented_property_type=tissue,
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
@@ -114,6 +122,7 @@ def write_segmentation(path: Path, series: Path, values: np.ndarray, kind: str =
         manufacturer_model_name="tests",
         software_versions="1",
         device_serial_number="1",
+        series_description=description,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     made.save_as(path)
