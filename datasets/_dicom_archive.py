@@ -191,7 +191,7 @@ def _told(archive: Archive, kept: Sequence[Series], masks: Sequence[MaskObject])
     framed = [mask for mask in masks if mask.by_frame and len(mask.images) == 1]
     if framed:
         told.append(
-            f"masks that name no series that is here are paired by their frame of reference, {len(framed)} in all, such as "
-            f"'{framed[0].file}' with '{framed[0].images[0].path}': check this pair"
+            "masks that name no series that is here are paired by their frame of reference, "
+            f"{len(framed)} in all, such as '{framed[0].file}' with '{framed[0].images[0].path}': check this pair"
         )
     return told

@@ -10,37 +10,74 @@ from pathlib import Path
 from albench.data import Problem
 from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import Parts, parts_of
+from albench.datasets._labels import Values
 from albench.datasets._layout import Layout
 from albench.errors import few
 
 _SHOWN = 8  # names in a sentence
 
 
-def with_parts(found: Layout, *, by_name: bool) -> Layout:
+def with_parts(found: Layout, *, by_name: bool, by_number: bool) -> Layout:
     """The layout in which the regions of structure sets are masks of one organ each.
 
+    Segments are so with `by_name`; otherwise their numbers are the values of one mask, and the layout has their names.
+
     Args:
-        by_name: whether segments are too; otherwise their numbers are the values of one mask.
+        by_name: whether organs are chosen by their names.
+        by_number: whether classes are chosen by their values.
     """
-    parts: dict[Path, Parts] = {}
-    for path in {mask.path for files in found.volumes.values() for mask in files.masks if mask.organ is None}:
-        of = parts_of(path)
-        if of is not None and (of.contours or by_name):
-            parts[path] = of
-    if not parts:
-        return found
-    without = [
+    paths = {mask.path for files in found.volumes.values() for mask in files.masks if mask.organ is None}
+    parts = {path: of for path in sorted(paths) if (of := parts_of(path)) is not None}
+    segments = {path: of for path, of in parts.items() if not (of.contours or by_name)}
+    organs = {path: of for path, of in parts.items() if path not in segments}
+    problems = [
         Problem(
             str(path),
             f"'{path}' must have a ROI with closed contours, it has none: draw one, or leave the structure set out",
         )
-        for path, of in sorted(parts.items())
+        for path, of in organs.items()
         if not of.names
     ]
-    volumes = {case: _expanded(files, parts) for case, files in found.volumes.items()}
+    told = _left_out(organs.values())
+    doubt = _doubt(segments)
+    if doubt is not None and by_number:
+        told.append(f"{doubt}: data.labels and data.classes choose by number, data.organs by name")
+    elif doubt is not None:
+        example = next(iter(next(iter(segments.values())).names.values()))
+        problems.append(
+            Problem(
+                str(next(iter(segments))),
+                f"the number of a segment must mean the same in all files, {doubt}: choose segments by name, such as "
+                f"--set 'data.organs=[{example}]', or by number with data.labels or data.classes",
+            )
+        )
     return replace(
-        found, volumes=volumes, problems=(*found.problems, *without), told=(*found.told, *_left_out(parts.values()))
+        found,
+        volumes={case: _expanded(files, organs) for case, files in found.volumes.items()},
+        problems=(*found.problems, *problems),
+        told=(*found.told, *told),
+        segments={} if doubt else _numbers(segments.values()),
     )
+
+
+def _doubt(segments: Mapping[Path, Parts]) -> str | None:
+    """In which two files a number has two names; None if there are none."""
+    known: dict[int, tuple[str, Path]] = {}
+    for path, of in segments.items():
+        for number, name in of.names.items():
+            other, before = known.setdefault(number, (name, path))
+            if other != name:
+                return f"{number} is '{other}' in '{before}' and '{name}' in '{path}'"
+    return None
+
+
+def _numbers(segments: Iterable[Parts]) -> dict[str, Values]:
+    """All numbers of every name."""
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for of in segments:
+        for number, name in of.names.items():
+            found[name].add(number)
+    return {name: tuple(sorted(numbers)) for name, numbers in sorted(found.items(), key=lambda item: min(item[1]))}
 
 
 def _expanded(files: Files, parts: Mapping[Path, Parts]) -> Files:

@@ -55,7 +55,8 @@ class Folder(NiftiVolumes):
         root: the folder, or the CSV, YAML or JSON file.
         labels: values of the mask that are foreground; None takes the only value above 0 of all masks, or those that
             dataset.json declares. Several labels are one class.
-        target: `foreground` is one class; `classes` are those that dataset.json names.
+        target: `foreground` is one class; `classes` are those that dataset.json or, without it, segments of DICOM-SEG
+            name.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
         organs: names of the classes in their order, where each has mask files of its own; None takes all that every
@@ -172,7 +173,8 @@ class Folder(NiftiVolumes):
         return array_folder(root) or dicom_archive(root, self.dicom_masks, self.raters) or read_folder(root)
 
     def _completed(self, found: Layout) -> Layout:
-        named = with_parts(found, by_name=self.organs is not None)
+        numbers = self.labels is not None or self.classes is not None
+        named = with_parts(found, by_name=self.organs is not None, by_number=numbers)
         return with_patients(with_raters(with_organs(named, self.organs), self.raters), self.patients)
 
     def _combining(self) -> Combining:
@@ -182,7 +184,7 @@ class Folder(NiftiVolumes):
         if self._layout.organs:
             chosen = self.labels is not None or self.classes is not None or self.target != FOREGROUND
             return labels_of_organs(self._layout.organs, chosen=chosen)
-        return labels_of_folder(self._found.labels, self.target, self.labels)
+        return labels_of_folder(self._found.labels, self.target, self.labels, self._layout.segments)
 
     def _channels(self) -> tuple[int, ...] | None:
         return self.channels or self._layout.all_channels()

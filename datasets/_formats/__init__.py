@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from albench.datasets._formats import dicom, hdf5
-from albench.datasets._formats.dicom import dicom_files, is_dicom, is_series, open_dicom, open_segment, series_files
+from albench.datasets._formats.dicom import dicom_files, is_dicom, is_series, open_dicom, open_segments, series_files
 from albench.datasets._formats.hdf5 import Arrays, open_hdf5
 from albench.datasets._formats.image import StoredImage, placed
 from albench.datasets._formats.itk import detached_files, open_itk
@@ -65,7 +65,7 @@ def open_image(path: Path, arrays: Arrays) -> StoredImage:
 def open_part(
     path: Path, name: str, grid: StoredImage | None, arrays: Arrays, *, same_series: bool = True
 ) -> StoredImage:
-    """The mask of one organ: the part of this name, if a file of DICOM has several, or all of the file.
+    """The mask of one organ: the parts of this name, if a file of DICOM has several, or all of the file.
 
     Args:
         grid: the image that contours are filled on; None if it cannot be read.
@@ -84,11 +84,10 @@ def open_part(
     if parts.contours and grid is not None:
         return open_region(parts.file, name, grid, same_series=same_series)
     numbers = [number for number, of in parts.names.items() if of == name]
-    if len(numbers) != 1 and len(parts.names) > 1:
+    if not numbers and len(parts.names) > 1:
         listed = few([f"'{of}'" for of in parts.names.values()], _SHOWN)
-        count = f"{len(numbers)} segments" if numbers else "none"
-        raise DataError(f"'{path}' must have one segment '{name}', it has {count} of this name: choose from {listed}")
-    return open_segment(parts.file, numbers[0]) if numbers else open_image(path, arrays)
+        raise DataError(f"'{path}' must have a segment '{name}', it has none of this name: choose from {listed}")
+    return open_segments(parts.file, numbers) if numbers else open_image(path, arrays)
 
 
 def holds_only_dicom(folder: Path) -> bool:

@@ -317,24 +317,25 @@ def _frames(file: Path) -> StoredImage:
     )
 
 
-def open_segment(file: Path, number: int) -> StoredImage:
-    """One segment of a DICOM-SEG as a mask of 0 and 1. Raises DataError if the file has no grid."""
-    return _segmentation(file, [number])
+def open_segments(file: Path, numbers: Sequence[int]) -> StoredImage:
+    """Segments of a DICOM-SEG as one mask, above 0 in each. Raises DataError if the file has no grid."""
+    return _segmentation(file, numbers)
 
 
 def _segmentation(file: Path, numbers: Sequence[int] | None = None) -> StoredImage:
-    """The segments of a DICOM-SEG, each with its number, or the chosen ones as 1, 2, ....
+    """The segments of a DICOM-SEG, each with its number, or the chosen ones as 1, 2, ..., which may overlap.
 
     Frames that have no segment may be missing.
     """
     stored, grid = _multiframe(file, "seg.segread", sparse=True)
     if grid is None:
         raise no_volume(file, (int(stored.Columns), int(stored.Rows)))
+    chosen = numbers is not None
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
         try:
             values = stored.get_volume(
-                segment_numbers=numbers, combine_segments=True, relabel=numbers is not None
+                segment_numbers=numbers, combine_segments=True, relabel=chosen, skip_overlap_checks=chosen
             ).array
         except (RuntimeError, ValueError) as error:
             raise DataError(

@@ -148,8 +148,8 @@ def test_the_frame_of_reference_pairs_what_no_reference_does(tmp_path, several):
     else:
         data = folder(root)
         assert data.cautions()[1] == (
-            f"masks that name no series that is here are paired by their frame of reference, 1 in all, such as '{mask}' "
-            f"with '{series}': check this pair"
+            "masks that name no series that is here are paired by their frame of reference, 1 in all, such as "
+            f"'{mask}' with '{series}': check this pair"
         )
         np.testing.assert_array_equal(data.load(PATIENTS[0]).mask, truth(0))
 
@@ -226,6 +226,92 @@ def test_a_list_of_an_archive_reads_what_the_archive_reads(tmp_path):
     assert list(data.cases()) == list(PATIENTS)
     assert data.class_names == ("Lung", "Tumor")
     np.testing.assert_array_equal(data.load(PATIENTS[1]).mask, truth(1, 2))
+
+
+def test_names_of_segments_are_shown_and_are_the_classes(tmp_path):
+    root = archive(tmp_path / "set", organs=2)
+    with pytest.raises(DataError) as asked:
+        prepare(folder(root))
+    assert str(asked.value) == (
+        "what is to be segmented must be chosen, the masks of 'set' contain 1 (Lung, 1,128 voxels in 3 masks) and 2 "
+        "(Tumor, 72 voxels in 3 masks): use --set data.target=classes for classes of these names, or --set "
+        "data.labels=[1,2] for one foreground of all of them"
+    )
+    data = folder(root, target="classes")
+    assert data.class_names == ("Lung", "Tumor")
+    np.testing.assert_array_equal(data.load(PATIENTS[2]).mask, truth(2, 2))
+    by_name = folder(root, organs=("Tumor", "Lung"))
+    assert by_name.class_names == ("Tumor", "Lung")
+    np.testing.assert_array_equal(by_name.load(PATIENTS[2]).mask, np.array([0, 2, 1])[truth(2, 2)])
+    assert folder(root, labels=(2,)).load(PATIENTS[2]).mask.sum() == (truth(2, 2) == 2).sum()
+    assert folder(root, organs=("Tumor",)).load(PATIENTS[2]).mask.sum() == (truth(2, 2) == 2).sum()
+
+
+def test_names_of_segments_of_files_that_names_pair_are_the_classes_too(tmp_path):
+    image, mask = volume(0, 2)
+    series = write_dicom(tmp_path / "imagesTr" / "a", image, AFFINE)
+    write_segmentation(tmp_path / "labelsTr" / "a.dcm", series, mask, names=("Lung", "Tumor"))
+    assert folder(tmp_path, target="classes").class_names == ("Lung", "Tumor")
+    (tmp_path / "list.csv").write_text("image,mask:Tumor\nimagesTr/a,labelsTr/a.dcm\n")
+    np.testing.assert_array_equal(folder(tmp_path / "list.csv").load("a").mask, truth(0, 2) == 2)
+    (tmp_path / "list.csv").write_text("image,mask:Heart\nimagesTr/a,labelsTr/a.dcm\n")
+    with pytest.raises(DataError) as rejected:
+        folder(tmp_path / "list.csv").load("a")
+    assert str(rejected.value) == (
+        f"'{tmp_path}/labelsTr/a.dcm' must have a segment 'Heart', it has none of this name: choose from 'Lung', "
+        "'Tumor'"
+    )
+
+
+@pytest.mark.parametrize("change", ["other names", "other order"])
+def test_segments_whose_numbers_mean_something_else_in_other_files_are_one_sentence(tmp_path, change):
+    root = archive(tmp_path / "set", organs=2)
+    files = sorted(root.rglob("400*/*.dcm"))
+    content = pydicom.dcmread(files[1])
+    for segment, name in zip(
+        content.SegmentSequence, ("Tumor", "Lung") if change == "other order" else ("L", "T"), strict=True
+    ):
+        segment.SegmentLabel = name
+    content.save_as(files[1])
+    doubt = f"1 is 'Lung' in '{files[0]}' and '{'Tumor' if change == 'other order' else 'L'}' in '{files[1]}'"
+    for options in ({}, {"target": "classes"}):
+        with pytest.raises(DataError) as rejected:
+            folder(root, **options).cases()
+        assert str(rejected.value) == (
+            f"the number of a segment must mean the same in all files, {doubt}: choose segments by name, such as --set "
+            "'data.organs=[Lung]', or by number with data.labels or data.classes"
+        )
+    chosen = folder(root, labels=(1,))
+    assert chosen.load(PATIENTS[1]).mask.sum() == (truth(1, 2) == 1).sum()
+    assert chosen.cautions()[1] == f"{doubt}: data.labels and data.classes choose by number, data.organs by name"
+    if change == "other order":
+        named = folder(root, organs=("Lung", "Tumor"))
+        np.testing.assert_array_equal(named.load(PATIENTS[1]).mask, np.array([0, 2, 1])[truth(1, 2)])
+
+
+def test_segments_of_one_name_are_one_class(tmp_path):
+    root = archive(tmp_path / "set", organs=2, names=("Nodule", "Nodule"))
+    named = folder(root, target="classes")
+    assert named.class_names == ("Nodule",)
+    np.testing.assert_array_equal(named.load(PATIENTS[1]).mask, truth(1, 2) > 0)
+    np.testing.assert_array_equal(folder(root, organs=("Nodule",)).load(PATIENTS[1]).mask, truth(1, 2) > 0)
+
+
+def test_segments_that_overlap_are_read_by_name(tmp_path):
+    image, mask = volume(0)
+    series = write_dicom(tmp_path / "imagesTr" / "a", image, AFFINE)
+    both = np.stack([mask > 0, np.roll(mask, 4, 0) > 0], -1).astype(np.uint8)
+    write_segmentation(tmp_path / "labelsTr" / "a.dcm", series, both, names=("liver", "tumor"))
+    with pytest.raises(DataError) as rejected:
+        folder(tmp_path, organs=("tumor", "liver")).load("a")
+    assert str(rejected.value) == (
+        f"a voxel must have one organ, 240 voxels of '{tmp_path}/imagesTr/a' are in 'tumor' and 'liver': choose organs "
+        "with data.organs, or set data.overlap=first to give them the first in data.organs"
+    )
+    data = folder(tmp_path, organs=("tumor", "liver"), overlap="first")
+    assert np.bincount(data.load("a").mask.ravel())[1:].tolist() == [400, 160]
+    write_segmentation(tmp_path / "labelsTr" / "a.dcm", series, both, names=("lesion", "lesion"))
+    assert folder(tmp_path, organs=("lesion",)).load("a").mask.sum() == 560
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
