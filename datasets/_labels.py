@@ -249,8 +249,9 @@ def labels_of_folder(
 def _in_words(values: Mapping[int, ValueCount], meanings: Mapping[int, str] | None = None) -> str:
     """Values with their numbers, the first few of them."""
     shown = []
+    known = meanings or {}
     for value, count in values.items():
-        meaning = f"{meanings[value]}, " if value in (meanings or {}) else ""
+        meaning = f"{known[value]}, " if value in known else ""
         shown.append(
             f"{value} ({meaning}{count.voxels:,} voxels in {count.masks} mask{'s' if count.masks > 1 else ''})"
         )

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from albench.datasets._formats.extra import library
 from albench.datasets._formats.image import RAS_OF_LPS, StoredImage, affine_of_lps, no_volume, unreadable
 from albench.datasets._formats.itk import simpleitk
-from albench.errors import DataError
+from albench.errors import DataError, few
 
 SEGMENTATION, CONTOURS = "SEG", "RTSTRUCT"  # modalities
 SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -32,11 +32,12 @@ _TAGS = (
     *("Modality", "SeriesInstanceUID", "SeriesDescription", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns"),
     *("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "RescaleSlope"),
     *("RescaleIntercept", "FrameOfReferenceUID", "PatientID", "StudyInstanceUID", "StudyDate", "ImageType"),
-    "SOPInstanceUID",
+    *("SOPInstanceUID", "PhotometricInterpretation", "PixelRepresentation", "BitsAllocated"),
 )
 _BESIDE_IMAGES = frozenset(
     (SEGMENTATION, CONTOURS, "RTDOSE", "RTIMAGE", "RTPLAN", "RTRECORD", "REG", "PR", "KO", "SR", "RWV")
 )
+_INVERTED = "MONOCHROME1"  # high values are shown dark
 _UNEVEN = 0.1  # of the distance of slices, by which it may vary
 _TURNED = 1e-3  # by which a cosine of the orientation may vary
 
@@ -65,6 +66,7 @@ class Header:
         shape: columns, rows and, with several values per pixel, their number.
         plane: None if the file does not say it.
         scale: slope and intercept of the stored values.
+        stored: the photometric interpretation of the pixels, whether they are signed, and their bits.
         instance: UID of the file, as is `study` that of the study.
         patient: ID; empty if the file does not say it, as is `date`, that of the study.
         localizer: whether the file is a scout, on which other series are planned.
@@ -79,6 +81,7 @@ class Header:
     plane: _Plane | None
     thickness: float
     scale: tuple[float, float]
+    stored: tuple[str, int, int]
     instance: str
     patient: str
     study: str
@@ -182,6 +185,11 @@ def _header(file: Path, _changed: int, _size: int) -> Header:
             plane=_plane(read),
             thickness=float(read.get("SliceThickness") or 1),
             scale=(float(read.get("RescaleSlope") or 1), float(read.get("RescaleIntercept") or 0)),
+            stored=(
+                str(read.get("PhotometricInterpretation") or ""),
+                int(read.get("PixelRepresentation") or 0),
+                int(read.get("BitsAllocated") or 0),
+            ),
             instance=str(read.get("SOPInstanceUID") or ""),
             patient=str(read.get("PatientID") or "").strip(),
             study=str(read.get("StudyInstanceUID") or ""),
@@ -242,17 +250,26 @@ def _stack(path: Path, headers: Mapping[Path, Header]) -> StoredImage:
     step = _step(path, np.array([heights[file] for file in files]), positions, normal * first.thickness)
     scales = {header.scale for header in headers.values()}
 
+    stored = {header.stored for header in headers.values()}
+    color = first.shape[2:]
+
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
+        if not color and (len(stored) > 1 or _INVERTED in next(iter(stored))):
+            return _decoded(files, headers, dtype)
         reader = sitk.ImageSeriesReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileNames([str(file) for file in files])
         if len(scales) > 1:  # the first slice would decide the type of all
             reader.SetOutputPixelType(sitk.sitkFloat32)
-        image = reader.Execute()  # has a name, because a view does not keep it
+        try:
+            image = reader.Execute()  # has a name, because a view does not keep it
+        except RuntimeError:
+            if color:
+                raise
+            return _decoded(files, headers, dtype)
         values = np.array(sitk.GetArrayViewFromImage(image), dtype)
         return values.transpose(2, 1, 0, *range(3, values.ndim))
 
-    color = first.shape[2:]
     return StoredImage(
         path=path,
         shape=(*first.shape[:2], len(files), *color),
@@ -264,6 +281,41 @@ def _stack(path: Path, headers: Mapping[Path, Header]) -> StoredImage:
         series=first.series,
         frame=first.frame,
     )
+
+
+def _decoded(
+    files: Sequence[Path], headers: Mapping[Path, Header], dtype: type[np.float32] | None
+) -> NDArray[np.generic]:
+    """The values of slices as pydicom decodes each by itself.
+
+    ITK turns MONOCHROME1 around, which is how pixels are shown and not what they measure, reads all slices with the
+    sign of the first, and does not know every compression.
+    """
+    pydicom = library("pydicom", files[0])
+    slices = []
+    for file in files:
+        _check_decoder(file)
+        slope, intercept = headers[file].scale
+        slices.append(pydicom.dcmread(file).pixel_array * slope + intercept)
+    return np.asarray(np.stack(slices, -1).swapaxes(0, 1), dtype)
+
+
+def _check_decoder(file: Path) -> None:
+    """Raises DataError if the pixels of a file are compressed and no library is installed that decodes them."""
+    pydicom, pixels = library("pydicom", file), library("pydicom.pixels", file)
+    syntax = pydicom.uid.UID(pydicom.filereader.read_file_meta_info(file).TransferSyntaxUID)
+    if not syntax.is_compressed:
+        return
+    try:
+        decoder = pixels.get_decoder(syntax)
+        available, missing = decoder.is_available, few(decoder.missing_dependencies)
+    except NotImplementedError:
+        available, missing = False, "pydicom has none"
+    if not available:
+        raise DataError(
+            f"'{file}' must have pixels that can be decoded, the decoder of {syntax.name} is not installed "
+            f"({missing}): install it, or save the files without compression"
+        )
 
 
 def _step(
@@ -299,15 +351,16 @@ def _frames(file: Path) -> StoredImage:
         )
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
+        _check_decoder(file)
         values = stored.get_volume(dtype=np.float64, apply_real_world_transform=False, apply_presentation_lut=False)
-        return np.asarray(values.array, dtype)
+        return np.asarray(values.array.swapaxes(0, 2), dtype)
 
     color = int(stored.SamplesPerPixel)
-    shape = tuple(grid.spatial_shape)
+    shape = tuple(grid.spatial_shape)[::-1]  # columns, rows and frames, as of a series
     return StoredImage(
         path=file,
         shape=(*shape, color) if color > 1 else shape,
-        affine=RAS_OF_LPS @ np.asarray(grid.affine),
+        affine=RAS_OF_LPS @ np.asarray(grid.affine)[:, [2, 1, 0, 3]],
         integer=False,
         voxels=voxels,
         vector=color > 1,

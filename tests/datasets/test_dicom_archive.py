@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from support.formats import outlines, write_dicom, write_segmentation, write_structures
+from support.formats import outlines, write_dicom, write_frames, write_segmentation, write_structures
 from support.samples import invoke
 
 from albench.data import prepare
@@ -79,6 +79,22 @@ def test_masks_are_paired_by_the_series_that_they_reference(tmp_path, form, layo
     prepared = prepare(data)
     assert prepared.cases == PATIENTS
     assert prepared.masks.any()
+
+
+@pytest.mark.parametrize("form", ["seg", "structures"])
+def test_series_of_frames_are_paired_too(tmp_path, form):
+    image, mask = volume(0)
+    series = write_dicom(tmp_path / "set" / "p" / "ct", image, AFFINE)
+    write_frames(tmp_path / "set" / "frames.dcm", series)
+    series.mkdir()
+    (tmp_path / "set" / "frames.dcm").rename(series / "1-1.dcm")
+    if form == "seg":
+        write_segmentation(tmp_path / "set" / "p" / "seg" / "1-1.dcm", series, mask)
+    else:
+        write_structures(tmp_path / "set" / "p" / "rs" / "1-1.dcm", series, [("Lung", outlines(mask, AFFINE))])
+    data = folder(tmp_path / "set")
+    assert list(data.cases()) == ["p"]
+    np.testing.assert_array_equal(data.load("p").mask, truth(0))
 
 
 def test_series_without_masks_are_cases_without_labels(tmp_path):
