@@ -38,7 +38,7 @@ from albench.datasets._parts import with_parts
 from albench.datasets._proposal import left_masks, proposed_rows, rows_of
 from albench.datasets._slice_axis import Grid
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
-from albench.errors import DataError
+from albench.errors import ConfigError, DataError
 from albench.files import is_file, is_folder
 
 _DEEP = 2 * Protocol.interval + 2  # slices of which `protocol.start=interval` labels two that are not at an end
@@ -162,15 +162,19 @@ class Folder(NiftiVolumes):
 
     def _find(self) -> Layout:
         root = Path(self.root)
+        archive = dicom_archive(root, self.dicom_masks, self.raters) if is_folder(root) else None
+        if archive is not None:
+            return archive
+        if self.dicom_masks is not None:
+            raise ConfigError(
+                f"data.dicom_masks must choose among masks of DICOM that say which series they are of, '{self.root}' "
+                "is paired by names or a list: leave it out"
+            )
         if self._is_datalist:
             found = read_datalist(root)
         else:
-            found = read_listing(root) if self._is_list else self._folder(root)
+            found = read_listing(root) if self._is_list else array_folder(root) or read_folder(root)
         return with_arrays(found, self.h5_image, self.h5_label)
-
-    def _folder(self, root: Path) -> Layout:
-        """The files of a folder."""
-        return array_folder(root) or dicom_archive(root, self.dicom_masks, self.raters) or read_folder(root)
 
     def _completed(self, found: Layout) -> Layout:
         numbers = self.labels is not None or self.classes is not None

@@ -111,7 +111,8 @@ def _region(roi: Any, drawn: Any) -> Region:
         kind = str(contour.get("ContourGeometricType", ""))
         if kind in CLOSED:
             # as bytes, because contours of more than 64 KiB are often written without the type of their numbers
-            contours.append(bytes(contour.get_item("ContourData").value))
+            item = contour.get_item("ContourData")
+            contours += [bytes(item.value)] if item is not None and item.value else []
         else:
             others[kind] += 1
     frame = str(roi.get("ReferencedFrameOfReferenceUID") or "")

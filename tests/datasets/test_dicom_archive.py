@@ -342,3 +342,9 @@ def test_folders_that_names_pair_are_read_as_before(tmp_path):
     series = write_dicom(tmp_path / "images" / "anna", image, AFFINE)
     write_segmentation(tmp_path / "labels" / "anna.dcm", series, mask)
     assert list(folder(tmp_path).cases()) == ["anna"]
+    with pytest.raises(ConfigError) as rejected:
+        folder(tmp_path, dicom_masks="SEG").cases()
+    assert str(rejected.value) == (
+        f"data.dicom_masks must choose among masks of DICOM that say which series they are of, '{tmp_path}' is paired "
+        "by names or a list: leave it out"
+    )

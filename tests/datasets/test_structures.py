@@ -82,6 +82,18 @@ def test_a_contour_through_voxel_centers_encloses_them(turned):
     assert not filled([np.array([(3.02, 4)])], (12, 12)).any()
 
 
+def test_names_of_regions_have_their_letters_and_empty_contours_are_none(tmp_path):
+    import pydicom
+
+    root = structures(tmp_path, ("GTV", [at(SQUARE, 3), at(SQUARE, 5)]))
+    file = pydicom.dcmread(root / "labelsTr" / "a.dcm")
+    file.SpecificCharacterSet, file.StructureSetROISequence[0].ROIName = "ISO_IR 100", "Rückenmark"
+    file.ROIContourSequence[0].ContourSequence[1].ContourData = None
+    file.save_as(root / "labelsTr" / "a.dcm")
+    assert folder(root).class_names == ("Rückenmark",)
+    assert mask_of(root).sum((0, 1)).tolist() == [0, 0, 0, 49, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("form", ["inner contour", "keyhole"])
 def test_a_square_with_a_hole(tmp_path, form):
     hole = np.array([(4, 4), (6, 4), (6, 6), (4, 6)]) - 0.5
