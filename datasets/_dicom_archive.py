@@ -10,7 +10,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from albench.data import Problem
-from albench.datasets._combining import Raters
 from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import holds_only_dicom, parts_of
 from albench.datasets._formats.archive import Archive, MaskObject, Series, read_archive
@@ -21,7 +20,7 @@ _SHOWN = 5  # series and masks in a sentence
 _BY_LIST = "pair files in a list, which `albench data list-files` begins"
 
 
-def dicom_archive(root: Path, chosen: str | None, raters: Raters | None) -> Layout | None:
+def dicom_archive(root: Path, chosen: str | None) -> Layout | None:
     """The series of a folder and the masks that reference them; None if names decide.
 
     That is if the folder has a dataset.json or a folder of images beside one of masks, files of other formats, or no
@@ -29,7 +28,6 @@ def dicom_archive(root: Path, chosen: str | None, raters: Raters | None) -> Layo
 
     Args:
         chosen: pattern of the modality or the series description of the masks to take; None takes all.
-        raters: whether several masks of one structure are told how to become one.
 
     Raises:
         ConfigError: the pattern matches no mask.
@@ -49,8 +47,8 @@ def dicom_archive(root: Path, chosen: str | None, raters: Raters | None) -> Layo
     problems = [Problem(str(file), sentence) for file, sentence in archive.unreadable.items()]
     problems += [_unpaired(root, mask) for mask in masks if len(mask.images) != 1]
     named = _names(kept)
-    clear = _by_name(known, named, raters, problems)
-    listed = [Files((of.path,), clear[of.header.series]) for of in kept]
+    masks_of, doubts = _masks_of(known)
+    listed = [Files((of.path,), masks_of.get(of.header.series, ())) for of in kept]
     volumes = by_case([named[of.header.series] for of in kept], listed, root, problems)
     return Layout(
         dict(sorted(volumes.items())),
@@ -58,6 +56,7 @@ def dicom_archive(root: Path, chosen: str | None, raters: Raters | None) -> Layo
         told=tuple(_told(archive, kept, masks)),
         problems=tuple(problems),
         unpaired=tuple(mask.file for mask in masks if len(mask.images) != 1),
+        doubt=_several(doubts, len(known), named) if doubts else None,
     )
 
 
@@ -135,20 +134,14 @@ class _Doubt:
     name: str
 
 
-def _by_name(
-    known: Mapping[str, Sequence[MaskObject]],
-    named: Mapping[str, str],
-    raters: Raters | None,
-    problems: list[Problem],
-) -> defaultdict[str, tuple[MaskFile, ...]]:
+def _masks_of(known: Mapping[str, Sequence[MaskObject]]) -> tuple[dict[str, tuple[MaskFile, ...]], list[_Doubt]]:
     """The masks of every series: one file, or the parts of several files, of which each is an organ.
 
-    Masks in which a structure occurs twice are a problem, unless they are those of raters.
+    In doubt are files with one structure, or a segmentation beside a structure set.
     """
-    masks: defaultdict[str, tuple[MaskFile, ...]] = defaultdict(tuple)
     if all(len(of) == 1 for of in known.values()):
-        masks.update({series: (MaskFile(of[0].file),) for series, of in known.items()})
-        return masks
+        return {series: (MaskFile(of[0].file),) for series, of in known.items()}, []
+    masks: dict[str, tuple[MaskFile, ...]] = {}
     doubts = []
     for series, of in known.items():
         parts = [MaskFile(mask.file, name) for mask in of for name in _part_names(mask)]
@@ -156,9 +149,7 @@ def _by_name(
         if count > 1 or len({mask.header.modality for mask in of}) > 1:
             doubts.append(_Doubt(series, of, name if count > 1 else ""))
         masks[series] = tuple(parts) or tuple(MaskFile(mask.file) for mask in of)
-    if doubts and raters is None:
-        problems.append(_several(doubts, len(known), named))
-    return masks
+    return masks, doubts
 
 
 def _part_names(mask: MaskObject) -> list[str]:

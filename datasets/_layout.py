@@ -46,6 +46,7 @@ class Layout:
         problems: of the folder or the listing.
         segments: values by name, as the masks themselves name them; empty without names.
         unpaired: masks without image; None if their names tell which they are.
+        doubt: about several masks of a case; a rule for raters answers it.
     """
 
     volumes: Mapping[str, Files]
@@ -62,6 +63,7 @@ class Layout:
     problems: tuple[Problem, ...] = ()
     segments: Mapping[str, Values] = field(default_factory=dict)
     unpaired: tuple[Path, ...] | None = None
+    doubt: Problem | None = None
 
     def with_masks(self) -> Layout:
         """The layout in which an image without mask is a problem instead of a case."""

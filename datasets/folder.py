@@ -162,7 +162,7 @@ class Folder(NiftiVolumes):
 
     def _find(self) -> Layout:
         root = Path(self.root)
-        archive = dicom_archive(root, self.dicom_masks, self.raters) if is_folder(root) else None
+        archive = dicom_archive(root, self.dicom_masks) if is_folder(root) else None
         if archive is not None:
             return archive
         if self.dicom_masks is not None:

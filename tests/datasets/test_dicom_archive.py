@@ -191,6 +191,7 @@ def test_a_choice_between_several_masks_is_asked_for_with_the_option(tmp_path):
         "'segments': choose by modality or series description, such as --set data.dicom_masks=RTSTRUCT, or, if they "
         "are of several raters, set data.raters to majority, any, all or first"
     )
+    assert sum("must have one mask" in problem.sentence for problem in folder(root).problems()) == 1
     assert folder(root, dicom_masks="SEG").load("LUNG1-001").mask.sum() == 400
     assert folder(root, dicom_masks="con*").load("LUNG1-001").mask.sum() == 160
     with pytest.raises(ConfigError) as unknown:
