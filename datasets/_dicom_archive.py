@@ -13,6 +13,7 @@ from albench.data import Problem
 from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import holds_only_dicom, parts_of
 from albench.datasets._formats.archive import Archive, MaskObject, Series, read_archive
+from albench.datasets._formats.dicom import NO_DESCRIPTION
 from albench.datasets._layout import Layout, by_case, has_both_folders
 from albench.errors import ConfigError, few
 
@@ -108,16 +109,20 @@ def _names(series: Sequence[Series]) -> dict[str, str]:
         by_patient[_patient(of)].append(of)
     tellings: tuple[Callable[[Series], tuple[str, ...]], ...] = (
         lambda of: (),
-        lambda of: (of.header.description,),
+        lambda of: (_description(of),),
         lambda of: (of.header.date,),
-        lambda of: (of.header.description, of.header.date),
-        lambda of: (of.header.description, of.header.series),
+        lambda of: (_description(of), of.header.date),
+        lambda of: (_description(of), of.header.series),
     )
     names = {}
     for patient, group in by_patient.items():
         apart = next((tell for tell in tellings if len({tell(of) for of in group}) == len(group)), tellings[-1])
         names.update({of.header.series: _plain("-".join(filter(None, (patient, *apart(of))))) for of in group})
     return names
+
+
+def _description(series: Series) -> str:
+    return "" if series.header.description == NO_DESCRIPTION else series.header.description
 
 
 def _plain(name: str) -> str:
@@ -161,13 +166,17 @@ def _several(doubts: Sequence[_Doubt], count: int, named: Mapping[str, str]) -> 
     first = doubts[0]
     shown = few([str(mask) for mask in first.masks], _SHOWN)
     twice = f", which both have '{first.name}'" if first.name else ""
-    modalities = [mask.header.modality for mask in first.masks]
-    option = modalities[0] if len({*modalities}) > 1 else f"'{first.masks[0].header.description}'"
+    modalities, descriptions = zip(
+        *((mask.header.modality, mask.header.description) for mask in first.masks), strict=True
+    )
+    option = modalities[0] if len({*modalities}) > 1 else f"'{descriptions[0]}'"
+    by_option = f"choose by modality or series description, such as --set data.dicom_masks={option}"
+    alike = len({*modalities}) == len({*descriptions}) == 1
     return Problem(
         str(first.masks[0].file),
         f"a series must have one mask of every structure, {len(doubts)} of {count} have more, '{named[first.series]}' "
-        f"has {shown}{twice}: choose by modality or series description, such as --set data.dicom_masks={option}, or, "
-        "if they are of several raters, set data.raters to majority, any, all or first",
+        f"has {shown}{twice}: {_BY_LIST if alike else by_option}, or, if they are of several raters, set data.raters to "
+        "majority, any, all or first",
     )
 
 

@@ -26,6 +26,7 @@ from albench.datasets._formats.itk import simpleitk
 from albench.errors import DataError, few
 
 SEGMENTATION, CONTOURS = "SEG", "RTSTRUCT"  # modalities
+NO_DESCRIPTION = "no description"  # of a series
 SUFFIXES = (".dcm", ".dicom", ".ima")
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _TAGS = (
@@ -178,7 +179,7 @@ def _header(file: Path, _changed: int, _size: int) -> Header:
         return Header(
             modality=str(read.get("Modality", "")),
             series=str(read.get("SeriesInstanceUID", "")),
-            description=str(read.get("SeriesDescription", "") or "no description"),
+            description=str(read.get("SeriesDescription") or NO_DESCRIPTION),
             frame=str(read.get("FrameOfReferenceUID") or ""),
             frames=int(read.get("NumberOfFrames") or 1),
             shape=(*size, color) if color > 1 else size,

@@ -55,8 +55,8 @@ def _on(starts: Points, ends: Points, shape: tuple[int, int]) -> NDArray[np.bool
 
 def _lines(starts: NDArray[np.float64], ends: NDArray[np.float64], count: int) -> tuple[NDArray[np.intp], ...]:
     """Every edge with every one of `count` lines at 0, 1, 2, ... that it meets: (m,) edges and (m,) lines."""
-    first = np.ceil(np.minimum(starts, ends) - _ON).clip(0).astype(int)
-    last = np.floor(np.maximum(starts, ends) + _ON).clip(max=count - 1).astype(int)
+    first = np.ceil(np.minimum(starts, ends) - _ON).clip(0, count).astype(int)
+    last = np.floor(np.maximum(starts, ends) + _ON).clip(-1, count - 1).astype(int)
     each = (last - first + 1).clip(0)
     edge = np.repeat(np.arange(len(each)), each)
     before = np.cumsum(each) - each

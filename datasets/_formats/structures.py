@@ -136,8 +136,11 @@ def _check_references(file: Path, region: Region, references: References, grid: 
 
 
 def _points(contour: bytes) -> Points:
-    """(n, 3)"""
-    return np.array(contour.split(b"\\")).astype(np.float64).reshape(-1, 3)
+    """(n, 3). Raises ValueError if they are not finite numbers, three for every corner."""
+    numbers = np.array(contour.split(b"\\")).astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise ValueError("a contour has numbers that are not finite")
+    return numbers.reshape(-1, 3)
 
 
 def _drawn(contours: Sequence[Points], grid: StoredImage, what: str) -> NDArray[np.uint8]:

@@ -40,6 +40,7 @@ def archive(root: Path, form: str = "seg", organs: int = 1, names: tuple[str, ..
         scout = {"SeriesDescription": "topogram", "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}
         write_dicom(study / "1.000000-scout-1", image[:, :, :2], AFFINE, PatientID=patient, **scout)
         write_dicom(study / "9.000000-capture-1", image[:, :, :1], AFFINE, PatientID=patient, SeriesDescription="shot")
+        write_dicom(study / "7.000000-dose-1", image, AFFINE, PatientID=patient, Modality="RTDOSE")
         if form == "seg":
             write_segmentation(study / "400.000000-Segmentation-1" / "1-1.dcm", series, mask, names=names)
         else:
@@ -170,6 +171,32 @@ def test_the_frame_of_reference_pairs_what_no_reference_does(tmp_path, several):
         np.testing.assert_array_equal(data.load(PATIENTS[0]).mask, truth(0))
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_segmentation_is_of_the_series_of_its_source_images(tmp_path, several):
+    """Without the sequence that names the series, the slices of its frames do; two named series are a question."""
+    image, mask = volume(0)
+    series = write_dicom(tmp_path / "p" / "ct", image, AFFINE, series="1.2.3", FrameOfReferenceUID="7.7")
+    write_dicom(tmp_path / "p" / "late", image + 1, AFFINE, series="1.2.4", FrameOfReferenceUID="7.7")
+    seg = write_segmentation(tmp_path / "p" / "seg.dcm", series, mask)
+    file = pydicom.dcmread(seg)
+    if several:
+        other = pydicom.Dataset()
+        other.SeriesInstanceUID = "1.2.4"
+        file.ReferencedSeriesSequence.append(other)
+        file.save_as(seg)
+        with pytest.raises(DataError) as rejected:
+            folder(tmp_path).cases()
+        assert str(rejected.value) == (
+            f"a mask must be of one series, '{seg}' references 'no description' (1.2.3), 'no description' (1.2.4): "
+            "pair files in a list, which `albench data list-files` begins"
+        )
+    else:
+        del file.ReferencedSeriesSequence
+        file.save_as(seg)
+        data = folder(tmp_path, unlabeled="pool")
+        assert [case for case in data.cases() if data.has_mask(case)] == ["p-1.2.3"]
+
+
 def both(root: Path) -> Path:
     """A DICOM-SEG and a structure set of every series, the latter smaller."""
     archive(root)
@@ -227,6 +254,14 @@ def test_several_segmentations_of_a_series_are_organs_or_raters(tmp_path):
     )
     assert folder(root, raters="any").load(PATIENTS[0]).mask.sum() == 409
     assert folder(root, dicom_masks="second").load(PATIENTS[0]).mask.sum() == 9
+    for file in root.rglob("heart/*.dcm"):
+        content = pydicom.dcmread(file)
+        content.SeriesDescription = "segments"
+        content.save_as(file)
+    with pytest.raises(
+        DataError, match=r"both have 'Lung': pair files in a list, which `albench data list-files` begins"
+    ):
+        folder(root).cases()
 
 
 def test_a_list_of_an_archive_reads_what_the_archive_reads(tmp_path):

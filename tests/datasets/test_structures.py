@@ -16,6 +16,7 @@ from albench.registry import DATASETS, find
 PLAIN = np.array([[0.5, 0, 0, -10], [0, 0.75, 0, 20], [0, 0, 3, 5.5], [0, 0, 0, 1]])
 TILTED = nib.affines.from_matvec(np.array([[1, 0, 0], [0, 0.96, -0.28], [0, 0.28, 0.96]]) * [0.5, 0.75, 3], [1, 2, 3])
 SAGITTAL = np.array([[0, 0, -3.0, 4], [0.5, 0, 0, 1], [0, -0.75, 0, 7], [0, 0, 0, 1]])
+SHEARED = PLAIN + np.array([[0, 0, 0, 0], [0, 0, 1.1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])  # a CT with a tilted gantry
 SHAPE = (24, 20, 8)
 SQUARE = np.array([(2, 2), (2, 9), (9, 9), (9, 2)]) - 0.5  # 7 x 7 voxels
 
@@ -66,6 +67,11 @@ def test_filling_is_even_and_odd_for_every_voxel_center(seed):
     assert found[near <= 0.007].all()
 
 
+def test_contours_reach_beyond_the_image_however_far():
+    far = np.array([(-1e300, -1e300), (-1e300, 1e300), (2.5, 1e300), (2.5, -1e300)])
+    np.testing.assert_array_equal(filled([far], (5, 4)), np.indices((5, 4))[0] < 3)
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_contour_through_voxel_centers_encloses_them(turned):
     """As programs trace masks: the square of the centers 2 to 8, a triangle, a line and a point."""
@@ -107,7 +113,7 @@ def test_a_square_with_a_hole(tmp_path, form):
 
 
 @pytest.mark.filterwarnings("ignore:The value for the data element")  # of more than 64 KiB
-@pytest.mark.parametrize(("affine", "radius"), [(PLAIN, 4.0), (TILTED, 4.13), (SAGITTAL, 3.1)])
+@pytest.mark.parametrize(("affine", "radius"), [(PLAIN, 4.0), (TILTED, 4.13), (SAGITTAL, 3.1), (SHEARED, 3.94)])
 def test_a_disc_has_the_voxels_whose_centers_it_covers(tmp_path, affine, radius):
     """Compared with the distance of every voxel center from the middle, in millimeters."""
     turns = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
@@ -270,6 +276,11 @@ def test_a_number_that_is_none_and_a_cut_file_are_one_sentence(tmp_path):
     content = mask.read_bytes()
     mask.write_bytes(content.replace(b"14.5", b"14.x"))
     with pytest.raises(DataError, match=r"a.dcm' must be a readable DICOM file, it is not \(could not convert string"):
+        folder(tmp_path).load("a")
+    mask.write_bytes(content.replace(b"14.5", b"nan "))
+    with pytest.raises(
+        DataError, match=r"a.dcm' must be a readable DICOM file, it is not \(a contour has numbers that"
+    ):
         folder(tmp_path).load("a")
     mask.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"a.dcm' must "):
