@@ -165,18 +165,17 @@ def _part_names(mask: MaskObject) -> list[str]:
 def _several(doubts: Sequence[_Doubt], count: int, named: Mapping[str, str]) -> Problem:
     first = doubts[0]
     shown = few([str(mask) for mask in first.masks], _SHOWN)
-    twice = f", which both have '{first.name}'" if first.name else ""
-    modalities, descriptions = zip(
-        *((mask.header.modality, mask.header.description) for mask in first.masks), strict=True
-    )
+    twice = f", several of which have '{first.name}'" if first.name else ""
+    modalities = [mask.header.modality for mask in first.masks]
+    descriptions = [mask.header.description for mask in first.masks]
     option = modalities[0] if len({*modalities}) > 1 else f"'{descriptions[0]}'"
     by_option = f"choose by modality or series description, such as --set data.dicom_masks={option}"
     alike = len({*modalities}) == len({*descriptions}) == 1
     return Problem(
         str(first.masks[0].file),
         f"a series must have one mask of every structure, {len(doubts)} of {count} have more, '{named[first.series]}' "
-        f"has {shown}{twice}: {_BY_LIST if alike else by_option}, or, if they are of several raters, set data.raters to "
-        "majority, any, all or first",
+        f"has {shown}{twice}: {_BY_LIST if alike else by_option}, or, if they are of several raters, set data.raters "
+        "to majority, any, all or first",
     )
 
 

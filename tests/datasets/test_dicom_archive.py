@@ -163,7 +163,8 @@ def test_the_frame_of_reference_pairs_what_no_reference_does(tmp_path, several):
             "pair files in a list, which `albench data list-files` begins"
         )
     else:
-        data = folder(root)
+        write_dicom(root / "other", volume(5)[0], AFFINE, PatientID="x", FrameOfReferenceUID=file.FrameOfReferenceUID)
+        data = folder(root, unlabeled="pool")
         assert data.cautions()[1] == (
             "masks that name no series that is here are paired by their frame of reference, 1 in all, such as "
             f"'{mask}' with '{series}': check this pair"
@@ -249,7 +250,7 @@ def test_several_segmentations_of_a_series_are_organs_or_raters(tmp_path):
         folder(root).cases()
     assert str(rejected.value) == (
         "a series must have one mask of every structure, 3 of 3 have more, 'LUNG1-001' has SEG 'segments', SEG "
-        "'second', which both have 'Lung': choose by modality or series description, such as --set "
+        "'second', several of which have 'Lung': choose by modality or series description, such as --set "
         "data.dicom_masks='segments', or, if they are of several raters, set data.raters to majority, any, all or first"
     )
     assert folder(root, raters="any").load(PATIENTS[0]).mask.sum() == 409
@@ -259,7 +260,7 @@ def test_several_segmentations_of_a_series_are_organs_or_raters(tmp_path):
         content.SeriesDescription = "segments"
         content.save_as(file)
     with pytest.raises(
-        DataError, match=r"both have 'Lung': pair files in a list, which `albench data list-files` begins"
+        DataError, match=r"of which have 'Lung': pair files in a list, which `albench data list-files` begins"
     ):
         folder(root).cases()
 

@@ -69,7 +69,8 @@ def test_filling_is_even_and_odd_for_every_voxel_center(seed):
 
 def test_contours_reach_beyond_the_image_however_far():
     far = np.array([(-1e300, -1e300), (-1e300, 1e300), (2.5, 1e300), (2.5, -1e300)])
-    np.testing.assert_array_equal(filled([far], (5, 4)), np.indices((5, 4))[0] < 3)
+    beyond = np.array([(1e300, 0), (1.1e300, 0), (1e300, 9)])
+    np.testing.assert_array_equal(filled([far, beyond], (5, 4)), np.indices((5, 4))[0] < 3)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -157,7 +158,7 @@ def test_masks_survive_as_contours(tmp_path, affine, pairing):
 
 
 def test_contours_that_are_equal_count_once_and_planes_are_rounded_to_the_nearest_slice(tmp_path):
-    root = structures(tmp_path, ("GTV", [at(SQUARE, 3.4), at(SQUARE, 3.4), at(SQUARE + 3, 3.45), at(SQUARE, 7.4)]))
+    root = structures(tmp_path, ("GTV", [at(SQUARE, 3.4), at(SQUARE, 3.4), at(SQUARE + 3, 3.45), at(SQUARE, 6.6)]))
     mask = mask_of(root)
     assert mask.sum((0, 1)).tolist() == [0, 0, 0, 2 * 49 - 2 * 16, 0, 0, 0, 49]
 
