@@ -17,7 +17,7 @@ from albench.datasets._formats.dicom import (
     header_of,
     read_header,
 )
-from albench.datasets._formats.structures import References, read_structures
+from albench.datasets._formats.structures import References, read_references
 from albench.errors import DataError
 
 
@@ -124,7 +124,7 @@ def _mask(file: Path, header: Header, series: Sequence[Series]) -> MaskObject:
 
 def _references(file: Path, header: Header) -> References:
     if header.modality == CONTOURS:
-        return read_structures(file)[1]
+        return read_references(file)
     with read_header(file, ("ReferencedSeriesSequence",)) as read:
         series = {str(of.get("SeriesInstanceUID") or "") for of in read.get("ReferencedSeriesSequence") or ()}
         return References(frozenset(series - {""}), frozenset())

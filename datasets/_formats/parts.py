@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from albench.datasets._formats.dicom import CONTOURS, SEGMENTATION, dicom_files, is_dicom, read_header
-from albench.datasets._formats.structures import read_structures
+from albench.datasets._formats.structures import read_regions
 from albench.errors import DataError
 
 
@@ -60,7 +60,7 @@ def _parts(file: Path) -> Parts | None:
             return Parts(modality, file, segments)
     if modality != CONTOURS:
         return None
-    regions, _ = read_structures(file)
+    regions = read_regions(file)
     drawn = [region for region in regions if region.contours]
     left_out = {region.name: region.others for region in regions if region.others or not region.contours}
     return Parts(modality, file, {number: region.name for number, region in enumerate(drawn, 1)}, left_out)

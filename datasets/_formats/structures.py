@@ -18,7 +18,6 @@ from albench.datasets._formats.polygons import Points, filled
 from albench.errors import DataError, few
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-_TAGS = ("StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence")
 _SHOWN = 8  # names in a sentence
 _SAME_PLANE = 0.1  # of the distance of slices, by which the points of a plane may vary
 _BESIDE = 0.5  # of it, up to which a plane counts as the slice beside it
@@ -50,11 +49,16 @@ class References:
     frames: frozenset[str]
 
 
-def read_structures(file: Path) -> tuple[list[Region], References]:
-    """All regions of a structure set, and what they were drawn on. Raises DataError if the file is damaged."""
-    with read_header(file, _TAGS) as read:
+def read_regions(file: Path) -> list[Region]:
+    """All regions of a structure set. Raises DataError if the file is damaged."""
+    with read_header(file, ("StructureSetROISequence", "ROIContourSequence")) as read:
         drawn = {int(item.ReferencedROINumber): item for item in read.get("ROIContourSequence") or ()}
-        regions = [_region(roi, drawn.get(int(roi.ROINumber))) for roi in read.get("StructureSetROISequence") or ()]
+        return [_region(roi, drawn.get(int(roi.ROINumber))) for roi in read.get("StructureSetROISequence") or ()]
+
+
+def read_references(file: Path) -> References:
+    """What a structure set was drawn on. Raises DataError if the file is damaged."""
+    with read_header(file, ("ReferencedFrameOfReferenceSequence",)) as read:
         frames = read.get("ReferencedFrameOfReferenceSequence") or ()
         series = {
             str(of.SeriesInstanceUID)
@@ -63,7 +67,7 @@ def read_structures(file: Path) -> tuple[list[Region], References]:
             for of in study.get("RTReferencedSeriesSequence") or ()
         }
         uids = {str(frame.get("FrameOfReferenceUID") or "") for frame in frames} - {""}
-        return regions, References(frozenset(series), frozenset(uids))
+        return References(frozenset(series), frozenset(uids))
 
 
 def open_region(file: Path, name: str, grid: StoredImage, *, same_series: bool) -> StoredImage:
@@ -78,7 +82,7 @@ def open_region(file: Path, name: str, grid: StoredImage, *, same_series: bool) 
     Raises:
         DataError: there is not one region of this name, it has no closed contour, or it is of another series.
     """
-    regions, references = read_structures(file)
+    regions = read_regions(file)
     named = [region for region in regions if region.name == name]
     if len(named) != 1:
         listed = few([f"'{region.name}'" for region in regions], _SHOWN) or "none"
@@ -93,7 +97,7 @@ def open_region(file: Path, name: str, grid: StoredImage, *, same_series: bool) 
             f"'{file}' must have closed contours of ROI '{name}', it has none: choose others with data.organs"
         )
     if same_series:
-        _check_references(file, region, references, grid)
+        _check_references(file, region, grid)
 
     with readable(file):  # equal contours, which would cancel out, count once
         contours = [_points(contour) for contour in dict.fromkeys(region.contours)]
@@ -119,8 +123,9 @@ def _region(roi: Any, drawn: Any) -> Region:
     return Region(str(roi.get("ROIName") or ""), frame, tuple(contours), others)
 
 
-def _check_references(file: Path, region: Region, references: References, grid: StoredImage) -> None:
+def _check_references(file: Path, region: Region, grid: StoredImage) -> None:
     """An image of DICOM must be what the contours were drawn on, as far as both say it."""
+    references = read_references(file)
     remedy = "pair it with the image that it was drawn on, or set data.mask_grid=image if only its references are wrong"
     if grid.series and references.series and grid.series not in references.series:
         raise DataError(
