@@ -13,7 +13,7 @@ from albench.data import Problem
 from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import holds_only_dicom, parts_of
 from albench.datasets._formats.archive import Archive, MaskObject, Series, read_archive
-from albench.datasets._formats.dicom import NO_DESCRIPTION
+from albench.datasets._formats.dicom_header import NO_DESCRIPTION
 from albench.datasets._layout import Layout, by_case, has_both_folders
 from albench.errors import ConfigError, few
 

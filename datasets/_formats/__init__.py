@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from albench.datasets._formats import dicom, hdf5
-from albench.datasets._formats.dicom import dicom_files, is_dicom, is_series, open_dicom, open_segments, series_files
+from albench.datasets._formats import dicom_header, hdf5
+from albench.datasets._formats.dicom import open_dicom, open_segments
+from albench.datasets._formats.dicom_header import dicom_files, is_dicom, is_series, series_files
 from albench.datasets._formats.hdf5 import Arrays, open_hdf5
 from albench.datasets._formats.image import StoredImage, placed
 from albench.datasets._formats.itk import detached_files, open_itk
@@ -33,7 +34,7 @@ _OPENERS: Mapping[str, Callable[[Path, Arrays], StoredImage]] = {
     ".nrrd": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
     ".nhdr": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
     **dict.fromkeys(hdf5.SUFFIXES, open_hdf5),
-    **dict.fromkeys(dicom.SUFFIXES, lambda path, _: open_dicom(path)),
+    **dict.fromkeys(dicom_header.SUFFIXES, lambda path, _: open_dicom(path)),
 }
 SUFFIXES = tuple(_OPENERS)  # a suffix that ends in another one comes first
 _SHOWN = 8  # names in a sentence

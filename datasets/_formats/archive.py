@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from albench.datasets._formats.dicom import (
+from albench.datasets._formats.dicom_header import (
     CONTOURS,
     SEGMENTATION,
     Header,

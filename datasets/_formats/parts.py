@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from albench.datasets._formats.dicom import CONTOURS, SEGMENTATION, dicom_files, is_dicom, read_header
+from albench.datasets._formats.dicom_header import CONTOURS, SEGMENTATION, dicom_files, is_dicom, read_header
 from albench.datasets._formats.structures import read_regions
 from albench.errors import DataError
 

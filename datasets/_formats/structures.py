@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 
-from albench.datasets._formats.dicom import read_header, readable
+from albench.datasets._formats.dicom_header import read_header, readable
 from albench.datasets._formats.image import RAS_OF_LPS, StoredImage
 from albench.datasets._formats.polygons import Points, filled
 from albench.errors import DataError, few
