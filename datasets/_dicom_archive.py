@@ -64,11 +64,9 @@ def dicom_archive(root: Path, chosen: str | None) -> Layout | None:
 def _chosen(masks: Sequence[MaskObject], pattern: str | None) -> Sequence[MaskObject]:
     if pattern is None:
         return masks
-    found = [
-        mask
-        for mask in masks
-        if any(fnmatch(name.lower(), pattern.lower()) for name in (mask.header.modality, mask.header.description))
-    ]
+    wanted = pattern.lower()
+    names = {mask.file: (mask.header.modality.lower(), mask.header.description.lower()) for mask in masks}
+    found = [mask for mask in masks if any(of == wanted or fnmatch(of, wanted) for of in names[mask.file])]
     if not found:
         there = few(list(dict.fromkeys(map(str, masks))), _SHOWN)
         raise ConfigError(

@@ -237,7 +237,7 @@ def test_several_segmentations_of_a_series_are_organs_or_raters(tmp_path):
         mask = np.zeros((24, 20, 8), np.uint8)
         mask[:3, :3, 2 + number] = 1
         series = study / "300.000000-NA-41627"
-        write_segmentation(study / "heart" / "1-1.dcm", series, mask, names=("Heart",), description="second")
+        write_segmentation(study / "heart" / "1-1.dcm", series, mask, names=("Heart",), description="second [2]")
     data = folder(root)
     assert data.class_names == ("Lung", "Heart")
     assert np.bincount(data.load(PATIENTS[0]).mask.ravel())[1:].tolist() == [400, 9]
@@ -250,11 +250,11 @@ def test_several_segmentations_of_a_series_are_organs_or_raters(tmp_path):
         folder(root).cases()
     assert str(rejected.value) == (
         "a series must have one mask of every structure, 3 of 3 have more, 'LUNG1-001' has SEG 'segments', SEG "
-        "'second', several of which have 'Lung': choose by modality or series description, such as --set "
+        "'second [2]', several of which have 'Lung': choose by modality or series description, such as --set "
         "data.dicom_masks='segments', or, if they are of several raters, set data.raters to majority, any, all or first"
     )
     assert folder(root, raters="any").load(PATIENTS[0]).mask.sum() == 409
-    assert folder(root, dicom_masks="second").load(PATIENTS[0]).mask.sum() == 9
+    assert folder(root, dicom_masks="Second [2]").load(PATIENTS[0]).mask.sum() == 9
     for file in root.rglob("heart/*.dcm"):
         content = pydicom.dcmread(file)
         content.SeriesDescription = "segments"

@@ -288,6 +288,17 @@ def test_a_number_that_is_none_and_a_cut_file_are_one_sentence(tmp_path):
         folder(tmp_path).load("a")
 
 
+def test_contours_of_an_image_that_cannot_be_read_are_told_beside_it(tmp_path):
+    root = structures(tmp_path, ("GTV", [at(SQUARE, 3)]))
+    next((root / "imagesTr" / "a").iterdir()).write_bytes(b"no DICOM")
+    found = [problem.sentence for problem in folder(root).problems() if problem.serious]
+    assert len(found) == 2
+    assert "must be a readable DICOM file" in found[0]
+    assert found[1] == (
+        f"contours must have an image that they lie on, that of '{root}/labelsTr/a.dcm' cannot be read: repair it first"
+    )
+
+
 def test_a_structure_set_is_no_image(tmp_path):
     structures(tmp_path, ("GTV", [at(SQUARE, 3)]))
     (tmp_path / "list.csv").write_text("image,mask\nlabelsTr/a.dcm,labelsTr/a.dcm\n")
