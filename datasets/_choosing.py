@@ -74,6 +74,8 @@ def with_raters(found: Layout, rule: Raters | None) -> Layout:
     """The layout in which several masks of one organ are a problem without a rule, and one remains with `first`."""
     if rule == "first":
         return replace(found, volumes={case: _first_rater(files) for case, files in found.volumes.items()})
+    if rule is None and found.doubt is not None:
+        return replace(found, problems=(*found.problems, found.doubt))
     several = [(case, files) for case, files in found.volumes.items() if files.raters > 1]
     if rule is not None or not several:
         return found

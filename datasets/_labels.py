@@ -36,7 +36,7 @@ class Labels:
             is not unknown.
         unknown: values of voxels whose label is not known.
         declared: values that a mask may contain beside 0 and `unknown`; empty allows all.
-        called: names of values, as dataset.json gives them.
+        called: names of values, as dataset.json or the masks give them.
         joined: names in dataset.json that are one foreground because nobody has chosen; empty if there is one at most.
         empty_slices: whether slices without any value above 0 are unknown.
         of_organs: values that are the organ in masks of one organ each; None takes the only one above 0.
@@ -139,7 +139,8 @@ class Labels:
         above = {value: count for value, count in values.items() if value > 0 and value not in self.unknown}
         if len(above) < 2 or not self.open:
             return None
-        found = _in_words(above)
+        named = {value: name for value, name in self.called.items() if value in above}
+        found = _in_words(above, named)
         every = f"--set data.labels=[{','.join(map(str, above))}]"
         if _WHITE in above and len(above) == 2:
             return (
@@ -148,10 +149,11 @@ class Labels:
             )
         names = [f"{name}: {value}" for name, value in zip(_LETTERS, above, strict=False)]
         example = ", ".join([*names, "..."] if len(above) > len(names) else names)
+        own = f"data.classes='{{{example}}}' for classes with names of yours"
         sentence = (
             f"what is to be segmented must be chosen, the masks of '{title}' contain {found}: use --set "
-            f"data.classes='{{{example}}}' for classes with names of yours, or {every} for one foreground of all "
-            "of them"
+            f"{'data.target=classes for classes of these names' if named.keys() == above.keys() else own}, or {every} "
+            "for one foreground of all of them"
         )
         if _WHITE not in above:
             return sentence
@@ -226,8 +228,13 @@ class Labels:
             )
 
 
-def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Values | None) -> Labels:
-    """The labels of a folder with a dataset.json.
+def labels_of_folder(
+    declared: Mapping[str, Values],
+    target: Target,
+    labels: Values | None,
+    segments: Mapping[str, Values] | None = None,
+) -> Labels:
+    """The labels of a folder whose values a dataset.json or its masks name.
 
     The value that nnU-Net calls `ignore`, in small or capital letters, is unknown.
 
@@ -235,10 +242,15 @@ def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Val
         declared: values by name, as in dataset.json; empty without it.
         target: `classes` takes the named ones; `foreground` is one class.
         labels: values of the foreground; None takes every value above 0.
+        segments: values by name, as the masks name them; they decide nothing, and dataset.json has priority.
 
     Raises:
         ConfigError: there are no names.
     """
+    if not declared and target == FOREGROUND:
+        called = {value: name for name, values in (segments or {}).items() for value in values}
+        return Labels(((FOREGROUND, labels),), called=called)
+    declared = declared or segments or {}
     unknown = tuple(chain.from_iterable(values for name, values in declared.items() if name.lower() == _IGNORE))
     every = frozenset(chain.from_iterable(declared.values()))
     others = {name: values for name, values in declared.items() if name.lower() not in (_BACKGROUND, _IGNORE)}
@@ -250,8 +262,8 @@ def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Val
         return Labels(((FOREGROUND, labels),), unknown, declared_too, called, joined)
     if not classes:
         raise ConfigError(
-            "data.target=classes must find names of classes in dataset.json, it finds none: name them with "
-            "data.classes={NAME: VALUE, ...}"
+            "data.target=classes must find names of classes in dataset.json or in DICOM-SEG, it finds none: name them "
+            "with data.classes={NAME: VALUE, ...}"
         )
     return Labels(classes, unknown, every, called)
 
@@ -259,8 +271,9 @@ def labels_of_folder(declared: Mapping[str, Values], target: Target, labels: Val
 def _in_words(values: Mapping[int, ValueCount], meanings: Mapping[int, str] | None = None) -> str:
     """Values with their numbers, the first few of them."""
     shown = []
+    known = meanings or {}
     for value, count in values.items():
-        meaning = f"{meanings[value]}, " if meanings else ""
+        meaning = f"{known[value]}, " if value in known else ""
         shown.append(
             f"{value} ({meaning}{count.voxels:,} voxels in {count.masks} mask{'s' if count.masks > 1 else ''})"
         )

@@ -48,6 +48,9 @@ class Layout:
         organs: the classes, where each has masks of its own.
         told: sentences about how the files were found.
         problems: of the folder or the listing.
+        segments: values by name, as the masks themselves name them; empty without names.
+        unpaired: masks without image; None if their names tell which they are.
+        doubt: about several masks of a case; a rule for raters answers it.
     """
 
     volumes: Mapping[str, Files]
@@ -62,6 +65,9 @@ class Layout:
     organs: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    segments: Mapping[str, Values] = field(default_factory=dict)
+    unpaired: tuple[Path, ...] | None = None
+    doubt: Problem | None = None
 
     def with_masks(self) -> Layout:
         """The layout in which an image without mask is a problem instead of a case."""
@@ -149,6 +155,11 @@ def missing(files: Files, listing: str) -> list[Problem]:
 def has_image_folder(root: Path) -> bool:
     """Whether a folder has a folder in it that is named as one of images."""
     return any(is_image_folder(path.name) and path.is_dir() for path in root.glob("*"))
+
+
+def has_both_folders(root: Path) -> bool:
+    """Whether a folder has one of images and one of masks in it."""
+    return bool(_image_and_mask_folders(root.glob("*")))
 
 
 def by_case(names: Sequence[str], listed: Sequence[Files], folder: Path, problems: list[Problem]) -> dict[str, Files]:

@@ -34,8 +34,8 @@ from albench.data import (
     value_counts,
 )
 from albench.datasets._combining import ONE_MASK, Combining, combined_organs, combined_raters
-from albench.datasets._files import Files
-from albench.datasets._formats import Arrays, StoredImage, open_image, placed
+from albench.datasets._files import Files, MaskFile
+from albench.datasets._formats import Arrays, StoredImage, open_image, open_part, placed
 from albench.datasets._labels import Labels
 from albench.datasets._mask_values import label_values
 from albench.datasets._slice_axis import AXES, Axis, Grid
@@ -90,7 +90,7 @@ def examine(files: Files, reading: Reading) -> tuple[Volume | None, list[Problem
             images.append(_open(path, reading.channels, reading.arrays))
     for file in files.masks:
         with _collected(problems, file.path):
-            mask = _open_mask(file.path, reading.arrays, images)
+            mask = _open_mask(file, reading, images)
             made, counts = _read_mask(file.path, mask, reading.labels.of(file.organ), problems)
             masks.append(made)
             values.setdefault(file.organ, Counter()).update(counts)
@@ -132,7 +132,7 @@ def values_of(files: Files, reading: Reading) -> dict[int, int]:
     values: Counter[int] = Counter()
     for mask in files.masks:
         if mask.organ is None:
-            values.update(value_counts(_mask_values(mask.path, _open_mask(mask.path, reading.arrays, []))))
+            values.update(value_counts(_mask_values(mask.path, _open_mask(mask, reading, []))))
     return dict(sorted(values.items()))
 
 
@@ -218,7 +218,7 @@ def oriented(
 
 def _open(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> StoredImage:
     """The header of an image with the channels that are to be read."""
-    image = _opened(path, arrays)
+    image = _usable(path, open_image(path, arrays))
     count = (*image.shape, 1)[_ONE_IMAGE]
     if count != 1 and not (image.vector or channels):
         raise DataError(
@@ -233,17 +233,20 @@ def _open(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> Store
     return image
 
 
-def _open_mask(path: Path, arrays: Arrays, images: Sequence[StoredImage]) -> StoredImage:
+def _open_mask(file: MaskFile, reading: Reading, images: Sequence[StoredImage]) -> StoredImage:
     """The header of a mask, on the grid of the first image if a part of that is stored."""
-    mask = _opened(path, arrays)
+    path, arrays, grid = file.path, reading.arrays, next(iter(images), None)
+    if file.organ is None:
+        mask = _usable(path, open_image(path, arrays))
+    else:
+        mask = _usable(path, open_part(path, file.organ, grid, arrays, same_series=reading.same_grid))
     if mask.color:
         raise DataError(f"a mask must have one number per voxel, '{path}' has colors: save labels")
-    return placed(mask, images[0]) if images else mask
+    return placed(mask, grid) if grid else mask
 
 
-def _opened(path: Path, arrays: Arrays) -> StoredImage:
-    """The header of an image whose voxels fit into memory and lie somewhere."""
-    image = open_image(path, arrays)
+def _usable(path: Path, image: StoredImage) -> StoredImage:
+    """An image whose voxels fit into memory and lie somewhere."""
     shape = image.shape
     if min(shape) < 1:
         raise DataError(f"'{path}' must have voxels, its header says shape {shape}: repair the header or leave it out")

@@ -24,6 +24,8 @@ def rows_of(found: Layout) -> list[Row]:
 
 def left_masks(root: Path, found: Layout) -> list[Row]:
     """A row for every mask of a folder that belongs to no image."""
+    if found.unpaired is not None:
+        return _open_rows({}, {path.as_posix(): path for path in found.unpaired})
     _, masks = images_and_masks(root, [])
     known = {path for files in found.volumes.values() for path in files.paths}
     return _open_rows({}, {name: path for name, path in masks.items() if path not in known})

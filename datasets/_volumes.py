@@ -44,8 +44,8 @@ class NiftiVolumes(Dataset):
     Attributes:
         axis: slices lie across x (sagittal), y (coronal) or z (axial); `auto` takes the axis along which most volumes
             have their largest spacing, axial where spacings are alike.
-        mask_grid: `own` requires masks on the grid of their images; `image` trusts the array and ignores the header of
-            the mask.
+        mask_grid: `own` requires masks on the grid of their images, and contours drawn on their series; `image` trusts
+            the array or the contours and ignores what the header of the mask says of that.
         classes: the classes by name, each with the values of the mask that belong to it, such as {liver: [1, 2],
             tumor: 3}; other values are background. None leaves the choice to the other options.
         unknown: values of voxels that nobody has labeled; `empty-slices`, also beside values, for the slices of a mask

@@ -1,10 +1,11 @@
 """Your own volumes: a folder in the layout of the Decathlon [1] or of nnU-Net, a folder of HDF5, or a list of files.
 
 `imagesTr/` with `labelsTr/`, or folders of other usual names, are paired by `dataset.json` or, without it, by file
-name; so are files whose names or folders say which are masks. In a folder of HDF5 files, each holds the image and the
-mask of a case. A CSV, YAML or JSON file may list image, mask and patient instead. CSV and YAML may set axis, labels,
-classes, organs, raters, overlap, patients, unknown, unlabeled, window, clip, intensity, size and channels, unless they
-are given with `--set`; all cases of a patient are in one part of the split.
+name; so are files whose names or folders say which are masks, and DICOM as archives keep it, by the series that masks
+reference. In a folder of HDF5 files, each holds the image and the mask of a case. A CSV, YAML or JSON file may list
+image, mask and patient instead. CSV and YAML may set axis, labels, classes, organs, raters, overlap, patients, unknown,
+unlabeled, window, clip, intensity, size and channels, unless they are given with `--set`; all cases of a patient are in
+one part of the split.
 
 [1] Simpson et al. A large annotated medical image dataset for the development and evaluation of segmentation
 algorithms. arXiv:1902.09063, 2019.
@@ -27,15 +28,17 @@ from albench.data import register
 from albench.datasets._array_files import array_folder, with_arrays
 from albench.datasets._choosing import called_organs, with_organs, with_patients, with_raters
 from albench.datasets._combining import Combining, Overlap, Raters
+from albench.datasets._dicom_archive import dicom_archive
 from albench.datasets._formats import Arrays, in_array
 from albench.datasets._formats.hdf5 import ArrayAxes
 from albench.datasets._labels import FOREGROUND, Labels, Target, labels_of_folder, labels_of_organs
 from albench.datasets._layout import Layout, read_datalist, read_folder
 from albench.datasets._listing import SUFFIXES, read_listing
+from albench.datasets._parts import with_parts
 from albench.datasets._proposal import left_masks, proposed_rows, rows_of
 from albench.datasets._slice_axis import Grid
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
-from albench.errors import DataError
+from albench.errors import ConfigError, DataError
 from albench.files import is_file, is_folder
 
 _DEEP = 2 * Protocol.interval + 2  # slices of which `protocol.start=interval` labels two that are not at an end
@@ -52,7 +55,8 @@ class Folder(NiftiVolumes):
         root: the folder, or the CSV, YAML or JSON file.
         labels: values of the mask that are foreground; None takes the only value above 0 of all masks, or those that
             dataset.json declares. Several labels are one class; in masks of one organ each, they are the organ.
-        target: `foreground` is one class; `classes` are those that dataset.json names.
+        target: `foreground` is one class; `classes` are those that dataset.json or, without it, segments of DICOM-SEG
+            name.
         channels: indices of the volumes of a 4D image that are channels, from 0; None takes all that dataset.json
             declares.
         organs: names of the classes in their order, where each has mask files of its own; None takes all that every
@@ -62,6 +66,8 @@ class Folder(NiftiVolumes):
             or `all` of them say so; `first` takes the first mask. None rejects them.
         patients: a regular expression with one group, which matches the patient in the name of a case; None takes
             what a list says, or names of BIDS.
+        dicom_masks: SEG, RTSTRUCT, or a pattern of the series descriptions of the masks to read from a folder of DICOM;
+            None reads all.
         intensity: as in `Dataset`; `auto` follows the modality that dataset.json names.
         h5_image: name of the array with the image in an HDF5 file.
         h5_label: name of the array with the mask.
@@ -71,7 +77,7 @@ class Folder(NiftiVolumes):
 
     added: ClassVar[tuple[str, ...]] = (
         *NiftiVolumes.added,
-        *("organs", "overlap", "raters", "patients"),
+        *("organs", "overlap", "raters", "patients", "dicom_masks"),
         *("h5_image", "h5_label", "h5_axes", "h5_spacing"),
     )
     _given: ClassVar[frozenset[str]] = frozenset()  # of an object: the names of the options that it was made with
@@ -84,6 +90,7 @@ class Folder(NiftiVolumes):
     overlap: Overlap = "reject"
     raters: Raters | None = None
     patients: str | None = None
+    dicom_masks: str | None = None
     intensity: Literal["auto", "volume", "mr", "ct", "none"] = "auto"
     h5_image: str = "image"
     h5_label: str = "label"
@@ -155,6 +162,14 @@ class Folder(NiftiVolumes):
 
     def _find(self) -> Layout:
         root = Path(self.root)
+        archive = dicom_archive(root, self.dicom_masks) if is_folder(root) else None
+        if archive is not None:
+            return archive
+        if self.dicom_masks is not None:
+            raise ConfigError(
+                f"data.dicom_masks must choose among masks of DICOM that say which series they are of, '{self.root}' "
+                "is paired by names or a list: leave it out"
+            )
         if self._is_datalist:
             found = read_datalist(root)
         else:
@@ -162,7 +177,9 @@ class Folder(NiftiVolumes):
         return with_arrays(found, self.h5_image, self.h5_label)
 
     def _completed(self, found: Layout) -> Layout:
-        return with_patients(with_raters(with_organs(found, self.organs), self.raters), self.patients)
+        numbers = self.labels is not None or self.classes is not None
+        named = with_parts(found, by_name=self.organs is not None, by_number=numbers)
+        return with_patients(with_raters(with_organs(named, self.organs), self.raters), self.patients)
 
     def _combining(self) -> Combining:
         return Combining(self.raters, self.overlap)
@@ -171,7 +188,7 @@ class Folder(NiftiVolumes):
         if self._layout.organs:
             chosen = self.classes is not None or self.target != FOREGROUND
             return labels_of_organs(self._layout.organs, self.labels, chosen=chosen)
-        return labels_of_folder(self._found.labels, self.target, self.labels)
+        return labels_of_folder(self._found.labels, self.target, self.labels, self._layout.segments)
 
     def _channels(self) -> tuple[int, ...] | None:
         return self.channels or self._layout.all_channels()

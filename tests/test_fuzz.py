@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.formats import write_dicom, write_frames, write_hdf5, write_itk, write_segmentation
+from support.formats import write_dicom, write_frames, write_hdf5, write_itk, write_segmentation, write_structures
 from support.samples import TINY
 
 import albench
@@ -192,6 +192,9 @@ def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
         write_segmentation(root / form / "labelsTr" / "a.dcm", series, mask)
         if form == "frames":
             write_frames(series.with_suffix(".dcm"), series)
+    series = write_dicom(root / "contours" / "ct", image, np.eye(4))
+    corners = np.array([(-2.0, -2, 1), (-2, -9, 1), (-9, -9, 1)])
+    write_structures(root / "contours" / "plan" / "a.dcm", series, [("organ", [corners]), ("empty", [])])
     write_hdf5(root / "h5" / "a.h5", image=image, label=mask)
     found = {folder.name: sorted(path for path in folder.rglob("*") if path.is_file()) for folder in root.iterdir()}
     return {name: [root / name, *files] for name, files in found.items()}
@@ -199,7 +202,7 @@ def formats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
 
 @fuzzed
 @given(
-    form=st.sampled_from(("mha", "nhdr", "nrrd", "series", "frames", "h5")),
+    form=st.sampled_from(("mha", "nhdr", "nrrd", "series", "frames", "contours", "h5")),
     file=st.integers(0, 9),
     changes=st.lists(st.tuples(st.integers(0, 3000), byte), min_size=1, max_size=6),
     end=st.none() | st.integers(0, 4000),

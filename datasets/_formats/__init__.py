@@ -6,20 +6,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from albench.datasets._formats import dicom, hdf5
-from albench.datasets._formats.dicom import dicom_files, is_dicom, open_dicom
+from albench.datasets._formats import dicom_header, hdf5
+from albench.datasets._formats.dicom import open_dicom, open_segments
+from albench.datasets._formats.dicom_header import dicom_files, is_dicom, is_series, series_files
 from albench.datasets._formats.hdf5 import Arrays, open_hdf5
 from albench.datasets._formats.image import StoredImage, placed
 from albench.datasets._formats.itk import detached_files, open_itk
 from albench.datasets._formats.nifti import open_nifti
-from albench.errors import DataError
+from albench.datasets._formats.parts import Parts, parts_of
+from albench.datasets._formats.structures import open_region
+from albench.errors import DataError, few
 from albench.files import is_file, is_folder
 
-__all__ = ["SUFFIXES", "Arrays", "StoredImage", "exists", "files_of", "has_suffix", "open_image", "placed"]
-__all__ += ["no_format", "stem", "walk", "with_array"]
+__all__ = ["SUFFIXES", "Arrays", "Parts", "StoredImage", "exists", "files_of", "has_suffix", "holds_only_dicom"]
+__all__ += ["no_format", "open_image", "open_part", "parts_of", "placed", "stem", "walk", "with_array"]
 
 _LABELS_ONLY = ".seg.nrrd"  # of 3D Slicer
 _OPENERS: Mapping[str, Callable[[Path, Arrays], StoredImage]] = {
@@ -31,9 +35,10 @@ _OPENERS: Mapping[str, Callable[[Path, Arrays], StoredImage]] = {
     ".nrrd": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
     ".nhdr": lambda path, _: open_itk(path, "NRRD file", "NrrdImageIO"),
     **dict.fromkeys(hdf5.SUFFIXES, open_hdf5),
-    **dict.fromkeys(dicom.SUFFIXES, lambda path, _: open_dicom(path)),
+    **dict.fromkeys(dicom_header.SUFFIXES, lambda path, _: open_dicom(path)),
 }
 SUFFIXES = tuple(_OPENERS)  # a suffix that ends in another one comes first
+_SHOWN = 8  # names in a sentence
 _DETACHED = (".mha", ".mhd", ".nrrd", ".nhdr")
 
 
@@ -41,7 +46,7 @@ def open_image(path: Path, arrays: Arrays) -> StoredImage:
     """Read the header of an image.
 
     Args:
-        path: a file, a folder with a DICOM series, or `case.h5/image`.
+        path: a file, a folder with a DICOM series, the UID of one of several series in a folder, or `case.h5/image`.
         arrays: what HDF5 does not say.
 
     Raises:
@@ -53,10 +58,51 @@ def open_image(path: Path, arrays: Arrays) -> StoredImage:
         return open_dicom(path)
     suffix = _suffix(hdf5.split(path)[0])
     if suffix is None:
-        if is_dicom(path):
+        if is_dicom(path) or is_series(path):
             return open_dicom(path)
         raise DataError(no_format(path))
     return _OPENERS[suffix](path, arrays)
+
+
+def open_part(
+    path: Path, name: str, grid: StoredImage | None, arrays: Arrays, *, same_series: bool = True
+) -> StoredImage:
+    """The mask of one organ: the parts of this name, if a file of DICOM has several, or all of the file.
+
+    Args:
+        grid: the image that contours are filled on; None if it cannot be read.
+        arrays, same_series: as in `open_image` and `open_region`.
+
+    Raises:
+        DataError: it cannot be read, or has several parts and none of this name.
+    """
+    parts = parts_of(path)
+    if parts is None:
+        return open_image(path, arrays)
+    if parts.contours and grid is None:
+        raise DataError(
+            f"contours must have an image that they lie on, that of '{path}' cannot be read: repair it first"
+        )
+    if parts.contours and grid is not None:
+        return open_region(parts.file, name, grid, same_series=same_series)
+    numbers = [number for number, of in parts.names.items() if of == name]
+    if not numbers and len(parts.names) > 1:
+        listed = few([f"'{of}'" for of in parts.names.values()], _SHOWN)
+        raise DataError(f"'{path}' must have a segment '{name}', it has none of this name: choose from {listed}")
+    return open_segments(parts.file, numbers) if numbers else open_image(path, arrays)
+
+
+def holds_only_dicom(folder: Path) -> bool:
+    """Whether a folder has files of DICOM, at any depth, and none of another format."""
+    found = False
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if is_dicom(path):
+                found = True
+            elif has_suffix(path):
+                return False
+    return found
 
 
 def has_suffix(path: Path) -> bool:
@@ -96,13 +142,13 @@ def walk(folder: Path) -> Iterator[Path]:
 
 def exists(path: Path) -> bool:
     """Whether an image is there: a file, a folder, or the file of an array."""
-    return is_file(path) or is_folder(path) or is_file(hdf5.split(path)[0])
+    return is_file(path) or is_folder(path) or is_file(hdf5.split(path)[0]) or is_series(path)
 
 
 def files_of(path: Path) -> list[Path]:
     """All files whose content decides what is read of an image. Raises DataError if one of them does not exist."""
-    if is_folder(path):
-        return dicom_files(path)
+    if is_folder(path) or is_series(path):
+        return series_files(path)
     file = hdf5.split(path)[0]
     return [file, *(detached_files(file) if _suffix(file) in _DETACHED else ())]
 

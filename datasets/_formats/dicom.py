@@ -1,16 +1,13 @@
 """DICOM: a folder with the slices of one series, one file with several frames, or a segmentation (DICOM-SEG).
 
-SimpleITK decodes the slices of a series, pydicom reads the headers that say where they lie, and highdicom reads files
-of several frames.
+SimpleITK decodes the slices of a series, or pydicom those that it would change, and highdicom reads files of several
+frames.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -18,88 +15,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.datasets._formats.dicom_header import CONTOURS, SEGMENTATION, Header, header_of, readable, series_files
 from albench.datasets._formats.extra import library
-from albench.datasets._formats.image import RAS_OF_LPS, StoredImage, affine_of_lps, no_volume, unreadable
+from albench.datasets._formats.image import RAS_OF_LPS, StoredImage, affine_of_lps, no_volume
 from albench.datasets._formats.itk import simpleitk
-from albench.errors import DataError
+from albench.errors import DataError, few
 
-SUFFIXES = (".dcm", ".dicom", ".ima")
-_MAGIC_AT, _MAGIC = 128, b"DICM"
-_SEGMENTATION, _CONTOURS = "SEG", "RTSTRUCT"
-_TAGS = (
-    *("Modality", "SeriesInstanceUID", "SeriesDescription", "NumberOfFrames", "SamplesPerPixel", "Rows", "Columns"),
-    *("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "SliceThickness", "RescaleSlope"),
-    "RescaleIntercept",
-)
+_INVERTED = "MONOCHROME1"  # high values are shown dark
 _UNEVEN = 0.1  # of the distance of slices, by which it may vary
 _TURNED = 1e-3  # by which a cosine of the orientation may vary
 
 
-@dataclass(frozen=True)
-class _Plane:
-    """Where a slice lies, in millimeters to the left, to the back and up.
-
-    Attributes:
-        spacing: (2,) between its columns and between its rows.
-        directions: (3, 2) along a row and along a column, of unit length.
-        position: (3,) of its first pixel.
-    """
-
-    spacing: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    position: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What is read of the header of a file.
-
-    Attributes:
-        shape: columns, rows and, with several values per pixel, their number.
-        plane: None if the file does not say it.
-        scale: slope and intercept of the stored values.
-    """
-
-    modality: str
-    series: str
-    description: str
-    frames: int
-    shape: tuple[int, ...]
-    plane: _Plane | None
-    thickness: float
-    scale: tuple[float, float]
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its suffix, or by its first bytes if it ends in none or in a number."""
-    if path.name.lower().endswith(SUFFIXES):
-        return True
-    if path.suffix[1:].isalpha() or path.name.upper() == "DICOMDIR":
-        return False
-    try:
-        with path.open("rb") as file:
-            file.seek(_MAGIC_AT)
-            return file.read(len(_MAGIC)) == _MAGIC
-    except OSError:
-        return False
-
-
-def dicom_files(folder: Path) -> list[Path]:
-    """The files of DICOM that lie in a folder itself, sorted by name."""
-    return sorted(
-        path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".") and is_dicom(path)
-    )
-
-
 def open_dicom(path: Path) -> StoredImage:
     """Read the headers of a file or of a folder. Raises DataError if they are not those of one volume."""
-    files = dicom_files(path) if path.is_dir() else [path]
-    headers = {file: _header(file) for file in files}
+    files = [path] if path.is_file() else series_files(path)
+    headers = {file: header_of(file) for file in files}
     series: defaultdict[str, list[Path]] = defaultdict(list)
     for file, header in headers.items():
-        if header.modality != _CONTOURS and 0 not in header.shape:  # reports and plans have no pixels
+        if header.modality != CONTOURS and 0 not in header.shape:  # reports and plans have no pixels
             series[header.series].append(file)
-    images = {uid: of for uid, of in series.items() if headers[of[0]].modality != _SEGMENTATION} or series
+    images = {uid: of for uid, of in series.items() if headers[of[0]].is_image} or series
     if not images:
         raise _no_voxels(path, {header.modality for header in headers.values()})
     if len(images) > 1:
@@ -108,7 +43,7 @@ def open_dicom(path: Path) -> StoredImage:
             f"'{path}' must hold one DICOM series, it holds {named}: move each into a folder of its own, or list files"
         )
     chosen = next(iter(images.values()))
-    if headers[chosen[0]].modality == _SEGMENTATION:
+    if headers[chosen[0]].modality == SEGMENTATION:
         if len(chosen) > 1:
             raise DataError(f"'{path}' must hold one DICOM-SEG file, it holds {len(chosen)}: keep one, or list files")
         return _segmentation(chosen[0])
@@ -117,44 +52,7 @@ def open_dicom(path: Path) -> StoredImage:
     return _stack(path, {file: headers[file] for file in chosen})
 
 
-def _header(file: Path) -> _Header:
-    pydicom = library("pydicom", file)
-    with _readable(file):
-        read = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
-        color = int(read.get("SamplesPerPixel") or 1)
-        size = int(read.get("Columns") or 0), int(read.get("Rows") or 0)
-        return _Header(
-            modality=str(read.get("Modality", "")),
-            series=str(read.get("SeriesInstanceUID", "")),
-            description=str(read.get("SeriesDescription", "") or "no description"),
-            frames=int(read.get("NumberOfFrames") or 1),
-            shape=(*size, color) if color > 1 else size,
-            plane=_plane(read),
-            thickness=float(read.get("SliceThickness") or 1),
-            scale=(float(read.get("RescaleSlope") or 1), float(read.get("RescaleIntercept") or 0)),
-        )
-
-
-@contextmanager
-def _readable(file: Path) -> Iterator[None]:
-    """Turn any exception of the block into one sentence, and leave out what pydicom warns of."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except Exception as error:  # pydicom and highdicom raise many kinds for a file that is damaged
-        raise unreadable(file, "DICOM file", error) from error
-
-
-def _plane(read: Any) -> _Plane | None:
-    tags = [read.get(name) for name in ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")]
-    if None in tags:
-        return None
-    spacing, directions, position = (np.array(tag, dtype=np.float64) for tag in tags)
-    return _Plane(spacing.reshape(2)[::-1], directions.reshape(2, 3).T, position.reshape(3))
-
-
-def _stack(path: Path, headers: Mapping[Path, _Header]) -> StoredImage:
+def _stack(path: Path, headers: Mapping[Path, Header]) -> StoredImage:
     """A volume of one file per slice, in the order of their positions."""
     sitk = simpleitk(path)
     planes = {file: header.plane for file, header in headers.items() if header.plane is not None}
@@ -178,18 +76,26 @@ def _stack(path: Path, headers: Mapping[Path, _Header]) -> StoredImage:
     positions = np.stack([planes[file].position for file in files])
     step = _step(path, np.array([heights[file] for file in files]), positions, normal * first.thickness)
     scales = {header.scale for header in headers.values()}
+    stored = {header.stored for header in headers.values()}
+    color = first.shape[2:]
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
+        if not color and (len(stored) > 1 or _INVERTED in next(iter(stored))):
+            return _decoded(files, headers, dtype)
         reader = sitk.ImageSeriesReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileNames([str(file) for file in files])
         if len(scales) > 1:  # the first slice would decide the type of all
             reader.SetOutputPixelType(sitk.sitkFloat32)
-        image = reader.Execute()  # has a name, because a view does not keep it
+        try:
+            image = reader.Execute()  # has a name, because a view does not keep it
+        except RuntimeError:
+            if color:
+                raise
+            return _decoded(files, headers, dtype)
         values = np.array(sitk.GetArrayViewFromImage(image), dtype)
         return values.transpose(2, 1, 0, *range(3, values.ndim))
 
-    color = first.shape[2:]
     return StoredImage(
         path=path,
         shape=(*first.shape[:2], len(files), *color),
@@ -198,7 +104,44 @@ def _stack(path: Path, headers: Mapping[Path, _Header]) -> StoredImage:
         voxels=voxels,
         vector=bool(color),
         color=bool(color),
+        series=first.series,
+        frame=first.frame,
     )
+
+
+def _decoded(
+    files: Sequence[Path], headers: Mapping[Path, Header], dtype: type[np.float32] | None
+) -> NDArray[np.generic]:
+    """The values of slices as pydicom decodes each by itself.
+
+    ITK turns MONOCHROME1 around, which is how pixels are shown and not what they measure, reads all slices with the
+    sign of the first, and does not know every compression.
+    """
+    pydicom = library("pydicom", files[0])
+    slices = []
+    for file in files:
+        _check_decoder(file)
+        slope, intercept = headers[file].scale
+        slices.append(pydicom.dcmread(file).pixel_array * slope + intercept)
+    return np.asarray(np.stack(slices, -1).swapaxes(0, 1), dtype)
+
+
+def _check_decoder(file: Path) -> None:
+    """Raises DataError if the pixels of a file are compressed and no library is installed that decodes them."""
+    pydicom, pixels = library("pydicom", file), library("pydicom.pixels", file)
+    syntax = pydicom.uid.UID(pydicom.filereader.read_file_meta_info(file).TransferSyntaxUID)
+    if not syntax.is_compressed:
+        return
+    try:
+        decoder = pixels.get_decoder(syntax)
+        available, missing = decoder.is_available, few(decoder.missing_dependencies)
+    except NotImplementedError:
+        available, missing = False, "pydicom has none"
+    if not available:
+        raise DataError(
+            f"'{file}' must have pixels that can be decoded, the decoder of {syntax.name} is not installed "
+            f"({missing}): install it, or save the files without compression"
+        )
 
 
 def _step(
@@ -234,35 +177,49 @@ def _frames(file: Path) -> StoredImage:
         )
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
+        _check_decoder(file)
         values = stored.get_volume(dtype=np.float64, apply_real_world_transform=False, apply_presentation_lut=False)
-        return np.asarray(values.array, dtype)
+        return np.asarray(values.array.swapaxes(0, 2), dtype)
 
     color = int(stored.SamplesPerPixel)
-    shape = tuple(grid.spatial_shape)
+    shape = tuple(grid.spatial_shape)[::-1]  # columns, rows and frames, as of a series
     return StoredImage(
         path=file,
         shape=(*shape, color) if color > 1 else shape,
-        affine=RAS_OF_LPS @ np.asarray(grid.affine),
+        affine=RAS_OF_LPS @ np.asarray(grid.affine)[:, [2, 1, 0, 3]],
         integer=False,
         voxels=voxels,
         vector=color > 1,
         color=color > 1,
+        series=str(stored.SeriesInstanceUID),
+        frame=str(stored.get("FrameOfReferenceUID") or ""),
     )
 
 
-def _segmentation(file: Path) -> StoredImage:
-    """The segments of a DICOM-SEG, each with its number. Frames that have no segment may be missing."""
+def open_segments(file: Path, numbers: Sequence[int]) -> StoredImage:
+    """Segments of a DICOM-SEG as one mask, above 0 in each. Raises DataError if the file has no grid."""
+    return _segmentation(file, numbers)
+
+
+def _segmentation(file: Path, numbers: Sequence[int] | None = None) -> StoredImage:
+    """The segments of a DICOM-SEG, each with its number, or the chosen ones as 1, 2, ..., which may overlap.
+
+    Frames that have no segment may be missing.
+    """
     stored, grid = _multiframe(file, "seg.segread", sparse=True)
     if grid is None:
         raise no_volume(file, (int(stored.Columns), int(stored.Rows)))
+    chosen = numbers is not None
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
         try:
-            values = stored.get_volume(combine_segments=True).array
+            values = stored.get_volume(
+                segment_numbers=numbers, combine_segments=True, relabel=chosen, skip_overlap_checks=chosen
+            ).array
         except (RuntimeError, ValueError) as error:
             raise DataError(
-                f"'{file}' must give every voxel at most one segment, it does not ({error}): save overlapping segments "
-                "in files of their own, and probabilities as labels"
+                f"'{file}' must give every voxel at most one segment, it does not ({error}): read overlapping segments "
+                "by name, with data.organs, and save probabilities as labels"
             ) from error
         return np.asarray(values, dtype)
 
@@ -279,21 +236,21 @@ def _multiframe(file: Path, reader: str, *, sparse: bool) -> tuple[Any, Any]:
         sparse: whether the frames may leave positions out and several may have the same one.
     """
     highdicom = library("highdicom", file)
-    with _readable(file):
+    with readable(file):
         stored = attrgetter(reader)(highdicom)(file)
         grid = stored.get_volume_geometry(allow_missing_positions=sparse, allow_duplicate_positions=sparse)
     return stored, grid
 
 
 def _no_voxels(path: Path, modalities: Collection[str]) -> DataError:
-    if _CONTOURS in modalities:
+    if CONTOURS in modalities:
         return DataError(
-            f"'{path}' must hold voxels, an RTSTRUCT holds contours: convert it to DICOM-SEG or .nii.gz on the grid of "
-            "its series, for example in 3D Slicer (module Segmentations, export)"
+            f"'{path}' must hold an image, an RTSTRUCT holds contours: give it as a mask, with the folder of its "
+            "series as the image"
         )
     found = ", ".join(sorted(modality or "no modality" for modality in modalities))
     return DataError(f"'{path}' must hold voxels, it holds {found}: name the folder of an image series")
 
 
-def _described(header: _Header, files: Sequence[Path]) -> str:
+def _described(header: Header, files: Sequence[Path]) -> str:
     return f"'{header.description}' ({header.series}, {len(files)} files)"

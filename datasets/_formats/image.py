@@ -16,6 +16,7 @@ Affine = NDArray[np.float64]
 Voxels = Callable[[type[np.float32] | None], NDArray[np.generic]]
 
 RAS_OF_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM and ITK count to the left and to the back
+_LONGEST = 300  # characters of a reason
 _SAME = 1e-2  # of a voxel, up to which a grid counts as a part of another one
 
 
@@ -33,6 +34,7 @@ class StoredImage:
         color: whether they are a color.
         scaled: whether the header multiplies whole numbers or adds to them.
         partial: whether only the part of a grid is stored that has labels; voxels outside of it are 0.
+        series: UID of the series of DICOM, as is `frame` that of its frame of reference; empty in other formats.
     """
 
     path: Path
@@ -44,6 +46,8 @@ class StoredImage:
     color: bool = False
     scaled: bool = False
     partial: bool = False
+    series: str = ""
+    frame: str = ""
 
     def read(self, dtype: type[np.float32] | None = None) -> NDArray[np.generic]:
         """All values, of `shape`. Raises DataError if the file is not complete."""
@@ -94,8 +98,7 @@ def affine_of_lps(directions: NDArray[np.float64], spacing: NDArray[np.float64],
 
 def unreadable(path: Path, what: str, error: Exception) -> DataError:
     """The sentence about a file that a library rejects."""
-    reason = " ".join(str(error).split())
-    return DataError(f"'{path}' must be a readable {what}, it is not ({reason}): replace or remove it")
+    return DataError(f"'{path}' must be a readable {what}, it is not ({_reason(error)}): replace or remove it")
 
 
 def no_volume(path: Path, shape: tuple[int, ...]) -> DataError:
@@ -119,7 +122,12 @@ def complete(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
         raise DataError(
-            f"'{path}' must be complete, it cannot be read to its end ({reason}): copy or download it again"
+            f"'{path}' must be complete, it cannot be read to its end ({_reason(error)}): copy or download it again"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What a library says, in one line; it may quote the whole content of a file."""
+    reason = " ".join(str(error).split())
+    return reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}..."

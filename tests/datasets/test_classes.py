@@ -123,7 +123,7 @@ def test_a_list_sets_classes_and_unknown_values(root):
         (("classes={a: 1}", "labels=[1]"), "chosen by one option, got data.classes and data.labels: leave one"),
         (("classes={a: 1}", "target=classes"), "chosen by one option, got data.classes and data.target: leave one"),
         (("target=classes", "labels=[1]"), "chosen by one option, got data.labels and data.target: leave one"),
-        (("target=classes",), "must find names of classes in dataset.json, it finds none: name them with data.classes"),
+        (("target=classes",), "in dataset.json or in DICOM-SEG, it finds none: name them with data.classes"),
         (("classes={a: 1}", "unknown=1"), "1 is in class 'a' and in data.unknown: leave it out of one of them"),
         (("labels=[1]", "unknown=[2,1]"), "1 is in class 'foreground' and in data.unknown: leave it out"),
     ],

@@ -254,8 +254,8 @@ def dicom_set(root: Path, change: str) -> Path:
         ("other direction", "'{}' must hold slices of one orientation, it does not: keep one, without scouts"),
         (
             "contours",
-            "'{}' must hold voxels, an RTSTRUCT holds contours: convert it to DICOM-SEG or .nii.gz on the grid of its "
-            "series, for example in 3D Slicer (module Segmentations, export)",
+            "'{}' must hold an image, an RTSTRUCT holds contours: give it as a mask, with the folder of its series as "
+            "the image",
         ),
         ("report", "'{}' must hold voxels, it holds SR: name the folder of an image series"),
     ],
@@ -300,6 +300,69 @@ def test_slices_with_scales_of_their_own_are_read_each_with_its_scale(tmp_path):
     np.testing.assert_array_equal(loaded, expected[::-1, ::-1].transpose(2, 1, 0))
 
 
+@pytest.mark.parametrize("fault", ["shown inverted", "signs of their own", "signs of their own, shown inverted"])
+def test_values_are_what_was_measured_however_slices_store_and_show_them(tmp_path, fault):
+    """ITK reads the first as 65535 - v and the second as 65536 + v where v is negative."""
+    import pydicom
+
+    image, mask = sample()
+    write_dicom(tmp_path / "imagesTr" / "a", image, PLAIN)
+    write_itk(tmp_path / "labelsTr" / "a.mha", mask, PLAIN)
+    expected = image.astype(np.float32)
+    for path in (tmp_path / "imagesTr" / "a").iterdir():
+        file = pydicom.dcmread(path)
+        if "inverted" in fault:
+            file.PhotometricInterpretation = "MONOCHROME1"
+        if "signs" in fault and file.InstanceNumber > 1:
+            expected[..., file.InstanceNumber - 1] -= 1024
+            file.PixelRepresentation, file.RescaleIntercept = 1, -2048
+        file.save_as(path)
+    loaded = folder(tmp_path).load("a").image[0]
+    np.testing.assert_array_equal(loaded, expected[::-1, ::-1].transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("form", ["dicom", "dicom of frames"])
+def test_pixels_without_a_decoder_are_one_sentence(tmp_path, monkeypatch, form):
+    import pydicom
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels.decoders.base import Decoder
+    from pydicom.uid import HTJ2KLossless
+
+    root = written(tmp_path, form, *sample(), PLAIN)
+    paths = [path for path in (root / "imagesTr").rglob("*") if path.is_file()]
+    for path in paths:
+        file = pydicom.dcmread(path)
+        file.PixelData = encapsulate([b"\xff\x4f\xff\x51" + b"\0" * 100] * int(file.get("NumberOfFrames", 1)))
+        file["PixelData"].VR, file["PixelData"].is_undefined_length = "OB", True
+        file.file_meta.TransferSyntaxUID = HTJ2KLossless
+        file.save_as(path)
+    monkeypatch.setattr(Decoder, "is_available", False)
+    monkeypatch.setattr(Decoder, "missing_dependencies", ["pylibjpeg - requires pylibjpeg-openjpeg>=2.0"])
+    with pytest.raises(DataError) as rejected:
+        folder(root).load("case")
+    first = min(paths, key=lambda path: int(pydicom.dcmread(path, stop_before_pixels=True).get("InstanceNumber") or 0))
+    assert str(rejected.value) == (
+        f"'{first}' must have pixels that can be decoded, the decoder of High-Throughput JPEG 2000 Image Compression "
+        "(Lossless Only) is not installed (pylibjpeg - requires pylibjpeg-openjpeg>=2.0): install it, or save the "
+        "files without compression"
+    )
+
+
+def test_frames_have_scales_of_their_own(tmp_path):
+    image, mask = sample()
+    series = write_dicom(tmp_path / "imagesTr" / "a", image, PLAIN, RescaleSlope=[1, 1, 1, 1, 1, 1, 1, 0.5])
+    write_frames(tmp_path / "imagesTr" / "a.dcm", series)
+    write_itk(tmp_path / "labelsTr" / "a.mha", mask, PLAIN)
+    write_pair(tmp_path / "nifti", "a", image, mask, PLAIN)
+    loaded, plain = (
+        folder(tmp_path, mask_grid="image").load("a").image[0],
+        folder(tmp_path / "nifti").load("a").image[0],
+    )
+    expected = plain.copy()
+    expected[7] = (plain[7] + 1024) / 2 - 1024
+    np.testing.assert_array_equal(loaded, expected)
+
+
 def test_frames_without_positions_are_one_sentence(tmp_path):
     import pydicom
 
@@ -322,7 +385,7 @@ def test_segments_that_overlap_and_shares_of_segments_are_one_sentence(tmp_path)
     series = write_dicom(tmp_path / "imagesTr" / "a", image, PLAIN)
     both = np.stack([mask > 0, mask == 2], -1)
     path = write_segmentation(tmp_path / "labelsTr" / "a.dcm", series, both.astype(np.uint8))
-    sentence = rf"'{path}' must give every voxel at most one segment, it does not \(.+\): save overlapping segments in"
+    sentence = rf"'{path}' must give every voxel at most one segment, it does not \(.+\): read overlapping segments by"
     with pytest.raises(DataError, match=sentence):
         folder(tmp_path).load("a")
     write_segmentation(path, series, both.astype(np.float32) * 0.4, "FRACTIONAL")

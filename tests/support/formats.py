@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,15 @@ def write_frames(path: Path, series: Path) -> Path:
     return path
 
 
-def write_segmentation(path: Path, series: Path, values: np.ndarray, kind: str = "BINARY") -> Path:
+def write_segmentation(
+    path: Path,
+    series: Path,
+    values: np.ndarray,
+    kind: str = "BINARY",
+    *,
+    names: Sequence[str] = (),
+    description: str = "segments",
+) -> Path:
     """A DICOM-SEG of a series from `write_dicom`, with one segment for every value; empty frames are left out."""
     import highdicom
     import pydicom
@@ -93,7 +102,7 @@ def write_segmentation(path: Path, series: Path, values: np.ndarray, kind: str =
     segments = [
         highdicom.seg.SegmentDescription(
             segment_number=number,
-            segment_label=f"part {number}",
+            segment_label=names[number - 1] if names else f"part {number}",
             segmented_property_category=tissue,
             segmented_property_type=tissue,
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
@@ -113,6 +122,7 @@ def write_segmentation(path: Path, series: Path, values: np.ndarray, kind: str =
         manufacturer_model_name="tests",
         software_versions="1",
         device_serial_number="1",
+        series_description=description,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     made.save_as(path)
@@ -128,3 +138,65 @@ def write_hdf5(path: Path, **arrays: np.ndarray) -> Path:
         for name, values in arrays.items():
             file[name] = values
     return path
+
+
+def write_structures(
+    path: Path, series: Path, regions: Sequence[tuple[str, Sequence[np.ndarray]]], *, kind: str = "CLOSED_PLANAR"
+) -> Path:
+    """A structure set (RTSTRUCT) of a series from `write_dicom`.
+
+    Args:
+        regions: names and contours, (n, 3) in millimeters to the left, to the back and up.
+        kind: type of all contours.
+    """
+    import pydicom
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+
+    source = pydicom.dcmread(next(series.glob("*.dcm")), stop_before_pixels=True)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, RTStructureSetStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    file.SOPClassUID, file.SOPInstanceUID = RTStructureSetStorage, meta.MediaStorageSOPInstanceUID
+    file.Modality, file.StructureSetLabel, file.SeriesDescription = "RTSTRUCT", "plan", "contours"
+    file.PatientID, file.PatientName, file.StudyInstanceUID = source.PatientID, "p^p", source.StudyInstanceUID
+    file.SeriesInstanceUID, file.FrameOfReferenceUID = generate_uid(), source.FrameOfReferenceUID
+    of_series, study, frame = Dataset(), Dataset(), Dataset()
+    of_series.SeriesInstanceUID = source.SeriesInstanceUID
+    study.RTReferencedSeriesSequence = [of_series]
+    frame.FrameOfReferenceUID, frame.RTReferencedStudySequence = source.FrameOfReferenceUID, [study]
+    file.ReferencedFrameOfReferenceSequence = [frame]
+    file.StructureSetROISequence, file.ROIContourSequence = [], []
+    for number, (name, contours) in enumerate(regions, 1):
+        roi, drawn = Dataset(), Dataset()
+        roi.ROINumber, roi.ROIName, roi.ReferencedFrameOfReferenceUID = number, name, source.FrameOfReferenceUID
+        file.StructureSetROISequence.append(roi)
+        drawn.ReferencedROINumber, drawn.ContourSequence = number, []
+        for points in contours:
+            item = Dataset()
+            item.ContourGeometricType, item.NumberOfContourPoints = kind, len(points)
+            item.ContourData = [f"{value:.10g}" for value in np.asarray(points).ravel()]
+            drawn.ContourSequence.append(item)
+        file.ROIContourSequence.append(drawn)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file.save_as(path, enforce_file_format=True)
+    return path
+
+
+def outlines(mask: np.ndarray, affine: np.ndarray) -> list[np.ndarray]:
+    """Contours of a mask, halfway between voxels inside and outside, slice by slice, as `write_structures` wants them.
+
+    Args:
+        mask: (i, j, k), empty at the border of every slice.
+        affine: from voxels to RAS millimeters.
+    """
+    from contourpy import contour_generator
+
+    made = []
+    for k in range(mask.shape[2]):
+        for line in contour_generator(z=mask[:, :, k].astype(float)).lines(0.5):
+            j, i = np.asarray(line)[:-1].T
+            points = np.column_stack([i, j, np.full(len(i), k)])
+            made.append(nib.affines.apply_affine(LPS @ affine, points))
+    return made
