@@ -12,7 +12,8 @@ Differences from the paper: [1] embeds images by self-supervised learning (SimCL
 current network, or vectors that were computed elsewhere (`embeddings`), such as those of a self-supervised encoder. [1]
 classifies images; a slice has no class, so that the number of `clusters` is a choice, by default that of CIFAR-10. The
 authors' code is given one `delta` for all rounds; here it is computed in every round, because the embedding changes.
-Where no ball holds anything new, the rest is drawn at random; the authors' code ends with an error there.
+Where no ball holds anything new, the rest is drawn at random; the authors' code ends with an error there. Of [1], the
+beginning, the authors' code and the implementation in scikit-activeml were read; the rule of purity is theirs.
 
 [1] Yehuda, Dekel, Hacohen and Weinshall. Active Learning Through a Covering Lens. NeurIPS 2022.
 """

@@ -10,9 +10,10 @@
 
 Differences from the paper: [1] embeds images by self-supervised learning (SimCLR). Here the embedding is that of the
 current network, or vectors that were computed elsewhere (`embeddings`), such as those of a self-supervised encoder.
-The authors' code averages squared distances; here they are not squared, as in the paper. Where no cluster is large
-enough or none of the large ones has an unlabeled slice left, the small ones are visited likewise; the code ends with an
-error there.
+Of [1], the authors' code and the implementation in scikit-activeml were read, not the whole text. The former averages
+squared distances; here they are not squared, as in the latter, which follows the formula of the paper. Where no cluster
+is large enough or none of the large ones has an unlabeled slice left, the small ones are visited likewise; the authors'
+code ends with an error there.
 
 [1] Hacohen, Dekel and Weinshall. Active Learning on a Budget: Opposite Strategies Suit High and Low Budgets. ICML 2022.
 """

@@ -105,8 +105,8 @@ def test_series_without_masks_are_cases_without_labels(tmp_path):
     with pytest.raises(DataError) as rejected:
         folder(root).cases()
     assert str(rejected.value) == (
-        f"every image must have a mask, '{late}' has none: add it or remove the image, or set data.unlabeled=pool to "
-        "use it without labels, or pair files in a list, which `albench data list-files` begins"
+        f"every image must have a mask, '{late}' has none: add it, or set data.unlabeled=skip to leave such images out "
+        "or pool to use them without labels, or pair files in a list, which `albench data list-files` begins"
     )
     data = folder(root, unlabeled="pool")
     cases = ["LUNG1-001", "LUNG1-002-chest", "LUNG1-002-chest_late", "LUNG1-003"]
