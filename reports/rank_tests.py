@@ -1,0 +1,116 @@
+"""Tests of methods over several datasets by their ranks, after Demsar [1].
+
+A dataset is one observation. What few of them can tell is part of each result: the lowest p-value that a test can give
+with this number of datasets and methods.
+
+[1] Demsar. Statistical comparisons of classifiers over multiple data sets. JMLR 7, 2006.
+[2] Benavoli, Corani, Mangili. Should we really use post-hoc tests based on mean-ranks? JMLR 17, 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from albench.reports.curve import Values
+from albench.reports.significance import sign_flip
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Friedman:
+    """The test whether all methods are alike, that is, whether their mean ranks differ only by chance.
+
+    Attributes:
+        chi_square: the statistic of Friedman, corrected for ties; NaN if all methods are ranked alike everywhere.
+        f: the same after Iman and Davenport; infinite if all datasets rank alike.
+        p: of `f`, at least `least`; NaN without a statistic.
+        least: the share of equally likely rankings in which all datasets agree with the first one; no p can be lower.
+    """
+
+    chi_square: float
+    f: float
+    p: float
+    least: float
+
+
+def friedman(ranks: Values) -> Friedman:
+    """The Friedman test with the correction of Iman and Davenport (Section 3.2.2 of [1]).
+
+    Args:
+        ranks: (k, n) of k methods on n datasets, at least two each. Ranks that are means over regimes of a dataset are
+            allowed: then the statistic is that of the permutation test of these scores within datasets (Conover,
+            Practical Nonparametric Statistics, 1999, Section 5.8).
+    """
+    methods, datasets = ranks.shape
+    least = float(math.factorial(methods)) ** (1 - datasets) if methods < 20 else 0.0
+    within = ((ranks - ranks.mean(0)) ** 2).sum()
+    between = datasets * ((ranks.mean(1) - ranks.mean()) ** 2).sum()
+    if within <= 0:
+        return Friedman(math.nan, math.nan, math.nan, least)
+    chi_square = float((methods - 1) * datasets * between / within)
+    left = datasets * (methods - 1) - chi_square
+    if left < 1e-9:
+        return Friedman(chi_square, math.inf, least, least)
+    f = (datasets - 1) * chi_square / left
+    p = float(stats.f.sf(f, methods - 1, (methods - 1) * (datasets - 1)))
+    return Friedman(chi_square, f, max(p, least), least)
+
+
+def critical_difference(methods: int, datasets: int) -> float:
+    """The difference of two mean ranks that the test of Nemenyi needs at 0.05 (Section 3.2.2 of [1]).
+
+    For ranks that are means over regimes, which vary less, it is rather too large than too small.
+    """
+    q = float(stats.studentized_range.ppf(1 - LEVEL, methods, np.inf)) / math.sqrt(2)
+    return q * math.sqrt(methods * (methods + 1) / (6 * datasets))
+
+
+def alike(means: Sequence[float], critical: float) -> list[tuple[int, int]]:
+    """The largest groups of methods whose mean ranks differ by less than the critical difference.
+
+    Args:
+        means: ascending.
+
+    Returns:
+        First and last position of every group of at least two that lies in no other one.
+    """
+    found: list[tuple[int, int]] = []
+    for first in range(len(means)):
+        last = max(i for i in range(first, len(means)) if means[i] - means[first] < critical)
+        if last > first and (not found or last > found[-1][1]):
+            found.append((first, last))
+    return found
+
+
+def signed_rank(differences: Values) -> float:
+    """Exact two-sided p-value of the signed-rank test of Wilcoxon, which [2] recommends after Friedman's.
+
+    The share of all combinations of signs whose sum of signed ranks is at least as far from 0. Equal distances share
+    the mean of their ranks. Differences of 0 are ranked too and count for neither side, which is as splitting their
+    ranks evenly (Section 3.1.3 of [1]). For more than 16 differences, the normal approximation of scipy.
+
+    Args:
+        differences: (n,) one per dataset.
+    """
+    ranks = stats.rankdata(np.abs(differences))
+    p = sign_flip(np.sign(differences) * ranks)
+    if math.isnan(p) and np.any(differences):
+        return float(stats.wilcoxon(differences, zero_method="zsplit", method="approx").pvalue)
+    return 1.0 if math.isnan(p) else p
+
+
+def least_signed_rank(datasets: int) -> float:
+    """The lowest p-value that `signed_rank` can give."""
+    return 2.0 ** (1 - datasets)
+
+
+def ranked(values: NDArray[np.float64], *, higher: bool) -> Values:
+    """(k, n) ranks of k methods in each of n columns, 1 for the best; equal values share the mean of their ranks."""
+    return np.asarray(stats.rankdata(-values if higher else values, axis=0))
