@@ -32,7 +32,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import Field
@@ -152,7 +152,7 @@ class _Cell:
     group: str
     dataset: str
     name: str
-    settings: Mapping[str, object]
+    settings: dict[str, object]
     foreign: tuple[str, ...]
 
 
@@ -350,7 +350,7 @@ def _check_places(cells: Sequence[_Cell], settings: Mapping[str, object], stem: 
             )
 
 
-def _known(group: str, spec: str, path: str) -> type:
+def _known(group: str, spec: str, path: str) -> type[Any]:
     try:
         return find(group, spec)
     except ConfigError as error:

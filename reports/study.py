@@ -1,7 +1,7 @@
 """Methods compared over several datasets: their ranks, tests of these, and penalties.
 
-A dataset is one observation, however many groups (regimes of labels or query sizes) it has: their runs share its images,
-so groups of one dataset are not independent. Ranks and gains are averaged over the groups of a dataset first.
+A dataset is one observation, however many groups (regimes of labels or query sizes) it has: their runs share its
+images, so groups of one dataset are not independent. Ranks and gains are averaged over the groups of a dataset first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from albench.reports.curve import Values
 from albench.reports.group import Group
 from albench.reports.rank_tests import Friedman, alike, critical_difference, friedman, ranked, signed_rank
+from albench.reports.runs import Run
 from albench.reports.significance import holm, penalty
 
 
@@ -57,6 +58,11 @@ class Study:
     def datasets(self) -> list[str]:
         """Names of the n datasets."""
         return list(dict.fromkeys(group.dataset for group in self.groups))
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs."""
+        return [run for group in self.groups for run in group.runs]
 
     @property
     def others(self) -> list[str]:

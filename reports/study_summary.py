@@ -21,10 +21,8 @@ def summarize_study(results: Results) -> list[str]:
         return []
     study = results.study
     if study is None:
-        return [
-            f"Over {len(datasets)} datasets ({'; '.join(datasets)}) nothing is ranked: fewer than two methods are ranked "
-            "in every group."
-        ]
+        over = f"Over {len(datasets)} datasets ({'; '.join(datasets)})"
+        return [f"{over} nothing is ranked: fewer than two methods are ranked in every group."]
     return [_lead(study), *about_ranks(results, study), *evidence(study), *not_compared(study)]
 
 
@@ -35,8 +33,8 @@ def about_ranks(results: Results, study: Study) -> list[str]:
     if number == datasets:
         return [ranks]
     return [
-        f"{ranks} Groups of one dataset share its images and are not independent, so their ranks are averaged first, and "
-        f"each of the {datasets} datasets counts once."
+        f"{ranks} Groups of one dataset share its images and are not independent, so their ranks are averaged first, "
+        f"and each of the {datasets} datasets counts once."
     ]
 
 

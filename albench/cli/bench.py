@@ -176,9 +176,8 @@ def _print_suites(console: Console) -> None:
     table = new_table("suite", "description", "dataset", "runs")
     for name in suite_names():
         suite = load_suite(name)
-        table.add_row(
-            name, suite.about, ", ".join(dict.fromkeys(run.dataset for run in suite.runs)), str(len(suite.runs))
-        )
+        datasets = dict.fromkeys(run.dataset for run in suite.runs)
+        table.add_row(name, suite.about, ", ".join(datasets), str(len(suite.runs)))
     console.print(table)
 
 

@@ -21,7 +21,10 @@ from albench.reports.study import Study
 
 
 def draw(results: Results) -> Iterator[Drawing]:
-    """The figures that the records allow, first those over datasets, then group by group. Each is drawn when it is asked for, as it takes memory."""
+    """The figures that the records allow, first those over datasets, then group by group.
+
+    Each is drawn when it is asked for, as it takes memory.
+    """
     labels = list(dict.fromkeys(label for group in results.groups for label in group.methods))
     styles = line_styles(labels, results.baseline)
     if results.study is not None:

@@ -19,7 +19,7 @@ _TOP = 0.55  # inches above the axis
 
 
 def rank_diagram(results: Results, study: Study) -> Drawing:
-    """The mean rank of every method on one axis; a bar joins methods that the critical difference does not tell apart."""
+    """The mean rank of every method on one axis; a bar joins those that the critical difference does not tell apart."""
     means, count = study.mean_ranks.tolist(), len(study.methods)
     names = [f"{label}  {mean:.2f}" for label, mean in zip(study.methods, means, strict=True)]
     margin = min(WIDTH / 3, 0.25 + _LETTER * max(map(len, names)))
@@ -80,7 +80,7 @@ def _bracket(ax: Axes, low: float, high: float, text: str) -> None:
 
 
 def _rows(bars: Sequence[tuple[int, int]]) -> list[int]:
-    """A row for each bar, so that bars of one row have no method in common. Bars are given by ascending first position."""
+    """A row for each bar, by ascending first position, so that bars of one row have no method in common."""
     ends: list[int] = []
     chosen = []
     for first, last in bars:
