@@ -183,7 +183,11 @@ def load_suite(
     if not entries:
         raise ConfigError(f"{path.stem}.strategies must list at least one strategy, it is empty: add a name")
     _known(NETWORKS, network or file.network, "--network" if network else f"{path.stem}.network")
-    known = {"data": object, "network": _known(NETWORKS, file.network, f"{path.stem}.network"), **_SECTIONS}
+    known: dict[str, type] = {
+        "data": object,
+        "network": _known(NETWORKS, file.network, f"{path.stem}.network"),
+        **_SECTIONS,
+    }
     wanted = [dataset] if isinstance(dataset, str) else dataset
     cells = _cells(file, path, wanted, known, other_network=network not in (None, file.network))
     _check_places(cells, settings or {}, path.stem)

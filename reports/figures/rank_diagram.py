@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from albench.reports.captions import computed
-from albench.reports.figures.style import INK, WIDTH, Drawing, new_figure
+from albench.reports.figures.style import INK, WIDTH, Drawing, new_figure, subplots
 from albench.reports.results import Results
 from albench.reports.study import Study
 from albench.reports.study_summary import about_ranks, evidence, not_compared
@@ -27,7 +27,7 @@ def rank_diagram(results: Results, study: Study) -> Drawing:
     below = 0.12 + _BAR * (max(rows, default=-1) + 1) + _LEVEL * math.ceil(count / 2)
     height = _TOP + below + 0.1
     figure = new_figure(height)
-    ax = figure.add_axes((0, 0, 1, 1))
+    ax = subplots(figure, 1, 1)[0][0]
     ax.set(xlim=(0, WIDTH), ylim=(-below - 0.1, _TOP))
     ax.set_axis_off()
 

@@ -60,7 +60,8 @@ def study_area_table(results: Results, study: Study) -> Table:
     unit = f" [{results.metric.unit}]" if results.metric.unit else ""
     caption = (
         f"AUBC in {results.metric.title}{unit}, mean ± sample standard deviation over the runs of each group, in the "
-        "order of mean ranks. Groups have ranges of labels of their own, so their numbers are not compared with each other.",
+        "order of mean ranks. Groups have ranges of labels of their own, so their numbers are not compared with each "
+        "other.",
         *not_compared(study),
         computed(results.collection, study.runs),
         *left_out(results.collection),
