@@ -92,7 +92,7 @@ def study_curves(results: Results, study: Study, styles: Mapping[str, LineStyle]
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=5)
     title = results.metric.title
     caption = (
-        f"{title[:1].upper()}{title[1:]} on the {results.metric.part} cases. Each panel is a group with axes of its own.",
+        f"{title[:1].upper()}{title[1:]} on the {results.metric.part} cases. Each panel has axes of its own.",
         *_about_colors(methods, styles),
         *_about_bands(study.groups, banded, len(methods)),
         computed(results.collection, study.runs),

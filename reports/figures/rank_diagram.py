@@ -68,6 +68,7 @@ def _axis(ax: Axes, count: int, low: float, high: float) -> None:
         at = low + (rank - 1) / (count - 1) * (high - low)
         ax.plot([at, at], [0, 0.06], color=INK, linewidth=0.9, marker="")
         ax.text(at, 0.09, str(rank), ha="center", va="bottom", fontsize=7)
+    ax.text(low - 0.15, 0.09, "mean rank", ha="right", va="bottom", fontsize=7)
 
 
 def _bracket(ax: Axes, low: float, high: float, text: str) -> None:
