@@ -42,8 +42,8 @@ def penalty_matrix(results: Results, study: Study) -> Drawing | None:
         "Pairwise penalty matrix after Ash et al., ICLR 2020, and Lueth et al., TMLR 2025: percentage of rounds, "
         f"without round 0, {better} over seeds (or splits) at 0.05, averaged over {len(groups)} group"
         f"{'s' * (len(groups) > 1)}; below, the mean of each column. The tests are not corrected for their number, and "
-        "the rounds of a run depend on each other, so the matrix summarizes and proves nothing. Methods are sorted by mean "
-        "rank, those that are not ranked in every group last.",
+        "the rounds of a run depend on each other, so the matrix summarizes and proves nothing. Methods are sorted by "
+        "mean rank, those that are not ranked in every group last.",
         computed(results.collection, [run for group in groups for run in group.runs]),
     )
     return Drawing("study-penalties", "Pairwise penalties on all datasets", caption, figure)
