@@ -137,13 +137,15 @@ def plan_runs(
 
 
 def _check_datasets(suite: Suite, datasets: Datasets) -> None:
-    """Raise DataError if one of several datasets is not there, with the choice of the others as a remedy."""
+    """Raise DataError if one of several datasets is not there, and ConfigError if it does not have an option."""
     first = {spec.dataset_name: spec for spec in reversed(suite.runs)}
     names = list(dict.fromkeys(spec.dataset_name for spec in suite.runs))
     for name in names if len(names) > 1 else ():
         spec = with_absolute_paths(first[name])
         try:
             datasets.make(spec.dataset, spec.settings).cases()
+        except ConfigError as error:
+            raise ConfigError(f"{suite.name}, dataset '{name}': {error}") from error
         except DataError as error:
             others = " ".join(f"--dataset {shlex.quote(other)}" for other in names if other != name)
             places = [f"data.{option}" for option in find(DATASETS, spec.dataset).locations]

@@ -68,7 +68,8 @@ def test_friedmans_statistic_is_that_of_scipy(ties):
 
 def test_mean_ranks_of_regimes_are_tested_as_scores_that_are_permuted_within_datasets():
     rng = np.random.default_rng(4)
-    scores = np.mean([ranked(rng.normal(size=(3, 4)) + [[0], [0.5], [1]], higher=True) for _ in range(2)], axis=0)
+    shift = np.array([[0], [0.5], [1]])
+    scores = np.mean([ranked(rng.normal(size=(3, 4)) + shift, higher=True) for _ in range(2)], axis=0)
     # The statistic grows with the spread of mean ranks: its tail by all 6 ** 4 permutations.
     orders = [list(order) for order in itertools.permutations(range(3))]
     shuffled = [
