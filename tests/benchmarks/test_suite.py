@@ -52,6 +52,7 @@ def test_every_suite_of_albench_can_be_loaded():
         "hippocampus",
         "paper-brats",
         "paper-spleen",
+        "regimes",
         "smoke",
         "starts",
         "warm-start",
@@ -104,7 +105,9 @@ def test_the_smoke_suite_has_every_strategy():
 BASELINES = {"random", "foreground-random", "random-foreground", "stratified", "strided"}
 
 
-@pytest.mark.parametrize("name", ["budgets", "fair-hippocampus", "hippocampus", "smoke", "starts", "warm-start"])
+@pytest.mark.parametrize(
+    "name", ["budgets", "fair-hippocampus", "hippocampus", "regimes", "smoke", "starts", "warm-start"]
+)
 def test_every_suite_that_compares_methods_has_all_baselines(name):
     suite = load_suite(name)
     for group in {run.group for run in suite.runs}:
@@ -123,6 +126,17 @@ def test_a_suite_on_a_question_says_it_and_what_it_costs(name):
 def test_a_suite_on_generated_data_can_be_planned(name):
     runs = plan_runs(load_suite(name, seeds=[0], settings={"data.count": 12}))
     assert len({run.folder for run in runs}) == len(runs) == len(load_suite(name, seeds=[0]).runs)
+
+
+def test_the_suite_of_regimes_can_be_planned_without_its_real_data():
+    chosen = ["phantom", "noisy phantom", "phantom with two classes"]
+    runs = plan_runs(load_suite("regimes", seeds=[0], dataset=chosen, settings={"data.count": 12}))
+    assert {run.config.classes for run in runs} == {("foreground",), ("organ", "core")}
+    assert len({run.spec.group for run in runs}) == 9
+    assert {run.config.protocol.budget for run in runs} == {10, 25, 50}
+    whole = load_suite("regimes").runs
+    assert {run.dataset_name for run in whole} == {*chosen, "hippocampus"}
+    assert len({run.group for run in whole}) == 12
 
 
 def test_a_plan_reads_every_header_once_and_prepares_once_however_many_runs_there_are(tmp_path, decathlon, monkeypatch):
