@@ -9,6 +9,7 @@ with this number of datasets and methods.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from albench.reports.curve import Values
 from albench.reports.significance import sign_flip
 
 LEVEL = 0.05
+_MOST = 20_000  # permutations
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,22 @@ class Friedman:
     Attributes:
         chi_square: the statistic of Friedman, corrected for ties; NaN if all methods are ranked alike everywhere.
         f: the same after Iman and Davenport; infinite if all datasets rank alike.
-        p: of `f`, at least `least`; NaN without a statistic.
+        p: exact if that is feasible, otherwise of `f` and at least `least`; NaN without a statistic.
         least: the share of equally likely rankings in which all datasets agree with the first one; no p can be lower.
+        exact: whether `p` is the share of all permutations within datasets whose statistic is at least as large.
     """
 
     chi_square: float
     f: float
     p: float
     least: float
+    exact: bool
 
 
 def friedman(ranks: Values) -> Friedman:
     """The Friedman test with the correction of Iman and Davenport (Section 3.2.2 of [1]).
+
+    On few datasets, the distribution of F is a poor approximation, the more so with ties. There p is exact.
 
     Args:
         ranks: (k, n) of k methods on n datasets, at least two each. Ranks that are means over regimes of a dataset are
@@ -49,18 +55,29 @@ def friedman(ranks: Values) -> Friedman:
             Practical Nonparametric Statistics, 1999, Section 5.8).
     """
     methods, datasets = ranks.shape
-    least = float(math.factorial(methods)) ** (1 - datasets) if methods < 20 else 0.0
+    exact = (datasets - 1) * math.lgamma(methods + 1) <= math.log(_MOST)
+    least = math.exp((1 - datasets) * math.lgamma(methods + 1))
     within = ((ranks - ranks.mean(0)) ** 2).sum()
     between = datasets * ((ranks.mean(1) - ranks.mean()) ** 2).sum()
     if within <= 0:
-        return Friedman(math.nan, math.nan, math.nan, least)
+        return Friedman(math.nan, math.nan, math.nan, least, exact)
     chi_square = float((methods - 1) * datasets * between / within)
     left = datasets * (methods - 1) - chi_square
-    if left < 1e-9:
-        return Friedman(chi_square, math.inf, least, least)
-    f = (datasets - 1) * chi_square / left
-    p = float(stats.f.sf(f, methods - 1, (methods - 1) * (datasets - 1)))
-    return Friedman(chi_square, f, max(p, least), least)
+    f = (datasets - 1) * chi_square / left if left > 1e-9 else math.inf
+    p = _exact(ranks) if exact else float(stats.f.sf(f, methods - 1, (methods - 1) * (datasets - 1)))
+    return Friedman(chi_square, f, max(p, least), least, exact)
+
+
+def _exact(ranks: Values) -> float:
+    """Share of all permutations of (k, n) ranks within datasets whose mean ranks are spread at least as much.
+
+    Those of the first dataset need no permutation.
+    """
+    orders = np.array(list(itertools.permutations(range(len(ranks)))))
+    sums = ranks[None, :, 0]
+    for column in ranks.T[1:]:
+        sums = (sums[:, None] + column[orders]).reshape(-1, len(ranks))
+    return float(((sums**2).sum(1) >= (ranks.sum(1) ** 2).sum() - 1e-9).mean())
 
 
 def critical_difference(methods: int, datasets: int) -> float:

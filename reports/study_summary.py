@@ -46,12 +46,15 @@ def evidence(study: Study) -> list[str]:
         return [
             f"Nothing is claimed over datasets: with {of}, Friedman's test cannot have a p below {found.least:.3g}.",
         ]
-    test = "Friedman's test with the correction of Iman and Davenport"
-    if math.isnan(found.p) or found.p >= LEVEL:
-        p = "" if math.isnan(found.p) else f": F = {found.f:.2f}, p = {found.p:.3g}"
-        return [f"The {of} are not shown to differ ({test}{p}), so no two of them are said to."]
+    if math.isnan(found.p):
+        return [f"The {of} are ranked alike everywhere, so no two of them are said to differ."]
     f = "is infinite" if math.isinf(found.f) else f"= {found.f:.2f}"
-    return [f"The {of} differ ({test}: F {f}, p = {found.p:.3g}).", _nemenyi(study), _signed_rank(study)]
+    test = (
+        "exact test of Friedman" if found.exact else f"Friedman's test with the correction of Iman and Davenport, F {f}"
+    )
+    if found.p >= LEVEL:
+        return [f"The {of} are not shown to differ ({test}, p = {found.p:.3g}), so no two of them are said to."]
+    return [f"The {of} differ ({test}, p = {found.p:.3g}).", _nemenyi(study), _signed_rank(study)]
 
 
 def not_compared(study: Study) -> list[str]:

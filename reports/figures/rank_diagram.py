@@ -15,7 +15,7 @@ from albench.reports.study_summary import about_ranks, evidence, not_compared
 
 _LETTER = 0.065  # inches, at most, of a letter of 7 points
 _LEVEL, _BAR = 0.19, 0.1  # inches between names, and between bars
-_TOP = 0.55  # inches above the axis
+_TOP = 0.65  # inches above the axis
 
 
 def rank_diagram(results: Results, study: Study) -> Drawing:
@@ -72,12 +72,12 @@ def _axis(ax: Axes, count: int, low: float, high: float) -> None:
 
 
 def _bracket(ax: Axes, low: float, high: float, text: str) -> None:
-    """A length above the axis with its name beside it."""
+    """A length above the axis with its name above it."""
     y = 0.37
     ax.plot([low, high], [y, y], color=INK, linewidth=0.9, marker="")
     for end in (low, high):
         ax.plot([end, end], [y - 0.04, y + 0.04], color=INK, linewidth=0.9, marker="")
-    ax.text(high + 0.08, y, text, ha="left", va="center", fontsize=7)
+    ax.text(low, y + 0.06, text, ha="left", va="bottom", fontsize=7)
 
 
 def _rows(bars: Sequence[tuple[int, int]]) -> list[int]:

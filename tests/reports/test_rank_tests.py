@@ -80,6 +80,22 @@ def test_mean_ranks_of_regimes_are_tested_as_scores_that_are_permuted_within_dat
     spreads = np.array([one.mean(1).var() for one in shuffled])
     assert np.array_equal(np.argsort(statistics.round(9), kind="stable"), np.argsort(spreads.round(12), kind="stable"))
     assert statistics.mean() == pytest.approx(2)  # that of chi-square with k - 1 degrees of freedom
+    found = friedman(scores)
+    assert found.exact
+    assert found.p == pytest.approx(np.mean(statistics >= found.chi_square - 1e-9))
+
+
+def test_ties_on_few_datasets_do_not_make_friedmans_test_too_sure():
+    ranks = np.array([[1.5, 1.5, 1.5], [1.5, 1.5, 2.0], [3.0, 3.0, 2.5]])
+    found = friedman(ranks)
+    assert stats.f.sf(found.f, 2, 4) < 0.05
+    # The worst of the first dataset is that of the second one, and has the highest rank of the third one.
+    assert found.p == pytest.approx(1 / 9)
+
+
+@pytest.mark.parametrize(("methods", "datasets", "exact"), [(3, 6, True), (3, 7, False), (5, 3, True), (6, 3, False)])
+def test_friedmans_test_is_exact_for_up_to_20000_permutations(methods, datasets, exact):
+    assert friedman(ranked(np.random.default_rng(6).normal(size=(methods, datasets)), higher=True)).exact == exact
 
 
 @pytest.mark.parametrize(("methods", "datasets"), [(2, 2), (3, 2), (3, 3), (2, 5)])
@@ -88,7 +104,7 @@ def test_no_p_of_friedman_is_below_the_share_of_rankings_that_agree(methods, dat
     same = [chosen for chosen in itertools.product(orders, repeat=datasets) if len(set(chosen)) == 1]
     found = friedman(np.tile(np.arange(1.0, methods + 1)[:, None], datasets))
     assert found.least == pytest.approx(len(same) / len(orders) ** datasets)
-    assert found.p == found.least
+    assert found.p == pytest.approx(found.least)
     assert math.isinf(found.f)
 
 
