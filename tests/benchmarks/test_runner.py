@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import yaml
 from support.breaking import break_after_round_0, out_of_memory, stopped
-from support.samples import TINY, invoke
-from support.suites import damages, failing, results, write_suite
+from support.samples import invoke
+from support.suites import damages, failing, results, small_phantom, write_study, write_suite
 
 from albench.benchmarks import plan_suite, run_suite
 from albench.benchmarks.suite_callback import SuiteCallback
@@ -16,7 +16,6 @@ from albench.errors import ConfigError, DataError, StoreError
 from albench.reports import load
 from albench.run_session import RunSession
 from albench.runs import find_runs
-from albench.settings import by_section
 from albench.strategy import Round
 
 
@@ -284,15 +283,7 @@ def test_without_ray_a_suite_ends_where_its_gpu_stops_and_the_same_command_conti
 
 
 def test_a_study_continues_with_the_datasets_that_were_left_out_and_is_reported_as_one(tmp_path, start):
-    small, other = by_section(TINY)["data"], by_section(TINY)["data"] | {"noise": 0.6}
-    datasets = [
-        {"dataset": "phantom", "settings": {"data": small}},
-        {"dataset": "phantom", "name": "noisy", "settings": {"data": other}},
-    ]
-    path = write_suite(tmp_path, ["random", "strided"], seeds=1, name="study", datasets=datasets)
-    content = yaml.safe_load(path.read_text())
-    del content["dataset"], content["settings"]["data"]
-    path.write_text(yaml.safe_dump(content))
+    path = write_study(tmp_path, ["random", "strided"], [small_phantom("phantom"), small_phantom("noisy", noise=0.6)])
     outcome, _ = start(path, dataset=["noisy"])
     assert [run.name for run in outcome.finished] == ["noisy, random, seed 0", "noisy, strided, seed 0"]
     outcome, events = start(path)

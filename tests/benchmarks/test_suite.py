@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from support.samples import TINY
-from support.suites import FAILS, write_suite, write_tuned
+from support.suites import FAILS, small_phantom, write_study, write_suite, write_tuned
 
 import albench.datasets._volumes
 import albench.resolve
@@ -23,7 +23,6 @@ from albench.resolve import common_settings, make_dataset, resolve
 from albench.run_session import Execution
 from albench.runs import RunReader
 from albench.runs.manifest import read_manifest
-from albench.settings import by_section
 
 PAPER = [
     *("random", "margin", "entropy", "mc-dropout", "k-center", "bal"),
@@ -406,7 +405,6 @@ def test_tuned_options_of_another_dataset_are_rejected(tmp_path):
         plan_runs(load_suite(str(path)))
 
 
-SMALL = {"dataset": "phantom", "settings": {"data": by_section(TINY)["data"]}}
 STUDY = {
     "datasets": [
         "phantom",
@@ -430,11 +428,7 @@ def study(tmp_path):
     """Write a suite of three datasets in two regimes, without a `dataset` and common options of data."""
 
     def write(strategies=("random",), **more):
-        path = write_suite(tmp_path, list(strategies), seeds=1, name="study", **STUDY | more)
-        content = yaml.safe_load(path.read_text())
-        del content["dataset"], content["settings"]["data"]
-        path.write_text(yaml.safe_dump(content))
-        return path
+        return write_study(tmp_path, list(strategies), **STUDY | more)
 
     return write
 
@@ -489,7 +483,7 @@ def test_the_groups_of_a_suite_of_one_dataset_do_not_name_it_unless_several_are_
 
 
 def test_one_dataset_has_the_same_runs_alone_and_among_several(study, tmp_path):
-    path = study(["random", "full"], datasets=[SMALL], variants=None)
+    path = study(["random", "full"], datasets=[small_phantom("phantom")], variants=None)
     alone = write_suite(tmp_path, ["random", "full"], seeds=1, name="alone")
     assert [run.folder for run in plan_runs(load_suite(str(path)))] == [
         run.folder for run in plan_runs(load_suite(str(alone)))
@@ -515,7 +509,7 @@ def test_an_option_that_one_of_several_datasets_does_not_have_names_it(study):
 
 def test_the_manifest_says_of_which_dataset_a_run_is(study, tmp_path, decathlon):
     decathlon.rename(tmp_path / "lesions")
-    suite = load_suite(str(study(datasets=[SMALL | {"name": "small"}, STUDY["datasets"][2]])))
+    suite = load_suite(str(study(datasets=[small_phantom("small"), STUDY["datasets"][2]])))
     storage = Folder(tmp_path / "runs")
     write_suite_manifest(suite, plan_runs(suite), storage)
     manifest = read_manifest(storage.local)
