@@ -466,7 +466,7 @@ def test_a_place_of_data_beside_a_dataset_is_taken_from_the_folder_of_the_suite(
 
 
 def test_datasets_are_chosen_by_their_names_or_replaced(study):
-    path = study()
+    path = study([{"strategy": "random", "settings": {"data": {"context": 1}}}])
     assert list(cells(path, dataset="noisy")) == ["noisy, few", "noisy, many"]
     assert list(cells(path, dataset="folder")) == ["lesions, few"]
     assert list(cells(path, dataset=["lesions", "phantom"])) == ["lesions, few", "phantom, few", "phantom, many"]
