@@ -22,7 +22,7 @@ def rank_diagram(results: Results, study: Study) -> Drawing:
     """The mean rank of every method on one axis; a bar joins those that the critical difference does not tell apart."""
     means, count = study.mean_ranks.tolist(), len(study.methods)
     names = [f"{label}  {mean:.2f}" for label, mean in zip(study.methods, means, strict=True)]
-    margin = min(WIDTH / 3, 0.25 + _LETTER * max(map(len, names)))
+    margin = max(0.9, min(WIDTH / 3, 0.25 + _LETTER * max(map(len, names))))
     rows = _rows(study.alike)
     below = 0.12 + _BAR * (max(rows, default=-1) + 1) + _LEVEL * math.ceil(count / 2)
     height = _TOP + below + 0.1
