@@ -56,7 +56,7 @@ class _Finder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The module with this name beside a plugin, unless it belongs to a package, which finds it by itself."""
-        if path is not None:
+        if path is not None or not fullname.isidentifier():  # a path is no name: matplotlib tries those of styles
             return None
         found = [(folder, spec) for folder in self.folders if (spec := _spec(fullname, folder))]
         if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -15,7 +16,7 @@ from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
 from albench.data import Progress
-from albench.errors import ConfigError, StoreError, suggestion
+from albench.errors import ConfigError, DataError, StoreError, suggestion
 from albench.plugin_source import PluginFiles
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
 from albench.resolve import Datasets, ResolvedRun, resolve
@@ -113,10 +114,11 @@ def plan_runs(
 
     Raises:
         ConfigError: a setting is wrong, or two runs are equal.
-        DataError: the data cannot be used.
+        DataError: the data cannot be used. With several datasets, all of them are found before any is prepared.
     """
     planned: dict[str, PlannedRun] = {}
     datasets = Datasets(on_notice)
+    _check_datasets(suite, datasets)
     for spec in matched([with_absolute_paths(spec) for spec in suite.runs], datasets):
         resolved = resolve_run(spec, progress, workers, datasets)
         folder = run_folder(Path(), resolved.config).as_posix()
@@ -132,6 +134,23 @@ def plan_runs(
             )
         planned[folder] = PlannedRun(spec, resolved.config, SliceCounts.of(resolved), folder, resolved.plugins)
     return list(planned.values())
+
+
+def _check_datasets(suite: Suite, datasets: Datasets) -> None:
+    """Raise DataError if one of several datasets is not there, and ConfigError if it does not have an option."""
+    first = {spec.dataset_name: spec for spec in reversed(suite.runs)}
+    names = list(dict.fromkeys(spec.dataset_name for spec in suite.runs))
+    for name in names if len(names) > 1 else ():
+        spec = with_absolute_paths(first[name])
+        try:
+            datasets.make(spec.dataset, spec.settings).cases()
+        except ConfigError as error:
+            raise ConfigError(f"{suite.name}, dataset '{name}': {error}") from error
+        except DataError as error:
+            others = " ".join(f"--dataset {shlex.quote(other)}" for other in names if other != name)
+            places = [f"data.{option}" for option in find(DATASETS, spec.dataset).locations]
+            where = f"set {' and '.join(places)} of '{name}' in the file" if places else f"correct '{name}' in the file"
+            raise DataError(f"{error}; in {suite.name}, {where}, or run it without '{name}': {others}") from error
 
 
 def choose(runs: Sequence[PlannedRun], labels: Sequence[str] | None) -> list[PlannedRun]:
@@ -182,7 +201,7 @@ def write_suite_manifest(
             label=run.spec.label,
             group=run.spec.group or run.config.title,
             strategy=run.spec.strategy,
-            dataset=run.config.title,
+            dataset=run.spec.dataset_name or run.config.title,
             seed=run.spec.seed,
             folder=run.folder,
         )

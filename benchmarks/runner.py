@@ -77,7 +77,7 @@ def plan_suite(
     *,
     settings: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
-    dataset: str | None = None,
+    dataset: str | Sequence[str] | None = None,
     network: str | None = None,
     only: Sequence[str] | None = None,
     storage: Path | str = "runs",
@@ -89,7 +89,7 @@ def plan_suite(
         suite: a name, or the path of a YAML file.
         settings: values by dotted name for all runs, such as {"training.epochs": 30}.
         seeds: replace those of the suite.
-        dataset: replaces that of the suite.
+        dataset: one or several that replace those of the suite, or some of these by name.
         network: likewise.
         only: labels to run now; None runs all.
         storage: folder of the runs, or a URI such as s3://bucket/runs.

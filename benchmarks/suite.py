@@ -12,8 +12,18 @@
     variants:                                       # optional: repeat all strategies with other settings
       - {group: half budget, settings: {protocol: {budget: 8}}}
 
+Instead of `dataset`, a suite may list several, each of which is run with all variants and strategies:
+
+    datasets:
+      - phantom                                     # a name, FILE.py:Class or module:Class
+      - dataset: folder
+        name: lesions                               # in reports; that of the dataset if not given
+        settings: {data: {root: lesions}}           # a relative place is taken from the folder of this file
+        variants: [{group: few labels}]             # optional: in place of those of the file
+
 Runs of one group are compared with each other; they differ only in strategy and seed, and in the split where
-`protocol.splits` has every seed repeated on several of them.
+`protocol.splits` has every seed repeated on several of them. With several datasets, a group is one of them with one
+variant.
 """
 
 from __future__ import annotations
@@ -22,7 +32,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import Field
@@ -59,6 +69,7 @@ class RunSpec:
         settings: values by dotted name, as `albench.resolve.resolve` takes them.
         tuned: where options of the strategy among them come from.
         network: of all runs of a suite; likewise a name or an import path.
+        dataset_name: of the dataset in reports; empty where a suite has a single one, which then has its own title.
     """
 
     label: str
@@ -69,6 +80,7 @@ class RunSpec:
     settings: Mapping[str, object]
     tuned: TunedOptions | None = None
     network: str = DEFAULT_NETWORK
+    dataset_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,8 +101,9 @@ class Suite:
 @dataclass(frozen=True)
 class _File:
     about: str
-    dataset: str
     strategies: list[object]
+    dataset: str | None = None
+    datasets: list[object] | None = None
     network: str = DEFAULT_NETWORK
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)] = 5
     settings: dict[str, object] | None = None
@@ -111,12 +124,44 @@ class _Variant:
     settings: dict[str, object] | None = None
 
 
+@dataclass(frozen=True)
+class _Dataset:
+    dataset: str
+    name: str | None = None
+    settings: dict[str, object] | None = None
+    variants: list[object] | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name in reports."""
+        return self.name or self.dataset.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One dataset with one variant.
+
+    Attributes:
+        group: of its runs.
+        dataset: name or import path.
+        name: of the dataset in reports; empty for its title.
+        settings: of the file, by dotted name.
+        foreign: sections of the file that are not meant for it, because dataset or network are other ones.
+    """
+
+    group: str
+    dataset: str
+    name: str
+    settings: dict[str, object]
+    foreign: tuple[str, ...]
+
+
 def load_suite(
     spec: str,
     *,
     settings: Mapping[str, object] | None = None,
     seeds: Sequence[int] | None = None,
-    dataset: str | None = None,
+    dataset: str | Sequence[str] | None = None,
     network: str | None = None,
 ) -> Suite:
     """Read a suite.
@@ -125,8 +170,9 @@ def load_suite(
         spec: its name, or the path of its file.
         settings: values by dotted name that override those of the file.
         seeds: replace those of the file.
-        dataset: replaces that of the file; data options of the file apply only to its own dataset.
-        network: likewise, and options of the network.
+        dataset: one or several that replace those of the file. The name of one of the file chooses that one, with its
+            options; data options of the file do not apply to another one.
+        network: replaces that of the file; likewise for options of the network.
 
     Raises:
         ConfigError: the suite is unknown, or an entry is wrong; the message gives its dotted path.
@@ -136,29 +182,21 @@ def load_suite(
     entries = [_entry(value, f"{path.stem}.strategies[{i}]") for i, value in enumerate(file.strategies)]
     if not entries:
         raise ConfigError(f"{path.stem}.strategies must list at least one strategy, it is empty: add a name")
-    variants = [
-        build(_Variant, _mapping(value, f"{path.stem}.variants[{i}]"), f"{path.stem}.variants[{i}]", _REMEDY)
-        for i, value in enumerate(file.variants or [None])
-        if value is not None
-    ] or [_Variant("")]
-    data = _known(DATASETS, dataset or file.dataset, "--dataset" if dataset else f"{path.stem}.dataset")
     _known(NETWORKS, network or file.network, "--network" if network else f"{path.stem}.network")
-    # options of the file belong to its own dataset and network
-    others = tuple(
-        f"{section}."
-        for section, chosen, own in (("data", dataset, file.dataset), ("network", network, file.network))
-        if chosen not in (None, own)
-    )
-    known = {"data": data, "network": _known(NETWORKS, file.network, f"{path.stem}.network"), **_SECTIONS}
-    common = _sections(file.settings, f"{path.stem}.settings", known)
+    known: dict[str, type] = {
+        "data": object,
+        "network": _known(NETWORKS, file.network, f"{path.stem}.network"),
+        **_SECTIONS,
+    }
+    wanted = [dataset] if isinstance(dataset, str) else dataset
+    cells = _cells(file, path, wanted, known, other_network=network not in (None, file.network))
+    _check_places(cells, settings or {}, path.stem)
     chosen = seeds or (range(file.seeds) if isinstance(file.seeds, int) else file.seeds)
     runs: list[RunSpec] = []
-    for (v, variant), (e, entry) in itertools.product(enumerate(variants), enumerate(entries)):
+    for cell, (e, entry) in itertools.product(cells, enumerate(entries)):
         cls = _known(STRATEGIES, entry.strategy, f"{path.stem}.strategies[{e}].strategy")
         own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", known | {"strategy": cls})
-        varied = _sections(variant.settings, f"{path.stem}.variants[{v}].settings", known)
-        listed = {name: value for name, value in (common | varied | own).items() if not name.startswith(others)}
-        check_name("a group", variant.group)
+        listed = {name: value for name, value in (cell.settings | own).items() if not name.startswith(cell.foreign)}
         check_name("a label", entry.label or entry.strategy)
         label, merged = entry.label or entry.strategy, listed | dict(settings or {})
         tuned = None
@@ -169,13 +207,14 @@ def load_suite(
         runs += [
             RunSpec(
                 label,
-                variant.group,
+                cell.group,
                 entry.strategy,
-                dataset or file.dataset,
+                cell.dataset,
                 seed,
                 merged if len(splits) == 1 else merged | {"protocol.split_seed": split_seed},
                 tuned,
                 network or file.network,
+                cell.name,
             )
             for split_seed in splits
             for seed in chosen
@@ -219,7 +258,103 @@ def _entry(value: object, path: str) -> _Entry:
     return _Entry(value) if isinstance(value, str) else build(_Entry, _mapping(value, path), path, _REMEDY)
 
 
-def _known(group: str, spec: str, path: str) -> type:
+def _cells(
+    file: _File, path: Path, wanted: Sequence[str] | None, known: Mapping[str, type], *, other_network: bool
+) -> list[_Cell]:
+    """Every dataset with every variant.
+
+    Args:
+        file: the content of the suite.
+        path: of the file.
+        wanted: datasets in place of those of the file, or some of these.
+        known: what takes the options of each section.
+        other_network: whether the network is not that of the file.
+
+    Raises:
+        ConfigError: an entry is wrong.
+    """
+    listed = _datasets(file, path.stem)
+    chosen = list(listed.items()) if wanted is None else _wanted(wanted, listed)
+    named = file.datasets is not None or len(chosen) > 1
+    common = _sections(file.settings, f"{path.stem}.settings", known)
+    cells = []
+    for place, dataset in chosen:
+        cls = _known(DATASETS, dataset.dataset, place if place in listed else "--dataset")
+        own = _sections(dataset.settings, f"{place}.settings", known)
+        foreign = ("data.",) * (place not in listed) + ("network.",) * other_network
+        where, varying = (path.stem, file.variants) if dataset.variants is None else (place, dataset.variants)
+        for variant, varied in _variants(varying, f"{where}.variants", known):
+            settings = common | own | varied
+            if file.datasets is not None:
+                places = {f"data.{name}" for name in cls.locations}
+                settings |= {
+                    name: str(path.parent / value)
+                    for name, value in settings.items()
+                    if name in places and isinstance(value, str)
+                }
+            group = ", ".join(filter(None, (dataset.title, variant.group))) if named else variant.group
+            check_name("a group", group)
+            cells.append(_Cell(group, dataset.dataset, dataset.title if named else "", settings, foreign))
+    return cells
+
+
+def _datasets(file: _File, stem: str) -> dict[str, _Dataset]:
+    """{dotted path: dataset} of a file. Raises ConfigError."""
+    if (file.dataset is None) == (file.datasets is None):
+        has = "neither" if file.dataset is None else "both"
+        raise ConfigError(
+            f"{stem} must have either dataset or datasets, it has {has}: name one dataset, or list several"
+        )
+    if file.dataset is not None:
+        return {f"{stem}.dataset": _Dataset(file.dataset)}
+    found = {}
+    for i, value in enumerate(file.datasets or []):
+        place = f"{stem}.datasets[{i}]"
+        entry = {"dataset": value} if isinstance(value, str) else _mapping(value, place)
+        found[place] = build(_Dataset, entry, place, _REMEDY)
+    if not found:
+        raise ConfigError(f"{stem}.datasets must list at least one dataset, it is empty: add a name")
+    titles = [dataset.title for dataset in found.values()]
+    repeated = [title for i, title in enumerate(titles) if title in titles[:i]]
+    if repeated:
+        raise ConfigError(f"{stem}.datasets must have different names, '{repeated[0]}' occurs twice: give one a 'name'")
+    return found
+
+
+def _wanted(names: Sequence[str], listed: Mapping[str, _Dataset]) -> list[tuple[str, _Dataset]]:
+    """The datasets of these names with their paths: those of the file by their names or classes, otherwise new ones."""
+    found: dict[str, _Dataset] = {}
+    for name in names:
+        own = {place: dataset for place, dataset in listed.items() if name == dataset.title}
+        own = own or {place: dataset for place, dataset in listed.items() if name == dataset.dataset}
+        found |= own or {f"--dataset {name}": _Dataset(name)}
+    return list(found.items())
+
+
+def _variants(
+    values: Sequence[object] | None, path: str, known: Mapping[str, type]
+) -> list[tuple[_Variant, dict[str, object]]]:
+    """Variants with their settings by dotted name; a nameless one without any. Raises ConfigError."""
+    found = []
+    for i, value in enumerate(values or []):
+        variant = build(_Variant, _mapping(value, f"{path}[{i}]"), f"{path}[{i}]", _REMEDY)
+        found.append((variant, _sections(variant.settings, f"{path}[{i}].settings", known)))
+    return found or [(_Variant(""), {})]
+
+
+def _check_places(cells: Sequence[_Cell], settings: Mapping[str, object], stem: str) -> None:
+    """Reject a place of data that is given for all of several datasets. Raises ConfigError."""
+    names = list(dict.fromkeys(cell.name for cell in cells))
+    places = {f"data.{name}" for cell in cells for name in find(DATASETS, cell.dataset).locations}
+    for given in sorted(places & settings.keys()):
+        if len(names) > 1:
+            raise ConfigError(
+                f"{given} must be given for one dataset, {stem} has {len(names)} ({'; '.join(names)}): set it in the "
+                "file beside its dataset, or choose one with --dataset"
+            )
+
+
+def _known(group: str, spec: str, path: str) -> type[Any]:
     try:
         return find(group, spec)
     except ConfigError as error:

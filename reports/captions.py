@@ -122,11 +122,13 @@ def not_ranked(group: Group) -> list[str]:
 
 def provenance(results: Results, group: Group) -> list[str]:
     """Suite or folder, versions and hardware, audits, and warnings."""
-    collection = results.collection
+    return [computed(results.collection, group.runs), *audited(group), *warnings(group)]
+
+
+def computed(collection: Collection, runs: Sequence[Run]) -> str:
+    """Suite or folder, versions and hardware of some runs."""
     source = f"Suite {collection.name} ({collection.digest})" if collection.digest else f"Runs in {collection.name}"
-    versions = ", ".join(versions_of(group.runs))
-    computed = f"{source}; {versions}; computed on {', '.join(devices_of(group.runs))}."
-    return [computed, *audited(group), *warnings(group)]
+    return f"{source}; {', '.join(versions_of(runs))}; computed on {', '.join(devices_of(runs))}."
 
 
 def warnings(group: Group) -> list[str]:

@@ -13,6 +13,9 @@ from albench.runs import find_runs
 from albench.runs.layout import names_of
 from albench.runs.manifest import MANIFEST, read_manifest
 
+_Listed = tuple[Path, str, str, int | None, str | None]
+"""Folder, label, group, seed and dataset of a run, as `albench.reports.runs.read_run` takes them."""
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -57,16 +60,17 @@ def collect(folder: Path) -> Collection:
     if manifest is None:
         runs, problems = _read_all(_unlisted(reader.folder) for reader in found)
         return Collection(folder.resolve().name, None, list(_named(runs)), unreadable + problems)
-    runs, problems = _read_all((folder / run.folder, run.label, run.group, run.seed) for run in manifest.runs)
+    listed = ((folder / run.folder, run.label, run.group, run.seed, run.dataset) for run in manifest.runs)
+    runs, problems = _read_all(listed)
     order = tuple(dict.fromkeys(run.label for run in manifest.runs))
     return Collection(manifest.name, manifest.digest, runs, problems, order, manifest.about)
 
 
-def _read_all(listed: Iterable[tuple[Path, str, str, int | None]]) -> tuple[list[Run], list[Problem]]:
+def _read_all(listed: Iterable[_Listed]) -> tuple[list[Run], list[Problem]]:
     runs: list[Run] = []
     problems: list[Problem] = []
-    for folder, label, group, seed in listed:
-        found = read_run(folder, label, group, seed)
+    for folder, label, group, seed, dataset in listed:
+        found = read_run(folder, label, group, seed, dataset)
         if isinstance(found, Run):
             runs.append(found)
         else:
@@ -74,11 +78,11 @@ def _read_all(listed: Iterable[tuple[Path, str, str, int | None]]) -> tuple[list
     return runs, problems
 
 
-def _unlisted(folder: Path) -> tuple[Path, str, str, int | None]:
+def _unlisted(folder: Path) -> _Listed:
     """A run with the label, group and seed of its path, because its settings may be unreadable."""
     seed = folder.name.removeprefix("seed-").partition("-")[0]
     dataset, strategy = names_of(folder)
-    return folder, strategy, dataset, int(seed) if seed.isdigit() else None
+    return folder, strategy, dataset, int(seed) if seed.isdigit() else None, None
 
 
 def _named(runs: list[Run]) -> Iterator[Run]:

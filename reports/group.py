@@ -122,17 +122,20 @@ class Group:
         return can if len(can) > 1 else self.complete
 
     @cached_property
-    def ranking(self) -> list[str]:
-        """The ranked methods by mean AUBC over the replicates that all of them have, if any, the best first."""
+    def means(self) -> dict[str, float]:
+        """Mean AUBC of the ranked methods over the replicates that all of them have, if any; without those of NaN."""
         own = {label: self.areas[label] for label in self.ranked if self.areas}
         common = set.intersection(*map(set, own.values())) if own else set()
         means = {
             label: float(np.mean([value for replicate, value in areas.items() if not common or replicate in common]))
             for label, areas in own.items()
         }
-        return sorted(
-            (label for label in means if not np.isnan(means[label])), key=lambda x: -self.metric.sign * means[x]
-        )
+        return {label: mean for label, mean in means.items() if not np.isnan(mean)}
+
+    @cached_property
+    def ranking(self) -> list[str]:
+        """The ranked methods by mean AUBC, the best first; see `means`."""
+        return sorted(self.means, key=lambda label: -self.metric.sign * self.means[label])
 
     @property
     def supervised(self) -> tuple[float, float]:
@@ -151,6 +154,11 @@ class Group:
         """All runs of the group, including its own reference."""
         own = [] if self.borrowed else self.reference
         return [run for runs in self.methods.values() for run in runs] + own
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return self.some_run.dataset
 
     @property
     def some_run(self) -> Run:

@@ -36,6 +36,7 @@ from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.group import Group
 from albench.reports.results import Results
 from albench.reports.run_details import CASE_TITLES, ROUND_TITLES, details_of_runs, settings_text
+from albench.reports.study_summary import summarize_study
 from albench.reports.summary import summarize
 from albench.reports.tables.table import Table
 
@@ -72,6 +73,7 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
         .stream(
             results=results,
             version=albench.__version__,
+            study=summarize_study(results),
             summaries={group.name: summarize(results, group).sentences for group in results.groups},
             warnings={group.name: [*warnings(group), *underconfident(group)] for group in results.groups},
             left_out=named_left_out(results.collection),

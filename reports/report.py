@@ -17,6 +17,7 @@ from albench.reports.tables.paper import ablation_table, main_table
 from albench.reports.tables.printed import paper_protocol, printed_table1, printed_table2
 from albench.reports.tables.pseudo_labels import pseudo_label_table
 from albench.reports.tables.significance import difference_table, rank_table
+from albench.reports.tables.study import study_area_table, study_rank_table
 from albench.reports.tables.table import Table, without_empty_columns
 from albench.reports.tables.variance import variance_table
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
@@ -60,6 +61,9 @@ def all_tables(results: Results) -> Iterator[Table]:
 
 
 def _all_tables(results: Results) -> Iterator[Table]:
+    if results.study is not None:
+        yield study_rank_table(results, results.study)
+        yield study_area_table(results, results.study)
     for group in results.groups:
         ablation = ablation_table(results, group)
         if ablation is None or len(ablation.rows) < len(group.methods):
@@ -108,6 +112,12 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
             "ranks": results.ranks(),
             "costs": results.costs(),
         }
+        if results.study is not None:
+            numbers |= {
+                "dataset-ranks": results.ranks_over_datasets(),
+                "dataset-pairs": results.pairs_over_datasets(),
+                "penalties": results.penalties(),
+            }
         for name, frame in numbers.items():
             texts = {column: frame[column].map(cell) for column in frame.select_dtypes(exclude="number")}
             write_text(folder / f"numbers-{name}.csv", frame.assign(**texts).to_csv(index=False))

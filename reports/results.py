@@ -25,6 +25,7 @@ from albench.reports.replicates import Replicate
 from albench.reports.reported_metrics import DEFAULT, Metric, find_metric
 from albench.reports.runs import REFERENCE
 from albench.reports.significance import ranks, wins
+from albench.reports.study import Study, study_of
 from albench.reports.variance_parts import VarianceParts, variance_parts
 from albench.runs.scores import ALL
 
@@ -151,6 +152,45 @@ class Results:
         if len(group.classes) == 1 or self.metric.class_name is not None:
             return {}
         return {name: replace(group, metric=self.metric.of_class(name)) for name in group.classes} | {ALL: group}
+
+    @cached_property
+    def study(self) -> Study | None:
+        """The methods compared over datasets; None of one dataset, or without two methods that are in every group."""
+        return study_of(self.groups)
+
+    def ranks_over_datasets(self) -> pd.DataFrame:
+        """One row per label and dataset: the rank of its mean AUBC, averaged over the groups of the dataset."""
+        rows = [
+            (label, dataset, rank)
+            for study in filter(None, [self.study])
+            for label, ranks in zip(study.methods, study.ranks.tolist(), strict=True)
+            for dataset, rank in zip(study.datasets, ranks, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=["label", "dataset", "rank"])
+
+    def pairs_over_datasets(self) -> pd.DataFrame:
+        """One row per pair of labels: mean gain in AUBC, and the signed-rank test over datasets with Holm's correction.
+
+        The `label` has the better mean rank.
+        """
+        rows = [astuple(pair) for study in filter(None, [self.study]) for pair in study.pairs]
+        return pd.DataFrame(rows, columns=["label", "rival", "gain", "signed_rank", "signed_rank_holm"])
+
+    def penalties(self) -> pd.DataFrame:
+        """One row per pair of labels and group: share of rounds in which the label is significantly better.
+
+        Their sums over groups are the pairwise penalty matrix, see `albench.reports.significance.penalty`. Only of
+        several datasets.
+        """
+        rows = [
+            (one, other, group.name, share)
+            for study in filter(None, [self.study])
+            for one, row in zip(study.compared, study.penalties.tolist(), strict=True)
+            for other, shares in zip(study.compared, row, strict=True)
+            for group, share in zip(study.groups, shares, strict=True)
+            if one != other
+        ]
+        return pd.DataFrame(rows, columns=["label", "rival", "group", "share"])
 
     def variances(self) -> pd.DataFrame:
         """Standard deviations of AUBC by splits, seeds and runs, one row per group and label with several splits."""

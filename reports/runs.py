@@ -25,11 +25,13 @@ class Run:
         label: name of the method in tables.
         group: in which it is compared.
         reader: of its files.
+        dataset: name of its dataset in the suite; without a suite, its title.
     """
 
     label: str
     group: str
     reader: RunReader
+    dataset: str
 
     @property
     def seed(self) -> int:
@@ -88,7 +90,7 @@ class Problem:
     sentence: str
 
 
-def read_run(folder: Path, label: str, group: str, seed: int | None) -> Run | Problem:
+def read_run(folder: Path, label: str, group: str, seed: int | None, dataset: str | None = None) -> Run | Problem:
     """A run if it is finished and as albench wrote it, otherwise the reason why it is left out.
 
     Args:
@@ -96,6 +98,7 @@ def read_run(folder: Path, label: str, group: str, seed: int | None) -> Run | Pr
         label: name of the method.
         group: in which the run is compared.
         seed: named in the sentence, because the settings may be unreadable; None if it is not known.
+        dataset: name of its dataset; None takes its title.
     """
 
     def problem(state: str, why: str) -> Problem:
@@ -111,7 +114,7 @@ def read_run(folder: Path, label: str, group: str, seed: int | None) -> Run | Pr
             if damages:
                 return problem("damaged", f"is left out: {damages[0].sentence}")
             restore_scores(reader)
-            return Run(label, group, reader)
+            return Run(label, group, reader, dataset or reader.config.title)
         failure, done, rounds = reader.failure, len(reader.records), reader.config.protocol.rounds + 1
     except StoreError as error:
         return problem("damaged", f"is left out: {error}")

@@ -19,6 +19,7 @@ from albench.reports.replicates import Replicate, unit_of, units
 
 _MOST = 16  # differences: 65,536 combinations of signs
 _ROUNDING = 1e-9  # of mean ranks
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,39 @@ def wins(one: Curve, other: Curve, *, higher: bool) -> float:
     Rounds are paired if both have equally many labels. Round 0 is left out, because strategies share its labels and
     weights.
     """
-    common = sorted(set(one.replicates) & set(other.replicates))
-    rounds = [r for r in range(1, min(len(one.share), len(other.share))) if one.labeled[r] == other.labeled[r]]
-    if not common or not rounds:
-        return float("nan")
-    first = one.values[np.ix_([one.replicates.index(replicate) for replicate in common], rounds)]
-    second = other.values[np.ix_([other.replicates.index(replicate) for replicate in common], rounds)]
-    if np.isnan(first).any() or np.isnan(second).any():
+    _, first, second = _in_pairs(one, other)
+    if first.size == 0:
         return float("nan")
     ahead = first > second if higher else first < second
     return float((ahead + 0.5 * (first == second)).mean())
+
+
+def penalty(one: Curve, other: Curve, *, higher: bool) -> float:
+    """Share of rounds in which `one` is better by a paired t test at 0.05; NaN without two common seeds, or splits.
+
+    This is an element of the pairwise penalty matrix [2, 3] for one dataset and regime: a round in which `one` beats
+    `other` adds 1 / rounds to it. Rounds are paired as in `wins`. The tests are not corrected for their number.
+
+    [2] Ash et al. Deep batch active learning by diverse, uncertain gradient lower bounds (BADGE). ICLR 2020.
+    [3] Lueth et al. nnActive: a framework for evaluation of active learning in 3D biomedical segmentation. TMLR 2025.
+    """
+    common, first, second = _in_pairs(one, other)
+    if first.size == 0 or len(units(common)) < 2:
+        return float("nan")
+    gains = first - second if higher else second - first
+    tests = [paired(dict(zip(common, column.tolist(), strict=True))) for column in gains.T]
+    return float(np.mean([test.difference > 0 and test.t < _LEVEL for test in tests]))
+
+
+def _in_pairs(one: Curve, other: Curve) -> tuple[list[Replicate], Values, Values]:
+    """Common replicates and the (n, r) values of both over their common rounds; empty if a value does not exist."""
+    common = sorted(set(one.replicates) & set(other.replicates))
+    rounds = [r for r in range(1, min(len(one.share), len(other.share))) if one.labeled[r] == other.labeled[r]]
+    first = one.values[np.ix_([one.replicates.index(replicate) for replicate in common], rounds)]
+    second = other.values[np.ix_([other.replicates.index(replicate) for replicate in common], rounds)]
+    if np.isnan(first).any() or np.isnan(second).any():
+        return [], np.empty((0, 0)), np.empty((0, 0))
+    return common, first, second
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from support.suites import write_suite
 
 import albench
 from albench import benchmarks, config
-from albench.benchmarks.suite import suite_names
+from albench.benchmarks.suite import load_suite, suite_names
 from albench.embeddings import read_embeddings
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, available, find
 from albench.runs.layout import RunLayout
@@ -322,6 +322,20 @@ def workplace(tmp_path, monkeypatch, decathlon):
     monkeypatch.setattr(albench, "run", tiny_run)
     monkeypatch.setattr(benchmarks, "plan_suite", tiny_plan)
     monkeypatch.setattr(benchmarks, "run_suite", tiny_suite)
+
+
+def test_the_study_in_the_document_can_be_loaded(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(MANUAL["cluster"].fenced("yaml")[1])
+    runs = load_suite(str(path), seeds=[0]).runs
+    assert list(dict.fromkeys(run.group for run in runs)) == [
+        *("phantom, few labels", "phantom, many labels", "hippocampus, few labels", "hippocampus, many labels"),
+        "lesions, few labels",
+    ]
+    assert runs[-1].settings["data.root"] == str(tmp_path / "lesions")
+    assert {run.group for run in load_suite(str(path), dataset=["phantom", "lesions"]).runs} == {
+        *("phantom, few labels", "phantom, many labels", "lesions, few labels"),
+    }
 
 
 @pytest.mark.parametrize("code", EXAMPLES)

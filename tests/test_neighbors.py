@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +119,13 @@ def test_a_plugin_that_cannot_be_loaded_makes_nothing_beside_it_importable(tmp_p
         load(path)
     assert neighbors._finder.folders == []
     assert registry.find(STRATEGIES, "random")
+
+
+def test_a_path_is_not_the_name_of_a_module_beside_two_plugins(tmp_path):
+    """As matplotlib asks for the path of a style sheet, which may have a module of the same name beside it."""
+    for name in ("one", "other"):
+        load(write(tmp_path / name, imports="", later="return None"))
+    (tmp_path / "style.py").touch()
+    assert neighbors._finder.find_spec(str(tmp_path / "style"), None) is None
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(str(tmp_path / "style"))

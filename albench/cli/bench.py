@@ -63,7 +63,11 @@ def bench(
         Path | None, typer.Option(help="Folder of the data; short for --set data.root=...", rich_help_panel=_WHAT)
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Another dataset (albench list datasets).", rich_help_panel=_WHAT)
+        list[str] | None,
+        typer.Option(
+            help="Another dataset (albench list datasets), or one of the suite's. May be repeated.",
+            rich_help_panel=_WHAT,
+        ),
     ] = None,
     network: Annotated[
         str | None, typer.Option(help="Another network (albench list networks).", rich_help_panel=_WHAT)
@@ -133,7 +137,7 @@ def bench(
         suite,
         settings=settings,
         seeds=chosen_seeds,
-        dataset=dataset,
+        dataset=dataset or None,
         network=network,
         only=only,
         storage=storage,
@@ -172,7 +176,8 @@ def _print_suites(console: Console) -> None:
     table = new_table("suite", "description", "dataset", "runs")
     for name in suite_names():
         suite = load_suite(name)
-        table.add_row(name, suite.about, suite.runs[0].dataset, str(len(suite.runs)))
+        datasets = dict.fromkeys(run.dataset for run in suite.runs)
+        table.add_row(name, suite.about, ", ".join(datasets), str(len(suite.runs)))
     console.print(table)
 
 

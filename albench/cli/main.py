@@ -268,12 +268,12 @@ def verify(
 ) -> None:
     """Check that runs are unchanged since they were written. Exit code 1 if one is changed or damaged."""
     from albench import runs
-    from albench.cli.status import suite_labels
+    from albench.cli.status import listed_runs
     from albench.runs.discovery import discover
 
     below = discover(folder)
     found = {run.folder: runs.verify(run) for run in below.runs}
-    _, sentences = suite_labels(below.suites)
+    _, sentences = listed_runs(below.suites)
     sentences += [damage.sentence for damages in found.values() for damage in damages]
     for sentence in sentences:
         print(sentence)

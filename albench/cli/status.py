@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from albench.runs.discovery import discover
 from albench.runs.layout import names_of
 from albench.runs.manifest import read_manifest
 from albench.runs.reader import RunReader
+from albench.runs.records import ManifestRun
 from albench.runs.unfinished import unfinished
 
 UNFINISHED = "*"
@@ -26,7 +27,7 @@ class RunState:
     """The progress of one run.
 
     Attributes:
-        dataset: under which the run is filed.
+        dataset: its name in a suite of several; otherwise under which the run is filed.
         strategy: its name, or its label in a suite.
         run: name of its folder.
         state: of a damaged run, only the attributes above and `problem` are known.
@@ -73,14 +74,14 @@ def run_states(out: Path) -> tuple[list[RunState], list[str]]:
         StoreError: `out` is not a folder.
     """
     found = discover(out)
-    labels, problems = suite_labels(found.suites)
-    states = [_state(run, labels) for run in found.runs]
+    listed, problems = listed_runs(found.suites)
+    states = [_state(run, listed.get(run.folder)) for run in found.runs]
     return states, problems + [state.problem for state in states if state.problem]
 
 
-def suite_labels(suites: Iterable[Path]) -> tuple[dict[Path, str], list[str]]:
-    """{folder of a run: its label in a suite}, and a sentence for each damaged manifest."""
-    labels: dict[Path, str] = {}
+def listed_runs(suites: Iterable[Path]) -> tuple[dict[Path, ManifestRun], list[str]]:
+    """{folder of a run: what its suite says of it}, and a sentence for each damaged manifest."""
+    listed: dict[Path, ManifestRun] = {}
     problems = []
     for folder in suites:
         try:
@@ -88,20 +89,20 @@ def suite_labels(suites: Iterable[Path]) -> tuple[dict[Path, str], list[str]]:
         except StoreError as error:
             problems.append(str(error))
         else:
-            labels |= {folder / run.folder: run.label for run in manifest.runs} if manifest else {}
-    return labels, problems
+            listed |= {folder / run.folder: run for run in manifest.runs} if manifest else {}
+    return listed, problems
 
 
-def _state(run: RunReader, labels: Mapping[Path, str]) -> RunState:
-    label = labels.get(run.folder)
+def _state(run: RunReader, listed: ManifestRun | None) -> RunState:
+    label, title = (listed.label, listed.dataset) if listed else (None, None)
     try:
         config, progress, failure = run.config, run.progress, run.failure
     except StoreError as error:
         dataset, strategy = names_of(run.folder)
-        return RunState(dataset, label or strategy, run.folder.name, "damaged", str(error))
+        return RunState(title or dataset, label or strategy, run.folder.name, "damaged", str(error))
     last = progress.last
     return RunState(
-        dataset=config.title,
+        dataset=title or config.title,
         strategy=label or config.strategy.name,
         run=run.folder.name,
         state=_name(finished=run.finished, running=run.running, failed=failure is not None),

@@ -408,7 +408,7 @@ class ManifestRun:
         label: how tables name the method.
         group: what it is compared within.
         strategy: name or import path.
-        dataset: under which results are filed.
+        dataset: its name in a suite of several; otherwise under which results are filed.
         seed: of the run.
         folder: of the run, relative to the suite's.
     """

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from albench.reports.captions import measured, provenance
+from albench.reports.captions import computed, measured, provenance
 from albench.reports.costs import AXES, share_title
 from albench.reports.figures.style import BASELINE, INK, Drawing, LineStyle, line_styles, new_figure, subplots
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
+from albench.reports.study import Study
 from albench.runs.scores import ALL
 
 _BANDS = 6  # of more methods they overlap too much
@@ -26,10 +28,10 @@ _COLUMNS = 3  # of panels
 
 def learning_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing:
     """All methods and the supervised reference over all rounds, and a zoomed view of the second half."""
-    styles = _colored(results, group, styles)
+    styles = _colored(group.methods, group.ranking, results.baseline, styles)
     figure = new_figure(3.1 + 0.16 * math.ceil(len(styles) / 5))
     whole, zoomed = subplots(figure, 1, 2)[0]
-    banded = _banded(results, group)
+    banded = _banded(group.methods, group.ranking, results.baseline)
     for ax in (whole, zoomed):
         _methods(ax, results, group, styles, banded)
         ax.set_ylabel(results.metric_in(group).axis)
@@ -39,8 +41,8 @@ def learning_curves(results: Results, group: Group, styles: Mapping[str, LineSty
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
         *measured(results, group),
-        *_about_colors(group, styles),
-        *_about_bands(group, banded),
+        *_about_colors(group.methods, styles),
+        *_about_bands([group], banded, len(group.methods)),
         *provenance(results, group),
     )
     return Drawing(f"curves-{slug(group.name)}", f"Learning curves on {group.name}", caption, figure)
@@ -52,7 +54,8 @@ def class_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]
     if not by_class:
         return None
     columns = min(len(by_class), _COLUMNS)
-    styles, banded = _colored(results, group, styles), _banded(results, group)
+    styles = _colored(group.methods, group.ranking, results.baseline, styles)
+    banded = _banded(group.methods, group.ranking, results.baseline)
     figure, panels = _panels(len(by_class), columns)
     for index, (ax, (name, own)) in enumerate(zip(panels, by_class.items(), strict=True)):
         _methods(ax, results, own, styles, banded)
@@ -63,11 +66,38 @@ def class_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]
     caption = (
         *measured(results, group),
         "Every class is measured as if it were the only one, and has an axis of its own.",
-        *_about_colors(group, styles),
-        *_about_bands(group, banded),
+        *_about_colors(group.methods, styles),
+        *_about_bands([group], banded, len(group.methods)),
         *provenance(results, group),
     )
     return Drawing(f"class-curves-{slug(group.name)}", f"Learning curves by class on {group.name}", caption, figure)
+
+
+def study_curves(results: Results, study: Study, styles: Mapping[str, LineStyle]) -> Drawing:
+    """All methods and the supervised reference, in a panel for each group of several datasets."""
+    methods = list(dict.fromkeys(label for group in study.groups for label in group.methods))
+    styles = _colored(methods, study.methods, results.baseline, styles)
+    banded = _banded(methods, study.methods, results.baseline)
+    columns = min(len(study.groups), _COLUMNS)
+    figure, panels = _panels(len(study.groups), columns)
+    entries: dict[str, Artist] = {}
+    for index, (ax, group) in enumerate(zip(panels, study.groups, strict=True)):
+        own = {label: style for label, style in styles.items() if label in group.methods}
+        _methods(ax, results, group, own, banded)
+        ax.set_title(group.name)
+        if index % columns == 0:
+            ax.set_ylabel(results.metric_in(group).axis)
+        handles, labels = ax.get_legend_handles_labels()
+        entries |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in entries}
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=5)
+    title = results.metric.title
+    caption = (
+        f"{title[:1].upper()}{title[1:]} on the {results.metric.part} cases. Each panel has axes of its own.",
+        *_about_colors(methods, styles),
+        *_about_bands(study.groups, banded, len(methods)),
+        computed(results.collection, study.runs),
+    )
+    return Drawing("study-curves", "Learning curves on all datasets", caption, figure)
 
 
 def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Drawing | None:
@@ -78,7 +108,7 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
     if not axes:
         return None
     columns = len(axes) if len(axes) <= _COLUMNS else 2
-    styles = _colored(results, group, styles)
+    styles = _colored(group.methods, group.ranking, results.baseline, styles)
     figure, panels = _panels(len(axes), columns)
     for ax, axis in zip(panels, axes, strict=True):
         means = costs.groupby(["label", "round"])[[axis, "value"]].mean()
@@ -96,7 +126,7 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
     caption = (
         *measured(results, group),
         "Each point is a round: the mean over runs of the annotation cost of all its labels, and of the metric.",
-        *_about_colors(group, styles),
+        *_about_colors(group.methods, styles),
         *provenance(results, group),
     )
     return Drawing(f"costs-{slug(group.name)}", f"Annotation cost on {group.name}", caption, figure)
@@ -112,34 +142,36 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
     return figure, panels[:count]
 
 
-def _colored(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> dict[str, LineStyle]:
-    """The methods in color: all if they are few, otherwise the baseline and the best by mean AUBC, in that order."""
-    if len(group.methods) <= _COLORED:
-        return {label: styles[label] for label in group.methods}
-    best = [label for label in group.ranking if label != results.baseline][:_BEST]
-    chosen = line_styles(best, results.baseline)
-    return {label: style for label, style in chosen.items() if label in group.methods}
+def _colored(
+    methods: Collection[str], ranking: Sequence[str], baseline: str, styles: Mapping[str, LineStyle]
+) -> dict[str, LineStyle]:
+    """The methods in color: all if they are few, otherwise the baseline and the best of a ranking, in that order."""
+    if len(methods) <= _COLORED:
+        return {label: styles[label] for label in methods}
+    best = [label for label in ranking if label != baseline][:_BEST]
+    return {label: style for label, style in line_styles(best, baseline).items() if label in methods}
 
 
-def _about_colors(group: Group, styles: Mapping[str, LineStyle]) -> list[str]:
-    if len(styles) == len(group.methods):
+def _about_colors(methods: Collection[str], styles: Mapping[str, LineStyle]) -> list[str]:
+    if len(styles) == len(methods):
         return []
-    return [f"In color: {'; '.join(styles)}. The other {len(group.methods) - len(styles)} methods are thin and gray."]
+    return [f"In color: {'; '.join(styles)}. The other {len(methods) - len(styles)} methods are thin and gray."]
 
 
-def _about_bands(group: Group, banded: Sequence[str]) -> list[str]:
+def _about_bands(groups: Sequence[Group], banded: Sequence[str], methods: int) -> list[str]:
     """What bands show, if any method has a deviation."""
-    if not any(np.isfinite(group.curves[label].sd).any() for label in banded):
+    curves = [group.curves[label] for group in groups for label in banded if label in group.methods]
+    if not any(np.isfinite(curve.sd).any() for curve in curves):
         return []
-    whose = "" if len(banded) == len(group.methods) else f", only of {' and '.join(banded)} for clarity"
+    whose = "" if len(banded) == methods else f", only of {' and '.join(banded)} for clarity"
     return [f"Bands: one sample standard deviation{whose}."]
 
 
-def _banded(results: Results, group: Group) -> list[str]:
-    """Methods with a band: all if they are few, otherwise the baseline and the method with the best mean AUBC."""
-    if len(group.methods) <= _BANDS:
-        return list(group.methods)
-    return [label for label in group.methods if label in (results.baseline, *group.ranking[:1])]
+def _banded(methods: Collection[str], ranking: Sequence[str], baseline: str) -> list[str]:
+    """Methods with a band: all if they are few, otherwise the baseline and the first of a ranking."""
+    if len(methods) <= _BANDS:
+        return list(methods)
+    return [label for label in methods if label in (baseline, *ranking[:1])]
 
 
 def _methods(ax: Axes, results: Results, group: Group, styles: Mapping[str, LineStyle], banded: Sequence[str]) -> None:

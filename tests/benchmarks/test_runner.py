@@ -8,11 +8,12 @@ import pytest
 import yaml
 from support.breaking import break_after_round_0, out_of_memory, stopped
 from support.samples import invoke
-from support.suites import damages, failing, results, write_suite
+from support.suites import damages, failing, results, small_phantom, write_study, write_suite
 
 from albench.benchmarks import plan_suite, run_suite
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError, DataError, StoreError
+from albench.reports import load
 from albench.run_session import RunSession
 from albench.runs import find_runs
 from albench.strategy import Round
@@ -279,3 +280,17 @@ def test_without_ray_a_suite_ends_where_its_gpu_stops_and_the_same_command_conti
     invoke("bench", suite, "--storage", tmp_path / "undisturbed", "--no-ray")
     assert results(tmp_path / "tiny") == results(tmp_path / "undisturbed" / "tiny")
     assert damages(tmp_path / "tiny") == []
+
+
+def test_a_study_continues_with_the_datasets_that_were_left_out_and_is_reported_as_one(tmp_path, start):
+    path = write_study(tmp_path, ["random", "strided"], [small_phantom("phantom"), small_phantom("noisy", noise=0.6)])
+    outcome, _ = start(path, dataset=["noisy"])
+    assert [run.name for run in outcome.finished] == ["noisy, random, seed 0", "noisy, strided, seed 0"]
+    outcome, events = start(path)
+    assert len(outcome.finished) == 4
+    begun = [event[1] for event in events if event[0] == "run start"]
+    assert begun == ["phantom, random, seed 0", "phantom, strided, seed 0"]
+    assert damages(outcome.folder) == []
+    found = load(outcome.folder)
+    assert [(group.name, group.dataset) for group in found.groups] == [("phantom", "phantom"), ("noisy", "noisy")]
+    assert sorted(found.study.methods) == ["random", "strided"]

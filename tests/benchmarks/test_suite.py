@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from support.samples import TINY
-from support.suites import FAILS, write_suite, write_tuned
+from support.suites import FAILS, small_phantom, write_study, write_suite, write_tuned
 
 import albench.datasets._volumes
 import albench.resolve
@@ -17,7 +17,7 @@ from albench.benchmarks.storage import Folder
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.benchmarks.trial import run_trial
 from albench.callback import NullCallback
-from albench.errors import ConfigError
+from albench.errors import ConfigError, DataError
 from albench.registry import STRATEGIES, available
 from albench.resolve import common_settings, make_dataset, resolve
 from albench.run_session import Execution
@@ -51,6 +51,7 @@ def test_every_suite_of_albench_can_be_loaded():
         "hippocampus",
         "paper-brats",
         "paper-spleen",
+        "regimes",
         "smoke",
         "starts",
         "warm-start",
@@ -103,7 +104,9 @@ def test_the_smoke_suite_has_every_strategy():
 BASELINES = {"random", "foreground-random", "random-foreground", "stratified", "strided"}
 
 
-@pytest.mark.parametrize("name", ["budgets", "fair-hippocampus", "hippocampus", "smoke", "starts", "warm-start"])
+@pytest.mark.parametrize(
+    "name", ["budgets", "fair-hippocampus", "hippocampus", "regimes", "smoke", "starts", "warm-start"]
+)
 def test_every_suite_that_compares_methods_has_all_baselines(name):
     suite = load_suite(name)
     for group in {run.group for run in suite.runs}:
@@ -122,6 +125,17 @@ def test_a_suite_on_a_question_says_it_and_what_it_costs(name):
 def test_a_suite_on_generated_data_can_be_planned(name):
     runs = plan_runs(load_suite(name, seeds=[0], settings={"data.count": 12}))
     assert len({run.folder for run in runs}) == len(runs) == len(load_suite(name, seeds=[0]).runs)
+
+
+def test_the_suite_of_regimes_can_be_planned_without_its_real_data():
+    chosen = ["phantom", "noisy phantom", "phantom with two classes"]
+    runs = plan_runs(load_suite("regimes", seeds=[0], dataset=chosen, settings={"data.count": 12}))
+    assert {run.config.classes for run in runs} == {("foreground",), ("organ", "core")}
+    assert len({run.spec.group for run in runs}) == 9
+    assert {run.config.protocol.budget for run in runs} == {10, 25, 50}
+    whole = load_suite("regimes").runs
+    assert {run.dataset_name for run in whole} == {*chosen, "hippocampus"}
+    assert len({run.group for run in whole}) == 12
 
 
 def test_a_plan_reads_every_header_once_and_prepares_once_however_many_runs_there_are(tmp_path, decathlon, monkeypatch):
@@ -398,3 +412,167 @@ def test_tuned_options_of_another_dataset_are_rejected(tmp_path):
     path = write_suite(tmp_path, [{"strategy": "taal", "tuned": "tuned.json"}])
     with pytest.raises(ConfigError, match="got those of 'spleen' for 'phantom': tune on 'phantom'"):
         plan_runs(load_suite(str(path)))
+
+
+STUDY = {
+    "datasets": [
+        "phantom",
+        {"dataset": "phantom", "name": "noisy", "settings": {"data": {"noise": 0.6}, "training": {"lr": 0.2}}},
+        {
+            "dataset": "folder",
+            "name": "lesions",
+            "settings": {"data": {"root": "lesions"}},
+            "variants": [{"group": "few"}],
+        },
+    ],
+    "variants": [
+        {"group": "few", "settings": {"protocol": {"budget": 2}, "training": {"lr": 0.1}}},
+        {"group": "many", "settings": {"protocol": {"budget": 4}}},
+    ],
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Write a suite of three datasets in two regimes, without a `dataset` and common options of data."""
+
+    def write(strategies=("random",), **more):
+        return write_study(tmp_path, list(strategies), **STUDY | more)
+
+    return write
+
+
+def cells(path, **more):
+    return {run.group: (run.dataset, run.dataset_name) for run in load_suite(str(path), **more).runs}
+
+
+def test_every_dataset_is_run_with_every_variant_unless_it_has_its_own(study):
+    path = study(["random", "entropy"])
+    assert cells(path) == {
+        "phantom, few": ("phantom", "phantom"),
+        "phantom, many": ("phantom", "phantom"),
+        "noisy, few": ("phantom", "noisy"),
+        "noisy, many": ("phantom", "noisy"),
+        "lesions, few": ("folder", "lesions"),
+    }
+    assert len(load_suite(str(path)).runs) == 10
+    assert list(cells(study(variants=None))) == ["phantom", "noisy", "lesions, few"]
+
+
+def test_settings_of_a_dataset_come_after_those_of_the_file_and_before_those_of_a_variant(study):
+    runs = {run.group: run.settings for run in load_suite(str(study())).runs}
+    assert [runs[group]["training.lr"] for group in ("noisy, few", "noisy, many")] == [0.1, 0.2]
+    assert "training.lr" not in runs["phantom, many"]
+    assert [settings.get("data.noise") for settings in runs.values()] == [None, None, 0.6, 0.6, None]
+    assert [settings["protocol.budget"] for settings in runs.values()] == [2, 4, 2, 4, 3]
+
+
+def test_a_place_of_data_beside_a_dataset_is_taken_from_the_folder_of_the_suite(study, tmp_path, monkeypatch):
+    path = study()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_suite(str(path)).runs[-1].settings["data.root"] == str(tmp_path / "lesions")
+
+
+def test_datasets_are_chosen_by_their_names_or_replaced(study):
+    path = study([{"strategy": "random", "settings": {"data": {"context": 1}}}])
+    assert list(cells(path, dataset="noisy")) == ["noisy, few", "noisy, many"]
+    assert list(cells(path, dataset="folder")) == ["lesions, few"]
+    assert list(cells(path, dataset=["lesions", "phantom"])) == ["lesions, few", "phantom, few", "phantom, many"]
+    other = load_suite(str(path), dataset="brats").runs
+    assert [(run.group, run.dataset) for run in other] == [("brats, few", "brats"), ("brats, many", "brats")]
+    assert not any(name.startswith("data.") for run in other for name in run.settings)
+
+
+def test_the_groups_of_a_suite_of_one_dataset_do_not_name_it_unless_several_are_chosen(tmp_path):
+    path = write_suite(tmp_path, ["random"], seeds=1)
+    assert cells(path) == {"": ("phantom", "")}
+    assert cells(path, dataset="brats") == {"": ("brats", "")}
+    assert list(cells(path, dataset=["phantom", "brats"])) == ["phantom", "brats"]
+
+
+def test_one_dataset_has_the_same_runs_alone_and_among_several(study, tmp_path):
+    path = study(["random", "full"], datasets=[small_phantom("phantom")], variants=None)
+    alone = write_suite(tmp_path, ["random", "full"], seeds=1, name="alone")
+    assert [run.folder for run in plan_runs(load_suite(str(path)))] == [
+        run.folder for run in plan_runs(load_suite(str(alone)))
+    ]
+
+
+def test_a_dataset_that_is_missing_is_named_before_any_is_prepared(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(albench.resolve, "prepare", lambda *own: pytest.fail("a dataset is prepared"))
+    with pytest.raises(DataError) as caught:
+        plan_runs(load_suite(str(study())))
+    assert str(caught.value).startswith(f"data.root must be an existing folder, '{tmp_path / 'lesions'}' is not")
+    without = "or run it without 'lesions': --dataset phantom --dataset noisy"
+    assert str(caught.value).endswith(f"; in study, set data.root of 'lesions' in the file, {without}")
+
+
+def test_an_option_that_one_of_several_datasets_does_not_have_names_it(study):
+    with pytest.raises(ConfigError) as caught:
+        plan_runs(load_suite(str(study()), settings={"data.noise": 0.1}))
+    assert str(caught.value).startswith(
+        "study, dataset 'lesions': an option must be known, got 'data.noise': choose one of data.size, data.window, "
+    )
+
+
+def test_the_manifest_says_of_which_dataset_a_run_is(study, tmp_path, decathlon):
+    decathlon.rename(tmp_path / "lesions")
+    suite = load_suite(str(study(datasets=[small_phantom("small"), STUDY["datasets"][2]])))
+    storage = Folder(tmp_path / "runs")
+    write_suite_manifest(suite, plan_runs(suite), storage)
+    manifest = read_manifest(storage.local)
+    assert manifest is not None
+    assert [(run.group, run.dataset) for run in manifest.runs] == [
+        ("small, few", "small"),
+        ("small, many", "small"),
+        ("lesions, few", "lesions"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"datasets": []}, "study.datasets must list at least one dataset, it is empty: add a name"),
+        (
+            {"datasets": ["phantom", "phantom"]},
+            "study.datasets must have different names, 'phantom' occurs twice: give one a 'name'",
+        ),
+        ({"datasets": ["phantm"]}, "study.datasets[0]: dataset must be a known name or FILE.py:Class, got 'phantm'"),
+        ({"datasets": [{"name": "a"}]}, "study.datasets[0].dataset must be given"),
+        ({"datasets": [{"dataset": "phantom", "nam": "a"}]}, "did you mean 'study.datasets[0].name'?"),
+        (
+            {"datasets": [{"dataset": "phantom", "settings": {"protocol": {"budgte": 1}}}]},
+            "did you mean 'study.datasets[0].settings.protocol.budget'?",
+        ),
+        (
+            {"datasets": [{"dataset": "phantom", "variants": [{"settings": {}}]}]},
+            "study.datasets[0].variants[0].group must be given",
+        ),
+        (
+            {"datasets": None},
+            "study must have either dataset or datasets, it has neither: name one dataset, or list several",
+        ),
+    ],
+)
+def test_the_error_of_a_wrong_dataset_gives_its_path(study, more, sentence):
+    with pytest.raises(ConfigError) as caught:
+        load_suite(str(study(**more)))
+    assert sentence in str(caught.value)
+
+
+def test_a_suite_has_either_a_dataset_or_several(error_of):
+    assert error_of(datasets=["phantom"]) == (
+        "tiny must have either dataset or datasets, it has both: name one dataset, or list several"
+    )
+
+
+def test_one_place_cannot_be_that_of_several_datasets(study, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_suite(str(study()), settings={"data.root": str(tmp_path)})
+    assert str(caught.value) == (
+        "data.root must be given for one dataset, study has 3 (phantom; noisy; lesions): set it in the file beside its "
+        "dataset, or choose one with --dataset"
+    )
+    (run,) = load_suite(str(study()), settings={"data.root": str(tmp_path)}, dataset="lesions").runs
+    assert run.settings["data.root"] == str(tmp_path)

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from support.samples import invoke, tiny_arguments
-from support.suites import FAILS, damages, failing, results, write_suite
+from support.suites import FAILS, damages, failing, results, small_phantom, write_study, write_suite
 
 import albench.files
 from albench.reports import load
@@ -246,3 +246,22 @@ def test_a_full_disk_is_one_sentence_per_run_and_finished_runs_are_kept(tmp_path
     assert {n: rounds for n, rounds in results(tmp_path / "tiny").items() if rounds} == done
     monkeypatch.undo()
     assert bench(suite, tmp_path, "--no-ray")[0] == 0
+
+
+def test_a_study_is_run_without_a_dataset_that_is_missing(tmp_path):
+    datasets = [
+        small_phantom("calm", noise=0.0),
+        small_phantom("noisy", noise=0.6),
+        {"dataset": "folder", "name": "lesions", "settings": {"data": {"root": "lesions"}}},
+    ]
+    suite = write_study(tmp_path, ["random"], datasets)
+    code, output = bench(suite, tmp_path / "runs", "--no-ray")
+    assert code == 2
+    without = "run it without 'lesions': --dataset calm --dataset noisy"
+    assert f"in study, set data.root of 'lesions' in the file, or {without}" in output
+    assert not (tmp_path / "runs" / "study" / "suite.json").exists()
+    code, output = bench(suite, tmp_path / "runs", "--no-ray", "--dataset", "calm", "--dataset", "noisy")
+    assert code == 0, output
+    assert "2 of 2 runs are finished, 0 failed" in output
+    _, output = invoke("status", tmp_path / "runs")
+    assert sorted(re.findall(r"runs on (\w+)", output)) == ["calm", "noisy"]

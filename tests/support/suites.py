@@ -47,6 +47,20 @@ def write_suite(
     return path
 
 
+def small_phantom(name: str, **options: object) -> dict[str, object]:
+    """An entry of `datasets`: the tiny phantom with some other options."""
+    return {"dataset": "phantom", "name": name, "settings": {"data": by_section(TINY)["data"] | options}}
+
+
+def write_study(folder: Path, strategies: Sequence[object], datasets: Sequence[object] | None, **more: object) -> Path:
+    """Write a suite of several datasets with one seed, without common options of data, and return its path."""
+    path = write_suite(folder, strategies, seeds=1, name="study", datasets=datasets, **more)
+    content = yaml.safe_load(path.read_text())
+    del content["dataset"], content["settings"]["data"]
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
 def write_tuned(path: Path, options: Mapping[str, object], *, cases: Sequence[str] = (), **more: str) -> TunedOptions:
     """Write options of `taal` that a search on the phantom might have found, and return them."""
     found = dict(options)
