@@ -48,7 +48,7 @@ __all__ = [
     "score_slices",
 ]
 
-Kind = Literal["uncertainty", "diversity", "hybrid", "semi-supervised", "baseline", "other"]
+Kind = Literal["uncertainty", "diversity", "hybrid", "semi-supervised", "wrapper", "baseline", "other"]
 PixelScore = Callable[[Tensor], Tensor]
 Aggregate = Callable[[Tensor, Tensor], Tensor]
 Weigh = Callable[[Tensor, Tensor], Tensor]
@@ -186,6 +186,23 @@ class Strategy(ABC):
     def trainings(self) -> int:
         """Trainings between two evaluations, those of `query` included; by default the one of `fit`."""
         return 1
+
+    def trains_as(self) -> Strategy:
+        """The strategy that trains, by default this one; that of a wrapper is the one that it wraps."""
+        return self
+
+    def trains_by_itself(self) -> bool:
+        """Whether anything but the query is not that of all strategies."""
+        own = self.trains_as()
+        hooks = any(getattr(type(own), hook) is not getattr(Strategy, hook) for hook in _TRAINING_HOOKS)
+        return hooks or own.trainings() != 1
+
+    def ranks_by_score(self) -> bool:
+        """Whether the scores of a query alone decide which slices it takes, by default yes.
+
+        A wrapper that needs such scores rejects other strategies before the first training.
+        """
+        return True
 
     def foreground_wanted(self, budget: int) -> int:
         """Slices of a query that the oracle draws from those with foreground, see `OracleDraw`; by default none."""

@@ -70,6 +70,10 @@ class BAL(Strategy):
         """Dropout, for the samples."""
         return ("dropout",)
 
+    def ranks_by_score(self) -> bool:
+        """No: it also compares slices with each other."""
+        return False
+
     def query(self, ctx: Round) -> Query:
         """Select greedily among the most uncertain slices."""
         pool = ctx.pool

@@ -71,6 +71,10 @@ class CEAL(PixelScoring):
     def uncertainty(self, probs: Tensor) -> Tensor:
         """(b, h, w) scores of pixels from (b, k, h, w) probabilities, high where the network is uncertain."""
 
+    def ranks_by_score(self) -> bool:
+        """Unless the query is random."""
+        return self.query_rule == "uncertainty"
+
     def query(self, ctx: Round) -> Query:
         """Rank the slices; query the uncertain end and pseudo-label the certain one."""
         candidates = _candidates(ctx)

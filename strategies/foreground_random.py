@@ -41,6 +41,10 @@ class ForegroundRandom(Strategy):
         """The share of the budget."""
         return round(self.share * budget)
 
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
     def query(self, ctx: Round) -> OracleDraw:
         """Have the oracle draw from the unlabeled slices, twice in random order."""
         order, rest = (ctx.rng.permutation(ctx.pool.unlabeled) for _ in range(2))

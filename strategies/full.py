@@ -23,6 +23,10 @@ class Full(Strategy):
         """Every slice of the pool that can be labeled."""
         return np.flatnonzero(pool.slices.annotatable)
 
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
     def query(self, ctx: Round) -> Query:
         """Query random slices. Never called in a run, as no slice is unlabeled."""
         return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))

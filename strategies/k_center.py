@@ -35,6 +35,10 @@ class KCenter(SliceEmbedding):
 
     embedding: Literal["pooled", "flat"] = "pooled"
 
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
     def query(self, ctx: Round) -> Query:
         """Query the slices that cover the others."""
         pool = ctx.pool

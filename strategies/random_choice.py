@@ -14,6 +14,10 @@ class Random(Strategy):
 
     kind = "baseline"
 
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
     def query(self, ctx: Round) -> Query:
         """Query slices drawn from the random stream of the round."""
         return Query(ctx.rng.choice(ctx.pool.unlabeled, size=ctx.budget, replace=False))

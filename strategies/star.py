@@ -201,6 +201,10 @@ class Star(Strategy):
         """The network of all strategies with an encoder of labeled slices and attention."""
         return StarNetwork(task, share_kv=self.share_kv, identity=self.value_init == "identity")
 
+    def ranks_by_score(self) -> bool:
+        """Unless the query is random; the nomination by groups is left out then."""
+        return self.query_rule == "similarity"
+
     def query(self, ctx: Round) -> Query:
         """Train the second stage, propagate labels, and select queries and pseudo-labels; `fit` is the first stage."""
         if self.aggregation == "none" and self.query_rule == "random":
@@ -229,6 +233,7 @@ class Star(Strategy):
             queried,
             found.masks.only(pseudo),
             scores=_all_scores(ctx, found),
+            lowest_first=True,
             notes={"pairs": len(pairs), "groups": sum(map(len, groups))} | histogram(found.similarity),
             predictions=self._predictions(ctx, found, before, pseudo),
             arrays=attention_arrays(found.attention, found.masks, memory, ctx.pool),

@@ -19,6 +19,10 @@ class Stratified(Strategy):
 
     kind = "baseline"
 
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
     def query(self, ctx: Round) -> Query:
         """Query random slices, with the cases in turn."""
         unlabeled = ctx.rng.permutation(ctx.pool.unlabeled)

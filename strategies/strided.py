@@ -27,6 +27,10 @@ class Strided(Strategy):
         """Reject volumes of one slice, which have no gaps between slices."""
         check_neighbors(pool)
 
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
     def query(self, ctx: Round) -> Query:
         """Query the middle slices of the widest gaps."""
         slices, labeled = ctx.pool.slices, ctx.pool.labeled

@@ -108,6 +108,10 @@ class TAAL(PixelScoring):
             consistency = factors[-1] * consistency
         return supervised + ramp_up(epoch, self.ramp) * self.weight * consistency
 
+    def ranks_by_score(self) -> bool:
+        """Unless the query is random."""
+        return self.query_rule == "disagreement"
+
     def query(self, ctx: Round) -> Query:
         """Query the slices whose eight views disagree most."""
         if self.query_rule == "random":

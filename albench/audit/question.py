@@ -81,7 +81,11 @@ class Question:
             ("strategy", STRATEGIES, self.config.strategy),
             ("network", NETWORKS, self.config.network),
         ):
-            files = {name.partition(".")[2]: path for name, path in self.config.files.items() if name.startswith(f"{section}.")}
+            files = {
+                name.partition(".")[2]: path
+                for name, path in self.config.files.items()
+                if name.startswith(f"{section}.")
+            }
             made[section] = build(find(group, choice.spec), choice.options | files, section)
         return ResolvedRun(self.config, **made, prepared=replace(self.prepared, **arrays), split=self.split)
 
