@@ -266,7 +266,7 @@ def build(
     for field in fields:
         name, option = field.name, f"{prefix}.{field.name}"
         if name in options and _is_plugin(hints[name]):
-            values[name] = _built_plugin(hints[name], options[name], field.default, option, remedy)
+            values[name] = _built_plugin(hints[name], options[name], default_of(field), option, remedy)
         elif name in options:
             values[name] = _checked(hints[name], options[name], option, remedy)
     try:
@@ -280,6 +280,12 @@ def build(
         if not _is_plugin(hints[name]):
             _check_finite(getattr(made, name), f"{prefix}.{name}", remedy)
     return made
+
+
+def default_of(field: dataclasses.Field[object]) -> object:
+    """The default of an option; `dataclasses.MISSING` if it is required."""
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
 
 
 def _is_plugin(hint: object) -> bool:

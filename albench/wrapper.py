@@ -34,7 +34,9 @@ class Wrapper(Strategy):
 
     def __post_init__(self) -> None:
         if self.inner.uses_labels:
-            raise ValueError(f"inner must not have the oracle draw by the truth, {self.inner.name} does")
+            raise ValueError(
+                f"inner must not have the oracle draw by the truth, {self.inner.name} does: name another strategy"
+            )
 
     def ranks_by_score(self) -> bool:
         """No: a wrapper takes other slices than those with the highest scores."""

@@ -231,12 +231,13 @@ def with_absolute_paths(spec: RunSpec) -> RunSpec:
             name: str(Path(value).absolute()) if name in locations and isinstance(value, str) else value
             for name, value in spec.settings.items()
         }
-        | _places_inside(make_strategy(spec.strategy, spec.settings)),
+        | _places_inside(spec),
     )
 
 
-def _places_inside(strategy: Strategy) -> dict[str, object]:
+def _places_inside(spec: RunSpec) -> dict[str, object]:
     """{dotted name: absolute path} of the plugins among the options of a strategy, and of their files."""
+    strategy = make_strategy(spec.strategy, spec.settings)
     return {
         name: _absolute_plugin(place) if name.endswith(".name") else str(Path(place).absolute())
         for name, place in files_of("strategy", strategy).items()

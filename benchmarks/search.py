@@ -267,7 +267,7 @@ def _checked(cls: type, field: str, name: str, value: object) -> object:
     hint = get_type_hints(cls, include_extras=True)[field]
     alone = dataclasses.make_dataclass("Option", [(field, hint)])
     prefix = f"strategy.{name}".removesuffix(f".{field}")
-    made = build(alone, {field: value}, prefix, "change {option} in --over")
+    made: object = build(alone, {field: value}, prefix, "change {option} in --over")
     return value if len(plugins_in(made)) > 1 else options_of(made)[field]
 
 

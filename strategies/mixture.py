@@ -42,9 +42,9 @@ class Mixture(Wrapper):
         super().__post_init__()
         name = self.other.name
         if self.other.uses_labels:
-            raise ValueError(f"other must not have the oracle draw by the truth, {name} does")
+            raise ValueError(f"other must not have the oracle draw by the truth, {name} does: name another strategy")
         if self.other.trains_by_itself():
-            raise ValueError(f"other must train as all strategies do, {name} does not and can only be inner")
+            raise ValueError(f"other must train as all strategies do, {name} does not: make it inner")
 
     def check(self, pool: Pool) -> None:
         """Reject what one of the strategies rejects."""

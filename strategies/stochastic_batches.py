@@ -9,9 +9,9 @@ Differences from the paper: of [1], the abstract and the authors' code were read
 by default, as is done here, and draws a given number of batches otherwise. Any strategy whose scores decide its query
 can be wrapped, also one for which low scores are wanted.
 
-When it fails: with a budget above half of the unlabeled slices, the division has one batch, so the query is random. With
-very many batches it approaches the slices with the highest scores. A large budget averages the scores of a batch,
-so that all batches are alike.
+When it fails: with a budget above half of the unlabeled slices, the division has one batch, and the query is random.
+With very many batches it approaches the slices with the highest scores. The mean of a large batch is nearly that of all
+slices, so a large budget makes all batches alike.
 
 [1] Gaillochet, Desrosiers and Lombaert. Active Learning for Medical Image Segmentation with Stochastic Batches. Medical
 Image Analysis 2023.

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from rich.markup import escape
 
-from albench.config import Protocol, Training
+from albench.config import Protocol, Training, default_of
 from albench.errors import AlbenchError
 from albench.registry import (
     DATASETS,
@@ -59,7 +59,7 @@ def describe(name: str) -> str:
         cls = _find(name)
         prefix, text = _PREFIX[cls.group], _source_text(cls)
     hints = get_type_hints(cls, include_extras=True)
-    required = [field for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
+    required = [field for field in dataclasses.fields(cls) if default_of(field) is dataclasses.MISSING]
     defaults = {} if required else vars(cls())  # of an instance, which fills in what a preset sets
     lines = [name, "", text or inspect.cleandoc(cls.__doc__ or "").splitlines()[0], "", "Options:"]
     for field in dataclasses.fields(cls):
