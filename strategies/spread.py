@@ -43,7 +43,7 @@ class Spread(Wrapper):
     """
 
     inner: Strategy = field(default_factory=Entropy)
-    distance: Annotated[float, Field(ge=0, le=1e6)] = 3
+    distance: Annotated[float, Field(ge=0, le=1e6)] = 3.0
     unit: Literal["slices", "mm"] = "slices"
     from_labeled: bool = False
 
