@@ -90,13 +90,29 @@ class Search:
     def domains(self) -> dict[str, Domain]:
         """{option: its domain}. Raises ConfigError if an option or its values are wrong."""
         fixed = self.fixed
-        strategy = make_strategy(self.strategy, self.settings)
         for name in self.space:
             if name in fixed:
                 raise ConfigError(
                     f"an option must be varied or set, strategy.{name} is both: leave out its --over or its --set"
                 )
-        return {name: _domain(*_owner(strategy, name), text) for name, text in self.space.items()}
+        return {name: _domain(*self._owner(name), text) for name, text in self.space.items()}
+
+    def _owner(self, name: str) -> tuple[type, str, str]:
+        """The class that has an option, such as that of `inner` for `inner.passes`; its name there, and in full.
+
+        Raises:
+            ConfigError: there is no such option.
+        """
+        owner, option = find(STRATEGIES, self.strategy), name
+        if "." in name:
+            found = plugins_in(make_strategy(self.strategy, self.settings))
+            outer, _, inside = name.rpartition(".")
+            owner, option = (type(found[outer]), inside) if outer in found else (owner, name)
+        options = [field.name for field in dataclasses.fields(owner)]
+        if option not in options:
+            hint = suggestion(option, options, name.removesuffix(option))
+            raise ConfigError(f"--over must name an option of the strategy, got '{name}': {hint}")
+        return owner, option, name
 
     def draw(self) -> list[dict[str, object]]:
         """Distinct combinations that the strategy accepts, the same in every call; at most `samples`.
@@ -235,21 +251,6 @@ def _score(runs: Sequence[PlannedRun], outcome: SuiteOutcome, metric: str) -> fl
         for record in run.records(outcome.folder):
             values.append(getattr(record.val, metric.removeprefix("val_")))
     return None if None in values else sum(values) / len(values)
-
-
-def _owner(strategy: object, name: str) -> tuple[type, str, str]:
-    """The class that has an option, whose name may have dots, and its name there and in full. Raises ConfigError."""
-    owner, full = strategy, name
-    outer, dot, rest = name.partition(".")
-    while dot and dataclasses.is_dataclass(getattr(owner, outer, None)):
-        owner, name = getattr(owner, outer), rest
-        outer, dot, rest = name.partition(".")
-    options = [field.name for field in dataclasses.fields(owner)]  # type: ignore[arg-type]
-    if name not in options:
-        prefix = full.removesuffix(name)
-        hint = suggestion(name, options, prefix)
-        raise ConfigError(f"--over must name an option of the strategy, got '{full}': {hint}")
-    return type(owner), name, full
 
 
 def _domain(cls: type, field: str, name: str, text: str) -> Domain:

@@ -2,19 +2,28 @@
 
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from support.samples import TINY
 
-from albench.config import build
+from albench import loop
+from albench.audit.auditor import audit_rounds
+from albench.benchmarks.plan import with_absolute_paths
+from albench.benchmarks.search import Search
+from albench.benchmarks.suite import load_suite
+from albench.config import Choice, build
 from albench.data import SliceStack
 from albench.errors import ConfigError, StrategyError
 from albench.pool import Pool
 from albench.query import check_query
 from albench.registry import STRATEGIES, find
+from albench.reports.comparability import differing_options
 from albench.resolve import make_strategy, resolve
+from albench.run_session import Execution
 from albench.strategies.by_volume import ByVolume
 from albench.strategies.ceal import CEALEntropy
 from albench.strategies.entropy import Entropy
@@ -469,3 +478,123 @@ def test_inner_strategies_and_their_options_count_in_the_name_of_a_run():
     ]
     for settings in same:
         assert resolve("spread", "phantom", settings=TINY | settings).config.digest() == digests[0]
+
+
+PLUGIN = '''
+from dataclasses import dataclass
+from typing import ClassVar
+import numpy as np
+from albench.strategy import Query, Round, Strategy
+
+
+@dataclass(frozen=True)
+class Mine(Strategy):
+    """{text}"""
+
+    files: ClassVar[tuple[str, ...]] = ("table",)
+
+    power: float = 1.0
+    table: str | None = None
+
+    def query(self, ctx: Round) -> Query:
+        known = np.loadtxt(self.table) if self.table else np.arange(len(ctx.pool.slices))
+        return Query.highest(known[ctx.pool.unlabeled] ** self.power, ctx)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A plugin beside the table that it reads, named by relative paths."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(PLUGIN.format(text="First."))
+    np.savetxt(tmp_path / "table.txt", np.arange(48)[::-1] / 10)
+    return {"strategy.inner.name": "mine.py:Mine", "strategy.inner.table": "table.txt"}
+
+
+def test_the_code_of_an_inner_plugin_counts_in_the_identity_of_a_run(mine, tmp_path):
+    before = resolve("spread", "phantom", settings=TINY | mine)
+    files = before.plugins
+    assert {kind: set(own) for kind, own in files.items()} == {"strategy.inner": {"mine.py"}}
+    (tmp_path / "mine.py").write_text(PLUGIN.format(text="Second."))
+    after = resolve("spread", "phantom", settings=TINY | mine)
+    assert before.config.strategy.code != after.config.strategy.code
+    assert after.plugins != files
+    assert before.config.digest() == after.config.digest()
+
+
+def test_paths_of_an_inner_plugin_and_its_files_are_no_part_of_the_name_of_a_run_but_their_content_is(mine, tmp_path):
+    first = resolve("spread", "phantom", settings=TINY | mine).config
+    inner = {"name": "mine", "power": 1.0}
+    assert first.strategy.options == {"inner": inner, "distance": 3.0, "unit": "slices", "from_labeled": False}
+    place = f"{tmp_path / 'mine.py'}:Mine"
+    assert first.files == {"strategy.inner.table": "table.txt", "strategy.inner.name": place, "network.weights": None}
+    (tmp_path / "table.txt").rename(tmp_path / "other.txt")
+    moved = resolve("spread", "phantom", settings=TINY | mine | {"strategy.inner.table": "other.txt"}).config
+    assert moved.digest() == first.digest()
+    np.savetxt(tmp_path / "other.txt", np.arange(48))
+    edited = resolve("spread", "phantom", settings=TINY | mine | {"strategy.inner.table": "other.txt"}).config
+    assert edited.digest() != first.digest()
+    with pytest.raises(ConfigError, match=r"^strategy.inner.table must name an existing file, 'no.txt' does not exist"):
+        resolve("spread", "phantom", settings=TINY | mine | {"strategy.inner.table": "no.txt"})
+
+
+def test_an_inner_plugin_is_audited_in_a_run_and_afterwards(mine):
+    resolved = resolve("mixture", "phantom", settings=TINY | mine | {"protocol.rounds": 1})
+    done = loop.run(resolved, Path("runs"), Execution(torch.device("cpu"), audit=True, keep_weights=True))
+    assert done.audit(0).verdict == "passed"
+    assert [audit.verdict for audit in audit_rounds(done, torch.device("cpu"))] == ["passed"]
+
+
+def test_an_inner_plugin_of_a_suite_is_found_from_another_folder(mine, tmp_path, monkeypatch):
+    (tmp_path / "suite.yaml").write_text(
+        """
+        about: Wrappers.
+        dataset: phantom
+        seeds: 1
+        strategies:
+          - {strategy: spread, settings: {strategy: {inner: {name: "mine.py:Mine", table: table.txt}, distance: 2}}}
+          - {strategy: stochastic-batches, settings: {strategy: {inner: entropy, batches: 100}}}
+        """
+    )
+    plugin, built_in = map(with_absolute_paths, load_suite("suite.yaml").runs)
+    here = [resolve(run.strategy, "phantom", settings=TINY | run.settings) for run in (plugin, built_in)]
+    monkeypatch.chdir("/")
+    there = [resolve(run.strategy, "phantom", settings=TINY | run.settings) for run in (plugin, built_in)]
+    assert [run.strategy.inner.name for run in there] == ["mine", "entropy"]
+    assert [run.config for run in here] == [run.config for run in there]
+    assert there[1].strategy.batches == 100
+
+
+def test_a_suite_names_a_wrong_option_of_an_inner_strategy_in_full(tmp_path):
+    suite = "{about: x, dataset: phantom, strategies: [{strategy: spread, settings: {strategy: %s}}]}"
+    (tmp_path / "s.yaml").write_text(suite % "{inner: {name: bald, passes: 1}}")
+    with pytest.raises(ConfigError) as error:
+        load_suite(str(tmp_path / "s.yaml"))
+    path = "s.strategies[0].settings.strategy.inner.passes"
+    assert str(error.value) == f"{path} must be greater than or equal to 2, got 1: correct '{path}' in the file"
+
+
+def test_a_search_varies_options_of_an_inner_strategy_and_the_strategy_itself():
+    def search(**space):
+        settings = {"strategy.inner": "bald"} if "inner" not in space else {}
+        return Search("spread", "phantom", space, settings, "val_dice_slice", [0], 20)
+
+    drawn = search(**{"inner.passes": "[5,9]", "inner.aggregation": ""}).draw()
+    assert len(drawn) == 6
+    assert {options["inner.passes"] for options in drawn} == {5, 9}
+    assert {options["inner"] for options in search(inner="[entropy,bald]").draw()} == {"entropy", "bald"}
+    with pytest.raises(ConfigError, match=r"^strategy.inner.passes must be greater than or equal to 2, got 1: change "):
+        search(**{"inner.passes": "[1,9]"}).draw()
+    with pytest.raises(ConfigError, match=r"got 'inner.pases': did you mean 'inner.passes'\?"):
+        search(**{"inner.pases": "[5,9]"}).draw()
+
+
+def test_runs_of_different_inner_strategies_are_told_apart():
+    def choice(**inner):
+        return Choice("spread", "spread", None, {"inner": inner, "distance": 3.0})
+
+    one, two = choice(name="entropy", aggregation="mean"), choice(name="bald", aggregation="mean", passes=10)
+    three = choice(name="bald", aggregation="mean", passes=20)
+    assert differing_options(one, [one, two]) == ["inner=entropy"]
+    assert differing_options(two, [one, two]) == ["inner=bald", "inner.passes=10"]
+    assert differing_options(three, [two, three]) == ["inner.passes=20"]
