@@ -126,8 +126,9 @@ class Strategy(ABC):
     """A query strategy: it selects the slices to label next, and may change how the network is trained.
 
     `albench list strategies` shows `kind` (what the selection is based on), `needs` (what the strategy requires of
-    network and training) and `paper` (its source). `uses_labels` marks a baseline whose query depends on the truth of
-    unlabeled slices, which the oracle looks up (`OracleDraw`).
+    network and training), `predictions_per_slice` and `paper` (its source). `albench show` adds the docstring of the
+    module, to which a paragraph `When it fails:` belongs. `uses_labels` marks a baseline whose query depends on the
+    truth of unlabeled slices, which the oracle looks up (`OracleDraw`).
     """
 
     group: ClassVar[str] = STRATEGIES
@@ -187,6 +188,13 @@ class Strategy(ABC):
         """Trainings between two evaluations, those of `query` included; by default the one of `fit`."""
         return 1
 
+    def predictions_per_slice(self) -> float | None:
+        """How often a query predicts an unlabeled slice, for `albench show`; None if it is not said.
+
+        A dropout sample, a view and an embedding count as one each, trainings do not.
+        """
+        return None
+
     def trains_as(self) -> Strategy:
         """The strategy that trains, by default this one; that of a wrapper is the one that it wraps."""
         return self
@@ -231,6 +239,10 @@ class PixelScoring(Strategy):
     def __post_init__(self) -> None:
         if self.class_weights != "none" and self.aggregation != "mean":
             raise ValueError("class_weights weigh a mean, so aggregation must be mean")
+
+    def predictions_per_slice(self) -> float | None:
+        """One, by default."""
+        return 1.0
 
     def aggregate(self, values: Tensor, weights: Tensor) -> Tensor:
         """(b,) scores of slices from (b, h, w) scores and weights of pixels."""

@@ -25,7 +25,8 @@ class Wrapper(Strategy):
     Training, network and initial slices are those of the inner strategy, so round 0 is shared if that shares it.
 
     Attributes:
-        inner: the strategy that is wrapped, with its own options.
+        inner: the strategy that is wrapped. Its options are set as in `--set strategy.inner.name=bald --set
+            strategy.inner.passes=20`, in YAML as in `inner: {name: bald, passes: 20}`.
     """
 
     kind = "wrapper"
@@ -69,6 +70,10 @@ class Wrapper(Strategy):
     def parts(self) -> tuple[Part, ...]:
         """What the inner strategy needs."""
         return self.inner.parts()
+
+    def predictions_per_slice(self) -> float | None:
+        """Those of the inner strategy."""
+        return self.inner.predictions_per_slice()
 
     def trainings(self) -> int:
         """Those of the inner strategy."""

@@ -30,7 +30,7 @@ class Mixture(Wrapper):
     """Selects the slices of two strategies.
 
     Attributes:
-        other: the strategy that gives a share of the slices, with its own options.
+        other: the strategy that gives a share of the slices; its options are set likewise.
         share: of the budget that `other` gives.
     """
 
@@ -54,6 +54,11 @@ class Mixture(Wrapper):
     def parts(self) -> tuple[Part, ...]:
         """What one of the strategies needs."""
         return tuple(dict.fromkeys((*self.inner.parts(), *self.other.parts())))
+
+    def predictions_per_slice(self) -> float | None:
+        """Those of both strategies."""
+        both = self.inner.predictions_per_slice(), self.other.predictions_per_slice()
+        return None if None in both else sum(filter(None, both))
 
     def query(self, ctx: Round) -> Query:
         """Query slices of both strategies."""

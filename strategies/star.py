@@ -49,6 +49,10 @@ Differences from the paper:
 - Without attention, the encoder of labeled slices is not trained. Eq. 4 then compares features of the other encoder,
   which does not have the mask as an input.
 
+When it fails: slices that resemble no labeled one, such as those at the ends of a volume, are queried whether or not
+they have anything to segment. Propagation needs labeled slices nearby, so thick slices, few initial slices and large
+gaps make poor pseudo-labels, on which the next round trains. It takes a second training in every round.
+
 [1] Ma et al. Spatial Aggregation for Semi-supervised Active Learning in 3D Medical Image Segmentation. MICCAI 2025.
 [2] github.com/HelenMa9998/STAR
 """
@@ -204,6 +208,10 @@ class Star(Strategy):
     def ranks_by_score(self) -> bool:
         """Unless the query is random; the nomination by groups is left out then."""
         return self.query_rule == "similarity"
+
+    def predictions_per_slice(self) -> float:
+        """One, and every eighth slice once more, without attention."""
+        return 1 + 1 / _COMPARED if self.aggregation != "none" or self.query_rule != "random" else 0.0
 
     def query(self, ctx: Round) -> Query:
         """Train the second stage, propagate labels, and select queries and pseudo-labels; `fit` is the first stage."""
