@@ -194,6 +194,7 @@ def has_siblings(cls: type[Plugin]) -> bool:
 
 
 def is_own(cls: type) -> bool:
+    """Whether a class is albench's own, not that of a plugin."""
     return cls.__module__.startswith("albench.")
 
 
