@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -68,6 +69,18 @@ def test_options_count_in_what_a_query_costs(make_round_of, name, settings):
     said, counts = strategy.predictions_per_slice(), measured(ctx, strategy)
     share = counts["decoded"] / len(ctx.pool.unlabeled)
     assert share == pytest.approx(said, abs=0.4 if name == "mixture" else 1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_order_slices_by_how_much_they_are_wanted_if_the_strategy_says_so(make_round_of, monkeypatch, name):
+    monkeypatch.setattr(Learner, "optimize", lambda *arguments, **options: None)
+    strategy = find(STRATEGIES, name)()
+    ctx = make_round_of(strategy)
+    query = strategy.query(ctx)
+    if strategy.ranks_by_score():
+        assert query.scores is not None, f"{name} gives no scores: let ranks_by_score be false"
+        queried = np.isin(ctx.pool.unlabeled, query.ids)
+        assert query.wanted()[queried].mean() > query.wanted()[~queried].mean(), f"{name}: set lowest_first"
 
 
 @pytest.fixture
