@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from albench.config import AnnotationError, Protocol
+from albench.config import AnnotationError, RunConfig
 from albench.data import LabeledStack, SliceStack
 from albench.errors import ConfigError
 from albench.masks import UNKNOWN, Ids, Mask, foreground
@@ -52,8 +52,9 @@ class Annotator:
     streams: Streams
 
     @classmethod
-    def of(cls, protocol: Protocol, streams: Streams) -> Annotator:
+    def of(cls, config: RunConfig) -> Annotator:
         """The annotator of a run."""
+        protocol, streams = config.protocol, Streams(config.seed, config.title)
         return cls(
             protocol.annotation_errors, protocol.error_rate, protocol.error_distance, protocol.missed_diameter, streams
         )

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 
 from albench.errors import ConfigError, suggestion
 from albench.exits import rejecting_exits
+from albench.registry import KINDS, find
 
 MOST_SEED = 2**63 - 1
 _MOST = 10**9  # of what is counted
@@ -264,6 +265,10 @@ def build(
     for a float and a list for a tuple; `none` is None where the option allows it. Only the given options are passed to
     `cls`, which can therefore tell them from its defaults.
 
+    An option whose type is `Strategy` is a strategy itself: its name or place, or a mapping of `name` and its options.
+    Options with a dot in their name are its options, such as `inner.passes`, and come before those of the mapping;
+    `inner.name` is its name. Without a name, the strategy is the default of the option.
+
     Args:
         prefix: what the user writes before the dot, such as `training`.
         remedy: what to do about a wrong value; `{option}` stands for the full name of the option.
@@ -273,6 +278,8 @@ def build(
     """
     fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
     names = [field.name for field in fields]
+    hints = get_type_hints(cls, include_extras=True)
+    options = _gathered(options, [name for name in names if _is_plugin(hints[name])], prefix)
     for key in options:
         if key not in names:
             hint = suggestion(key, names, f"{prefix}.") if names else "it has no options, leave it out"
@@ -281,8 +288,13 @@ def build(
         if field.name not in options and field.default is field.default_factory is dataclasses.MISSING:
             option = f"{prefix}.{field.name}"
             raise ConfigError(f"{option} must be given, got {dict(options)!r}: {remedy.format(option=option)}")
-    hints = get_type_hints(cls, include_extras=True)
-    values = {name: _checked(hints[name], value, f"{prefix}.{name}", remedy) for name, value in options.items()}
+    values: dict[str, object] = {}
+    for field in fields:
+        name, option = field.name, f"{prefix}.{field.name}"
+        if name in options and _is_plugin(hints[name]):
+            values[name] = _built_plugin(hints[name], options[name], default_of(field), option, remedy)
+        elif name in options:
+            values[name] = _checked(hints[name], options[name], option, remedy)
     try:
         with rejecting_exits(f"{cls.__name__} of {prefix}"):
             made = cls(**values)
@@ -291,8 +303,61 @@ def build(
             f"{prefix} must have options that fit together, got {dict(options)!r} ({error}): change one of them"
         ) from error
     for name in names:
-        _check_finite(getattr(made, name), f"{prefix}.{name}", remedy)
+        if not _is_plugin(hints[name]):
+            _check_finite(getattr(made, name), f"{prefix}.{name}", remedy)
     return made
+
+
+def default_of(field: dataclasses.Field[object]) -> object:
+    """The default of an option; `dataclasses.MISSING` if it is required."""
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
+
+
+def _is_plugin(hint: object) -> bool:
+    """Whether the values of an option are strategies, or other plugins."""
+    return isinstance(hint, type) and getattr(hint, "group", None) in KINDS
+
+
+def _gathered(options: Mapping[str, object], plugins: Collection[str], prefix: str) -> dict[str, object]:
+    """Options with those of every plugin among them in one mapping. Raises ConfigError.
+
+    Args:
+        options: as the user gives them, also with names such as `inner.passes`.
+        plugins: names of the options that are plugins.
+        prefix: as in `build`.
+    """
+    gathered = {key: value for key, value in options.items() if key.partition(".")[0] not in plugins}
+    for name in plugins:
+        dotted = {key.partition(".")[2]: value for key, value in options.items() if key.startswith(f"{name}.")}
+        whole = options.get(name, {})
+        if name not in options and not dotted:
+            continue
+        if isinstance(whole, str):
+            whole = {"name": whole}
+        if not isinstance(whole, Mapping) or not all(isinstance(key, str) for key in whole):
+            raise ConfigError(
+                f"{prefix}.{name} must be a name, FILE.py:Class, or a mapping of its name and options, got {whole!r}: "
+                "write it as in {name: bald, passes: 20}"
+            )
+        gathered[name] = {**whole, **dotted}
+    return gathered
+
+
+def _built_plugin(hint: type, options: object, default: object, option: str, remedy: str) -> object:
+    """A plugin that is the value of an option, from its name and its options. Raises ConfigError."""
+    assert isinstance(options, dict)
+    own = {key: value for key, value in options.items() if key != "name"}
+    if "name" not in options and default is dataclasses.MISSING:
+        raise ConfigError(f"{option}.name must be given, got {options!r}: {remedy.format(option=f'{option}.name')}")
+    spec = options.get("name")
+    if "name" in options and not isinstance(spec, str):
+        raise ConfigError(f"{option}.name must be a name or FILE.py:Class, got {spec!r}: correct it")
+    try:
+        cls = type(default) if spec is None else find(hint.group, spec)  # type: ignore[attr-defined]
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from error
+    return build(cls, own, option, remedy)
 
 
 def _checked(hint: type[object], value: object, option: str, remedy: str) -> object:

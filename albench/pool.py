@@ -22,6 +22,7 @@ class Pool:
 
     slices: SliceStack
     _masks: Mapping[int, Mask] = field(default_factory=dict)
+    _withheld: frozenset[int] = frozenset()
 
     @property
     def labeled(self) -> Ids:
@@ -31,7 +32,8 @@ class Pool:
     @property
     def unlabeled(self) -> Ids:
         """Ids of all other slices that can be queried, ascending: those of which any label is known."""
-        return np.setdiff1d(np.flatnonzero(self.slices.annotatable), self.labeled)
+        others = np.setdiff1d(np.flatnonzero(self.slices.annotatable), self.labeled)
+        return np.setdiff1d(others, list(self._withheld)) if self._withheld else others
 
     @property
     def undrawn(self) -> Ids:
@@ -54,6 +56,10 @@ class Pool:
     def masks(self) -> dict[int, Mask]:
         """{id: (h, w) mask} of the labeled slices, by ascending id."""
         return {i: self._masks[i] for i in self.labeled.tolist()}
+
+    def without(self, ids: Ids) -> Pool:
+        """A pool in which these slices are neither labeled nor can be queried."""
+        return replace(self, _withheld=self._withheld | set(np.asarray(ids).tolist()))
 
     def with_masks(self, masks: Mapping[int, Mask]) -> Pool:
         """A pool in which these slices are labeled too."""

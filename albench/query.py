@@ -40,6 +40,7 @@ class Query:
         predictions: {name: {unlabeled id: (h, w) mask}}. The loop records their Dice against the hidden truth, which no
             strategy sees. They are not trained on.
         arrays: {name: array}, stored with the round, for figures.
+        lowest_first: whether slices with low scores are wanted, not those with high ones.
     """
 
     ids: Ids
@@ -48,6 +49,13 @@ class Query:
     notes: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     predictions: Mapping[str, Mapping[int, Mask]] = field(default_factory=dict)
     arrays: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    lowest_first: bool = False
+
+    def wanted(self) -> Scores:
+        """The scores, with another sign if low ones are wanted. Raises StrategyError without scores."""
+        if self.scores is None:
+            raise StrategyError("a query must have scores to rank slices, this one has none: give Query its scores")
+        return -self.scores if self.lowest_first else self.scores
 
     @classmethod
     def empty(cls) -> Query:
@@ -64,7 +72,7 @@ class Query:
     def lowest(cls, scores: Scores, ctx: QueryContext) -> Query:
         """Query the slices with the lowest scores; ties are broken by the lower id."""
         check_scores(scores, ctx.pool)
-        return cls(top_k(-scores, ctx.pool.unlabeled, ctx.budget), scores=scores)
+        return cls(top_k(-scores, ctx.pool.unlabeled, ctx.budget), scores=scores, lowest_first=True)
 
 
 @dataclass(frozen=True)

@@ -136,23 +136,56 @@ def available(group: str) -> list[Entry]:
     return [entries[name] for name in sorted(entries)]
 
 
-def source_digest(cls: type) -> str | None:
-    """A hash of the source of a plugin (`albench.plugin_source`); None for albench's own classes.
+def source_digest(plugin: object) -> str | None:
+    """A hash of the source of a plugin, and of the plugins among its options; None for albench's own.
 
     It is written with a run, so results of an edited plugin never mix unnoticed with those of its earlier version.
+
+    Args:
+        plugin: an object, or a class, whose options then do not count.
     """
-    return None if _is_own(cls) else plugin_source(cls)
+    digests = [plugin_source(cls) for cls in map(_class_of, plugins_in(plugin).values()) if not is_own(cls)]
+    if len(digests) < 2:
+        return digests[0] if digests else None
+    return hashlib.sha256(" ".join(map(str, digests)).encode()).hexdigest()[:16]
 
 
 def source_files(cls: type) -> dict[str, SourceFile]:
     """The files of the source of a plugin, see `albench.plugin_source`; none for albench's own classes."""
-    return {} if _is_own(cls) else plugin_files(cls)
+    return {} if is_own(cls) else plugin_files(cls)
+
+
+def plugins_in(plugin: object, name: str = "") -> dict[str, object]:
+    """{dotted name: plugin} of a plugin and of the plugins among its options, the outermost first.
+
+    Args:
+        name: of the outermost one, such as `strategy`; that among its options `inner` is `strategy.inner`.
+    """
+    found = {name: plugin}
+    if not isinstance(plugin, type):
+        for field in dataclasses.fields(plugin):  # type: ignore[arg-type]
+            value = getattr(plugin, field.name)
+            if _is_plugin(value):
+                found |= plugins_in(value, f"{name}.{field.name}".removeprefix("."))
+    return found
 
 
 def options_of(plugin: object) -> dict[str, object]:
-    """The fields of a plugin or of other settings as JSON values."""
+    """The fields of a plugin or of other settings as JSON values; a plugin among them is its name and its options."""
     fields = dataclasses.fields(plugin)  # type: ignore[arg-type]
-    return json.loads(json.dumps({field.name: getattr(plugin, field.name) for field in fields}))
+    return json.loads(json.dumps({field.name: _as_option(getattr(plugin, field.name)) for field in fields}))
+
+
+def _as_option(value: object) -> object:
+    return {"name": value.name, **options_of(value)} if _is_plugin(value) else value  # type: ignore[attr-defined]
+
+
+def _is_plugin(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and getattr(value, "group", None) in KINDS
+
+
+def _class_of(plugin: object) -> type:
+    return plugin if isinstance(plugin, type) else type(plugin)
 
 
 def has_siblings(cls: type[Plugin]) -> bool:
@@ -160,7 +193,8 @@ def has_siblings(cls: type[Plugin]) -> bool:
     return sum(other.__module__ == cls.__module__ for other in _registered[cls.group].values()) > 1
 
 
-def _is_own(cls: type) -> bool:
+def is_own(cls: type) -> bool:
+    """Whether a class is albench's own, not that of a plugin."""
     return cls.__module__.startswith("albench.")
 
 

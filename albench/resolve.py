@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from albench.combinations import check_combinations
 from albench.config import MOST_SEED, Choice, Protocol, RunConfig, Training, build
@@ -24,7 +25,10 @@ from albench.registry import (
     NETWORKS,
     STRATEGIES,
     find,
+    import_path,
+    is_own,
     options_of,
+    plugins_in,
     source_digest,
     source_files,
 )
@@ -59,9 +63,10 @@ class ResolvedRun:
 
     @property
     def plugins(self) -> PluginFiles:
-        """The source of strategy and network, if they are plugins."""
-        chosen = {"strategy": source_files(type(self.strategy)), "network": source_files(type(self.network))}
-        return {kind: files for kind, files in chosen.items() if files}
+        """The source of strategy and network, and of what is among their options, if they are plugins."""
+        chosen = plugins_in(self.strategy, "strategy") | plugins_in(self.network, "network")
+        sources = {name: source_files(type(plugin)) for name, plugin in chosen.items()}
+        return {name: files for name, files in sources.items() if files}
 
     def initial(self, slices: SliceStack) -> Ids:
         """Ids of the slices of the pool that are labeled before round 0."""
@@ -160,7 +165,7 @@ def resolve(
         prepared = datasets.prepare(dataset, settings, progress, workers)
     prepared.check_drawn(split.val, split.test)
     config = RunConfig(
-        strategy=_choice(strategy_object, strategy, strategy_object.files, "strategy"),
+        strategy=_choice(strategy_object, strategy, _file_options(strategy_object), "strategy"),
         dataset=_choice(data, dataset, data.locations),
         title=data.title,
         locations={k: v for k, v in options_of(data).items() if k in data.locations},
@@ -168,8 +173,8 @@ def resolve(
         seed=seed,
         protocol=protocol,
         training=training,
-        network=_choice(network_object, network, network_object.files, "network"),
-        files=files | _files("strategy", strategy_object) | _files("network", network_object),
+        network=_choice(network_object, network, _file_options(network_object), "network"),
+        files=files | files_of("strategy", strategy_object) | files_of("network", network_object),
         tuning=tuned.tuning if tuned is not None else None,
         classes=prepared.classes,
         scaled=prepared.own_grids is not None,
@@ -215,15 +220,34 @@ def _choice(
 ) -> Choice:
     """What was chosen, without the options whose values are places; those of a `section` are files that are hashed."""
     options = chosen.hashed_options() if isinstance(chosen, Dataset) else options_of(chosen)
-    kept = {name: value for name, value in options.items() if name not in left_out}
-    named = {f"{section}.{name}": options[name] for name in left_out if section and options[name] is not None}
-    return Choice(chosen.name, spec, source_digest(type(chosen)), kept, _files_key(named))
+    values = {f"{section}.{name}": _pop(options, name) for name in left_out}
+    named = {name: value for name, value in values.items() if section and value is not None}
+    return Choice(chosen.name, spec, source_digest(chosen), options, _files_key(named))
 
 
-def _files(section: str, chosen: Strategy | Network) -> dict[str, object]:
-    """{dotted name: path} of the options that name files."""
+def files_of(section: str, chosen: Strategy | Network) -> dict[str, object]:
+    """{dotted name: path} of the options that name files, and of the plugins among the options that are no names."""
     options = options_of(chosen)
-    return {f"{section}.{name}": options[name] for name in chosen.files}
+    files = {f"{section}.{name}": _pop(options, name) for name in _file_options(chosen)}
+    inside = list(plugins_in(chosen, section).items())[1:]
+    return files | {f"{name}.name": import_path(type(plugin)) for name, plugin in inside if not is_own(type(plugin))}
+
+
+def _file_options(chosen: Strategy | Network) -> list[str]:
+    """The options that name files, with a dot in those of plugins among the options."""
+    return [
+        f"{name}.{option}".removeprefix(".")
+        for name, plugin in plugins_in(chosen).items()
+        for option in plugin.files  # type: ignore[attr-defined]
+    ]
+
+
+def _pop(options: dict[str, Any], name: str) -> object:
+    """Take an option with a dotted name out of nested options."""
+    *outer, last = name.split(".")
+    for key in outer:
+        options = options[key]
+    return options.pop(last, None)
 
 
 def _files_key(named: Mapping[str, object]) -> str | None:

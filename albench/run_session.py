@@ -124,7 +124,7 @@ class RunSession:
         self.test = resolved.prepared.labeled_stack(self.split.test, own_grid=own_grid)
         train = resolved.prepared.labeled_stack(self.split.train)
         charged = self.val if self.config.protocol.validation == "charged" else None
-        annotator = Annotator.of(self.config.protocol, self.streams)
+        annotator = Annotator.of(self.config)
         annotator.check(train.slices)
         self.slices, self.oracle = train.slices, Oracle(train, annotator, charged)
         self.initial = resolved.initial(self.slices)
@@ -166,7 +166,7 @@ class RunSession:
                 undrawn=int((~self.slices.annotatable).sum()),
                 initial=tuple(self._name(int(i)) for i in self.initial),
             ),
-            environment(self.execution.device, self.strategy.kind, uses_labels=self.strategy.uses_labels),
+            environment(self.execution.device, self.strategy.trains_as().kind, uses_labels=self.strategy.uses_labels),
             snapshots(self.test.slices, shown, self.test.masks(shown)),
         )
         done, last = store.reader, len(store.records) - 1
@@ -229,7 +229,7 @@ class RunSession:
 
     def _shares_round_zero(self) -> bool:
         """Whether the strategy declares that it shares round 0, and nothing is found that it would train otherwise."""
-        if not self.strategy.shares_round_zero:
+        if not self.strategy.trains_as().shares_round_zero:
             return False
         reason = self._own_training()
         if reason:
@@ -242,7 +242,7 @@ class RunSession:
     def _own_training(self) -> str | None:
         """What makes round 0 another training than that of all strategies, in words; None if nothing is found."""
         for hook in ("fit", "loss"):  # of code, nobody can say whether it does the same
-            if getattr(getattr(self.strategy, hook), "__func__", None) is not getattr(Strategy, hook):
+            if getattr(getattr(self.strategy.trains_as(), hook), "__func__", None) is not getattr(Strategy, hook):
                 return f"it has a {hook} of its own"
         images = torch.rand(2, self._task.channels, *self._task.size, generator=torch.Generator().manual_seed(0))
         try:

@@ -66,8 +66,8 @@ def initial_slices(
     """Ids of the slices that are labeled before round 0, ascending.
 
     A strategy that selects by vectors labels as many slices as `interval`, the same for all strategies of a seed and
-    with its default options. `own` lets every such strategy select its own, with its options in the run; all other
-    strategies begin with those of `interval`.
+    with its default options. `own` lets every such strategy select its own, with its options in the run, also within a
+    wrapper; all other strategies begin with those of `interval`.
 
     Args:
         slices: of the pool.
@@ -83,7 +83,7 @@ def initial_slices(
     if start in PLACES:
         return start_slices(slices, start, interval, streams)
     evenly = start_slices(slices, "interval", interval, streams)
-    chooser = strategy if start == _OWN else _selecting()[start]()
+    chooser = strategy.trains_as() if start == _OWN else _selecting()[start]()
     if not isinstance(chooser, VectorSelection):
         return evenly
     try:

@@ -49,7 +49,7 @@ __all__ = [
     "score_slices",
 ]
 
-Kind = Literal["uncertainty", "diversity", "hybrid", "semi-supervised", "baseline", "other"]
+Kind = Literal["uncertainty", "diversity", "hybrid", "semi-supervised", "wrapper", "baseline", "other"]
 PixelScore = Callable[[Tensor], Tensor]
 Aggregate = Callable[[Tensor, Tensor], Tensor]
 Weigh = Callable[[Tensor, Tensor], Tensor]
@@ -129,8 +129,9 @@ class Strategy(ABC):
     """A query strategy: it selects the slices to label next, and may change how the network is trained.
 
     `albench list strategies` shows `kind` (what the selection is based on), `needs` (what the strategy requires of
-    network and training) and `paper` (its source). `uses_labels` marks a baseline whose query depends on the truth of
-    unlabeled slices, which the oracle looks up (`OracleDraw`).
+    network and training), `predictions_per_slice` and `paper` (its source). `albench show` adds the docstring of the
+    module, to which a paragraph `When it fails:` belongs. `uses_labels` marks a baseline whose query depends on the
+    truth of unlabeled slices, which the oracle looks up (`OracleDraw`).
     """
 
     group: ClassVar[str] = STRATEGIES
@@ -190,6 +191,30 @@ class Strategy(ABC):
         """Trainings between two evaluations, those of `query` included; by default the one of `fit`."""
         return 1
 
+    def predictions_per_slice(self) -> float | None:
+        """How often a query predicts an unlabeled slice, for `albench show`; None if it is not said.
+
+        A dropout sample, a view and an embedding count as one each, trainings do not.
+        """
+        return None
+
+    def trains_as(self) -> Strategy:
+        """The strategy that trains, by default this one; that of a wrapper is the one that it wraps."""
+        return self
+
+    def trains_by_itself(self) -> bool:
+        """Whether anything but the query is not that of all strategies."""
+        own = self.trains_as()
+        hooks = any(getattr(type(own), hook) is not getattr(Strategy, hook) for hook in _TRAINING_HOOKS)
+        return hooks or own.trainings() != 1
+
+    def ranks_by_score(self) -> bool:
+        """Whether the scores of a query alone decide which slices it takes, by default yes.
+
+        A wrapper that needs such scores rejects other strategies before the first training.
+        """
+        return True
+
     def foreground_wanted(self, budget: int) -> int:
         """Slices of a query that the oracle draws from those with foreground, see `OracleDraw`; by default none."""
         return 0
@@ -217,6 +242,10 @@ class PixelScoring(Strategy):
     def __post_init__(self) -> None:
         if self.class_weights != "none" and self.aggregation != "mean":
             raise ValueError("class_weights weigh a mean, so aggregation must be mean")
+
+    def predictions_per_slice(self) -> float | None:
+        """One, by default."""
+        return 1.0
 
     def aggregate(self, values: Tensor, weights: Tensor) -> Tensor:
         """(b,) scores of slices from (b, h, w) scores and weights of pixels."""
@@ -248,6 +277,10 @@ class SliceEmbedding(Strategy):
     def parts(self) -> tuple[Part, ...]:
         """Feature maps to embed slices, unless a file has their vectors."""
         return ("embedding",) if self.embeddings is None else ()
+
+    def predictions_per_slice(self) -> float:
+        """One, unless a file has the vectors."""
+        return 1.0 if self.embeddings is None else 0.0
 
     def embed(self, ctx: Round, *, pool: bool = True) -> Tensor:
         """(n, d) finite float32 vectors of all slices, by id, on the device.
@@ -282,6 +315,10 @@ class VectorSelection(SliceEmbedding):
             count: at most as many as there are unlabeled slices.
             rng: of all that is drawn.
         """
+
+    def ranks_by_score(self) -> bool:
+        """No: it compares slices with each other."""
+        return False
 
     def query(self, ctx: Round) -> Query:
         """Query what is selected by the vectors."""

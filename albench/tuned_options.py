@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import ConfigDict, with_config
 
-from albench.config import Choice, Tuning
+from albench.config import Choice, Tuning, build
 from albench.errors import ConfigError
 from albench.registry import Plugin, source_digest
 from albench.runs.documents import read_document
+from albench.settings import by_section
 
 
 @with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -52,11 +53,6 @@ class TunedOptions:
                 f"tuned options must be of the strategy that runs, got those of '{self.strategy.name}' for "
                 f"'{strategy.name}': run '{self.strategy.name}', or tune '{strategy.name}'"
             )
-        if source_digest(strategy) != self.strategy.code:
-            raise ConfigError(
-                f"tuned options must be of the code that runs, the file of '{strategy.name}' was changed since it was "
-                "tuned: tune it again"
-            )
         tuned = {f"strategy.{name}": value for name, value in self.strategy.options.items()}
         for name, value in tuned.items():
             if settings.get(name, value) != value:
@@ -64,7 +60,13 @@ class TunedOptions:
                     f"a tuned option must have its tuned value, got {name}={settings[name]} instead of {value}: leave "
                     "out the setting or the tuned options"
                 )
-        return {**settings, **tuned}
+        merged = {**settings, **tuned}
+        if source_digest(build(strategy, by_section(merged)["strategy"], "strategy")) != self.strategy.code:
+            raise ConfigError(
+                f"tuned options must be of the code that runs, the file of '{strategy.name}' was changed since it was "
+                "tuned: tune it again"
+            )
+        return merged
 
     def check_data(self, dataset: str, network: str, test: Collection[str]) -> None:
         """Check that the options were tuned on the dataset and the network of a run and without its test cases.

@@ -19,7 +19,7 @@ from albench.data import Progress
 from albench.errors import ConfigError, DataError, StoreError, suggestion
 from albench.plugin_source import PluginFiles
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
-from albench.resolve import Datasets, ResolvedRun, resolve
+from albench.resolve import Datasets, ResolvedRun, files_of, make_strategy, resolve
 from albench.runs.layout import run_folder
 from albench.runs.manifest import MANIFEST, read_manifest, write_manifest
 from albench.runs.reader import RunProgress, RunReader
@@ -250,8 +250,19 @@ def with_absolute_paths(spec: RunSpec) -> RunSpec:
         settings={
             name: str(Path(value).absolute()) if name in locations and isinstance(value, str) else value
             for name, value in spec.settings.items()
-        },
+        }
+        | _places_inside(spec),
     )
+
+
+def _places_inside(spec: RunSpec) -> dict[str, object]:
+    """{dotted name: absolute path} of the plugins among the options of a strategy, and of their files."""
+    strategy = make_strategy(spec.strategy, spec.settings)
+    return {
+        name: _absolute_plugin(place) if name.endswith(".name") else str(Path(place).absolute())
+        for name, place in files_of("strategy", strategy).items()
+        if name.count(".") > 1 and isinstance(place, str)
+    }
 
 
 def _absolute_plugin(spec: str) -> str:

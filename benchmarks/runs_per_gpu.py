@@ -22,7 +22,7 @@ from albench.benchmarks.side_by_side import ProbeError, train_side_by_side
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.benchmarks.timed_training import TimedTraining
 from albench.errors import StoreError
-from albench.registry import STRATEGIES, find
+from albench.resolve import make_strategy
 from albench.runs.cost import device_name
 from albench.runs.documents import read_document, write_document
 from albench.training.device import max_parallel_runs
@@ -165,4 +165,6 @@ class GpuRuns:
         alike = [repr((run.config.data_key, run.config.network, run.config.training)) for run in self.suite]
         ((most, _),) = Counter(alike).most_common(1)
         runs = [run for run, key in zip(self.suite, alike, strict=True) if key == most]
-        return min(runs, key=lambda run: find(STRATEGIES, run.spec.strategy).shares_round_zero)
+        return min(
+            runs, key=lambda run: make_strategy(run.spec.strategy, run.spec.settings).trains_as().shares_round_zero
+        )

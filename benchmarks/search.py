@@ -24,8 +24,8 @@ from albench.benchmarks.suite_callback import SuiteCallback
 from albench.combinations import check_one_split
 from albench.config import Choice, Tuning, build
 from albench.errors import AlbenchError, ConfigError, suggestion
-from albench.registry import DEFAULT_NETWORK, NETWORKS, STRATEGIES, find, options_of, source_digest
-from albench.resolve import common_settings, make_dataset
+from albench.registry import DEFAULT_NETWORK, NETWORKS, STRATEGIES, find, options_of, plugins_in, source_digest
+from albench.resolve import common_settings, make_dataset, make_strategy
 from albench.runs.reader import RunReader
 from albench.runs.records import FORMAT
 from albench.tuned_options import TunedOptions
@@ -89,13 +89,30 @@ class Search:
 
     def domains(self) -> dict[str, Domain]:
         """{option: its domain}. Raises ConfigError if an option or its values are wrong."""
-        cls, fixed = find(STRATEGIES, self.strategy), self.fixed
+        fixed = self.fixed
         for name in self.space:
             if name in fixed:
                 raise ConfigError(
                     f"an option must be varied or set, strategy.{name} is both: leave out its --over or its --set"
                 )
-        return {name: _domain(cls, name, text) for name, text in self.space.items()}
+        return {name: _domain(*self._owner(name), text) for name, text in self.space.items()}
+
+    def _owner(self, name: str) -> tuple[type, str, str]:
+        """The class that has an option, such as that of `inner` for `inner.passes`; its name there, and in full.
+
+        Raises:
+            ConfigError: there is no such option.
+        """
+        owner, option = find(STRATEGIES, self.strategy), name
+        if "." in name:
+            found = plugins_in(make_strategy(self.strategy, self.settings))
+            outer, _, inside = name.rpartition(".")
+            owner, option = (type(found[outer]), inside) if outer in found else (owner, name)
+        options = [field.name for field in dataclasses.fields(owner)]
+        if option not in options:
+            hint = suggestion(option, options, name.removesuffix(option))
+            raise ConfigError(f"--over must name an option of the strategy, got '{name}': {hint}")
+        return owner, option, name
 
     def draw(self) -> list[dict[str, object]]:
         """Distinct combinations that the strategy accepts, the same in every call; at most `samples`.
@@ -187,13 +204,15 @@ def tuned_options(what: Search, outcome: SuiteOutcome, trials: Sequence[Trial]) 
     if best.score is None:
         reason = next(iter(outcome.failures.values()), f"{what.metric} does not exist")
         raise AlbenchError(f"a search needs a trial with a score, all {len(trials)} failed, the first with: {reason}")
+    found = {**what.fixed, **best.options}
+    made = build(cls, found, "strategy")
     started = [run for run in outcome.runs if run.done(outcome.folder)]
     records = [record for run in started for record in run.records(outcome.folder)]
     trainings = [training for record in records for training in (*record.fit_trainings, *record.query_trainings)]
     return TunedOptions(
         format=FORMAT,
         albench=__version__,
-        strategy=Choice(cls.name, best.runs[0].spec.strategy, source_digest(cls), {**what.fixed, **best.options}),
+        strategy=Choice(cls.name, best.runs[0].spec.strategy, source_digest(made), found),
         dataset=best.runs[0].config.title,
         network=best.runs[0].config.network.name,
         cases=tuple(sorted({case for run in started for case in RunReader(outcome.folder / run.folder).split.val})),
@@ -234,28 +253,27 @@ def _score(runs: Sequence[PlannedRun], outcome: SuiteOutcome, metric: str) -> fl
     return None if None in values else sum(values) / len(values)
 
 
-def _domain(cls: type, name: str, text: str) -> Domain:
-    """The domain of an option. Raises ConfigError."""
-    options = [field.name for field in dataclasses.fields(cls)]
-    if name not in options:
-        raise ConfigError(f"--over must name an option of the strategy, got '{name}': {suggestion(name, options)}")
+def _domain(cls: type, field: str, name: str, text: str) -> Domain:
+    """The domain of an option `field` of a class, called `name` in full. Raises ConfigError."""
     log = text.startswith("log:")
     low, dots, high = text.removeprefix("log:").partition("..")
     if dots and not text.startswith("["):
-        return _range(cls, name, text, (low, high), log=log)
-    values = [_checked(cls, name, value) for value in _listed(get_type_hints(cls)[name], name, text)]
+        return _range(cls, field, name, text, (low, high), log=log)
+    values = [_checked(cls, field, name, value) for value in _listed(get_type_hints(cls)[field], name, text)]
     return lambda rng: values[rng.integers(len(values))]
 
 
-def _checked(cls: type, name: str, value: object) -> object:
+def _checked(cls: type, field: str, name: str, value: object) -> object:
     """A value in the type of its option, as JSON has it. Options that depend on each other are not checked."""
-    hint = get_type_hints(cls, include_extras=True)[name]
-    alone = dataclasses.make_dataclass("Option", [(name, hint)])
-    return options_of(build(alone, {name: value}, "strategy", "change {option} in --over"))[name]
+    hint = get_type_hints(cls, include_extras=True)[field]
+    alone = dataclasses.make_dataclass("Option", [(field, hint)])
+    prefix = f"strategy.{name}".removesuffix(f".{field}")
+    made: object = build(alone, {field: value}, prefix, "change {option} in --over")
+    return value if len(plugins_in(made)) > 1 else options_of(made)[field]
 
 
-def _range(cls: type, name: str, text: str, bounds: Sequence[str], *, log: bool) -> Domain:
-    low, high = (_checked(cls, name, _yaml(name, end)) for end in bounds)
+def _range(cls: type, field: str, name: str, text: str, bounds: Sequence[str], *, log: bool) -> Domain:
+    low, high = (_checked(cls, field, name, _yaml(name, end)) for end in bounds)
     if not _is_number(low) or not _is_number(high) or not low < high or (log and low <= 0):
         raise ConfigError(
             f"--over {name} must be a range of numbers from low to high, positive with log:, got '{text}': {_HOW}"

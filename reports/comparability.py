@@ -36,12 +36,26 @@ def differing_options(choice: Choice, rivals: Iterable[Choice]) -> list[str]:
     """Options, as `name=value`, in which a strategy differs from some rival of the same name."""
     own, others = _options(choice), [_options(rival) for rival in rivals]
     keys = dict.fromkeys(key for options in (own, *others) for key in options)
-    return [f"{key}={own.get(key)}" for key in keys if any(other.get(key) != own.get(key) for other in others)]
+    foreign = {key for key in keys if "." in key and key not in own}  # options of another inner strategy
+    differing = [key for key in keys if any(other.get(key) != own.get(key) for other in others)]
+    return [f"{key}={own.get(key)}" for key in differing if key not in foreign]
 
 
 def _options(choice: Choice) -> dict[str, object]:
-    """The options of a strategy, and the hash of its code if it is a plugin."""
-    return choice.options | ({"code": choice.code} if choice.code else {})
+    """The options of a strategy, those of a strategy among them too, and the hash of its code if it is a plugin."""
+    return flat(choice.options) | ({"code": choice.code} if choice.code else {})
+
+
+def flat(options: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Options by dotted name: a strategy among them is its name, and its options are `inner.passes` and so on."""
+    found: dict[str, object] = {}
+    for key, value in options.items():
+        if isinstance(value, Mapping) and "name" in value:
+            found[f"{prefix}{key}"] = value["name"]
+            found |= flat({name: option for name, option in value.items() if name != "name"}, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:

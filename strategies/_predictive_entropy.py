@@ -26,6 +26,10 @@ class PredictiveEntropy(PixelScoring):
         """Dropout, if there are samples."""
         return ("dropout",) if self.passes else ()
 
+    def predictions_per_slice(self) -> float:
+        """One, or one for every dropout sample."""
+        return float(self.passes or 1)
+
     def predictions(self, ctx: Round) -> Iterator[Prediction]:
         """The prediction of every unlabeled slice, batch by batch, its probabilities (b, k, h, w)."""
         slices, ids = ctx.pool.slices, ctx.pool.unlabeled

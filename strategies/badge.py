@@ -15,6 +15,10 @@ such as interpolation to the size of the slice, is part of the loss. A network o
 block in place of two opposite ones, whose norms and distances are used. [1] names k-means++, whose first point is drawn
 uniformly; that with the largest norm is taken as in the authors' code.
 
+When it fails: gradients are of predicted labels, so they are small where the network is certain and wrong. Those of an
+early network say little, and slices with long contours have large ones. The time of a query grows with the budget times
+the slices of the pool.
+
 [1] Ash, Zhang, Krishnamurthy, Langford and Agarwal. Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
 Bounds. ICLR 2020.
 [2] Arthur and Vassilvitskii. k-means++: The Advantages of Careful Seeding. SODA 2007.
@@ -45,6 +49,14 @@ class BADGE(Strategy):
     def parts(self) -> tuple[Part, ...]:
         """A last layer, for the gradients."""
         return ("last layer",)
+
+    def ranks_by_score(self) -> bool:
+        """No: it also compares slices with each other."""
+        return False
+
+    def predictions_per_slice(self) -> float:
+        """One, of which the gradient is taken."""
+        return 1.0
 
     def query(self, ctx: Round) -> Query:
         """Query slices drawn by the distances of their gradients."""

@@ -14,6 +14,10 @@ intensities to a fixed window; here normalized intensities are clipped to 3 stan
 size). The baseline in the authors' code of STAR computes both terms over the labeled slices and therefore favors slices
 that resemble them; this variant is not offered.
 
+When it fails: the variance of a pixel is highest at the contours of large objects, so small ones are passed over.
+Images are compared by their intensities alone, and the two terms are scaled anew in every step, so `weight` means
+another thing in every pool. Time grows with candidates times slices of the pool.
+
 [1] Li et al. Hybrid representation-enhanced sampling for Bayesian active learning in musculoskeletal segmentation of
 lower extremities. IJCARS 2024.
 """
@@ -69,6 +73,14 @@ class BAL(Strategy):
     def parts(self) -> tuple[Part, ...]:
         """Dropout, for the samples."""
         return ("dropout",)
+
+    def ranks_by_score(self) -> bool:
+        """No: it also compares slices with each other."""
+        return False
+
+    def predictions_per_slice(self) -> float:
+        """One for every dropout sample."""
+        return self.passes
 
     def query(self, ctx: Round) -> Query:
         """Select greedily among the most uncertain slices."""

@@ -5,6 +5,10 @@ where they agree that a pixel is ambiguous.
 
 Differences from the papers: [1, 2] score a single label; here the scores of the pixels of a slice are averaged.
 
+When it fails: the slices with the highest scores tend to be adjacent slices of few volumes. A network that is wrong but
+certain is not found, because all samples agree. The ranking of few samples is noisy, and a mean over pixels favors
+slices with long contours.
+
 [1] Houlsby, Huszar, Ghahramani and Lengyel. Bayesian Active Learning for Classification and Preference Learning.
 arXiv:1112.5745, 2011.
 [2] Gal, Islam and Ghahramani. Deep Bayesian Active Learning with Image Data. ICML 2017.
@@ -41,6 +45,10 @@ class BALD(PixelScoring):
     def parts(self) -> tuple[Part, ...]:
         """Dropout, for the samples."""
         return ("dropout",)
+
+    def predictions_per_slice(self) -> float:
+        """One for every dropout sample."""
+        return self.passes
 
     def query(self, ctx: Round) -> Query:
         """Query the slices with the highest mutual information."""

@@ -11,6 +11,10 @@ decay of [1] is read as linear, with a lower limit of 0. The most certain slices
 `exclude_empty`, slices without predicted foreground are not pseudo-labeled, and with `balanced`, half of the
 pseudo-labels have foreground. `pseudo=0` is the same training without pseudo-labels.
 
+When it fails: pseudo-labels of an early network repeat its errors, and nothing corrects them but a later query. The
+most certain slices are nearly always empty, so they teach little (see above). The query is that of the uncertainty
+alone, with its adjacent slices.
+
 [1] Wang, Zhang, Li, Zhang and Lin. Cost-Effective Active Learning for Deep Image Classification. TCSVT 2017.
 """
 
@@ -70,6 +74,10 @@ class CEAL(PixelScoring):
     @abstractmethod
     def uncertainty(self, probs: Tensor) -> Tensor:
         """(b, h, w) scores of pixels from (b, k, h, w) probabilities, high where the network is uncertain."""
+
+    def ranks_by_score(self) -> bool:
+        """Unless the query is random."""
+        return self.query_rule == "uncertainty"
 
     def query(self, ctx: Round) -> Query:
         """Rank the slices; query the uncertain end and pseudo-label the certain one."""
@@ -140,6 +148,10 @@ class CEALMCDropout(CEALEntropy):
     def parts(self) -> tuple[Part, ...]:
         """Dropout, for the samples."""
         return ("dropout",)
+
+    def predictions_per_slice(self) -> float:
+        """One for every dropout sample."""
+        return self.passes
 
     def predictions(self, ctx: Round) -> Iterator[Prediction]:
         """The mean over dropout samples."""

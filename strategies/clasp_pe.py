@@ -15,6 +15,10 @@ five networks of a cross-validation; here slices are queried, and one prediction
 (`passes` takes the mean over dropout samples). The text of [1] was available only in part (abstract and overview of the
 method); the formulas, 0.66, 1, 100 and the schedule are those of the authors' code [2].
 
+When it fails: a class that the network does not predict yet takes slices at random. Small classes take as many slices
+as large ones, so with many classes and a small budget little is left for each. The entropy of a class is highest at its
+contour, and a mean over pixels favors slices in which the class is large.
+
 [1] Lueth, Traub, Kahl, Bungert, Klein, Kraemer, Jaeger, Maier-Hein and Isensee. Finally Outshining the Random Baseline:
 A Simple and Effective Solution for Active Learning in 3D Biomedical Imaging. TMLR 2026.
 [2] github.com/MIC-DKFZ/nnActive, `class_power_pe66_exp`.
@@ -54,6 +58,10 @@ class ClaspPE(PredictiveEntropy):
     share: Annotated[float, Field(ge=0, le=1)] = 0.66
     first_exponent: Annotated[float, Field(gt=0)] = 1.0
     last_exponent: Annotated[float, Field(gt=0)] = 100.0
+
+    def ranks_by_score(self) -> bool:
+        """No: classes take slices by scores of their own."""
+        return False
 
     def query(self, ctx: Round) -> Query:
         """Query slices drawn by their predictive entropy, for every class and without a class."""

@@ -7,6 +7,10 @@ Differences from the paper: [1] sums the entropies of the tokens of a sequence (
 (token entropy); the mean is the default here, so that slices of different sizes are comparable. The authors' code of
 STAR omits the term of the background, (1-p) ln(1-p), which is kept here.
 
+When it fails: the slices with the highest scores tend to be adjacent slices of few volumes, with the same error. Early
+on, a network is uncertain nearly everywhere or nowhere, so scores mean little. A mean over pixels favors slices with
+long contours, and passes over small objects and errors that the network is certain of.
+
 [1] Settles and Craven. An Analysis of Active Learning Strategies for Sequence Labeling Tasks. EMNLP 2008.
 """
 

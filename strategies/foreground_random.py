@@ -7,6 +7,10 @@ the strategy does not see them.
 Differences from the paper: [1] draws 3D patches around foreground voxels of a random class; here slices are drawn, of
 one class.
 
+When it fails: it is a reference and no method to use, because nobody knows the foreground before annotating. Where
+nearly all slices have foreground, it equals `random`. If fewer slices with foreground are left than all rounds want,
+the run is rejected.
+
 [1] Lueth, Traub, Kahl, Bungert, Klein, Kraemer, Jaeger, Isensee and Maier-Hein. nnActive: A Framework for Evaluation of
 Active Learning in 3D Biomedical Segmentation. TMLR 2025.
 """
@@ -40,6 +44,14 @@ class ForegroundRandom(Strategy):
     def foreground_wanted(self, budget: int) -> int:
         """The share of the budget."""
         return round(self.share * budget)
+
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
+    def predictions_per_slice(self) -> float:
+        """None: no image is read."""
+        return 0.0
 
     def query(self, ctx: Round) -> OracleDraw:
         """Have the oracle draw from the unlabeled slices, twice in random order."""

@@ -8,6 +8,9 @@ network does not have; here the embedding is the bottleneck, averaged over the v
 flattened (`flat`, padding included), or a vector that was computed elsewhere (`embeddings`). The greedy algorithm is
 used, as in the comparison of STAR, not the mixed integer program of [1].
 
+When it fails: outliers, such as slices with artifacts, are the farthest from all others and are queried first. Features
+of an early network, or of another domain, say little about which slices look alike. It does not know what is difficult.
+
 [1] Sener and Savarese. Active Learning for Convolutional Neural Networks: A Core-Set Approach. ICLR 2018.
 """
 

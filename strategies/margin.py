@@ -7,6 +7,9 @@ if it is not.
 Differences from the paper: [1] uses the margin of a token of a sequence; here the margins of the pixels are averaged.
 With foreground and background only, the ranking equals that of least confidence.
 
+When it fails: as `entropy`, because with one class both rank single pixels alike. With several classes it ignores all
+but the two most probable ones.
+
 [1] Scheffer, Decomain and Wrobel. Active Hidden Markov Models for Information Extraction. IDA 2001.
 """
 

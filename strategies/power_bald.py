@@ -7,6 +7,9 @@ trick). The noise comes from the random stream of the round.
 Differences from the paper: [1] scores a single label; here the scores of the pixels of a slice are averaged, as in
 `bald`.
 
+When it fails: where the scores of most slices are alike, the draw is nearly uniform, so it costs more than `random` for
+the same result. A large exponent brings back the adjacent slices of `bald`.
+
 [1] Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron and Gal. Stochastic Batch Acquisition: A Simple Baseline
 for Deep Active Learning. TMLR 2023.
 """

@@ -8,6 +8,9 @@ Differences from the paper: [1] scores a single label; here the scores of the pi
 `entropy`. [1] takes the entropy of a mean over dropout samples; here one prediction without dropout is the default,
 which costs one pass, and `passes=10` takes the mean over ten samples.
 
+When it fails: where the entropies of most slices are alike, the draw is nearly uniform, and most slices drawn may be
+empty. A large exponent brings back the adjacent slices of `entropy`. A network that is wrong but certain is not found.
+
 [1] Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron and Gal. Stochastic Batch Acquisition: A Simple Baseline
 for Deep Active Learning. TMLR 2023.
 """

@@ -15,6 +15,10 @@ authors' code is given one `delta` for all rounds; here it is computed in every 
 Where no ball holds anything new, the rest is drawn at random; the authors' code ends with an error there. Of [1], the
 beginning, the authors' code and the implementation in scikit-activeml were read; the rule of purity is theirs.
 
+When it fails: where `delta` is so large that few balls cover the pool, the rest is drawn at random, and where it is so
+small that balls hold single slices, all draws are. The pseudo-classes by which it is found need not be those of the
+task. Outliers are never queried, and it does not know what is difficult.
+
 [1] Yehuda, Dekel, Hacohen and Weinshall. Active Learning Through a Covering Lens. NeurIPS 2022.
 """
 

@@ -8,6 +8,9 @@ taken (Gumbel top-k trick). The noise comes from the random stream of the round.
 Differences from the paper: [1] scores a single label; here the scores of the pixels of a slice are averaged, as in
 `bald`.
 
+When it fails: half of the weight is on about the square root of the number of slices, whatever the scores are, so noise
+in the ranking of few samples counts as much as a real difference. Those first ranks tend to be adjacent slices.
+
 [1] Kirsch, Farquhar, Atighehchian, Jesson, Branchaud-Charron and Gal. Stochastic Batch Acquisition: A Simple Baseline
 for Deep Active Learning. TMLR 2023.
 """

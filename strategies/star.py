@@ -49,6 +49,10 @@ Differences from the paper:
 - Without attention, the encoder of labeled slices is not trained. Eq. 4 then compares features of the other encoder,
   which does not have the mask as an input.
 
+When it fails: slices that resemble no labeled one, such as those at the ends of a volume, are queried whether or not
+they have anything to segment. Propagation needs labeled slices nearby, so thick slices, few initial slices and large
+gaps make poor pseudo-labels, on which the next round trains. It takes a second training in every round.
+
 [1] Ma et al. Spatial Aggregation for Semi-supervised Active Learning in 3D Medical Image Segmentation. MICCAI 2025.
 [2] github.com/HelenMa9998/STAR
 """
@@ -201,6 +205,14 @@ class Star(Strategy):
         """The network of all strategies with an encoder of labeled slices and attention."""
         return StarNetwork(task, share_kv=self.share_kv, identity=self.value_init == "identity")
 
+    def ranks_by_score(self) -> bool:
+        """Unless the query is random; the nomination by groups is left out then."""
+        return self.query_rule == "similarity"
+
+    def predictions_per_slice(self) -> float:
+        """One, and every eighth slice once more, without attention."""
+        return 1 + 1 / _COMPARED if self.aggregation != "none" or self.query_rule != "random" else 0.0
+
     def query(self, ctx: Round) -> Query:
         """Train the second stage, propagate labels, and select queries and pseudo-labels; `fit` is the first stage."""
         if self.aggregation == "none" and self.query_rule == "random":
@@ -229,6 +241,7 @@ class Star(Strategy):
             queried,
             found.masks.only(pseudo),
             scores=_all_scores(ctx, found),
+            lowest_first=True,
             notes={"pairs": len(pairs), "groups": sum(map(len, groups))} | histogram(found.similarity),
             predictions=self._predictions(ctx, found, before, pseudo),
             arrays=attention_arrays(found.attention, found.masks, memory, ctx.pool),

@@ -1,6 +1,9 @@
 """Stratified: random slices, the same number from every case up to a difference of one.
 
 The cases take turns in random order until the budget is spent. Cases without unlabeled slices are skipped.
+
+When it fails: where cases differ much in size or difficulty, equal numbers give too little to the large or difficult
+ones. With fewer slices than cases it equals a draw of random cases.
 """
 
 from __future__ import annotations
@@ -18,6 +21,14 @@ class Stratified(Strategy):
     """Draws an equal number of random slices from every case."""
 
     kind = "baseline"
+
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
+    def predictions_per_slice(self) -> float:
+        """None: no image is read."""
+        return 0.0
 
     def query(self, ctx: Round) -> Query:
         """Query random slices, with the cases in turn."""

@@ -3,6 +3,9 @@
 A gap is a run of consecutive unlabeled slices of one case. The widest gap is bisected, then the widest of the resulting
 gaps, and so on; ties are broken at random. A strategy that is not better than this baseline gains nothing from the
 images.
+
+When it fails: it spends as many labels on slices without foreground as on others, and after a few rounds the gaps are
+so small that its queries repeat what neighbors have shown. It needs volumes of several slices.
 """
 
 from __future__ import annotations
@@ -26,6 +29,14 @@ class Strided(Strategy):
     def check(self, pool: Pool) -> None:
         """Reject volumes of one slice, which have no gaps between slices."""
         check_neighbors(pool)
+
+    def ranks_by_score(self) -> bool:
+        """No: it gives none."""
+        return False
+
+    def predictions_per_slice(self) -> float:
+        """None: no image is read."""
+        return 0.0
 
     def query(self, ctx: Round) -> Query:
         """Query the middle slices of the widest gaps."""

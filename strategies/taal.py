@@ -12,6 +12,10 @@ with the training. `unit=none` uses the weight as it is. The copies pass through
 BatchNorm in evaluation mode, so that they do not change its statistics (`batch_norm=train` as in [1]). A quarter
 rotation of a slice that is not square exchanges its height and width.
 
+When it fails: views of a slice agree where the network is certain and wrong. Objects whose position tells their class
+are not the same when flipped or rotated, so the consistency then trains against the labels. Eight views make the query
+eight times as expensive, and the copies make a training step several times so.
+
 [1] Gaillochet, Desrosiers and Lombaert. TAAL: Test-Time Augmentation for Active Learning in Medical Image Segmentation.
 DALI 2022.
 """
@@ -107,6 +111,14 @@ class TAAL(PixelScoring):
             factors.append(supervised.detach() / dice.clamp_min(1e-6))
             consistency = factors[-1] * consistency
         return supervised + ramp_up(epoch, self.ramp) * self.weight * consistency
+
+    def ranks_by_score(self) -> bool:
+        """Unless the query is random."""
+        return self.query_rule == "disagreement"
+
+    def predictions_per_slice(self) -> float:
+        """One for every view."""
+        return float(len(VIEWS)) if self.ranks_by_score() else 0.0
 
     def query(self, ctx: Round) -> Query:
         """Query the slices whose eight views disagree most."""

@@ -15,6 +15,10 @@ squared distances; here they are not squared, as in the latter, which follows th
 is large enough or none of the large ones has an unlabeled slice left, the small ones are visited likewise; the authors'
 code ends with an error there.
 
+When it fails: slices of dense groups are often the empty ones and those of the middle of organs, so rare findings are
+not queried while the budget is small. It does not know what is difficult, and with many labels uncertain slices gain
+more. It depends on embeddings in which groups mean something.
+
 [1] Hacohen, Dekel and Weinshall. Active Learning on a Budget: Opposite Strategies Suit High and Low Budgets. ICML 2022.
 """
 

@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "networks": {"config", "encoder_decoder", "errors", "network"},
     "strategies": {
         *("acquisition", "clustering", "covering", "data", "encoder_decoder", "errors", "masks", "mutual_information"),
-        *("network", "pool", "probabilities", "strategy", "training"),
+        *("network", "pool", "probabilities", "strategy", "training", "wrapper"),
     },
     "datasets": {"config", "data", "errors", "files", "masks", "registry", "spreadsheet", "temporary", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods

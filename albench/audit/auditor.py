@@ -27,7 +27,6 @@ from albench.run_session import Execution, RunSession, State, Turn
 from albench.runs.cost import device_name
 from albench.runs.reader import RunReader
 from albench.runs.records import AuditRecord, RoundRecord, SliceName
-from albench.streams import Streams
 from albench.training.learner import TrainingLog, weights_of
 
 
@@ -222,7 +221,7 @@ class _StoredRun:
         """The verdict on the query of a round."""
         run, record = self.run, self.run.records[index]
         truth = self.prepared.labeled_stack(self.split.train)
-        oracle = Oracle(truth, Annotator.of(run.config.protocol, Streams(run.config.seed, run.config.title)))
+        oracle = Oracle(truth, Annotator.of(run.config))
         bought = [*self.initial.tolist(), *(i for before in range(index) for i in run.query(before).ids)]
         pool = Pool(truth.slices).with_masks(oracle.annotate(bought, len(bought)))
         fit = fit or bool(record.query_trainings)

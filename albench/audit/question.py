@@ -81,7 +81,8 @@ class Question:
             ("strategy", STRATEGIES, self.config.strategy),
             ("network", NETWORKS, self.config.network),
         ):
-            files = {name.partition(".")[2]: path for name, path in self.config.files.items() if section in name}
+            prefix, places = f"{section}.", self.config.files.items()
+            files = {name.removeprefix(prefix): path for name, path in places if name.startswith(prefix)}
             made[section] = build(find(group, choice.spec), choice.options | files, section)
         return ResolvedRun(self.config, **made, prepared=replace(self.prepared, **arrays), split=self.split)
 

@@ -6,13 +6,14 @@ import dataclasses
 import difflib
 import inspect
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rich.markup import escape
 
-from albench.config import Protocol, Training
+from albench.config import Protocol, Training, default_of
 from albench.errors import AlbenchError
 from albench.registry import (
     DATASETS,
@@ -29,22 +30,71 @@ from albench.registry import (
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data", NETWORKS: "network"}
 SETTINGS: dict[str, type[Any]] = {"protocol": Protocol, "training": Training}
 
+PREDICTIONS = "predictions"
 COLUMNS = {
-    STRATEGIES: ("name", "kind", "needs", "paper"),
+    STRATEGIES: ("name", PREDICTIONS, "needs", "paper"),
     DATASETS: ("name", "description"),
     NETWORKS: ("name", "description", "paper"),
 }
 
 
-def row(group: str, entry: Entry) -> tuple[str, ...]:
-    """The cells of an entry in `albench list`. A broken plugin shows the reason instead of its description."""
+def rows(group: str) -> list[tuple[str, ...]]:
+    """The rows of `albench list`. Strategies are grouped by their kind, each group under a row that names it.
+
+    A broken plugin shows the reason instead of its description.
+    """
+    entries = available(group)
+    if group != STRATEGIES:
+        return [_row(group, entry) for entry in entries]
+    found: list[tuple[str, ...]] = []
+    for kind in (*_KINDS, _BROKEN):
+        members = [entry for entry in entries if _kind(entry) == kind]
+        if members:
+            found.append((f"[bold]{kind}[/bold]", *[""] * (len(COLUMNS[group]) - 1)))
+            found += [_row(group, entry, "  ") for entry in members]
+    return found
+
+
+_KINDS = ("uncertainty", "diversity", "hybrid", "semi-supervised", "wrapper", "other", "baseline")
+_BROKEN = "broken"
+
+
+def _kind(entry: Entry) -> str:
+    """The group of a strategy in the list."""
+    if entry.cls is None:
+        return _BROKEN
+    kind = getattr(entry.cls, "kind", "other")
+    return kind if kind in _KINDS else "other"
+
+
+def _row(group: str, entry: Entry, indent: str = "") -> tuple[str, ...]:
+    """The cells of an entry."""
     columns = COLUMNS[group][1:]
     if entry.cls is None:
-        cells = [f"broken: {entry.problem}", *[""] * (len(columns) - 1)]
+        cells = [""] * len(columns)
+        cells[-1 if group == STRATEGIES else 0] = f"broken: {entry.problem}"
     else:
-        text = _source_text(entry.cls).splitlines()[0]
-        cells = [text if column == "description" else str(getattr(entry.cls, column)) for column in columns]
-    return (entry.name, *(escape(cell) for cell in cells))
+        cells = [_cell(entry.cls, column) for column in columns]
+    return (indent + entry.name, *(escape(cell) for cell in cells))
+
+
+def _cell(cls: type[Any], column: str) -> str:
+    if column == "description":
+        return _source_text(cls).splitlines()[0]
+    return _predictions(cls) if column == PREDICTIONS else str(getattr(cls, column))
+
+
+def _predictions(cls: type[Any]) -> str:
+    """How often a query predicts an unlabeled slice with the default options; empty if that is not known."""
+    strategy = _with_defaults(cls)
+    number = None if strategy is None else strategy.predictions_per_slice()
+    return "" if number is None else f"{number:.3g}"
+
+
+def _with_defaults(cls: type[Any]) -> Any | None:
+    """A plugin with the default options, which fills in what a preset sets; None if an option is required."""
+    required = any(default_of(field) is dataclasses.MISSING for field in dataclasses.fields(cls))
+    return None if required else cls()
 
 
 def describe(name: str) -> str:
@@ -59,11 +109,14 @@ def describe(name: str) -> str:
         cls = _find(name)
         prefix, text = _PREFIX[cls.group], _source_text(cls)
     hints = get_type_hints(cls, include_extras=True)
-    required = [field for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING]
-    defaults = {} if required else vars(cls())  # of an instance, which fills in what a preset sets
-    lines = [name, "", text or inspect.cleandoc(cls.__doc__ or "").splitlines()[0], "", "Options:"]
+    made = _with_defaults(cls)
+    defaults = {} if made is None else vars(made)
+    lines = [name, "", text or inspect.cleandoc(cls.__doc__ or "").splitlines()[0], ""]
+    if prefix == _PREFIX[STRATEGIES]:
+        lines += [*_traits(cls, made), ""]
+    lines.append("Options:")
     for field in dataclasses.fields(cls):
-        default = "required" if field in required else f"default {defaults.get(field.name, field.default)!r}"
+        default = "required" if default_of(field) is dataclasses.MISSING else f"default {_default(field, defaults)}"
         lines.append(f"  {prefix}.{field.name}  ({_in_words(hints[field.name])}, {default})")
     if not dataclasses.fields(cls):
         lines.append("  none")
@@ -74,6 +127,26 @@ def describe(name: str) -> str:
     if name in SETTINGS or name == DEFAULT_NETWORK:
         lines += ["", "Defaults of the dataset override these, and --set overrides both."]
     return "\n".join(lines)
+
+
+def _default(field: dataclasses.Field[Any], defaults: Mapping[str, object]) -> str:
+    """The default of an option in words; a strategy is its name."""
+    value = defaults.get(field.name, default_of(field))
+    return value.name if getattr(value, "group", None) in KINDS else repr(value)  # type: ignore[attr-defined]
+
+
+def _traits(cls: type[Any], strategy: Any | None) -> list[str]:
+    """What a strategy is, needs and costs, line by line."""
+    number, cost = _predictions(cls), ""
+    if strategy is not None and number:
+        cost = "no prediction" if number == "0" else f"every unlabeled slice is predicted {_times(number)}"
+        cost += f", and {strategy.trainings()} trainings in a round" if strategy.trainings() > 1 else ""
+    traits = {"Kind": cls.kind, "Needs": cls.needs, "Cost of a query": cost, "Source": cls.paper}
+    return [f"{title}: {value}" for title, value in traits.items() if value]
+
+
+def _times(number: str) -> str:
+    return {"1": "once", "2": "twice"}.get(number, f"{number} times")
 
 
 def _find(name: str) -> type[Any]:
@@ -107,6 +180,8 @@ def _in_words(hint: object) -> str:
         return f"mapping of {_in_words(parts[0])} to {_in_words(parts[1])}"
     if origin is tuple:
         return f"list of {_in_words(parts[0])}"
+    if getattr(hint, "group", None) in KINDS:
+        return f"{KINDS[hint.group]}: its name, or a mapping of its name and options"  # type: ignore[attr-defined]
     return _WORDS.get(hint, str(hint))
 
 

@@ -156,14 +156,14 @@ def list_data() -> None:
     from rich.markup import escape
 
     from albench import registry
-    from albench.cli.catalog import COLUMNS, row
+    from albench.cli.catalog import COLUMNS, rows
     from albench.console import new_table, size_in_words
     from albench.data import cache_folder, prepared_sets
 
     console = _console()
     table = new_table(*COLUMNS[registry.DATASETS])
-    for entry in registry.available(registry.DATASETS):
-        table.add_row(*row(registry.DATASETS, entry))
+    for cells in rows(registry.DATASETS):
+        table.add_row(*cells)
     console.print(table)
     sets = new_table("prepared", "cases", "slices", "size")
     for found in prepared_sets():

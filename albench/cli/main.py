@@ -152,15 +152,17 @@ def run(
 
 @app.command("list")
 def list_available(what: Annotated[Listing, typer.Argument(help="strategies, datasets or networks.")]) -> None:
-    """List strategies, datasets or networks. Installed plugins are included."""
-    from albench import registry
-    from albench.cli.catalog import COLUMNS, row
+    """List strategies, datasets or networks. Installed plugins are included.
+
+    Strategies are grouped by kind; predictions are those of every unlabeled slice in a query, see albench show.
+    """
+    from albench.cli.catalog import COLUMNS, PREDICTIONS, rows
     from albench.console import new_table
 
     group = f"albench.{what.value}"
-    table = new_table(*COLUMNS[group])
-    for entry in registry.available(group):
-        table.add_row(*row(group, entry))
+    table = new_table(*COLUMNS[group], numbers=(PREDICTIONS,))
+    for cells in rows(group):
+        table.add_row(*cells)
     _console().print(table)
 
 

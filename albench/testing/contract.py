@@ -22,7 +22,7 @@ from albench.errors import AlbenchError
 from albench.exits import rejecting_exits
 from albench.loop import Execution, run
 from albench.registry import DEFAULT_NETWORK, NETWORKS, find, import_path, options_of
-from albench.resolve import ResolvedRun
+from albench.resolve import ResolvedRun, files_of
 from albench.runs.records import RoundRecord
 from albench.settings import by_section
 from albench.strategy import OracleDraw, Query, Round, Strategy
@@ -249,6 +249,7 @@ def _resolved(strategy: Strategy, prepared: Prepared, protocol: Protocol) -> Res
         protocol=protocol,
         training=TRAINING,
         network=Choice("small", import_path(type(network)), None, options_of(network)),
+        files=files_of("strategy", strategy),
     )
     split = split_volumes(prepared.cases, prepared.patients, protocol.split, protocol.split_seed)
     return ResolvedRun(config, strategy, network, prepared, split)

@@ -77,7 +77,8 @@ def _probes(
 
 def _trains_like_all(strategy: Strategy) -> bool:
     """Whether the round before the query is that of all strategies."""
-    return strategy.shares_round_zero and type(strategy).network is Strategy.network
+    own = strategy.trains_as()
+    return own.shares_round_zero and type(own).network is Strategy.network
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ import pytest
 from support.samples import tiny_arguments, write_pair
 
 from albench import __version__
+from albench.cli import catalog
+from albench.cli.catalog import _KINDS
 from albench.cli.main import main
 from albench.data import cache_folder, prepare
-from albench.registry import DATASETS, STRATEGIES, available, find
+from albench.registry import DATASETS, STRATEGIES, Entry, available, find
 from albench.runs import RunReader, find_runs
 from albench.runs.documents import write_document
 from albench.runs.manifest import MANIFEST
@@ -118,16 +120,72 @@ def test_status_says_that_a_folder_has_no_runs(call, tmp_path):
     assert call("status", "empty")[:2] == (0, "no runs in empty\n")
 
 
-@pytest.mark.parametrize(("what", "group"), [("strategies", STRATEGIES), ("datasets", DATASETS)])
-def test_list_prints_every_name_with_a_description(call, what, group):
-    code, out, err = call("list", what)
+def test_list_prints_every_dataset_with_a_description(call):
+    code, out, err = call("list", "datasets")
     assert (code, err) == (0, "")
     heads, _, *lines = out.splitlines()
     named = [line for line in lines if not line.startswith(" ")]
-    assert [line.split()[0] for line in named] == [entry.name for entry in available(group)]
-    second = heads.index("kind" if group == STRATEGIES else "description")
+    assert [line.split()[0] for line in named] == [entry.name for entry in available(DATASETS)]
+    second = heads.index("description")
     assert all(line[second - 1] == " " != line[second] for line in named)
     assert "broken" not in out
+
+
+def test_list_prints_strategies_under_their_kinds_with_what_a_query_costs(call):
+    code, out, err = call("list", "strategies")
+    assert (code, err) == (0, "")
+    heads, _, *lines = out.splitlines()
+    groups: dict[str, list[str]] = {}
+    for line in lines:
+        if not line.startswith(" "):
+            groups[line.strip()] = []
+        elif line.startswith("  ") and line[2] != " ":
+            groups[list(groups)[-1]].append(line.split()[0])
+    entries = available(STRATEGIES)
+    assert list(groups) == [kind for kind in _KINDS if kind in {entry.cls.kind for entry in entries}]
+    assert groups == {kind: [entry.name for entry in entries if entry.cls.kind == kind] for kind in groups}
+    end = heads.index("predictions") + len("predictions")
+    cost = {line.split()[0]: line[:end].split()[-1] for line in lines if line.startswith("  ") and line[2] != " "}
+    assert {name: cost[name] for name in ("random", "entropy", "bald", "taal", "spread")} == {
+        "random": "0",
+        "entropy": "1",
+        "bald": "10",
+        "taal": "8",
+        "spread": "1",
+    }
+    assert "broken" not in out
+
+
+def test_list_prints_a_broken_strategy_last_with_its_reason(monkeypatch):
+    entries = [Entry("aaa", None, "it needs the missing module 'x'"), *available(STRATEGIES)[:2]]
+    monkeypatch.setattr(catalog, "available", lambda group: entries)
+    assert catalog.rows(STRATEGIES)[-2:] == [
+        ("[bold]broken[/bold]", "", "", ""),
+        ("  aaa", "", "", "broken: it needs the missing module 'x'"),
+    ]
+
+
+def test_show_prints_what_a_strategy_is_needs_and_costs(call):
+    lines = call("show", "power-bald")[1].splitlines()
+    start = lines.index("Kind: hybrid")
+    assert lines[start : start + 4] == [
+        "Kind: hybrid",
+        "Needs: MC passes",
+        "Cost of a query: every unlabeled slice is predicted 10 times",
+        "Source: Kirsch et al. 2023",
+    ]
+    assert any(line.startswith("When it fails: ") for line in lines)
+    assert "Cost of a query: no prediction\n" in call("show", "random")[1]
+    star = call("show", "star")[1]
+    assert "Cost of a query: every unlabeled slice is predicted 1.12 times, and 2 trainings in a round\n" in star
+
+
+def test_show_prints_how_an_inner_strategy_is_given(call):
+    out = call("show", "mixture")[1]
+    for name, default in (("inner", "entropy"), ("other", "random")):
+        words = f"strategy.{name}  (strategy: its name, or a mapping of its name and options, default {default})"
+        assert words in out
+    assert "inner: {name: bald, passes: 20}" in out
 
 
 def test_show_prints_description_options_and_source_of_a_strategy(call):
