@@ -49,6 +49,7 @@ def test_every_suite_of_albench_can_be_loaded():
         "factorial",
         "fair-hippocampus",
         "hippocampus",
+        "menu",
         "paper-brats",
         "paper-spleen",
         "regimes",
@@ -98,14 +99,15 @@ def test_the_smoke_suite_has_every_strategy():
     entries = [
         entry for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")
     ]
-    assert {run.strategy for run in load_suite("smoke").runs} == {entry.name for entry in entries}
+    for name in ("smoke", "menu"):
+        assert {run.strategy for run in load_suite(name).runs} == {entry.name for entry in entries}
 
 
 BASELINES = {"random", "foreground-random", "random-foreground", "stratified", "strided"}
 
 
 @pytest.mark.parametrize(
-    "name", ["budgets", "fair-hippocampus", "hippocampus", "regimes", "smoke", "starts", "warm-start"]
+    "name", ["budgets", "fair-hippocampus", "hippocampus", "menu", "regimes", "smoke", "starts", "warm-start"]
 )
 def test_every_suite_that_compares_methods_has_all_baselines(name):
     suite = load_suite(name)
@@ -113,7 +115,7 @@ def test_every_suite_that_compares_methods_has_all_baselines(name):
         assert {run.label for run in suite.runs if run.group == group} >= BASELINES
 
 
-@pytest.mark.parametrize("name", ["fair-hippocampus", "factorial", "warm-start", "starts"])
+@pytest.mark.parametrize("name", ["fair-hippocampus", "factorial", "menu", "warm-start", "starts"])
 def test_a_suite_on_a_question_says_it_and_what_it_costs(name):
     suite = load_suite(name)
     assert "?" in suite.about
