@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.samples import TINY, write_pair
 
-from albench import neighbors, run
+from albench import neighbors, registry, run
 from albench.data import Prepared, prepare
 from albench.network import Task
 from albench.oracle import Oracle
@@ -41,6 +41,14 @@ def _own_neighbors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules beside the plugins of a test cannot be imported in the next one."""
     monkeypatch.setattr(neighbors, "_finder", neighbors._Finder())
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_plugins() -> Iterator[None]:
+    """Plugins that the tests of a module register are not listed in the next one."""
+    yield
+    for group, classes in registry._registered.items():
+        registry._registered[group] = {name: cls for name, cls in classes.items() if registry.is_own(cls)}
 
 
 @pytest.fixture

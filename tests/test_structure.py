@@ -38,8 +38,8 @@ MAY_IMPORT = {
         *("metrics", "probabilities", "runs", "source", "streams"),
     },
     "audit": {
-        *("callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry", "resolve"),
-        *("run_session", "runs", "temporary", "training"),
+        *("annotator", "callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry"),
+        *("resolve", "run_session", "runs", "temporary", "training"),
     },
     "testing": {
         *("callback", "config", "data", "encoder_decoder", "errors", "exits", "loop", "masks", "network", "oracle"),

@@ -197,12 +197,12 @@ def _frames(file: Path) -> StoredImage:
 
 
 def open_segments(file: Path, numbers: Sequence[int]) -> StoredImage:
-    """Segments of a DICOM-SEG as one mask, above 0 in each. Raises DataError if the file has no grid."""
+    """Segments of a DICOM-SEG as one mask, 1 in each. Raises DataError if the file has no grid."""
     return _segmentation(file, numbers)
 
 
 def _segmentation(file: Path, numbers: Sequence[int] | None = None) -> StoredImage:
-    """The segments of a DICOM-SEG, each with its number, or the chosen ones as 1, 2, ..., which may overlap.
+    """The segments of a DICOM-SEG, each with its number, or the chosen ones, which may overlap, all with 1.
 
     Frames that have no segment may be missing.
     """
@@ -214,14 +214,14 @@ def _segmentation(file: Path, numbers: Sequence[int] | None = None) -> StoredIma
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
         try:
             values = stored.get_volume(
-                segment_numbers=numbers, combine_segments=True, relabel=chosen, skip_overlap_checks=chosen
+                segment_numbers=numbers, combine_segments=True, skip_overlap_checks=chosen
             ).array
         except (RuntimeError, ValueError) as error:
             raise DataError(
                 f"'{file}' must give every voxel at most one segment, it does not ({error}): read overlapping segments "
                 "by name, with data.organs, and save probabilities as labels"
             ) from error
-        return np.asarray(values, dtype)
+        return np.asarray((values > 0).astype(np.uint8) if chosen else values, dtype)
 
     affine = RAS_OF_LPS @ np.asarray(grid.affine)
     return StoredImage(file, tuple(grid.spatial_shape), affine, integer=True, voxels=voxels, partial=True)
