@@ -33,6 +33,7 @@ _GROUND, _TEXT, _FAINT, _ALL = "#16181d", "#e4e6eb", "#8b909b", "#4a4f5a"  # _AL
 _IN_LEGEND = 8  # entries of a line
 _LONG = 34  # letters of a name that fit above its views
 _SAMPLE = 1 << 18  # voxels of a histogram, evenly spaced
+_UNIFORM = 0.05  # range of the foreground, relative to that of what is around it
 _BINS = 40
 _FLAT = 0.25  # height of a view, as a part of its width, below which it has no scale bar
 _VISIBLE = 10  # pixels of a class in a view
@@ -169,11 +170,16 @@ def _shown(prepared: Prepared, index: int, axis: str, label: int | None = None, 
 
 
 def _gray(image: NDArray[np.float16], inside: NDArray[np.bool_]) -> tuple[float, float]:
-    """Intensities that are black and white: those around the foreground, at most its own range below and above it."""
+    """Intensities that are black and white: those around the foreground, at most its own range below and above it.
+
+    If the foreground has hardly a range, because its intensities are clipped to one value, all of those around it.
+    """
     low, high = (float(value) for value in np.percentile(sampled(image[_surroundings(inside)], _SAMPLE), (1, 99.5)))
     if inside.any():
         lowest, highest = (float(value) for value in np.percentile(sampled(image[inside], _SAMPLE), (1, 99)))
         between = highest - lowest
+        if between < _UNIFORM * (high - low):
+            return low, max(high, low + 1e-3)
         low, high = max(low, lowest - between), min(high, highest + between)
     return low, max(high, low + 1e-3)
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 from support.samples import invoke, write_pair
 
-from albench.cli.contact_sheet import _chosen, contact_sheet
+from albench.cli.contact_sheet import _chosen, _gray, contact_sheet
 from albench.cli.dataset_summary import label_rows, numbers
 from albench.data import prepare
 from albench.registry import DATASETS, find
@@ -136,3 +136,19 @@ def test_a_class_that_evenly_spaced_cases_do_not_show_has_a_case_of_its_own(tmp_
     height = len(pixels)
     assert not blue[: height * 7 // 10].any()
     assert blue[height * 7 // 10 : height * 9 // 10].any()
+
+
+def test_what_is_around_a_class_of_one_intensity_stays_visible():
+    rng = np.random.default_rng(0)
+    image = rng.normal(0, 1, (6, 20, 20)).astype(np.float16)
+    inside = np.zeros(image.shape, dtype=bool)
+    inside[2:4, 5:15, 5:15] = True
+    image[inside] = 3.0  # clipped
+    low, high = _gray(image, inside)
+    assert low < -1.5
+    assert high == 3.0
+    image[inside] = rng.uniform(2.0, 2.5, inside.sum())
+    low, high = _gray(image, inside)
+    assert 1.4 < low < 1.6  # its own range below and above it
+    assert 2.4 < high < 3.0
+    assert _gray(np.zeros_like(image), inside) == (0.0, 1e-3)
