@@ -26,7 +26,7 @@ def measure() -> Iterator[Row]:
     for name in ("entropy", "mc-dropout", "star"):
         with tempfile.TemporaryDirectory() as folder, _timed_audits() as seconds:
             run = albench.run(name, "phantom", settings=_SETTINGS, audit=True, out=folder)
-        queries = [record.cost.seconds.query for record in run.records[:-1]]
+            queries = [record.cost.seconds.query for record in run.records[:-1]]
         yield Row(name, Spread.of([audit / query for audit, query in zip(seconds, queries, strict=True)]), "<= 2.2")
 
 
