@@ -60,6 +60,14 @@ def floors(group: Group) -> str:
     return f"{nothing}, predicting everything at most {metric.text(floor.everything)}."
 
 
+def floors_of(groups: Sequence[Group]) -> list[str]:
+    """The same of every group by name; once if it is the same in all of them."""
+    said = {group.name: floors(group) for group in groups}
+    if len(set(said.values())) == 1:
+        return list(said.values())[:1]
+    return [f"{name}: {sentence}" for name, sentence in said.items()]
+
+
 def reference_at_floor(group: Group) -> list[str]:
     """That reaching the supervised reference says nothing, or that it is reached too early, if so."""
     if group.reference_at_floor:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from albench.reports.captions import computed, measured, provenance
+from albench.reports.captions import computed, floors_of, measured, provenance
 from albench.reports.costs import AXES, share_title
 from albench.reports.figures.style import BASELINE, INK, Drawing, LineStyle, line_styles, new_figure, subplots
 from albench.reports.file_names import slug
@@ -95,6 +95,7 @@ def study_curves(results: Results, study: Study, styles: Mapping[str, LineStyle]
         f"{title[:1].upper()}{title[1:]} on the {results.metric.part} cases. Each panel has axes of its own.",
         *_about_colors(methods, styles),
         *_about_bands(study.groups, banded, len(methods)),
+        *floors_of(study.groups),
         computed(results.collection, study.runs),
     )
     return Drawing("study-curves", "Learning curves on all datasets", caption, figure)
