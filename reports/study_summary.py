@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from albench.reports.captions import floors_of
 from albench.reports.group import Group
 from albench.reports.rank_tests import LEVEL, least_signed_rank
 from albench.reports.results import Results
@@ -24,13 +23,7 @@ def summarize_study(results: Results) -> list[str]:
     if study is None:
         over = f"Over {len(datasets)} datasets ({'; '.join(datasets)})"
         return [f"{over} nothing is ranked: fewer than two methods are ranked in every group."]
-    return [
-        _lead(study),
-        *about_ranks(results, study),
-        *evidence(study),
-        *not_compared(study),
-        *floors_of(study.groups),
-    ]
+    return [_lead(study), *about_ranks(results, study), *evidence(study), *not_compared(study)]
 
 
 def about_ranks(results: Results, study: Study) -> list[str]:

@@ -211,10 +211,10 @@ def _reference(ax: Axes, results: Results, group: Group) -> None:
 def _floors(ax: Axes, group: Group) -> None:
     """Dotted lines at what predicting nothing and predicting everything score, as far as the records tell."""
     floor = group.floor
-    most = "" if floor.exact else " (at most)"
+    most = "" if floor.exact else ", at most"
     for value, name, dots in (
-        (floor.nothing, "predicting nothing", (0, (1, 1))),
-        (floor.everything, f"predicting everything{most}", (0, (1, 3))),
+        (floor.nothing, "nothing predicted", (0, (1, 1))),
+        (floor.everything, f"all predicted{most}", (0, (1, 3))),
     ):
         if not math.isnan(value):
             ax.axhline(value, color=INK, linestyle=dots, linewidth=0.9, label=name, zorder=1)

@@ -174,8 +174,8 @@ def test_curves_show_the_floors_as_lines(tmp_path):
         draw(results, group, line_styles(["random", "star"], "random")) for draw in (learning_curves, cost_curves)
     ):
         lines = {line.get_label(): line.get_ydata()[0] for line in drawing.figure.axes[0].lines}
-        assert lines["predicting nothing"] == 0
-        assert lines["predicting everything (at most)"] == group.floor.everything
+        assert lines["nothing predicted"] == 0
+        assert lines["all predicted, at most"] == group.floor.everything
     said = f"Predicting nothing scores 0.000, predicting everything at most {group.floor.everything:.3f}."
     assert said in learning_curves(results, group, line_styles(["random", "star"], "random")).caption
 
@@ -186,7 +186,7 @@ def test_every_class_has_a_floor_of_its_own(tmp_path):
     results = load(tmp_path, metric="dice_slice")
     drawing = class_curves(results, results.groups[0], line_styles(["random", "star"], "random"))
     shown = [{line.get_label(): line.get_ydata()[0] for line in ax.lines} for ax in drawing.figure.axes]
-    assert [lines["predicting nothing"] for lines in shown] == pytest.approx([0.372, 0.472])
+    assert [lines["nothing predicted"] for lines in shown] == pytest.approx([0.372, 0.472])
 
 
 def run_of(volumes, predictions, classes=1):
