@@ -34,8 +34,8 @@ __all__ = ["Check", "check_dataset", "check_strategy"]
 _REPEATS = 24  # of a query that draws, in each of two orders of the pool
 _CHANCE = 1e-6  # of rejecting a strategy that draws whatever the order
 _BY_ID = (
-    "do not choose by id. Usual causes: a generator with a fixed seed, which draws the same ids in any order (draw from "
-    "ctx.rng), and a tie broken by position, where the first of equal scores win (draw among them from ctx.rng)"
+    "do not choose by id. Usual causes: a generator with a fixed seed, which draws the same ids in any order (draw "
+    "from ctx.rng), and a tie broken by position, where the first of equal scores win (draw among them from ctx.rng)"
 )
 
 
@@ -143,8 +143,8 @@ def _independent_of_order(harness: StrategyHarness) -> str | None:
     if chi2.sf(deviation.sum(), df=len(slices)) < _CHANCE:
         worst = int(deviation.argmax())
         return (
-            f"it chose {_named([slices[worst]])} {one[worst]} of {_REPEATS} times, and {two[worst]} times with the cases "
-            f"in another order: {_BY_ID}"
+            f"it chose {_named([slices[worst]])} {one[worst]} of {_REPEATS} times, and {two[worst]} times with the "
+            f"cases in another order: {_BY_ID}"
         )
     return None
 

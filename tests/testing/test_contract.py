@@ -134,8 +134,8 @@ class LabelsTheLabeled(Strategy):
 
 
 BY_ID = (
-    "do not choose by id. Usual causes: a generator with a fixed seed, which draws the same ids in any order (draw from "
-    "ctx.rng), and a tie broken by position, where the first of equal scores win (draw among them from ctx.rng)"
+    "do not choose by id. Usual causes: a generator with a fixed seed, which draws the same ids in any order (draw "
+    "from ctx.rng), and a tie broken by position, where the first of equal scores win (draw among them from ctx.rng)"
 )
 
 
@@ -211,8 +211,8 @@ LEAK: list = []
         (
             Remembers,
             "gives the same query in the same context",
-            "the same context gave two queries, first e 6, e 7, a 1, a 2, then e 5, e 6, e 7, a 1 (case and position): use "
-            "ctx.rng, and keep nothing between calls",
+            "the same context gave two queries, first e 6, e 7, a 1, a 2, then e 5, e 6, e 7, a 1 (case and position): "
+            "use ctx.rng, and keep nothing between calls",
         ),
         (ScoresByCall, "gives the same query in the same context", ", with other scores: use ctx.rng, and keep"),
         (PaintsByCall, "gives the same query in the same context", ", with other pseudo-labels: use ctx.rng, and keep"),
