@@ -66,15 +66,18 @@ def predicts_nothing(runs: Sequence[Run], class_name: str | None) -> bool:
 
 
 def predicts_everything(runs: Sequence[Run], class_name: str | None) -> bool:
-    """Whether all runs predict foreground in every pixel of all slices whose predictions are kept, in the same rounds.
+    """Whether all runs are no better than predicting everything, in the same rounds.
 
-    Files are read only of runs that have a prediction in every empty slice and a volume Dice that allows it.
+    They have a prediction in every empty slice, a volume Dice that predicting everything can have, and on the slices
+    whose predictions are kept no higher mean Dice than predicting everything. Only then are files read.
     """
     metric, rounds = find_metric("dice_volume", class_name), list(_with_query(runs))
     if not all(_in_every_empty_slice(metric.metrics(record)) for _, record in rounds):
         return False
     limit = {run.reader.folder: _everything(run, metric) + TOLERANCE for run in runs}
-    return all(metric.of(record) <= limit[run.reader.folder] and _covers(run, record.round) for run, record in rounds)
+    return all(
+        metric.of(record) <= limit[run.reader.folder] and _no_better(run, record.round) for run, record in rounds
+    )
 
 
 def _with_query(runs: Sequence[Run]) -> Iterator[tuple[Run, RoundRecord]]:
@@ -87,11 +90,15 @@ def _in_every_empty_slice(metrics: Metrics | None) -> bool:
     return share is None or math.isclose(share, 1)
 
 
-def _covers(run: Run, index: int) -> bool:
-    """Whether a round predicts foreground in every pixel of the slices that are kept."""
+def _no_better(run: Run, index: int) -> bool:
+    """Whether the mean Dice of the slices whose predictions are kept is that of predicting everything, or lower."""
     kept, shown = run.reader.predictions(index), run.reader.snapshots()
-    sizes = zip(shown["ids"].tolist(), shown["valid"], strict=True)
-    return all(bool(np.all(kept[row][:height, :width] != 0)) for row, (height, width) in sizes)
+    gains = []
+    for row, mask, (height, width) in zip(shown["ids"].tolist(), shown["masks"], shown["valid"], strict=True):
+        truth, predicted = mask[:height, :width] != 0, kept[row][:height, :width] != 0
+        own = 2 * np.count_nonzero(truth & predicted) / (np.count_nonzero(truth) + np.count_nonzero(predicted))
+        gains.append(own - _dice_of_everything(float(truth.mean())))
+    return bool(gains) and float(np.mean(gains)) <= TOLERANCE
 
 
 def _nothing(run: Run, metric: Metric) -> float:
