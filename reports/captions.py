@@ -15,7 +15,7 @@ from albench.reports.failed_runs import FAILED_SHARE, failed, failure_metric
 from albench.reports.group import Group
 from albench.reports.replicates import Replicate, in_words, splits_of
 from albench.reports.results import Results
-from albench.reports.runs import Problem, Run
+from albench.reports.runs import REFERENCE, Problem, Run
 from albench.reports.unfinished_trainings import unfinished_reference, unfinished_trainings
 
 _NAMED = 5  # more runs that are left out are counted in captions, and named in the summary
@@ -38,7 +38,48 @@ def measured(results: Results, group: Group) -> list[str]:
         *annotation_errors(group),
         validation_labels(group),
         *_reference(results, group),
+        floors(group),
     ]
+
+
+def floors(group: Group) -> str:
+    """What predicting nothing and predicting everything score, as far as the records tell."""
+    metric, floor = group.metric, group.floor
+    if floor.exact:
+        return (
+            f"Predicting nothing has {metric.text(floor.nothing)} and predicting everything "
+            f"{metric.text(floor.everything)}, so this metric alone tells neither from a segmentation."
+        )
+    if not metric.higher:
+        return "Predicting nothing has the largest possible distance, the diagonal of the volume."
+    if math.isnan(floor.nothing):
+        return "What predicting nothing or everything scores is not in the records."
+    nothing = f"Predicting nothing scores {metric.text(floor.nothing)}"
+    if math.isnan(floor.everything):
+        return f"{nothing}; what predicting everything scores is not in the records."
+    return f"{nothing}, predicting everything at most {metric.text(floor.everything)}."
+
+
+def floors_of(groups: Sequence[Group]) -> list[str]:
+    """The same of every group by name; once if it is the same in all of them."""
+    said = {group.name: floors(group) for group in groups}
+    if len(set(said.values())) == 1:
+        return list(said.values())[:1]
+    return [f"{name}: {sentence}" for name, sentence in said.items()]
+
+
+def reference_at_floor(group: Group) -> list[str]:
+    """That reaching the supervised reference says nothing, or that it is reached too early, if so."""
+    if group.reference_at_floor:
+        return [
+            "Caution: the supervised reference is no better than predicting nothing or everything, so S% is unknown "
+            "and no maximum can be compared with it."
+        ]
+    seeds = [f"{seed}" for label, seed in failed(group) if label == REFERENCE]
+    if not seeds:
+        return []
+    which = f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
+    return [f"Caution: the supervised reference failed in {which}, so it is reached too early and S% is too low."]
 
 
 def classes_together(results: Results, group: Group) -> list[str]:
@@ -108,6 +149,7 @@ def not_ranked(group: Group) -> list[str]:
     """The methods that are in the tables but not ranked, by reason, if the group has any."""
     left = [label for label in group.methods if label not in group.ranked]
     reasons = {
+        "methods no better than predicting nothing or everything": group.at_floor,
         "arms": group.arms,
         "baselines that use labels of unlabeled slices": group.use_labels,
         "methods without a seed that most methods have": group.incomplete,
@@ -255,7 +297,7 @@ def _reference(results: Results, group: Group) -> list[str]:
     reference = f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {replicates}{source}."
     ratio = _steps(group.reference) / float(np.mean([_steps(runs) for runs in group.methods.values()]))
     unequal = f"The reference took {ratio:.2f} times the optimizer steps of the methods, on average."
-    return [reference, *[unequal] * is_unequal(ratio), *unfinished_reference(group)]
+    return [reference, *[unequal] * is_unequal(ratio), *unfinished_reference(group), *reference_at_floor(group)]
 
 
 def _steps(runs: Sequence[Run]) -> float:

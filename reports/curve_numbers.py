@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from albench.reports.curve_uncertainty import Crossing, crossing, selection_bias
-from albench.reports.efficiency import area, at_share, best_per_replicate, best_round, mean_and_sd, reached
+from albench.reports.efficiency import Reached, area, at_share, best_per_replicate, best_round, mean_and_sd, reached
 from albench.reports.foreground_efficiency import foreground_efficiency
 from albench.reports.group import Group
 from albench.reports.paper_values import SHARES
@@ -15,6 +15,7 @@ REGIMES = ("early", "middle", "late")
 """Thirds of the range of labeled shares."""
 
 _NO_CROSSING = Crossing(np.nan, np.nan, np.nan)
+_NEVER = Reached(np.inf, np.inf, np.inf, np.inf, np.nan, np.nan, 0)  # by a method without predictions
 
 
 def numbers(group: Group, label: str, baseline: str, margin: float) -> dict[str, float]:
@@ -41,16 +42,23 @@ def numbers(group: Group, label: str, baseline: str, margin: float) -> dict[str,
     row["mean_of_max"], row["mean_of_max_sd"] = mean_and_sd(best_per_replicate(curve, higher=higher))
     reference, row["reference_sd"] = group.supervised
     row["reference"] = reference
-    found = reached(curve, reference, margin, higher=higher)
+    reachable = not group.reference_at_floor
+    found = reached(curve, reference if reachable else np.nan, margin, higher=higher)
+    if label in group.without_prediction and reachable and not np.isnan(reference):
+        found = _NEVER
     row["reach"], row["reach_sustained"], row["reach_near"] = found.mean, found.sustained, found.near
     reaching = np.flatnonzero(curve.share == found.mean)
     row["reach_labeled"] = float(curve.labeled[reaching[0]]) if len(reaching) else found.mean
     row["reach_median"], row["reach_median_low"], row["reach_median_high"] = found.median, found.low, found.high
     row["reach_replicates"] = found.replicates
-    monotone = _NO_CROSSING if group.reference_curve is None else crossing(curve, group.reference_curve, higher=higher)
+    monotone = _NO_CROSSING
+    if found is _NEVER:
+        monotone = Crossing(np.inf, np.nan, np.nan)
+    elif group.reference_curve is not None and reachable:
+        monotone = crossing(curve, group.reference_curve, higher=higher)
     row["reach_monotone"] = monotone.share
     row["reach_monotone_low"], row["reach_monotone_high"] = monotone.low, monotone.high
-    row["foreground_efficiency"] = foreground_efficiency(group, label)
+    row["foreground_efficiency"] = foreground_efficiency(group, label) if reachable else np.nan
     rival = None if label == baseline else group.curves.get(baseline)
     saved = Speedup(np.nan) if rival is None else speedup(curve, rival, higher=higher)
     row["speedup"], row["speedup_low"], row["speedup_high"] = saved.factor, saved.low, saved.high

@@ -14,6 +14,7 @@ from albench.reports.collection import Collection
 from albench.reports.comparability import differences, protocol_digest
 from albench.reports.curve import Curve, Values, curve_of
 from albench.reports.efficiency import area, common_range, mean_and_sd
+from albench.reports.floors import TOLERANCE, Floor, floor_of, predicts_everything, predicts_nothing
 from albench.reports.paper_values import methods as published_methods
 from albench.reports.replicates import Replicate
 from albench.reports.reported_metrics import Metric
@@ -113,13 +114,47 @@ class Group:
         return [label for label, runs in self.methods.items() if runs[0].reader.environment.uses_labels]
 
     @cached_property
-    def ranked(self) -> list[str]:
-        """Methods that can lead, be marked as best, and be a best rival; all complete ones if fewer than two can.
+    def floor(self) -> Floor:
+        """What predicting nothing and predicting everything score in the metric."""
+        return floor_of(self.runs, self.metric)
 
-        Arms are no methods of their own, and a baseline that uses labels is none that can be used.
+    @cached_property
+    def without_prediction(self) -> list[str]:
+        """Methods that predict nothing, or everything, in every round with a query."""
+        return [label for label, runs in self.methods.items() if self._predict_alike(runs)]
+
+    @cached_property
+    def at_floor(self) -> list[str]:
+        """Methods at a floor: without predictions, or with a mean AUBC that is no better than predicting nothing."""
+        return [
+            label
+            for label in self.methods
+            if label in self.without_prediction
+            or (self.areas and self._is_at_floor(float(np.mean(list(self.areas[label].values())))))
+        ]
+
+    @cached_property
+    def reference_at_floor(self) -> bool:
+        """Whether the supervised reference is at a floor itself, so that reaching it says nothing."""
+        return bool(self.reference) and (self._is_at_floor(self.supervised[0]) or self._predict_alike(self.reference))
+
+    def _is_at_floor(self, value: float) -> bool:
+        return self.metric.higher and value <= self.floor.nothing + TOLERANCE
+
+    def _predict_alike(self, runs: Sequence[Run]) -> bool:
+        name = self.metric.class_name
+        return predicts_nothing(runs, name) or predicts_everything(runs, name)
+
+    @cached_property
+    def ranked(self) -> list[str]:
+        """Methods that can lead, be marked as best, and be a best rival.
+
+        None at a floor can. Arms are no methods of their own, and a baseline that uses labels is none that can be used;
+        but if this leaves fewer than two, they are ranked too.
         """
-        can = [label for label in self.complete if label not in (*self.arms, *self.use_labels)]
-        return can if len(can) > 1 else self.complete
+        complete = [label for label in self.complete if label not in self.at_floor]
+        can = [label for label in complete if label not in (*self.arms, *self.use_labels)]
+        return can if len(can) > 1 else complete
 
     @cached_property
     def means(self) -> dict[str, float]:

@@ -20,6 +20,7 @@ from albench.reports.captions import (
     annotation_errors,
     classes_together,
     devices_of,
+    floors,
     left_out,
     named_left_out,
     not_ranked,
@@ -128,7 +129,7 @@ def _said_in_summary(results: Results) -> Iterator[str]:
     yield from left_out(results.collection)
     for group in results.groups:
         yield from (*_sources(results, group), *warnings(group))
-        yield from (*not_ranked(group), *left_out(results.collection, group.name))
+        yield from (*not_ranked(group), floors(group), *left_out(results.collection, group.name))
 
 
 def _sources(results: Results, group: Group) -> list[str]:

@@ -67,7 +67,11 @@ class Metric:
 
     def of_case(self, record: RoundRecord, case: str) -> float:
         """The value of a test case in a round; NaN if it does not exist."""
-        return self._value(self._measured(record).cases[case])
+        return self._value(self.metrics_of_case(record, case))
+
+    def metrics_of_case(self, record: RoundRecord, case: str) -> Metrics:
+        """All metrics of a test case and the same class in a round."""
+        return self._measured(record).cases[case]
 
     def metrics(self, record: RoundRecord) -> Metrics | None:
         """All metrics of the same cases and class in a round; None without validation cases."""

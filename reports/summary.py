@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import pandas as pd
 
 from albench.reports.attribution import is_unequal, not_attributable
-from albench.reports.captions import not_ranked, uses_labels
+from albench.reports.captions import floors, not_ranked, reference_at_floor, uses_labels
 from albench.reports.group import Group
 from albench.reports.results import Results
 from albench.reports.unfinished_trainings import unfinished_reference
@@ -29,6 +29,7 @@ class Summary:
         baseline: which methods differ from the baseline.
         attribution: which differences are not those of two queries, and what query and training contribute to others.
         reference: which methods reach the supervised reference.
+        floor: what predicting nothing and predicting everything score.
     """
 
     lead: str
@@ -37,12 +38,12 @@ class Summary:
     baseline: str
     attribution: str
     reference: str
+    floor: str
 
     @property
     def sentences(self) -> list[str]:
         """All parts that are not empty."""
-        parts = (self.lead, self.evidence, self.not_ranked, self.baseline, self.attribution, self.reference)
-        return [part for part in parts if part]
+        return [part for part in astuple(self) if part]
 
 
 def summarize(results: Results, group: Group) -> Summary:
@@ -56,17 +57,24 @@ def summarize(results: Results, group: Group) -> Summary:
         not_ranked=" ".join(not_ranked(group)),
         baseline=_baseline(results, group),
         attribution=_attribution(results, group),
-        reference=" ".join([_reference(results, group, numbers), *unfinished_reference(group)]),
+        reference=" ".join(
+            [_reference(results, group, numbers), *unfinished_reference(group), *reference_at_floor(group)]
+        ),
+        floor=floors(group),
     )
 
 
 def _lead(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, str]:
     metric = results.metric_in(group)
     ranked = group.ranking
+    if not ranked and group.at_floor:
+        return f"No method on {group.name} leads: none is better than predicting nothing or everything.", ""
     if not ranked:
         return f"No method on {group.name} has a value of {metric.title} in every round.", ""
     first = ranked[0]
     area = f"an AUBC of {metric.text(numbers.loc[first, 'aubc'])} {metric.unit}".rstrip() + f" in {metric.title}"
+    if len(ranked) == 1 and group.at_floor:
+        return f"Only {first} on {group.name} is better than predicting nothing or everything, with {area}.", ""
     if len(ranked) == 1:
         return f"{first} is the only method on {group.name}, with {area}.", "Nothing can be compared with one method."
     second = ranked[1]
@@ -82,8 +90,17 @@ def _lead(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, s
         gain = f"its gain is {row['gain']:+.4f}{unit}{interval}"
         common = f"over the {shared} that it shares with {second} it is not ahead: {gain}"
         return f"{first} has the best mean, {area}, but {common}.", _evidence(results, group, row)
-    lead = f"{first} leads with {area}, ahead of {second} by {row['gain']:.4f}{unit}{interval}."
-    return lead, _evidence(results, group, row)
+    ahead = f"{area}, ahead of {second} by {row['gain']:.4f}{unit}{interval}"
+    lead = f"{first} leads with" if _is_clear(results, row) else f"No clear leader: {first} has the best mean,"
+    return f"{lead} {ahead}.", _evidence(results, group, row)
+
+
+def _is_clear(results: Results, row: pd.Series) -> bool:
+    """Whether a gain can be called a lead: the two are not printed alike, and the gain is at least the margin, within
+    which a value is close to the reference too, or its interval excludes 0.
+    """
+    printed = row["gain"] >= 10**-results.metric.decimals
+    return bool(printed and (row["gain"] >= results.margin or _excludes_0(row["low"], row["high"])))
 
 
 def _evidence(results: Results, group: Group, row: pd.Series) -> str:
@@ -184,6 +201,8 @@ def _reference(results: Results, group: Group, numbers: pd.DataFrame) -> str:
     if math.isnan(value):
         return "The supervised reference is missing, so it is unknown how many labels suffice."
     reference = f"the supervised reference ({results.metric.text(value)} {results.metric.unit}".rstrip() + ")"
+    if group.reference_at_floor:
+        return f"How many labels suffice is unknown: no method can be compared with {reference}."
     numbers = numbers.loc[group.complete]
     reached = numbers[numbers["reach_monotone"].map(math.isfinite)].sort_values("reach_monotone", kind="stable")
     if reached.empty:

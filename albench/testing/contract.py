@@ -33,6 +33,10 @@ __all__ = ["Check", "check_dataset", "check_strategy"]
 
 _REPEATS = 24  # of a query that draws, in each of two orders of the pool
 _CHANCE = 1e-6  # of rejecting a strategy that draws whatever the order
+_BY_ID = (
+    "do not choose by id. Usual causes: a generator with a fixed seed, which draws the same ids in any order (draw "
+    "from ctx.rng), and a tie broken by position, where the first of equal scores win (draw among them from ctx.rng)"
+)
 
 
 @dataclass(frozen=True)
@@ -118,17 +122,18 @@ def _deterministic(harness: StrategyHarness) -> str | None:
     for global_seed in (1, 2):
         with _global_state(global_seed):
             answers.append(harness.query())
-    return None if _same(*answers) else "the same context gave two queries: use ctx.rng, and keep nothing between calls"
+    if _same(*answers):
+        return None
+    return f"the same context gave two queries, {_both(harness, *answers)}: use ctx.rng, and keep nothing between calls"
 
 
 def _independent_of_order(harness: StrategyHarness) -> str | None:
     orders = (TRAIN, TRAIN[::-1])
     if _same(harness.query(seed=0), harness.query(seed=1)):
-        first, second = (set(harness.named(harness.query(cases=order).ids, order)) for order in orders)
-        missed = sorted(first - second)
-        if missed:
-            return f"with the cases in another order it chose other slices, without {missed[0]}: do not choose by id"
-        return None
+        first, second = (sorted(harness.named(harness.query(cases=order).ids, order)) for order in orders)
+        if first == second:
+            return None
+        return f"with the cases in another order it chose other slices, {_answers(first, second)}: {_BY_ID}"
     counts = [_counts(harness, order) for order in orders]
     slices = sorted(set(counts[0]) | set(counts[1]))
     one, two = (np.array([count.get(name, 0) for name in slices]) for count in counts)
@@ -136,10 +141,10 @@ def _independent_of_order(harness: StrategyHarness) -> str | None:
     spread = 2 * _REPEATS * share * (1 - share)
     deviation = np.where(spread > 0, (one - two) ** 2 / np.maximum(spread, 1e-12), 0.0)
     if chi2.sf(deviation.sum(), df=len(slices)) < _CHANCE:
-        name = slices[int(deviation.argmax())]
+        worst = int(deviation.argmax())
         return (
-            f"it chose {name} {one[deviation.argmax()]} of {_REPEATS} times, and {two[deviation.argmax()]} times with "
-            "the cases in another order: do not choose by id"
+            f"it chose {_named([slices[worst]])} {one[worst]} of {_REPEATS} times, and {two[worst]} times with the "
+            f"cases in another order: {_BY_ID}"
         )
     return None
 
@@ -227,7 +232,8 @@ def _cannot_see_truth(harness: StrategyHarness) -> str | None:
         same = isinstance(first, Query) and isinstance(second, Query) and _same(first, second)
     if same:
         return None
-    return "its query changed with masks of unlabeled slices: use pool.mask of labeled slices only"
+    shown = f", {_both(harness, first, second)}" if isinstance(first, Query) and isinstance(second, Query) else ""
+    return f"its query changed with masks of unlabeled slices{shown}: use pool.mask of labeled slices only"
 
 
 def _pickles(harness: StrategyHarness) -> str | None:
@@ -377,6 +383,24 @@ def _same(first: Query, second: Query) -> bool:
         np.array_equal(mask, second.pseudo[i]) for i, mask in first.pseudo.items()
     )
     return scores and pseudo and np.array_equal(first.ids, second.ids)
+
+
+def _both(harness: StrategyHarness, first: Query, second: Query) -> str:
+    """How two different queries of the pool in its usual order differ, in words."""
+    if not np.array_equal(first.ids, second.ids):
+        return _answers(harness.named(first.ids), harness.named(second.ids))
+    same = f"both {_named(harness.named(first.ids))}, with other"
+    if list(first.pseudo) != list(second.pseudo) or any((m != second.pseudo[i]).any() for i, m in first.pseudo.items()):
+        return f"{same} pseudo-labels"
+    return f"{same} scores"
+
+
+def _answers(first: Sequence[tuple[str, int]], second: Sequence[tuple[str, int]]) -> str:
+    return f"first {_named(first)}, then {_named(second)} (case and position)"
+
+
+def _named(slices: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{case} {position}" for case, position in slices)
 
 
 @contextmanager

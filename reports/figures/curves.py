@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from albench.reports.captions import computed, measured, provenance
+from albench.reports.captions import computed, floors_of, measured, provenance
 from albench.reports.costs import AXES, share_title
 from albench.reports.figures.style import BASELINE, INK, Drawing, LineStyle, line_styles, new_figure, subplots
 from albench.reports.file_names import slug
@@ -95,6 +95,7 @@ def study_curves(results: Results, study: Study, styles: Mapping[str, LineStyle]
         f"{title[:1].upper()}{title[1:]} on the {results.metric.part} cases. Each panel has axes of its own.",
         *_about_colors(methods, styles),
         *_about_bands(study.groups, banded, len(methods)),
+        *floors_of(study.groups),
         computed(results.collection, study.runs),
     )
     return Drawing("study-curves", "Learning curves on all datasets", caption, figure)
@@ -118,6 +119,7 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
             _line(ax, style, label, x, mean, None)
         _others(ax, (xy for label, xy in points.items() if label not in styles))
         _reference(ax, results, group)
+        _floors(ax, group)
         ax.set_xlabel(AXES[axis])
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -181,6 +183,7 @@ def _methods(ax: Axes, results: Results, group: Group, styles: Mapping[str, Line
         _line(ax, style, label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
     _others(ax, ((100 * curve.share, curve.mean) for label, curve in group.curves.items() if label not in styles))
     _reference(ax, results, group)
+    _floors(ax, group)
     ax.set_xlabel(share_title(group.some_run))
 
 
@@ -203,6 +206,18 @@ def _reference(ax: Axes, results: Results, group: Group) -> None:
     ax.axhline(value, color=INK, linestyle=(0, (6, 2)), linewidth=0.9, label="all slices labeled")
     if not math.isnan(sd):
         ax.axhspan(value - sd, value + sd, color=INK, alpha=0.06, linewidth=0)
+
+
+def _floors(ax: Axes, group: Group) -> None:
+    """Dotted lines at what predicting nothing and predicting everything score, as far as the records tell."""
+    floor = group.floor
+    most = "" if floor.exact else ", at most"
+    for value, name, dots in (
+        (floor.nothing, "nothing predicted", (0, (1, 1))),
+        (floor.everything, f"all predicted{most}", (0, (1, 3))),
+    ):
+        if not math.isnan(value):
+            ax.axhline(value, color=INK, linestyle=dots, linewidth=0.9, label=name, zorder=1)
 
 
 def _zoom(ax: Axes, results: Results, group: Group) -> None:

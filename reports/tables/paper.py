@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from albench.reports.arms import is_supervised
@@ -123,7 +122,7 @@ def _other_options(run: Run) -> dict[str, object]:
 def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
     sentences = [
         *measured(results, group),
-        f"The metric is as in the paper's code: slice Dice, two empty masks score 1{_empty_score(results, group)}.",
+        "The metric is as in the paper's code: slice Dice, two empty masks score 1.",
         "max(p): the highest mean over runs of any round, with the deviation of that round.",
         *_true_shares(numbers),
     ]
@@ -132,14 +131,6 @@ def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
     if len(group.methods) > 1:
         sentences.append("Best in bold, second underlined; values that are printed alike are equal.")
     return [*sentences, *provenance(results, group), *left_out(results.collection, group.name)]
-
-
-def _empty_score(results: Results, group: Group) -> str:
-    """What predicting nothing scores, if it is recorded: the share of empty slices."""
-    found = [results.metric.metrics(run.reader.records[-1]) for run in group.runs]
-    shares = [metrics.empty_slice_share for metrics in found if metrics is not None]
-    known = [share for share in shares if share is not None]
-    return f" (predicting nothing scores {np.mean(known):.3f})" if known else ""
 
 
 def _true_shares(numbers: pd.DataFrame) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from albench.reports.captions import computed, left_out
+from albench.reports.captions import computed, floors_of, left_out
 from albench.reports.rank_tests import least_signed_rank
 from albench.reports.results import Results
 from albench.reports.study import Study
@@ -62,6 +62,7 @@ def study_area_table(results: Results, study: Study) -> Table:
         f"AUBC in {results.metric.title}{unit}, mean ± sample standard deviation over the runs of each group, in the "
         "order of mean ranks. Groups have ranges of labels of their own, so their numbers are not compared with each "
         "other.",
+        *floors_of(study.groups),
         *not_compared(study),
         computed(results.collection, study.runs),
         *left_out(results.collection),

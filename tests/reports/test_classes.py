@@ -100,7 +100,7 @@ def test_the_class_is_in_titles_and_captions(two):
     figure = learning_curves(results, group, line_styles(list(group.methods), "random")).figure
     assert figure.axes[0].get_ylabel() == "volume Dice of tumor"
     # 0.272 of the slices are empty, and 0.2 more have no tumor.
-    assert any("predicting nothing scores 0.472" in said for said in main_table(results, group).caption)
+    assert any("Predicting nothing scores 0.472;" in said for said in main_table(results, group).caption)
 
 
 @pytest.mark.parametrize(

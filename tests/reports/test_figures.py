@@ -204,7 +204,8 @@ def test_of_many_methods_the_baseline_and_the_best_are_in_color(tmp_path):
     (group,) = results.groups
     best = [f"method-{index}" for index in range(8, 2, -1)]
     for drawing in (learning_curves(results, group, styles(results)), cost_curves(results, group, styles(results))):
-        lines = drawing.figure.axes[0].get_lines()
+        *lines, floor = drawing.figure.axes[0].get_lines()
+        assert floor.get_label() == "nothing predicted"
         assert [line.get_label() for line in lines][:8] == ["random", *best, "others"]
         assert len(lines) == 9
         assert len({line.get_color() for line in lines}) == 7  # the others are as gray as the baseline, but thin

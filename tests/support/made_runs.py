@@ -77,6 +77,8 @@ def write_run(
     undrawn: int = 0,
     unknown: bool = False,
     audits: Sequence[Verdict] = (),
+    measured: Mapping[str, float] | None = None,
+    everything: bool = False,
 ) -> Path:
     """Write a run whose volume Dice is `dice`, round by round, and give its folder.
 
@@ -108,6 +110,8 @@ def write_run(
         undrawn: slices of the pool that can never be labeled.
         unknown: whether the truth of the upper quarter of every snapshot is unknown.
         audits: verdicts on the first queries; the others are not audited.
+        measured: {"empty_slice_share": 0.395}, other metrics of the test cases, together and each.
+        everything: whether foreground is predicted in every pixel of the snapshots.
     """
     start = [TOTAL - undrawn] if strategy == "full" else [10 + 5 * index for index in range(len(dice))]
     counts = list(labeled or start)
@@ -125,6 +129,9 @@ def write_run(
         store.begin(split, _environment(device, strategy), snapshots)
         for index, (value, count, after) in enumerate(zip(dice, counts, [*counts[1:], counts[-1]], strict=True)):
             record = _record(index, value, count, test, device, TOTAL - undrawn)
+            if measured is not None:
+                metrics: Metrics = replace(record.test, **dict(measured))
+                record = replace(record, test=metrics, cases=dict.fromkeys(test, metrics))
             if slice_dice is not None:
                 record = replace(record, test=replace(record.test, dice_slice=slice_dice[index]))
             if offsets is not None:
@@ -144,6 +151,8 @@ def write_run(
             best = tuple(replace(training, best_epoch=best_epoch) for training in record.fit_trainings)
             record = replace(record, fit_trainings=best, confidence=confidence or record.confidence)
             files = _files(index, range(count, after), snapshots, seed, attention=strategy == "star")
+            if everything:
+                files = replace(files, predictions={row: np.ones_like(mask) for row, mask in files.predictions.items()})
             if index < len(audits):
                 files = replace(files, audit=AuditRecord(audits[index], f"the query of round {index} is audited"))
             store.append(replace(record, pseudo=pseudo, predictions=predictions or {}), files)

@@ -133,6 +133,44 @@ class LabelsTheLabeled(Strategy):
         return Query(ctx.pool.unlabeled[: ctx.budget], pseudo={slice_id: ctx.pool.mask(slice_id)})
 
 
+BY_ID = (
+    "do not choose by id. Usual causes: a generator with a fixed seed, which draws the same ids in any order (draw "
+    "from ctx.rng), and a tie broken by position, where the first of equal scores win (draw among them from ctx.rng)"
+)
+
+
+@dataclass(frozen=True)
+class SeedsItself(Strategy):
+    def query(self, ctx: Round) -> Query:
+        return Query(np.random.default_rng(0).permutation(ctx.pool.unlabeled)[: ctx.budget])
+
+
+@dataclass(frozen=True)
+class BreaksTies(Strategy):
+    def query(self, ctx: Round) -> Query:
+        return Query.highest(np.full(len(ctx.pool.unlabeled), 0.5), ctx)
+
+
+@dataclass(frozen=True)
+class ScoresByCall(Strategy):
+    calls: list[int] = field(default_factory=list)
+
+    def query(self, ctx: Round) -> Query:
+        self.calls.append(1)
+        return replace(Random().query(ctx), scores=np.full(len(ctx.pool.unlabeled), float(len(self.calls))))
+
+
+@dataclass(frozen=True)
+class PaintsByCall(Strategy):
+    calls: list[int] = field(default_factory=list)
+
+    def query(self, ctx: Round) -> Query:
+        self.calls.append(1)
+        query = Random().query(ctx)
+        mask = np.full_like(ctx.pool.mask(int(ctx.pool.labeled[0])), len(self.calls) % 2)
+        return replace(query, pseudo={int(i): mask for i in np.setdiff1d(ctx.pool.unlabeled, query.ids)[:1]})
+
+
 @dataclass(frozen=True)
 class Unpicklable(Strategy):
     rule: object = field(default_factory=lambda: lambda ctx: Random().query(ctx))
@@ -155,17 +193,31 @@ LEAK: list = []
         (
             ChoosesGlobally,
             "gives the same query in the same context",
-            "the same context gave two queries: use",
+            "the same context gave two queries, first ",
         ),
         (EditsWeights, "leaves the weights", "changed 'decoder.predict.bias' in query: train with ctx.learner"),
         (ForgetsDropout, "leaves the weights", "left the network partly in training and partly in evaluation mode"),
-        (TakesTheFirst, "does not depend on the order", "with the cases in another order it chose other slices"),
+        (
+            TakesTheFirst,
+            "does not depend on the order",
+            "with the cases in another order it chose other slices, first a 1, a 2, a 3, a 5, then e 1, e 2, e 3, e 5 "
+            f"(case and position): {BY_ID}",
+        ),
         (
             DrawsAmongTheFirst,
             "does not depend on the order",
             "times with the cases in another order: do not",
         ),
-        (Remembers, "gives the same query in the same context", "the same context gave two queries"),
+        (
+            Remembers,
+            "gives the same query in the same context",
+            "the same context gave two queries, first e 6, e 7, a 1, a 2, then e 5, e 6, e 7, a 1 (case and position): "
+            "use ctx.rng, and keep nothing between calls",
+        ),
+        (ScoresByCall, "gives the same query in the same context", ", with other scores: use ctx.rng, and keep"),
+        (PaintsByCall, "gives the same query in the same context", ", with other pseudo-labels: use ctx.rng, and keep"),
+        (SeedsItself, "does not depend on the order", BY_ID),
+        (BreaksTies, "does not depend on the order", BY_ID),
         (EditsImages, "queries exactly the budget", "read-only"),
         (NeedsTwo, "works when one unlabeled slice is left", "it raised AssertionError: nothing to choose from"),
         (Unpicklable, "can be pickled", "it raised"),
