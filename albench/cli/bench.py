@@ -195,7 +195,7 @@ def _print_plan(
     import torch
 
     from albench.benchmarks.estimate import Estimate, estimate
-    from albench.console import new_table, size_in_words
+    from albench.console import counted, new_table, size_in_words
     from albench.runs.cost import device_name
     from albench.training.device import max_parallel_runs
 
@@ -219,8 +219,9 @@ def _print_plan(
     unit = "GPU" if execution.device.type == "cuda" else "CPU"
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
     console.print(
-        f"{len(runs)} runs: {_time(total)} of {unit} time on {device_name(execution.device)} with {threads} threads "
-        f"per run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish between {first} and {last}",
+        f"{counted(len(runs), 'run')}: {_time(total)} of {unit} time on {device_name(execution.device)} with "
+        f"{counted(threads, 'thread')} per run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish "
+        f"between {first} and {last}",
         highlight=False,
         soft_wrap=True,
     )

@@ -31,6 +31,8 @@ def prepare_data(
     workers: _Workers = None,
 ) -> None:
     """Read all volumes once and store them for runs. After an interruption, the same command continues."""
+    from albench.console import counted
+
     console = _console()
     dataset = _dataset(name, data_root, assignments)
     archive = dataset.archive() if download else None
@@ -43,7 +45,8 @@ def prepare_data(
     prepared = _prepared(dataset, console, workers)
     total, channels, height, width = prepared.images.shape
     size = f"{height} x {width}" + (f" with {channels} channels" if channels > 1 else "")
-    console.print(f"{dataset.title}: {len(prepared.cases)} cases, {total} slices of {size}", highlight=False)
+    counts = f"{counted(len(prepared.cases), 'case')}, {counted(total, 'slice')} of {size}"
+    console.print(f"{dataset.title}: {counts}", highlight=False)
     _print_notes(dataset, console)
 
 
@@ -102,7 +105,7 @@ def check_data(
     """List every problem of every file and of all together. Exit code 1 if a run would reject the data."""
     from rich.markup import escape
 
-    from albench.console import new_table
+    from albench.console import counted, new_table
     from albench.data import cache_folder, cache_problems
     from albench.errors import ConfigError
 
@@ -120,7 +123,8 @@ def check_data(
     serious = sum(problem.serious for problem in problems)
     for sentence in values:
         console.print(sentence, highlight=False)
-    console.print(f"{serious} problems, {len(problems) - serious} warnings", highlight=False)
+    warnings = len(problems) - serious
+    console.print(f"{counted(serious, 'problem')}, {counted(warnings, 'warning')}", highlight=False)
     if serious:
         raise typer.Exit(1)
 
@@ -263,7 +267,10 @@ def _next_step(rows: int, open_rows: int) -> str:
             f"{open_rows} of {rows} lines lack an image or a mask: put both into one line, then use the list with "
             "--data-root"
         )
-    return f"{rows} cases: check which mask and which patient each image has, then use the list with --data-root"
+    from albench.console import counted
+
+    cases = counted(rows, "case")
+    return f"{cases}: check which mask and which patient each image has, then use the list with --data-root"
 
 
 def _unmarked(paths: Sequence[Path]) -> str:

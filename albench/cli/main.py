@@ -63,6 +63,7 @@ class Listing(str, Enum):
     strategies = "strategies"
     datasets = "datasets"
     networks = "networks"
+    suites = "suites"
 
 
 class PluginKind(str, Enum):
@@ -115,6 +116,7 @@ def run(
     from rich.markup import escape
 
     with console.status("starting"):
+        from albench.cli.changed_settings import changed_settings
         from albench.cli.run_progress import LineProgress, LiveProgress, curve
         from albench.combinations import check_one_split
         from albench.console import bar
@@ -142,6 +144,8 @@ def run(
             datasets=Datasets(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)),
         )
     check_one_split(resolved.config.protocol)
+    for line in changed_settings(resolved, settings):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
         done = run_loop(resolved, out, execution, progress)
     if len(done.records) == progress.before:
@@ -151,17 +155,24 @@ def run(
 
 
 @app.command("list")
-def list_available(what: Annotated[Listing, typer.Argument(help="strategies, datasets or networks.")]) -> None:
-    """List strategies, datasets or networks. Installed plugins are included.
+def list_available(
+    what: Annotated[Listing, typer.Argument(help="strategies, datasets, networks or suites.")],
+) -> None:
+    """List strategies, datasets, networks or suites. Installed plugins are included.
 
     Strategies are grouped by kind; predictions are those of every unlabeled slice in a query, see albench show.
     """
+    from albench.cli import suites
     from albench.cli.catalog import COLUMNS, PREDICTIONS, rows
     from albench.console import new_table
 
-    group = f"albench.{what.value}"
-    table = new_table(*COLUMNS[group], numbers=(PREDICTIONS,))
-    for cells in rows(group):
+    if what is Listing.suites:
+        table = new_table(*suites.COLUMNS, numbers=("methods", "runs"))
+        found = suites.suite_rows()
+    else:
+        group = f"albench.{what.value}"
+        table, found = new_table(*COLUMNS[group], numbers=(PREDICTIONS,)), rows(group)
+    for cells in found:
         table.add_row(*cells)
     _console().print(table)
 
@@ -226,13 +237,43 @@ def new(
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, a network, protocol or training.")]) -> None:
-    """Describe a plugin or a group of settings. Source, options and defaults are included."""
-    from rich.markup import escape
+def show(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KIND] NAME",
+            help="A strategy, a dataset, a network, a suite, protocol, training, or one option: training.epochs. "
+            "strategy, dataset, network or suite before it says which of several is meant.",
+        ),
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="Show what this dataset makes of the defaults of protocol, training or residual.")
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of its data; short for --set data.root=...")] = None,
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option of it: data.labels=[1].")] = None,
+) -> None:
+    """Describe a plugin, a suite, a group of settings or one option. Source and defaults are included."""
+    from albench.cli.catalog import describe, is_described, suited
+    from albench.cli.suites import describe_suite, is_suite
+    from albench.errors import ConfigError
+    from albench.settings import parse_settings
 
-    from albench.cli.catalog import describe
-
-    _console().print(escape(describe(name)), highlight=False)
+    *kinds, name = words
+    known = [kind.value for kind in PluginKind] + ["suite"]
+    if len(kinds) > 1 or not {*kinds} <= {*known}:
+        raise ConfigError(f"one name must be given, after one of {', '.join(known)} or alone, got '{' '.join(words)}'")
+    settings = parse_settings(assignments, data_root)
+    if dataset is None and settings:
+        raise ConfigError("--set and --data-root must be of a dataset, none is named: name it with --dataset")
+    if kinds == ["suite"] or (not kinds and is_suite(name) and not is_described(name)):
+        if dataset is not None:
+            raise ConfigError(f"a suite has its own datasets, got --dataset {dataset} for '{name}': leave it out")
+        text = describe_suite(name)
+    else:
+        text = describe(name, None if dataset is None else suited(dataset, settings), *kinds)
+        if not kinds and is_suite(name):
+            text += f"\n\nA suite has this name, too: albench show suite {name}"
+    _console().print(text, markup=False, highlight=False)
 
 
 @app.command()

@@ -398,7 +398,7 @@ def test_check_rejects_a_dataset_without_any_foreground_as_a_run_does(tmp_path):
         "dataset 'set' must have foreground in at least one mask, all 4 masks are empty: check the masks and the "
         "labels that are foreground"
     )
-    assert "1 problems, 4 warnings" in invoke("data", "check", tmp_path / "set")[1]
+    assert "1 problem, 4 warnings" in invoke("data", "check", tmp_path / "set")[1]
 
 
 def test_check_rejects_labels_that_no_mask_contains_as_a_run_does(two_labels):
@@ -539,7 +539,7 @@ def test_check_asks_whether_slices_between_those_with_foreground_are_drawn(tmp_p
     code, output = invoke("data", "check", tmp_path / "set", *both)
     assert code == 0
     assert "in 4 of 4 cases foreground stands in one of 3 slices only and the others count as background" in output
-    assert "0 problems, 1 warnings" in output
+    assert "0 problems, 1 warning" in output
     assert (
         "stands in one of 3 slices only" in invoke("data", "info", "folder", "--data-root", tmp_path / "set", *both)[1]
     )
@@ -572,7 +572,7 @@ def test_a_class_that_no_mask_contains_is_a_warning_of_check_and_no_error(two_la
     code, output = invoke("data", "check", two_labels, *settings)
     assert code == 0
     assert "class 'third' should occur in dataset 'Task99_Blob', no mask contains it: check its values" in output
-    assert "0 problems, 1 warnings" in output
+    assert "0 problems, 1 warning" in output
     assert invoke("data", "prepare", "folder", "--data-root", two_labels, *settings)[0] == 0
 
 
