@@ -77,6 +77,7 @@ MAY_IMPORT = {
     "reports": {"config", "errors", "files", "masks", "runs", "spreadsheet"},
 }
 COMMANDS = {
+    "albench": "benchmarks",  # its function `bench`
     "cli.bench": "benchmarks",
     "cli.suites": "benchmarks",
     "cli.tune": "benchmarks",

@@ -14,6 +14,7 @@ from albench import __version__
 from albench.cli.audit import audit
 from albench.cli.bench import PanelCommand, bench
 from albench.cli.data import data
+from albench.cli.queries import queries
 from albench.cli.report import report
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
@@ -328,6 +329,7 @@ def verify(
 app.command(cls=PanelCommand)(bench)
 app.command()(tune)
 app.command()(audit)
+app.command()(queries)
 app.command()(report)
 app.add_typer(data)
 
