@@ -51,7 +51,8 @@ def queries(
         table = new_table(*COLUMNS, numbers=[name for name in COLUMNS if name != "case"])
         for one in found:
             where = ("-" if one.index is None else str(one.index), decimal(one.mm, 1))
-            what = (str(one.round), str(one.rank), escape(one.case), str(one.position), decimal(one.score, 4))
+            score = "-" if one.score is None else f"{one.score:.4g}"
+            what = (str(one.round), str(one.rank), escape(one.case), str(one.position), score)
             table.add_row(*what, *where)
         console.print(table)
     for path in run.write_nifti(nifti) if nifti is not None else ():
