@@ -343,7 +343,7 @@ def workplace(tmp_path, monkeypatch, decathlon):
 
     def tiny_plan(suite, **options):
         inspect.signature(plan_suite).bind(suite, **options)
-        settings = {**options.get("settings", {}), **training}
+        settings = {**(options.get("settings") or {}), **training}
         return plan_suite(str(Path(suite).with_suffix(".yaml")), **options | {"settings": settings, "seeds": [0]})
 
     def tiny_suite(suite, **options):

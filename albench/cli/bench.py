@@ -130,7 +130,9 @@ def bench(
         from albench.settings import parse_settings
         from albench.training.device import choose_device
     if suite is None:
-        _print_suites(console)
+        from albench.cli.suites import suite_table
+
+        console.print(suite_table())
         return
     settings, chosen_seeds, table = parse_settings(assignments, data_root), _seeds(seeds), ProgressTable(console)
     planned = plan_suite(
@@ -167,18 +169,6 @@ def bench(
         callback=table,
     )
     _print_outcome(console, outcome)
-
-
-def _print_suites(console: Console) -> None:
-    from albench.benchmarks.suite import load_suite, suite_names
-    from albench.console import new_table
-
-    table = new_table("suite", "description", "dataset", "runs")
-    for name in suite_names():
-        suite = load_suite(name)
-        datasets = dict.fromkeys(run.dataset for run in suite.runs)
-        table.add_row(name, suite.about, ", ".join(datasets), str(len(suite.runs)))
-    console.print(table)
 
 
 def _print_plan(

@@ -163,18 +163,17 @@ def list_available(
 
     Strategies are grouped by kind; predictions are those of every unlabeled slice in a query, see albench show.
     """
-    from albench.cli import suites
     from albench.cli.catalog import COLUMNS, PREDICTIONS, rows
+    from albench.cli.suites import suite_table
     from albench.console import new_table
 
     if what is Listing.suites:
-        table = new_table(*suites.COLUMNS, numbers=("methods", "runs"))
-        found = suites.suite_rows()
+        table = suite_table()
     else:
         group = f"albench.{what.value}"
-        table, found = new_table(*COLUMNS[group], numbers=(PREDICTIONS,)), rows(group)
-    for cells in found:
-        table.add_row(*cells)
+        table = new_table(*COLUMNS[group], numbers=(PREDICTIONS,))
+        for cells in rows(group):
+            table.add_row(*cells)
     _console().print(table)
 
 

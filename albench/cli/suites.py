@@ -1,4 +1,4 @@
-"""Descriptions of suites, for `albench list suites` and `albench show`."""
+"""Descriptions of suites, for `albench list suites`, `albench bench` without a name, and `albench show`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from albench.benchmarks.suite import SUITES, RunSpec, load_suite, suite_names
-from albench.console import as_setting
+from rich.table import Table
 
-COLUMNS = ("name", "dataset", "methods", "runs", "description")
+from albench.benchmarks.suite import SUITES, RunSpec, load_suite, suite_names
+from albench.console import as_setting, new_table
 
 
 def is_suite(name: str) -> bool:
@@ -17,19 +17,13 @@ def is_suite(name: str) -> bool:
     return name in suite_names() or Path(name).suffix in (".yaml", ".yml")
 
 
-def suite_rows() -> list[tuple[str, ...]]:
-    """The rows of `albench list suites`, with the first sentence about each. Raises ConfigError: a suite is wrong."""
-    suites = map(load_suite, suite_names())
-    return [
-        (
-            suite.name,
-            ", ".join(_datasets(suite.runs)),
-            str(len(_labels(suite.runs))),
-            str(len(suite.runs)),
-            re.split(r"(?<=[.?]) ", suite.about)[0],
-        )
-        for suite in suites
-    ]
+def suite_table() -> Table:
+    """The suites of albench with their first sentences. Raises ConfigError: a suite is wrong."""
+    table = new_table("name", "dataset", "methods", "runs", "description", numbers=("methods", "runs"))
+    for suite in map(load_suite, suite_names()):
+        counts = (str(len(_labels(suite.runs))), str(len(suite.runs)))
+        table.add_row(suite.name, ", ".join(_datasets(suite.runs)), *counts, re.split(r"(?<=[.?]) ", suite.about)[0])
+    return table
 
 
 def describe_suite(name: str) -> str:
