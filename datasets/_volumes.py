@@ -186,6 +186,11 @@ class NiftiVolumes(Dataset):
         """The name of a value in dataset.json."""
         return self._labels.called.get(value, "")
 
+    def files_read(self) -> tuple[int, int]:
+        """How many images and masks `problems` reads, and of how many cases."""
+        volumes = self._layout.volumes.values()
+        return len({path for files in volumes for path in files.paths}), len(volumes)
+
     def checked_values(self) -> Sequence[str]:
         """What the values of the masks mean that `problems` has read, and how far raters agree; none before."""
         checked = self._checked

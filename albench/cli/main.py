@@ -132,7 +132,7 @@ def run(
     found = read_tuned(tuned) if tuned else None
     chosen = choose_device(device, threads or default_threads())
     execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit)
-    with bar(console, "preparing the data, once") as show:
+    with bar(console, "preparing the data, once", before="looking at the files of the data") as show:
         resolved = resolve(
             strategy,
             dataset,
@@ -282,10 +282,11 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
     from rich.markup import escape
 
     from albench.cli.status import UNFINISHED, run_states
-    from albench.console import new_table
+    from albench.console import new_table, waiting
 
     console, tables = _console(), {}
-    states, problems = run_states(out)
+    with waiting(console, f"reading the runs in {out}"):
+        states, problems = run_states(out)
     for state in states:
         if state.dataset not in tables:
             heads = ("strategy", "run", "rounds", "state", "labeled", "slice\nDice", "volume\nDice")
@@ -312,10 +313,12 @@ def verify(
     """Check that runs are unchanged since they were written. Exit code 1 if one is changed or damaged."""
     from albench import runs
     from albench.cli.status import listed_runs
+    from albench.console import waiting
     from albench.runs.discovery import discover
 
-    below = discover(folder)
-    found = {run.folder: runs.verify(run) for run in below.runs}
+    with waiting(_console(), f"reading every file of the runs in {folder}"):
+        below = discover(folder)
+        found = {run.folder: runs.verify(run) for run in below.runs}
     _, sentences = listed_runs(below.suites)
     sentences += [damage.sentence for damages in found.values() for damage in damages]
     for sentence in sentences:

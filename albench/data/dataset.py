@@ -182,6 +182,10 @@ class Dataset(ABC):
         """
         yield from ()
 
+    def files_read(self) -> tuple[int, int]:
+        """How many files `problems` reads, and of how many cases."""
+        return len(self.inputs()), len(self.cases())
+
     def checked_values(self) -> Sequence[str]:
         """What the values mean in the masks that `problems` has read, and how far raters agree; nothing by default."""
         return ()
