@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from rich.markup import escape
 
 from albench.config import Protocol, Training, default_of
+from albench.console import as_setting
 from albench.data import Dataset
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.registry import (
@@ -211,7 +212,8 @@ class _Page:
         if default_of(field) is not dataclasses.MISSING:
             default = f"default {_default(field, {} if made is None else vars(made))}"
         dotted = f"{self.prefix}.{name}"
-        if dataset is not None and dotted in dataset.settings:
+        usual = getattr(made, name, default_of(field))
+        if dataset is not None and as_setting(dataset.settings.get(dotted, usual)) != as_setting(usual):
             default += f", for {dataset.dataset} {dataset.settings[dotted]!r}"
         return f"{dotted}  ({_in_words(get_type_hints(self.cls, include_extras=True)[name])}, {default})"
 
@@ -247,7 +249,7 @@ def _page(name: str, kind: str | None) -> _Page:
     default_network = find(NETWORKS, DEFAULT_NETWORK)
     if kind is None and name in SETTINGS:
         return _Page(name, SETTINGS[name], name, suits=True)
-    if kind is None and name in (_PREFIX[DATASETS], _PREFIX[NETWORKS]):
+    if kind is None and name in (_PREFIX[DATASETS], _PREFIX[NETWORKS]):  # the sections of options of any
         cls = Dataset if name == _PREFIX[DATASETS] else default_network
     else:
         groups = [group for group, word in KINDS.items() if word == kind]
