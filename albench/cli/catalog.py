@@ -147,8 +147,8 @@ def describe(name: str, dataset: Suited | None = None, kind: str | None = None) 
 
     Args:
         name: of a plugin; `protocol` or `training`; or an option as `training.epochs` or `star.aggregation`.
-        kind: `strategy`, `dataset` or `network`, of a plugin; None finds it.
         dataset: what a dataset makes of the defaults of protocol, training and network.
+        kind: `strategy`, `dataset` or `network`, of a plugin; None finds it.
 
     Raises:
         ConfigError: the name is unknown, or a dataset has no defaults for it.

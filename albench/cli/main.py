@@ -252,7 +252,7 @@ def show(
     data_root: Annotated[Path | None, typer.Option(help="Folder of its data; short for --set data.root=...")] = None,
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option of it: data.labels=[1].")] = None,
 ) -> None:
-    """Describe a plugin, a suite, a group of settings or one option. Source and defaults are included."""
+    """Describe a plugin, a suite or settings. Source, options and defaults are included."""
     from albench.cli.catalog import describe, is_described, suited
     from albench.cli.suites import describe_suite, is_suite
     from albench.errors import ConfigError

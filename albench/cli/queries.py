@@ -20,7 +20,7 @@ def queries(
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Where the data are now, if they were moved.")] = None,
 ) -> None:
-    """Print the slices that a run queried, with their places in the files.
+    """Print which slices a run queried, and where they lie.
 
     Without the data, the index in the file and the millimeters stay empty.
     """
