@@ -145,9 +145,8 @@ def run(
             datasets=Datasets(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)),
         )
     check_one_split(resolved.config.protocol)
-    for line in changed_settings(resolved, settings):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
+    heading = changed_settings(resolved, settings)
+    with (LiveProgress if console.is_terminal else LineProgress)(console, heading) as progress:
         done = run_loop(resolved, out, execution, progress)
     if len(done.records) == progress.before:
         console.print("this run is already finished", highlight=False)
