@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from albench.benchmarks import SuiteOutcome
     from albench.callback import RunCallback
     from albench.data import Progress
-    from albench.runs.reader import RunReader
+    from albench.opened_run import OpenedRun
 
 __version__ = "0.4.0"
 
@@ -33,7 +34,7 @@ def run(
     callback: RunCallback | None = None,
     progress: Progress | None = None,
     workers: int | None = 1,
-) -> RunReader:
+) -> OpenedRun:
     """Run one strategy on one dataset with one seed, or continue that run after its last finished round.
 
     Args:
@@ -56,7 +57,7 @@ def run(
         workers: processes that prepare the data, see `albench.data.prepare`.
 
     Returns:
-        The finished run: `records`, `config`, `split` and more.
+        The finished run, as `open_run` gives it.
 
     Raises:
         AlbenchError: something is wrong that a user can fix; see `albench.errors`.
@@ -64,6 +65,7 @@ def run(
     from albench.combinations import check_one_split
     from albench.loop import Execution
     from albench.loop import run as run_loop
+    from albench.opened_run import OpenedRun
     from albench.resolve import Datasets, resolve
     from albench.training.device import choose_device
     from albench.tuned_options import read_tuned
@@ -82,4 +84,47 @@ def run(
         tuned=None if tuned is None else read_tuned(tuned),
     )
     check_one_split(resolved.config.protocol)
-    return run_loop(resolved, Path(out), execution, callback)
+    return OpenedRun(run_loop(resolved, Path(out), execution, callback).folder)
+
+
+def open_run(folder: Path | str, data_root: Path | str | None = None) -> OpenedRun:
+    """The run in a folder: its records, `curve()`, `queries()` and `masks(round)`.
+
+    Args:
+        folder: of the run.
+        data_root: where its data are now, for the places of queried slices; None looks where they were.
+
+    Raises:
+        ConfigError: it is not the folder of a run.
+    """
+    from albench.opened_run import open_run as opened
+
+    return opened(folder, data_root)
+
+
+def bench(
+    suite: str | Path,
+    *,
+    seeds: Sequence[int] | None = None,
+    settings: Mapping[str, object] | None = None,
+    out: Path | str = "runs",
+    device: str = "auto",
+    use_ray: bool = False,
+) -> SuiteOutcome:
+    """Run a suite, or continue it after its last finished rounds: `albench.benchmarks.run_suite` in this process.
+
+    Args:
+        suite: its name, or the path of its file.
+        seeds: replace those of the suite.
+        settings: values by dotted name, which override those of the suite.
+        out: its runs are kept in a folder of its name in this one.
+        device: auto, cpu, cuda or cuda:N.
+        use_ray: distribute the runs with Ray.
+
+    Raises:
+        AlbenchError: something is wrong that a user can fix; see `albench.errors`.
+    """
+    from albench.benchmarks import plan_suite, run_suite
+
+    plan = plan_suite(str(suite), settings=settings, seeds=seeds, storage=out)
+    return run_suite(plan, use_ray=use_ray, device=device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Timer
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -34,26 +36,66 @@ def new_table(*columns: str, title: str | None = None, numbers: Collection[str] 
 
 
 @contextmanager
-def bar(console: Console, words: str, *, in_bytes: bool = False) -> Iterator[Callable[..., None]]:
+def bar(console: Console, words: str, *, in_bytes: bool = False, before: str = "") -> Iterator[Callable[..., None]]:
     """A progress bar that appears with the first step; one line if output is not a terminal.
+
+    Args:
+        words: what the steps do.
+        before: what is done before the first one, said as `waiting` does if that takes long; nothing if empty.
 
     Yields:
         A function of the steps done and their total (None if unknown); further arguments are ignored.
     """
     amount = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown,
+        ExitStack() as until_the_first_step,
+    ):
         task = None
+        if before:
+            until_the_first_step.enter_context(_told(shown, console, before))
 
         def show(done: int, total: int | None, *_: object) -> None:
             nonlocal task
             if task is None:
+                until_the_first_step.close()
                 task = shown.add_task(words, total=total)
                 if not console.is_terminal:
                     console.print(words, highlight=False, soft_wrap=True)
             shown.update(task, completed=done, total=total)
 
         yield show
+
+
+@contextmanager
+def waiting(console: Console, words: str, after: float = 2.0) -> Iterator[None]:
+    """Say what takes long: at once on a terminal, until it is done; elsewhere in one line after some seconds."""
+    if console.is_terminal:
+        with console.status(words):
+            yield
+        return
+    told = Timer(after, console.print, (words,), {"markup": False, "highlight": False, "soft_wrap": True})
+    told.daemon = True
+    told.start()
+    try:
+        yield
+    finally:
+        told.cancel()
+
+
+@contextmanager
+def _told(shown: Progress, console: Console, words: str) -> Iterator[None]:
+    """What is done before the first step, in a bar without an end or as `waiting` says it."""
+    if not console.is_terminal:
+        with waiting(console, words):
+            yield
+        return
+    task = shown.add_task(words, total=None)
+    try:
+        yield
+    finally:
+        shown.remove_task(task)
 
 
 def describe(record: RoundRecord) -> str:
@@ -77,3 +119,17 @@ def duration(seconds: float) -> str:
 def size_in_words(size: float, digits: int = 1) -> str:
     """Bytes as text, such as 1.2 GB; `digits` decimals for megabytes."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.{digits}f} MB"
+
+
+def as_setting(value: object) -> str:
+    """A value of an option as `--set` reads it, whole numbers without decimals."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_setting, value))}]"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value, default=str)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 case, 2 cases."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.suite_callback import SuiteCallback
-from albench.console import bar, decimal, describe, duration
+from albench.console import bar, counted, decimal, describe, duration
 from albench.runs.records import RoundRecord
 
 
@@ -55,7 +55,7 @@ class ProgressTable(SuiteCallback):
         """Print how many runs are finished."""
         self._shown.close()
         finished = len(chosen) - len(left)
-        self._console.print(f"{name}: {len(chosen)} runs, {finished} already finished", highlight=False)
+        self._console.print(f"{name}: {counted(len(chosen), 'run')}, {finished} already finished", highlight=False)
 
     def on_probe(self, processes: int) -> None:
         """Show what is measured."""

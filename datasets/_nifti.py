@@ -22,6 +22,7 @@ from albench.data import (
     CaseSummary,
     FileFacts,
     Intensities,
+    Placement,
     Problem,
     Volume,
     agreement,
@@ -193,6 +194,16 @@ def grid_of(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> Gri
     return Grid((width, height, depth), (dx, dy, dz))
 
 
+def placement_of(path: Path, axis: Axis, channels: tuple[int, ...] | None, arrays: Arrays) -> Placement:
+    """Where the slices of a volume lie in the file of its image; arguments as in `Reading`."""
+    image = _open(path, channels, arrays)
+    turn = _turn(image.affine)
+    (across,) = np.flatnonzero(turn[:, 0] == AXES.index(axis))
+    width, height, depth = image.shape[:3]
+    indices = np.arange(image.shape[across])
+    return Placement((width, height, depth), image.affine, int(across), indices[:: int(turn[across, 1])])
+
+
 def oriented(
     values: NDArray[Scalar], affine: NDArray[np.float64], axis: Axis, *, copy: bool = True
 ) -> tuple[NDArray[Scalar], tuple[float, float, float]]:
@@ -203,7 +214,7 @@ def oriented(
         values: (i, j, k) as in the file.
         affine: from voxels to millimeters.
     """
-    turn = ornt_transform(io_orientation(affine), axcodes2ornt(("L", "P", "S")))
+    turn = _turn(affine)
     turned = nib.orientations.apply_orientation(values, turn)
     sizes = np.empty(3)
     sizes[turn[:, 0].astype(int)] = nib.affines.voxel_sizes(affine)
@@ -214,6 +225,12 @@ def oriented(
         turned = turned[:, ::-1]  # rows from the top of the body to the bottom
     dz, dy, dx = (float(sizes[i]) for i in order)
     return np.ascontiguousarray(turned) if copy else turned, (dz, dy, dx)
+
+
+def _turn(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 2) the axis of the body of every axis of a file, and 1 or -1 for its direction to the left, back and top."""
+    turn: NDArray[np.float64] = ornt_transform(io_orientation(affine), axcodes2ornt(("L", "P", "S")))
+    return turn
 
 
 def _open(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> StoredImage:

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from albench.data import Dataset, FileFacts, Problem, Rule, Volume, agreement_in_words, pooled
+from albench.data import Dataset, FileFacts, Placement, Problem, Rule, Volume, agreement_in_words, pooled
 from albench.datasets._combining import ONE_MASK, Combining
 from albench.datasets._formats import Arrays, files_of
 from albench.datasets._labels import EmptySlices, Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._modality import rule_of
-from albench.datasets._nifti import Reading, grid_of, inspect, load, values_of
+from albench.datasets._nifti import Reading, grid_of, inspect, load, placement_of, values_of
 from albench.datasets._proposal import rows_of
 from albench.datasets._slice_axis import Axis, AxisChoice, Grid, axis_notes, axis_problems, decide
 from albench.errors import ConfigError, DataError
@@ -119,6 +119,11 @@ class NiftiVolumes(Dataset):
         """Read the image and the mask of one case."""
         return load(self._layout.checked().volumes[case], self._reading())
 
+    def placement(self, case: str) -> Placement:
+        """Where the slices of a case lie in the file of its image, from the header."""
+        image = self._layout.checked().volumes[case].images[0]
+        return placement_of(image, self._axis, self._channels(), self._arrays())
+
     def decided(self) -> Mapping[str, object]:
         """The axis, if the spacing decides it."""
         return {"axis": self._axis} if self.axis == "auto" else {}
@@ -180,6 +185,11 @@ class NiftiVolumes(Dataset):
     def name_of(self, value: int) -> str:
         """The name of a value in dataset.json."""
         return self._labels.called.get(value, "")
+
+    def files_read(self) -> tuple[int, int]:
+        """How many images and masks `problems` reads, and of how many cases."""
+        volumes = self._layout.volumes.values()
+        return len({path for files in volumes for path in files.paths}), len(volumes)
 
     def checked_values(self) -> Sequence[str]:
         """What the values of the masks mean that `problems` has read, and how far raters agree; none before."""

@@ -5,6 +5,8 @@ import inspect
 import itertools
 import re
 import shlex
+import shutil
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -72,6 +74,39 @@ def test_the_command_lines_of_a_document_can_be_parsed(document, main):
         if words and words[0].removeprefix(".venv/bin/") == "albench":
             command, arguments = command_of(main, words[1:])
             command.make_context(words[1], list(arguments))  # raises UsageError
+
+
+SHELLS = {
+    "bash": ["bash", "-O", "failglob", "-c"],  # which rejects a pattern without a file, as zsh does
+    "zsh": ["zsh", "-f", "-c"],
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@each_document
+def test_a_shell_gives_the_words_of_a_command_line_to_the_command(document, shell, tmp_path):
+    """A pattern such as [1,2] must be quoted, and no word may be a history, a home or a variable."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    lines = [line.partition(" > ")[0] for line in document.shell]
+    lines = [line for line in lines if "$" not in line]  # of a script that sets the variable
+    split = {line: words for line in lines for words in [_words(line)] if words and _is_command(words[0])}
+    for line, words in split.items():
+        script = f"printf '%s\\0' {line}"
+        got = subprocess.run([*SHELLS[shell], script], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (got.stdout.split("\0")[:-1], got.stderr) == (words, ""), line
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line; none of one that is no command."""
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:
+        return []
+
+
+def _is_command(word: str) -> bool:
+    return word.removeprefix(".venv/bin/") in ("albench", "make", "pip", "pytest", "pre-commit", "python", "source")
 
 
 @each_document
@@ -320,7 +355,7 @@ def workplace(tmp_path, monkeypatch, decathlon):
 
     def tiny_plan(suite, **options):
         inspect.signature(plan_suite).bind(suite, **options)
-        settings = {**options.get("settings", {}), **training}
+        settings = {**(options.get("settings") or {}), **training}
         return plan_suite(str(Path(suite).with_suffix(".yaml")), **options | {"settings": settings, "seeds": [0]})
 
     def tiny_suite(suite, **options):

@@ -130,7 +130,9 @@ def bench(
         from albench.settings import parse_settings
         from albench.training.device import choose_device
     if suite is None:
-        _print_suites(console)
+        from albench.cli.suites import suite_table
+
+        console.print(suite_table())
         return
     settings, chosen_seeds, table = parse_settings(assignments, data_root), _seeds(seeds), ProgressTable(console)
     planned = plan_suite(
@@ -169,18 +171,6 @@ def bench(
     _print_outcome(console, outcome)
 
 
-def _print_suites(console: Console) -> None:
-    from albench.benchmarks.suite import load_suite, suite_names
-    from albench.console import new_table
-
-    table = new_table("suite", "description", "dataset", "runs")
-    for name in suite_names():
-        suite = load_suite(name)
-        datasets = dict.fromkeys(run.dataset for run in suite.runs)
-        table.add_row(name, suite.about, ", ".join(datasets), str(len(suite.runs)))
-    console.print(table)
-
-
 def _print_plan(
     console: Console, plan: SuitePlan, execution: Execution, at_once: int | None, gpus: GpuRuns | None
 ) -> None:
@@ -195,7 +185,7 @@ def _print_plan(
     import torch
 
     from albench.benchmarks.estimate import Estimate, estimate
-    from albench.console import new_table, size_in_words
+    from albench.console import counted, new_table, size_in_words
     from albench.runs.cost import device_name
     from albench.training.device import max_parallel_runs
 
@@ -219,8 +209,9 @@ def _print_plan(
     unit = "GPU" if execution.device.type == "cuda" else "CPU"
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
     console.print(
-        f"{len(runs)} runs: {_time(total)} of {unit} time on {device_name(execution.device)} with {threads} threads "
-        f"per run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish between {first} and {last}",
+        f"{counted(len(runs), 'run')}: {_time(total)} of {unit} time on {device_name(execution.device)} with "
+        f"{counted(threads, 'thread')} per run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish "
+        f"between {first} and {last}",
         highlight=False,
         soft_wrap=True,
     )

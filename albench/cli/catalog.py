@@ -5,16 +5,20 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rich.markup import escape
 
 from albench.config import Protocol, Training, default_of
-from albench.errors import AlbenchError
+from albench.console import as_setting
+from albench.data import Dataset
+from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.registry import (
     DATASETS,
     DEFAULT_NETWORK,
@@ -26,8 +30,11 @@ from albench.registry import (
     find,
     has_siblings,
 )
+from albench.resolve import make_dataset
+from albench.settings import by_section
 
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data", NETWORKS: "network"}
+_NO_OPTIONS = ["Options:", "  none"]
 SETTINGS: dict[str, type[Any]] = {"protocol": Protocol, "training": Training}
 
 PREDICTIONS = "predictions"
@@ -86,47 +93,173 @@ def _cell(cls: type[Any], column: str) -> str:
 
 def _predictions(cls: type[Any]) -> str:
     """How often a query predicts an unlabeled slice with the default options; empty if that is not known."""
-    strategy = _with_defaults(cls)
+    strategy = with_defaults(cls)
     number = None if strategy is None else strategy.predictions_per_slice()
     return "" if number is None else f"{number:.3g}"
 
 
-def _with_defaults(cls: type[Any]) -> Any | None:
-    """A plugin with the default options, which fills in what a preset sets; None if an option is required."""
-    required = any(default_of(field) is dataclasses.MISSING for field in dataclasses.fields(cls))
-    return None if required else cls()
+def with_defaults(cls: type[Any]) -> Any | None:
+    """A plugin with the default options, which fills in what a preset sets; None if none can be made of these alone."""
+    return None if _required(cls) or inspect.isabstract(cls) else cls()
 
 
-def describe(name: str) -> str:
-    """A plugin or a section of settings: its description, its source, and its options with defaults.
+@dataclass(frozen=True)
+class Suited:
+    """What a dataset makes of the defaults.
+
+    Attributes:
+        dataset: its name.
+        settings: values by dotted name; empty where they depend on data that are not given.
+        rule: in words, how they follow from the data; empty where `settings` says it.
+    """
+
+    dataset: str
+    settings: Mapping[str, object]
+    rule: str = ""
+
+
+def suited(dataset: str, settings: Mapping[str, object]) -> Suited:
+    """What a dataset makes of the defaults.
+
+    Args:
+        dataset: a name, `FILE.py:Class` or `module:Class`.
+        settings: its options by dotted name; without those that must be given, the rule is told instead.
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: an option is wrong.
+        DataError: the data, on which the defaults depend, cannot be used.
     """
-    if name in SETTINGS:
-        cls, prefix, text = SETTINGS[name], name, ""
+    cls, given = find(DATASETS, dataset), by_section(settings)["data"]
+    open_options = [name for name in _required(cls) if name not in given]
+    if open_options:
+        missing = ", ".join(f"--set data.{name}=..." for name in open_options)
+        return Suited(cls.name, {}, f"{inspect.getdoc(cls.defaults)}\n\nWith {missing}, the values are shown.")
+    return Suited(cls.name, make_dataset(dataset, settings).defaults())
+
+
+def is_described(name: str) -> bool:
+    """Whether `describe` knows a plugin or a section of settings of this name."""
+    return name in SETTINGS or any(entry.name == name for group in KINDS for entry in available(group))
+
+
+def describe(name: str, dataset: Suited | None = None, kind: str | None = None) -> str:
+    """A plugin, a section of settings or one option: description, source, and options with defaults.
+
+    Args:
+        name: of a plugin; `protocol` or `training`; or an option as `training.epochs` or `star.aggregation`.
+        dataset: what a dataset makes of the defaults of protocol, training and network.
+        kind: `strategy`, `dataset` or `network`, of a plugin; None finds it.
+
+    Raises:
+        ConfigError: the name is unknown, or a dataset has no defaults for it.
+    """
+    place, dot, option = ("", "", "") if ":" in name else name.rpartition(".")
+    page = _page(place if dot else name, kind)
+    if dataset is not None and not page.suits:
+        raise ConfigError(
+            f"a dataset has defaults for {', '.join(SETTINGS)} and {DEFAULT_NETWORK}, got '{name}': leave --dataset out"
+        )
+    if not dot:
+        return "\n".join([*page.head, *page.options(dataset), *page.meaning, *page.foot(dataset)])
+    if option not in page.names:
+        raise ConfigError(
+            f"an option must be known, got '{name}': " + suggestion(option, page.names, f"{place}.")
+            if page.names
+            else f"'{place}' has no options, got '{name}': leave the option out"
+        )
+    return "\n".join([page.option(option, dataset), "", page.meanings().get(option, ""), *page.foot(dataset)])
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What `albench show` prints about a class of settings.
+
+    Attributes:
+        title: as the user named it.
+        cls: its class.
+        prefix: of its options.
+        suits: whether defaults of a dataset apply to it.
+    """
+
+    title: str
+    cls: type[Any]
+    prefix: str
+    suits: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Of the options."""
+        return [field.name for field in dataclasses.fields(self.cls)]
+
+    @property
+    def head(self) -> list[str]:
+        """Name, description and traits."""
+        text = "" if self.prefix in SETTINGS else _source_text(self.cls)
+        lines = [self.title, "", text or inspect.cleandoc(self.cls.__doc__ or "").splitlines()[0], ""]
+        if self.prefix == _PREFIX[STRATEGIES]:
+            lines += [*_traits(self.cls, with_defaults(self.cls)), ""]
+        return lines
+
+    def options(self, dataset: Suited | None) -> list[str]:
+        """The list of all options."""
+        return ["Options:", *[f"  {self.option(name, dataset)}" for name in self.names]] if self.names else _NO_OPTIONS
+
+    def option(self, name: str, dataset: Suited | None) -> str:
+        """One option with its type and its default, and what a dataset makes of that."""
+        (field,) = (field for field in dataclasses.fields(self.cls) if field.name == name)
+        made = with_defaults(self.cls)
+        default = "required"
+        if default_of(field) is not dataclasses.MISSING:
+            default = f"default {_default(field, {} if made is None else vars(made))}"
+        dotted = f"{self.prefix}.{name}"
+        usual = getattr(made, name, default_of(field))
+        if dataset is not None and as_setting(dataset.settings.get(dotted, usual)) != as_setting(usual):
+            default += f", for {dataset.dataset} {dataset.settings[dotted]!r}"
+        return f"{dotted}  ({_in_words(get_type_hints(self.cls, include_extras=True)[name])}, {default})"
+
+    @property
+    def meaning(self) -> list[str]:
+        """What all options mean."""
+        docs = [doc for doc in self._attributes() if doc]
+        return ["", "Meaning:", *docs] if docs else []
+
+    def meanings(self) -> dict[str, str]:
+        """{option: what it means}."""
+        entries = [entry for doc in self._attributes() for entry in re.split(r"^    (?=\w+: )", doc, flags=re.M)]
+        return {name: " ".join(text.split()) for name, _, text in (entry.partition(": ") for entry in entries)}
+
+    def foot(self, dataset: Suited | None) -> list[str]:
+        """What comes before the defaults."""
+        if dataset is not None and dataset.rule:
+            return ["", f"{dataset.dataset}: {dataset.rule}"]
+        if dataset is not None:
+            return ["", f"Values for {dataset.dataset} come before the defaults, and --set before both."]
+        if not self.suits:
+            return []
+        return ["", "Defaults of the dataset override these, as --dataset NAME shows, and --set overrides both."]
+
+    def _attributes(self) -> list[str]:
+        """The list of attributes in the docstring of the class and of those that it is derived from."""
+        docs = [inspect.cleandoc(c.__doc__ or "") for c in reversed(self.cls.__mro__) if dataclasses.is_dataclass(c)]
+        return [doc.partition("Attributes:\n")[2].rstrip() for doc in docs]
+
+
+def _page(name: str, kind: str | None) -> _Page:
+    """The page of a plugin, or of the options that a section has whatever the plugin. Raises ConfigError."""
+    default_network = find(NETWORKS, DEFAULT_NETWORK)
+    if kind is None and name in SETTINGS:
+        return _Page(name, SETTINGS[name], name, suits=True)
+    if kind is None and name in (_PREFIX[DATASETS], _PREFIX[NETWORKS]):  # the sections of options of any
+        cls = Dataset if name == _PREFIX[DATASETS] else default_network
     else:
-        cls = _find(name)
-        prefix, text = _PREFIX[cls.group], _source_text(cls)
-    hints = get_type_hints(cls, include_extras=True)
-    made = _with_defaults(cls)
-    defaults = {} if made is None else vars(made)
-    lines = [name, "", text or inspect.cleandoc(cls.__doc__ or "").splitlines()[0], ""]
-    if prefix == _PREFIX[STRATEGIES]:
-        lines += [*_traits(cls, made), ""]
-    lines.append("Options:")
-    for field in dataclasses.fields(cls):
-        default = "required" if default_of(field) is dataclasses.MISSING else f"default {_default(field, defaults)}"
-        lines.append(f"  {prefix}.{field.name}  ({_in_words(hints[field.name])}, {default})")
-    if not dataclasses.fields(cls):
-        lines.append("  none")
-    attributes = [inspect.cleandoc(c.__doc__ or "") for c in reversed(cls.__mro__) if dataclasses.is_dataclass(c)]
-    meanings = [doc.partition("Attributes:\n")[2].rstrip() for doc in attributes]
-    if any(meanings):
-        lines += ["", "Meaning:", *(meaning for meaning in meanings if meaning)]
-    if name in SETTINGS or name == DEFAULT_NETWORK:
-        lines += ["", "Defaults of the dataset override these, and --set overrides both."]
-    return "\n".join(lines)
+        groups = [group for group, word in KINDS.items() if word == kind]
+        cls = find(groups[0], name) if groups else _find(name)
+    return _Page(name, cls, _PREFIX[cls.group], suits=cls is default_network)
+
+
+def _required(cls: type[Any]) -> list[str]:
+    """The options without a default."""
+    return [field.name for field in dataclasses.fields(cls) if default_of(field) is dataclasses.MISSING]
 
 
 def _default(field: dataclasses.Field[Any], defaults: Mapping[str, object]) -> str:

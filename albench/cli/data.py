@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from albench.data import Dataset, Prepared, Problem
+    from albench.data import Dataset, Prepared, PreparedSet, Problem
 
 data = typer.Typer(name="data", help="Prepare, summarize and check data.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -31,6 +31,8 @@ def prepare_data(
     workers: _Workers = None,
 ) -> None:
     """Read all volumes once and store them for runs. After an interruption, the same command continues."""
+    from albench.console import counted
+
     console = _console()
     dataset = _dataset(name, data_root, assignments)
     archive = dataset.archive() if download else None
@@ -43,7 +45,8 @@ def prepare_data(
     prepared = _prepared(dataset, console, workers)
     total, channels, height, width = prepared.images.shape
     size = f"{height} x {width}" + (f" with {channels} channels" if channels > 1 else "")
-    console.print(f"{dataset.title}: {len(prepared.cases)} cases, {total} slices of {size}", highlight=False)
+    counts = f"{counted(len(prepared.cases), 'case')}, {counted(total, 'slice')} of {size}"
+    console.print(f"{dataset.title}: {counts}", highlight=False)
     _print_notes(dataset, console)
 
 
@@ -102,14 +105,15 @@ def check_data(
     """List every problem of every file and of all together. Exit code 1 if a run would reject the data."""
     from rich.markup import escape
 
-    from albench.console import new_table
+    from albench.console import counted, new_table, waiting
     from albench.data import cache_folder, cache_problems
     from albench.errors import ConfigError
 
     console = _console()
     if (path is None) != cache:
         raise ConfigError("either a path or --cache must be given: name the data, or leave the path out")
-    problems, values = (list(cache_problems()), ()) if path is None else _problems(path, dataset, assignments)
+    with waiting(console, f"reading all files of {path or 'the cache'}"):
+        problems, values = (list(cache_problems()), ()) if path is None else _problems(path, dataset, assignments)
     top = path or cache_folder()
     table = new_table("file", "problem", "")
     for problem in problems:
@@ -120,7 +124,8 @@ def check_data(
     serious = sum(problem.serious for problem in problems)
     for sentence in values:
         console.print(sentence, highlight=False)
-    console.print(f"{serious} problems, {len(problems) - serious} warnings", highlight=False)
+    warnings = len(problems) - serious
+    console.print(f"{counted(serious, 'problem')}, {counted(warnings, 'warning')}", highlight=False)
     if serious:
         raise typer.Exit(1)
 
@@ -165,12 +170,14 @@ def list_data() -> None:
     for cells in rows(registry.DATASETS):
         table.add_row(*cells)
     console.print(table)
-    sets = new_table("prepared", "cases", "slices", "size")
-    for found in prepared_sets():
-        if found.cases is None and not found.marked:
-            continue
+    sets = new_table("prepared", "cases", "slices", "size", "key", "options that differ")
+    listed = [found for found in prepared_sets() if found.cases is not None or found.marked]
+    for found in listed:
         counts = ("interrupted", "") if found.cases is None else (str(found.cases), str(found.slices))
-        sets.add_row(escape(found.title), *counts, size_in_words(found.size))
+        alike = [other for other in listed if other.title == found.title]
+        sets.add_row(
+            escape(found.title), *counts, size_in_words(found.size), found.key, escape(_differing(found, alike))
+        )
     if sets.row_count:
         console.print(sets)
     console.print(f"cache: {cache_folder()}", highlight=False, soft_wrap=True)
@@ -178,7 +185,7 @@ def list_data() -> None:
 
 @data.command("clean")
 def clean_data(
-    title: Annotated[str | None, typer.Argument(help="A title of albench data list; all by default.")] = None,
+    title: Annotated[str | None, typer.Argument(help="A title or key of albench data list; all by default.")] = None,
     downloads: Annotated[bool, typer.Option("--downloads", help="Delete what albench downloaded too.")] = False,
 ) -> None:
     """Delete prepared data, which can be prepared again. Nothing is deleted that does not bear the mark of albench."""
@@ -188,7 +195,7 @@ def clean_data(
 
     console = _console()
     found = list(prepared_sets())
-    chosen = [prepared for prepared in found if title in (None, prepared.title)]
+    chosen = [prepared for prepared in found if title in (None, prepared.title, prepared.key)]
     if title is not None and not chosen:
         titles = ", ".join(sorted({prepared.title for prepared in found})) or "nothing is prepared"
         raise ConfigError(f"only prepared data can be deleted, '{title}' is not prepared: choose from {titles}")
@@ -211,14 +218,15 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
     from albench.console import bar
     from albench.data import prepare
 
-    with bar(console, "preparing the data") as show:
+    with bar(console, "preparing the data", before="looking at the files of the data") as show:
         return prepare(
             dataset, show, workers, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
         )
 
 
 def _problems(path: str, name: str, assignments: list[str] | None) -> tuple[list[Problem], Sequence[str]]:
-    """Every problem of the data at `path`, read as the dataset `name`, and what the values of its masks mean."""
+    """Every problem of the data at `path`, read as the dataset `name`, and what was read."""
+    from albench.console import counted
     from albench.data import check_options
     from albench.resolve import make_dataset
     from albench.settings import parse_settings
@@ -229,7 +237,9 @@ def _problems(path: str, name: str, assignments: list[str] | None) -> tuple[list
     problems = list(checked.problems())
     if not any(problem.serious for problem in problems):
         problems += _split_problems(checked, settings)
-    return problems, checked.checked_values()
+    files, cases = checked.files_read()
+    read = f"read {counted(files, 'file')} of {counted(cases, 'case')}"
+    return problems, (*checked.checked_values(), *([read] if files else []))
 
 
 def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:
@@ -263,7 +273,22 @@ def _next_step(rows: int, open_rows: int) -> str:
             f"{open_rows} of {rows} lines lack an image or a mask: put both into one line, then use the list with "
             "--data-root"
         )
-    return f"{rows} cases: check which mask and which patient each image has, then use the list with --data-root"
+    from albench.console import counted
+
+    cases = counted(rows, "case")
+    return f"{cases}: check which mask and which patient each image has, then use the list with --data-root"
+
+
+def _differing(prepared: PreparedSet, alike: Sequence[PreparedSet]) -> str:
+    """The options of a prepared set that are not the same in all of its title, which may differ in their files only."""
+    from albench.console import as_setting
+
+    others = [other.options for other in alike if other.options]
+    return ", ".join(
+        f"data.{name}={as_setting(value)}"
+        for name, value in prepared.options.items()
+        if any(other.get(name, ...) != value for other in others)
+    )
 
 
 def _unmarked(paths: Sequence[Path]) -> str:

@@ -14,6 +14,7 @@ from albench import __version__
 from albench.cli.audit import audit
 from albench.cli.bench import PanelCommand, bench
 from albench.cli.data import data
+from albench.cli.queries import queries
 from albench.cli.report import report
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
@@ -63,6 +64,7 @@ class Listing(str, Enum):
     strategies = "strategies"
     datasets = "datasets"
     networks = "networks"
+    suites = "suites"
 
 
 class PluginKind(str, Enum):
@@ -115,6 +117,7 @@ def run(
     from rich.markup import escape
 
     with console.status("starting"):
+        from albench.cli.changed_settings import changed_settings
         from albench.cli.run_progress import LineProgress, LiveProgress, curve
         from albench.combinations import check_one_split
         from albench.console import bar
@@ -129,7 +132,7 @@ def run(
     found = read_tuned(tuned) if tuned else None
     chosen = choose_device(device, threads or default_threads())
     execution = Execution(chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit)
-    with bar(console, "preparing the data, once") as show:
+    with bar(console, "preparing the data, once", before="looking at the files of the data") as show:
         resolved = resolve(
             strategy,
             dataset,
@@ -142,7 +145,8 @@ def run(
             datasets=Datasets(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)),
         )
     check_one_split(resolved.config.protocol)
-    with (LiveProgress if console.is_terminal else LineProgress)(console) as progress:
+    heading = changed_settings(resolved, settings)
+    with (LiveProgress if console.is_terminal else LineProgress)(console, heading) as progress:
         done = run_loop(resolved, out, execution, progress)
     if len(done.records) == progress.before:
         console.print("this run is already finished", highlight=False)
@@ -151,18 +155,24 @@ def run(
 
 
 @app.command("list")
-def list_available(what: Annotated[Listing, typer.Argument(help="strategies, datasets or networks.")]) -> None:
-    """List strategies, datasets or networks. Installed plugins are included.
+def list_available(
+    what: Annotated[Listing, typer.Argument(help="strategies, datasets, networks or suites.")],
+) -> None:
+    """List strategies, datasets, networks or suites. Installed plugins are included.
 
     Strategies are grouped by kind; predictions are those of every unlabeled slice in a query, see albench show.
     """
     from albench.cli.catalog import COLUMNS, PREDICTIONS, rows
+    from albench.cli.suites import suite_table
     from albench.console import new_table
 
-    group = f"albench.{what.value}"
-    table = new_table(*COLUMNS[group], numbers=(PREDICTIONS,))
-    for cells in rows(group):
-        table.add_row(*cells)
+    if what is Listing.suites:
+        table = suite_table()
+    else:
+        group = f"albench.{what.value}"
+        table = new_table(*COLUMNS[group], numbers=(PREDICTIONS,))
+        for cells in rows(group):
+            table.add_row(*cells)
     _console().print(table)
 
 
@@ -226,13 +236,43 @@ def new(
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A strategy, a dataset, a network, protocol or training.")]) -> None:
-    """Describe a plugin or a group of settings. Source, options and defaults are included."""
-    from rich.markup import escape
+def show(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KIND] NAME",
+            help="A strategy, a dataset, a network, a suite, protocol, training, or one option: training.epochs. "
+            "strategy, dataset, network or suite before it says which of several is meant.",
+        ),
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="Show what this dataset makes of the defaults of protocol, training or residual.")
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of its data; short for --set data.root=...")] = None,
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option of it: data.labels=[1].")] = None,
+) -> None:
+    """Describe a plugin, a suite or settings. Source, options and defaults are included."""
+    from albench.cli.catalog import describe, is_described, suited
+    from albench.cli.suites import describe_suite, is_suite
+    from albench.errors import ConfigError
+    from albench.settings import parse_settings
 
-    from albench.cli.catalog import describe
-
-    _console().print(escape(describe(name)), highlight=False)
+    *kinds, name = words
+    known = [kind.value for kind in PluginKind] + ["suite"]
+    if len(kinds) > 1 or not {*kinds} <= {*known}:
+        raise ConfigError(f"one name must be given, after one of {', '.join(known)} or alone, got '{' '.join(words)}'")
+    settings = parse_settings(assignments, data_root)
+    if dataset is None and settings:
+        raise ConfigError("--set and --data-root must be of a dataset, none is named: name it with --dataset")
+    if kinds == ["suite"] or (not kinds and is_suite(name) and not is_described(name)):
+        if dataset is not None:
+            raise ConfigError(f"a suite has its own datasets, got --dataset {dataset} for '{name}': leave it out")
+        text = describe_suite(name)
+    else:
+        text = describe(name, None if dataset is None else suited(dataset, settings), *kinds)
+        if not kinds and is_suite(name):
+            text += f"\n\nA suite has this name, too: albench show suite {name}"
+    _console().print(text, markup=False, highlight=False)
 
 
 @app.command()
@@ -241,10 +281,11 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
     from rich.markup import escape
 
     from albench.cli.status import UNFINISHED, run_states
-    from albench.console import new_table
+    from albench.console import new_table, waiting
 
     console, tables = _console(), {}
-    states, problems = run_states(out)
+    with waiting(console, f"reading the runs in {out}"):
+        states, problems = run_states(out)
     for state in states:
         if state.dataset not in tables:
             heads = ("strategy", "run", "rounds", "state", "labeled", "slice\nDice", "volume\nDice")
@@ -271,10 +312,12 @@ def verify(
     """Check that runs are unchanged since they were written. Exit code 1 if one is changed or damaged."""
     from albench import runs
     from albench.cli.status import listed_runs
+    from albench.console import waiting
     from albench.runs.discovery import discover
 
-    below = discover(folder)
-    found = {run.folder: runs.verify(run) for run in below.runs}
+    with waiting(_console(), f"reading every file of the runs in {folder}"):
+        below = discover(folder)
+        found = {run.folder: runs.verify(run) for run in below.runs}
     _, sentences = listed_runs(below.suites)
     sentences += [damage.sentence for damages in found.values() for damage in damages]
     for sentence in sentences:
@@ -287,6 +330,7 @@ def verify(
 app.command(cls=PanelCommand)(bench)
 app.command()(tune)
 app.command()(audit)
+app.command()(queries)
 app.command()(report)
 app.add_typer(data)
 

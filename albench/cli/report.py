@@ -37,10 +37,13 @@ def report(
 
     Only finished and undamaged runs are reported; all others are named.
     """
-    from albench.reports import load
-    from albench.reports.report import write
+    from albench.console import terminal, waiting
 
-    results = load(folder, metric=metric, class_name=class_name, baseline=baseline, margin=margin, compare=compare)
+    with waiting(terminal(), f"reading the runs in {folder}"):
+        from albench.reports import load
+        from albench.reports.report import write
+
+        results = load(folder, metric=metric, class_name=class_name, baseline=baseline, margin=margin, compare=compare)
     for problem in results.collection.problems:
         typer.echo(problem.sentence, err=True)
     for path in write(results, out or folder / "report", wanted):

@@ -18,18 +18,25 @@ from albench.runs.records import RoundRecord
 
 
 class LineProgress(NullCallback):
-    """One line per round. It is a context manager because `LiveProgress` is one."""
+    """One line per round. It is a context manager because `LiveProgress` is one.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    Args:
+        console: to print on.
+        heading: lines to print when the run starts.
+    """
+
+    def __init__(self, console: Console, heading: Sequence[str] = ()) -> None:
+        self._console, self._heading = console, heading
         self._rounds = 0
         self._start = time.monotonic()
         self._done = 0
         self.before = 0
 
     def on_start(self, config: RunConfig, records: Sequence[RoundRecord]) -> None:
-        """Print the number of rounds that an earlier process has finished."""
+        """Print the heading, and the number of rounds that an earlier process has finished."""
         self._rounds, self._start, self.before = config.protocol.rounds, time.monotonic(), len(records)
+        for line in self._heading:
+            self.on_notice(line)
         if records:
             self._console.print(f"finished rounds: {len(records)}", highlight=False)
 
@@ -60,8 +67,8 @@ class LineProgress(NullCallback):
 class LiveProgress(LineProgress):
     """The lines of finished rounds, with the current phase and epoch below them."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self, console: Console, heading: Sequence[str] = ()) -> None:
+        super().__init__(console, heading)
         self._now = "starting"
         self._left = ""
         self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._panel)

@@ -20,6 +20,7 @@ from albench.data.oddities import oddities
 from albench.data.own_grid import OwnGrid
 from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
+from albench.data.placement import Placement
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
 from albench.data.problems import CaseSummary, Problem, check_case, label_warnings, set_problems, set_warnings
@@ -42,6 +43,7 @@ __all__ = [
     "LabelCounts",
     "LabeledStack",
     "OwnGrid",
+    "Placement",
     "Prepared",
     "PreparedSet",
     "Problem",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from albench.data.marks import PARTIAL, is_mark, is_marked, lock_of, remove_marked, size_of
@@ -29,6 +29,7 @@ class PreparedSet:
         marked: whether it bears the mark of albench; without it, only the name tells that it is a prepared set.
         cases: how many; None if it is not complete.
         slices: how many; None if it is not complete.
+        options: of the dataset that it was made with; empty if it is not complete.
     """
 
     folder: Path
@@ -37,6 +38,12 @@ class PreparedSet:
     marked: bool
     cases: int | None = None
     slices: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The beginning of the hash in its name, which tells it from others of its title."""
+        return self.folder.name.removesuffix(PARTIAL).rpartition("-")[2][:8]
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,9 @@ def prepared_sets() -> Iterator[PreparedSet]:
             continue
         known = PreparedSet(folder, name["title"], size_of(folder), is_marked(folder))
         try:
-            counts = json.loads((folder / META).read_text())["counts"]
-            yield replace(known, cases=len(counts), slices=sum(counts))
+            meta = json.loads((folder / META).read_text())
+            counts, options = meta["counts"], dict(meta["options"])
+            yield replace(known, cases=len(counts), slices=sum(counts), options=options)
         except (OSError, ValueError, KeyError, TypeError):
             yield known
 

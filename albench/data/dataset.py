@@ -13,6 +13,7 @@ from pydantic import Field
 
 from albench.data.intensities import Clip, Intensities, Rule
 from albench.data.memory import check_memory
+from albench.data.placement import Placement
 from albench.data.problems import CaseSummary, Problem, check_case, set_problems
 from albench.data.slices import GRID
 from albench.data.volume import Volume
@@ -108,6 +109,16 @@ class Dataset(ABC):
     def load(self, case: str) -> Volume:
         """Read one case. Raises DataError naming the file, the rule and the remedy."""
 
+    def placement(self, case: str) -> Placement:
+        """Where the slices of a case lie in its file. By default it is loaded, and its slices count as axial.
+
+        Raises:
+            DataError: as `load`.
+        """
+        volume = self.load(case)
+        depth, height, width = volume.mask.shape
+        return Placement.of_stack((depth, height, width), volume.spacing)
+
     def patient(self, case: str) -> str:
         """The patient of a case. All cases of a patient are in one part of the split; by default each has its own."""
         return case
@@ -170,6 +181,10 @@ class Dataset(ABC):
             values: voxels by value in each mask that has been read, of some of the cases or of all.
         """
         yield from ()
+
+    def files_read(self) -> tuple[int, int]:
+        """How many files `problems` reads, and of how many cases."""
+        return len(self.inputs()), len(self.cases())
 
     def checked_values(self) -> Sequence[str]:
         """What the values mean in the masks that `problems` has read, and how far raters agree; nothing by default."""

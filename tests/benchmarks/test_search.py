@@ -3,15 +3,18 @@ import shlex
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import kstest, loguniform, uniform
+from support import made_runs
 from support.breaking import break_after_round_0, out_of_memory
 from support.samples import TINY, invoke, tiny_arguments
 from support.suites import results
 
-from albench.benchmarks.search import Search, in_words, parse_space
+from albench.benchmarks.search import METRICS, Search, in_words, parse_space
 from albench.errors import ConfigError
+from albench.reports.reported_metrics import find_metric
 from albench.resolve import resolve
 from albench.runs import find_runs, load_runs
 from albench.runs.manifest import read_manifest
@@ -382,3 +385,11 @@ def test_a_search_for_which_the_gpu_has_no_memory_says_so_and_the_same_command_c
     assert code == 0, output
     tuning(*command, tmp_path / "undisturbed")
     assert results(tmp_path / "search") == results(tmp_path / "undisturbed")
+
+
+def test_a_metric_has_one_name_in_searches_reports_and_tables(tmp_path):
+    made_runs.write_run(tmp_path, "random", 0, [0.5, 0.6])
+    (path,) = tmp_path.rglob("scores.csv")
+    assert set(METRICS) <= set(pd.read_csv(path).metric)
+    assert set(METRICS) <= set(load_runs(tmp_path).metric)
+    assert [find_metric(name).name for name in METRICS] == list(METRICS)

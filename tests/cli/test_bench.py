@@ -192,7 +192,7 @@ def test_a_plan_prints_what_is_left_and_starts_no_run(tmp_path):
     assert not (tmp_path / "tiny").exists()
     for label, runs, rounds in (("random", 2, 6), ("star", 2, 6), ("full", 2, 2)):
         assert re.search(rf"{label} {runs} 0 {rounds} ", output), output
-    total = r"6 runs: \dm\d\ds.* of CPU time on cpu .* with 1 threads per run, \d+ MB; \d in parallel finish between"
+    total = r"6 runs: \dm\d\ds.* of CPU time on cpu .* with 1 thread per run, \d+ MB; \d in parallel finish between"
     assert re.search(total, output), output
 
 

@@ -1,8 +1,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tarfile
+import threading
+import time
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -12,6 +15,7 @@ from rich.console import Console
 from support.loopback import serving
 from support.samples import invoke, tiny_training_arguments, write_pair
 
+from albench.cli.data import _problems
 from albench.data import (
     Archive,
     Dataset,
@@ -151,7 +155,7 @@ def test_a_good_folder_passes(decathlon):
     assert code == 0
     assert output == (
         f"values of the masks: 0 (background, {valid - drawn:,} voxels in 6 masks) and 1 (foreground, {drawn:,} voxels "
-        "in 6 masks) 0 problems, 0 warnings"
+        "in 6 masks) read 12 files of 6 cases 0 problems, 0 warnings"
     )
 
 
@@ -244,6 +248,31 @@ def test_list_shows_datasets_and_prepared_sets_and_clean_removes_them(decathlon)
     assert "only prepared data can be deleted, 'spleen' is not prepared: choose from Task99_Blob" in output
     assert "freed" in invoke("data", "clean")[1]
     assert {path.name for path in cache_folder().iterdir()} <= {"digests"}
+
+
+def test_list_tells_prepared_sets_of_one_title_apart_and_clean_removes_one():
+    for depth in (8, 9):
+        prepare(find(DATASETS, "phantom")(count=3, depth=depth, side=32))
+    found = [prepared for prepared in prepared_sets() if prepared.options.get("side") == 32]
+    keys = {prepared.options["depth"]: prepared.key for prepared in found if prepared.options["depth"] in (8, 9)}
+    output = invoke("data", "list")[1]
+    for depth, key in keys.items():
+        assert re.search(rf" phantom 3 \d+ [\d.]+ MB {key} [^ ]*(data\.\w+=\S+ )*data\.depth={depth}\b", output)
+    assert invoke("data", "clean", keys[8])[0] == 0
+    assert keys[8] not in invoke("data", "list")[1]
+    assert keys[9] in invoke("data", "list")[1]
+
+
+def test_check_says_what_it_does_when_it_takes_long(decathlon, monkeypatch):
+    def slow(*arguments):
+        time.sleep(0.2)
+        return _problems(*arguments)
+
+    monkeypatch.setattr("albench.cli.data._problems", slow)
+    words = f"reading all files of {decathlon} "
+    assert words not in invoke("data", "check", decathlon)[1]
+    monkeypatch.setattr("albench.console.Timer", lambda after, *what: threading.Timer(after / 100, *what))
+    assert invoke("data", "check", decathlon)[1].startswith(words)
 
 
 KEPT = (
@@ -398,7 +427,7 @@ def test_check_rejects_a_dataset_without_any_foreground_as_a_run_does(tmp_path):
         "dataset 'set' must have foreground in at least one mask, all 4 masks are empty: check the masks and the "
         "labels that are foreground"
     )
-    assert "1 problems, 4 warnings" in invoke("data", "check", tmp_path / "set")[1]
+    assert "1 problem, 4 warnings" in invoke("data", "check", tmp_path / "set")[1]
 
 
 def test_check_rejects_labels_that_no_mask_contains_as_a_run_does(two_labels):
@@ -539,7 +568,7 @@ def test_check_asks_whether_slices_between_those_with_foreground_are_drawn(tmp_p
     code, output = invoke("data", "check", tmp_path / "set", *both)
     assert code == 0
     assert "in 4 of 4 cases foreground stands in one of 3 slices only and the others count as background" in output
-    assert "0 problems, 1 warnings" in output
+    assert "0 problems, 1 warning" in output
     assert (
         "stands in one of 3 slices only" in invoke("data", "info", "folder", "--data-root", tmp_path / "set", *both)[1]
     )
@@ -572,7 +601,7 @@ def test_a_class_that_no_mask_contains_is_a_warning_of_check_and_no_error(two_la
     code, output = invoke("data", "check", two_labels, *settings)
     assert code == 0
     assert "class 'third' should occur in dataset 'Task99_Blob', no mask contains it: check its values" in output
-    assert "0 problems, 1 warnings" in output
+    assert "0 problems, 1 warning" in output
     assert invoke("data", "prepare", "folder", "--data-root", two_labels, *settings)[0] == 0
 
 

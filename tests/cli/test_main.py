@@ -13,6 +13,7 @@ import pytest
 from support.samples import tiny_arguments, write_pair
 
 from albench import __version__
+from albench.benchmarks.suite import load_suite, suite_names
 from albench.cli import catalog
 from albench.cli.catalog import _KINDS
 from albench.cli.main import main
@@ -202,6 +203,92 @@ def test_show_prints_type_default_and_meaning_of_the_options_of_a_dataset(call):
     assert "data.count  (integer, above 0, default 24)" in out
     assert "count: number of cases." in out
     assert "data.root  (text, required)" in call("show", "folder")[1]
+
+
+def test_show_prints_one_option(call):
+    assert call("show", "training.epochs")[1].splitlines()[:3] == [
+        "training.epochs  (integer, at least 1, at most 1000000000, default 100)",
+        "",
+        "at most this many passes over the labeled slices, if they contain `min_steps`.",
+    ]
+    assert (
+        "strategy.aggregation  (attention | self | none, default 'attention')\n" in call("show", "star.aggregation")[1]
+    )
+    assert call("show", "data.size")[1].startswith("data.size  (list of integer or none, default None)\n")
+    assert call("show", "network.width")[1].startswith("network.width  (")
+
+
+def test_show_prints_what_a_dataset_makes_of_the_defaults(call, tmp_path):
+    out = call("show", "protocol", "--dataset", "phantom")[1]
+    assert "  protocol.budget  (integer, at least 1, at most 1000000000, default 100, for phantom 16)\n" in out
+    assert "  protocol.interval  (integer, at least 1, at most 1000000000, default 10)\n" in out
+    assert out.endswith("Values for phantom come before the defaults, and --set before both.\n")
+    assert ", default 'resnet50', for phantom 'resnet18')" in call("show", "residual", "--dataset", "phantom")[1]
+    write_pair(tmp_path / "mine", "a", np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.uint8))
+    folder = ("show", "protocol.budget", "--dataset", "folder")
+    assert ", default 100, for folder 10)\n" in call(*folder, "--data-root", "mine")[1]
+    out = call(*folder)[1]
+    assert "The budget is 2 % of the slices with masks in the training set of the default split, at least 10." in out
+    assert out.endswith("With --set data.root=..., the values are shown.\n")
+
+
+def test_show_and_list_describe_suites(call):
+    for words in (("smoke",), ("suite", "smoke")):
+        lines = call("show", *words)[1].splitlines()
+        suite = load_suite("smoke")
+        assert lines[:5] == ["smoke", "", suite.about, "", "Datasets: phantom"]
+        assert f"Runs: {len(suite.runs)}" in lines
+        methods = [line.strip() for line in lines[lines.index("Methods:") + 1 :] if line.startswith("  ")]
+        assert methods == list(dict.fromkeys(run.label for run in suite.runs))
+    assert "  in group retrain:  protocol.warm_start=false\n" in call("show", "warm-start")[1]
+    assert "  taal  strategy.unit=none\n" in call("show", "paper-brats")[1]
+    assert call("show", "hippocampus")[1].endswith("A suite has this name, too: albench show suite hippocampus\n")
+    assert "\nRuns: 80\n" in call("show", "suite", "hippocampus")[1]
+    code, out, err = call("list", "suites")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[2:] if not line.startswith(" ")] == suite_names()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("training.epoch",), "an option must be known, got 'training.epoch': did you mean 'training.epochs'?"),
+        (("random.passes",), "'random' has no options, got 'random.passes': leave the option out"),
+        (
+            ("plugin", "star"),
+            "one name must be given, after one of strategy, dataset, network, suite or alone, got 'plugin star'",
+        ),
+        (("suite", "smok"), "a suite must be a known name or an existing YAML file, got 'smok': did you mean 'smoke'?"),
+        (
+            ("star", "--dataset", "phantom"),
+            "a dataset has defaults for protocol, training and residual, got 'star': leave --dataset out",
+        ),
+        (
+            ("smoke", "--dataset", "phantom"),
+            "a suite has its own datasets, got --dataset phantom for 'smoke': leave it out",
+        ),
+        (
+            ("protocol", "--data-root", "x"),
+            "--set and --data-root must be of a dataset, none is named: name it with --dataset",
+        ),
+        (("strategy", "phantom"), "strategy must be a known name or FILE.py:Class, got 'phantom': did you mean"),
+    ],
+)
+def test_a_wrong_name_to_show_is_one_sentence(error_of, arguments, sentence):
+    assert error_of("show", *arguments).startswith(sentence)
+
+
+def test_a_run_prints_what_differs_from_the_defaults_and_who_set_it(call, tmp_path):
+    inner = ("--set", "strategy.inner=bald", "--set", "strategy.inner.passes=3", "--set", "protocol.rounds=0")
+    out = call("run", "--strategy", "spread", "--dataset", "phantom", *tiny_arguments(*inner))[1]
+    start = out.index("not the defaults of albench, by --set:\n")
+    mine, suited = out[start : out.index("round  0")].split("not the defaults of albench, by dataset phantom:\n")
+    named = dict(part.strip().split("=", 1) for part in re.split(r", ?\n? *(?=[a-z]+\.)", mine.split(":", 1)[1]))
+    assert {"strategy.inner": "bald", "strategy.inner.passes": "3", "protocol.rounds": "0"}.items() <= named.items()
+    assert named["protocol.split"] == "[4,1,1]"
+    defaults = find(DATASETS, "phantom")().defaults()
+    assert set(re.findall(r"[a-z]+\.[a-z_]+(?==)", suited)) == defaults.keys() - named.keys()
+    assert "training.lr_incremental=0.001" in suited
 
 
 def test_show_describes_a_plugin_in_a_file(call, tmp_path):

@@ -61,7 +61,7 @@ def test_info_and_check_tell_the_cost(tmp_path, monkeypatch):
     told = invoke("data", "info", "folder", "--data-root", tmp_path / "set")[1]
     assert "pixels 64 x 64, 1 channel, 56% of them padding" in told
     assert f"to 64 x 64 pixels {said}" in told
-    assert "1 warnings" in invoke("data", "check", tmp_path / "set")[1]
+    assert "1 warning" in invoke("data", "check", tmp_path / "set")[1]
     told = invoke("data", "info", "folder", "--data-root", tmp_path / "set", "--set", "data.size=[32,32]")[1]
     assert "pixels 32 x 32, 1 channel, 0% of them padding" in told
     assert "warning" not in told

@@ -208,7 +208,7 @@ def test_check_finds_every_changed_byte_also_where_no_sample_is(stored, name, wh
     assert code == 1
     sentence = f"'{stored}' must hold what was prepared, case 'phantom-001' was changed since: remove it, and it is"
     assert sentence in output
-    assert "1 problems, 0 warnings" in output
+    assert "1 problem, 0 warnings" in output
 
 
 def test_the_check_of_the_cache_names_sets_without_checksums_and_leaves_out_interrupted_preparations(stored):

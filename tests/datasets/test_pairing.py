@@ -140,7 +140,7 @@ def test_names_that_leave_a_doubt_are_one_sentence_with_the_list_that_would_do(t
         data.cases()
     code, output = invoke("data", "check", tmp_path)
     assert code == 1
-    assert "1 problems, 0 warnings" in output
+    assert "1 problem, 0 warnings" in output
 
 
 CHOICES = [

@@ -1,5 +1,6 @@
 """The axis that volumes are cut along, on files as people have them."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -264,3 +265,48 @@ def run_of(strategy: str, root: Path) -> list[object]:
     settings = tiny_training_arguments(protocol__split="[12,2,2]", protocol__interval=4, protocol__budget=3)
     place = ["--data-root", root / "set", "--out", root / "runs"]
     return ["run", "--strategy", strategy, "--dataset", "folder", *place, *settings]
+
+
+@pytest.mark.parametrize("axis", ["sagittal", "coronal", "axial"])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_positions_are_found_in_the_file_whatever_its_orientation(tmp_path, axis, order):
+    """Against a file whose voxels hold the coordinate of their centers, read as any other."""
+    shape = (5, 6, 7)
+    for signs in itertools.product((1, -1), repeat=3):
+        affine = np.eye(4)
+        affine[:3, :3] = np.diag([2.0, 3.0, 4.0])[:, order] * signs
+        affine[:3, 3] = (-11, 5, 40)
+        centers = nib.affines.apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
+        along = ["sagittal", "coronal", "axial"].index(axis)
+        write_pair(tmp_path / "set", "a", centers[..., along], np.ones(shape, np.uint8), affine)
+        (case,) = folder(tmp_path / "set", axis=axis).cases()
+        data = folder(tmp_path / "set", axis=axis)
+        place, image = data.placement(case), data.load(case).image[0]
+        assert np.array_equal(image, np.broadcast_to(place.millimeters[:, None, None], image.shape))
+        assert (place.shape, place.affine.tolist()) == (shape, affine.tolist())
+        filled = place.filled(np.arange(len(image)))
+        write_pair(tmp_path / "filled", "a", filled.astype(np.float32), np.ones(shape, np.uint8), affine)
+        again = folder(tmp_path / "filled", axis=axis).load("a").image[0]
+        assert np.array_equal(again, np.broadcast_to(np.arange(len(image))[:, None, None], again.shape))
+
+
+def test_millimeters_of_an_oblique_slice_are_those_of_its_center(tmp_path):
+    affine = turned((0.7, 0.6, 4), 20, (1, 2))
+    affine[:3, 3] = (1, 2, 3)
+    write(tmp_path / "set", (40, 44, 6), affine, "a")
+    place = folder(tmp_path / "set").placement("a")
+    expected = [nib.affines.apply_affine(affine, (19.5, 21.5, z))[2] for z in range(6)]
+    assert place.millimeters == pytest.approx(expected)
+
+
+def test_slices_without_a_file_lie_as_axial_ones_do(tmp_path):
+    """As those of a file with the grid that is told for them."""
+    phantom = find(DATASETS, "phantom")(count=3, depth=8, side=32)
+    case = phantom.cases()[0]
+    place, volume = phantom.placement(case), phantom.load(case)
+    write_pair(tmp_path / "set", "a", volume.image[0].transpose(2, 1, 0), volume.mask.transpose(2, 1, 0), place.affine)
+    data = folder(tmp_path / "set", axis="axial")
+    assert np.array_equal(data.load("a").image, volume.image)
+    assert data.load("a").spacing == pytest.approx(volume.spacing)
+    assert data.placement("a").indices.tolist() == place.indices.tolist()
+    assert data.placement("a").shape == place.shape

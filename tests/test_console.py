@@ -1,0 +1,57 @@
+"""Waiting on a terminal and in a pipe."""
+
+import io
+import threading
+import time
+
+import pytest
+from rich.console import Console
+
+from albench.console import as_setting, bar, counted, waiting
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """A console that is no terminal, on which what takes 0.02 s is long."""
+    monkeypatch.setattr("albench.console.Timer", lambda after, *what: threading.Timer(after / 100, *what))
+    return Console(file=io.StringIO(), width=80)
+
+
+def test_a_long_wait_is_told_once_and_a_short_one_never(piped):
+    with waiting(piped, "reading"):
+        pass
+    time.sleep(0.1)
+    assert piped.file.getvalue() == ""
+    with waiting(piped, "reading [1]"):
+        time.sleep(0.2)
+    assert piped.file.getvalue() == "reading [1]\n"
+
+
+def test_what_comes_before_the_first_step_is_told_before_it(piped):
+    with bar(piped, "preparing", before="looking") as show:
+        time.sleep(0.2)
+        show(1, 2)
+        time.sleep(0.2)
+    assert piped.file.getvalue() == "looking\npreparing\n"
+    with bar(piped, "preparing", before="looking") as show:
+        show(1, 2)
+        time.sleep(0.2)
+    assert piped.file.getvalue() == "looking\npreparing\npreparing\n"
+
+
+def test_a_terminal_shows_a_wait_until_the_first_step():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with bar(console, "preparing", before="looking") as show:
+        time.sleep(0.2)
+        assert "looking" in console.file.getvalue()
+        console.file.truncate(0)
+        show(1, 2)
+        time.sleep(0.3)
+    assert "preparing" in console.file.getvalue()
+    assert "looking" not in console.file.getvalue()
+
+
+def test_words_of_numbers_and_settings():
+    assert [counted(n, "case") for n in (0, 1, 2, 1000)] == ["0 cases", "1 case", "2 cases", "1,000 cases"]
+    values = (True, None, 3.0, 1e-05, "a", (1, 2.5), {"tumor": [1]})
+    assert [*map(as_setting, values)] == ["true", "none", "3", "1e-05", "a", "[1,2.5]", '{"tumor": [1]}']
