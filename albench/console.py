@@ -17,8 +17,17 @@ from albench.runs.records import RoundRecord
 
 def terminal() -> Console:
     """Standard output, 120 columns wide if it is not a terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    console = _Output()
+    return console if console.is_terminal else _Output(width=120)
+
+
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """End the process if nobody reads on, as after `| head`; here, so that no plugin is taken to have done it."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit as end:
+            raise SystemExit(end.code) from None
 
 
 def new_table(*columns: str, title: str | None = None, numbers: Collection[str] = ()) -> Table:

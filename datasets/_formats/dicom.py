@@ -213,9 +213,7 @@ def _segmentation(file: Path, numbers: Sequence[int] | None = None) -> StoredIma
 
     def voxels(dtype: type[np.float32] | None) -> NDArray[np.generic]:
         try:
-            values = stored.get_volume(
-                segment_numbers=numbers, combine_segments=True, skip_overlap_checks=chosen
-            ).array
+            values = stored.get_volume(segment_numbers=numbers, combine_segments=True, skip_overlap_checks=chosen).array
         except (RuntimeError, ValueError) as error:
             raise DataError(
                 f"'{file}' must give every voxel at most one segment, it does not ({error}): read overlapping segments "

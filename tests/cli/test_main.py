@@ -775,3 +775,15 @@ def test_sigterm_stops_a_command_whose_ctrl_c_is_ignored_as_in_the_background_of
 def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "albench", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"albench {__version__}\n"
+
+
+def test_a_run_whose_output_nobody_reads_on_ends_without_blaming_a_plugin(tmp_path):
+    command = [Path(sys.executable).parent / "albench", "run", "--strategy", "random", "--dataset", "phantom"]
+    command = [*map(str, command), "--out", str(tmp_path), *tiny_arguments()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(120) == 1
