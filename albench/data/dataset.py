@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from albench.data.file_grid import FileGrid, StoredLabels
 from albench.data.intensities import Clip, Intensities, Rule
 from albench.data.memory import check_memory
 from albench.data.problems import CaseSummary, Problem, check_case, set_problems
@@ -161,6 +162,20 @@ class Dataset(ABC):
         """
         raise DataError(
             f"only a dataset of files can be listed, '{self.name}' is generated or has others: choose another"
+        )
+
+    def file_grid(self, case: str) -> FileGrid:
+        """The voxels of a case as its file has them, on which people draw. Raises DataError: there is no such file."""
+        raise DataError(
+            f"only volumes in files can be drawn on, those of '{self.name}' are generated or read otherwise: choose a "
+            "dataset of files, such as folder"
+        )
+
+    def read_labels(self, path: Path) -> StoredLabels:
+        """The labels in a file that somebody has drawn. Raises DataError: it cannot be read or has no labels."""
+        raise DataError(
+            f"only a dataset of files reads what people have drawn, '{self.name}' is generated or read otherwise: "
+            "choose one of files, such as folder"
         )
 
     def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:

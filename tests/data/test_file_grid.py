@@ -1,0 +1,116 @@
+"""Where slices lie in files: all orientations, along all axes, against nibabel and SimpleITK."""
+
+import itertools
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.orientations import inv_ornt_aff, ornt2axcodes
+from support.samples import write_pair
+
+from albench.data import AXES, Axis, FileGrid
+from albench.errors import DataError
+from albench.registry import DATASETS, find
+
+SPACING = (0.7, 1.1, 2.5)
+RAS = np.array([[0.7, 0, 0, -31.0], [0, 1.1, 0, 12.5], [0, 0, 2.5, 7.25], [0, 0, 0, 1]])  # x, y and z of the body
+ORIENTATIONS = [
+    np.array([*zip(order, signs, strict=True)], float)
+    for order in itertools.permutations(range(3))
+    for signs in itertools.product((1, -1), repeat=3)
+]
+CODES = ["".join(ornt2axcodes(orientation)) for orientation in ORIENTATIONS]
+
+
+def saved(values: np.ndarray, orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(x, y, z) values as a file of this orientation has them, with its affine."""
+    turn = nib.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), orientation)
+    return nib.orientations.apply_orientation(values, turn), RAS @ inv_ornt_aff(turn, values.shape)
+
+
+def numbered() -> np.ndarray:
+    """(x, y, z) values, all different."""
+    return np.arange(5 * 6 * 7, dtype=np.int32).reshape(5, 6, 7)
+
+
+def test_there_are_48_orientations():
+    assert len(set(CODES)) == 48
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("orientation", ORIENTATIONS, ids=CODES)
+def test_slices_of_every_orientation_are_the_same_and_go_back_to_where_they_were(axis: Axis, orientation):
+    values, affine = saved(numbered(), orientation)
+    assert "".join(nib.aff2axcodes(affine)) == "".join(ornt2axcodes(orientation))
+    grid = FileGrid(Path("a.nii.gz"), values.shape, affine, axis)
+    down = numbered()[::-1, ::-1]  # x to the left, y to the back
+    expected = {
+        "axial": down.transpose(2, 1, 0),
+        "coronal": down.transpose(1, 2, 0)[:, ::-1],
+        "sagittal": down.transpose(0, 2, 1)[:, ::-1],
+    }[axis]
+    slices = grid.to_slices(values)
+    np.testing.assert_array_equal(slices, expected)
+    np.testing.assert_array_equal(grid.from_slices(slices), values)
+    assert grid.slices == slices.shape
+    sizes = dict(zip(("sagittal", "coronal", "axial"), SPACING, strict=True))
+    assert grid.spacing[0] == pytest.approx(sizes[axis])
+    for position, plane in enumerate(slices):
+        dimension, index = grid.index(position)
+        assert set(np.take(values, index, dimension).ravel()) == set(plane.ravel())
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("orientation", ORIENTATIONS, ids=CODES)
+def test_the_center_of_a_slice_is_that_of_nibabel_and_simpleitk(axis: Axis, orientation):
+    sitk = pytest.importorskip("SimpleITK")
+    values, affine = saved(numbered(), orientation)
+    grid = FileGrid(Path("a.nii.gz"), values.shape, affine, axis)
+    image = sitk.GetImageFromArray(values.transpose(2, 1, 0))  # which counts to the left and to the back
+    sizes = nib.affines.voxel_sizes(affine)
+    flip = np.diag([-1.0, -1, 1])
+    image.SetSpacing(sizes.tolist())
+    image.SetDirection((flip @ affine[:3, :3] / sizes).ravel().tolist())
+    image.SetOrigin((flip @ affine[:3, 3]).tolist())
+    for position in range(grid.slices[0]):
+        dimension, index = grid.index(position)
+        voxel = (np.array(values.shape) - 1) / 2
+        voxel[dimension] = index
+        assert grid.center(position) == pytest.approx(tuple(nib.affines.apply_affine(affine, voxel)))
+        left, back, up = image.TransformContinuousIndexToPhysicalPoint(voxel.tolist())
+        assert grid.center(position) == pytest.approx((-left, -back, up), abs=1e-5)
+    assert grid.normal() == pytest.approx(np.eye(3)[AXES.index(axis)])
+
+
+def test_an_oblique_volume_has_an_oblique_normal():
+    affine = np.diag([1.0, 1, 3, 1])
+    affine[:3, :3] = [[1, 0, 0], [0, 0.8, 1.8], [0, -0.6, 2.4]]  # 37 degrees about x
+    grid = FileGrid(Path("a.nii.gz"), (4, 5, 6), affine, "axial")
+    assert grid.normal() == pytest.approx((0, 0.6, 0.8))
+    moved = FileGrid(Path("a.nii.gz"), (4, 5, 6), affine @ np.diag([-1, 1, 1, 1]), "axial")
+    assert moved.normal() == pytest.approx((0, 0.6, 0.8))
+
+
+def test_a_dataset_of_files_gives_the_grid_of_every_case_and_reads_labels(tmp_path):
+    affine = np.diag([-1.0, 1, 4, 1])
+    mask = np.zeros((8, 9, 5), np.uint8)
+    mask[2:4, 3:5, 1] = 1
+    _, path = write_pair(tmp_path, "a", mask + np.arange(5, dtype=np.int16), mask, affine)
+    data = find(DATASETS, "folder")(root=str(tmp_path))
+    grid = data.file_grid("a")
+    assert (grid.path, grid.shape, grid.axis) == (tmp_path / "imagesTr" / "a.nii.gz", (8, 9, 5), "axial")
+    read = data.read_labels(path)
+    np.testing.assert_array_equal(grid.to_slices(read.values), data.load("a").mask)
+    np.testing.assert_array_equal(read.affine, affine)
+    assert not read.partial
+    with pytest.raises(DataError, match="must exist to be read, it does not: name a file with labels"):
+        data.read_labels(tmp_path / "b.nii.gz")
+
+
+def test_a_dataset_without_files_has_nothing_to_draw_on(tmp_path):
+    data = find(DATASETS, "phantom")()
+    with pytest.raises(DataError, match="only volumes in files can be drawn on, those of 'phantom' are generated"):
+        data.file_grid("a")
+    with pytest.raises(DataError, match="only a dataset of files reads what people have drawn, 'phantom' is generated"):
+        data.read_labels(tmp_path)
