@@ -3,15 +3,22 @@
 from albench.annotation.label_files import Asked, write_label_file
 from albench.annotation.returned import ReadLabels, Returned, Rules, combine_returned, read_returned
 from albench.annotation.returned_folder import find_files, read_folder
+from albench.annotation.worklist import Reason, Task, worklist_csv, write_worklist
+from albench.annotation.worklist_page import write_worklist_page
 
 __all__ = [
     "Asked",
     "ReadLabels",
+    "Reason",
     "Returned",
     "Rules",
+    "Task",
     "combine_returned",
     "find_files",
     "read_folder",
     "read_returned",
+    "worklist_csv",
     "write_label_file",
+    "write_worklist",
+    "write_worklist_page",
 ]
