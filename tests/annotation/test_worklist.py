@@ -176,7 +176,7 @@ def test_the_worklist_and_the_classes_are_files(tmp_path):
     assert (tmp_path / "labels-3d-slicer.ctbl").read_text() == slicer_colors(["liver"])
     write_worklist(tmp_path, [task()], ["liver"])
     with pytest.raises(
-        StoreError, match=r"a file that somebody may have edited is never overwritten, '.*worklist.csv'"
+        StoreError, match=r"is never overwritten, '.*worklist.csv' has other"
     ):
         write_worklist(tmp_path, [task(positions=(1,))], ["liver"])
 
