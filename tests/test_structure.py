@@ -37,7 +37,7 @@ MAY_IMPORT = {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
         *("metrics", "probabilities", "runs", "source", "streams"),
     },
-    "annotation": {"data", "errors", "files", "masks", "spreadsheet"},
+    "annotation": {"acquisition", "data", "errors", "files", "masks", "probabilities", "spreadsheet"},
     "audit": {
         *("callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry", "resolve"),
         *("run_session", "runs", "temporary", "training"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from nibabel.orientations import inv_ornt_aff, ornt2axcodes
 from support.formats import write_dicom, write_itk
+from support.orientations import CODES, ORIENTATIONS, RAS, saved_as
 
 from albench.annotation import Asked, Rules, read_returned, write_label_file
 from albench.annotation.volume_files import write_volume
@@ -17,13 +17,6 @@ from albench.datasets._nifti import file_grid, read_labels
 from albench.errors import DataError, StoreError
 from albench.masks import UNKNOWN
 
-RAS = np.array([[0.7, 0, 0, -31.0], [0, 1.1, 0, 12.5], [0, 0, 2.5, 7.25], [0, 0, 0, 1]])
-ORIENTATIONS = [
-    np.array([*zip(order, signs, strict=True)], float)
-    for order in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)
-]
-CODES = ["".join(ornt2axcodes(orientation)) for orientation in ORIENTATIONS]
 RULES = Rules(("liver",))
 
 
@@ -52,9 +45,7 @@ def ball() -> np.ndarray:
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("orientation", ORIENTATIONS, ids=CODES)
 def test_what_is_drawn_at_the_stated_index_lands_on_the_queried_slice(tmp_path, orientation, axis: Axis):
-    turn = nib.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), orientation)
-    truth = nib.orientations.apply_orientation(ball(), turn)
-    affine = RAS @ inv_ornt_aff(turn, (6, 7, 5))
+    truth, affine = saved_as(ball(), orientation)
     image = write_image(tmp_path / "a.nii.gz", truth.shape, affine)
     grid = grid_of(image, axis)
     expected = grid.to_slices(truth)
@@ -78,12 +69,33 @@ def test_what_is_drawn_at_the_stated_index_lands_on_the_queried_slice(tmp_path, 
     assert (returned.extra, returned.open, returned.findings) == ((), (), ())
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS, ids=CODES)
+def test_what_is_drawn_and_saved_by_itk_lands_on_the_queried_slice(tmp_path, orientation):
+    """ITK reads the label file, changes slices by its own index, and saves them with another data type."""
+    sitk = pytest.importorskip("SimpleITK")
+    truth, affine = saved_as(ball(), orientation)
+    grid = grid_of(write_image(tmp_path / "a.nii.gz", truth.shape, affine))
+    asked = Asked("a", grid, (0, 2))
+    write_label_file(tmp_path / "l.nii.gz", asked)
+    drawn = sitk.Cast(sitk.ReadImage(str(tmp_path / "l.nii.gz")), sitk.sitkInt16)
+    for position in asked.positions:
+        dimension, index = grid.index(position)
+        for voxel in np.argwhere(truth):
+            if voxel[dimension] == index:
+                drawn.SetPixel(*voxel.tolist(), 1)
+    for name in ("back.nii.gz", "back.nrrd", "back.mha"):
+        sitk.WriteImage(sitk.DICOMOrient(drawn, "LPS") if name == "back.mha" else drawn, str(tmp_path / name), True)
+        returned = read_returned(tmp_path / name, asked, reader, RULES)
+        assert sorted(returned.masks) == [0, 2]
+        for position, mask in returned.masks.items():
+            np.testing.assert_array_equal(mask, grid.to_slices(truth)[position])
+        assert returned.findings == ()
+
+
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("orientation", ORIENTATIONS, ids=CODES)
 def test_masks_of_whole_volumes_match_the_truth_voxel_by_voxel(tmp_path, orientation, axis: Axis):
-    turn = nib.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), orientation)
-    truth = nib.orientations.apply_orientation(ball(), turn)
-    affine = RAS @ inv_ornt_aff(turn, (6, 7, 5))
+    truth, affine = saved_as(ball(), orientation)
     image = write_image(tmp_path / "a.nii.gz", truth.shape, affine)
     grid = grid_of(image, axis)
     write_volume(tmp_path / "out.nii.gz", grid.to_slices(truth), grid)

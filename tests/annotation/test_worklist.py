@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from nibabel.orientations import inv_ornt_aff, ornt2axcodes
+from support.orientations import CODES, ORIENTATIONS, RAS, saved_as
 
 from albench.annotation import Asked, Reason, Task, worklist_csv, write_worklist, write_worklist_page
 from albench.annotation.label_colors import color_of, itk_snap_labels, slicer_colors
@@ -20,14 +20,7 @@ from albench.annotation.worklist_page import thumbnail
 from albench.data import AXES, Axis, FileGrid
 from albench.errors import DataError, StoreError
 
-RAS = np.array([[0.7, 0, 0, -31.0], [0, 1.1, 0, 12.5], [0, 0, 2.5, 7.25], [0, 0, 0, 1]])
 SHAPE = (6, 7, 5)
-ORIENTATIONS = [
-    np.array([*zip(order, signs, strict=True)], float)
-    for order in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)
-]
-CODES = ["".join(ornt2axcodes(orientation)) for orientation in ORIENTATIONS]
 
 
 def task(name: str = "a", positions: tuple[int, ...] = (4, 1), first: int = 1, **changed: object) -> Task:
@@ -53,10 +46,8 @@ def slicer_slice_to_ras(grid: FileGrid, axis: Axis, voxel: np.ndarray) -> np.nda
 @pytest.mark.parametrize("orientation", ORIENTATIONS, ids=CODES)
 def test_places_are_those_of_both_tools(orientation, axis: Axis):
     sitk = pytest.importorskip("SimpleITK")
-    turn = nib.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), orientation)
     body = np.moveaxis(np.indices(SHAPE), 0, -1)[..., AXES.index(axis)]
-    values = nib.orientations.apply_orientation(body, turn)
-    affine = RAS @ inv_ornt_aff(turn, SHAPE)
+    values, affine = saved_as(body, orientation)
     grid = FileGrid(Path("a.nii.gz"), values.shape, affine, axis)
     across = AXES.index(axis)
     depth = SHAPE[across]
@@ -175,9 +166,7 @@ def test_the_worklist_and_the_classes_are_files(tmp_path):
     assert (tmp_path / "labels-itk-snap.txt").read_text() == itk_snap_labels(["liver"])
     assert (tmp_path / "labels-3d-slicer.ctbl").read_text() == slicer_colors(["liver"])
     write_worklist(tmp_path, [task()], ["liver"])
-    with pytest.raises(
-        StoreError, match=r"is never overwritten, '.*worklist.csv' has other"
-    ):
+    with pytest.raises(StoreError, match=r"is never overwritten, '.*worklist.csv' has other"):
         write_worklist(tmp_path, [task(positions=(1,))], ["liver"])
 
 

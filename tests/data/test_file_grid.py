@@ -1,12 +1,12 @@
 """Where slices lie in files: all orientations, along all axes, against nibabel and SimpleITK."""
 
-import itertools
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from nibabel.orientations import inv_ornt_aff, ornt2axcodes
+from nibabel.orientations import ornt2axcodes
+from support.orientations import CODES, ORIENTATIONS, saved_as
 from support.samples import write_pair
 
 from albench.data import AXES, Axis, FileGrid
@@ -14,19 +14,6 @@ from albench.errors import DataError
 from albench.registry import DATASETS, find
 
 SPACING = (0.7, 1.1, 2.5)
-RAS = np.array([[0.7, 0, 0, -31.0], [0, 1.1, 0, 12.5], [0, 0, 2.5, 7.25], [0, 0, 0, 1]])  # x, y and z of the body
-ORIENTATIONS = [
-    np.array([*zip(order, signs, strict=True)], float)
-    for order in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)
-]
-CODES = ["".join(ornt2axcodes(orientation)) for orientation in ORIENTATIONS]
-
-
-def saved(values: np.ndarray, orientation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y, z) values as a file of this orientation has them, with its affine."""
-    turn = nib.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), orientation)
-    return nib.orientations.apply_orientation(values, turn), RAS @ inv_ornt_aff(turn, values.shape)
 
 
 def numbered() -> np.ndarray:
@@ -41,7 +28,7 @@ def test_there_are_48_orientations():
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("orientation", ORIENTATIONS, ids=CODES)
 def test_slices_of_every_orientation_are_the_same_and_go_back_to_where_they_were(axis: Axis, orientation):
-    values, affine = saved(numbered(), orientation)
+    values, affine = saved_as(numbered(), orientation)
     assert "".join(nib.aff2axcodes(affine)) == "".join(ornt2axcodes(orientation))
     grid = FileGrid(Path("a.nii.gz"), values.shape, affine, axis)
     down = numbered()[::-1, ::-1]  # x to the left, y to the back
@@ -65,7 +52,7 @@ def test_slices_of_every_orientation_are_the_same_and_go_back_to_where_they_were
 @pytest.mark.parametrize("orientation", ORIENTATIONS, ids=CODES)
 def test_the_center_of_a_slice_is_that_of_nibabel_and_simpleitk(axis: Axis, orientation):
     sitk = pytest.importorskip("SimpleITK")
-    values, affine = saved(numbered(), orientation)
+    values, affine = saved_as(numbered(), orientation)
     grid = FileGrid(Path("a.nii.gz"), values.shape, affine, axis)
     image = sitk.GetImageFromArray(values.transpose(2, 1, 0))  # which counts to the left and to the back
     sizes = nib.affines.voxel_sizes(affine)
