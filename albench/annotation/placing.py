@@ -44,7 +44,8 @@ def place(path: Path, labels: StoredLabels, grid: FileGrid, *, trust: MaskGrid, 
         ignored: a label that may be cut off.
 
     Raises:
-        DataError: the voxels of the file are no part of the grid, or none of them is on it.
+        DataError: the voxels of the file are not those of the grid, none of them is on it, or the file is neither cut
+            nor enlarged but moved against the image.
     """
     values = np.clip(labels.values, np.iinfo(np.int32).min, np.iinfo(np.int32).max).astype(np.int32)
     if trust == "image":
@@ -63,6 +64,7 @@ def place(path: Path, labels: StoredLabels, grid: FileGrid, *, trust: MaskGrid, 
             f"a label file must lie where its image is, no voxel of '{path}' is on '{grid.path}': compare their "
             "headers, it may be of another volume"
         )
+    _check_cut(path, grid, low, np.array(grid.shape) - high)
     turned = values.transpose(np.abs(turn).argmax(1))[tuple(slice(None, None, int(sign)) for sign in turn.sum(1))]
     part = turned[tuple(slice(*pair) for pair in zip(first - low, last - low, strict=True))]
     inside = tuple(slice(*pair) for pair in zip(first, last, strict=True))
@@ -70,6 +72,24 @@ def place(path: Path, labels: StoredLabels, grid: FileGrid, *, trust: MaskGrid, 
     placed[inside], covered[inside] = part, True
     outside = _drawn(values, ignored) - _drawn(part, ignored)
     return Placed(grid.to_slices(placed), grid.to_slices(covered), outside)
+
+
+def _check_cut(path: Path, grid: FileGrid, before: NDArray[np.int64], after: NDArray[np.int64]) -> None:
+    """Reject a file that reaches beyond its image at one end and falls short of it at the other.
+
+    That is no cut; a tool that loses directions or the origin moves a file so.
+
+    Args:
+        before, after: (3,) voxels of the grid that a file leaves out at both ends, below 0 if it has more.
+    """
+    for name, one, other in zip("ijk", before.tolist(), after.tolist(), strict=True):
+        if one * other < 0:
+            raise DataError(
+                f"a label file must lie within its image or around it, '{path}' reaches {-min(one, other)} voxels "
+                f"beyond '{grid.path}' at one end of {name} and ends {max(one, other)} before it at the other: compare "
+                "their headers, a tool may have lost directions or the origin, or take its voxels as they are with "
+                "--mask-grid image"
+            )
 
 
 def _drawn(values: NDArray[np.int32], ignored: int) -> int:

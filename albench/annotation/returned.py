@@ -99,8 +99,7 @@ class _File:
         declared = np.isin(values, [*range(len(self.rules.classes) + 1), UNKNOWN])
         bad = ~np.all(declared, axis=(1, 2))
         slices = np.where(declared, values, UNKNOWN).astype(np.uint8)
-        asked = np.zeros(len(slices), np.bool_)
-        asked[[*self.asked.positions]] = True
+        asked = self._asked_for
         blank = np.all(slices == UNKNOWN, axis=(1, 2))
         untouched = (slices == handed_out).all((1, 2)) & asked
         drawn = asked & ~blank & ~bad
@@ -198,6 +197,7 @@ class _File:
                 f"slices that nobody asked for count if they have foreground, '{self.path}' has some "
                 f"{self._at(extra)}{rest}: look whether a brush of three dimensions drew them"
             )
+        yield from self._about_neighbors(~drawn & self._asked_for, extra)
         first = slices[:, :1, :1]
         full = (drawn | extra) & foreground(first)[:, 0, 0] & (slices == first).all((1, 2))
         if full.any():
@@ -205,6 +205,24 @@ class _File:
                 f"a class should not fill a slice, one does so in '{self.path}' {self._at(full)}: look whether it was "
                 "filled by mistake"
             )
+
+    @property
+    def _asked_for(self) -> NDArray[np.bool_]:
+        """(d,) whether somebody asked for a slice."""
+        asked = np.zeros(self.asked.grid.slices[0], np.bool_)
+        asked[[*self.asked.positions]] = True
+        return asked
+
+    def _about_neighbors(self, left: NDArray[np.bool_], extra: NDArray[np.bool_]) -> Iterator[Problem]:
+        """As many slices are left open as are drawn next to one of them, all on the same side."""
+        for step in (1, -1):
+            beside = np.roll(left, step)
+            beside[0 if step == 1 else -1] = False
+            if left.any() and np.array_equal(beside, extra):
+                yield self._look(
+                    f"slices must be drawn where they are asked for, '{self.path}' is drawn {self._at(extra)} and not "
+                    f"{self._at(left)}: look whether they were counted from 0 or from 1"
+                )
 
     def _at(self, which: NDArray[np.bool_]) -> str:
         return _at(self.asked, np.flatnonzero(which).tolist())

@@ -191,6 +191,20 @@ def test_slices_that_nobody_asked_for_are_taken_and_counted(path, asked):
     ]
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_slices_that_were_counted_from_another_number_are_told(path, asked, step):
+    values = asked.grid.from_slices(asked.handed_out)
+    for position in asked.positions:
+        values[:, :, position + step] = truth()[:, :, position]
+    save(path, values)
+    returned = read_returned(path, asked, reader, RULES)
+    assert (returned.open, returned.extra) == ((1, 4), (1 + step, 4 + step))
+    assert sentences(returned)[-1] == (
+        f"slices must be drawn where they are asked for, '{path}' is drawn at k = {1 + step}, {4 + step} and not at k "
+        "= 1, 4: look whether they were counted from 0 or from 1"
+    )
+
+
 def test_empty_slices_are_asked_about_and_stay_open(path, asked):
     values = edited(asked)
     values[:, :, 4] = 0
@@ -328,6 +342,9 @@ def off(text: str) -> np.ndarray:
     elif text == "turned":
         turn = np.array([[np.cos(1), -np.sin(1), 0], [np.sin(1), np.cos(1), 0], [0, 0, 1]])
         affine[:3, :3] = turn @ AFFINE[:3, :3]
+    elif text == "lost directions":
+        affine = np.diag([0.8, 1.2, 3.0, 1.0])
+        affine[:3, 3] = AFFINE[:3, 3]
     elif text == "elsewhere":
         affine[:3, 3] += 3000 * np.abs(np.diag(AFFINE)[:3])
     return affine
@@ -357,6 +374,12 @@ def off(text: str) -> np.ndarray:
             "turned",
             "a label file must have the axes of its image in any order and direction, those of '{path}' are rotated or "
             "sheared against '{image}': save it with the image as reference, without transforms",
+        ),
+        (
+            "lost directions",
+            "a label file must lie within its image or around it, '{path}' reaches 8 voxels beyond '{image}' at one "
+            "end of i and ends 8 before it at the other: compare their headers, a tool may have lost directions or the "
+            "origin, or take its voxels as they are with --mask-grid image",
         ),
         (
             "elsewhere",
