@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from albench.annotation.volume_files import write_volume
 from albench.data import FileGrid
@@ -51,13 +50,12 @@ class Asked:
                     "the grid of the file"
                 )
 
-    @property
-    def handed_out(self) -> NDArray[np.uint8]:
-        """(d, h, w) label map of the label file."""
-        slices = np.full(self.grid.slices, UNKNOWN, dtype=np.uint8)
-        for position in self.positions:
-            slices[position] = self.suggestions.get(position, 0)
-        return slices
+    def handed_out(self, position: int) -> Mask:
+        """(h, w) label map of a slice in the label file."""
+        sides = self.grid.slices[1:]
+        if position not in self.positions:
+            return np.full(sides, UNKNOWN, dtype=np.uint8)
+        return self.suggestions.get(position, np.zeros(sides, dtype=np.uint8))
 
 
 def write_label_file(path: Path, asked: Asked) -> None:
@@ -66,4 +64,5 @@ def write_label_file(path: Path, asked: Asked) -> None:
     Raises:
         StoreError: a file with other content is there, or it cannot be written.
     """
-    write_volume(path, asked.handed_out, asked.grid)
+    slices = np.stack([asked.handed_out(position) for position in range(asked.grid.slices[0])])
+    write_volume(path, slices, asked.grid)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.data import FileGrid, StoredLabels
+from albench.data.orientation import turns
 from albench.errors import DataError
 
 MaskGrid = Literal["own", "image"]
@@ -24,14 +25,30 @@ class Placed:
     """Labels on the grid of their image.
 
     Attributes:
-        slices: (d, h, w) whole numbers, 0 where the file has none.
-        covered: (d, h, w) where the file has voxels.
+        part: (d, h, w) whole numbers of the voxels that the file and the grid have in common, a view of the file.
+        start: (3,) slice, row and column of the first of them.
         outside: labels above 0 in the file that are not on the grid, which does not count `ignored`.
     """
 
-    slices: NDArray[np.int32]
-    covered: NDArray[np.bool_]
+    part: NDArray[np.generic]
+    start: NDArray[np.int64]
     outside: int
+
+    def over(self, position: int, below: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """(h, w) labels of a slice, those of `below` where the file has none."""
+        plane = below.astype(np.int64)
+        if self.covers(position):
+            first, last = self.start[1:], self.start[1:] + self.part.shape[1:]
+            plane[first[0] : last[0], first[1] : last[1]] = self.part[position - self.start[0]]
+        return plane
+
+    def covers(self, position: int) -> bool:
+        """Whether the file has voxels of a slice."""
+        return bool(0 <= position - self.start[0] < len(self.part))
+
+    def covers_all(self, position: int, sides: tuple[int, int]) -> bool:
+        """Whether the file has all voxels of a slice of this height and width."""
+        return self.covers(position) and self.part.shape[1:] == sides
 
 
 def place(path: Path, labels: StoredLabels, grid: FileGrid, *, trust: MaskGrid, ignored: int) -> Placed:
@@ -47,14 +64,14 @@ def place(path: Path, labels: StoredLabels, grid: FileGrid, *, trust: MaskGrid, 
         DataError: the voxels of the file are not those of the grid, none of them is on it, or the file is neither cut
             nor enlarged but moved against the image.
     """
-    values = np.clip(labels.values, np.iinfo(np.int32).min, np.iinfo(np.int32).max).astype(np.int32)
+    values = labels.values
     if trust == "image":
         if values.shape != grid.shape:
             raise DataError(
                 f"a label file must have the shape of its image, '{path}' has {values.shape} and '{grid.path}' "
                 f"{grid.shape}: save it on the grid of the image"
             )
-        return Placed(grid.to_slices(values), np.ones(grid.slices, dtype=np.bool_), 0)
+        return Placed(_as_slices(values, grid), np.zeros(3, np.int64), 0)
     turn, start = _whole_voxels(path, labels, grid)
     ends = np.stack([start, start + turn @ (np.array(values.shape) - 1)])
     low, high = ends.min(0), ends.max(0) + 1
@@ -67,11 +84,17 @@ def place(path: Path, labels: StoredLabels, grid: FileGrid, *, trust: MaskGrid, 
     _check_cut(path, grid, low, np.array(grid.shape) - high)
     turned = values.transpose(np.abs(turn).argmax(1))[tuple(slice(None, None, int(sign)) for sign in turn.sum(1))]
     part = turned[tuple(slice(*pair) for pair in zip(first - low, last - low, strict=True))]
-    inside = tuple(slice(*pair) for pair in zip(first, last, strict=True))
-    placed, covered = np.zeros(grid.shape, np.int32), np.zeros(grid.shape, np.bool_)
-    placed[inside], covered[inside] = part, True
-    outside = _drawn(values, ignored) - _drawn(part, ignored)
-    return Placed(grid.to_slices(placed), grid.to_slices(covered), outside)
+    order, directions = turns(grid.affine, grid.axis)
+    ends = np.stack([first, np.array(grid.shape) - last])
+    begins = [ends[0 if way.step == 1 else 1, dimension] for dimension, way in zip(order, directions, strict=True)]
+    outside = 0 if part.size == values.size else _drawn(values, ignored) - _drawn(part, ignored)
+    return Placed(_as_slices(part, grid), np.array(begins, np.int64), outside)
+
+
+def _as_slices(values: NDArray[np.generic], grid: FileGrid) -> NDArray[np.generic]:
+    """(d, h, w) view of (i, j, k) values on a part of the grid."""
+    order, directions = turns(grid.affine, grid.axis)
+    return values.transpose(order)[directions]
 
 
 def _check_cut(path: Path, grid: FileGrid, before: NDArray[np.int64], after: NDArray[np.int64]) -> None:
@@ -92,7 +115,7 @@ def _check_cut(path: Path, grid: FileGrid, before: NDArray[np.int64], after: NDA
             )
 
 
-def _drawn(values: NDArray[np.int32], ignored: int) -> int:
+def _drawn(values: NDArray[np.generic], ignored: int) -> int:
     return int(np.count_nonzero((values != 0) & (values != ignored)))
 
 

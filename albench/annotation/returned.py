@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,8 +72,51 @@ def read_returned(path: Path, asked: Asked, read_labels: ReadLabels, rules: Rule
         placed = place(path, labels, asked.grid, trust=rules.mask_grid, ignored=UNKNOWN)
     except DataError as error:
         return Returned({}, (), asked.positions, (Problem(str(path), str(error)),))
-    file = _File(path, asked, rules, placed, whole=labels.partial)
-    return file.returned()
+    return _File(path, asked, rules, placed, whole=labels.partial).returned()
+
+
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    """A slice of a label file that was asked for, or that has other labels than background and unknown.
+
+    Attributes:
+        position: as in `SliceStack`.
+        mask: (h, w) label map.
+        asked: whether somebody asked for it.
+        undeclared: voxels by label that is none of the classes.
+        untouched: whether it came back as it was handed out.
+        suggested: whether it was handed out with foreground.
+        cut: whether the file leaves out voxels of it.
+    """
+
+    position: int
+    mask: Mask
+    asked: bool
+    undeclared: Mapping[int, int]
+    untouched: bool
+    suggested: bool
+    cut: bool
+
+    @property
+    def unknown(self) -> int:
+        """Voxels that are unknown."""
+        return int(np.count_nonzero(self.mask == UNKNOWN))
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether all of it is unknown."""
+        return self.unknown == self.mask.size
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether one class fills all of it."""
+        return bool(foreground(self.mask).all() and self.mask.min() == self.mask.max())
+
+    def counts(self, rules: Rules) -> bool:
+        """Whether it is drawn."""
+        if self.undeclared or self.is_blank:
+            return False
+        return bool(foreground(self.mask).any()) if not self.asked else not self.untouched or rules.untouched_is_done
 
 
 @dataclass(frozen=True)
@@ -91,39 +135,66 @@ class _File:
 
     def returned(self) -> Returned:
         """The slices and the findings."""
-        handed_out = self.asked.handed_out
-        values = np.where(self.placed.covered | self.whole, self.placed.slices, handed_out)
-        stand_in = self._stand_in(values)
-        if stand_in is not None:
-            values[values == stand_in] = UNKNOWN
-        declared = np.isin(values, [*range(len(self.rules.classes) + 1), UNKNOWN])
-        bad = ~np.all(declared, axis=(1, 2))
-        slices = np.where(declared, values, UNKNOWN).astype(np.uint8)
-        asked = self._asked_for
-        blank = np.all(slices == UNKNOWN, axis=(1, 2))
-        untouched = (slices == handed_out).all((1, 2)) & asked
-        drawn = asked & ~blank & ~bad
-        if not self.rules.untouched_is_done:
-            drawn &= ~untouched
-        extra = ~asked & ~bad & foreground(slices).any((1, 2))
-        masks = {int(position): slices[position] for position in np.flatnonzero(drawn | extra)}
+        stand_in = self._stand_in()
+        slices = [made for position in range(self._depth) if (made := self._slice(position, stand_in)) is not None]
+        drawn = [one for one in slices if one.counts(self.rules)]
+        left = [one for one in slices if one.asked and not one.counts(self.rules)]
+        extra = [one for one in drawn if not one.asked]
         findings = [
             *self._about_stand_in(stand_in),
-            *self._about_undeclared(values, declared, bad),
-            *self._about_outside(asked),
-            *self._about_open(asked, untouched, blank),
-            *self._about_drawn(slices, drawn, extra),
+            *self._about_undeclared([one for one in slices if one.undeclared]),
+            *self._about_outside([one for one in slices if one.asked and one.cut]),
+            *self._about_open(left),
+            *self._about_drawn(drawn, extra),
+            *self._about_neighbors(left, extra),
         ]
-        return Returned(masks, _positions(extra), _positions(asked & ~drawn), tuple(findings))
+        masks = {one.position: one.mask for one in drawn}
+        return Returned(masks, _positions(extra), _positions(left), tuple(findings))
 
-    def _stand_in(self, values: NDArray[np.int32]) -> int | None:
-        """The label that stands for unknown in a file of a tool that numbers labels anew; None if none does."""
-        rest = [position for position in range(len(values)) if position not in self.asked.positions]
-        if not rest or (values[rest] == UNKNOWN).any():
+    @property
+    def _depth(self) -> int:
+        return self.asked.grid.slices[0]
+
+    def _values(self, position: int) -> NDArray[np.int64]:
+        """(h, w) labels of a slice as the file has them."""
+        handed_out = self.asked.handed_out(position)
+        return self.placed.over(position, np.zeros_like(handed_out) if self.whole else handed_out)
+
+    def _slice(self, position: int, stand_in: int | None) -> _Slice | None:
+        values = self._values(position)
+        if stand_in is not None:
+            values[values == stand_in] = UNKNOWN
+        asked = position in self.asked.positions
+        if not asked and not ((values != 0) & (values != UNKNOWN)).any():
             return None
-        filled = [int(values[z].flat[0]) for z in rest if values[z].min() == values[z].max() != 0]
-        label = max({*filled}, key=filled.count, default=None)
-        return label if filled.count(label or 0) > _MOST * len(rest) else None
+        wrong = ((values < 0) | (values > len(self.rules.classes))) & (values != UNKNOWN)
+        labels, counts = np.unique(values[wrong], return_counts=True)
+        values[wrong] = UNKNOWN
+        mask, handed_out = values.astype(np.uint8), self.asked.handed_out(position)
+        return _Slice(
+            position,
+            mask,
+            asked,
+            dict(zip(labels.tolist(), counts.tolist(), strict=True)),
+            untouched=asked and np.array_equal(mask, handed_out),
+            suggested=bool(foreground(handed_out).any()),
+            cut=not self.whole and not self.placed.covers_all(position, self.asked.grid.slices[1:]),
+        )
+
+    def _stand_in(self) -> int | None:
+        """The label that stands for unknown in a file of a tool that numbers labels anew; None if none does."""
+        rest = [position for position in range(self._depth) if position not in self.asked.positions]
+        filled = Counter[int]()
+        for position in rest:
+            values = self._values(position)
+            if (values == UNKNOWN).any():
+                return None
+            if values.min() == values.max() != 0:
+                filled[int(values.flat[0])] += 1
+        if not filled:
+            return None
+        ((label, count),) = filled.most_common(1)
+        return label if count > _MOST * len(rest) else None
 
     def _about_stand_in(self, label: int | None) -> Iterator[Problem]:
         if label is not None:
@@ -132,106 +203,86 @@ class _File:
                 "nobody asked for and was taken for it: save labels without numbering them anew"
             )
 
-    def _about_undeclared(
-        self, values: NDArray[np.int32], declared: NDArray[np.bool_], bad: NDArray[np.bool_]
-    ) -> Iterator[Problem]:
-        if bad.any():
-            labels, counts = np.unique(values[~declared], return_counts=True)
-            shown = few([f"{label} in {count:,} voxels" for label, count in zip(labels, counts, strict=True)])
+    def _about_undeclared(self, bad: Sequence[_Slice]) -> Iterator[Problem]:
+        if bad:
+            counts = Counter[int]()
+            for one in bad:
+                counts.update(one.undeclared)
+            shown = few([f"{label} in {counts[label]:,} voxels" for label in sorted(counts)])
             classes = ", ".join(f"{label} {name}" for label, name in enumerate(self.rules.classes, 1))
-            yield self._rejected(
+            yield Problem(
+                str(self.path),
                 f"labels must be 0, {classes} or {UNKNOWN}, '{self.path}' has {shown} and does not count "
-                f"{self._at(bad)}: give these voxels one of the labels"
+                f"{self._at(bad)}: give these voxels one of the labels",
             )
 
-    def _about_outside(self, asked: NDArray[np.bool_]) -> Iterator[Problem]:
+    def _about_outside(self, cut: Sequence[_Slice]) -> Iterator[Problem]:
         if self.placed.outside:
             yield self._look(
                 f"labels must lie on the image, {self.placed.outside:,} voxels of '{self.path}' lie beside it and are "
                 "left out: look whether the file is of this volume"
             )
-        cut = asked & ~self.placed.covered.all((1, 2))
-        if cut.any() and not self.whole:
+        if cut:
             yield self._look(
                 f"a label file should cover its image, '{self.path}' leaves out a part {self._at(cut)}, which counts "
                 "as it was handed out: look whether anything should be drawn there"
             )
 
-    def _about_open(
-        self, asked: NDArray[np.bool_], untouched: NDArray[np.bool_], blank: NDArray[np.bool_]
-    ) -> Iterator[Problem]:
-        if (asked & blank).any():
+    def _about_open(self, left: Sequence[_Slice]) -> Iterator[Problem]:
+        blank = [one for one in left if one.is_blank and not one.undeclared]
+        empty = [one for one in left if one.untouched and not one.suggested]
+        suggested = [one for one in left if one.untouched and one.suggested]
+        if blank:
             yield self._look(
-                f"slices that are asked for must be drawn, '{self.path}' is unknown everywhere "
-                f"{self._at(asked & blank)}: draw there, and give 0 to the background"
+                f"slices that are asked for must be drawn, '{self.path}' is unknown everywhere {self._at(blank)}: draw "
+                "there, and give 0 to the background"
             )
-        if self.rules.untouched_is_done:
-            return
-        suggested = np.zeros(len(asked), np.bool_)
-        suggested[[z for z, mask in self.asked.suggestions.items() if foreground(mask).any()]] = True
-        if (untouched & ~suggested).any():
+        if empty:
             yield self._look(
                 f"it must be told whether slices are empty or not done, '{self.path}' has no foreground "
-                f"{self._at(untouched & ~suggested)}: draw there, or say --empty-is-done"
+                f"{self._at(empty)}: draw there, or say --empty-is-done"
             )
-        if (untouched & suggested).any():
+        if suggested:
             yield self._look(
                 f"it must be told whether suggestions are right or not looked at, '{self.path}' is as it was suggested "
-                f"{self._at(untouched & suggested)}: correct it, or say --empty-is-done"
+                f"{self._at(suggested)}: correct it, or say --empty-is-done"
             )
 
-    def _about_drawn(
-        self, slices: NDArray[np.uint8], drawn: NDArray[np.bool_], extra: NDArray[np.bool_]
-    ) -> Iterator[Problem]:
-        partial = drawn & (slices == UNKNOWN).any((1, 2))
-        if partial.any():
-            count = np.count_nonzero(slices[partial] == UNKNOWN)
+    def _about_drawn(self, drawn: Sequence[_Slice], extra: Sequence[_Slice]) -> Iterator[Problem]:
+        partial = [one for one in drawn if one.asked and one.unknown]
+        if partial:
             yield self._look(
-                f"slices should be drawn completely, '{self.path}' leaves {count:,} voxels unknown "
-                f"{self._at(partial)}: give them a class, or 0"
+                f"slices should be drawn completely, '{self.path}' leaves {sum(one.unknown for one in partial):,} "
+                f"voxels unknown {self._at(partial)}: give them a class, or 0"
             )
-        if extra.any():
-            count = np.count_nonzero(slices[extra] == UNKNOWN)
-            rest = f" and {count:,} voxels there stay unknown" if count else ""
+        if extra:
+            unknown = sum(one.unknown for one in extra)
+            rest = f" and {unknown:,} voxels there stay unknown" if unknown else ""
             yield self._look(
                 f"slices that nobody asked for count if they have foreground, '{self.path}' has some "
                 f"{self._at(extra)}{rest}: look whether a brush of three dimensions drew them"
             )
-        yield from self._about_neighbors(~drawn & self._asked_for, extra)
-        first = slices[:, :1, :1]
-        full = (drawn | extra) & foreground(first)[:, 0, 0] & (slices == first).all((1, 2))
-        if full.any():
+        filled = [one for one in drawn if one.is_filled]
+        if filled:
             yield self._look(
-                f"a class should not fill a slice, one does so in '{self.path}' {self._at(full)}: look whether it was "
-                "filled by mistake"
+                f"a class should not fill a slice, one does so in '{self.path}' {self._at(filled)}: look whether it "
+                "was filled by mistake"
             )
 
-    @property
-    def _asked_for(self) -> NDArray[np.bool_]:
-        """(d,) whether somebody asked for a slice."""
-        asked = np.zeros(self.asked.grid.slices[0], np.bool_)
-        asked[[*self.asked.positions]] = True
-        return asked
-
-    def _about_neighbors(self, left: NDArray[np.bool_], extra: NDArray[np.bool_]) -> Iterator[Problem]:
+    def _about_neighbors(self, left: Sequence[_Slice], extra: Sequence[_Slice]) -> Iterator[Problem]:
         """As many slices are left open as are drawn next to one of them, all on the same side."""
-        for step in (1, -1):
-            beside = np.roll(left, step)
-            beside[0 if step == 1 else -1] = False
-            if left.any() and np.array_equal(beside, extra):
-                yield self._look(
-                    f"slices must be drawn where they are asked for, '{self.path}' is drawn {self._at(extra)} and not "
-                    f"{self._at(left)}: look whether they were counted from 0 or from 1"
-                )
+        steps = {step for step in (1, -1) if _positions(extra) == tuple(one.position + step for one in left)}
+        if left and steps:
+            yield self._look(
+                f"slices must be drawn where they are asked for, '{self.path}' is drawn {self._at(extra)} and not "
+                f"{self._at(left)}: look whether they were counted from 0 or from 1"
+            )
 
-    def _at(self, which: NDArray[np.bool_]) -> str:
-        return _at(self.asked, np.flatnonzero(which).tolist())
+    def _at(self, slices: Sequence[_Slice]) -> str:
+        return _at(self.asked, _positions(slices))
 
     def _look(self, sentence: str) -> Problem:
         return Problem(str(self.path), sentence, serious=False)
-
-    def _rejected(self, sentence: str) -> Problem:
-        return Problem(str(self.path), sentence)
 
 
 def combine_returned(asked: Asked, by_annotator: Mapping[str, Returned], rules: Rules) -> Returned:
@@ -283,8 +334,8 @@ def _agreements(names: Sequence[str], several: Sequence[Returned]) -> tuple[dict
     return scores, "; ".join(f"Dice of {pair} {score:.3f}" for pair, score in scores.items())
 
 
-def _positions(which: NDArray[np.bool_]) -> tuple[int, ...]:
-    return tuple(np.flatnonzero(which).tolist())
+def _positions(slices: Sequence[_Slice]) -> tuple[int, ...]:
+    return tuple(one.position for one in slices)
 
 
 def _at(asked: Asked, positions: Sequence[int]) -> str:
