@@ -32,9 +32,12 @@ def oriented(
 
 
 def restored(slices: NDArray[Scalar], affine: NDArray[np.float64], axis: Axis) -> NDArray[Scalar]:
-    """(i, j, k) values as in the file, from (d, h, w) slices: the inverse of `oriented`."""
+    """(i, j, k) values as in the file, from (d, h, w) slices: the inverse of `oriented`.
+
+    They are in the order of NIfTI in memory, which needs no copy for slices of a usual file.
+    """
     order, flips = turns(affine, axis)
-    return np.ascontiguousarray(slices[flips].transpose(np.argsort(order)))
+    return np.asfortranarray(slices[flips].transpose(np.argsort(order)))
 
 
 def turns(affine: NDArray[np.float64], axis: Axis) -> tuple[tuple[int, int, int], tuple[slice, slice, slice]]:
