@@ -9,6 +9,7 @@ from albench.annotation.segmentations import (
     write_least_certain,
     write_segmentation,
 )
+from albench.annotation.working_grid import on_working_grid
 from albench.annotation.worklist import Reason, Task, worklist_csv, write_worklist
 from albench.annotation.worklist_page import write_worklist_page
 
@@ -23,6 +24,7 @@ __all__ = [
     "combine_returned",
     "find_files",
     "normalized_entropy",
+    "on_working_grid",
     "read_folder",
     "read_returned",
     "worklist_csv",
