@@ -107,10 +107,11 @@ def test_masks_of_whole_volumes_match_the_truth_voxel_by_voxel(tmp_path, orienta
 
 @pytest.mark.parametrize("codes", [*itertools.product((0, 1, 2, 4), repeat=2)])
 def test_label_files_have_qform_and_sform_of_their_image(tmp_path, codes):
-    image = nib.Nifti1Image(np.ones((6, 7, 5), np.float32), RAS)
-    other = RAS.copy()
+    left = RAS @ np.diag([-1.0, 1, 1, 1])  # a qform of the other handedness
+    image = nib.Nifti1Image(np.ones((6, 7, 5), np.float32), left)
+    other = left.copy()
     other[:3, 3] += 3  # forms that differ: a tool takes the one it prefers of both files
-    image.set_qform(RAS, codes[0])
+    image.set_qform(left, codes[0])
     image.set_sform(other, codes[1])
     image.header.set_xyzt_units("micron", "sec")
     nib.save(image, tmp_path / "a.nii.gz")

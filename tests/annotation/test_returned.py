@@ -52,7 +52,7 @@ def truth() -> np.ndarray:
     values = np.zeros(SHAPE, np.uint8)
     values[2:6, 3:8] = 1
     values[3:5, 4:6] = 2
-    values[1, 1, 4] = 2
+    values[1, 2, 4] = 2
     return values
 
 
@@ -154,14 +154,24 @@ def test_a_suggestion_that_was_erased_is_drawn(path, grid):
 
 def test_a_cropped_grid_comes_back_where_its_affine_says(path, asked):
     affine = AFFINE.copy()
-    affine[:3, 3] = (AFFINE @ [1, 1, 1, 1])[:3]
-    save(path, edited(asked)[1:7, 1:9, 1:5], affine)
+    affine[:3, 3] = (AFFINE @ [1, 2, 1, 1])[:3]
+    save(path, edited(asked)[1:7, 2:9, 1:5], affine)
     returned = read_returned(path, asked, reader, RULES)
     assert_drawn(returned, asked)
     assert sentences(returned) == [
         f"a label file should cover its image, '{path}' leaves out a part at k = 1, 4, which counts as it was handed "
         "out: look whether anything should be drawn there"
     ]
+
+
+def test_files_that_store_only_what_is_drawn_have_background_elsewhere(path, grid):
+    asked = Asked("a", grid, (1, 4), {1: np.ones((10, 9), np.uint8), 4: np.ones((10, 9), np.uint8)})
+    affine = AFFINE.copy()
+    affine[:3, 3] = (AFFINE @ [1, 1, 1, 1])[:3]
+    part = StoredLabels(edited(asked)[1:7, 1:9, 1:5], affine, partial=True)  # as .seg.nrrd
+    returned = read_returned(path, asked, lambda path: part, RULES)
+    assert_drawn(returned, asked)
+    assert returned.findings == ()
 
 
 def test_slices_that_a_crop_leaves_out_stay_open(path, asked):
@@ -301,6 +311,16 @@ def test_unknown_voxels_that_were_erased_are_no_labels(path, asked):
     returned = read_returned(path, asked, reader, RULES)
     assert_drawn(returned, asked)
     assert (returned.extra, returned.findings) == ((), ())
+
+
+def test_a_slice_that_was_filled_by_mistake_does_not_stand_for_unknown(path, asked):
+    values = edited(asked)
+    values[values == UNKNOWN] = 0
+    values[:, :, 3] = 1
+    save(path, values)
+    returned = read_returned(path, asked, reader, RULES)
+    assert returned.extra == (3,)
+    assert "a class should not fill a slice" in sentences(returned)[1]
 
 
 def test_a_class_that_fills_a_slice_is_told(path, asked):
