@@ -39,8 +39,8 @@ def read_folder(
             continue
         missing = Problem(
             str(folder),
-            f"a volume must come back as {one.case}{SUFFIX}, it is not in '{folder}', and its slices stay open: copy it "
-            "there, or name the folder where it was saved",
+            f"a volume must come back as {one.case}{SUFFIX}, it is not in '{folder}', and its slices stay open: copy "
+            "it there, or name the folder where it was saved",
             serious=False,
         )
         returned[one.case] = Returned({}, (), one.positions, (missing,))
