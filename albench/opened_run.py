@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import Dataset, Placement
+from albench.data import Dataset, FileGrid
 from albench.errors import ConfigError, DataError
 from albench.files import atomic_write
 from albench.masks import Mask
@@ -89,18 +89,20 @@ class OpenedRun(RunReader):
         import pandas as pd
 
         try:
-            places = self.placements()
+            grids = self.file_grids()
         except (ConfigError, DataError):
-            places = {}
-        table = pd.DataFrame([asdict(found) for found in self.queried(places)], columns=list(COLUMNS))
+            grids = {}
+        table = pd.DataFrame([asdict(found) for found in self.queried(grids)], columns=list(COLUMNS))
         return table.astype({"score": float, "index": "Int64", "mm": float})
 
-    def queried(self, places: Mapping[str, Placement]) -> list[QueriedSlice]:
+    def queried(self, grids: Mapping[str, FileGrid]) -> list[QueriedSlice]:
         """The queried slices in the order in which they were queried.
 
         Args:
-            places: of the slices of every case, from `placements`; empty leaves `index` and `mm` out.
+            grids: of every case, from `file_grids`; empty leaves `index` and `mm` out.
         """
+        indices = {case: grid.indices.tolist() for case, grid in grids.items()}
+        millimeters = {case: grid.millimeters.tolist() for case, grid in grids.items()}
         return [
             QueriedSlice(
                 record.round,
@@ -108,16 +110,16 @@ class OpenedRun(RunReader):
                 name.case,
                 name.position,
                 (query.scores or {}).get(str(row)),
-                int(places[name.case].indices[name.position]) if places else None,
-                float(places[name.case].millimeters[name.position]) if places else None,
+                indices[name.case][name.position] if grids else None,
+                millimeters[name.case][name.position] if grids else None,
             )
             for record in self.records
             for query in [self.query(record.round)]
             for rank, (row, name) in enumerate(zip(query.ids, query.slices, strict=True), 1)
         ]
 
-    def placements(self) -> dict[str, Placement]:
-        """Where the slices of every training case lie in its file.
+    def file_grids(self) -> dict[str, FileGrid]:
+        """The voxels of every training case as its file has them.
 
         Raises:
             ConfigError: the options of the dataset do not fit.
@@ -130,14 +132,14 @@ class OpenedRun(RunReader):
                 f"the data must be those of the run, '{dataset.title}' has no case '{missing[0]}': name their place "
                 "with --data-root"
             )
-        places = {case: dataset.placement(case) for case in slices}
-        for case, place in places.items():
-            if len(place.indices) != slices[case]:
+        grids = {case: dataset.file_grid(case) for case in slices}
+        for case, grid in grids.items():
+            if grid.slices[0] != slices[case]:
                 raise DataError(
-                    f"the data must be those of the run, case '{case}' has {len(place.indices)} slices instead of "
+                    f"the data must be those of the run, case '{case}' has {grid.slices[0]} slices instead of "
                     f"{slices[case]}: name their place with --data-root"
                 )
-        return places
+        return grids
 
     def asked(self) -> dict[str, NDArray[np.int64]]:
         """{training case: (d,) when each slice was asked}.
@@ -157,15 +159,15 @@ class OpenedRun(RunReader):
         """Write `asked` of every training case as a volume on the grid of its file, CASE.nii.gz, and return the paths.
 
         Raises:
-            ConfigError: as `placements`, as is DataError.
+            ConfigError: as `file_grids`, as is DataError.
             StoreError: the folder cannot be written.
         """
         import nibabel as nib
 
-        places, asked, paths = self.placements(), self.asked(), []
+        grids, asked, paths = self.file_grids(), self.asked(), []
         smallest = np.uint8 if max(map(np.max, asked.values()), default=0) < 256 else np.uint16
-        for case, place in places.items():
-            image = nib.Nifti1Image(place.filled(asked[case].astype(smallest)), place.affine)
+        for case, grid in grids.items():
+            image = nib.Nifti1Image(grid.filled(asked[case].astype(smallest)), grid.affine)
             image.header.set_xyzt_units("mm")
             inside = [part for part in Path(f"{case}.nii.gz").parts if part not in ("..", "/")]
             paths.append(folder.joinpath(*inside))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from albench.data import Problem
-from albench.datasets._combining import Raters
+from albench.data import Problem, Raters
 from albench.datasets._files import Files
 from albench.datasets._layout import Layout
 from albench.datasets._patients import by_bids, by_pattern, suspicion

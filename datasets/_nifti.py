@@ -11,39 +11,40 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from albench.data import (
+    Axis,
     CaseSummary,
     FileFacts,
+    FileGrid,
     Intensities,
-    Placement,
     Problem,
+    StoredLabels,
     Volume,
     agreement,
     check_case,
     check_memory,
+    combined_raters,
     image_digest,
     most_frequent,
+    oriented,
     pooled,
     set_problems,
     value_counts,
 )
-from albench.datasets._combining import ONE_MASK, Combining, combined_organs, combined_raters
+from albench.datasets._combining import ONE_MASK, Combining, combined_organs
 from albench.datasets._files import Files, MaskFile
-from albench.datasets._formats import Arrays, StoredImage, open_image, open_part, placed
+from albench.datasets._formats import Arrays, StoredImage, exists, open_image, open_part, placed
 from albench.datasets._labels import Labels
 from albench.datasets._mask_values import label_values
-from albench.datasets._slice_axis import AXES, Axis, Grid
+from albench.datasets._slice_axis import Grid
 from albench.errors import DataError
 from albench.masks import UNKNOWN, foreground
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 _ONE_IMAGE = 3  # dimensions of an image without channels
 _FLAT = 1e-6  # volume of a voxel, as a part of the product of its sides, below which directions are not independent
@@ -194,43 +195,23 @@ def grid_of(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> Gri
     return Grid((width, height, depth), (dx, dy, dz))
 
 
-def placement_of(path: Path, axis: Axis, channels: tuple[int, ...] | None, arrays: Arrays) -> Placement:
-    """Where the slices of a volume lie in the file of its image; arguments as in `Reading`."""
+def file_grid(path: Path, channels: tuple[int, ...] | None, arrays: Arrays, axis: Axis) -> FileGrid:
+    """The voxels of a volume as the file of its image has them, cut along `axis`; others as in `grid_of`."""
     image = _open(path, channels, arrays)
-    turn = _turn(image.affine)
-    (across,) = np.flatnonzero(turn[:, 0] == AXES.index(axis))
-    width, height, depth = image.shape[:3]
-    indices = np.arange(image.shape[across])
-    return Placement((width, height, depth), image.affine, int(across), indices[:: int(turn[across, 1])])
+    i, j, k = image.shape[:3]
+    return FileGrid(path, (i, j, k), image.affine, axis)
 
 
-def oriented(
-    values: NDArray[Scalar], affine: NDArray[np.float64], axis: Axis, *, copy: bool = True
-) -> tuple[NDArray[Scalar], tuple[float, float, float]]:
-    """(d, h, w) values and their spacing in millimeters; an axial slice has rows from front to back and columns from
-    right to left of the body.
+def read_labels(path: Path, arrays: Arrays) -> StoredLabels:
+    """The labels in a file that somebody has drawn.
 
-    Args:
-        values: (i, j, k) as in the file.
-        affine: from voxels to millimeters.
+    Raises:
+        DataError: it cannot be read, or its values are not labels.
     """
-    turn = _turn(affine)
-    turned = nib.orientations.apply_orientation(values, turn)
-    sizes = np.empty(3)
-    sizes[turn[:, 0].astype(int)] = nib.affines.voxel_sizes(affine)
-    across = AXES.index(axis)
-    order = [across, *(i for i in (2, 1, 0) if i != across)]
-    turned = turned.transpose(order)
-    if axis != "axial":
-        turned = turned[:, ::-1]  # rows from the top of the body to the bottom
-    dz, dy, dx = (float(sizes[i]) for i in order)
-    return np.ascontiguousarray(turned) if copy else turned, (dz, dy, dx)
-
-
-def _turn(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 2) the axis of the body of every axis of a file, and 1 or -1 for its direction to the left, back and top."""
-    turn: NDArray[np.float64] = ornt_transform(io_orientation(affine), axcodes2ornt(("L", "P", "S")))
-    return turn
+    if not exists(path):
+        raise DataError(f"'{path}' must exist to be read, it does not: name a file with labels")
+    image = _open_labels(path, arrays)
+    return StoredLabels(_mask_values(path, image), image.affine, image.partial)
 
 
 def _open(path: Path, channels: tuple[int, ...] | None, arrays: Arrays) -> StoredImage:
@@ -254,12 +235,21 @@ def _open_mask(file: MaskFile, reading: Reading, images: Sequence[StoredImage]) 
     """The header of a mask, on the grid of the first image if a part of that is stored."""
     path, arrays, grid = file.path, reading.arrays, next(iter(images), None)
     if file.organ is None:
-        mask = _usable(path, open_image(path, arrays))
+        mask = _open_labels(path, arrays)
     else:
-        mask = _usable(path, open_part(path, file.organ, grid, arrays, same_series=reading.same_grid))
-    if mask.color:
-        raise DataError(f"a mask must have one number per voxel, '{path}' has colors: save labels")
+        mask = _of_labels(path, open_part(path, file.organ, grid, arrays, same_series=reading.same_grid))
     return placed(mask, grid) if grid else mask
+
+
+def _open_labels(path: Path, arrays: Arrays) -> StoredImage:
+    return _of_labels(path, open_image(path, arrays))
+
+
+def _of_labels(path: Path, mask: StoredImage) -> StoredImage:
+    """An image that may be a mask."""
+    if _usable(path, mask).color:
+        raise DataError(f"a mask must have one number per voxel, '{path}' has colors: save labels")
+    return mask
 
 
 def _usable(path: Path, image: StoredImage) -> StoredImage:

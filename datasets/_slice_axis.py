@@ -11,16 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from albench.data import Problem
+from albench.data import AXES, Axis, Problem
 from albench.errors import few
-
-Axis = Literal["sagittal", "coronal", "axial"]
 
 AxisChoice = Literal["auto", "sagittal", "coronal", "axial"]
 
-AXES: tuple[Axis, ...] = get_args(Axis)
 _ALIKE = 1.1 * (1 + 1e-6)  # ratio up to which two spacings count as equal, with what float32 headers round
 
 

@@ -9,15 +9,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from albench.data import Dataset, FileFacts, Placement, Problem, Rule, Volume, agreement_in_words, pooled
+from albench.data import (
+    Axis,
+    Dataset,
+    FileFacts,
+    FileGrid,
+    Problem,
+    Rule,
+    StoredLabels,
+    Volume,
+    agreement_in_words,
+    pooled,
+)
 from albench.datasets._combining import ONE_MASK, Combining
 from albench.datasets._formats import Arrays, files_of
 from albench.datasets._labels import EmptySlices, Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._modality import rule_of
-from albench.datasets._nifti import Reading, grid_of, inspect, load, placement_of, values_of
+from albench.datasets._nifti import Reading, file_grid, grid_of, inspect, load, read_labels, values_of
 from albench.datasets._proposal import rows_of
-from albench.datasets._slice_axis import Axis, AxisChoice, Grid, axis_notes, axis_problems, decide
+from albench.datasets._slice_axis import AxisChoice, Grid, axis_notes, axis_problems, decide
 from albench.errors import ConfigError, DataError
 
 FOR_SMALL_SLICES: dict[str, object] = {
@@ -119,10 +130,14 @@ class NiftiVolumes(Dataset):
         """Read the image and the mask of one case."""
         return load(self._layout.checked().volumes[case], self._reading())
 
-    def placement(self, case: str) -> Placement:
-        """Where the slices of a case lie in the file of its image, from the header."""
+    def file_grid(self, case: str) -> FileGrid:
+        """That of the first image of the case."""
         image = self._layout.checked().volumes[case].images[0]
-        return placement_of(image, self._axis, self._channels(), self._arrays())
+        return file_grid(image, self._channels(), self._arrays(), self._axis)
+
+    def read_labels(self, path: Path) -> StoredLabels:
+        """The labels in a file of any format."""
+        return read_labels(path, self._arrays())
 
     def decided(self) -> Mapping[str, object]:
         """The axis, if the spacing decides it."""

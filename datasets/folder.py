@@ -24,10 +24,10 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from albench.config import Protocol
-from albench.data import register
+from albench.data import Raters, register
 from albench.datasets._array_files import array_folder, with_arrays
 from albench.datasets._choosing import called_organs, with_organs, with_patients, with_raters
-from albench.datasets._combining import Combining, Overlap, Raters
+from albench.datasets._combining import Combining, Overlap
 from albench.datasets._dicom_archive import dicom_archive
 from albench.datasets._formats import Arrays, in_array
 from albench.datasets._formats.hdf5 import ArrayAxes

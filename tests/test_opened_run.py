@@ -122,13 +122,13 @@ def test_other_data_are_refused(on_files, decathlon):
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[:, :, :7], image.affine), path)
     rule = f"the data must be those of the run, case '{case}' has 7 slices instead of 8: name their place with --data-"
     with pytest.raises(DataError, match=rule):
-        albench.open_run(on_files.folder).placements()
+        albench.open_run(on_files.folder).file_grids()
     for part in ("imagesTr", "labelsTr"):
         (decathlon / part / f"{case}.nii.gz").unlink()
     with pytest.raises(
         DataError, match=f"must be those of the run, 'Task99_Blob' has no case '{case}': name their place"
     ):
-        albench.open_run(on_files.folder).placements()
+        albench.open_run(on_files.folder).file_grids()
 
 
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path):

@@ -35,12 +35,12 @@ def queries(
     run, console = open_run(folder, data_root), terminal()
     missing = ""
     try:
-        places = run.placements()
+        grids = run.file_grids()
     except (ConfigError, DataError) as error:
         if nifti is not None or data_root is not None:
             raise
-        places, missing = {}, f"index and mm are left out, because the data are not there: {error}"
-    found = run.queried(places)
+        grids, missing = {}, f"index and mm are left out, because the data are not there: {error}"
+    found = run.queried(grids)
     if csv is not None:
         rows = [[getattr(one, name) for name in COLUMNS] for one in found]
         text = csv_text([COLUMNS, *[["" if value is None else value for value in row] for row in rows]])

@@ -12,18 +12,20 @@ from albench.data.facts import (
     pooled,
     value_counts,
 )
+from albench.data.file_grid import FileGrid, StoredLabels
 from albench.data.intensities import ClippedTarget, Intensities, Rule
 from albench.data.label_counts import LabelCounts
 from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
 from albench.data.oddities import oddities
+from albench.data.orientation import AXES, Axis, oriented
 from albench.data.own_grid import OwnGrid
 from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
-from albench.data.placement import Placement
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
 from albench.data.problems import CaseSummary, Problem, check_case, label_warnings, set_problems, set_warnings
+from albench.data.raters import Raters, combined_raters
 from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.slices import LabeledStack, SliceStack, joined
 from albench.data.split import Split, split_dataset, split_volumes
@@ -31,28 +33,32 @@ from albench.data.volume import Volume, check_volume
 from albench.registry import register
 
 __all__ = [
+    "AXES",
     "MOST_VALUES",
     "PERCENTILES",
     "Archive",
     "AsRead",
+    "Axis",
     "CaseSummary",
     "ClippedTarget",
     "Dataset",
     "FileFacts",
+    "FileGrid",
     "Intensities",
     "LabelCounts",
     "LabeledStack",
     "OwnGrid",
-    "Placement",
     "Prepared",
     "PreparedSet",
     "Problem",
     "Progress",
+    "Raters",
     "Removal",
     "Rule",
     "ScalingLoss",
     "SliceStack",
     "Split",
+    "StoredLabels",
     "ValueCount",
     "Volume",
     "agreement",
@@ -63,6 +69,7 @@ __all__ = [
     "check_memory",
     "check_options",
     "check_volume",
+    "combined_raters",
     "downloaded",
     "downloads_folder",
     "image_digest",
@@ -72,6 +79,7 @@ __all__ = [
     "mark_content",
     "most_frequent",
     "oddities",
+    "oriented",
     "padding_share",
     "padding_warnings",
     "pooled",

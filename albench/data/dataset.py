@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from albench.data.file_grid import FileGrid, StoredLabels
 from albench.data.intensities import Clip, Intensities, Rule
 from albench.data.memory import check_memory
-from albench.data.placement import Placement
 from albench.data.problems import CaseSummary, Problem, check_case, set_problems
 from albench.data.slices import GRID
 from albench.data.volume import Volume
@@ -109,16 +109,6 @@ class Dataset(ABC):
     def load(self, case: str) -> Volume:
         """Read one case. Raises DataError naming the file, the rule and the remedy."""
 
-    def placement(self, case: str) -> Placement:
-        """Where the slices of a case lie in its file. By default it is loaded, and its slices count as axial.
-
-        Raises:
-            DataError: as `load`.
-        """
-        volume = self.load(case)
-        depth, height, width = volume.mask.shape
-        return Placement.of_stack((depth, height, width), volume.spacing)
-
     def patient(self, case: str) -> str:
         """The patient of a case. All cases of a patient are in one part of the split; by default each has its own."""
         return case
@@ -172,6 +162,23 @@ class Dataset(ABC):
         """
         raise DataError(
             f"only a dataset of files can be listed, '{self.name}' is generated or has others: choose another"
+        )
+
+    def file_grid(self, case: str) -> FileGrid:
+        """The voxels of a case as its file has them. By default it is loaded, and its slices count as axial.
+
+        Raises:
+            DataError: as `load`.
+        """
+        volume = self.load(case)
+        depth, height, width = volume.mask.shape
+        return FileGrid.of_stack((depth, height, width), volume.spacing)
+
+    def read_labels(self, path: Path) -> StoredLabels:
+        """The labels in a file that somebody has drawn. Raises DataError: it cannot be read or has no labels."""
+        raise DataError(
+            f"only a dataset of files reads what people have drawn, '{self.name}' is generated or read otherwise: "
+            "choose one of files, such as folder"
         )
 
     def value_problems(self, values: Sequence[Mapping[int, int]]) -> Iterator[Problem]:

@@ -9,8 +9,8 @@ import pytest
 from support.samples import invoke, write_volumes
 
 from albench.cli.dataset_summary import label_rows
-from albench.data import check_options, prepare
-from albench.datasets._combining import combined_organs, combined_raters
+from albench.data import check_options, combined_raters, prepare
+from albench.datasets._combining import combined_organs
 from albench.errors import ConfigError, DataError
 from albench.masks import UNKNOWN
 from albench.registry import DATASETS, find

@@ -281,7 +281,7 @@ def test_positions_are_found_in_the_file_whatever_its_orientation(tmp_path, axis
         write_pair(tmp_path / "set", "a", centers[..., along], np.ones(shape, np.uint8), affine)
         (case,) = folder(tmp_path / "set", axis=axis).cases()
         data = folder(tmp_path / "set", axis=axis)
-        place, image = data.placement(case), data.load(case).image[0]
+        place, image = data.file_grid(case), data.load(case).image[0]
         assert np.array_equal(image, np.broadcast_to(place.millimeters[:, None, None], image.shape))
         assert (place.shape, place.affine.tolist()) == (shape, affine.tolist())
         filled = place.filled(np.arange(len(image)))
@@ -294,7 +294,7 @@ def test_millimeters_of_an_oblique_slice_are_those_of_its_center(tmp_path):
     affine = turned((0.7, 0.6, 4), 20, (1, 2))
     affine[:3, 3] = (1, 2, 3)
     write(tmp_path / "set", (40, 44, 6), affine, "a")
-    place = folder(tmp_path / "set").placement("a")
+    place = folder(tmp_path / "set").file_grid("a")
     expected = [nib.affines.apply_affine(affine, (19.5, 21.5, z))[2] for z in range(6)]
     assert place.millimeters == pytest.approx(expected)
 
@@ -303,10 +303,10 @@ def test_slices_without_a_file_lie_as_axial_ones_do(tmp_path):
     """As those of a file with the grid that is told for them."""
     phantom = find(DATASETS, "phantom")(count=3, depth=8, side=32)
     case = phantom.cases()[0]
-    place, volume = phantom.placement(case), phantom.load(case)
+    place, volume = phantom.file_grid(case), phantom.load(case)
     write_pair(tmp_path / "set", "a", volume.image[0].transpose(2, 1, 0), volume.mask.transpose(2, 1, 0), place.affine)
     data = folder(tmp_path / "set", axis="axial")
     assert np.array_equal(data.load("a").image, volume.image)
     assert data.load("a").spacing == pytest.approx(volume.spacing)
-    assert data.placement("a").indices.tolist() == place.indices.tolist()
-    assert data.placement("a").shape == place.shape
+    assert data.file_grid("a").indices.tolist() == place.indices.tolist()
+    assert data.file_grid("a").shape == place.shape
