@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from albench.annotator import Annotator
 from albench.combinations import check_combinations
 from albench.config import MOST_SEED, Choice, Protocol, RunConfig, Training, build
-from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_dataset
+from albench.data import Dataset, LabeledStack, Prepared, Progress, SliceStack, Split, prepare, split_dataset
 from albench.errors import ConfigError
 from albench.exits import rejecting_exits
 from albench.files import is_file
 from albench.masks import Ids
 from albench.network import Network
+from albench.oracle import MaskOracle, Oracle
 from albench.plugin_source import PluginFiles
 from albench.pool import Pool
 from albench.registry import (
@@ -67,6 +69,12 @@ class ResolvedRun:
         chosen = plugins_in(self.strategy, "strategy") | plugins_in(self.network, "network")
         sources = {name: source_files(type(plugin)) for name, plugin in chosen.items()}
         return {name: files for name, files in sources.items() if files}
+
+    def oracle(self, charged: LabeledStack | None = None) -> Oracle:
+        """Who annotates the training slices; `charged` as in `Oracle`. Raises ConfigError as `Annotator.check`."""
+        train, annotator = self.prepared.labeled_stack(self.split.train), Annotator.of(self.config)
+        annotator.check(train.slices)
+        return MaskOracle(train, annotator, charged)
 
     def initial(self, slices: SliceStack) -> Ids:
         """Ids of the slices of the pool that are labeled before round 0."""

@@ -38,7 +38,20 @@ MAY_IMPORT = {
         *("metrics", "probabilities", "runs", "source", "streams"),
     },
     "audit": {
-        *("callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry", "resolve"),
+        *(
+            "annotator",
+            "callback",
+            "config",
+            "data",
+            "errors",
+            "files",
+            "masks",
+            "oracle",
+            "pool",
+            "query",
+            "registry",
+            "resolve",
+        ),
         *("run_session", "runs", "temporary", "training"),
     },
     "testing": {

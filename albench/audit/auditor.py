@@ -19,7 +19,7 @@ from albench.config import RunConfig
 from albench.data import Prepared, Split, prepare
 from albench.errors import AlbenchError, ConfigError, StoreError, StrategyError
 from albench.masks import Ids
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle, Oracle
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
 from albench.resolve import ResolvedRun, make_dataset
@@ -221,7 +221,7 @@ class _StoredRun:
         """The verdict on the query of a round."""
         run, record = self.run, self.run.records[index]
         truth = self.prepared.labeled_stack(self.split.train)
-        oracle = Oracle(truth, Annotator.of(run.config))
+        oracle = MaskOracle(truth, Annotator.of(run.config))
         bought = [*self.initial.tolist(), *(i for before in range(index) for i in run.query(before).ids)]
         pool = Pool(truth.slices).with_masks(oracle.annotate(bought, len(bought)))
         fit = fit or bool(record.query_trainings)
