@@ -130,6 +130,7 @@ def resolve(
     workers: int | None = 1,
     tuned: TunedOptions | None = None,
     datasets: Datasets | None = None,
+    split: Split | None = None,
 ) -> ResolvedRun:
     """Check all settings, prepare the data and write every default out.
 
@@ -143,6 +144,7 @@ def resolve(
         workers: as `albench.data.prepare`.
         tuned: options of the strategy that a search found; a setting must not give them other values.
         datasets: those that other runs have resolved; None looks at the files of the dataset.
+        split: cases of each part; None splits them as the protocol says.
 
     Raises:
         ConfigError: a name, option or value is wrong.
@@ -167,7 +169,7 @@ def resolve(
         files = {} if protocol.start_embeddings is None else {_START_EMBEDDINGS: protocol.start_embeddings}
         protocol = replace(protocol, start_embeddings=_files_key(files))
         # before the preparation, so that an error need not wait for it
-        split = split_dataset(data, protocol, protocol.split_of(seed))
+        split = split or split_dataset(data, protocol, protocol.split_of(seed))
         if tuned is not None:
             tuned.check_data(data.title, network_object.name, split.test)
         prepared = datasets.prepare(dataset, settings, progress, workers)

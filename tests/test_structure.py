@@ -54,6 +54,10 @@ MAY_IMPORT = {
         ),
         *("run_session", "runs", "temporary", "training"),
     },
+    "annotation": {
+        *("callback", "config", "data", "errors", "files", "loop", "masks", "names", "oracle", "registry", "resolve"),
+        *("run_session", "runs"),
+    },
     "testing": {
         *("callback", "config", "data", "encoder_decoder", "errors", "exits", "loop", "masks", "network", "oracle"),
         *("pool", "query", "registry", "resolve", "run_session", "runs", "settings", "start", "strategy", "streams"),
