@@ -164,7 +164,7 @@ class Project:
         for run in reversed(self.runs):
             if run and run.records:
                 return run.query(len(run.records) - 1).slices
-        first = next((run for run in self.runs if run), None)
+        first = next((run for run in self.runs if run and run.layout.split.exists()), None)
         return first.split.initial if first else ()
 
     def changes(self) -> Iterator[str]:

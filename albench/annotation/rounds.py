@@ -323,6 +323,11 @@ def _resolved(project: Project, computing: Computing) -> tuple[PeopleRun, Datase
         datasets=datasets,
         split=Split(train, record.validation, record.test),
     )
+    if made.strategy.uses_labels:
+        raise ConfigError(
+            f"a project needs a strategy that does without the truth of unlabeled slices, '{made.strategy.name}' has "
+            "the oracle look at it, and people have not drawn it yet: choose another"
+        )
     begun = project.runs[-1]
     if begun is not None and run_folder(project.out, made.config).name != begun.folder.name:
         raise ConfigError(

@@ -1,0 +1,84 @@
+"""People who draw what is true, with files of arrays in the place of label files; as a script, a round of a project.
+
+python people.py new IMAGES LABELS PROJECT STRATEGY
+python people.py next PROJECT
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from albench.annotation import rounds
+from albench.annotation.drawings import Drawn
+from albench.annotation.rounds import Computing
+from albench.data import Prepared, Problem
+from albench.loop import Execution
+from albench.masks import UNKNOWN, Mask
+
+VALIDATION, TEST = "phantom_4", "phantom_5"
+
+
+class ArrayFiles:
+    """The array of a case, UNKNOWN where nothing is drawn."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        sizes = zip(prepared.counts.tolist(), prepared.valid.tolist(), strict=True)
+        self.shapes = {case: (count, *valid) for case, (count, valid) in zip(prepared.cases, sizes, strict=True)}
+
+    def write(self, folder: Path, case: str, positions: Sequence[int]) -> None:
+        """An array without labels, and what is asked."""
+        np.savez(folder / f"{case}.npz", mask=np.full(self.shapes[case], UNKNOWN, np.uint8), asked=positions)
+
+    def read(self, folder: Path, case: str) -> Drawn:
+        """Every slice with a label; a file that is missing is a problem."""
+        path = folder / f"{case}.npz"
+        if not path.exists():
+            return Drawn({}, (Problem(str(path), f"'{path}' must be there, it is missing: restore it"),))
+        mask = np.load(path)["mask"]
+        return Drawn({z: plane for z, plane in enumerate(mask) if (plane != UNKNOWN).any()})
+
+
+COMPUTING = Computing(Execution(torch.device("cpu")), lambda dataset, prepared: ArrayFiles(prepared))
+
+
+def draw(
+    folder: Path, truth: dict[str, Mask], *, cases: Sequence[str] | None = None, extra: Sequence[int] = ()
+) -> None:
+    """Copy true slices into the files of a worklist: those asked for, and on request others of the same cases."""
+    for path in sorted(folder.glob("*.npz")):
+        if cases is None or path.stem in cases:
+            stored = dict(np.load(path))
+            chosen = [*stored["asked"].tolist(), *extra]
+            stored["mask"][chosen] = truth[path.stem][chosen]
+            np.savez(path, **stored)
+
+
+def _main(command: str, *paths: str) -> None:
+    from support.samples import TINY
+
+    torch.set_num_threads(1)
+    if command == "next":
+        rounds.next_round(Path(paths[0]), COMPUTING)
+        return
+    images, labels, project, strategy = paths
+    settings = {name: value for name, value in TINY.items() if not name.startswith("data.")}
+    rounds.new(
+        Path(project),
+        Path(images),
+        COMPUTING,
+        labels=Path(labels),
+        strategy=strategy,
+        settings=settings | {"protocol.rounds": 2},
+        validation=[VALIDATION],
+        test=[TEST],
+    )
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    _main(*sys.argv[1:])
