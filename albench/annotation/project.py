@@ -20,11 +20,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import albench
+from albench.annotation.drawings import AskedSlice
 from albench.errors import ConfigError
 from albench.masks import Mask
 from albench.runs import RunReader, find_runs
 from albench.runs.documents import read_document, write_document
-from albench.runs.records import FORMAT, SliceName
+from albench.runs.records import FORMAT
 
 _RECORD = "project.json"
 _REMEDY = "restore it from a copy, or make another project"
@@ -159,13 +160,16 @@ class Project:
         return sum(len(run.records) for run in self.runs if run)
 
     @property
-    def asked(self) -> tuple[SliceName, ...]:
-        """The slices of that worklist, most wanted first."""
+    def asked(self) -> tuple[AskedSlice, ...]:
+        """The slices of that worklist, most wanted first; initial slices in their order in the volumes."""
         for run in reversed(self.runs):
             if run and run.records:
-                return run.query(len(run.records) - 1).slices
+                query = run.query(len(run.records) - 1)
+                scores = query.scores or {}
+                named = zip(query.slices, query.ids, strict=True)
+                return tuple(AskedSlice(name, rank, scores.get(str(i))) for rank, (name, i) in enumerate(named, 1))
         first = next((run for run in self.runs if run and run.layout.split.exists()), None)
-        return first.split.initial if first else ()
+        return tuple(AskedSlice(name, rank) for rank, name in enumerate(first.split.initial, 1)) if first else ()
 
     def changes(self) -> Iterator[str]:
         """The log: what was changed between rounds, a sentence for each change."""

@@ -10,12 +10,12 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from albench.annotation.drawings import Drawings, Drawn
+from albench.annotation.drawings import AskedSlice, Drawings
 from albench.annotation.people import Answer, PeopleRun
 from albench.annotation.project import Project, Stage, new_record
 from albench.annotation.volumes import find_volumes
@@ -137,6 +137,7 @@ def next_round(
     strategy: str | None = None,
     network: str | None = None,
     settings: Mapping[str, object] | None = None,
+    returned: Path | None = None,
 ) -> Worklist:
     """Read what was drawn, train, query, and write the next worklist; nothing of that while slices are missing.
 
@@ -145,6 +146,7 @@ def next_round(
         strategy: another one from now on.
         network: likewise.
         settings: likewise by dotted name, beside those that stay.
+        returned: folder where the files of the worklist were saved; None if they were edited in place.
 
     Returns:
         The worklist to draw now: the next one, or the same with what is missing or wrong.
@@ -168,14 +170,14 @@ def next_round(
             begun = project.runs[-1]
             if begun is None or begun.config.digest() != resolved.config.digest():  # a default may be written out
                 project = project.with_stage(stage)
-        current = _Round.open(project, computing)
+        current = _Round.open(project, computing, returned)
         worklist = current.begun()
         return current.trained() if worklist.answered else worklist
 
 
-def status(folder: Path, computing: Computing) -> Worklist:
-    """The worklist to draw now, with what is missing or wrong. Raises AlbenchError as `next_round`."""
-    return _Round.open(Project.open(folder), computing).worklist()
+def status(folder: Path, computing: Computing, returned: Path | None = None) -> Worklist:
+    """The worklist to draw now, with what is missing or wrong. Arguments and errors as of `next_round`."""
+    return _Round.open(Project.open(folder), computing, returned).worklist()
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class _Round:
         drawings: its files.
         computing: how it is computed.
         slices: of the pool.
+        returned: where files were saved, if not in place.
     """
 
     project: Project
@@ -195,12 +198,13 @@ class _Round:
     drawings: Drawings
     computing: Computing
     slices: SliceStack
+    returned: Path | None = None
 
     @classmethod
-    def open(cls, project: Project, computing: Computing) -> _Round:
+    def open(cls, project: Project, computing: Computing, returned: Path | None = None) -> _Round:
         resolved, dataset = _resolved(project, computing)
         drawings = computing.drawings(dataset, resolved.prepared)
-        return cls(project, resolved, drawings, computing, resolved.prepared.stack(resolved.split.train))
+        return cls(project, resolved, drawings, computing, resolved.prepared.stack(resolved.split.train), returned)
 
     @property
     def folder(self) -> Path:
@@ -219,7 +223,7 @@ class _Round:
     def trained(self) -> Worklist:
         """Train on what is drawn, query, and write the next worklist."""
         answers = self.project.answers()
-        drawn, _ = self._drawn()
+        drawn, _ = self._drawn
         answers.append(drawn if answers else {**self.resolved.given, **self.project.drawn_before(), **drawn})
         first = tuple(sorted(answers[0])) if len(self.project.record.stages) > 1 else None
         self._run(answers, first)
@@ -227,15 +231,15 @@ class _Round:
 
     def worklist(self) -> Worklist:
         """What is to be drawn."""
-        asked, to_draw = self.project.asked, self._to_draw()
-        drawn, problems = self._drawn()
-        names = {self._name(i) for i in drawn}
+        asked, to_draw = (tuple(one.name for one in some) for some in (self.project.asked, self._to_draw()))
+        drawn, problems = self._drawn
+        names = [self._name(i) for i in sorted(drawn)]
         return Worklist(
             folder=self.folder,
             round=self.project.rounds,
             asked=asked,
             missing=tuple(name for name in to_draw if name not in names),
-            extra=tuple(sorted(names - set(to_draw), key=lambda name: (name.case, name.position))),
+            extra=tuple(name for name in names if name not in to_draw),
             problems=problems,
             finished=bool(self.project.rounds) and not asked and not self._changed(),
         )
@@ -252,48 +256,42 @@ class _Round:
         resolved = replace(self.resolved, answers=tuple(answers), first=first)
         return run(resolved, self.project.out, execution, self.computing.callback)
 
-    def _to_draw(self) -> tuple[SliceName, ...]:
+    def _to_draw(self) -> tuple[AskedSlice, ...]:
         """What is asked for and has no mask in the data."""
         given = {self._name(i) for i in self.resolved.given}
-        return tuple(name for name in self.project.asked if name not in given)
+        return tuple(asked for asked in self.project.asked if asked.name not in given)
 
     def _write(self) -> None:
-        """Write the files of all cases, and then give their folder its name."""
+        """Write the files of the worklist, and then give their folder its name."""
         partial = self.folder.with_name(f".{self.folder.name}.partial")
         with translate_os_errors(partial):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            for case, positions in _by_case(self._to_draw()):
-                self.drawings.write(partial, case, positions)
+            self.drawings.write(partial, self._to_draw())
             partial.rename(self.folder)
 
+    @cached_property
     def _drawn(self) -> tuple[dict[int, Mask], tuple[Problem, ...]]:
-        """{id: (h, w) mask} of what is drawn in the files of the worklist, and what is wrong with them."""
-        drawn: dict[int, Mask] = {}
-        problems: list[Problem] = []
-        for case, _ in _by_case(self._to_draw()) if self.folder.exists() else ():
-            found = self.drawings.read(self.folder, case)
-            problems += found.problems
-            drawn |= self._padded(case, found)
-        return drawn, tuple(problems)
-
-    def _padded(self, case: str, found: Drawn) -> dict[int, Mask]:
-        """{id: (h, w) mask} of one case, without slices that are labeled already."""
-        ids = self.slices.of(self.slices.cases.index(case))
+        """{id: (h, w) mask} of what is drawn and was not labeled before, and what is wrong with the files."""
+        to_draw = self._to_draw()
+        if not to_draw or not self.folder.exists():
+            return {}, ()
+        found = self.drawings.read(self.returned or self.folder, to_draw)
         labeled = self.resolved.given.keys() | self._labeled()
-        padded = {}
-        for position, mask in found.masks.items():
-            slice_id = int(ids[position])
-            if slice_id in labeled or (mask == UNKNOWN).all():
-                continue
-            whole = np.zeros(self.slices.shape[1:], dtype=np.uint8)
-            whole[: mask.shape[0], : mask.shape[1]] = mask
-            padded[slice_id] = whole
-        return padded
+        drawn = {self._id(name): mask for name, mask in found.masks.items() if (mask != UNKNOWN).any()}
+        return {i: self._padded(mask) for i, mask in drawn.items() if i not in labeled}, found.problems
+
+    def _padded(self, mask: Mask) -> Mask:
+        whole = np.zeros(self.slices.shape[1:], dtype=np.uint8)
+        whole[: mask.shape[0], : mask.shape[1]] = mask
+        return whole
 
     def _labeled(self) -> set[int]:
         """Ids of the slices on which a finished round trained."""
         return {i for answer in (self.project.drawn_before(), *self.project.answers()) for i in answer}
+
+    def _id(self, name: SliceName) -> int:
+        return int(self.slices.of(self.slices.cases.index(name.case))[name.position])
 
     def _name(self, slice_id: int) -> SliceName:
         return SliceName(self.slices.cases[self.slices.case[slice_id]], int(self.slices.position[slice_id]))
@@ -335,12 +333,6 @@ def _resolved(project: Project, computing: Computing) -> tuple[PeopleRun, Datase
             "since it was made: restore them, or make another project"
         )
     return PeopleRun(**{name: getattr(made, name) for name in made.__dataclass_fields__}), dataset
-
-
-def _by_case(names: Sequence[SliceName]) -> list[tuple[str, list[int]]]:
-    """Ascending positions by case, in the order of their names."""
-    ordered = sorted((name.case, name.position) for name in names)
-    return [(case, [position for _, position in some]) for case, some in groupby(ordered, key=lambda name: name[0])]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,30 @@ def test_nothing_is_trained_while_slices_are_missing_and_they_are_told(make, dra
     draw(worklist.folder, drawn, cases=others)
     assert rounds.status(tmp_path / "project", COMPUTING).answered
     assert go_on(tmp_path).round == 1
+
+
+def test_files_that_were_saved_in_another_folder_are_read_there(make, drawn, tmp_path):
+    worklist = make("random")
+    saved = shutil.copytree(worklist.folder, tmp_path / "saved")
+    draw(saved, drawn)
+    assert go_on(tmp_path).missing == worklist.asked
+    assert rounds.status(tmp_path / "project", COMPUTING, saved).answered
+    following = go_on(tmp_path, returned=saved)
+    assert (following.round, following.missing) == (1, following.asked)
+
+
+def test_a_worklist_tells_why_slices_are_asked_for(make, drawn, tmp_path):
+    worklist = make("entropy")
+    assert {(one.rank, one.score) for one in Project.open(tmp_path / "project").asked} == {
+        (rank, None) for rank in range(1, len(worklist.asked) + 1)
+    }
+    draw(worklist.folder, drawn)
+    go_on(tmp_path)
+    project = Project.open(tmp_path / "project")
+    (query,) = (run.query(0) for run in project.runs)
+    asked = project.asked
+    assert [one.rank for one in asked] == [1, 2, 3]
+    assert [one.score for one in asked] == sorted(query.scores.values(), reverse=True)[:3]
 
 
 def test_slices_that_nobody_asked_for_are_accepted_counted_and_never_asked_for(make, drawn, tmp_path):
@@ -312,10 +337,11 @@ def test_what_is_wrong_later_is_one_sentence_and_changes_nothing(make, files, dr
 
 
 PEOPLE = Path(__file__).parents[1] / "support" / "people.py"
-KILLS = {  # of the worklist of each round, in this order; the first kill is in `new`
-    0: ("rename project.json 1", "open split.json 1", "rename 00.partial 1", "batch 2", "half answers.npz 1"),
-    1: ("query 1", "rename rounds.jsonl 1", "open scores.csv 1"),
-    2: ("batch 1", "half weights.pt 1"),
+KILLS = {  # before the worklist of round 0 is there, and while each round is trained; in this order
+    -1: ("rename project.json 1", "open split.json 1", "rename 00.partial 1"),
+    0: ("batch 2", "half answers.npz 1", "rename rounds.jsonl 1"),
+    1: ("query 1", "open scores.csv 1", "rename 02.partial 1"),
+    2: ("half weights.pt 1",),
 }
 
 
@@ -340,15 +366,14 @@ def test_a_project_that_is_killed_again_and_again_gives_what_an_undisturbed_one_
     left = {}
     for name, kills in (("undisturbed", {}), ("killed", KILLS)):
         project = tmp_path / name / "project"
-        for index in range(3):
+        for index in range(-1, 3):
+            if index >= 0:
+                draw(project / "worklists" / f"{index:02d}", drawn)
             for moment in kills.get(index, ()):
-                if project.is_dir():
-                    draw(project / "worklists" / f"{index:02d}", drawn)
                 assert start(name, moment) != 0, moment
-            while not (project / "worklists" / f"{index:02d}").exists():
+            following = project / "worklists" / f"{index + 1:02d}"
+            while not (following.exists() if index < 2 else Project.open(project).rounds == 3):
                 assert start(name, "never") == 0
-            draw(project / "worklists" / f"{index:02d}", drawn)
-            assert start(name, "never") == 0
         (found,) = Project.open(project).runs
         assert verify(found) == []
         assert not list(project.rglob(".*.partial"))
