@@ -6,14 +6,12 @@ python people.py next PROJECT
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from albench.annotation import rounds
 from albench.annotation.drawings import AskedSlice, Drawn
 from albench.annotation.rounds import Computing
 from albench.data import Prepared, Problem
@@ -64,29 +62,3 @@ def draw(
             chosen = [*stored["asked"].tolist(), *extra]
             stored["mask"][chosen] = truth[path.stem][chosen]
             np.savez(path, **stored)
-
-
-def _main(command: str, *paths: str) -> None:
-    from support.samples import TINY
-
-    torch.set_num_threads(1)
-    if command == "next":
-        rounds.next_round(Path(paths[0]), COMPUTING)
-        return
-    images, labels, project, strategy = paths
-    settings = {name: value for name, value in TINY.items() if not name.startswith("data.")}
-    rounds.new(
-        Path(project),
-        Path(images),
-        COMPUTING,
-        labels=Path(labels),
-        strategy=strategy,
-        settings=settings | {"protocol.rounds": 2},
-        validation=[VALIDATION],
-        test=[TEST],
-    )
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    _main(*sys.argv[1:])
