@@ -35,6 +35,14 @@ from albench.runs.records import SliceName
 MakeDrawings = Callable[[Dataset, Prepared], Drawings]
 """The files in which people draw the volumes of a dataset."""
 
+_SET_BY_THE_PROJECT = {
+    "data.root": "which lists its volumes itself",
+    "data.unlabeled": "which asks for the volumes without masks",
+    "protocol.split": "whose volumes for validation and test are named",
+    "protocol.split_seed": "whose volumes for validation and test are named",
+    "protocol.splits": "whose volumes for validation and test are named",
+    "protocol.annotation_errors": "where people draw",
+}
 _ROUNDS = 1000  # a project ends when its people do
 
 
@@ -252,7 +260,7 @@ class _Round:
         return self.resolved, self.drawings, self.computing, self.slices
 
     def _run(self, answers: Sequence[Answer], first: tuple[int, ...] | None = None) -> RunReader:
-        execution = replace(self.computing.execution, share=False)
+        execution = replace(self.computing.execution, share=False, audit=False)  # no run beside it, and no hidden mask
         resolved = replace(self.resolved, answers=tuple(answers), first=first)
         return run(resolved, self.project.out, execution, self.computing.callback)
 
@@ -300,6 +308,9 @@ class _Round:
 def _resolved(project: Project, computing: Computing) -> tuple[PeopleRun, Dataset]:
     """The run of the last stage, not yet with what people have drawn, and its dataset. Raises AlbenchError."""
     stage, record, datasets = project.stage, project.record, Datasets()
+    for option, reason in _SET_BY_THE_PROJECT.items():
+        if option in stage.settings:
+            raise ConfigError(f"{option} must not be set in a project, {reason}: leave it out")
     settings: dict[str, object] = {"protocol.rounds": _ROUNDS}
     if not record.validation:
         settings |= {"protocol.validation": "none", "training.stop": "steps"}

@@ -136,10 +136,15 @@ def audit_rounds(
         graphs: as in `Execution`, best as it was in the run.
 
     Raises:
-        ConfigError: a round does not exist, or has no query.
+        ConfigError: a round does not exist, or has no query; or people drew the masks.
         DataError: the data cannot be used.
         StoreError: the run cannot be read, or weights are missing.
     """
+    if run.records and run.layout.round(0).answers.name in run.records[0].files:
+        raise ConfigError(
+            f"an audit needs masks that were hidden from the strategy, those of '{run.folder}' were drawn by people "
+            "after its queries: audit a run"
+        )
     queried = [record.round for record in run.records if record.round + 1 < len(run.records) or not _is_last(run)]
     indices = queried if indices is None else indices
     for index in indices:

@@ -19,15 +19,16 @@ from albench import run
 from albench.annotation import rounds
 from albench.annotation.project import Project
 from albench.annotation.rounds import Worklist
+from albench.audit.auditor import audit_rounds
 from albench.data import prepare, split_volumes
-from albench.errors import AlbenchError, ConfigError
+from albench.errors import AlbenchError, ConfigError, StoreError
 from albench.files import locked
 from albench.masks import UNKNOWN, Mask
 from albench.resolve import make_dataset
 from albench.runs import load_runs, verify
 from albench.runs.records import Metrics, SliceName
 
-SETTINGS = {name: value for name, value in TINY.items() if not name.startswith("data.")} | {"protocol.rounds": 5}
+SETTINGS = {name: value for name, value in TINY.items() if not name.startswith("data.") and name != "protocol.split"}
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def make(files, labels, tmp_path):
     return start
 
 
-def split_seed(files: Path) -> int:
+def split_seed() -> int:
     """The seed by which a run splits the cases as the project does."""
     cases = [f"phantom_{index}" for index in range(6)]
     for seed in range(1000):
@@ -99,9 +100,11 @@ def split_seed(files: Path) -> int:
 
 @pytest.mark.parametrize("strategy", ["entropy", "star", "ceal-entropy", "random"])
 def test_people_who_draw_the_truth_get_the_records_of_a_run(make, files, drawn, tmp_path, strategy):
-    settings = SETTINGS | {"data.root": str(files), "protocol.split_seed": split_seed(files)}
+    five = {"protocol.rounds": 5}
+    settings = SETTINGS | five | {"data.root": str(files), "protocol.split": [4, 1, 1]}
+    settings["protocol.split_seed"] = split_seed()
     expected = run(strategy, "folder", settings=settings, out=tmp_path / "runs", device="cpu", share=False)
-    worklist = make(strategy)
+    worklist = make(strategy, five)
     assert worklist.asked == expected.split.initial
     for index, record in enumerate(expected.records):
         assert (worklist.round, worklist.missing, worklist.finished) == (index, worklist.asked, False)
@@ -172,6 +175,7 @@ def test_slices_that_nobody_asked_for_are_accepted_counted_and_never_asked_for(m
     told = rounds.status(tmp_path / "project", COMPUTING)
     assert (set(told.extra), told.missing) == (expected, ())
     while not (worklist := go_on(tmp_path)).finished:
+        assert worklist.round < 9
         assert not expected.intersection(worklist.asked)
         draw(worklist.folder, drawn)
     (found,) = Project.open(tmp_path / "project").runs
@@ -183,7 +187,7 @@ def test_slices_that_nobody_asked_for_are_accepted_counted_and_never_asked_for(m
 
 
 def test_a_project_without_validation_and_test_volumes_has_no_metrics_of_them(make, drawn, tmp_path):
-    worklist = make("star", {"protocol.rounds": 2, "training.stop": None}, labels=None, validation=[], test=[])
+    worklist = make("star", {"training.stop": None}, labels=None, validation=[], test=[])
     assert {name.case for name in worklist.asked} == set(drawn)
     while not worklist.finished:
         draw(worklist.folder, drawn)
@@ -263,18 +267,24 @@ def test_settings_can_be_changed_before_round_0_and_again_and_what_is_asked_stay
     assert set(second.split.initial) == set(worklist.asked)
 
 
-def test_what_people_drew_is_part_of_the_ledger(make, drawn, tmp_path):
+def test_what_people_drew_is_part_of_the_ledger_and_cannot_be_audited(make, drawn, tmp_path):
     worklist = make("random")
     draw(worklist.folder, drawn)
-    go_on(tmp_path)
+    draw(go_on(tmp_path).folder, drawn)
     (found,) = Project.open(tmp_path / "project").runs
+    with pytest.raises(
+        ConfigError, match=r"^an audit needs masks that were hidden from the strategy, those of '.*' we"
+    ):
+        list(audit_rounds(found, torch.device("cpu")))
     path = found.layout.round(0).answers
-    np.savez(path, **(dict(np.load(path)) | {"ids": np.array([5])}))
+    stored = dict(np.load(path))
+    np.savez(path, **(stored | {"masks": ~stored["masks"]}))
     (damage,) = verify(found)
-    assert damage.sentence.startswith(f"'{path}' was changed or replaced after it was written, it does not match")
-    draw(Project.open(tmp_path / "project").worklist(1), drawn)
-    with pytest.raises(AlbenchError, match=r"answers.npz' must hold packed masks|was changed or replaced after it"):
+    sentence = f"'{path}' was changed or replaced after it was written, it does not match its record: restore it from"
+    assert damage.sentence.startswith(sentence)
+    with pytest.raises(StoreError) as told:
         go_on(tmp_path)
+    assert str(told.value).startswith(sentence)
 
 
 WRONG = {
@@ -291,6 +301,14 @@ WRONG = {
     "no mask": ({"test": ["phantom_0"]}, "--test must name volumes with a mask, 'phantom_0' has none among the labels"),
     "both": ({"test": [VALIDATION]}, "a volume must be for one purpose, 'phantom_4' is in --validation and --test: "),
     "labels": ({"labels": Path("absent")}, "--labels must be an existing folder, 'absent' is none: correct it"),
+    "split": (
+        {"settings": {"protocol.split": [4, 1, 1]}},
+        "protocol.split must not be set in a project, whose volumes for validation and test are named: leave it out",
+    ),
+    "errors": (
+        {"settings": {"protocol.annotation_errors": ["missed"]}},
+        "protocol.annotation_errors must not be set in a project, where people draw: leave it out",
+    ),
     "setting": ({"settings": {"training.epoch": 1}}, "an option must be known, got 'training.epoch': did you mean"),
 }
 
@@ -363,7 +381,7 @@ def test_a_project_that_is_killed_again_and_again_gives_what_an_undisturbed_one_
                     *(project, files / "imagesTr", COMPUTING),
                     labels=labels,
                     strategy=fragile,
-                    settings=SETTINGS | {"protocol.rounds": 2},
+                    settings=SETTINGS,
                     validation=[VALIDATION],
                     test=[TEST],
                 )
