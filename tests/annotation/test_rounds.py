@@ -186,6 +186,18 @@ def test_slices_that_nobody_asked_for_are_accepted_counted_and_never_asked_for(m
     assert verify(found) == []
 
 
+def test_a_slice_that_somebody_drew_unasked_is_no_pseudo_label_any_more(make, drawn, tmp_path):
+    worklist = make("star")
+    draw(worklist.folder, drawn)
+    draw(go_on(tmp_path).folder, drawn, extra=range(8))
+    (before,) = Project.open(tmp_path / "project").runs
+    go_on(tmp_path)
+    (after,) = Project.open(tmp_path / "project").runs
+    labels, left = set(after.answers(1)), set(before.pseudo(0))
+    assert labels & left
+    assert after.records[1].pseudo.count == len(left - labels)
+
+
 def test_a_project_without_validation_and_test_volumes_has_no_metrics_of_them(make, drawn, tmp_path):
     worklist = make("star", {"training.stop": None}, labels=None, validation=[], test=[])
     assert {name.case for name in worklist.asked} == set(drawn)
