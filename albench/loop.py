@@ -23,7 +23,7 @@ __all__ = ["Execution", "run"]
 
 
 def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCallback | None = None) -> RunReader:
-    """Run a strategy to the end, or continue it after its last finished round.
+    """Run a strategy to the end, or continue it after its last finished round; until a query waits for an answer.
 
     Args:
         resolved: what to run, see `albench.resolve.resolve`.
@@ -32,7 +32,7 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
         callback: told about progress.
 
     Returns:
-        The finished run.
+        The run, finished unless people have yet to draw.
 
     Raises:
         StrategyError: the strategy broke a rule.
@@ -59,7 +59,7 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
             callback.on_notice(f"caution: {caution}")
         if not store.finished:
             state = session.begin(store)
-        while not store.finished:
+        while not (store.finished or session.oracle.waiting):
             clock = Clock(execution.device)
             turn = session.turn(len(store.records), state)
             with session.phase(turn, "fit"), clock.phase("fit"):

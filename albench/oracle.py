@@ -1,13 +1,18 @@
-"""The oracle: it holds the truth of the pool, annotates the slices that are queried, and charges the budget."""
+"""The oracle: it annotates the slices that are queried, and charges the budget.
+
+Of a run it holds the truth of the pool (`MaskOracle`); in a project, people draw (`albench.annotation`).
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from albench.annotator import Annotator
-from albench.data import LabeledStack
+from albench.data import LabeledStack, SliceStack
 from albench.errors import StrategyError
 from albench.masks import Ids, Mask, foreground
 from albench.metrics import slice_dice
@@ -17,29 +22,48 @@ from albench.runs.annotation_cost import MaskCost, mask_cost, total_cost
 from albench.runs.records import AnnotationCost, MaskQuality
 
 
-class Oracle:
-    """Holds the truth of the pool and annotates the slices that are queried. The only place that charges the budget.
+class Oracle(ABC):
+    """Annotates the slices that are queried. The only place that charges the budget.
 
     Args:
-        truth: of the pool.
-        annotator: who draws the masks; None draws the truth.
+        slices: of the pool.
         charged: further labels that the annotation cost contains, such as those of the validation cases.
 
     Attributes:
+        slices: of the pool.
         queries: ids of every query so far, the initial slices first.
     """
 
-    def __init__(
-        self, truth: LabeledStack, annotator: Annotator | None = None, charged: LabeledStack | None = None
-    ) -> None:
-        self._truth = truth
-        self._draw = annotator.draw if annotator else LabeledStack.masks
+    def __init__(self, slices: SliceStack, charged: LabeledStack | None = None) -> None:
+        self.slices = slices
         self._charged = _labels(charged) if charged else []
         self.queries: list[tuple[int, ...]] = []
         self._costs: dict[int, MaskCost] = {}
 
+    @abstractmethod
+    def _drawn(self, ids: Ids) -> Mapping[int, Mask]:
+        """{id: (h, w) mask} that answers the last query, of the (n,) given slices; empty if it is not answered yet."""
+
+    @abstractmethod
+    def _truth_of(self, slice_id: int) -> Mask | None:
+        """The (h, w) mask by which others are judged; None if nobody knows it."""
+
+    @abstractmethod
+    def _nonempty(self, ids: Ids) -> NDArray[np.bool_]:
+        """(n,) whether slices have foreground in the truth. Raises StrategyError if nobody knows that."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the last query is not answered yet, so that no round can begin."""
+        return False
+
+    @property
+    def kept(self) -> Mapping[int, Mask] | None:
+        """{id: (h, w) mask} of the last answer, to be kept with its round; None if the data hold the masks."""
+        return None
+
     def annotate(self, ids: Sequence[int] | Ids, budget: int) -> dict[int, Mask]:
-        """The (h, w) masks of `ids` as the annotator draws them, in one query of at most `budget` slices.
+        """The (h, w) masks that answer one query of at most `budget` slices, `ids`, as far as they are drawn.
 
         Raises:
             StrategyError: an id does not exist, is repeated, was annotated before or cannot be, or there are too many.
@@ -47,30 +71,29 @@ class Oracle:
         wanted = [int(i) for i in ids]
         if len(wanted) > budget:
             raise StrategyError(f"a query must have at most {budget} slices, got {len(wanted)}: return fewer ids")
-        annotated = {i for query in self.queries for i in query}
-        total, annotatable = len(self._truth.slices), self._truth.slices.annotatable
+        annotated = {i for query in self.queries for i in query} | self._costs.keys()
+        total, annotatable = len(self.slices), self.slices.annotatable
         for position, slice_id in enumerate(wanted):
             if not 0 <= slice_id < total:
                 raise StrategyError(f"a query must name slices of the pool, 0 to {total - 1}, got {slice_id}")
             if slice_id in wanted[:position]:
-                raise StrategyError(
-                    f"a query must name each slice once, {self._truth.slices.label(slice_id)} is repeated"
-                )
+                raise StrategyError(f"a query must name each slice once, {self.slices.label(slice_id)} is repeated")
             if slice_id in annotated:
                 raise StrategyError(
-                    f"a query must name unlabeled slices, {self._truth.slices.label(slice_id)} is labeled already: "
+                    f"a query must name unlabeled slices, {self.slices.label(slice_id)} is labeled already: "
                     "choose from pool.unlabeled"
                 )
             if not annotatable[slice_id]:
                 raise StrategyError(
-                    f"a query must name slices with a known label, {self._truth.slices.label(slice_id)} has none: "
+                    f"a query must name slices with a known label, {self.slices.label(slice_id)} has none: "
                     "choose from pool.unlabeled"
                 )
         self.queries.append(tuple(wanted))
-        masks = self._draw(self._truth, np.array(wanted, dtype=np.int64))
-        masks.flags.writeable = False
-        self._costs |= {i: mask_cost(mask) for i, mask in zip(wanted, masks, strict=True)}
-        return dict(zip(wanted, masks, strict=True))
+        masks = dict(self._drawn(np.array(wanted, dtype=np.int64)))
+        for mask in masks.values():
+            mask.flags.writeable = False
+        self._costs |= {i: mask_cost(mask) for i, mask in masks.items()}
+        return masks
 
     def answer(self, asked: Query | OracleDraw, pool: Pool, budget: int, *, uses_labels: bool) -> Query:
         """What a strategy asked, completed by the truth if it is a draw.
@@ -99,7 +122,7 @@ class Oracle:
 
         How many were drawn for their foreground is noted: fewer than wanted, where too few are left.
         """
-        first = wanted.order[self._truth.truth.nonempty(wanted.order)][: wanted.foreground]
+        first = wanted.order[self._nonempty(wanted.order)][: wanted.foreground]
         others = wanted.rest[~np.isin(wanted.rest, first)][: budget - len(first)]
         return Query(np.concatenate([first, others]), notes={"drawn_with_foreground": len(first)})
 
@@ -109,7 +132,7 @@ class Oracle:
         Raises:
             StrategyError: they do not.
         """
-        found = int(self._truth.truth.nonempty(unlabeled).sum())
+        found = int(self._nonempty(unlabeled).sum())
         if found < wanted:
             raise StrategyError(
                 f"queries must not ask for more slices with foreground than exist, {wanted} are wanted in all rounds "
@@ -119,7 +142,7 @@ class Oracle:
 
     def annotation_cost(self) -> AnnotationCost:
         """What all labels so far cost an annotator; no strategy sees it."""
-        case = self._truth.slices.case
+        case = self.slices.case
         labels = [*self._charged, *((("pool", int(case[i])), cost) for i, cost in self._costs.items())]
         return total_cost([cost for _, cost in labels], [place for place, _ in labels])
 
@@ -127,10 +150,10 @@ class Oracle:
         """How good masks of unlabeled slices are: a diagnostic that no strategy sees."""
         scores, filled, shares, empty = [], [], [], []
         for slice_id, mask in masks.items():
-            truth = self._truth.truth[slice_id]
-            height, width = self._truth.slices.valid[slice_id]
-            if self._truth.slices.annotatable[slice_id]:
-                scores.append(slice_dice(mask, truth, len(self._truth.slices.classes)))
+            truth = self._truth_of(slice_id)
+            height, width = self.slices.valid[slice_id]
+            if truth is not None:
+                scores.append(slice_dice(mask, truth, len(self.slices.classes)))
                 filled.append(bool(foreground(truth).any()))
             inside = mask[:height, :width] > 0
             shares.append(float(inside.mean()))
@@ -142,6 +165,32 @@ class Oracle:
             dice=_mean(scores),
             dice_foreground=_mean([score for score, real in zip(scores, filled, strict=True) if real]),
         )
+
+
+class MaskOracle(Oracle):
+    """Holds the truth of the pool, and annotates at once.
+
+    Args:
+        truth: of the pool.
+        annotator: who draws the masks; None draws the truth.
+        charged: as in `Oracle`.
+    """
+
+    def __init__(
+        self, truth: LabeledStack, annotator: Annotator | None = None, charged: LabeledStack | None = None
+    ) -> None:
+        super().__init__(truth.slices, charged)
+        self._truth = truth
+        self._draw = annotator.draw if annotator else LabeledStack.masks
+
+    def _drawn(self, ids: Ids) -> Mapping[int, Mask]:
+        return dict(zip(ids.tolist(), self._draw(self._truth, ids), strict=True))
+
+    def _truth_of(self, slice_id: int) -> Mask | None:
+        return self._truth.truth[slice_id] if self.slices.annotatable[slice_id] else None
+
+    def _nonempty(self, ids: Ids) -> NDArray[np.bool_]:
+        return self._truth.truth.nonempty(ids)
 
 
 def _labels(labeled: LabeledStack) -> list[tuple[tuple[str, int], MaskCost]]:

@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from albench.annotator import Annotator
 from albench.combinations import check_combinations
 from albench.config import MOST_SEED, Choice, Protocol, RunConfig, Training, build
-from albench.data import Dataset, Prepared, Progress, SliceStack, Split, prepare, split_dataset
+from albench.data import Dataset, LabeledStack, Prepared, Progress, SliceStack, Split, prepare, split_dataset
 from albench.errors import ConfigError
 from albench.exits import rejecting_exits
 from albench.files import is_file
 from albench.masks import Ids
 from albench.network import Network
+from albench.oracle import MaskOracle, Oracle
 from albench.plugin_source import PluginFiles
 from albench.pool import Pool
 from albench.registry import (
@@ -67,6 +69,12 @@ class ResolvedRun:
         chosen = plugins_in(self.strategy, "strategy") | plugins_in(self.network, "network")
         sources = {name: source_files(type(plugin)) for name, plugin in chosen.items()}
         return {name: files for name, files in sources.items() if files}
+
+    def oracle(self, charged: LabeledStack | None = None) -> Oracle:
+        """Who annotates the training slices; `charged` as in `Oracle`. Raises ConfigError as `Annotator.check`."""
+        train, annotator = self.prepared.labeled_stack(self.split.train), Annotator.of(self.config)
+        annotator.check(train.slices)
+        return MaskOracle(train, annotator, charged)
 
     def initial(self, slices: SliceStack) -> Ids:
         """Ids of the slices of the pool that are labeled before round 0."""
@@ -122,6 +130,7 @@ def resolve(
     workers: int | None = 1,
     tuned: TunedOptions | None = None,
     datasets: Datasets | None = None,
+    split: Split | None = None,
 ) -> ResolvedRun:
     """Check all settings, prepare the data and write every default out.
 
@@ -135,6 +144,7 @@ def resolve(
         workers: as `albench.data.prepare`.
         tuned: options of the strategy that a search found; a setting must not give them other values.
         datasets: those that other runs have resolved; None looks at the files of the dataset.
+        split: cases of each part; None splits them as the protocol says.
 
     Raises:
         ConfigError: a name, option or value is wrong.
@@ -159,7 +169,7 @@ def resolve(
         files = {} if protocol.start_embeddings is None else {_START_EMBEDDINGS: protocol.start_embeddings}
         protocol = replace(protocol, start_embeddings=_files_key(files))
         # before the preparation, so that an error need not wait for it
-        split = split_dataset(data, protocol, protocol.split_of(seed))
+        split = split or split_dataset(data, protocol, protocol.split_of(seed))
         if tuned is not None:
             tuned.check_data(data.title, network_object.name, split.test)
         prepared = datasets.prepare(dataset, settings, progress, workers)

@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from albench.annotator import Annotator
 from albench.callback import RunCallback
 from albench.encoder_decoder import check_parts
 from albench.errors import ConfigError, MachineError, StoreError, StrategyError
 from albench.machine_errors import translate_machine_errors
 from albench.masks import Mask
 from albench.network import Network, Task, check_logits
-from albench.oracle import Oracle
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
 from albench.resolve import ResolvedRun
@@ -122,11 +120,8 @@ class RunSession:
         own_grid = self.config.protocol.grid == "native"
         self.val = resolved.prepared.labeled_stack(self.split.val, own_grid=own_grid) if self.split.val else None
         self.test = resolved.prepared.labeled_stack(self.split.test, own_grid=own_grid)
-        train = resolved.prepared.labeled_stack(self.split.train)
-        charged = self.val if self.config.protocol.validation == "charged" else None
-        annotator = Annotator.of(self.config)
-        annotator.check(train.slices)
-        self.slices, self.oracle = train.slices, Oracle(train, annotator, charged)
+        self.oracle = resolved.oracle(self.val if self.config.protocol.validation == "charged" else None)
+        self.slices = self.oracle.slices
         self.initial = resolved.initial(self.slices)
         if not len(self.initial):
             raise ConfigError(
@@ -153,7 +148,7 @@ class RunSession:
         )
 
     def begin(self, store: RunStore) -> State:
-        """Write what does not change, and give the state at the end of the last finished round."""
+        """Write what does not change, and give the state at the end of the last finished round, with all answers."""
         pool = Pool(self.slices)
         shown = example_slices(self.test)
         store.begin(
@@ -174,7 +169,9 @@ class RunSession:
             pool = pool.with_masks(self.oracle.annotate(ids, len(ids)))
         if last < 0:
             return State(pool, {}, None)
-        return State(pool, done.pseudo(last), done.weights(last), _steps(store.records[last].query_trainings))
+        labeled = set(pool.labeled.tolist())  # by people also what nobody asked for
+        pseudo = {i: mask for i, mask in done.pseudo(last).items() if i not in labeled}
+        return State(pool, pseudo, done.weights(last), _steps(store.records[last].query_trainings))
 
     def turn(self, index: int, state: State, recorded: Sequence[FitSummary] = ()) -> Turn:
         """A round whose learner is at its starting weights, and without a budget if it is the last.
@@ -343,8 +340,9 @@ class RunSession:
         }
 
     def after(self, turn: Turn, query: Query, masks: Mapping[int, Mask], queried: tuple[TrainingLog, ...]) -> State:
-        """The state after a query was annotated; an annotated slice is not a pseudo-label."""
-        pseudo = {i: mask for i, mask in query.pseudo.items() if i not in masks}
+        """The state after a query was asked, with the masks that answer it; a queried slice is not a pseudo-label."""
+        asked = set(np.asarray(query.ids).tolist())
+        pseudo = {i: mask for i, mask in query.pseudo.items() if i not in asked}
         steps = _steps(log.summary for log in queried)
         return State(turn.pool.with_masks(masks), pseudo, weights_of(self.network), steps)
 
@@ -360,6 +358,7 @@ class RunSession:
             predictions=test.shown,
             arrays={**query.arrays, **self._pictures(masks)},
             weights=state.weights or {},
+            answers=self.oracle.kept,
         )
 
     def _pictures(self, masks: Mapping[int, Mask]) -> Arrays:

@@ -6,9 +6,9 @@
     b/scan.nii.gz,b/mask.nii.gz,b           - {image: a/before.nii.gz, mask: a/m1.nii.gz, patient: a}
 
 Paths are relative to the file. Several images of one volume are its channels: a list, or in CSV separated by `;`. The
-mask may be left empty, see `data.unlabeled`. Several masks are those of raters, see `data.raters`. With one mask per
-organ, the columns are `mask:liver`, `mask:spleen`, ..., or in YAML `mask: {liver: l.nii.gz, spleen: s.nii.gz}`.
-`subject` is another name for `patient`.
+mask may be left empty, see `data.unlabeled`; that of all volumes only if the file itself sets `unlabeled: pool`.
+Several masks are those of raters, see `data.raters`. With one mask per organ, the columns are `mask:liver`,
+`mask:spleen`, ..., or in YAML `mask: {liver: l.nii.gz, spleen: s.nii.gz}`. `subject` is another name for `patient`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def read_listing(path: Path) -> Layout:
     volumes: dict[str, Files] = {}
     patients: dict[str, str] = {}
     problems: list[Problem] = []
+    if options.get("unlabeled") != "pool" and not any(_masks(row) for row in rows):
+        raise _rejected(path, "no volume has a mask")
     names = _names(path, rows)
     for name, row in zip(names, rows, strict=True):
         files = Files(
@@ -126,8 +128,6 @@ def _names(path: Path, rows: Sequence[Mapping[str, object]]) -> list[str]:
     for number, row in enumerate(rows, 1):
         if not row.get("image") or not _paths(row["image"]):
             raise _rejected(path, f"volume {number} has no image")
-    if not any(_masks(row) for row in rows):
-        raise _rejected(path, "no volume has a mask")
     per_patient = Counter(_cell(row, "patient") for row in rows)
     names, files = [], []
     for row in rows:

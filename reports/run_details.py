@@ -94,7 +94,7 @@ def _details(results: Results, label: str, run: Run) -> RunDetails:
             f"{shares[index]:.1%}",
             *(_number(metric, metric.of(record)) for metric in metrics),
             _number(validation, validation.of(record)),
-            f"{record.confidence.highest:.3f}",
+            "" if record.confidence.highest is None else f"{record.confidence.highest:.3f}",
             _at_best_threshold(record.confidence) if one_class else "",
             _pseudo(record),
             f"{trained[index]:.0f}",

@@ -16,7 +16,7 @@ from support.samples import TINY, write_pair
 from albench import neighbors, registry, run
 from albench.data import Prepared, prepare
 from albench.network import Task
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle
 from albench.pool import Pool
 from albench.resolve import resolve
 from albench.runs.reader import RunReader
@@ -81,7 +81,7 @@ def make_round(tiny: Prepared) -> Callable[..., Round]:
         resolved = resolve("random", "phantom", settings=TINY)
         config = resolved.config
         streams = Streams(0, "phantom")
-        oracle = Oracle(train)
+        oracle = MaskOracle(train)
         ids = start_slices(train.slices, "interval", interval, streams) if labeled is None else np.arange(labeled)
         pool = Pool(train.slices).with_masks(oracle.annotate(ids, len(ids)))
         with streams.torch("weights"):

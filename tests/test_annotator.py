@@ -11,7 +11,7 @@ from albench.annotator import Annotator, grown, shrunk, without_small_objects
 from albench.config import Protocol
 from albench.errors import ConfigError
 from albench.masks import UNKNOWN
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle
 from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.streams import Streams
 
@@ -149,7 +149,7 @@ def test_unknown_labels_stay_unknown_and_padding_stays_empty(truth):
 
 
 def test_the_oracle_gives_drawn_masks_and_keeps_the_truth_for_its_own_judgment(truth):
-    exact, erring = Oracle(truth), Oracle(truth, annotator("contours"))
+    exact, erring = MaskOracle(truth), MaskOracle(truth, annotator("contours"))
     ids = ids_of(truth)
     true, drawn = exact.annotate(ids, len(ids)), erring.annotate(ids, len(ids))
     assert any((true[i] != drawn[i]).any() for i in ids)

@@ -246,7 +246,7 @@ def test_the_files_of_a_run_are_all_listed():
     run = RunLayout(Path())
     paths = [*run.header, run.records, run.scores, run.failure]
     one = run.round(3)
-    paths += [one.query, one.audit, one.pseudo, one.predictions, one.arrays, one.weights]
+    paths += [one.query, one.answers, one.audit, one.pseudo, one.predictions, one.arrays, one.weights]
     (tree,) = (block for block in MANUAL["how-it-works"].indented if "config.json" in block)
     listed = [line.split()[0] for line in tree.splitlines()[1:] if not line.split()[0].endswith("/")]
     assert sorted(listed) == sorted(path.name for path in paths)

@@ -14,7 +14,7 @@ import albench
 from albench import loop
 from albench.errors import StrategyError
 from albench.loop import Execution
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle
 from albench.registry import STRATEGIES, available
 from albench.resolve import resolve
 from albench.runs import RunReader, find_runs
@@ -346,13 +346,13 @@ def test_the_loop_fits_on_one_screen():
 )
 def test_the_oracles_masks_are_the_same_after_a_run_with_pseudo_labels(tiny_run, monkeypatch, name, settings):
     oracles = []
-    original = Oracle.__init__
+    original = MaskOracle.__init__
 
-    def keeping(self, truth, charged=None):
-        original(self, truth, charged)
+    def keeping(self, truth, annotator=None, charged=None):
+        original(self, truth, annotator, charged)
         oracles.append((truth.truth.packed, truth.truth.packed.tobytes()))
 
-    monkeypatch.setattr(Oracle, "__init__", keeping)
+    monkeypatch.setattr(MaskOracle, "__init__", keeping)
     store = tiny_run(name, settings)
     assert any(record.pseudo.count for record in store.records)
     (oracle,) = oracles

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from albench.errors import StrategyError
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle
 from albench.runs.records import MaskQuality
 
 
 @pytest.fixture
 def oracle(tiny):
-    return Oracle(tiny.labeled_stack(tiny.cases[:4]))
+    return MaskOracle(tiny.labeled_stack(tiny.cases[:4]))
 
 
 def test_an_annotated_mask_cannot_be_changed(oracle):

@@ -9,7 +9,7 @@ from support.samples import TINY, invoke, tiny_arguments
 
 from albench.errors import ConfigError, StrategyError
 from albench.loop import Execution, run
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle
 from albench.pool import Pool
 from albench.query import OracleDraw, check_draw
 from albench.resolve import resolve
@@ -145,7 +145,7 @@ def test_foreground_random_draws_the_rest_from_all_other_slices(tiny):
     counts = []
     for seed in range(400):
         ctx = SimpleNamespace(pool=pool, budget=budget, rng=np.random.default_rng(seed))
-        query = Oracle(labeled).draw(ForegroundRandom(share=0.5).query(ctx), budget)
+        query = MaskOracle(labeled).draw(ForegroundRandom(share=0.5).query(ctx), budget)
         assert len(set(query.ids.tolist())) == budget
         counts.append(nonempty[query.ids].sum())
     left = (nonempty.sum() - 5) / (total - 5)
@@ -171,7 +171,7 @@ def test_foreground_random_draws_the_rest_from_all_other_slices(tiny):
 def test_a_draw_follows_the_rules(tiny, draw, sentence):
     labeled = tiny.labeled_stack(tiny.cases[:1])
     count = len(labeled.slices)
-    pool = Pool(labeled.slices).with_masks(Oracle(labeled).annotate(range(count - 3), count))
+    pool = Pool(labeled.slices).with_masks(MaskOracle(labeled).annotate(range(count - 3), count))
     with pytest.raises(StrategyError, match=sentence):
         check_draw(draw(pool.unlabeled), pool, 2)
 

@@ -37,10 +37,13 @@ MAY_IMPORT = {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
         *("metrics", "probabilities", "runs", "source", "streams"),
     },
-    "annotation": {"acquisition", "data", "errors", "files", "masks", "probabilities", "spreadsheet"},
     "audit": {
         *("annotator", "callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry"),
         *("resolve", "run_session", "runs", "temporary", "training"),
+    },
+    "annotation": {
+        *("acquisition", "callback", "config", "data", "errors", "files", "loop", "masks", "names", "oracle"),
+        *("probabilities", "registry", "resolve", "run_session", "runs", "spreadsheet"),
     },
     "testing": {
         *("callback", "config", "data", "encoder_decoder", "errors", "exits", "loop", "masks", "network", "oracle"),

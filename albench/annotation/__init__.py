@@ -1,4 +1,4 @@
-"""Labels from people: the files and lists that they draw by, and what comes back."""
+"""Labels from people: projects, the files and lists that people draw by, and what comes back."""
 
 from albench.annotation.label_files import Asked, write_label_file
 from albench.annotation.returned import ReadLabels, Returned, Rules, combine_returned, read_returned

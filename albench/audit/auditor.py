@@ -19,7 +19,7 @@ from albench.config import RunConfig
 from albench.data import Prepared, Split, prepare
 from albench.errors import AlbenchError, ConfigError, StoreError, StrategyError
 from albench.masks import Ids
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle, Oracle
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
 from albench.resolve import ResolvedRun, make_dataset
@@ -136,10 +136,15 @@ def audit_rounds(
         graphs: as in `Execution`, best as it was in the run.
 
     Raises:
-        ConfigError: a round does not exist, or has no query.
+        ConfigError: a round does not exist, or has no query; or people drew the masks.
         DataError: the data cannot be used.
         StoreError: the run cannot be read, or weights are missing.
     """
+    if run.records and run.layout.round(0).answers.name in run.records[0].files:
+        raise ConfigError(
+            f"an audit needs masks that were hidden from the strategy, those of '{run.folder}' were drawn by people "
+            "after its queries: audit a run"
+        )
     queried = [record.round for record in run.records if record.round + 1 < len(run.records) or not _is_last(run)]
     indices = queried if indices is None else indices
     for index in indices:
@@ -221,7 +226,7 @@ class _StoredRun:
         """The verdict on the query of a round."""
         run, record = self.run, self.run.records[index]
         truth = self.prepared.labeled_stack(self.split.train)
-        oracle = Oracle(truth, Annotator.of(run.config))
+        oracle = MaskOracle(truth, Annotator.of(run.config))
         bought = [*self.initial.tolist(), *(i for before in range(index) for i in run.query(before).ids)]
         pool = Pool(truth.slices).with_masks(oracle.annotate(bought, len(bought)))
         fit = fit or bool(record.query_trainings)

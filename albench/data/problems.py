@@ -113,10 +113,11 @@ def set_problems(
     if not summaries:
         yield Problem(title, f"dataset '{title}' must have cases, it has none: check where its images are")
         return
-    if not any(summary.labels.foreground for summary in summaries):
+    drawn = [summary.labels for summary in summaries if summary.labels.unlabeled < summary.labels.slices]
+    if drawn and not any(labels.foreground for labels in drawn):
         yield Problem(
             title,
-            f"dataset '{title}' must have foreground in at least one mask, all {len(summaries)} masks are empty: "
+            f"dataset '{title}' must have foreground in at least one mask, all {len(drawn)} masks are empty: "
             "check the masks and the labels that are foreground",
         )
     first, seen = summaries[0], {summaries[0].channels}

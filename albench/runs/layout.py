@@ -7,7 +7,7 @@ snapshots.npz       the test slices whose predictions are kept, with their truth
 rounds.jsonl        one record per finished round: the result
 scores.csv          the metrics of the records: round, case, metric, value
 failure.json        why the run failed; removed by the next finished round
-rounds/03/          query.json, audit.json, pseudo.npz, predictions.npz, arrays.npz, weights.pt
+rounds/03/          query.json, answers.npz, audit.json, pseudo.npz, predictions.npz, arrays.npz, weights.pt
 """
 
 from __future__ import annotations
@@ -50,6 +50,11 @@ class RoundLayout:
     def arrays(self) -> Path:
         """What the strategy keeps for figures, and pictures of the first queried slices. It may be missing."""
         return self.folder / "arrays.npz"
+
+    @property
+    def answers(self) -> Path:
+        """Masks that people drew for the round; only in a project."""
+        return self.folder / "answers.npz"
 
     @property
     def audit(self) -> Path:

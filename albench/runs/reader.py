@@ -144,6 +144,11 @@ class RunReader:
         path = self.layout.round(index).audit
         return read_document(AuditRecord, path, REMEDY) if path.name in self.records[index].files else None
 
+    def answers(self, index: int) -> PackedMasks | None:
+        """{row in the pool: (h, w) mask} that people drew for a round; None if the data hold the masks."""
+        path = self.layout.round(index).answers
+        return read_masks(path, REMEDY) if path.name in self.records[index].files else None
+
     def pseudo(self, index: int) -> PackedMasks:
         """{row in the pool: (h, w) mask} of the pseudo-labels that a round leaves for the next."""
         return read_masks(self.layout.round(index).pseudo, REMEDY)

@@ -155,14 +155,15 @@ class Confidence:
     """How confident the network is: an underconfident network is not a bad one, see `docs/how-it-works.md`.
 
     Attributes:
-        highest: highest foreground probability of any pixel of the test cases; several classes are one foreground.
+        highest: highest foreground probability of any pixel of the test cases; several classes are one foreground. None
+            without test cases, which only a project of people lacks.
         threshold: the threshold in 0.01, ..., 0.99 with the highest mean volume Dice on the validation cases, of equal
             ones the nearest to 0.5; None without validation cases.
         val_dice: that Dice.
         test_dice: mean volume Dice of the test cases at that threshold; compare `dice_volume`, which is at 0.5.
     """
 
-    highest: Share
+    highest: Share | None
     threshold: Share | None
     val_dice: Share | None
     test_dice: Share | None
@@ -227,7 +228,7 @@ class RoundRecord:
         pseudo: quality of the pseudo-labels that the round trained on.
         notes: numbers that the strategy keeps about its query.
         predictions: quality of masks that the strategy names, by their name.
-        test: metrics of the test cases.
+        test: metrics of the test cases; all None without any.
         val: metrics of the validation cases; None without any.
         confidence: of the predictions that were evaluated.
         cases: metrics of every test case, by name.

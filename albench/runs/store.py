@@ -59,6 +59,7 @@ class RoundFiles:
         arrays: by name, for figures.
         weights: what the next round starts from.
         audit: of the query; None if it was not audited.
+        answers: {row in the pool: (h, w) mask} that people drew for the round; None if the data hold the masks.
     """
 
     query: QueryRecord
@@ -67,6 +68,7 @@ class RoundFiles:
     arrays: Mapping[str, NDArray[np.generic]]
     weights: Mapping[str, Tensor]
     audit: AuditRecord | None = None
+    answers: Mapping[int, Mask] | None = None
 
 
 class RunStore:
@@ -168,6 +170,8 @@ class RunStore:
         write_document(layout.query, files.query)
         if files.audit is not None:
             write_document(layout.audit, files.audit)
+        if files.answers is not None:
+            write_masks(layout.answers, files.answers)
         write_masks(layout.pseudo, files.pseudo)
         write_masks(layout.predictions, files.predictions)
         if files.arrays:

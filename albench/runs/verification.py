@@ -176,7 +176,7 @@ def _rounds(run: RunReader) -> Iterator[Damage]:
     if not run.records:
         return
     total = sum(run.split.slices.values()) - run.split.undrawn
-    labeled = len(run.split.initial)
+    labeled, drawn = len(run.split.initial), 0
     for index, record in enumerate(run.records):
         found = list(_files(run, index, record))
         yield from found
@@ -184,10 +184,13 @@ def _rounds(run: RunReader) -> Iterator[Damage]:
             return
         path = run.layout.round(index).query
         try:
-            query = run.query(index)
+            query, answers = run.query(index), run.answers(index)
         except StoreError as error:
             yield Damage(path, str(error))
             return
+        if answers is not None:  # people may draw more than is asked, or less
+            drawn += len(answers)
+            labeled = drawn
         if len(query.ids) > run.config.protocol.budget:
             yield Damage(
                 path,

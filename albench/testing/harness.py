@@ -18,7 +18,7 @@ from albench.config import Protocol, Training
 from albench.data import LabeledStack, Prepared
 from albench.masks import UNKNOWN, Ids, Mask
 from albench.network import Network, Task
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle
 from albench.pool import Pool
 from albench.query import Query, check_query
 from albench.registry import DEFAULT_NETWORK, NETWORKS, find
@@ -82,7 +82,7 @@ class StrategyHarness:
         with _streams(seed, "query"):
             asked = self.strategy.query(ctx)
             watch(ctx, asked)
-        query = Oracle(labeled).answer(asked, ctx.pool, ctx.budget, uses_labels=self.strategy.uses_labels)
+        query = MaskOracle(labeled).answer(asked, ctx.pool, ctx.budget, uses_labels=self.strategy.uses_labels)
         check_query(query, ctx.pool, ctx.budget)
         return query
 
@@ -101,7 +101,7 @@ class StrategyHarness:
         slices = labeled.slices
         if annotated is None:
             annotated = start_slices(slices, "interval", PROTOCOL.interval, Streams(seed, "contract"))
-        pool = Pool(slices).with_masks(Oracle(labeled).annotate(annotated, len(annotated)))
+        pool = Pool(slices).with_masks(MaskOracle(labeled).annotate(annotated, len(annotated)))
         channels, height, width = slices.shape
         streams = Streams(seed, "contract")
         with streams.torch("weights"):

@@ -73,10 +73,11 @@ def count_thresholds(probs: Tensor, valid: Tensor, truth: Tensor) -> Tensor:
 
 def confidence(test: Sequence[ThresholdCounts], val: Sequence[ThresholdCounts]) -> Confidence:
     """What the record says, from the counts of the test cases and of the validation cases, of which none may exist."""
-    highest = max(counts.highest for counts in test)
+    highest = max((counts.highest for counts in test), default=None)
     if not val:
         return Confidence(highest, None, None, None)
-    val_dice, test_dice = (np.mean([counts.dice() for counts in cases], axis=0) for cases in (val, test))
+    val_dice = np.mean([counts.dice() for counts in val], axis=0)
     best = np.flatnonzero(val_dice == val_dice.max())
     chosen = int(best[np.abs(THRESHOLDS[best] - 0.5).argmin()])
-    return Confidence(highest, float(THRESHOLDS[chosen]), float(val_dice[chosen]), float(test_dice[chosen]))
+    test_dice = float(np.mean([counts.dice() for counts in test], axis=0)[chosen]) if test else None
+    return Confidence(highest, float(THRESHOLDS[chosen]), float(val_dice[chosen]), test_dice)

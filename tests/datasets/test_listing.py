@@ -370,3 +370,14 @@ def test_a_folder_without_a_series_is_one_sentence(decathlon):
     assert str(rejected.value) == (
         f"'{decathlon}/empty' must hold the slices of a DICOM series, it holds none: name a file instead"
     )
+
+
+def test_a_list_that_says_so_needs_no_mask_and_all_labels_are_unknown(decathlon):
+    images = [f"imagesTr/blob_{index}.nii.gz,,case_{index},pool" for index in range(6)]
+    data = folder(csv(decathlon, f"{HEADER},unlabeled", *images))
+    assert list(data.cases()) == [f"case_{index}" for index in range(6)]
+    assert not any(map(data.has_mask, data.cases()))
+    assert not [problem for problem in data.problems() if problem.serious]
+    prepared = prepare(data)
+    assert (np.asarray(prepared.masks)[:, :20, :20] == 255).all()
+    assert not prepared.stack(prepared.cases).annotatable.any()

@@ -13,7 +13,7 @@ from albench.data import LabeledStack
 from albench.encoder_decoder import plain
 from albench.masks import UNKNOWN, PackedMasks
 from albench.network import Task
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle
 from albench.pool import Pool
 from albench.query import check_query
 from albench.registry import STRATEGIES, available
@@ -53,11 +53,11 @@ def relabeled(stack: LabeledStack, masks: np.ndarray, classes: tuple[str, ...]) 
     return LabeledStack(slices, PackedMasks.of(ids, masks))
 
 
-def context(strategy, truth: LabeledStack, validation: LabeledStack, **options) -> tuple[Round, Oracle]:
+def context(strategy, truth: LabeledStack, validation: LabeledStack, **options) -> tuple[Round, MaskOracle]:
     """A round whose network predicts all classes somewhere; every fourth slice is labeled."""
     resolved = resolve("random", "phantom", settings=TINY)
     config = resolved.config
-    streams, oracle, slices = Streams(0, "classes"), Oracle(truth), truth.slices
+    streams, oracle, slices = Streams(0, "classes"), MaskOracle(truth), truth.slices
     ids = np.flatnonzero((slices.position % 4 == 0) & slices.annotatable)
     pool = Pool(slices).with_masks(oracle.annotate(ids, len(ids)))
     with streams.torch("weights"):

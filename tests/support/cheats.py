@@ -20,7 +20,7 @@ from nibabel.nifti1 import Nifti1Image
 import albench.run_session
 import albench.training.evaluation
 from albench.data import LabeledStack, prepared_sets
-from albench.oracle import Oracle
+from albench.oracle import MaskOracle
 from albench.run_session import RunSession, Turn
 from albench.strategy import Ids, Query, Round, Strategy
 from albench.training.predictor import Predictor
@@ -49,7 +49,7 @@ def validation_of(ctx: Round) -> LabeledStack:
 
 def in_memory(ctx: Round) -> np.ndarray:
     """Of the oracle, wherever it is."""
-    (oracle,) = (one for one in gc.get_objects() if isinstance(one, Oracle))
+    (oracle,) = (one for one in gc.get_objects() if isinstance(one, MaskOracle))
     return oracle._truth.masks(np.arange(len(ctx.pool.slices)))
 
 
@@ -174,6 +174,7 @@ class Loop(Cheat):
         usual = RunSession.ask
 
         def ask(self: RunSession, turn: Turn) -> object:
+            assert isinstance(self.oracle, MaskOracle)
             KEPT["pool"] = self.oracle._truth.masks(np.arange(len(turn.pool.slices)))
             return usual(self, turn)
 

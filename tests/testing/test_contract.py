@@ -230,13 +230,13 @@ def test_a_broken_strategy_fails_for_the_right_reason(broken, rule, problem):
 
 
 def test_a_strategy_that_reads_hidden_masks_is_detected(monkeypatch):
-    original = harness.Oracle
+    original = harness.MaskOracle
 
     def leaking(labeled):
         LEAK.append(labeled)
         return original(labeled)
 
-    monkeypatch.setattr(harness, "Oracle", leaking)
+    monkeypatch.setattr(harness, "MaskOracle", leaking)
     problems = {check.rule: check.problem for check in check_strategy(Peeks(), audit=False)}
     assert "its query changed with masks" in problems["does not depend on masks of unlabeled slices"]
 

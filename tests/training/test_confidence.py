@@ -87,3 +87,9 @@ def test_pixels_whose_label_is_unknown_are_not_counted(case):
 def test_without_validation_cases_there_is_no_threshold(case):
     found = confidence([counted(*case)], [])
     assert (found.threshold, found.val_dice, found.test_dice) == (None, None, None)
+
+
+def test_without_test_cases_the_threshold_is_still_that_of_the_validation_cases(case):
+    found, usual = confidence([], [counted(*case)]), confidence([counted(*case)], [counted(*case)])
+    assert (found.highest, found.test_dice) == (None, None)
+    assert (found.threshold, found.val_dice) == (usual.threshold, usual.val_dice)

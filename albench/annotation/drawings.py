@@ -1,0 +1,51 @@
+"""What a project needs of the files in which people draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from albench.data import Problem
+from albench.masks import Mask
+from albench.runs.records import SliceName
+
+
+@dataclass(frozen=True)
+class AskedSlice:
+    """A slice on a worklist, and why it is there.
+
+    Attributes:
+        name: of the slice.
+        rank: from 1, the slice that is wanted most.
+        score: of the strategy; None if it gives none, and of initial slices.
+    """
+
+    name: SliceName
+    rank: int
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn in the files of a worklist.
+
+    Attributes:
+        masks: (h, w) uint8 mask of every slice that is drawn, also of those that nobody asked for: 0 background, 1 to K
+            the classes, UNKNOWN where nothing is. On the working grid, without padding.
+        problems: everything that is wrong with the files, or deserves a look.
+    """
+
+    masks: Mapping[SliceName, Mask]
+    problems: tuple[Problem, ...] = ()
+
+
+class Drawings(Protocol):
+    """Files in which people draw. Masks that cannot be used are left out of an answer and told among its problems."""
+
+    def write(self, folder: Path, asked: Sequence[AskedSlice]) -> None:
+        """Write all files of a worklist into an empty folder."""
+
+    def read(self, folder: Path, asked: Sequence[AskedSlice]) -> Drawn:
+        """What was drawn in the files of a worklist, or of another folder where they were saved."""

@@ -1,0 +1,64 @@
+"""People who draw what is true, with files of arrays in the place of label files; as a script, a round of a project.
+
+python people.py new IMAGES LABELS PROJECT STRATEGY
+python people.py next PROJECT
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from albench.annotation.drawings import AskedSlice, Drawn
+from albench.annotation.rounds import Computing
+from albench.data import Prepared, Problem
+from albench.loop import Execution
+from albench.masks import UNKNOWN, Mask
+from albench.runs.records import SliceName
+
+VALIDATION, TEST = "phantom_4", "phantom_5"
+
+
+class ArrayFiles:
+    """An array for each case, UNKNOWN where nothing is drawn."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        sizes = zip(prepared.counts.tolist(), prepared.valid.tolist(), strict=True)
+        self.shapes = {case: (count, *valid) for case, (count, valid) in zip(prepared.cases, sizes, strict=True)}
+
+    def write(self, folder: Path, asked: Sequence[AskedSlice]) -> None:
+        """Arrays without labels, and what is asked."""
+        for case in {one.name.case for one in asked}:
+            positions = [one.name.position for one in asked if one.name.case == case]
+            np.savez(folder / f"{case}.npz", mask=np.full(self.shapes[case], UNKNOWN, np.uint8), asked=positions)
+
+    def read(self, folder: Path, asked: Sequence[AskedSlice]) -> Drawn:
+        """Every slice with a label; a file that is missing is a problem."""
+        masks: dict[SliceName, Mask] = {}
+        problems = []
+        for case in sorted({one.name.case for one in asked}):
+            path = folder / f"{case}.npz"
+            if path.exists():
+                stored = enumerate(np.load(path)["mask"])
+                masks |= {SliceName(case, z): plane for z, plane in stored if (plane != UNKNOWN).any()}
+            else:
+                problems.append(Problem(str(path), f"'{path}' must be there, it is missing: restore it"))
+        return Drawn(masks, tuple(problems))
+
+
+COMPUTING = Computing(Execution(torch.device("cpu")), lambda dataset, prepared: ArrayFiles(prepared))
+
+
+def draw(
+    folder: Path, truth: dict[str, Mask], *, cases: Sequence[str] | None = None, extra: Sequence[int] = ()
+) -> None:
+    """Copy true slices into the files of a worklist: those asked for, and on request others of the same cases."""
+    for path in sorted(folder.glob("*.npz")):
+        if cases is None or path.stem in cases:
+            stored = dict(np.load(path))
+            chosen = [*stored["asked"].tolist(), *extra]
+            stored["mask"][chosen] = truth[path.stem][chosen]
+            np.savez(path, **stored)
