@@ -35,8 +35,8 @@ def wait_passively() -> None:
     """Let OpenMP threads sleep soon while they wait, unless the user has decided that; before torch is imported.
 
     By default they spin for long, which takes the cores from the threads that they wait for if other processes use them
-    too. If they sleep at once, every short wait costs the time to wake up. The number of spins was measured, see
-    `docs/performance.md`; GNU's OpenMP follows it, and others sleep at once.
+    too. If they sleep at once, every short wait costs the time to wake up. `docs/studies/waiting_threads.py` measures
+    both. GNU's OpenMP follows the number of spins, and others sleep at once.
     """
     if not WAITING & os.environ.keys():
         os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}

@@ -1,6 +1,6 @@
-"""The study of docs/performance.md, "Waiting threads": training steps under several rules of waiting, by load.
+"""How long training steps take under several rules of waiting, on an idle machine and on a busy one.
 
-    python docs/studies/waiting_threads.py > docs/studies/waiting-threads.csv
+    python docs/studies/waiting_threads.py > waiting-threads.csv
 
 Every process trains the phantom's network with two threads. The rules take turns, on an idle machine and beside as many
 busy processes as the machine has cores. About five minutes on two cores.
