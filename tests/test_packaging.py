@@ -118,7 +118,7 @@ def test_the_installed_wheel_lists_and_runs_from_another_folder(built, installed
     source = built[0] / "strategies"
     names = {name for path in source.glob("*.py") for name in re.findall(r'@register\("(.+)"\)', path.read_text())}
     assert {"random", "entropy", "margin", "full"} <= names
-    assert all(f"\n{name} " in listed for name in names)
+    assert all(re.search(rf"^ *{name} ", listed, re.MULTILINE) for name in names)
     assert "phantom" in run(command, "list", "datasets", **options)
     out = run(command, "run", "--strategy", "entropy", "--dataset", "phantom", *tiny_arguments(), **options)
     assert "records: runs/phantom/entropy/seed-0-" in out
