@@ -137,8 +137,3 @@ def as_setting(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.12g}"
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, default=str)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: 1 case, 2 cases."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -26,6 +26,11 @@ def few(items: Sequence[str], most: int = 3) -> str:
     return ", ".join(items[:most]) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 case, 2 cases."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 class AlbenchError(Exception):
     """An error that a user can fix; the message says what is wrong and how to fix it."""
 

@@ -16,7 +16,7 @@ from albench.data import Dataset, FileGrid
 from albench.errors import ConfigError, DataError
 from albench.files import atomic_write
 from albench.masks import Mask
-from albench.resolve import make_dataset
+from albench.resolve import dataset_of
 from albench.runs.reader import RunReader
 
 if TYPE_CHECKING:
@@ -178,10 +178,7 @@ class OpenedRun(RunReader):
     @cached_property
     def _dataset(self) -> Dataset:
         """The dataset of the run with its options."""
-        config = self.config
-        moved = {} if self._data_root is None else {"root": str(self._data_root)}
-        options = config.dataset.options | config.locations | moved
-        return make_dataset(config.dataset.spec, {f"data.{name}": value for name, value in options.items()})
+        return dataset_of(self.config, **({} if self._data_root is None else {"root": str(self._data_root)}))
 
     def masks(self, index: int) -> dict[tuple[str, int], Mask]:
         """{(case, position): (h, w) mask} that a round predicts for the test slices that the run keeps.

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.suite_callback import SuiteCallback
-from albench.console import bar, counted, decimal, describe, duration
+from albench.console import bar, decimal, describe, duration
+from albench.errors import counted
 from albench.runs.records import RoundRecord
 
 

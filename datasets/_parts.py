@@ -12,7 +12,7 @@ from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import Parts, parts_of
 from albench.datasets._labels import Values
 from albench.datasets._layout import Layout
-from albench.errors import few
+from albench.errors import counted, few
 
 _SHOWN = 8  # names in a sentence
 
@@ -100,7 +100,7 @@ def _left_out(parts: Iterable[Parts]) -> list[str]:
     if not files:
         return []
     named = [
-        f"'{name}' ({', '.join(sorted(kinds[name])) or 'no contours'}, in {count} file{'s' if count > 1 else ''})"
+        f"'{name}' ({', '.join(sorted(kinds[name])) or 'no contours'}, in {counted(count, 'file')})"
         for name, count in files.items()
     ]
     return [f"ROIs and contours that enclose nothing are left out: {few(named, _SHOWN)}"]

@@ -50,7 +50,7 @@ def floor_of(runs: Sequence[Run], metric: Metric) -> Floor:
         runs: of one protocol; those of one split have the same test cases.
         metric: of one class or of all together.
     """
-    splits = {run.replicate.split: run for run in runs}.values()
+    splits = _by_split(runs).values()
     if metric.name.removeprefix("val_") == "empty_slice_fpr":
         return Floor(0.0, 1.0, exact=True)
     nothing = [_nothing(run, metric) for run in splits]
@@ -74,10 +74,15 @@ def predicts_everything(runs: Sequence[Run], class_name: str | None) -> bool:
     metric, rounds = find_metric("dice_volume", class_name), list(_with_query(runs))
     if not all(_in_every_empty_slice(metric.metrics(record)) for _, record in rounds):
         return False
-    limit = {run.reader.folder: _everything(run, metric) + TOLERANCE for run in runs}
+    limit = {split: _everything(run, metric) + TOLERANCE for split, run in _by_split(runs).items()}
     return all(
-        metric.of(record) <= limit[run.reader.folder] and _no_better(run, record.round) for run, record in rounds
+        metric.of(record) <= limit[run.replicate.split] and _no_better(run, record.round) for run, record in rounds
     )
+
+
+def _by_split(runs: Sequence[Run]) -> dict[int, Run]:
+    """One run of every split: those of one split have the same test cases."""
+    return {run.replicate.split: run for run in runs}
 
 
 def _with_query(runs: Sequence[Run]) -> Iterator[tuple[Run, RoundRecord]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from albench.errors import counted
 from albench.reports.group import Group
 from albench.reports.rank_tests import LEVEL, least_signed_rank
 from albench.reports.results import Results
@@ -84,7 +85,7 @@ def _nemenyi(study: Study) -> str:
 
 def _signed_rank(study: Study) -> str:
     tests, datasets = len(study.pairs), len(study.datasets)
-    test = f"Wilcoxon's signed-rank test, after Holm's correction for {tests} pair{'s' * (tests > 1)} of methods,"
+    test = f"Wilcoxon's signed-rank test, after Holm's correction for {counted(tests, 'pair')} of methods,"
     least = min(1.0, tests * least_signed_rank(datasets))
     if least > LEVEL:
         return f"{test} cannot have a p below {least:.3g} with {datasets} datasets, so it claims nothing."

@@ -7,7 +7,8 @@ import time
 import pytest
 from rich.console import Console
 
-from albench.console import as_setting, bar, counted, waiting
+from albench.console import as_setting, bar, waiting
+from albench.errors import counted
 
 
 @pytest.fixture

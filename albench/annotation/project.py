@@ -177,13 +177,15 @@ class Project:
         for before, after in pairwise(stages):
             yield f"from round {after.first} on: {'; '.join(before.changes(after)) or 'nothing is changed'}"
 
-    def answers(self) -> list[dict[int, Mask]]:
+    @cached_property
+    def answers(self) -> tuple[dict[int, Mask], ...]:
         """{id: (h, w) mask} that people have drawn for every finished round of the last stage.
 
         A stage begins with everything that was drawn before, so its answers together are all.
         """
         return _answers(self.runs[-1])
 
+    @cached_property
     def drawn_before(self) -> dict[int, Mask]:
         """{id: (h, w) mask} of everything that finished rounds of the stages before the last one trained on."""
         masks: dict[int, Mask] = {}
@@ -200,9 +202,9 @@ class Project:
         return found[0] if found else None
 
 
-def _answers(run: RunReader | None) -> list[dict[int, Mask]]:
+def _answers(run: RunReader | None) -> tuple[dict[int, Mask], ...]:
     """Of the finished rounds of a run."""
-    return [dict(run.answers(index) or {}) for index in range(len(run.records))] if run else []
+    return tuple(dict(run.answers(index) or {}) for index in range(len(run.records))) if run else ()
 
 
 def new_record(name: str, validation: tuple[str, ...], test: tuple[str, ...], stage: Stage) -> ProjectRecord:

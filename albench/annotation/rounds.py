@@ -230,9 +230,9 @@ class _Round:
 
     def trained(self) -> Worklist:
         """Train on what is drawn, query, and write the next worklist."""
-        answers = self.project.answers()
+        answers = [*self.project.answers]
         drawn, _ = self._drawn
-        answers.append(drawn if answers else {**self.resolved.given, **self.project.drawn_before(), **drawn})
+        answers.append(drawn if answers else {**self.resolved.given, **self.project.drawn_before, **drawn})
         first = tuple(sorted(answers[0])) if len(self.project.record.stages) > 1 else None
         self._run(answers, first)
         return _Round(Project.open(self.project.folder), *self._rest()).begun()
@@ -254,7 +254,7 @@ class _Round:
 
     def _changed(self) -> bool:
         """Whether other settings wait for their first round."""
-        return not self.project.answers()
+        return not self.project.answers
 
     def _rest(self) -> tuple[PeopleRun, Drawings, Computing, SliceStack]:
         return self.resolved, self.drawings, self.computing, self.slices
@@ -296,7 +296,7 @@ class _Round:
 
     def _labeled(self) -> set[int]:
         """Ids of the slices on which a finished round trained."""
-        return {i for answer in (self.project.drawn_before(), *self.project.answers()) for i in answer}
+        return {i for answer in (self.project.drawn_before, *self.project.answers) for i in answer}
 
     def _id(self, name: SliceName) -> int:
         return int(self.slices.of(self.slices.cases.index(name.case))[name.position])

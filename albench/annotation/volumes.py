@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from albench.errors import ConfigError, DataError, few
 from albench.files import is_folder
+from albench.spreadsheet import csv_text
 
 _SUFFIXES = (".nii.gz", ".nii")
 _CHANNEL = re.compile(r"_\d{4}$")  # as nnU-Net numbers the channels of a case
@@ -31,15 +30,13 @@ class Volumes:
 
     def listing(self, folder: Path) -> str:
         """The text of the list that dataset `folder` reads, with paths relative to the folder of the list."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["image", "mask", "patient", "unlabeled"])
+        rows = [["image", "mask", "patient", "unlabeled"]]
         for case, images in self.images.items():
             places = [os.path.relpath(path.resolve(), folder.resolve()) for path in images]
             mask = self.masks.get(case)
             place = os.path.relpath(mask.resolve(), folder.resolve()) if mask else ""
-            writer.writerow([";".join(places), place, case, "pool"])
-        return text.getvalue()
+            rows.append([";".join(places), place, case, "pool"])
+        return csv_text(rows)
 
     def check_masks(self, cases: Sequence[str], option: str) -> None:
         """Check that cases for evaluation exist and have masks. Raises ConfigError."""

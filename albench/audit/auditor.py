@@ -22,7 +22,7 @@ from albench.masks import Ids
 from albench.oracle import MaskOracle, Oracle
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
-from albench.resolve import ResolvedRun, make_dataset
+from albench.resolve import ResolvedRun, dataset_of
 from albench.run_session import Execution, RunSession, State, Turn
 from albench.runs.cost import device_name
 from albench.runs.reader import RunReader
@@ -254,8 +254,7 @@ class _StoredRun:
 
 def _prepared(config: RunConfig) -> Prepared:
     """The data of a run. Raises AlbenchError."""
-    options = {f"data.{name}": value for name, value in (config.dataset.options | config.locations).items()}
-    prepared = prepare(make_dataset(config.dataset.spec, options))
+    prepared = prepare(dataset_of(config))
     if prepared.key != config.data_key:
         raise StoreError(f"an audit needs the data of the run, '{config.title}' has changed since: restore its files")
     return prepared

@@ -185,7 +185,8 @@ def _print_plan(
     import torch
 
     from albench.benchmarks.estimate import Estimate, estimate
-    from albench.console import counted, new_table, size_in_words
+    from albench.console import new_table, size_in_words
+    from albench.errors import counted
     from albench.runs.cost import device_name
     from albench.training.device import max_parallel_runs
 

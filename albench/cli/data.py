@@ -31,7 +31,7 @@ def prepare_data(
     workers: _Workers = None,
 ) -> None:
     """Read all volumes once and store them for runs. After an interruption, the same command continues."""
-    from albench.console import counted
+    from albench.errors import counted
 
     console = _console()
     dataset = _dataset(name, data_root, assignments)
@@ -105,9 +105,9 @@ def check_data(
     """List every problem of every file and of all together. Exit code 1 if a run would reject the data."""
     from rich.markup import escape
 
-    from albench.console import counted, new_table, waiting
+    from albench.console import new_table, waiting
     from albench.data import cache_folder, cache_problems
-    from albench.errors import ConfigError
+    from albench.errors import ConfigError, counted
 
     console = _console()
     if (path is None) != cache:
@@ -226,8 +226,8 @@ def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepar
 
 def _problems(path: str, name: str, assignments: list[str] | None) -> tuple[list[Problem], Sequence[str]]:
     """Every problem of the data at `path`, read as the dataset `name`, and what was read."""
-    from albench.console import counted
     from albench.data import check_options
+    from albench.errors import counted
     from albench.resolve import make_dataset
     from albench.settings import parse_settings
 
@@ -273,7 +273,7 @@ def _next_step(rows: int, open_rows: int) -> str:
             f"{open_rows} of {rows} lines lack an image or a mask: put both into one line, then use the list with "
             "--data-root"
         )
-    from albench.console import counted
+    from albench.errors import counted
 
     cases = counted(rows, "case")
     return f"{cases}: check which mask and which patient each image has, then use the list with --data-root"

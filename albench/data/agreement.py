@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from albench.errors import counted
 from albench.masks import UNKNOWN
 
 
@@ -40,8 +41,8 @@ def agreement_in_words(cases: Mapping[str, Mapping[str, float]]) -> Iterator[str
         scores = {name: case[pair] for name, case in cases.items() if pair in case}
         worst = min(scores, key=lambda name: scores[name])
         yield (
-            f"Dice of masks {pair} {np.median([*scores.values()]):.3f} (median of {len(scores)} "
-            f"case{'s' if len(scores) > 1 else ''}, lowest {scores[worst]:.3f} in '{worst}')"
+            f"Dice of masks {pair} {np.median([*scores.values()]):.3f} (median of "
+            f"{counted(len(scores), 'case')}, lowest {scores[worst]:.3f} in '{worst}')"
         )
 
 

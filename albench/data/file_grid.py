@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ class FileGrid:
     @property
     def slices(self) -> tuple[int, int, int]:
         """Number, height and width of the slices, in voxels of the file."""
-        depth, height, width = (self.shape[dimension] for dimension in turns(self.affine, self.axis)[0])
+        depth, height, width = (self.shape[dimension] for dimension in self._turns[0])
         return depth, height, width
 
     @property
@@ -73,7 +74,7 @@ class FileGrid:
 
     def index(self, position: int) -> tuple[int, int]:
         """The dimension of the file across which a slice lies, 0 to 2, and its index along it, from 0."""
-        (dimension, *_), (direction, *_) = turns(self.affine, self.axis)
+        (dimension, *_), (direction, *_) = self._turns
         return dimension, position if direction.step == 1 else self.shape[dimension] - 1 - position
 
     def center(self, position: int) -> Point:
@@ -101,11 +102,16 @@ class FileGrid:
 
     def normal(self) -> Point:
         """The direction across the slices, of length 1: that of right, front or up which is next to it."""
-        (_, row, column), _ = turns(self.affine, self.axis)
+        (_, row, column), _ = self._turns
         across = np.cross(self.affine[:3, row], self.affine[:3, column])
         across /= np.linalg.norm(across)
         x, y, z = (float(value) for value in across * np.sign(across[np.abs(across).argmax()]))
         return x, y, z
+
+    @cached_property
+    def _turns(self) -> tuple[tuple[int, int, int], tuple[slice, slice, slice]]:
+        """As `turns`, of which every position asks."""
+        return turns(self.affine, self.axis)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from albench.errors import counted
 from albench.reports.captions import computed
 from albench.reports.figures.matrix import draw_matrix
 from albench.reports.figures.style import Drawing
@@ -40,10 +41,10 @@ def penalty_matrix(results: Results, study: Study) -> Drawing | None:
     better = f"in which the row has a better {results.metric.title} by a paired two-sided t test"
     caption = (
         "Pairwise penalty matrix after Ash et al., ICLR 2020, and Lueth et al., TMLR 2025: percentage of rounds, "
-        f"without round 0, {better} over seeds (or splits) at 0.05, averaged over {len(groups)} group"
-        f"{'s' * (len(groups) > 1)}; below, the mean of each column. The tests are not corrected for their number, and "
-        "the rounds of a run depend on each other, so the matrix summarizes and proves nothing. Methods are sorted by "
-        "mean rank, those that are not ranked in every group last.",
+        f"without round 0, {better} over seeds (or splits) at 0.05, averaged over {counted(len(groups), 'group')}; "
+        "below, the mean of each column. The tests are not corrected for their number, and the rounds of a run depend "
+        "on each other, so the matrix summarizes and proves nothing. Methods are sorted by mean rank, those that are "
+        "not ranked in every group last.",
         computed(results.collection, [run for group in groups for run in group.runs]),
     )
     return Drawing("study-penalties", "Pairwise penalties on all datasets", caption, figure)

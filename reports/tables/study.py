@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from albench.errors import counted
 from albench.reports.captions import computed, floors_of, left_out
 from albench.reports.rank_tests import least_signed_rank
 from albench.reports.results import Results
@@ -78,5 +79,5 @@ def _about_baseline(results: Results, study: Study, tests: int) -> list[str]:
         f"Gain: mean over datasets of the difference in mean AUBC to {results.baseline}, positive where the method is "
         "better, with Wilcoxon's signed-rank test, which is exact for up to 16 datasets. With "
         f"{datasets} datasets its p cannot be below {least_signed_rank(datasets):.3g}, and after Holm's correction for "
-        f"{tests} test{'s' * (tests > 1)} not below {min(1.0, tests * least_signed_rank(datasets)):.3g}."
+        f"{counted(tests, 'test')} not below {min(1.0, tests * least_signed_rank(datasets)):.3g}."
     ]
