@@ -62,6 +62,7 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
         while not (store.finished or session.oracle.waiting):
             clock = Clock(execution.device)
             turn = session.turn(len(store.records), state)
+            auditor.get_ready(turn)
             with session.phase(turn, "fit"), clock.phase("fit"):
                 session.fit(turn, out)
             fitted = turn.collect_trainings()

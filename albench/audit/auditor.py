@@ -36,12 +36,10 @@ class Started:
 
     Attributes:
         fitted: where the query started.
-        world: in which it will be asked again.
-        process: that will be asked; it starts while the query is computed.
+        process: that will be asked.
     """
 
     fitted: Fitted
-    world: World
     process: FreshProcess
 
 
@@ -51,17 +49,23 @@ class RunAuditor:
     def __init__(self, resolved: ResolvedRun, session: RunSession, execution: Execution, worlds: ExitStack) -> None:
         self._resolved, self._session, self._execution, self._worlds = resolved, session, execution, worlds
         self._world: World | None = None
+        self._ready: FreshProcess | None = None
+
+    def get_ready(self, turn: Turn) -> None:
+        """Start the process that will be asked, if the query of a round is audited; it imports while others train."""
+        if not (self._execution.audit and turn.budget):
+            return
+        if self._world is None:
+            self._world = self._worlds.enter_context(open_world(self._resolved.prepared))
+        self._ready = FreshProcess(self._world, truth=False)
+        self._worlds.callback(self._ready.end)
 
     def start(self, turn: Turn) -> Started | None:
         """Begin the audit of a query, after the training of its round; None if it is not audited."""
-        if not (self._execution.audit and turn.budget):
+        process, self._ready = self._ready, None
+        if process is None:
             return None
-        if self._world is None:
-            self._world = self._worlds.enter_context(open_world(self._resolved.prepared))
-        process = FreshProcess(self._world, truth=False)
-        self._worlds.callback(process.end)
-        fitted = Fitted(weights_of(self._session.network), turn.given.rng.bit_generator.state)
-        return Started(fitted, self._world, process)
+        return Started(Fitted(weights_of(self._session.network), turn.given.rng.bit_generator.state), process)
 
     def judge(
         self, turn: Turn, state: State, started: Started | None, query: Query, trainings: Sequence[TrainingLog]
@@ -94,7 +98,7 @@ class RunAuditor:
             threads=torch.get_num_threads(),
             graphs=self._execution.graphs,
         )
-        asking = _Asking(question, started.world, self._session.oracle, pool, turn.budget, started.process)
+        asking = _Asking(question, self._session.oracle, pool, turn.budget, started.process)
         return judge(turn.index, Answer.of(query), asking.ask, exact=self._execution.device.type == "cpu")
 
 
@@ -172,7 +176,6 @@ class _Asking:
     """
 
     question: Question
-    world: World
     oracle: Oracle
     pool: Pool
     budget: int
@@ -180,11 +183,12 @@ class _Asking:
 
     def ask(self, truth: bool) -> Answer:
         """The answer with the true masks or without; a draw is completed by the true ones."""
+        world = self.blind.world
         if truth:
-            self.world.show_truth()
+            world.show_truth()
         else:
-            self.world.show_canaries(self.pool.slices.rows[self.pool.labeled])
-        process = FreshProcess(self.world, truth=True) if truth else self.blind
+            world.show_canaries(self.pool.slices.rows[self.pool.labeled])
+        process = FreshProcess(world, truth=True) if truth else self.blind
         answer = process.ask(self.question)
         if not isinstance(answer, OracleDraw):
             return answer
@@ -248,7 +252,7 @@ class _StoredRun:
         )
         asked = run.query(index)
         given = Answer.stored(asked, run.pseudo(index), record.notes)
-        asking = _Asking(question, world, oracle, pool, len(asked.ids), FreshProcess(world, truth=False))
+        asking = _Asking(question, oracle, pool, len(asked.ids), FreshProcess(world, truth=False))
         return judge(index, given, asking.ask, exact=_as_then(record, self.execution.device))
 
 

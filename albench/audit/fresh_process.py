@@ -36,6 +36,9 @@ class FreshProcess:
     """A process that imports albench and waits for one question, so that it may start while there is none yet.
 
     It ends without an answer if the process that started it does.
+
+    Attributes:
+        world: in which it lives.
     """
 
     def __init__(self, world: World, *, truth: bool) -> None:
@@ -45,6 +48,7 @@ class FreshProcess:
             world: with the masks that it will find there.
             truth: whether these will be the true ones, so that nothing else is hidden either.
         """
+        self.world = world
         root = world.cache.parent
         self._asked, self._answered = root / "question", root / "answer"
         variables = dict(os.environ) if truth else {name: os.environ[name] for name in _KEPT if name in os.environ}

@@ -20,7 +20,7 @@ _SETTINGS = {"protocol.rounds": 3, "training.epochs": 1, "training.min_steps": 1
 def measure() -> Iterator[Row]:
     """Three queries each over 421 to 453 unlabeled slices of the phantom with the usual network, after short trainings.
 
-    An audit starts a process, which imports albench while the query is computed, writes canaries for all masks, and
+    An audit starts a process, which imports albench while the round is trained, writes canaries for all masks, and
     computes the query again.
     """
     for name in ("entropy", "mc-dropout", "star"):
