@@ -139,7 +139,7 @@ class RunSession:
         if execution.graphs and execution.device.type == "cuda":
             self._graphs = PassGraphs(self.network, self.config.training.batch_size, callback.on_notice)
         self._initial_weights = weights_of(self.network)
-        self._predictor = Predictor(  # for evaluation; that of a strategy is its learner
+        self.predictor = Predictor(  # for evaluation; that of a strategy is its learner
             self.network,
             self.slices,
             batch_size=self.config.training.batch_size,
@@ -261,8 +261,8 @@ class RunSession:
     def evaluate(self) -> Callable[[], tuple[Evaluation, Evaluation | None]]:
         """Segment the test cases, and the validation cases if there are any; the returned function waits for scores."""
         tolerance = self.config.protocol.nsd_tolerance
-        test = evaluate(self._predictor, self.test, tolerance, self._threads)
-        val = evaluate(self._predictor, self.val, tolerance, self._threads) if self.val else None
+        test = evaluate(self.predictor, self.test, tolerance, self._threads)
+        val = evaluate(self.predictor, self.val, tolerance, self._threads) if self.val else None
 
         def scores() -> tuple[Evaluation, Evaluation | None]:
             return test.result(), val.result() if val else None

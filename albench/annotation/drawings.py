@@ -41,11 +41,15 @@ class Drawn:
     problems: tuple[Problem, ...] = ()
 
 
+Suggestions = Mapping[SliceName, Mask]
+"""(h, w) label maps, on the grids of the files, with which slices are handed out."""
+
+
 class Drawings(Protocol):
     """Files in which people draw. Masks that cannot be used are left out of an answer and told among its problems."""
 
-    def write(self, folder: Path, asked: Sequence[AskedSlice]) -> None:
-        """Write all files of a worklist into an empty folder."""
+    def write(self, folder: Path, asked: Sequence[AskedSlice], suggestions: Suggestions, title: str) -> None:
+        """Write all files of a worklist, which has a title, into an empty folder."""
 
-    def read(self, folder: Path, asked: Sequence[AskedSlice]) -> Drawn:
+    def read(self, folder: Path, asked: Sequence[AskedSlice], suggestions: Suggestions) -> Drawn:
         """What was drawn in the files of a worklist, or of another folder where they were saved."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from albench.annotation.volume_files import write_volume
+from albench.annotation.volume_files import is_as_written, write_volume
 from albench.data import FileGrid
 from albench.errors import DataError
 from albench.masks import UNKNOWN, Mask
@@ -57,6 +57,10 @@ class Asked:
             return np.full(sides, UNKNOWN, dtype=np.uint8)
         return self.suggestions.get(position, np.zeros(sides, dtype=np.uint8))
 
+    def slices(self) -> Mask:
+        """(d, h, w) label map of the whole label file."""
+        return np.stack([self.handed_out(position) for position in range(self.grid.slices[0])])
+
 
 def write_label_file(path: Path, asked: Asked) -> None:
     """Write the label file of a volume as NIfTI, on the grid of its image and in bytes without sign.
@@ -64,5 +68,9 @@ def write_label_file(path: Path, asked: Asked) -> None:
     Raises:
         StoreError: a file with other content is there, or it cannot be written.
     """
-    slices = np.stack([asked.handed_out(position) for position in range(asked.grid.slices[0])])
-    write_volume(path, slices, asked.grid)
+    write_volume(path, asked.slices(), asked.grid)
+
+
+def is_untouched(path: Path, asked: Asked) -> bool:
+    """Whether nobody has saved a label file since it was written."""
+    return is_as_written(path, asked.slices(), asked.grid)

@@ -3,6 +3,8 @@
 project.json        volumes for evaluation, and the settings by stages
 NAME.csv            the volumes, as dataset `folder` reads them
 worklists/03/       the files in which people draw what round 3 trains on
+suggestions/03.npz  the predictions with which they were handed out, if they were
+times.json          minutes that people took for what a round trains on, if they say so
 stages/0/           the run of the settings of stage 0, with the answers of people in its rounds
 
 A round trains on what was drawn in the worklist of its number. Other settings begin another stage: a run whose round 0
@@ -19,15 +21,19 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 import albench
-from albench.annotation.drawings import AskedSlice
+from albench.annotation.drawings import AskedSlice, Suggestions
 from albench.errors import ConfigError
+from albench.files import is_file
 from albench.masks import Mask
 from albench.runs import RunReader, find_runs
+from albench.runs.array_files import read_arrays, write_arrays
 from albench.runs.documents import read_document, write_document
-from albench.runs.records import FORMAT
+from albench.runs.records import FORMAT, SliceName
 
-_RECORD = "project.json"
+_RECORD, _TIMES = "project.json", "times.json"
 _REMEDY = "restore it from a copy, or make another project"
 
 
@@ -79,6 +85,17 @@ class ProjectRecord:
     validation: tuple[str, ...]
     test: tuple[str, ...]
     stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class _Time:
+    round: int
+    minutes: float
+
+
+@dataclass(frozen=True)
+class _Times:
+    rounds: tuple[_Time, ...]
 
 
 class Project:
@@ -135,6 +152,44 @@ class Project:
         """The folder with the files that people draw before a round."""
         return self.folder / "worklists" / f"{index:02d}"
 
+    @property
+    def suggestions(self) -> Suggestions:
+        """The predictions with which the slices of the worklist to draw now were handed out."""
+        path = self._suggestions
+        if not is_file(path):
+            return {}
+        named = ((*name.partition(" "), mask) for name, mask in read_arrays(path, _REMEDY).items())
+        return {SliceName(case, int(position)): mask.astype(np.uint8) for position, _, case, mask in named}
+
+    def keep_suggestions(self, suggestions: Suggestions) -> None:
+        """Keep what the worklist to draw now is handed out with."""
+        if suggestions:
+            named = {f"{name.position} {name.case}": mask for name, mask in suggestions.items()}
+            write_arrays(self._suggestions, named)
+
+    @property
+    def _suggestions(self) -> Path:
+        return self.folder / "suggestions" / f"{self.rounds:02d}.npz"
+
+    @property
+    def minutes(self) -> dict[int, float]:
+        """{round: minutes} that people took for what a round trains on, where they have said so."""
+        path = self.folder / _TIMES
+        return (
+            {time.round: time.minutes for time in read_document(_Times, path, _REMEDY).rounds} if is_file(path) else {}
+        )
+
+    def keep_minutes(self, minutes: float) -> None:
+        """Write down the time that people took for the worklist to draw now."""
+        taken = self.minutes | {self.rounds: minutes}
+        write_document(self.folder / _TIMES, _Times(tuple(_Time(*one) for one in sorted(taken.items()))))
+
+    @property
+    def trained(self) -> tuple[Stage, RunReader] | None:
+        """The stage of the last finished round and its run; None if no round is finished."""
+        pairs = reversed([*zip(self.record.stages, self.runs, strict=True)])
+        return next(((stage, run) for stage, run in pairs if run and run.records), None)
+
     def with_stage(self, stage: Stage) -> Project:
         """Write down other settings for the next rounds.
 
@@ -162,12 +217,12 @@ class Project:
     @property
     def asked(self) -> tuple[AskedSlice, ...]:
         """The slices of that worklist, most wanted first; initial slices in their order in the volumes."""
-        for run in reversed(self.runs):
-            if run and run.records:
-                query = run.query(len(run.records) - 1)
-                scores = query.scores or {}
-                named = zip(query.slices, query.ids, strict=True)
-                return tuple(AskedSlice(name, rank, scores.get(str(i))) for rank, (name, i) in enumerate(named, 1))
+        if self.trained:
+            _, run = self.trained
+            query = run.query(len(run.records) - 1)
+            scores = query.scores or {}
+            named = zip(query.slices, query.ids, strict=True)
+            return tuple(AskedSlice(name, rank, scores.get(str(i))) for rank, (name, i) in enumerate(named, 1))
         first = next((run for run in self.runs if run and run.layout.split.exists()), None)
         return tuple(AskedSlice(name, rank) for rank, name in enumerate(first.split.initial, 1)) if first else ()
 

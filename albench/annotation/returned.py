@@ -144,7 +144,7 @@ class _File:
             *self._about_stand_in(stand_in),
             *self._about_undeclared([one for one in slices if one.undeclared]),
             *self._about_outside([one for one in slices if one.asked and one.cut]),
-            *self._about_open(left),
+            *self._about_open(left, some=bool(drawn)),
             *self._about_drawn(drawn, extra),
             *self._about_neighbors(left, extra),
         ]
@@ -228,10 +228,11 @@ class _File:
                 "as it was handed out: look whether anything should be drawn there"
             )
 
-    def _about_open(self, left: Sequence[_Slice]) -> Iterator[Problem]:
+    def _about_open(self, left: Sequence[_Slice], *, some: bool) -> Iterator[Problem]:
+        """A file in which nothing is drawn was not looked at, which needs no sentence."""
         blank = [one for one in left if one.is_blank and not one.undeclared]
-        empty = [one for one in left if one.untouched and not one.suggested]
-        suggested = [one for one in left if one.untouched and one.suggested]
+        empty = [one for one in left if some and one.untouched and not one.suggested]
+        suggested = [one for one in left if some and one.untouched and one.suggested]
         if blank:
             yield self._look(
                 f"slices that are asked for must be drawn, '{self.path}' is unknown everywhere {self._at(blank)}: draw "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from albench.annotation.label_files import Asked
+from albench.annotation.label_files import Asked, is_untouched
 from albench.annotation.returned import ReadLabels, Returned, Rules, combine_returned, read_returned
 from albench.data import Problem
 from albench.errors import DataError, few
@@ -22,7 +23,8 @@ def read_folder(
     """What came back of every volume, by case, and all findings, those about files without volumes last.
 
     A file is of the volume that its name is or begins with: `CASE.nii.gz`. What follows, as in `CASE-anna.nii.gz`, or
-    the folder that it is in, as `anna/CASE.nii.gz`, tells the annotators of a volume apart.
+    the folder that it is in, as `anna/CASE.nii.gz`, tells the annotators of a volume apart. `Rules.untouched_is_done`
+    holds if any file was saved since it was written, so that a new worklist is not taken for a finished one.
 
     Raises:
         DataError: the folder does not exist.
@@ -30,9 +32,18 @@ def read_folder(
     if not is_folder(folder):
         raise DataError(f"label files must be in a folder, '{folder}' is none: name the folder where they were saved")
     files, findings = find_files(folder, [one.case for one in asked])
+    if rules.untouched_is_done and not _any_saved(files, asked):
+        rules = replace(rules, untouched_is_done=False)
+        sentence = (
+            f"--empty-is-done needs a worklist that somebody has worked on, no file in '{folder}' was saved since it was "
+            "written: draw its slices, or save one of the files if there is nothing to draw"
+        )
+        findings.append(Problem(str(folder), sentence, serious=False))
     returned: dict[str, Returned] = {}
     for one in asked:
         of_case = files.get(one.case, {})
+        if len(of_case) > 1:  # the file that was handed out, beside those that are named after annotators
+            of_case = {name: path for name, path in of_case.items() if not is_untouched(path, one)}
         read = {name: read_returned(path, one, read_labels, rules) for name, path in of_case.items()}
         if read:
             returned[one.case] = combine_returned(one, read, rules)
@@ -79,6 +90,12 @@ def find_files(folder: Path, cases: Sequence[str]) -> tuple[dict[str, dict[str, 
                 )
             )
     return found, findings
+
+
+def _any_saved(files: Mapping[str, Mapping[str, Path]], asked: Sequence[Asked]) -> bool:
+    """Whether somebody has saved any of the files since they were written."""
+    of_cases = ((path, one) for one in asked for path in files.get(one.case, {}).values())
+    return not all(is_untouched(path, one) for path, one in of_cases)
 
 
 def _labels(folder: Path) -> Iterator[tuple[Path, str]]:

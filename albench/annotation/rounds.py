@@ -17,10 +17,13 @@ import numpy as np
 
 from albench.annotation.drawings import AskedSlice, Drawings
 from albench.annotation.people import Answer, PeopleRun
+from albench.annotation.predictions import TrainedNetwork
 from albench.annotation.project import Project, Stage, new_record
+from albench.annotation.segmentations import CaseCertainty, write_least_certain, write_segmentation
 from albench.annotation.volumes import find_volumes
 from albench.callback import RunCallback
 from albench.data import Dataset, Prepared, Problem, SliceStack, Split
+from albench.data.preparation import Progress
 from albench.errors import ConfigError, StoreError
 from albench.files import is_folder, locked, translate_os_errors, write_text
 from albench.loop import Execution, run
@@ -29,7 +32,7 @@ from albench.names import check_name
 from albench.registry import DEFAULT_NETWORK
 from albench.resolve import Datasets, resolve
 from albench.runs import RunReader
-from albench.runs.layout import run_folder
+from albench.runs.layout import folder_name
 from albench.runs.records import SliceName
 
 MakeDrawings = Callable[[Dataset, Prepared], Drawings]
@@ -69,9 +72,19 @@ class Worklist:
     finished: bool = False
 
     @property
+    def drawn(self) -> tuple[SliceName, ...]:
+        """The slices that were asked for and are drawn or were labeled from the beginning, and the extra ones."""
+        return (*(name for name in self.asked if name not in self.missing), *self.extra)
+
+    @property
+    def faulty(self) -> bool:
+        """Whether files cannot be used, so that no round begins."""
+        return any(problem.serious for problem in self.problems)
+
+    @property
     def answered(self) -> bool:
         """Whether the round can begin."""
-        return not (self.missing or self.finished or any(problem.serious for problem in self.problems))
+        return not (self.missing or self.finished or self.faulty)
 
 
 @dataclass(frozen=True)
@@ -82,12 +95,14 @@ class Computing:
         execution: as of a run.
         drawings: the files in which people draw.
         callback: told about progress.
-        workers: processes that prepare the data.
+        progress: of the preparation of the data.
+        workers: processes that prepare the data; None chooses.
     """
 
     execution: Execution
     drawings: MakeDrawings
     callback: RunCallback | None = None
+    progress: Progress | None = None
     workers: int | None = 1
 
 
@@ -146,6 +161,9 @@ def next_round(
     network: str | None = None,
     settings: Mapping[str, object] | None = None,
     returned: Path | None = None,
+    leave_open: bool = False,
+    prefill: bool = False,
+    minutes: float | None = None,
 ) -> Worklist:
     """Read what was drawn, train, query, and write the next worklist; nothing of that while slices are missing.
 
@@ -155,6 +173,9 @@ def next_round(
         network: likewise.
         settings: likewise by dotted name, beside those that stay.
         returned: folder where the files of the worklist were saved; None if they were edited in place.
+        leave_open: go on though slices are missing, if any are drawn; they may be asked for again.
+        prefill: hand out the slices of the next worklist with the predictions of the network.
+        minutes: that people took for the whole worklist; None keeps what they have said before.
 
     Returns:
         The worklist to draw now: the next one, or the same with what is missing or wrong.
@@ -178,14 +199,38 @@ def next_round(
             begun = project.runs[-1]
             if begun is None or begun.config.digest() != resolved.config.digest():  # a default may be written out
                 project = project.with_stage(stage)
-        current = _Round.open(project, computing, returned)
+        if minutes is not None:
+            project.keep_minutes(minutes)
+        current = _Round.open(project, computing, returned, prefill=prefill)
         worklist = current.begun()
-        return current.trained() if worklist.answered else worklist
+        enough = leave_open and not (worklist.finished or worklist.faulty) and worklist.drawn
+        return current.trained() if worklist.answered or enough else worklist
 
 
 def status(folder: Path, computing: Computing, returned: Path | None = None) -> Worklist:
     """The worklist to draw now, with what is missing or wrong. Arguments and errors as of `next_round`."""
     return _Round.open(Project.open(folder), computing, returned).worklist()
+
+
+def segment(folder: Path, out: Path, computing: Computing) -> Iterator[CaseCertainty]:
+    """Segment all volumes with the network of the last finished round, one after the other, and list them at the end.
+
+    Args:
+        folder: of the project.
+        out: folder for `segmentations/`, `uncertainty/` and `least-certain.csv`.
+
+    Raises:
+        AlbenchError: something is wrong that a user can fix; see `albench.errors`.
+    """
+    project = Project.open(folder)
+    network, dataset = _trained_network(project, computing)
+    certainties = []
+    for case in dataset.cases():
+        slices = [*network.predict(case)]
+        mask, uncertainty = (np.stack([getattr(one, name) for one in slices]) for name in ("mask", "uncertainty"))
+        certainties.append(write_segmentation(out, case, dataset.file_grid(case), mask, uncertainty))
+        yield certainties[-1]
+    write_least_certain(out, certainties)
 
 
 @dataclass(frozen=True)
@@ -199,6 +244,8 @@ class _Round:
         computing: how it is computed.
         slices: of the pool.
         returned: where files were saved, if not in place.
+        prefill: hand out its slices with predictions.
+        written: by this process, so that nobody has drawn yet.
     """
 
     project: Project
@@ -207,12 +254,17 @@ class _Round:
     computing: Computing
     slices: SliceStack
     returned: Path | None = None
+    prefill: bool = False
+    written: bool = False
 
     @classmethod
-    def open(cls, project: Project, computing: Computing, returned: Path | None = None) -> _Round:
+    def open(
+        cls, project: Project, computing: Computing, returned: Path | None = None, *, prefill: bool = False
+    ) -> _Round:
         resolved, dataset = _resolved(project, computing)
         drawings = computing.drawings(dataset, resolved.prepared)
-        return cls(project, resolved, drawings, computing, resolved.prepared.stack(resolved.split.train), returned)
+        slices = resolved.prepared.stack(resolved.split.train)
+        return cls(project, resolved, drawings, computing, slices, returned, prefill)
 
     @property
     def folder(self) -> Path:
@@ -223,7 +275,7 @@ class _Round:
         """Let the first stage choose its initial slices, and write the files of the worklist if they are missing."""
         if not self.project.asked and not self.project.rounds:
             self._run(())
-            return _Round(Project.open(self.project.folder), *self._rest()).begun()
+            return self._next().begun()
         if self._to_draw() and not self.folder.exists():
             self._write()
         return self.worklist()
@@ -235,7 +287,7 @@ class _Round:
         answers.append(drawn if answers else {**self.resolved.given, **self.project.drawn_before, **drawn})
         first = tuple(sorted(answers[0])) if len(self.project.record.stages) > 1 else None
         self._run(answers, first)
-        return _Round(Project.open(self.project.folder), *self._rest()).begun()
+        return self._next().begun()
 
     def worklist(self) -> Worklist:
         """What is to be drawn."""
@@ -256,8 +308,9 @@ class _Round:
         """Whether other settings wait for their first round."""
         return not self.project.answers
 
-    def _rest(self) -> tuple[PeopleRun, Drawings, Computing, SliceStack]:
-        return self.resolved, self.drawings, self.computing, self.slices
+    def _next(self) -> _Round:
+        """The round to draw for now, whose files are written next."""
+        return replace(self, project=Project.open(self.project.folder), returned=None, written=True)
 
     def _run(self, answers: Sequence[Answer], first: tuple[int, ...] | None = None) -> RunReader:
         execution = replace(self.computing.execution, share=False, audit=False)  # no run beside it, and no hidden mask
@@ -275,16 +328,29 @@ class _Round:
         with translate_os_errors(partial):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            self.drawings.write(partial, self._to_draw())
+            to_draw = self._to_draw()
+            if self.prefill and self.project.trained:
+                self.project.keep_suggestions(self._predicted(to_draw))
+            title = f"{self.project.record.name}, round {self.project.rounds}"
+            self.drawings.write(partial, to_draw, self.project.suggestions, title)
             partial.rename(self.folder)
+
+    def _predicted(self, asked: Sequence[AskedSlice]) -> dict[SliceName, Mask]:
+        """The slices of a worklist as the network of the last finished round segments them."""
+        network, _ = _trained_network(self.project, self.computing)
+        predicted: dict[SliceName, Mask] = {}
+        for case in {one.name.case for one in asked}:
+            positions = [one.name.position for one in asked if one.name.case == case]
+            predicted |= {SliceName(case, one.position): one.mask for one in network.predict(case, positions)}
+        return predicted
 
     @cached_property
     def _drawn(self) -> tuple[dict[int, Mask], tuple[Problem, ...]]:
         """{id: (h, w) mask} of what is drawn and was not labeled before, and what is wrong with the files."""
         to_draw = self._to_draw()
-        if not to_draw or not self.folder.exists():
+        if self.written or not to_draw or not self.folder.exists():
             return {}, ()
-        found = self.drawings.read(self.returned or self.folder, to_draw)
+        found = self.drawings.read(self.returned or self.folder, to_draw, self.project.suggestions)
         labeled = self.resolved.given.keys() | self._labeled()
         drawn = {self._id(name): mask for name, mask in found.masks.items() if (mask != UNKNOWN).any()}
         return {i: self._padded(mask) for i, mask in drawn.items() if i not in labeled}, found.problems
@@ -305,9 +371,27 @@ class _Round:
         return SliceName(self.slices.cases[self.slices.case[slice_id]], int(self.slices.position[slice_id]))
 
 
-def _resolved(project: Project, computing: Computing) -> tuple[PeopleRun, Dataset]:
-    """The run of the last stage, not yet with what people have drawn, and its dataset. Raises AlbenchError."""
-    stage, record, datasets = project.stage, project.record, Datasets()
+def _trained_network(project: Project, computing: Computing) -> tuple[TrainedNetwork, Dataset]:
+    """The network of the last finished round, and the dataset. Raises AlbenchError."""
+    if project.trained is None:
+        raise ConfigError(
+            f"a project must have a trained network to predict with, '{project.folder}' has no finished round: draw "
+            "the slices of its worklist, and go on with albench annotate next"
+        )
+    stage, run = project.trained
+    resolved, dataset = _resolved(project, computing, stage)
+    weights = run.weights(len(run.records) - 1)
+    return TrainedNetwork(resolved, dataset, weights, computing.execution), dataset
+
+
+def _resolved(project: Project, computing: Computing, stage: Stage | None = None) -> tuple[PeopleRun, Dataset]:
+    """The run of a stage, not yet with what people have drawn, and its dataset; None is the last stage.
+
+    Raises:
+        AlbenchError: something is wrong that a user can fix.
+    """
+    record, datasets = project.record, Datasets()
+    stage = stage or project.stage
     for option, reason in _SET_BY_THE_PROJECT.items():
         if option in stage.settings:
             raise ConfigError(f"{option} must not be set in a project, {reason}: leave it out")
@@ -328,6 +412,7 @@ def _resolved(project: Project, computing: Computing) -> tuple[PeopleRun, Datase
         network=stage.network,
         seed=stage.seed,
         settings=settings,
+        progress=computing.progress,
         workers=computing.workers,
         datasets=datasets,
         split=Split(train, record.validation, record.test),
@@ -337,8 +422,8 @@ def _resolved(project: Project, computing: Computing) -> tuple[PeopleRun, Datase
             f"a project needs a strategy that does without the truth of unlabeled slices, '{made.strategy.name}' has "
             "the oracle look at it, and people have not drawn it yet: choose another"
         )
-    begun = project.runs[-1]
-    if begun is not None and run_folder(project.out, made.config).name != begun.folder.name:
+    begun = project.runs[project.record.stages.index(stage)]
+    if begun is not None and folder_name(made.config) != begun.folder.name:
         raise ConfigError(
             f"the volumes of a project must stay as they are, those of '{project.folder}' or their masks have changed "
             "since it was made: restore them, or make another project"

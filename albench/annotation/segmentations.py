@@ -112,7 +112,7 @@ def least_certain_csv(cases: Sequence[CaseCertainty], folder: Path) -> str:
                 *(order, one.case, "" if one.uncertainty is None else f"{one.uncertainty:.4f}", one.voxels),
                 *(f"{milliliters:.3f}", "ijk"[dimension], index, index + 1),
                 *(str(path.relative_to(folder)) for path in (one.segmentation, one.map)),
-                str(one.grid.path),
+                str(one.grid.path.resolve()),
             )
         )
     return csv_text(rows)

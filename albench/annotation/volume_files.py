@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel as nib
@@ -44,10 +46,21 @@ def write_volume(path: Path, slices: NDArray[np.generic], grid: FileGrid) -> Non
             f"slices must have the shape of their image, got {slices.shape} and '{grid.path}' has {grid.slices}: bring "
             "them to the grid of the file"
         )
-    content = nib.Nifti1Image(grid.from_slices(slices), None, _header(grid, slices.dtype)).to_bytes()
-    if path.name.endswith(".gz"):
-        content = gzip.compress(content, _LEVEL, mtime=0)
-    write_once(path, content)
+    content = _content(slices, grid)
+    write_once(path, gzip.compress(content, _LEVEL, mtime=0) if path.name.endswith(".gz") else content)
+
+
+def is_as_written(path: Path, slices: NDArray[np.generic], grid: FileGrid) -> bool:
+    """Whether a file holds what `write_volume` wrote, to the byte; a tool that saves it changes something."""
+    content = path.read_bytes()
+    with suppress(OSError, EOFError, zlib.error):  # damaged, so that it is not
+        return _content(slices, grid) == (gzip.decompress(content) if path.name.endswith(".gz") else content)
+    return False
+
+
+def _content(slices: NDArray[np.generic], grid: FileGrid) -> bytes:
+    content: bytes = nib.Nifti1Image(grid.from_slices(slices), None, _header(grid, slices.dtype)).to_bytes()
+    return content
 
 
 def write_once(path: Path, content: bytes) -> None:

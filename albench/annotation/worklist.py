@@ -138,7 +138,7 @@ def worklist_csv(tasks: Sequence[Task]) -> str:
                 (
                     *(asked.case, task.label_file, asked.grid.axis, place.dimension, place.slicer, place.snap),
                     *(place.offset, *place.center, place.reason.rank, score),
-                    *("yes" if place.suggestion else "no", str(asked.grid.path)),
+                    *("yes" if place.suggestion else "no", str(asked.grid.path.resolve())),
                 )
             )
     return csv_text(rows)

@@ -150,7 +150,7 @@ def _card(task: Task, images: Mapping[int, NDArray[np.floating]]) -> _Card:
     return _Card(
         name=asked.case,
         label_file=task.label_file,
-        image=str(asked.grid.path),
+        image=str(asked.grid.path.resolve()),
         axis=axis,
         sides=_SIDES[axis],
         oblique=is_oblique(asked.grid),

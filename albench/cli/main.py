@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from albench import __version__
+from albench.cli.annotate import annotate
 from albench.cli.audit import audit
 from albench.cli.bench import PanelCommand, bench
 from albench.cli.data import data
@@ -333,6 +334,7 @@ app.command()(audit)
 app.command()(queries)
 app.command()(report)
 app.add_typer(data)
+app.add_typer(annotate)
 
 
 def main() -> None:

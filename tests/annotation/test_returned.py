@@ -238,8 +238,13 @@ def test_suggestions_that_nobody_changed_are_asked_about(path, grid):
     asked = Asked("a", grid, (1, 4), {1: suggestion})
     write_label_file(path, asked)
     returned = read_returned(path, asked, reader, RULES)
-    assert (dict(returned.masks), returned.open) == ({}, (1, 4))
-    assert sentences(returned) == [
+    assert (dict(returned.masks), returned.open, returned.findings) == ({}, (1, 4), ())  # nobody has begun
+    values = asked.grid.from_slices(asked.slices())
+    values[2:4, 2:4, 5] = 1
+    save(path, values)
+    returned = read_returned(path, asked, reader, RULES)
+    assert ([*returned.masks], returned.open) == ([5], (1, 4))
+    assert sentences(returned)[:2] == [
         f"it must be told whether slices are empty or not done, '{path}' has no foreground at k = 4: draw there, or "
         "say --empty-is-done",
         f"it must be told whether suggestions are right or not looked at, '{path}' is as it was suggested at k = 1: "
@@ -247,7 +252,7 @@ def test_suggestions_that_nobody_changed_are_asked_about(path, grid):
     ]
     done = read_returned(path, asked, reader, DONE)
     np.testing.assert_array_equal(done.masks[1], suggestion)
-    assert done.findings == ()
+    assert done.open == ()
 
 
 def test_slices_that_are_unknown_everywhere_stay_open(path, asked):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from albench.annotation.drawings import AskedSlice, Drawn
+from albench.annotation.drawings import AskedSlice, Drawn, Suggestions
 from albench.annotation.rounds import Computing
 from albench.data import Prepared, Problem
 from albench.loop import Execution
@@ -29,13 +29,13 @@ class ArrayFiles:
         sizes = zip(prepared.counts.tolist(), prepared.valid.tolist(), strict=True)
         self.shapes = {case: (count, *valid) for case, (count, valid) in zip(prepared.cases, sizes, strict=True)}
 
-    def write(self, folder: Path, asked: Sequence[AskedSlice]) -> None:
+    def write(self, folder: Path, asked: Sequence[AskedSlice], suggestions: Suggestions, title: str) -> None:
         """Arrays without labels, and what is asked."""
         for case in {one.name.case for one in asked}:
             positions = [one.name.position for one in asked if one.name.case == case]
             np.savez(folder / f"{case}.npz", mask=np.full(self.shapes[case], UNKNOWN, np.uint8), asked=positions)
 
-    def read(self, folder: Path, asked: Sequence[AskedSlice]) -> Drawn:
+    def read(self, folder: Path, asked: Sequence[AskedSlice], suggestions: Suggestions) -> Drawn:
         """Every slice with a label; a file that is missing is a problem."""
         masks: dict[SliceName, Mask] = {}
         problems = []

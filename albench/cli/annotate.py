@@ -1,0 +1,301 @@
+"""The commands `albench annotate ...`: which slices of one's own volumes people should draw, round by round."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from albench.registry import DEFAULT_NETWORK
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from albench.annotation.project import Project
+    from albench.annotation.returned import Rules
+    from albench.annotation.rounds import Computing, Worklist
+
+annotate = typer.Typer(
+    name="annotate",
+    help="Draw slices of volumes of one's own, those that a strategy asks for.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+class Raters(str, Enum):
+    """How the masks of several annotators become one."""
+
+    majority = "majority"
+    any = "any"
+    all = "all"
+    first = "first"
+
+
+class MaskGrid(str, Enum):
+    """Where the voxels of a label file are."""
+
+    own = "own"
+    image = "image"
+
+
+_Project = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
+_Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, such as training.epochs=30. May be repeated.")
+]
+_Budget = Annotated[int | None, typer.Option(min=1, help="Slices of a worklist; short for --set protocol.budget=...")]
+_Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+_Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all cores by default.")]
+_Prefill = Annotated[bool, typer.Option("--prefill", help="Hand out slices with the prediction of the network.")]
+_From = Annotated[
+    Path | None, typer.Option("--from", help="Folder where the files were saved, if they were not edited in place.")
+]
+_EmptyIsDone = Annotated[
+    bool, typer.Option("--empty-is-done", help="Slices that come back as they were handed out are done.")
+]
+_MaskGrid = Annotated[
+    MaskGrid, typer.Option(help="own: voxels lie where the header says; image: in the order of the image's.")
+]
+_Raters = Annotated[Raters | None, typer.Option(help="How the files of several annotators of a volume become one.")]
+
+
+@annotate.command("new")
+def new_project(
+    project: _Project,
+    images: Annotated[Path, typer.Option(help="Folder of the volumes, NIfTI.")],
+    strategy: Annotated[str, typer.Option(help="A name (albench list strategies), FILE.py:Class or module:Class.")],
+    labels: Annotated[Path | None, typer.Option(help="Folder of masks, named as their volumes.")] = None,
+    network: Annotated[
+        str, typer.Option(help="A name (albench list networks), FILE.py:Class or module:Class.")
+    ] = DEFAULT_NETWORK,
+    budget: _Budget = None,
+    validation: Annotated[
+        list[str] | None, typer.Option(help="A volume with a whole mask, for validation. May be repeated.")
+    ] = None,
+    test: Annotated[
+        list[str] | None, typer.Option(help="A volume with a whole mask, for the test metrics. May be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and queries.")] = 0,
+    name: Annotated[
+        str | None, typer.Option(help="Of the volumes; random draws depend on it. By default the folder's.")
+    ] = None,
+    assignments: _Settings = None,
+    device: _Device = "auto",
+    threads: _Threads = None,
+) -> None:
+    """Make a project and its first worklist."""
+    with _computing(device, threads) as (computing, console):
+        from albench.annotation import rounds
+
+        settings = _settings(assignments, budget)
+        made = rounds.new(
+            project,
+            images,
+            computing,
+            strategy=strategy,
+            labels=labels,
+            network=network,
+            seed=seed,
+            settings=settings,
+            name=name,
+            validation=validation or (),
+            test=test or (),
+        )
+    _tell(project, made, console)
+
+
+@annotate.command("next")
+def next_worklist(
+    project: _Project,
+    returned: _From = None,
+    empty_is_done: _EmptyIsDone = False,
+    leave_open: Annotated[
+        bool, typer.Option("--leave-open", help="Go on though some slices are not drawn; others may be asked for.")
+    ] = False,
+    raters: _Raters = None,
+    mask_grid: _MaskGrid = MaskGrid.own,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Minutes that drawing this worklist took; see albench annotate status.")
+    ] = None,
+    prefill: _Prefill = False,
+    strategy: Annotated[str | None, typer.Option(help="Another strategy from now on.")] = None,
+    network: Annotated[str | None, typer.Option(help="Another network from now on.")] = None,
+    budget: _Budget = None,
+    assignments: _Settings = None,
+    device: _Device = "auto",
+    threads: _Threads = None,
+    accept_code_change: Annotated[
+        bool, typer.Option("--accept-code-change", help="Go on with a project that other code has written.")
+    ] = False,
+) -> None:
+    """Read what was drawn, train, and write the next worklist.
+
+    The exit code is 1 if there is more to draw or to mend first.
+    """
+    rules = _Reading(empty_is_done, mask_grid, raters)
+    with _computing(device, threads, rules, accept_code_change=accept_code_change) as (computing, console):
+        from albench.annotation import rounds
+        from albench.annotation.project import Project
+
+        before = Project.open(project).rounds
+        worklist = rounds.next_round(
+            project,
+            computing,
+            strategy=strategy,
+            network=network,
+            settings=_settings(assignments, budget),
+            returned=returned,
+            leave_open=leave_open,
+            prefill=prefill,
+            minutes=minutes,
+        )
+    _tell(project, worklist, console)
+    if worklist.round == before and not worklist.finished:
+        raise typer.Exit(1)
+
+
+@annotate.command("status")
+def project_status(
+    project: _Project,
+    returned: _From = None,
+    empty_is_done: _EmptyIsDone = False,
+    raters: _Raters = None,
+    mask_grid: _MaskGrid = MaskGrid.own,
+) -> None:
+    """Print the rounds of a project, and what is left to draw or to mend. Nothing is trained."""
+    with _computing("cpu", None, _Reading(empty_is_done, mask_grid, raters)) as (computing, console):
+        from albench.annotation import rounds
+        from albench.annotation.project import Project
+
+        opened = Project.open(project)
+        _print_rounds(opened, console)
+        worklist = rounds.status(project, computing, returned)
+    _tell(project, worklist, console)
+
+
+@annotate.command("segment")
+def segment_volumes(
+    project: _Project,
+    out: Annotated[Path, typer.Option(help="Folder for the segmentations, a new one.")],
+    device: _Device = "auto",
+    threads: _Threads = None,
+) -> None:
+    """Segment all volumes with the network of the last round. A map of uncertainty is written beside each."""
+    with _computing(device, threads) as (computing, console):
+        from albench.annotation import rounds
+        from albench.errors import counted
+
+        done = sum(1 for _ in rounds.segment(project, out, computing))
+    for line in (
+        f"wrote {counted(done, 'segmentation')} to {out / 'segmentations'}, each with a map in {out / 'uncertainty'}",
+        f"look first at the volumes on top of {out / 'least-certain.csv'}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the command line says about reading label files."""
+
+    empty_is_done: bool = False
+    mask_grid: MaskGrid = MaskGrid.own
+    raters: Raters | None = None
+
+    def rules(self, classes: tuple[str, ...]) -> Rules:
+        """As rules for the classes of a dataset."""
+        from albench.annotation.returned import Rules
+
+        rules = Rules(classes, self.empty_is_done, self.mask_grid.value)
+        return rules if self.raters is None else replace(rules, raters=self.raters.value)
+
+
+def _settings(assignments: Sequence[str] | None, budget: int | None) -> dict[str, object]:
+    from albench.settings import parse_settings
+
+    short = [] if budget is None else [f"protocol.budget={budget}"]
+    return parse_settings([*short, *(assignments or [])])
+
+
+@contextmanager
+def _computing(
+    device: str, threads: int | None, reading: _Reading | None = None, *, accept_code_change: bool = False
+) -> Iterator[tuple[Computing, Console]]:
+    """How a project is computed, and where its progress is told."""
+    from albench.console import terminal
+
+    console = terminal()
+    with console.status("starting"):
+        from albench.annotation.label_drawings import LabelDrawings
+        from albench.annotation.rounds import Computing
+        from albench.cli.project_progress import ProjectProgress
+        from albench.loop import Execution
+        from albench.training.device import choose_device, default_threads
+
+    told = reading or _Reading()
+    execution = Execution(choose_device(device, threads or default_threads()), accept_code_change=accept_code_change)
+    with ProjectProgress(console) as progress:
+        yield (
+            Computing(
+                execution,
+                lambda dataset, prepared: LabelDrawings(dataset, prepared, told.rules(dataset.class_names)),
+                progress,
+                progress.on_volume,
+                workers=None,
+            ),
+            console,
+        )
+
+
+def _tell(project: Path, worklist: Worklist, console: Console) -> None:
+    """Print what is wrong, and what is to be done next."""
+    from albench.errors import counted, few
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for problem in worklist.problems:
+        say(f"{'error' if problem.serious else 'look'}: {problem.sentence}")
+    if worklist.extra:
+        say(f"{counted(len(worklist.extra), 'slice')} that nobody asked for will be trained on, too")
+    segment = f"albench annotate segment {project} --out FOLDER"
+    if worklist.finished:
+        say(f"every slice is drawn: {segment}")
+        return
+    left = Counter(name.case for name in worklist.missing)
+    volumes = few([f"{case} ({count})" for case, count in sorted(left.items())])
+    if worklist.missing:
+        done = len(worklist.asked) - len(worklist.missing)
+        share = f" of {len(worklist.asked)}, {done} are done" if done else ""
+        say(f"to draw: {counted(len(worklist.missing), 'slice')}{share}, in {counted(len(left), 'volume')}: {volumes}")
+        say(f"label files and list: {worklist.folder / 'worklist.html'}")
+        say(
+            "slices as they were handed out: --empty-is-done says that they are done, --leave-open goes on without them"
+        )
+    then = "when errors are mended" if worklist.faulty else "when they are drawn" if worklist.missing else "next"
+    say(f"{then}: albench annotate next {project}")
+
+
+def _print_rounds(project: Project, console: Console) -> None:
+    """A table of the finished rounds, and what was changed between them."""
+    from albench.console import decimal, new_table
+
+    heads = ("round", "strategy", "labeled", "slice\nDice", "volume\nDice", "drawn in\nminutes")
+    table, minutes, index = new_table(*heads, title="", numbers=[heads[0], *heads[2:]]), project.minutes, 0
+    for stage, run in zip(project.record.stages, project.runs, strict=True):
+        for record in run.records if run else ():
+            metrics = record.val or record.test
+            dice = map(decimal, (metrics.dice_slice, metrics.dice_volume))
+            table.add_row(str(index), stage.strategy, str(record.labeled), *dice, decimal(minutes.get(index), 0))
+            index += 1
+    if index:
+        console.print(table)
+    if minutes:
+        console.print(f"drawn in {sum(minutes.values()) / 60:.1f} hours", highlight=False)
+    for change in project.changes():
+        console.print(change, highlight=False, markup=False, soft_wrap=True)

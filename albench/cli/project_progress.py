@@ -1,0 +1,69 @@
+"""The progress of an annotation project on a terminal: what is done now, and a line per round."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+
+from albench.callback import NullCallback
+from albench.console import decimal
+from albench.errors import counted
+from albench.runs.records import RoundRecord
+
+_WORDS = {"fit": "training", "evaluate": "segmenting the volumes with masks", "query": "choosing slices"}
+
+
+class ProjectProgress(NullCallback):
+    """What takes long, in a line that is replaced; if output is not a terminal, a line for each step."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("reading the project")
+        self._told = ""
+
+    def on_volume(self, done: int, total: int, _: str) -> None:
+        """A volume is prepared."""
+        self._tell("preparing the volumes, once", f", {done} of {total}")
+
+    def on_phase(self, round_index: int, name: str) -> None:
+        """Say what is done."""
+        self._tell(f"round {round_index}: {_WORDS[name]}")
+
+    def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float | None) -> None:
+        """Show the epoch and its loss."""
+        self._tell(self._told, f", epoch {epoch} of at most {epochs}, loss {loss:.4f}")
+
+    def on_round(self, record: RoundRecord) -> None:
+        """Print the round."""
+        self.on_notice(round_in_words(record))
+
+    def on_notice(self, text: str) -> None:
+        """Print it."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _tell(self, words: str, more: str = "") -> None:
+        if words != self._told and not self._console.is_terminal:
+            self.on_notice(words)
+        self._told = words
+        self._status.update(words + more)
+
+    def __enter__(self) -> ProjectProgress:
+        self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+
+def round_in_words(record: RoundRecord) -> str:
+    """What a round trained on, and how well it segments the volumes that have masks."""
+    parts = (("validation", record.val), ("test", record.test))
+    scores = [
+        f"{name} Dice slice {decimal(metrics.dice_slice)} volume {decimal(metrics.dice_volume)}"
+        for name, metrics in parts
+        if metrics is not None and metrics.dice_slice is not None
+    ]
+    return ", ".join([f"round {record.round}: trained on {counted(record.labeled, 'slice')}", *scores])
