@@ -71,7 +71,7 @@ class Oracle(ABC):
         wanted = [int(i) for i in ids]
         if len(wanted) > budget:
             raise StrategyError(f"a query must have at most {budget} slices, got {len(wanted)}: return fewer ids")
-        annotated = {i for query in self.queries for i in query} | self._costs.keys()
+        annotated = self._costs.keys()  # of an earlier query, people may have left some out
         total, annotatable = len(self.slices), self.slices.annotatable
         for position, slice_id in enumerate(wanted):
             if not 0 <= slice_id < total:

@@ -35,8 +35,8 @@ def read_folder(
     if rules.untouched_is_done and not _any_saved(files, asked):
         rules = replace(rules, untouched_is_done=False)
         sentence = (
-            f"--empty-is-done needs a worklist that somebody has worked on, no file in '{folder}' was saved since it was "
-            "written: draw its slices, or save one of the files if there is nothing to draw"
+            f"--empty-is-done needs a worklist that somebody has worked on, no file in '{folder}' was saved since it "
+            "was written: draw its slices, or save one of the files if there is nothing to draw"
         )
         findings.append(Problem(str(folder), sentence, serious=False))
     returned: dict[str, Returned] = {}

@@ -12,66 +12,18 @@ import numpy as np
 import pytest
 import torch
 from support.breaking import left_by
-from support.people import COMPUTING, TEST, VALIDATION, draw
-from support.samples import TINY, write_pair
+from support.people import COMPUTING, SETTINGS, TEST, VALIDATION, draw, split_seed, visible
 
 from albench import run
 from albench.annotation import rounds
 from albench.annotation.project import Project
 from albench.annotation.rounds import Worklist
 from albench.audit.auditor import audit_rounds
-from albench.data import prepare, split_volumes
 from albench.errors import AlbenchError, ConfigError, StoreError
 from albench.files import locked
-from albench.masks import UNKNOWN, Mask
-from albench.resolve import make_dataset
+from albench.masks import UNKNOWN
 from albench.runs import load_runs, verify
 from albench.runs.records import Metrics, SliceName
-
-SETTINGS = {name: value for name, value in TINY.items() if not name.startswith("data.") and name != "protocol.split"}
-
-
-@pytest.fixture
-def truth() -> dict[str, Mask]:
-    """The masks of a phantom whose cases differ in size."""
-    rng, masks = np.random.default_rng(0), {}
-    for index in range(6):
-        mask = np.zeros((30 + index % 2, 32, 8), np.uint8)
-        low, size = rng.integers(3, 10, 2), rng.integers(6, 12, 2)
-        mask[low[0] : low[0] + size[0], low[1] : low[1] + size[1], 1:6] = 1
-        masks[f"phantom_{index}"] = mask
-    return masks
-
-
-@pytest.fixture
-def files(tmp_path, truth) -> Path:
-    """Folder `phantom` of pairs of images and masks, as a run reads it."""
-    rng = np.random.default_rng(1)
-    for name, mask in truth.items():
-        image = (rng.normal(100, 10, mask.shape) + 20 * mask).astype(np.float32)
-        write_pair(tmp_path / "phantom", name, image, mask)
-    return tmp_path / "phantom"
-
-
-@pytest.fixture
-def drawn(files) -> dict[str, Mask]:
-    """The truth as albench sees it: {case: (d, h, w) mask}."""
-    prepared = prepare(make_dataset("folder", {"data.root": str(files)}))
-    ends = np.cumsum(prepared.counts)
-    return {
-        case: np.array(prepared.masks[end - count : end, :height, :width])
-        for case, count, end, (height, width) in zip(prepared.cases, prepared.counts, ends, prepared.valid, strict=True)
-    }
-
-
-@pytest.fixture
-def labels(files, tmp_path) -> Path:
-    """A folder with the masks of the cases for validation and test only."""
-    folder = tmp_path / "labels"
-    folder.mkdir()
-    for name in (VALIDATION, TEST):
-        (folder / f"{name}.nii.gz").write_bytes((files / "labelsTr" / f"{name}.nii.gz").read_bytes())
-    return folder
 
 
 @pytest.fixture
@@ -86,16 +38,6 @@ def make(files, labels, tmp_path):
         )
 
     return start
-
-
-def split_seed() -> int:
-    """The seed by which a run splits the cases as the project does."""
-    cases = [f"phantom_{index}" for index in range(6)]
-    for seed in range(1000):
-        split = split_volumes(cases, cases, (4, 1, 1), seed)
-        if (split.val, split.test) == ((VALIDATION,), (TEST,)):
-            return seed
-    raise AssertionError
 
 
 @pytest.mark.parametrize("strategy", ["entropy", "star", "ceal-entropy", "random"])
@@ -422,12 +364,3 @@ def test_a_project_that_is_killed_again_and_again_gives_what_an_undisturbed_one_
         left[name] = (stored, records, sorted(str(path.relative_to(project)) for path in project.rglob("*")))
     assert len(found.records) == 3
     assert left["killed"] == left["undisturbed"]
-
-
-def visible(results: dict[str, object]) -> dict[str, object]:
-    """Results without the quality of masks against a truth that nobody knows in a project."""
-    results = dict(results)
-    for quality in (results["pseudo"], *results["predictions"].values()):
-        for name in ("dice", "dice_foreground"):
-            quality.pop(name)
-    return results

@@ -1,8 +1,4 @@
-"""People who draw what is true, with files of arrays in the place of label files; as a script, a round of a project.
-
-python people.py new IMAGES LABELS PROJECT STRATEGY
-python people.py next PROJECT
-"""
+"""People who draw what is true, with files of arrays in the place of label files."""
 
 from __future__ import annotations
 
@@ -14,12 +10,14 @@ import torch
 
 from albench.annotation.drawings import AskedSlice, Drawn, Suggestions
 from albench.annotation.rounds import Computing
-from albench.data import Prepared, Problem
+from albench.data import Prepared, Problem, split_volumes
 from albench.loop import Execution
 from albench.masks import UNKNOWN, Mask
 from albench.runs.records import SliceName
+from support.samples import TINY
 
 VALIDATION, TEST = "phantom_4", "phantom_5"
+SETTINGS = {name: value for name, value in TINY.items() if not name.startswith("data.") and name != "protocol.split"}
 
 
 class ArrayFiles:
@@ -62,3 +60,22 @@ def draw(
             chosen = [*stored["asked"].tolist(), *extra]
             stored["mask"][chosen] = truth[path.stem][chosen]
             np.savez(path, **stored)
+
+
+def split_seed() -> int:
+    """The seed by which a run splits the cases as the project does."""
+    cases = [f"phantom_{index}" for index in range(6)]
+    for seed in range(1000):
+        split = split_volumes(cases, cases, (4, 1, 1), seed)
+        if (split.val, split.test) == ((VALIDATION,), (TEST,)):
+            return seed
+    raise AssertionError
+
+
+def visible(results: dict[str, object]) -> dict[str, object]:
+    """Results without the quality of masks against a truth that nobody knows in a project."""
+    results = dict(results)
+    for quality in (results["pseudo"], *results["predictions"].values()):
+        for name in ("dice", "dice_foreground"):
+            quality.pop(name)
+    return results
