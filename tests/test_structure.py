@@ -43,7 +43,7 @@ MAY_IMPORT = {
     },
     "annotation": {
         *("acquisition", "callback", "config", "data", "errors", "files", "loop", "masks", "names", "oracle"),
-        *("probabilities", "registry", "resolve", "run_session", "runs", "spreadsheet"),
+        *("probabilities", "registry", "resolve", "run_session", "runs", "spreadsheet", "training"),
     },
     "testing": {
         *("callback", "config", "data", "encoder_decoder", "errors", "exits", "loop", "masks", "network", "oracle"),
