@@ -107,7 +107,7 @@ def new_project(
             validation=validation or (),
             test=test or (),
         )
-    _tell(project, made, console)
+    _tell(project, made, console, begun=False)
 
 
 @annotate.command("next")
@@ -155,8 +155,9 @@ def next_worklist(
             prefill=prefill,
             minutes=minutes,
         )
-    _tell(project, worklist, console)
-    if worklist.round == before and not worklist.finished:
+    stays = worklist.round == before and not worklist.finished
+    _tell(project, worklist, console, begun=stays)
+    if stays:
         raise typer.Exit(1)
 
 
@@ -176,7 +177,7 @@ def project_status(
         opened = Project.open(project)
         _print_rounds(opened, console)
         worklist = rounds.status(project, computing, returned)
-    _tell(project, worklist, console)
+    _tell(project, worklist, console, begun=True)
 
 
 @annotate.command("segment")
@@ -252,8 +253,12 @@ def _computing(
         )
 
 
-def _tell(project: Path, worklist: Worklist, console: Console) -> None:
-    """Print what is wrong, and what is to be done next."""
+def _tell(project: Path, worklist: Worklist, console: Console, *, begun: bool) -> None:
+    """Print what is wrong, and what is to be done next.
+
+    Args:
+        begun: whether somebody may have begun to draw the worklist.
+    """
     from albench.errors import counted, few
 
     def say(text: str) -> None:
@@ -274,9 +279,8 @@ def _tell(project: Path, worklist: Worklist, console: Console) -> None:
         share = f" of {len(worklist.asked)}, {done} are done" if done else ""
         say(f"to draw: {counted(len(worklist.missing), 'slice')}{share}, in {counted(len(left), 'volume')}: {volumes}")
         say(f"label files and list: {worklist.folder / 'worklist.html'}")
-        say(
-            "slices as they were handed out: --empty-is-done says that they are done, --leave-open goes on without them"
-        )
+        if begun:
+            say("say --empty-is-done if slices as they were handed out are done, --leave-open to go on without them")
     then = "when errors are mended" if worklist.faulty else "when they are drawn" if worklist.missing else "next"
     say(f"{then}: albench annotate next {project}")
 

@@ -1,0 +1,124 @@
+"""The commands of an annotation project, from a folder of volumes to their segmentations."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from support.annotator import draw_worklist
+from support.people import SETTINGS
+from support.samples import invoke, write_pair
+
+NEW = ("annotate", "new")
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Masks by case, of volumes in `data/imagesTr`."""
+    rng, masks = np.random.default_rng(0), {}
+    for index in range(5):
+        mask = np.zeros((32, 32, 8), np.uint8)
+        mask[5 : 12 + index, 6:15, 4:8] = 1
+        masks[f"case_{index}"] = mask
+        write_pair(tmp_path / "data", f"case_{index}", rng.normal(100, 10, mask.shape).astype(np.float32), mask)
+    return masks
+
+
+@pytest.fixture
+def project(tmp_path, truth):
+    """A project with a worklist."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (tmp_path / "data" / "labelsTr" / "case_4.nii.gz").rename(labels / "case_4.nii.gz")
+    folder, images = tmp_path / "project", tmp_path / "data" / "imagesTr"
+    named = ("--images", images, "--labels", labels, "--validation", "case_4", "--strategy", "entropy")
+    code, output = invoke(*NEW, folder, *named, "--budget", 2, *tiny("protocol.budget"), "--device", "cpu")
+    assert code == 0, output
+    assert output.removeprefix("preparing the volumes, once ") == (  # once in all tests
+        "to draw: 8 slices, in 4 volumes: case_0 (2), case_1 (2), case_2 (2) and 1 more label files and list: "
+        f"{folder}/worklists/00/worklist.html when they are drawn: albench annotate next {folder}"
+    )
+    return folder
+
+
+def tiny(*others: str) -> list[str]:
+    """Settings of small trainings, without some that are set otherwise."""
+    chosen = {name: value for name, value in SETTINGS.items() if name not in others}
+    settings = [f"{name}={str(value).replace(' ', '')}" for name, value in chosen.items()]
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+def annotate(command: str, *arguments: object) -> tuple[int, str]:
+    return invoke("annotate", command, *arguments, *(() if command == "status" else ("--device", "cpu")))
+
+
+def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path):
+    code, output = annotate("next", project)
+    assert (code, output.split(":")[0]) == (1, "to draw")
+    assert (
+        "say --empty-is-done if slices as they were handed out are done, --leave-open to go on without them" in output
+    )
+    draw_worklist(project / "worklists" / "00", truth)
+    code, output = annotate("status", project)
+    assert code == 0
+    assert "to draw: 4 slices of 8, 4 are done, in 4 volumes: case_0 (1), case_1 (1), case_2 (1) and 1 more" in output
+    assert "has no foreground at k = 2: draw there, or say --empty-is-done" in output
+    code, output = annotate("next", project, "--empty-is-done", "--minutes", 30, "--prefill")
+    assert code == 0, output
+    assert "round 0: trained on 8 slices, validation Dice slice " in output
+    assert "to draw: 2 slices, in " in output
+    code, output = annotate("status", project)
+    assert "0 entropy 8 " in output
+    assert "drawn in 0.5 hours" in output
+    draw_worklist(project / "worklists" / "01", truth)
+    code, output = annotate("next", project, "--empty-is-done", "--strategy", "random", "--budget", 3)
+    assert code == 0, output
+    code, output = annotate("status", project)
+    assert "from round 1 on: strategy: entropy -> random; protocol.budget: 2 -> 3" in output
+    assert "to draw: 3 slices, in " in output
+    out = tmp_path / "out"
+    code, output = annotate("segment", project, "--out", out)
+    assert (code, output) == (
+        0,
+        f"wrote 5 segmentations to {out}/segmentations, each with a map in {out}/uncertainty look first at the volumes "
+        f"on top of {out}/least-certain.csv",
+    )
+    written = nib.load(out / "segmentations" / "case_0.nii.gz")
+    np.testing.assert_array_equal(written.affine, nib.load(tmp_path / "data" / "imagesTr" / "case_0.nii.gz").affine)
+
+
+def test_volumes_without_any_mask_make_a_project_and_its_rounds_have_no_metrics(truth, tmp_path):
+    folder, images = tmp_path / "project", tmp_path / "data" / "imagesTr"
+    code, output = invoke(
+        *(*NEW, folder, "--images", images, "--strategy", "random", *tiny("training.stop"), "--device", "cpu")
+    )
+    assert code == 0, output
+    draw_worklist(folder / "worklists" / "00", truth)
+    code, output = annotate("next", folder, "--leave-open")
+    assert code == 0, output
+    assert "round 0: trained on 5 slices to draw: 3 slices, in " in output
+
+
+def test_errors_in_label_files_are_told_and_nothing_is_trained(project, truth):
+    draw_worklist(project / "worklists" / "00", truth)
+    path = project / "worklists" / "00" / "case_0.nii.gz"
+    image = nib.load(path)
+    values = np.asarray(image.dataobj).copy()
+    values[0, 0, 4] = 9
+    nib.save(nib.Nifti1Image(values, image.affine), path)
+    code, output = annotate("next", project, "--empty-is-done")
+    assert code == 1
+    assert f"error: labels must be 0, 1 foreground or 255, '{path}' has 9 in 1 voxels and does not count" in output
+    assert output.endswith(f"when errors are mended: albench annotate next {project}")
+    assert "round 0" not in output
+
+
+def test_what_is_wrong_is_one_sentence_and_exit_code_2(albench, tmp_path, project):
+    missing = tmp_path / "missing"
+    for arguments, sentence in (
+        (("status", missing), f"PROJECT must be the folder of a project, '{missing}' has no project.json: make one"),
+        (("next", project, "--from", missing), f"label files must be in a folder, '{missing}' is none: name the"),
+        (("next", project, "--set", "training.epoch=3"), "an option must be known, got 'training.epoch': did you mean"),
+        (("segment", project, "--out", missing), f"a project must have a trained network to predict with, '{project}'"),
+    ):
+        done = albench("annotate", *map(str, arguments))
+        assert done.returncode == 2, done.stdout
+        assert done.stderr.startswith(f"albench: {sentence}")
