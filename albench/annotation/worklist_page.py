@@ -41,7 +41,7 @@ class _Figure:
 
 @dataclass(frozen=True)
 class _Card:
-    """A volume on the page."""
+    """A volume on the page; of its image, the file and its folder."""
 
     name: str
     label_file: str
@@ -150,7 +150,7 @@ def _card(task: Task, images: Mapping[int, NDArray[np.floating]]) -> _Card:
     return _Card(
         name=asked.case,
         label_file=task.label_file,
-        image=str(asked.grid.path.resolve()),
+        image="/".join(asked.grid.path.resolve().parts[-2:]),
         axis=axis,
         sides=_SIDES[axis],
         oblique=is_oblique(asked.grid),

@@ -96,8 +96,8 @@ def test_a_row_of_the_worklist_says_where_a_slice_is_and_why():
     assert worklist_csv([task()]).splitlines() == [
         "volume,label_file,axis,dimension,index_3d_slicer,index_itk_snap,offset_3d_slicer_mm,right_mm,front_mm,up_mm,"
         "rank,score,suggestion,image",
-        "a,a.nii.gz,axial,k,1,2,9.75,-29.25,15.8,9.75,2,0.25,no,a.nii.gz",
-        "a,a.nii.gz,axial,k,4,5,17.25,-29.25,15.8,17.25,1,0.5,no,a.nii.gz",
+        f"a,a.nii.gz,axial,k,1,2,9.75,-29.25,15.8,9.75,2,0.25,no,{Path('a.nii.gz').resolve()}",
+        f"a,a.nii.gz,axial,k,4,5,17.25,-29.25,15.8,17.25,1,0.5,no,{Path('a.nii.gz').resolve()}",
     ]
     suggested = Asked("a", task().asked.grid, (1,), {1: np.zeros((7, 6), np.uint8)})
     (row,) = csv.DictReader(io.StringIO(worklist_csv([task(asked=suggested, reasons={1: Reason(1)})])))
