@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from support.made_runs import write_run
@@ -15,10 +16,11 @@ from albench.reports import load
 from albench.reports.figures.attention import attention
 from albench.reports.figures.curves import cost_curves, learning_curves
 from albench.reports.figures.figures import draw
+from albench.reports.figures.method_panels import method_panels
 from albench.reports.figures.pseudo_labels import pseudo_labels
 from albench.reports.figures.query_positions import query_positions
 from albench.reports.figures.slices import _large_and_small, gallery, segmentations
-from albench.reports.figures.style import as_svg, line_styles, write_drawing
+from albench.reports.figures.style import BASELINE, HIGHLIGHT, as_svg, line_styles, wrapped, write_drawing
 from albench.reports.figures.wins import win_matrix
 from albench.runs import RunReader
 from albench.runs.records import MaskQuality
@@ -142,9 +144,89 @@ def test_only_the_best_and_the_baseline_of_many_methods_have_bands(tmp_path):
     results = load(tmp_path)
     drawing = learning_curves(results, results.groups[0], styles(results))
     assert len(drawing.figure.axes[0].collections) == 2
-    assert any(
-        "only of random and method-3" in said or "only of method-3 and random" in said for said in drawing.caption
-    )
+    assert "Bands: one sample standard deviation, only of random; method-3." in drawing.caption
+
+
+def test_the_bands_that_a_caption_mentions_are_drawn_and_no_others(tmp_path):
+    """Also if the baseline is the best, if there is one seed, and the band of the supervised reference."""
+    for seed in range(2):
+        for index in range(7):
+            strategy = "random" if index == 0 else f"method-{index}"
+            write_run(tmp_path, strategy, seed, [0.5, 0.7 + 0.02 * seed - 0.01 * index])
+        write_run(tmp_path, "full", seed, [0.8 + 0.02 * seed])
+    results = load(tmp_path)
+    (group,) = results.groups
+    drawing = learning_curves(results, group, styles(results))
+    colors = styles(results)
+    ax = drawing.figure.axes[0]
+    assert [to_hex(band.get_facecolor()[0]).upper() for band in ax.collections] == [
+        colors["random"].color.upper(),
+        colors["method-1"].color.upper(),
+    ]
+    assert len(ax.patches) == 1  # of the reference
+    sentence = "Bands: one sample standard deviation, only of random; method-1; the supervised reference."
+    assert sentence in drawing.caption
+    costs = cost_curves(results, group, styles(results))
+    assert not costs.figure.axes[0].collections
+    assert not any("deviation" in said or "Bands" in said for said in costs.caption)
+    single = tmp_path / "single"
+    for index in range(7):
+        write_run(single, "random" if index == 0 else f"method-{index}", 0, [0.5, 0.7 - 0.01 * index])
+    one = learning_curves(load(single), load(single).groups[0], styles(load(single)))
+    assert not one.figure.axes[0].collections
+    assert not any("Bands" in said for said in one.caption)
+
+
+@pytest.fixture(scope="module")
+def sixteen(tmp_path_factory):
+    made = tmp_path_factory.mktemp("sixteen")
+    for seed in range(2):
+        for index in range(16):
+            dice = [0.5, 0.6 + 0.01 * index, 0.7 + 0.01 * index + 0.01 * seed]
+            write_run(made, "random" if index == 0 else f"method-{index}", seed, dice, side=0 if seed else 32)
+        write_run(made, "full", seed, [0.9])
+    return load(made)
+
+
+def test_each_of_many_methods_has_a_panel_in_which_it_alone_is_in_color(sixteen):
+    (group,) = sixteen.groups
+    drawing = method_panels(sixteen, group)
+    panels = drawing.figure.axes
+    order = ["random", *(f"method-{index}" for index in range(15, 0, -1))]
+    assert [ax.get_title() for ax in panels] == order
+    for ax, label in zip(panels, order, strict=True):
+        bold, *gray = [line for line in ax.get_lines() if len(line.get_xdata()) == 3]
+        np.testing.assert_allclose(bold.get_ydata(), group.curves[label].mean)
+        assert bold.get_color() == HIGHLIGHT
+        assert {line.get_color() for line in gray} == {BASELINE}
+        assert len(gray) == 15
+        (band,) = ax.collections
+        np.testing.assert_allclose(
+            band.get_paths()[0].vertices[1:4, 1], (group.curves[label].mean - group.curves[label].sd)
+        )
+    assert "Bands: one sample standard deviation." in drawing.caption
+    assert len({ax.get_ylim() for ax in panels}) == 1
+    assert "nothing predicted" not in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+
+
+def test_few_methods_need_no_panels(results):
+    assert method_panels(results, results.groups[0]) is None
+
+
+def test_no_color_is_used_for_two_methods(sixteen, tmp_path):
+    """Nor in a group of few methods, if the methods of all groups together are more than there are colors."""
+    for number in range(2):
+        for index in range(5):
+            strategy = "random" if index == 0 else f"method-{number}-{index}"
+            write_run(tmp_path, strategy, 0, [0.5, 0.6 + 0.01 * index], title=f"data {number}")
+    for results in (sixteen, load(tmp_path)):
+        curves = [one for one in draw(results) if one.name.startswith(("curves", "costs"))]
+        assert len(curves) == 2 * len(results.groups)
+        for drawing in curves:
+            entries = drawing.figure.legends[0].get_lines()
+            methods = [line for line in entries if line.get_marker() not in ("", "None")]
+            assert len({line.get_color() for line in methods}) == len({line.get_marker() for line in methods})
+            assert len({line.get_color() for line in methods}) == len(methods) >= 5
 
 
 def test_a_distance_has_its_unit_on_the_axis(folder):
@@ -213,7 +295,7 @@ def test_of_many_methods_the_baseline_and_the_best_are_in_color(tmp_path):
 
 
 def test_positions_are_those_of_the_queries(results):
-    figure = query_positions(results, results.groups[0], styles(results)).figure
+    figure = query_positions(results, results.groups[0]).figure
     heights = figure.axes[0].patches[0].get_data().values
     # Slices 10 to 19 of the pool: positions 5 to 9 of 50 in both cases, all in the second tenth.
     np.testing.assert_allclose(heights, [0, 100, *[0] * 8])
@@ -325,12 +407,17 @@ def test_runs_without_snapshots_have_no_figures_of_slices(tmp_path):
     assert names == ["curves-made", "costs-made", "positions-made", "time-made"]
 
 
-def test_two_methods_differ_in_two_parts_of_their_style():
-    made = line_styles([f"m{index}" for index in range(67)], "m3")
-    assert made["m3"].color == "#7f7f7f"
-    for one, other in ((a, b) for a in made for b in made if a < b):
-        differing = sum(getattr(made[one], part) != getattr(made[other], part) for part in ("color", "line", "marker"))
-        assert differing >= 2, (one, other)
+def test_two_methods_differ_in_color_and_marker():
+    made = line_styles([f"m{index}" for index in range(7)], "m3")
+    assert made["m3"].color == BASELINE
+    assert len({style.color for style in made.values()}) == len({style.marker for style in made.values()}) == 7
+    assert line_styles([f"m{index}" for index in range(8)], "m3") == {}
+
+
+def test_long_names_are_broken_where_words_end():
+    assert wrapped("entropy") == "entropy"
+    assert wrapped("a-method-with-a-long-name (size=3, x=4)", 14) == "a-method-with-\na-long-name\n(size=3, x=4)"
+    assert wrapped("suggestive-annotation", 14) == "suggestive-\nannotation"
 
 
 def test_a_figure_on_the_page_takes_the_color_of_its_text_and_has_no_background(drawings):

@@ -238,7 +238,7 @@ def test_table_1_shows_every_method_at_its_shares(runs):
 def test_a_caption_names_metric_cases_seeds_reference_and_source(runs):
     caption = " ".join(main(runs).caption)
     for said in (
-        "Slice Dice on 2 test cases, mean ± sample standard deviation over 2 seeds (0, 1).",
+        "Slice Dice on 2 test cases, mean over 2 seeds (0, 1). ±: one sample standard deviation.",
         "Supervised reference: 0.750 ± 0.000, all slices labeled, 2 seeds (0, 1).",
         "Values are those of the nearest round: 15.0% for 15%, 20.0% for 20%.",
         "No round lies near 25%, 30%.",
