@@ -21,7 +21,7 @@ def query_positions(results: Results, group: Group) -> Drawing:
     columns = min(4, len(group.methods))
     rows = math.ceil(len(group.methods) / columns)
     figure = new_figure(1.2 * rows + 0.5)
-    titles = "position (0 bottom, 1 top)", "queries [%]"
+    titles = "position from bottom to top", "queries [%]"
     panels = small_multiples(figure, len(group.methods), columns, titles)
     edges = np.linspace(0, 1, _BINS + 1)
     for ax, (label, runs) in zip(panels, group.methods.items(), strict=True):

@@ -109,7 +109,7 @@ def small_multiples(figure: Figure, count: int, columns: int, titles: tuple[str,
         ax.set_axis_off()
     for ax in panels[max(0, count - columns) : count]:
         ax.tick_params(labelbottom=True)
-        ax.set_xlabel(wrapped(titles[0]), fontsize=7)
+        ax.set_xlabel(wrapped(titles[0], 16), fontsize=7)
     for ax in panels[:count:columns]:
         ax.set_ylabel(wrapped(titles[1], 18), fontsize=7)
     return panels[:count]

@@ -19,11 +19,13 @@ from albench.reports.figures.figures import draw
 from albench.reports.figures.method_panels import method_panels
 from albench.reports.figures.pseudo_labels import pseudo_labels
 from albench.reports.figures.query_positions import query_positions
+from albench.reports.figures.round_time import time_per_round
 from albench.reports.figures.slices import _large_and_small, gallery, segmentations
 from albench.reports.figures.style import BASELINE, HIGHLIGHT, as_svg, line_styles, wrapped, write_drawing
 from albench.reports.figures.wins import win_matrix
+from albench.reports.tables.costs import cost_table
 from albench.runs import RunReader
-from albench.runs.records import MaskQuality
+from albench.runs.records import MaskQuality, PhaseSeconds
 
 PREDICTED = {
     "propagated": MaskQuality(5, 0.0, 0.1, dice=0.8, dice_foreground=0.6),
@@ -258,6 +260,48 @@ def test_costs_are_those_of_the_records(results):
     assert own["query_seconds"].tolist() == [0.5, 0.5, 0.5]
     assert own["steps"].tolist() == [10, 20, 30]
     assert own["slices_read"].tolist() == [160, 320, 480]
+
+
+def test_a_busy_machine_makes_no_method_look_slow(tmp_path):
+    """One method waits nine tenths of its time, and half of its epochs took ten times as long."""
+    quiet = {"cpu_seconds": PhaseSeconds(4.0, 2.0, 1.0), "fit_epoch_seconds": (0.5, 0.5)}
+    write_run(tmp_path, "random", 0, [0.5, 0.6, 0.7], steps=[10, 10, 10], computing=quiet)
+    busy = quiet | {"seconds": PhaseSeconds(20.0, 10.0, 5.0)}
+    write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7], steps=[10, 10, 10], computing=busy)
+    results = load(tmp_path)
+    drawing = time_per_round(results, results.groups[0])
+    left, right = drawing.figure.axes
+    assert left.get_xlabel() == "CPU time per round, all threads [s]"
+    assert [bar.get_width() for bar in left.patches] == [4, 4, 2, 2, 1, 1]
+    assert right.get_xlabel() == "time per optimizer step [ms]"
+    assert [bar.get_width() for bar in right.patches] == [100, 100]  # two epochs of 5 steps, each in 0.5 s
+    assert not any("on the clock" in said for said in drawing.caption)
+    assert "By step: median over the epochs of fit, each with the validation after it." in drawing.caption
+    table = cost_table(results, results.groups[0])
+    titles = [column.title for column in table.columns]
+    assert titles[-2:] == ["CPU [min]", "step [ms]"]
+    assert [[cell.text for cell in row.cells[-2:]] for row in table.rows] == [["0.3", "100"], ["0.3", "100"]]
+
+
+@pytest.mark.parametrize("computing", [{}, {"cpu_seconds": PhaseSeconds(4.0, 2.0, 1.0), "peak_device_memory": 1}])
+def test_without_seconds_of_the_cpu_or_on_a_gpu_time_is_that_of_the_clock(tmp_path, computing):
+    write_run(tmp_path, "random", 0, [0.5, 0.6, 0.7], computing=computing)
+    results = load(tmp_path)
+    drawing = time_per_round(results, results.groups[0])
+    (ax,) = drawing.figure.axes
+    assert ax.get_xlabel() == "time per round [s]"
+    assert [bar.get_width() for bar in ax.patches] == [2, 1, 0.5]
+    assert "It is time on the clock, which other processes on the machine prolong." in drawing.caption
+
+
+def test_the_time_of_a_step_is_a_median_over_epochs_and_unknown_without_them(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], steps=[10, 20], computing={"fit_epoch_seconds": (1.0, 9.0)})
+    write_run(tmp_path, "entropy", 0, [0.5, 0.6], computing={"fit_epoch_seconds": (1.0, 1.0, 1.0)})
+    write_run(tmp_path, "margin", 0, [0.5, 0.6])
+    costs = load(tmp_path).costs().set_index("label")["step_seconds"]
+    np.testing.assert_allclose(costs["random"], [(0.2 + 1.8) / 2, (0.1 + 0.9) / 2])
+    assert costs["entropy"].isna().all()  # two epochs were trained, and three are known
+    assert costs["margin"].isna().all()
 
 
 def test_the_win_matrix_shows_its_numbers(results):
