@@ -385,19 +385,53 @@ def test_slices_that_a_run_did_not_predict_are_not_shown(folder, monkeypatch):
 def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(results, folder):
     drawing = segmentations(results, results.groups[0])
     axes = drawing.figure.axes
-    assert [ax.get_title() for ax in axes[:5]] == ["slice", "truth", "random", "entropy", "star"]
+    area = {label: f"{label}\nAUBC {value:.3f}" for label, value in results.groups[0].means.items()}
+    assert results.groups[0].ranking == ["star", "entropy", "random"]
+    assert [ax.get_title() for ax in axes[:5]] == ["slice", "truth", area["star"], area["entropy"], area["random"]]
+    said = "Columns: the slice, its truth, and the 3 ranked methods with the best AUBC, the best one first."
+    assert said in drawing.caption[0]
     shown = run_of(folder, "star").snapshots()
     for start, row in ((0, 1), (5, 0)):
         np.testing.assert_array_equal(images(axes[start])[0], shown["images"][row])
         case, position = shown["cases"][row], shown["positions"][row]
         assert axes[start].get_ylabel().endswith(f"{case}, slice {position}")
-    truth, star = axes[1].collections[0], axes[4].collections[-1]
+    truth, star = axes[1].collections[0], axes[2].collections[-1]
     moved = star.get_paths()[0].vertices.mean(0) - truth.get_paths()[0].vertices.mean(0)
     np.testing.assert_allclose(moved, [1, 0], atol=0.1)  # predictions are written one pixel to the right
     mask = shown["masks"][1].astype(bool)
     dice = 2 * (mask & np.roll(mask, 1, axis=1)).sum() / (2 * mask.sum())
-    assert axes[4].get_xlabel() == f"Dice {dice:.2f}"
+    assert axes[2].get_xlabel() == f"Dice {dice:.2f}"
     assert "with 20.0% labeled" in drawing.caption[0]
+
+
+def test_an_empty_prediction_says_so(folder, monkeypatch):
+    results, stored = load(folder), RunReader.predictions
+
+    def predictions(run, index):
+        empty = "entropy" in run.folder.parts
+        return {row: 0 * mask if empty else mask for row, mask in stored(run, index).items()}
+
+    monkeypatch.setattr(RunReader, "predictions", predictions)
+    axes = segmentations(results, results.groups[0]).figure.axes
+    said = [ax.get_xlabel() for ax in axes[2:5]]
+    assert said[1] == "nothing predicted\nDice 0.00"
+    assert all(text.startswith("Dice 0.") for text in (said[0], said[2]))
+
+
+def test_of_many_methods_half_as_many_queries_are_shown_as_large_as_of_few(sixteen, results):
+    few, many = gallery(results, results.groups[0]), gallery(sixteen, sixteen.groups[0])
+    assert "The first 4 slices that each method queries" in few.caption[0]
+    assert "The first 2 slices that each method queries" in many.caption[0]
+    assert [ax.get_ylabel() for ax in many.figure.axes[::2]] == list(sixteen.groups[0].methods)
+    assert len(many.figure.axes) == 32
+    sizes = []
+    for drawing in (few, many):
+        drawing.figure.draw_without_rendering()
+        ax = drawing.figure.axes[0]
+        ax.apply_aspect()
+        sizes.append(ax.get_window_extent().height / drawing.figure.dpi)
+    assert min(sizes) > 0.7  # inches
+    assert many.figure.get_figheight() < 10
 
 
 def test_a_window_shows_the_part_in_its_box(results):
