@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from albench.errors import counted
 from albench.reports.captions import compared, computed, floors_of, provenance
 from albench.reports.costs import AXES, share_title
 from albench.reports.figures.curve_lines import (
@@ -48,7 +49,7 @@ def learning_curves(results: Results, group: Group, styles: Mapping[str, LineSty
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
         *compared(results, group),
-        *_about_colors(group.methods, styles),
+        *_about_colors(group.methods, styles, results.baseline),
         *about_bands([group], banded, len(group.methods)),
         *provenance(results, group),
     )
@@ -73,7 +74,7 @@ def class_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]
     caption = (
         *compared(results, group),
         "Every class is measured as if it were the only one, and has an axis of its own.",
-        *_about_colors(group.methods, styles),
+        *_about_colors(group.methods, styles, results.baseline),
         *about_bands([group], banded, len(group.methods)),
         *provenance(results, group),
     )
@@ -100,7 +101,7 @@ def study_curves(results: Results, study: Study, styles: Mapping[str, LineStyle]
     title = results.metric.title
     caption = (
         f"{title[:1].upper()}{title[1:]} on the {results.metric.part} cases. Each panel has axes of its own.",
-        *_about_colors(methods, styles),
+        *_about_colors(methods, styles, results.baseline, "mean rank"),
         *about_bands(study.groups, banded, len(methods)),
         *floors_of(study.groups),
         computed(results.collection, study.runs),
@@ -135,7 +136,7 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
     caption = (
         *compared(results, group),
         "Each point is a round: the mean over runs of the annotation cost of all its labels, and of the metric.",
-        *_about_colors(group.methods, styles),
+        *_about_colors(group.methods, styles, results.baseline),
         *provenance(results, group),
     )
     return Drawing(f"costs-{slug(group.name)}", f"Annotation cost on {group.name}", caption, figure)
@@ -168,10 +169,16 @@ def _colored(
     return {label: known[label] for label in shown if label in methods}
 
 
-def _about_colors(methods: Collection[str], styles: Mapping[str, LineStyle]) -> list[str]:
-    if len(styles) == len(methods):
+def _about_colors(
+    methods: Collection[str], styles: Mapping[str, LineStyle], baseline: str, order: str = "mean AUBC"
+) -> list[str]:
+    """Which methods are in color, and by which order, unless all are."""
+    left = len(methods) - len(styles)
+    if not left:
         return []
-    return [f"In color: {'; '.join(styles)}. The other {len(methods) - len(styles)} methods are thin and gray."]
+    best = f"{counted(len([label for label in styles if label != baseline]), 'method')} with the best {order}"
+    shown = f"the baseline and the {best}" if baseline in styles else f"the {best}"
+    return [f"In color: {shown}. The other {left} are thin and gray."]
 
 
 def _banded(methods: Collection[str], ranking: Sequence[str], baseline: str) -> list[str]:

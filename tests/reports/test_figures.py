@@ -335,7 +335,8 @@ def test_of_many_methods_the_baseline_and_the_best_are_in_color(tmp_path):
         assert [line.get_label() for line in lines][:8] == ["random", *best, "others"]
         assert len(lines) == 9
         assert len({line.get_color() for line in lines}) == 7  # the others are as gray as the baseline, but thin
-        assert f"In color: random; {'; '.join(best)}. The other 2 methods are thin and gray." in drawing.caption
+        said = "In color: the baseline and the 6 methods with the best mean AUBC. The other 2 are thin and gray."
+        assert said in drawing.caption
 
 
 def test_positions_are_those_of_the_queries(results):
