@@ -22,6 +22,17 @@ _NAMED = 5  # more runs that are left out are counted in captions, and named in 
 
 
 def measured(results: Results, group: Group) -> list[str]:
+    """The same as `compared`, and what stands after ± in a table."""
+    sentences = compared(results, group)
+    return [*sentences[:1], *deviations(group), *sentences[1:]]
+
+
+def deviations(group: Group) -> list[str]:
+    """What stands after ±, if any method has several runs."""
+    return ["±: one sample standard deviation."] * any(len(runs) > 1 for runs in group.methods.values())
+
+
+def compared(results: Results, group: Group) -> list[str]:
     """Metric, cases, seeds, classes, what shares are of, validation labels and reference."""
     metric, split = results.metric_in(group), group.some_run.reader.split
     cases = len(split.test if metric.part == "test" else split.val)
@@ -274,15 +285,12 @@ def _over(replicates: Mapping[str, Sequence[Replicate]]) -> str:
     if all(own == first for own in replicates.values()):
         if len(first) == 1:
             return f"one seed ({first[0].seed}): no deviation and no test can be given"
-        return f"mean ± sample standard deviation over {in_words(first)}"
+        return f"mean over {in_words(first)}"
     unit = "run" if len(splits_of(one for own in replicates.values() for one in own)) > 1 else "seed"
     most = max(counts.values())
     fewer = [label for label, count in counts.items() if count < most]
     listed = "; ".join(f"{label}: {counts[label]}" for label in fewer or counts)
-    return (
-        f"mean ± sample standard deviation over {min(counts.values())} to {_count(most, unit)}; not all methods have "
-        f"the same {unit}s ({listed})"
-    )
+    return f"mean over {min(counts.values())} to {_count(most, unit)}; not all methods have the same {unit}s ({listed})"
 
 
 def _reference(results: Results, group: Group) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from albench.reports.runs import Run
-from albench.runs.records import FitSummary
+from albench.runs.records import FitSummary, RoundRecord
 
 AXES: Mapping[str, str] = {
     "slices": "labeled slices",
@@ -61,6 +62,29 @@ def charged(run: Run) -> int:
 def seconds(run: Run, phase: str) -> Values:
     """(r,) seconds of a phase in each round."""
     return np.array([getattr(record.cost.seconds, phase) for record in run.reader.records], dtype=float)
+
+
+def cpu_seconds(run: Run, phase: str) -> Values:
+    """(r,) seconds of the CPU, of all threads together, of a phase in each round; NaN where they are not recorded."""
+    costs = [record.cost.cpu_seconds for record in run.reader.records]
+    return np.array([math.nan if cost is None else getattr(cost, phase) for cost in costs])
+
+
+def step_seconds(run: Run) -> Values:
+    """(r,) seconds of an optimizer step of `fit` with the validation after it: the median over the epochs of a round.
+
+    NaN for a round without seconds of its epochs, such as one whose training was taken from another run.
+    """
+    return np.array([_step_seconds(record) for record in run.reader.records])
+
+
+def _step_seconds(record: RoundRecord) -> float:
+    seconds, trainings = record.cost.fit_epoch_seconds, record.fit_trainings
+    epochs = [training.epochs for training in trainings]
+    if not seconds or len(seconds) != sum(epochs):
+        return math.nan
+    per_epoch = np.repeat([training.steps / training.epochs for training in trainings], epochs)
+    return float(np.median(np.array(seconds) / per_epoch))
 
 
 def steps(run: Run) -> Values:

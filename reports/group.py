@@ -173,6 +173,11 @@ class Group:
         return sorted(self.means, key=lambda label: -self.metric.sign * self.means[label])
 
     @property
+    def best_first(self) -> list[str]:
+        """All methods, those that are not ranked last."""
+        return [*self.ranking, *(label for label in self.methods if label not in self.ranking)]
+
+    @property
     def supervised(self) -> tuple[float, float]:
         """Mean and standard deviation over replicates of the supervised reference; NaN without one."""
         if self.reference_curve is None:

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import albench
 from albench.files import atomic_write
-from albench.reports.audits import audited, audits_of
+from albench.reports.audits import audits_of
 from albench.reports.captions import (
-    annotation_errors,
-    classes_together,
     devices_of,
-    floors,
-    left_out,
     named_left_out,
-    not_ranked,
-    on_working_grid,
-    provenance,
-    undrawn,
     validation_labels,
     versions_of,
     warnings,
@@ -35,6 +29,7 @@ from albench.reports.confidence import underconfident
 from albench.reports.figures.figures import draw
 from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.group import Group
+from albench.reports.page_captions import Place, ShortCaption, about_groups, said_before, shortened
 from albench.reports.results import Results
 from albench.reports.run_details import CASE_TITLES, ROUND_TITLES, details_of_runs, settings_text
 from albench.reports.study_summary import summarize_study
@@ -49,14 +44,14 @@ class Picture:
     Attributes:
         name: of its files.
         title: what it shows.
-        caption: its sentences.
+        caption: what the page has not said before.
         svg: its element.
         part: its width, as a part of the page's.
     """
 
     name: str
     title: str
-    caption: tuple[str, ...]
+    caption: ShortCaption
     svg: Markup
     part: float
 
@@ -64,12 +59,14 @@ class Picture:
 def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
     """Write index.html, and every figure as PDF and PNG into figures/.
 
-    What is true of all tables and figures of a group is said once, in the summary.
+    What is true of all tables and figures is said once, in the summary, with links to what was written before: the
+    folders of runs, the files of figures, and those of tables, if they are there.
     """
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
+    said, (common, about) = said_before(results), about_groups(results)
     page = (
-        _environment()
+        _environment(out)
         .get_template("page.html.jinja")
         .stream(
             results=results,
@@ -78,11 +75,12 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
             summaries={group.name: summarize(results, group).sentences for group in results.groups},
             warnings={group.name: [*warnings(group), *underconfident(group)] for group in results.groups},
             left_out=named_left_out(results.collection),
-            said=set(_said_in_summary(results)),
+            common=common,
+            about=about,
             axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
-            sources={group.name: " ".join(_sources(results, group)) for group in results.groups},
-            tables=tables,
-            pictures=map(partial(_written, folder=folder), draw(results)),
+            tables=list(_with_captions(tables, said)),
+            files={table.name: _files(out, table.name) for table in tables},
+            pictures=_pictures(draw(results), folder, said),
             provenance={group.name: dict(_provenance(group)) for group in results.groups},
             runs={group.name: details_of_runs(results, group) for group in results.groups},
             round_titles=ROUND_TITLES,
@@ -95,10 +93,27 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
     return path
 
 
-def _written(drawing: Drawing, folder: Path) -> Picture:
-    write_drawing(drawing, folder)
-    svg = Markup(as_svg(drawing))  # matplotlib has escaped its text
-    return Picture(drawing.name, drawing.title, drawing.caption, svg, drawing.figure.get_figwidth() / WIDTH)
+def _with_captions(tables: Sequence[Table], said: set[str]) -> Iterator[tuple[Table, ShortCaption]]:
+    seen: dict[tuple[str, str], Place] = {}
+    for table in tables:
+        yield table, shortened(table.caption, (table.name, table.title), said, seen)
+
+
+def _pictures(drawings: Iterator[Drawing], folder: Path, said: set[str]) -> Iterator[Picture]:
+    """Write every figure when its place is reached."""
+    seen: dict[tuple[str, str], Place] = {}
+    for drawing in drawings:
+        write_drawing(drawing, folder)
+        svg = Markup(as_svg(drawing))  # matplotlib has escaped its text
+        caption = shortened(drawing.caption, (f"figure-{drawing.name}", drawing.title), said, seen)
+        yield Picture(drawing.name, drawing.title, caption, svg, drawing.figure.get_figwidth() / WIDTH)
+        del drawing
+
+
+def _files(out: Path, name: str) -> dict[str, str]:
+    """{format: link} of the files of a table."""
+    links = {"LaTeX": f"latex/{name}.tex", "CSV": f"csv/{name}.csv"}
+    return {kind: link for kind, link in links.items() if (out / link).exists()}
 
 
 @contextmanager
@@ -112,7 +127,7 @@ def _without_records_in_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _environment() -> Environment:
+def _environment(out: Path) -> Environment:
     environment = Environment(
         loader=PackageLoader("albench.reports"),
         autoescape=True,
@@ -120,28 +135,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"sortable": _sortable}
+    environment.filters |= {"sortable": _sortable, "link": partial(_link, out)}
     return environment
 
 
-def _said_in_summary(results: Results) -> Iterator[str]:
-    """Sentences of captions that the summary has too."""
-    yield from left_out(results.collection)
-    for group in results.groups:
-        yield from (*_sources(results, group), *warnings(group))
-        yield from (*not_ranked(group), floors(group), *left_out(results.collection, group.name))
-
-
-def _sources(results: Results, group: Group) -> list[str]:
-    """What values and shares of a group are of, and where its runs come from."""
-    return [
-        *classes_together(results, group),
-        *undrawn(group),
-        *on_working_grid(group),
-        *annotation_errors(group),
-        provenance(results, group)[0],
-        *audited(group),
-    ]
+def _link(out: Path, path: Path) -> str:
+    """The address of a file or folder, as seen from the page."""
+    return quote(Path(os.path.relpath(path.resolve(), out.resolve())).as_posix())
 
 
 def _sortable(value: float) -> str:

@@ -13,6 +13,7 @@ from albench.reports.tables.attribution import attribution_table
 from albench.reports.tables.classes import class_table
 from albench.reports.tables.costs import cost_table
 from albench.reports.tables.efficiency import efficiency_table
+from albench.reports.tables.latex import all_as_latex, as_latex, as_latex_document
 from albench.reports.tables.paper import ablation_table, main_table
 from albench.reports.tables.printed import paper_protocol, printed_table1, printed_table2
 from albench.reports.tables.pseudo_labels import pseudo_label_table
@@ -20,7 +21,7 @@ from albench.reports.tables.significance import difference_table, rank_table
 from albench.reports.tables.study import study_area_table, study_rank_table
 from albench.reports.tables.table import Table, without_empty_columns
 from albench.reports.tables.variance import variance_table
-from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
+from albench.reports.tables.writers import as_csv, as_markdown
 from albench.spreadsheet import cell
 
 Format = Literal["latex", "markdown", "csv", "html", "all"]
@@ -95,7 +96,8 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
         folder = _made(out / "latex")
         for table in tables:
             write_text(folder / f"{table.name}.tex", as_latex(table))
-        yield _written(folder / "tables.tex", as_latex_document(results.collection.name, tables))
+        write_text(folder / "tables-document.tex", as_latex_document(results.collection.name))
+        yield _written(folder / "tables.tex", all_as_latex(results.collection.name, tables))
     if wanted in ("markdown", "all"):
         yield _written(out / "tables.md", "\n".join(map(as_markdown, tables)))
     if wanted in ("csv", "all"):

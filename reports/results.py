@@ -15,7 +15,17 @@ from albench.reports.attribution import COLUMNS as ATTRIBUTION
 from albench.reports.attribution import attribution
 from albench.reports.collection import Collection, collect
 from albench.reports.compare import combine
-from albench.reports.costs import AXES, PHASES, annotation_cost, seconds, share, slices_read, steps
+from albench.reports.costs import (
+    AXES,
+    PHASES,
+    annotation_cost,
+    cpu_seconds,
+    seconds,
+    share,
+    slices_read,
+    step_seconds,
+    steps,
+)
 from albench.reports.curve_numbers import area_and_final, numbers
 from albench.reports.differences import differences
 from albench.reports.file_names import check_distinct
@@ -212,7 +222,8 @@ class Results:
                     axes = {axis: annotation_cost(run, axis) for axis in AXES}
                     time = {f"{phase}_seconds": seconds(run, phase) for phase in PHASES}
                     columns = {"share": share(run)} | axes | time
-                    columns |= {"steps": steps(run), "slices_read": slices_read(run)}
+                    columns |= {f"{phase}_cpu_seconds": cpu_seconds(run, phase) for phase in PHASES}
+                    columns |= {"steps": steps(run), "slices_read": slices_read(run), "step_seconds": step_seconds(run)}
                     for index, record in enumerate(run.reader.records):
                         row = {"group": group.name, "label": label} | run.replicate._asdict() | {"round": index}
                         row |= {"value": self.metric.of(record)}
@@ -223,7 +234,8 @@ class Results:
         """One row per group, label, replicate and round: annotation cost of all labels that count, time and training.
 
         `steps` are the optimizer steps taken until the evaluation of the round, those of a shared training of round 0
-        included, and `slices_read` the slices that were read for them.
+        included, and `slices_read` the slices that were read for them. `step_seconds` is the median over the epochs of
+        the round.
         """
         return self._costs.copy()
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from albench.reports.audits import audits_of
 from albench.reports.costs import PHASES, labeled, seconds, share, steps
@@ -43,7 +44,7 @@ class RunDetails:
     Attributes:
         label: name of its method.
         replicate: its seed, and its split if there are several.
-        folder: its name.
+        folder: where it is stored.
         value: the reported metric in the last round.
         options: of the strategy.
         audits: of its queries.
@@ -54,7 +55,7 @@ class RunDetails:
 
     label: str
     replicate: str
-    folder: str
+    folder: Path
     value: str
     options: str
     audits: str
@@ -105,7 +106,7 @@ def _details(results: Results, label: str, run: Run) -> RunDetails:
     return RunDetails(
         label=label,
         replicate=run.replicate_title,
-        folder=run.reader.folder.name,
+        folder=run.reader.folder,
         value=results.metric.text(results.metric.of(last)),
         options=settings_text(run.reader.config.strategy.options) or "none",
         audits=str(audits_of(run)),

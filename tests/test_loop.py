@@ -87,6 +87,8 @@ def test_every_record_has_every_metric(tiny_run):
         assert [training.purpose for training in record.fit_trainings] == ["training"]
         assert record.cost.seconds.total > record.cost.seconds.fit > sum(record.cost.fit_epoch_seconds) > 0
         assert len(record.cost.fit_epoch_seconds) == record.fit_trainings[0].epochs
+        assert record.cost.cpu_seconds is not None
+        assert record.cost.cpu_seconds.fit > 0
 
 
 def test_the_same_seed_gives_the_same_records_and_queries(tiny_run):

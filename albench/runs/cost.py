@@ -29,17 +29,19 @@ class Clock:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._seconds: dict[Phase, float] = {}
+        self._cpu_seconds: dict[Phase, float] = {}
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
         """Time a block, including what it left running on the device; several blocks of a phase add up."""
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         yield
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         self._seconds[name] = self._seconds.get(name, 0) + time.perf_counter() - start
+        self._cpu_seconds[name] = self._cpu_seconds.get(name, 0) + time.process_time() - cpu_start
 
     def cost(self, steps: int, fit_epochs: Sequence[float], query_epochs: Sequence[float]) -> ComputeCost:
         """The cost of the round after all three phases.
@@ -51,7 +53,7 @@ class Clock:
         """
         cuda = self._device.type == "cuda"
         return ComputeCost(
-            seconds=PhaseSeconds(self._seconds["fit"], self._seconds["evaluate"], self._seconds["query"]),
+            seconds=PhaseSeconds(**self._seconds),
             fit_epoch_seconds=tuple(fit_epochs),
             query_epoch_seconds=tuple(query_epochs),
             steps=steps,
@@ -61,6 +63,7 @@ class Clock:
             threads=torch.get_num_threads(),
             albench=albench.__version__,
             torch=torch.__version__,
+            cpu_seconds=PhaseSeconds(**self._cpu_seconds),
         )
 
 

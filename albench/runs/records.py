@@ -200,6 +200,8 @@ class ComputeCost:
         threads: of the CPU.
         albench: version.
         torch: version.
+        cpu_seconds: by phase, of this process with all its threads, which other processes hardly prolong; None in
+            records of earlier versions.
     """
 
     seconds: PhaseSeconds
@@ -212,6 +214,7 @@ class ComputeCost:
     threads: Annotated[int, Field(ge=1)]
     albench: str
     torch: str
+    cpu_seconds: PhaseSeconds | None = None
 
 
 @_closed

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from albench.reports.captions import computed, floors_of, measured, provenance
+from albench.errors import counted
+from albench.reports.captions import compared, computed, floors_of, provenance
 from albench.reports.costs import AXES, share_title
-from albench.reports.figures.style import BASELINE, INK, Drawing, LineStyle, line_styles, new_figure, subplots
+from albench.reports.figures.curve_lines import (
+    about_bands,
+    draw_floors,
+    draw_line,
+    draw_others,
+    draw_reference,
+    limit_to_means,
+)
+from albench.reports.figures.style import COLORED, Drawing, LineStyle, line_styles, new_figure, subplots
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
@@ -21,8 +29,6 @@ from albench.reports.study import Study
 from albench.runs.scores import ALL
 
 _BANDS = 6  # of more methods they overlap too much
-_COLORED = 8  # of more methods only the baseline and the best are drawn in color
-_BEST = 6
 _COLUMNS = 3  # of panels
 
 
@@ -37,12 +43,14 @@ def learning_curves(results: Results, group: Group, styles: Mapping[str, LineSty
         ax.set_ylabel(results.metric_in(group).axis)
     whole.set_title("all rounds")
     zoomed.set_title("second half")
-    _zoom(zoomed, results, group)
+    first = min(curve.share[0] for curve in group.curves.values())
+    last = max(curve.share[-1] for curve in group.curves.values())
+    limit_to_means(zoomed, group, (first + last) / 2)
     figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
-        *measured(results, group),
-        *_about_colors(group.methods, styles),
-        *_about_bands([group], banded, len(group.methods)),
+        *compared(results, group),
+        *_about_colors(group.methods, styles, results.baseline),
+        *about_bands([group], banded, len(group.methods)),
         *provenance(results, group),
     )
     return Drawing(f"curves-{slug(group.name)}", f"Learning curves on {group.name}", caption, figure)
@@ -64,10 +72,10 @@ def class_curves(results: Results, group: Group, styles: Mapping[str, LineStyle]
             ax.set_ylabel(results.metric_in(group).axis)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
-        *measured(results, group),
+        *compared(results, group),
         "Every class is measured as if it were the only one, and has an axis of its own.",
-        *_about_colors(group.methods, styles),
-        *_about_bands([group], banded, len(group.methods)),
+        *_about_colors(group.methods, styles, results.baseline),
+        *about_bands([group], banded, len(group.methods)),
         *provenance(results, group),
     )
     return Drawing(f"class-curves-{slug(group.name)}", f"Learning curves by class on {group.name}", caption, figure)
@@ -93,8 +101,8 @@ def study_curves(results: Results, study: Study, styles: Mapping[str, LineStyle]
     title = results.metric.title
     caption = (
         f"{title[:1].upper()}{title[1:]} on the {results.metric.part} cases. Each panel has axes of its own.",
-        *_about_colors(methods, styles),
-        *_about_bands(study.groups, banded, len(methods)),
+        *_about_colors(methods, styles, results.baseline, "mean rank"),
+        *about_bands(study.groups, banded, len(methods)),
         *floors_of(study.groups),
         computed(results.collection, study.runs),
     )
@@ -116,19 +124,19 @@ def cost_curves(results: Results, group: Group, styles: Mapping[str, LineStyle])
         points = {label: means.loc[label].to_numpy().T for label in group.methods}
         for label, style in styles.items():
             x, mean = points[label]
-            _line(ax, style, label, x, mean, None)
-        _others(ax, (xy for label, xy in points.items() if label not in styles))
-        _reference(ax, results, group)
-        _floors(ax, group)
+            draw_line(ax, style, label, x, mean, None)
+        draw_others(ax, (xy for label, xy in points.items() if label not in styles))
+        draw_reference(ax, group)
+        draw_floors(ax, group)
         ax.set_xlabel(AXES[axis])
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.set_ylabel(results.metric_in(group).axis)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     caption = (
-        *measured(results, group),
+        *compared(results, group),
         "Each point is a round: the mean over runs of the annotation cost of all its labels, and of the metric.",
-        *_about_colors(group.methods, styles),
+        *_about_colors(group.methods, styles, results.baseline),
         *provenance(results, group),
     )
     return Drawing(f"costs-{slug(group.name)}", f"Annotation cost on {group.name}", caption, figure)
@@ -147,91 +155,46 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Axes]]:
 def _colored(
     methods: Collection[str], ranking: Sequence[str], baseline: str, styles: Mapping[str, LineStyle]
 ) -> dict[str, LineStyle]:
-    """The methods in color: all if they are few, otherwise the baseline and the best of a ranking, in that order."""
-    if len(methods) <= _COLORED:
-        return {label: styles[label] for label in methods}
-    best = [label for label in ranking if label != baseline][:_BEST]
-    return {label: style for label, style in line_styles(best, baseline).items() if label in methods}
+    """The methods in color: all if they are few, otherwise the baseline and the best of a ranking, in that order.
+
+    Args:
+        methods: of the figure.
+        ranking: the best first.
+        baseline: label of the baseline.
+        styles: of the methods of all figures; empty if they are more than there are colors.
+    """
+    few = len([label for label in methods if label != baseline]) <= COLORED
+    shown = list(methods) if few else [baseline, *[label for label in ranking if label != baseline][:COLORED]]
+    known = styles or line_styles(shown, baseline)
+    return {label: known[label] for label in shown if label in methods}
 
 
-def _about_colors(methods: Collection[str], styles: Mapping[str, LineStyle]) -> list[str]:
-    if len(styles) == len(methods):
+def _about_colors(
+    methods: Collection[str], styles: Mapping[str, LineStyle], baseline: str, order: str = "mean AUBC"
+) -> list[str]:
+    """Which methods are in color, and by which order, unless all are."""
+    left = len(methods) - len(styles)
+    if not left:
         return []
-    return [f"In color: {'; '.join(styles)}. The other {len(methods) - len(styles)} methods are thin and gray."]
-
-
-def _about_bands(groups: Sequence[Group], banded: Sequence[str], methods: int) -> list[str]:
-    """What bands show, if any method has a deviation."""
-    curves = [group.curves[label] for group in groups for label in banded if label in group.methods]
-    if not any(np.isfinite(curve.sd).any() for curve in curves):
-        return []
-    whose = "" if len(banded) == methods else f", only of {' and '.join(banded)} for clarity"
-    return [f"Bands: one sample standard deviation{whose}."]
+    best = f"{counted(len([label for label in styles if label != baseline]), 'method')} with the best {order}"
+    shown = f"the baseline and the {best}" if baseline in styles else f"the {best}"
+    return [f"In color: {shown}. The other {left} are thin and gray."]
 
 
 def _banded(methods: Collection[str], ranking: Sequence[str], baseline: str) -> list[str]:
-    """Methods with a band: all if they are few, otherwise the baseline and the first of a ranking."""
+    """Methods with a band: all if they are few, otherwise the baseline and the best of the others."""
     if len(methods) <= _BANDS:
         return list(methods)
-    return [label for label in methods if label in (baseline, *ranking[:1])]
+    best = [label for label in ranking if label != baseline][:1]
+    return [label for label in methods if label in (baseline, *best)]
 
 
 def _methods(ax: Axes, results: Results, group: Group, styles: Mapping[str, LineStyle], banded: Sequence[str]) -> None:
     """The curves of all methods and the reference over the labeled share."""
     for label, style in styles.items():
         curve = group.curves[label]
-        _line(ax, style, label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
-    _others(ax, ((100 * curve.share, curve.mean) for label, curve in group.curves.items() if label not in styles))
-    _reference(ax, results, group)
-    _floors(ax, group)
+        draw_line(ax, style, label, 100 * curve.share, curve.mean, curve.sd if label in banded else None)
+    draw_others(ax, ((100 * curve.share, curve.mean) for label, curve in group.curves.items() if label not in styles))
+    draw_reference(ax, group)
+    draw_floors(ax, group)
     ax.set_xlabel(share_title(group.some_run))
-
-
-def _others(ax: Axes, curves: Iterable[Iterable[np.ndarray]]) -> None:
-    """Thin gray lines behind the others, with one entry in the legend."""
-    for index, (x, y) in enumerate(curves):
-        ax.plot(x, y, color=BASELINE, alpha=0.5, linewidth=0.6, marker="", zorder=1.5, label="" if index else "others")
-
-
-def _line(ax: Axes, style: LineStyle, label: str, x: np.ndarray, mean: np.ndarray, sd: np.ndarray | None) -> None:
-    ax.plot(x, mean, color=style.color, linestyle=style.line, marker=style.marker, label=label)
-    if sd is not None and not np.isnan(sd).all():
-        ax.fill_between(x, mean - sd, mean + sd, color=style.color, alpha=0.12, linewidth=0)
-
-
-def _reference(ax: Axes, results: Results, group: Group) -> None:
-    value, sd = group.supervised
-    if math.isnan(value):
-        return
-    ax.axhline(value, color=INK, linestyle=(0, (6, 2)), linewidth=0.9, label="all slices labeled")
-    if not math.isnan(sd):
-        ax.axhspan(value - sd, value + sd, color=INK, alpha=0.06, linewidth=0)
-
-
-def _floors(ax: Axes, group: Group) -> None:
-    """Dotted lines at what predicting nothing and predicting everything score, as far as the records tell."""
-    floor = group.floor
-    most = "" if floor.exact else ", at most"
-    for value, name, dots in (
-        (floor.nothing, "nothing predicted", (0, (1, 1))),
-        (floor.everything, f"all predicted{most}", (0, (1, 3))),
-    ):
-        if not math.isnan(value):
-            ax.axhline(value, color=INK, linestyle=dots, linewidth=0.9, label=name, zorder=1)
-
-
-def _zoom(ax: Axes, results: Results, group: Group) -> None:
-    """Show the second half of the shares, and the range of the means and the reference in it."""
-    low = min(curve.share[0] for curve in group.curves.values())
-    high = max(curve.share[-1] for curve in group.curves.values())
-    middle = (low + high) / 2
-    shown = [curve.mean[curve.share >= middle - 1e-9] for curve in group.curves.values()]
-    values = np.concatenate([*shown, [group.supervised[0]]])
-    values = values[~np.isnan(values)]
-    if len(values) == 0 or low == high:
-        return
-    bottom, top = values.min(), values.max()
-    room = 0.08 * (top - bottom) or 0.01
-    ax.set_ylim(bottom - room, top + room)
-    width = 100 * (high - middle)
-    ax.set_xlim(100 * middle - 0.05 * width, 100 * high + 0.05 * width)

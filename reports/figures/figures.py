@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from albench.reports.figures.attention import attention
 from albench.reports.figures.curves import class_curves, cost_curves, learning_curves, study_curves
+from albench.reports.figures.method_panels import method_panels
 from albench.reports.figures.penalties import penalty_matrix
 from albench.reports.figures.pseudo_labels import pseudo_labels
 from albench.reports.figures.query_positions import query_positions
@@ -52,11 +53,12 @@ def _styled(drawings: Iterator[Drawing]) -> Iterator[Drawing]:
 
 def _of(results: Results, group: Group, styles: Mapping[str, LineStyle]) -> Iterator[Drawing | None]:
     yield learning_curves(results, group, styles)
+    yield method_panels(results, group)
     yield class_curves(results, group, styles)
     yield segmentations(results, group)
     yield win_matrix(results, group)
     yield cost_curves(results, group, styles)
-    yield query_positions(results, group, styles)
+    yield query_positions(results, group)
     yield gallery(results, group)
     yield from attention(results, group)
     yield from pseudo_labels(results, group)

@@ -21,7 +21,7 @@ from albench.reports.figures.masks import (
     prediction_contours,
     truth_contours,
 )
-from albench.reports.figures.style import WIDTH, Drawing, subplots
+from albench.reports.figures.style import WIDTH, Drawing, subplots, wrapped
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
@@ -29,7 +29,7 @@ from albench.runs.array_files import Arrays
 
 _SHARE = 0.20  # labeled, at which segmentations are shown, as most of those in the paper
 _METHODS = 5
-_PAGE = 9.0  # inches that a column of images may take
+_ROWS = 8  # of more methods two are beside each other, with half of the slices
 _QUERIED = "queried_"  # prefix of arrays with snapshots of queried slices
 
 
@@ -40,7 +40,7 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
     the largest slice of the test case in which it has the median size among all cases. Small is likewise the smallest
     slice with at least a tenth of the largest foreground of its case. In a report on one class, no other is shown.
     """
-    best = group.ranking[:_METHODS][::-1]
+    best = group.ranking[:_METHODS]
     if not best:
         return None
     runs = {label: min(group.methods[label], key=lambda run: run.replicate) for label in best}
@@ -61,19 +61,21 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
     }
     if not rows:
         return None
-    figure = figure_of_masks(names, 2.75 if len(rows) > 1 else 1.5, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
+    figure = figure_of_masks(names, 3.0 if len(rows) > 1 else 1.75, min(WIDTH, 0.4 + 1.1 * (2 + len(best))))
     grid = subplots(figure, len(rows), 2 + len(best))
     for axes, (size, row) in zip(grid, rows.items(), strict=True):
         slice_id = int(snapshots["ids"][row])
         predictions = [only(own[slice_id], shown_class) for own in masks.values()]
         _draw(axes, size, shown_slice(snapshots, row), predictions, len(names))
-    for ax, name in zip(grid[0], ("slice", "truth", *best), strict=True):
-        ax.set_title(name, fontsize=7)
+    areas = [f"{wrapped(label, 16)}\nAUBC {results.metric.text(group.means[label])}" for label in best]
+    for ax, name in zip(grid[0], ("slice", "truth", *areas), strict=True):
+        ax.set_title(name, fontsize=6)
     seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in runs.values()}))
     shares = sorted({f"{group.curves[label].share[index]:.1%}" for label, index in indices.items()})
     caption = (
         f"{in_words(len(names), 'truth', 'prediction')}. Predictions are with {', '.join(shares)} labeled, by the "
-        f"run of each method with the lowest seed ({seeds}). The {len(best)} ranked methods with the best AUBC. Large: "
+        f"run of each method with the lowest seed ({seeds}). Columns: the slice, its truth, and "
+        f"{_best_in_words(len(best))}. Large: "
         "the largest slice of the test case in which it has the median size among all cases; small: likewise the "
         "smallest slice with at least a tenth of the largest foreground of its case. Pink: the part that is shown "
         f"beside. Dice is that of the slice{', the mean over the classes in its truth' if len(names) > 1 else ''}.",
@@ -82,6 +84,13 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
     )
     title = f"Segmentations on {group.name}"
     return Drawing(f"segmentations-{slug(group.name)}", title, caption, figure)
+
+
+def _best_in_words(count: int) -> str:
+    """Which methods are shown, in which order."""
+    if count == 1:
+        return "the only ranked method"
+    return f"the {count} ranked methods with the best AUBC, the best one first"
 
 
 def _draw(axes: Sequence[Axes], size: str, shown: ShownSlice, predictions: Sequence[Image], classes: int) -> None:
@@ -99,7 +108,8 @@ def _draw(axes: Sequence[Axes], size: str, shown: ShownSlice, predictions: Seque
         show_gray(ax, shown.image, shown.aspect, window)
         draw_mask(ax, shown.truth, truth_contours(classes))
         draw_mask(ax, mask, prediction_contours(classes))
-        ax.set_xlabel(f"Dice {_dice(mask, shown.truth, classes):.2f}", fontsize=6)
+        nothing = "" if foreground(mask).any() else "nothing predicted\n"
+        ax.set_xlabel(f"{nothing}Dice {_dice(mask, shown.truth, classes):.2f}", fontsize=6)
 
 
 def gallery(results: Results, group: Group) -> Drawing | None:
@@ -111,10 +121,16 @@ def gallery(results: Results, group: Group) -> Drawing | None:
             found[label] = {name.removeprefix(_QUERIED): values for name, values in arrays.items()}
     if not found:
         return None
-    columns = max(len(arrays["ids"]) for arrays in found.values())
-    names = group.classes
-    figure = figure_of_masks(names, 0.3 + min(1.18 * len(found), _PAGE))
-    for axes, (label, arrays) in zip(subplots(figure, len(found), columns), found.items(), strict=True):
+    columns, names = max(len(arrays["ids"]) for arrays in found.values()), group.classes
+    beside = 1 if len(found) <= _ROWS else 2
+    shown_slices = -(-columns // beside)
+    rows = -(-len(found) // beside)
+    figure = figure_of_masks(names, 0.3 + 1.18 * rows)
+    panels = [ax for row in subplots(figure, rows, beside * shown_slices) for ax in row]
+    blocks = [panels[start : start + shown_slices] for start in range(0, len(panels), shown_slices)]
+    for ax in (ax for block in blocks[len(found) :] for ax in block):
+        ax.set_axis_off()
+    for axes, (label, arrays) in zip(blocks, found.items(), strict=False):
         for index, ax in enumerate(axes):
             if index >= len(arrays["ids"]):
                 ax.set_axis_off()
@@ -123,9 +139,10 @@ def gallery(results: Results, group: Group) -> Drawing | None:
             show_gray(ax, shown.image, shown.aspect)
             draw_mask(ax, shown.truth, truth_contours(len(names)))
             ax.set_title(f"{shown.case}, {shown.position}", fontsize=5, pad=2)
-        axes[0].set_ylabel(label, fontsize=7, rotation="horizontal", ha="right", va="center")
+        axes[0].set_ylabel(wrapped(label, 16), fontsize=7)
     caption = (
-        "The first slices that each method queries after round 0, most wanted first, in its run with the lowest seed; "
+        f"The first {shown_slices} slices that each method queries after round 0, most wanted first, in its run with "
+        "the lowest seed; "
         f"with case and position, and the label in {'blue' if len(names) == 1 else 'a color for each class'}.",
         *about_unknown([mask for arrays in found.values() for mask in arrays["masks"]]),
         *provenance(results, group),

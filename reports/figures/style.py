@@ -20,9 +20,11 @@ from albench.files import atomic_write
 
 # Okabe and Ito, Color Universal Design, 2008, without yellow, which is pale on paper, and black, the color of text.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-Line = str | tuple[float, tuple[float, ...]]
-_LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
-_MARKERS = "o^Dv<>PX*hp"  # the square marks the baseline
+_MARKERS = "o^Dv<>"  # the square marks the baseline
+COLORED = len(_COLORS)
+"""Most methods beside the baseline with a color of their own."""
+HIGHLIGHT = _COLORS[0]
+"""The color of what a panel is about, where all other methods are gray."""
 BASELINE = "#7f7f7f"
 INK = "#131415"
 """The color of text and axes; the page replaces it by its own, for light and dark."""
@@ -39,10 +41,9 @@ WIDTH = 7.0
 
 @dataclass(frozen=True)
 class LineStyle:
-    """Color, line and marker of a method: no two methods share color and line, and of 66 no two share any two parts."""
+    """Color and marker of a method: no two methods of a figure share either."""
 
     color: str
-    line: Line
     marker: str
 
 
@@ -64,13 +65,12 @@ class Drawing:
 
 
 def line_styles(labels: Sequence[str], baseline: str) -> dict[str, LineStyle]:
-    """A style for each label, in order; the baseline is gray."""
+    """A style for each label, in order, the baseline in gray; empty if there are more labels than colors."""
     others = [label for label in labels if label != baseline]
-    found = {baseline: LineStyle(BASELINE, "-", "s")}
-    for index, label in enumerate(others):
-        color = _COLORS[index % len(_COLORS)]
-        found[label] = LineStyle(color, _line(index // len(_COLORS)), _MARKERS[index % len(_MARKERS)])
-    return found
+    if len(others) > COLORED:
+        return {}
+    styles = map(LineStyle, _COLORS, _MARKERS)
+    return {baseline: LineStyle(BASELINE, "s")} | dict(zip(others, styles, strict=False))
 
 
 def class_colors(count: int) -> tuple[str, ...]:
@@ -84,11 +84,6 @@ def _tinted(color: str, tint: float) -> str:
     return to_hex((red, green, blue)).upper()
 
 
-def _line(index: int) -> Line:
-    """A line that no other index has: the usual ones, then longer and longer dashes with two dots."""
-    return _LINES[index] if index < len(_LINES) else (0, (2.0 * (index - len(_LINES) + 1), 1, 1, 1, 1, 1))
-
-
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure; height and width in inches. Draw within `styled()`."""
     return Figure(figsize=(width, height), layout="constrained")
@@ -97,6 +92,27 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 def subplots(figure: Figure, rows: int, columns: int, *, sharey: bool = False) -> list[list[Axes]]:
     """Axes of a grid, by row."""
     return [list(row) for row in figure.subplots(rows, columns, squeeze=False, sharey=sharey)]
+
+
+def small_multiples(figure: Figure, count: int, columns: int, titles: tuple[str, str]) -> list[Axes]:
+    """Equal panels in rows, which share both axes, with titles where there is room for them.
+
+    Args:
+        figure: an empty one.
+        count: of the panels.
+        columns: of the grid.
+        titles: of both axes: below the lowest panel of every column, and left of the first one of every row.
+    """
+    grid = figure.subplots(-(-count // columns), columns, squeeze=False, sharex=True, sharey=True)
+    panels = list(grid.flat)
+    for ax in panels[count:]:
+        ax.set_axis_off()
+    for ax in panels[max(0, count - columns) : count]:
+        ax.tick_params(labelbottom=True)
+        ax.set_xlabel(wrapped(titles[0], 16), fontsize=7)
+    for ax in panels[:count:columns]:
+        ax.set_ylabel(wrapped(titles[1], 18), fontsize=7)
+    return panels[:count]
 
 
 def write_drawing(drawing: Drawing, folder: Path) -> None:
@@ -127,6 +143,16 @@ def _lay_out(figure: Figure) -> None:
         FigureCanvasPdf(figure)  # becomes its canvas, whose text is measured in its true size
         engine.execute(figure)
         figure.set_layout_engine(None)
+
+
+def wrapped(label: str, width: int = 24) -> str:
+    """A label in lines of about so many letters, broken after spaces, hyphens and commas."""
+    lines = [""]
+    for part in re.findall(r"[^\s,-]*[\s,-]*", label):
+        if lines[-1] and len(f"{lines[-1]}{part}".rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.strip() for line in lines)
 
 
 @contextmanager

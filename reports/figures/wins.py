@@ -14,8 +14,7 @@ _NUMBERED = 12  # of more methods the numbers are too small to read
 
 def win_matrix(results: Results, group: Group) -> Drawing | None:
     """How often the row is better than the column, the best method first; None for a single method."""
-    order = [*group.ranking, *(label for label in group.methods if label not in group.ranking)]
-    table = results.wins(group.name).loc[order, order]
+    table = results.wins(group.name).loc[group.best_first, group.best_first]
     if len(table) < 2 or table.isna().all(axis=None):
         return None
     figure, ax = draw_matrix(

@@ -28,7 +28,7 @@ class NumberFormat:
     percent: bool = False
     sign: bool = False
     thousands: bool = False
-    divisor: int = 1
+    divisor: float = 1
     least: float | None = None
 
     def text(self, value: float) -> str:

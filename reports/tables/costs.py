@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from albench.reports.captions import left_out, provenance, validation_labels
-from albench.reports.costs import AXES, PHASES, annotation_cost, seconds, slices_read, steps
+from albench.reports.costs import AXES, PHASES, annotation_cost, cpu_seconds, seconds, slices_read, step_seconds, steps
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
@@ -16,6 +17,7 @@ from albench.reports.tables.cells import COUNT, Cell, NumberFormat, number_cell
 from albench.reports.tables.table import Column, Row, Table
 
 _MINUTES = NumberFormat(1, thousands=True, divisor=60)  # of seconds
+_MILLISECONDS = NumberFormat(0, thousands=True, divisor=1e-3)  # of seconds
 
 
 def cost_table(results: Results, group: Group) -> Table:
@@ -23,7 +25,8 @@ def cost_table(results: Results, group: Group) -> Table:
     methods = group.methods | ({REFERENCE: group.reference} if group.reference else {})
     rows = [_row(label, runs) for label, runs in methods.items()]
     annotation_titles = ("slices", "nonempty slices", "foreground pixels", "contour length [pixels]", "cases")
-    titles = ("Method", *annotation_titles, "steps taken", "slices read", *(f"{phase} [min]" for phase in PHASES))
+    time_titles = (*(f"{phase} [min]" for phase in PHASES), "CPU [min]", "step [ms]")
+    titles = ("Method", *annotation_titles, "steps taken", "slices read", *time_titles)
     caption = (
         "Annotation cost of the labels of the last round, initial labels included, mean over runs.",
         validation_labels(group),
@@ -31,7 +34,9 @@ def cost_table(results: Results, group: Group) -> Table:
         "Steps taken: optimizer steps of all trainings of the last evaluated network, a shared training of round 0 "
         f"included. {_without_better_weights(run for runs in methods.values() for run in runs)}",
         "Slices read: labeled, pseudo-labeled and unlabeled slices in these steps, each time counted.",
-        "Time of a whole run; a shared training of round 0 is counted in the run that computed it.",
+        "Time of a whole run; a shared training of round 0 is counted in the run that computed it. CPU: of all "
+        "threads; step: median of an optimizer step of fit, with the validation after it. Other processes on the "
+        "machine prolong the phases, but hardly the time of the CPU, and the median only if they run most of the time.",
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
@@ -52,6 +57,8 @@ def _row(label: str, runs: Sequence[Run]) -> Row:
             cell((steps(run)[-1] for run in runs), COUNT),
             cell((slices_read(run)[-1] for run in runs), COUNT),
             *(cell((seconds(run, phase).sum() for run in runs), _MINUTES) for phase in PHASES),
+            cell((sum(cpu_seconds(run, phase).sum() for phase in PHASES) for run in runs), _MINUTES),
+            number_cell(_median([step_seconds(run) for run in runs]), _MILLISECONDS),
         )
     )
 
@@ -60,3 +67,10 @@ def _without_better_weights(runs: Iterable[Run]) -> str:
     """In how many rounds the weights stayed those from which the training started."""
     kept = [all(one.best_step == 0 for one in record.fit_trainings) for run in runs for record in run.reader.records]
     return f"In {sum(kept):,} of {len(kept):,} rounds no better weights were found."
+
+
+def _median(values: Sequence[np.ndarray]) -> float:
+    """Of all rounds of some runs that have a value; NaN without any."""
+    known = np.concatenate(values)
+    known = known[~np.isnan(known)]
+    return float(np.median(known)) if len(known) else math.nan

@@ -80,8 +80,8 @@ def rank_table(results: Results) -> Table | None:
     rows = []
     for _, row in found.iterrows():
         cells = (
-            Cell(row["group"]),
             Cell(row["label"]),
+            Cell(row["group"]),
             number_cell(row["units"], _UNITS),
             number_cell(row["rank"], _RANK),
             _range_cell(row["low"], row["high"]),
@@ -90,7 +90,7 @@ def rank_table(results: Results) -> Table | None:
         rows.append(Row(cells))
     unit = " or ".join(sorted(set(found["unit"])))
     units = " or ".join(f"{one}s" for one in sorted(set(found["unit"])))
-    titles = ("Group", "Method", units, "mean rank", f"without any one {unit}", "ever first")
+    titles = ("Method", "Group", units, "mean rank", f"without any one {unit}", "ever first")
     caption = (
         f"Mean rank in AUBC over the {units} that all ranked methods of the group share, 1 for the best; its range "
         f"when any one {unit} is left out; and whether the method ever has the best mean rank, over all {units} or "

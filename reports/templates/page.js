@@ -26,3 +26,18 @@ document.querySelectorAll("table.sortable").forEach((table) => {
     });
   });
 });
+
+// Say above a table or figure that is wider than its place that it can be scrolled, and let the keyboard do it.
+document.querySelectorAll(".wide").forEach((box) => {
+  const hint = Object.assign(document.createElement("p"), { className: "hint", textContent: "Scroll sideways to see all \u2192" });
+  box.before(hint);
+  const check = () => {
+    const scrolls = box.scrollWidth > box.clientWidth + 1;
+    hint.hidden = !scrolls;
+    box.classList.toggle("scrolls", scrolls);
+    box.toggleAttribute("tabindex", scrolls);
+    if (scrolls) box.setAttribute("tabindex", "0");
+  };
+  check();
+  new ResizeObserver(check).observe(box);
+});

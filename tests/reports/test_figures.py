@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from support.made_runs import write_run
@@ -15,13 +16,16 @@ from albench.reports import load
 from albench.reports.figures.attention import attention
 from albench.reports.figures.curves import cost_curves, learning_curves
 from albench.reports.figures.figures import draw
+from albench.reports.figures.method_panels import method_panels
 from albench.reports.figures.pseudo_labels import pseudo_labels
 from albench.reports.figures.query_positions import query_positions
+from albench.reports.figures.round_time import time_per_round
 from albench.reports.figures.slices import _large_and_small, gallery, segmentations
-from albench.reports.figures.style import as_svg, line_styles, write_drawing
+from albench.reports.figures.style import BASELINE, HIGHLIGHT, as_svg, line_styles, wrapped, write_drawing
 from albench.reports.figures.wins import win_matrix
+from albench.reports.tables.costs import cost_table
 from albench.runs import RunReader
-from albench.runs.records import MaskQuality
+from albench.runs.records import MaskQuality, PhaseSeconds
 
 PREDICTED = {
     "propagated": MaskQuality(5, 0.0, 0.1, dice=0.8, dice_foreground=0.6),
@@ -142,9 +146,89 @@ def test_only_the_best_and_the_baseline_of_many_methods_have_bands(tmp_path):
     results = load(tmp_path)
     drawing = learning_curves(results, results.groups[0], styles(results))
     assert len(drawing.figure.axes[0].collections) == 2
-    assert any(
-        "only of random and method-3" in said or "only of method-3 and random" in said for said in drawing.caption
-    )
+    assert "Bands: one sample standard deviation, only of random; method-3." in drawing.caption
+
+
+def test_the_bands_that_a_caption_mentions_are_drawn_and_no_others(tmp_path):
+    """Also if the baseline is the best, if there is one seed, and the band of the supervised reference."""
+    for seed in range(2):
+        for index in range(7):
+            strategy = "random" if index == 0 else f"method-{index}"
+            write_run(tmp_path, strategy, seed, [0.5, 0.7 + 0.02 * seed - 0.01 * index])
+        write_run(tmp_path, "full", seed, [0.8 + 0.02 * seed])
+    results = load(tmp_path)
+    (group,) = results.groups
+    drawing = learning_curves(results, group, styles(results))
+    colors = styles(results)
+    ax = drawing.figure.axes[0]
+    assert [to_hex(band.get_facecolor()[0]).upper() for band in ax.collections] == [
+        colors["random"].color.upper(),
+        colors["method-1"].color.upper(),
+    ]
+    assert len(ax.patches) == 1  # of the reference
+    sentence = "Bands: one sample standard deviation, only of random; method-1; the supervised reference."
+    assert sentence in drawing.caption
+    costs = cost_curves(results, group, styles(results))
+    assert not costs.figure.axes[0].collections
+    assert not any("deviation" in said or "Bands" in said for said in costs.caption)
+    single = tmp_path / "single"
+    for index in range(7):
+        write_run(single, "random" if index == 0 else f"method-{index}", 0, [0.5, 0.7 - 0.01 * index])
+    one = learning_curves(load(single), load(single).groups[0], styles(load(single)))
+    assert not one.figure.axes[0].collections
+    assert not any("Bands" in said for said in one.caption)
+
+
+@pytest.fixture(scope="module")
+def sixteen(tmp_path_factory):
+    made = tmp_path_factory.mktemp("sixteen")
+    for seed in range(2):
+        for index in range(16):
+            dice = [0.5, 0.6 + 0.01 * index, 0.7 + 0.01 * index + 0.01 * seed]
+            write_run(made, "random" if index == 0 else f"method-{index}", seed, dice, side=0 if seed else 32)
+        write_run(made, "full", seed, [0.9])
+    return load(made)
+
+
+def test_each_of_many_methods_has_a_panel_in_which_it_alone_is_in_color(sixteen):
+    (group,) = sixteen.groups
+    drawing = method_panels(sixteen, group)
+    panels = drawing.figure.axes
+    order = ["random", *(f"method-{index}" for index in range(15, 0, -1))]
+    assert [ax.get_title() for ax in panels] == order
+    for ax, label in zip(panels, order, strict=True):
+        bold, *gray = [line for line in ax.get_lines() if len(line.get_xdata()) == 3]
+        np.testing.assert_allclose(bold.get_ydata(), group.curves[label].mean)
+        assert bold.get_color() == HIGHLIGHT
+        assert {line.get_color() for line in gray} == {BASELINE}
+        assert len(gray) == 15
+        (band,) = ax.collections
+        np.testing.assert_allclose(
+            band.get_paths()[0].vertices[1:4, 1], (group.curves[label].mean - group.curves[label].sd)
+        )
+    assert "Bands: one sample standard deviation." in drawing.caption
+    assert len({ax.get_ylim() for ax in panels}) == 1
+    assert "nothing predicted" not in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+
+
+def test_few_methods_need_no_panels(results):
+    assert method_panels(results, results.groups[0]) is None
+
+
+def test_no_color_is_used_for_two_methods(sixteen, tmp_path):
+    """Nor in a group of few methods, if the methods of all groups together are more than there are colors."""
+    for number in range(2):
+        for index in range(5):
+            strategy = "random" if index == 0 else f"method-{number}-{index}"
+            write_run(tmp_path, strategy, 0, [0.5, 0.6 + 0.01 * index], title=f"data {number}")
+    for results in (sixteen, load(tmp_path)):
+        curves = [one for one in draw(results) if one.name.startswith(("curves", "costs"))]
+        assert len(curves) == 2 * len(results.groups)
+        for drawing in curves:
+            entries = drawing.figure.legends[0].get_lines()
+            methods = [line for line in entries if line.get_marker() not in ("", "None")]
+            assert len({line.get_color() for line in methods}) == len({line.get_marker() for line in methods})
+            assert len({line.get_color() for line in methods}) == len(methods) >= 5
 
 
 def test_a_distance_has_its_unit_on_the_axis(folder):
@@ -178,6 +262,48 @@ def test_costs_are_those_of_the_records(results):
     assert own["slices_read"].tolist() == [160, 320, 480]
 
 
+def test_a_busy_machine_makes_no_method_look_slow(tmp_path):
+    """One method waits nine tenths of its time, and half of its epochs took ten times as long."""
+    quiet = {"cpu_seconds": PhaseSeconds(4.0, 2.0, 1.0), "fit_epoch_seconds": (0.5, 0.5)}
+    write_run(tmp_path, "random", 0, [0.5, 0.6, 0.7], steps=[10, 10, 10], computing=quiet)
+    busy = quiet | {"seconds": PhaseSeconds(20.0, 10.0, 5.0)}
+    write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7], steps=[10, 10, 10], computing=busy)
+    results = load(tmp_path)
+    drawing = time_per_round(results, results.groups[0])
+    left, right = drawing.figure.axes
+    assert left.get_xlabel() == "CPU time per round, all threads [s]"
+    assert [bar.get_width() for bar in left.patches] == [4, 4, 2, 2, 1, 1]
+    assert right.get_xlabel() == "time per optimizer step [ms]"
+    assert [bar.get_width() for bar in right.patches] == [100, 100]  # two epochs of 5 steps, each in 0.5 s
+    assert not any("on the clock" in said for said in drawing.caption)
+    assert "By step: median over the epochs of fit, each with the validation after it." in drawing.caption
+    table = cost_table(results, results.groups[0])
+    titles = [column.title for column in table.columns]
+    assert titles[-2:] == ["CPU [min]", "step [ms]"]
+    assert [[cell.text for cell in row.cells[-2:]] for row in table.rows] == [["0.3", "100"], ["0.3", "100"]]
+
+
+@pytest.mark.parametrize("computing", [{}, {"cpu_seconds": PhaseSeconds(4.0, 2.0, 1.0), "peak_device_memory": 1}])
+def test_without_seconds_of_the_cpu_or_on_a_gpu_time_is_that_of_the_clock(tmp_path, computing):
+    write_run(tmp_path, "random", 0, [0.5, 0.6, 0.7], computing=computing)
+    results = load(tmp_path)
+    drawing = time_per_round(results, results.groups[0])
+    (ax,) = drawing.figure.axes
+    assert ax.get_xlabel() == "time per round [s]"
+    assert [bar.get_width() for bar in ax.patches] == [2, 1, 0.5]
+    assert "It is time on the clock, which other processes on the machine prolong." in drawing.caption
+
+
+def test_the_time_of_a_step_is_a_median_over_epochs_and_unknown_without_them(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6], steps=[10, 20], computing={"fit_epoch_seconds": (1.0, 9.0)})
+    write_run(tmp_path, "entropy", 0, [0.5, 0.6], computing={"fit_epoch_seconds": (1.0, 1.0, 1.0)})
+    write_run(tmp_path, "margin", 0, [0.5, 0.6])
+    costs = load(tmp_path).costs().set_index("label")["step_seconds"]
+    np.testing.assert_allclose(costs["random"], [(0.2 + 1.8) / 2, (0.1 + 0.9) / 2])
+    assert costs["entropy"].isna().all()  # two epochs were trained, and three are known
+    assert costs["margin"].isna().all()
+
+
 def test_the_win_matrix_shows_its_numbers(results):
     figure = win_matrix(results, results.groups[0]).figure
     texts = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
@@ -209,11 +335,12 @@ def test_of_many_methods_the_baseline_and_the_best_are_in_color(tmp_path):
         assert [line.get_label() for line in lines][:8] == ["random", *best, "others"]
         assert len(lines) == 9
         assert len({line.get_color() for line in lines}) == 7  # the others are as gray as the baseline, but thin
-        assert f"In color: random; {'; '.join(best)}. The other 2 methods are thin and gray." in drawing.caption
+        said = "In color: the baseline and the 6 methods with the best mean AUBC. The other 2 are thin and gray."
+        assert said in drawing.caption
 
 
 def test_positions_are_those_of_the_queries(results):
-    figure = query_positions(results, results.groups[0], styles(results)).figure
+    figure = query_positions(results, results.groups[0]).figure
     heights = figure.axes[0].patches[0].get_data().values
     # Slices 10 to 19 of the pool: positions 5 to 9 of 50 in both cases, all in the second tenth.
     np.testing.assert_allclose(heights, [0, 100, *[0] * 8])
@@ -259,19 +386,53 @@ def test_slices_that_a_run_did_not_predict_are_not_shown(folder, monkeypatch):
 def test_segmentations_show_the_slice_its_truth_and_the_prediction_for_it(results, folder):
     drawing = segmentations(results, results.groups[0])
     axes = drawing.figure.axes
-    assert [ax.get_title() for ax in axes[:5]] == ["slice", "truth", "random", "entropy", "star"]
+    area = {label: f"{label}\nAUBC {value:.3f}" for label, value in results.groups[0].means.items()}
+    assert results.groups[0].ranking == ["star", "entropy", "random"]
+    assert [ax.get_title() for ax in axes[:5]] == ["slice", "truth", area["star"], area["entropy"], area["random"]]
+    said = "Columns: the slice, its truth, and the 3 ranked methods with the best AUBC, the best one first."
+    assert said in drawing.caption[0]
     shown = run_of(folder, "star").snapshots()
     for start, row in ((0, 1), (5, 0)):
         np.testing.assert_array_equal(images(axes[start])[0], shown["images"][row])
         case, position = shown["cases"][row], shown["positions"][row]
         assert axes[start].get_ylabel().endswith(f"{case}, slice {position}")
-    truth, star = axes[1].collections[0], axes[4].collections[-1]
+    truth, star = axes[1].collections[0], axes[2].collections[-1]
     moved = star.get_paths()[0].vertices.mean(0) - truth.get_paths()[0].vertices.mean(0)
     np.testing.assert_allclose(moved, [1, 0], atol=0.1)  # predictions are written one pixel to the right
     mask = shown["masks"][1].astype(bool)
     dice = 2 * (mask & np.roll(mask, 1, axis=1)).sum() / (2 * mask.sum())
-    assert axes[4].get_xlabel() == f"Dice {dice:.2f}"
+    assert axes[2].get_xlabel() == f"Dice {dice:.2f}"
     assert "with 20.0% labeled" in drawing.caption[0]
+
+
+def test_an_empty_prediction_says_so(folder, monkeypatch):
+    results, stored = load(folder), RunReader.predictions
+
+    def predictions(run, index):
+        empty = "entropy" in run.folder.parts
+        return {row: 0 * mask if empty else mask for row, mask in stored(run, index).items()}
+
+    monkeypatch.setattr(RunReader, "predictions", predictions)
+    axes = segmentations(results, results.groups[0]).figure.axes
+    said = [ax.get_xlabel() for ax in axes[2:5]]
+    assert said[1] == "nothing predicted\nDice 0.00"
+    assert all(text.startswith("Dice 0.") for text in (said[0], said[2]))
+
+
+def test_of_many_methods_half_as_many_queries_are_shown_as_large_as_of_few(sixteen, results):
+    few, many = gallery(results, results.groups[0]), gallery(sixteen, sixteen.groups[0])
+    assert "The first 4 slices that each method queries" in few.caption[0]
+    assert "The first 2 slices that each method queries" in many.caption[0]
+    assert [ax.get_ylabel() for ax in many.figure.axes[::2]] == list(sixteen.groups[0].methods)
+    assert len(many.figure.axes) == 32
+    sizes = []
+    for drawing in (few, many):
+        drawing.figure.draw_without_rendering()
+        ax = drawing.figure.axes[0]
+        ax.apply_aspect()
+        sizes.append(ax.get_window_extent().height / drawing.figure.dpi)
+    assert min(sizes) > 0.7  # inches
+    assert many.figure.get_figheight() < 10
 
 
 def test_a_window_shows_the_part_in_its_box(results):
@@ -325,12 +486,17 @@ def test_runs_without_snapshots_have_no_figures_of_slices(tmp_path):
     assert names == ["curves-made", "costs-made", "positions-made", "time-made"]
 
 
-def test_two_methods_differ_in_two_parts_of_their_style():
-    made = line_styles([f"m{index}" for index in range(67)], "m3")
-    assert made["m3"].color == "#7f7f7f"
-    for one, other in ((a, b) for a in made for b in made if a < b):
-        differing = sum(getattr(made[one], part) != getattr(made[other], part) for part in ("color", "line", "marker"))
-        assert differing >= 2, (one, other)
+def test_two_methods_differ_in_color_and_marker():
+    made = line_styles([f"m{index}" for index in range(7)], "m3")
+    assert made["m3"].color == BASELINE
+    assert len({style.color for style in made.values()}) == len({style.marker for style in made.values()}) == 7
+    assert line_styles([f"m{index}" for index in range(8)], "m3") == {}
+
+
+def test_long_names_are_broken_where_words_end():
+    assert wrapped("entropy") == "entropy"
+    assert wrapped("a-method-with-a-long-name (size=3, x=4)", 14) == "a-method-with-\na-long-name\n(size=3, x=4)"
+    assert wrapped("suggestive-annotation", 14) == "suggestive-\nannotation"
 
 
 def test_a_figure_on_the_page_takes_the_color_of_its_text_and_has_no_background(drawings):

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from importlib.resources import files
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from support.made_runs import write_run
 from support.samples import invoke
 
 from albench.reports import load
+from albench.reports.figures.style import COLORED, line_styles
+from albench.reports.page_captions import ShortCaption, shortened
 from albench.reports.summary import summarize
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -77,9 +81,90 @@ def test_the_page_has_everything_and_begins_with_the_summary(page):
 
 def test_the_page_says_once_what_is_true_of_all_tables_and_figures(page):
     said = html.unescape(re.sub(r"\s+", " ", page.read_text()))
-    for sentence in ("; computed on cpu.", "Unfinished: bal, seed 0."):
+    for sentence in (
+        "; computed on cpu.",
+        "Unfinished: bal, seed 0.",
+        "Volume Dice on 2 test cases, mean over 3 seeds (0, 1, 2).",
+        "±: one sample standard deviation.",
+        "Slice Dice on 2 test cases, mean over 3 seeds (0, 1, 2).",  # of one table
+    ):
         assert said.count(sentence) == 1, sentence
-    assert said.count("Volume Dice on 2 test cases") > 1
+
+
+def test_what_is_the_same_in_all_groups_stands_once_and_a_caption_refers_to_the_first_of_its_kind(tmp_path):
+    for seed in range(2):
+        for title, classes in (("one", ("foreground",)), ("two", ("liver", "tumor"))):
+            for index, strategy in enumerate(("random", "entropy")):
+                dice = [0.5, 0.6, 0.7 + 0.01 * index * seed]
+                write_run(tmp_path, strategy, seed, dice, title=title, classes=classes)
+    assert invoke("report", tmp_path, "--format", "html")[0] == 0
+    said = html.unescape(re.sub(r"\s+", " ", (tmp_path / "report" / "index.html").read_text()))
+    common = said.partition("In all tables and figures whose captions say nothing else")[2].partition("</article>")[0]
+    for sentence in ("Volume Dice on 2 test cases, mean over 2 seeds (0, 1).", "computed on cpu."):
+        assert sentence in common
+        assert said.count(sentence) == 1
+    assert "20 validation slices are labeled and not counted." in common
+    averaged = "The classes liver, tumor are averaged: in each case"
+    assert averaged not in common
+    assert said.count(averaged) == 1
+    assert said.count("Positions of all queried slices in their volumes") == 1
+    assert '<figcaption class="caption"> As <a href="#figure-positions-one">Query positions on one</a>.' in said
+
+
+def test_a_caption_leaves_out_what_stands_above_and_refers_to_where_it_stood_first():
+    seen = {}
+    first = shortened(["A.", "B.", "C."], ("x-one", "X on one"), {"C."}, seen)
+    again = shortened(["A.", "B.", "C.", "D."], ("x-two", "X on two"), {"C."}, seen)
+    other = shortened(["A."], ("y-two", "Y on two"), {"C."}, seen)
+    assert first == ShortCaption("A. B.")
+    assert again == ShortCaption("D.", ("x-one", "X on one"))
+    assert other == ShortCaption("A.")
+
+
+def test_paths_are_links_to_files_that_exist(made, page, tmp_path):
+    links = [link for link in Structure(page.read_text()).links if not link.startswith(("#", "data:"))]
+    assert len(links) > 20
+    for link in links:
+        assert (page.parent / unquote(link)).exists(), link
+    assert "figures/curves-made.pdf" in links
+    runs = {link for link in links if link.startswith("../")}
+    assert len(runs) == 12
+    assert not any(link.endswith((".tex", ".csv")) for link in links)
+    assert invoke("report", made, "--out", tmp_path / "a report")[0] == 0
+    complete = Structure((tmp_path / "a report" / "index.html").read_text()).links
+    assert {"latex/table1-made.tex", "csv/table1-made.csv"} <= set(complete)
+    away = [link for link in complete if link.startswith("../")]
+    assert all((tmp_path / "a report" / unquote(link)).is_dir() for link in away)
+    assert len(away) == 12
+
+
+def test_every_color_of_text_has_enough_contrast_on_every_background_in_light_and_dark():
+    """4.5 to 1 for text, 3 to 1 for lines of the dark page, as the level AA of WCAG 2.1 wants (1.4.3 and 1.4.11)."""
+    css = files("albench.reports").joinpath("templates/page.css").read_text()
+    light, dark = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    for variables in (light, dark):
+        colors = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", variables))
+        assert set(colors) == {"paper", "card", "ink", "muted", "line", "accent", "warn", "warn-paper"}
+        for background in ("paper", "card", "warn-paper"):
+            for text in ("ink", "muted", "accent", "warn"):
+                assert contrast(colors[text], colors[background]) >= 4.5, (text, background)
+    card = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark))["card"]
+    styles = line_styles([f"method-{index}" for index in range(COLORED)], "random")
+    assert all(contrast(style.color, card) >= 3 for style in styles.values())
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)  # the known gray that is just too pale
+
+
+def contrast(one, other):
+    """The contrast ratio of two colors, as WCAG 2.1 defines it."""
+
+    def luminance(color):
+        parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_the_page_names_the_tolerance_of_surface_dice(tmp_path):
@@ -134,8 +219,9 @@ def test_runs_with_different_errors_are_not_compared(tmp_path):
 
 def test_the_page_needs_no_other_file(page):
     text = page.read_text()
-    outside = [link for link in Structure(text).links if not link.startswith(("#", "data:"))]
-    assert outside == []
+    loaded = re.findall(r"<(?:link|script|img|iframe|source|object)[^>]*(?:src|href|data)=\"([^\"]*)", text)
+    assert [address for address in loaded if not address.startswith("data:")] == []
+    assert not any(re.match(r"[a-z]+:|//", link) for link in Structure(text).links if not link.startswith("data:"))
     assert "default-src 'none'" in text
     without_names = re.sub(r'xmlns(:xlink)?="[^"]*"', "", text)
     assert re.findall(r"url\((?!#|&quot;#|'#)", without_names) == []
@@ -348,6 +434,33 @@ def test_the_page_is_as_wide_as_the_screen(page, tmp_path, width):
     assert said["scroll"] <= said["screen"]
     assert said["screen"] in (width, width - 15)  # a scroll bar may take its place
     assert said["font"] >= 10
+
+
+@pytest.mark.slow
+@in_a_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_wide_table_says_that_it_scrolls_and_keeps_its_first_column(page, tmp_path, width):
+    script = """
+    return [...document.querySelectorAll("table.sortable")].map((table) => {
+        const box = table.parentElement, hint = box.previousElementSibling, cell = table.tBodies[0].rows[0].cells[0];
+        const wide = box.scrollWidth > box.clientWidth, before = cell.getBoundingClientRect();
+        box.scrollLeft = 10000;
+        const after = cell.getBoundingClientRect();
+        return {
+            wide, words: hint.textContent, hidden: hint.hidden, keyboard: box.tabIndex, scrolled: box.scrollLeft,
+            moved: Math.abs(after.left - before.left), part: after.width / box.clientWidth,
+        };
+    });
+    """
+    said = browse(page, tmp_path, script, width=width)
+    assert any(table["wide"] for table in said)
+    for table in said:
+        assert table["words"] == "Scroll sideways to see all →"
+        assert table["hidden"] != table["wide"]
+        assert table["keyboard"] == (0 if table["wide"] else -1)
+        assert (table["scrolled"] > 0) == table["wide"]
+        assert table["moved"] < 1
+        assert table["part"] < 0.5
 
 
 @pytest.mark.slow

@@ -20,10 +20,11 @@ from albench.reports.report import all_tables, write
 from albench.reports.summary import summarize
 from albench.reports.tables.cells import Cell, Deviation, Interval, NumberFormat, number_cell, reach_cell
 from albench.reports.tables.efficiency import efficiency_table
+from albench.reports.tables.latex import Float, all_as_latex, as_latex, as_latex_document, floats_of
 from albench.reports.tables.paper import main_table
 from albench.reports.tables.printed import printed_table1, printed_table2
 from albench.reports.tables.table import Column, Row, Table, marked, without_empty_columns
-from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
+from albench.reports.tables.writers import as_csv, as_markdown
 from albench.resolve import common_settings, make_dataset, make_network, options_of
 from albench.runs import RunReader
 from albench.runs.records import MaskQuality
@@ -238,7 +239,7 @@ def test_table_1_shows_every_method_at_its_shares(runs):
 def test_a_caption_names_metric_cases_seeds_reference_and_source(runs):
     caption = " ".join(main(runs).caption)
     for said in (
-        "Slice Dice on 2 test cases, mean ± sample standard deviation over 2 seeds (0, 1).",
+        "Slice Dice on 2 test cases, mean over 2 seeds (0, 1). ±: one sample standard deviation.",
         "Supervised reference: 0.750 ± 0.000, all slices labeled, 2 seeds (0, 1).",
         "Values are those of the nearest round: 15.0% for 15%, 20.0% for 20%.",
         "No round lies near 25%, 30%.",
@@ -518,17 +519,97 @@ def test_every_format_is_written_alone_and_all_together(runs):
     assert "**0.800** ± 0.000" in (runs / "markdown" / "tables.md").read_text()
 
 
+WIDE = Table(
+    "wide",
+    "Wide",
+    tuple(Column(title) for title in ("Method", *(f"a long title {index}" for index in range(14)))),
+    tuple(Row((Cell(f"method-{row}"), *(Cell(f"{row}.{index} and more") for index in range(14)))) for row in range(60)),
+    ("First.", "Second.", "Third."),
+)
+
+
+def test_a_wide_or_long_table_is_divided_into_parts_that_fit_and_have_every_cell_once():
+    floats = floats_of(WIDE)
+    assert all(one.wide for one in floats)
+    found = [
+        (row.cells[0].text, cell.text)
+        for one in floats
+        for part in one.parts
+        for row in part.rows
+        for cell in row.cells
+    ]
+    assert len(set(found)) == 60 * 15
+    assert len(found) > len(set(found))  # the first column is in every part
+    assert {part.columns[0].title for one in floats for part in one.parts} == {"Method"}
+    for one in floats:
+        assert sum(len(part.rows) + 4 for part in one.parts) <= 50
+        for part in one.parts:
+            text = max(len(row.cells[0].text) + sum(len(cell.text) for cell in row.cells[1:]) for row in part.rows)
+            assert 0.48 * text < 57
+    latex = as_latex(WIDE)
+    assert latex.count(r"\begin{table*}[t]") == latex.count(r"\end{table*}") == len(floats)
+    assert latex.count(r"\label{tab:wide}") == 1
+    assert latex.count("continued.}") == len(floats) - 1
+    assert latex.count(r"\caption{\textbf{Wide.} First.}") == 1
+    assert latex.count(r"\albenchnotes{Second. Third.}") == 1
+
+
+def test_a_narrow_table_is_as_wide_as_a_column_of_a_page():
+    (one,) = floats_of(ODD)
+    assert one == Float((ODD,), wide=False)
+    latex = as_latex(ODD)
+    assert r"\begin{table}[t]" in latex
+    assert r"\albenchnotes{" not in latex
+    assert "continued" not in latex
+
+
+def test_a_name_that_begins_with_a_bracket_is_not_taken_for_a_length():
+    bracket = Table("t", "T", (Column("Method"), Column("contour length [pixels]")), (Row((Cell("[a]"), Cell("1"))),))
+    latex = as_latex(bracket)
+    assert "\n{}[a] & 1 \\\\\n" in latex
+    assert r"\shortstack{contour\\length\\{}[pixels]}" in latex
+
+
+def test_all_tables_are_in_one_file_that_names_its_packages_and_a_document_reads_it(runs):
+    write(load(runs), runs / "report", "latex")
+    folder = runs / "report" / "latex"
+    together, document = (folder / "tables.tex").read_text(), (folder / "tables-document.tex").read_text()
+    assert r"needs \usepackage{booktabs,amssymb,graphicx}" in together
+    assert r"\documentclass" not in together
+    assert r"\input{" not in together.partition(r"\begin")[2]
+    for table in all_tables(load(runs)):
+        assert as_latex(table) in together
+        assert (folder / f"{table.name}.tex").read_text() == as_latex(table)
+    assert r"\usepackage{booktabs,amssymb,graphicx}" in document
+    assert r"\input{tables}" in document
+
+
+DOCUMENT = r"""\documentclass%s
+\usepackage[T1]{fontenc}
+\usepackage{lmodern}
+\usepackage{booktabs,amssymb,graphicx}
+\begin{document}
+Text. \input{tables} More text.
+\end{document}
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_all_tables_compile(runs, tmp_path):
-    tables = [*all_tables(load(runs)), printed_table1("BraTS"), printed_table1("Spleen"), printed_table2(), ODD]
-    for table in tables:
-        (tmp_path / f"{table.name}.tex").write_text(as_latex(table))
-    (tmp_path / "tables.tex").write_text(as_latex_document("made", tables))
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+@pytest.mark.parametrize("kind", ["document", "{article}", "[twocolumn]{article}", "[journal]{IEEEtran}"])
+def test_all_tables_compile(runs, tmp_path, kind):
+    if "IEEEtran" in kind and subprocess.run(["kpsewhich", "IEEEtran.cls"], capture_output=True).returncode:
+        pytest.skip("IEEEtran is not installed")
+    printed = [printed_table1("BraTS"), printed_table1("Spleen"), printed_table2()]
+    tables = [*all_tables(load(runs)), *printed, ODD, WIDE]
+    (tmp_path / "tables.tex").write_text(all_as_latex("made", tables))
+    text = as_latex_document("made") if kind == "document" else DOCUMENT % kind
+    (tmp_path / "paper.tex").write_text(text)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
-    text = subprocess.run(["pdftotext", "-layout", "tables.pdf", "-"], cwd=tmp_path, capture_output=True, text=True)
-    if text.returncode == 0:
-        assert "CEAL(MC-D)" in text.stdout
+    assert "too large for page" not in done.stdout
+    read = subprocess.run(["pdftotext", "-layout", "paper.pdf", "-"], cwd=tmp_path, capture_output=True, text=True)
+    if read.returncode == 0:
+        assert "CEAL(MC-D)" in read.stdout

@@ -79,6 +79,7 @@ def write_run(
     audits: Sequence[Verdict] = (),
     measured: Mapping[str, float] | None = None,
     everything: bool = False,
+    computing: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a run whose volume Dice is `dice`, round by round, and give its folder.
 
@@ -112,6 +113,7 @@ def write_run(
         audits: verdicts on the first queries; the others are not audited.
         measured: {"empty_slice_share": 0.395}, other metrics of the test cases, together and each.
         everything: whether foreground is predicted in every pixel of the snapshots.
+        computing: {"fit_epoch_seconds": (1.0, 2.0)}, other costs of computing every round.
     """
     start = [TOTAL - undrawn] if strategy == "full" else [10 + 5 * index for index in range(len(dice))]
     counts = list(labeled or start)
@@ -132,6 +134,9 @@ def write_run(
             if measured is not None:
                 metrics: Metrics = replace(record.test, **dict(measured))
                 record = replace(record, test=metrics, cases=dict.fromkeys(test, metrics))
+            if computing is not None:
+                changed_cost: ComputeCost = replace(record.cost, **dict(computing))
+                record = replace(record, cost=changed_cost)
             if slice_dice is not None:
                 record = replace(record, test=replace(record.test, dice_slice=slice_dice[index]))
             if offsets is not None:
