@@ -298,6 +298,7 @@ def _check_class(class_name: str | None, groups: Sequence[Group]) -> None:
 
 def _nothing(folder: Path, collection: Collection) -> str:
     rule = f"a report needs a finished run of a strategy other than {REFERENCE}, '{folder}' has none"
-    if collection.problems:
-        return f"{rule}: {collection.problems[0].sentence}"
+    reasons = [*collection.notes, *(problem.sentence for problem in collection.problems)]
+    if reasons:
+        return f"{rule}: {reasons[0]}"
     return f"{rule}: give the folder of a suite, or the --out of albench run"

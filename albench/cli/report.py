@@ -44,7 +44,7 @@ def report(
         from albench.reports.report import write
 
         results = load(folder, metric=metric, class_name=class_name, baseline=baseline, margin=margin, compare=compare)
-    for problem in results.collection.problems:
-        typer.echo(problem.sentence, err=True)
+    for sentence in (*results.collection.notes, *(problem.sentence for problem in results.collection.problems)):
+        typer.echo(sentence, err=True)
     for path in write(results, out or folder / "report", wanted):
         typer.echo(f"wrote {path}")

@@ -412,6 +412,8 @@ class ManifestRun:
         dataset: its name in a suite of several; otherwise under which results are filed.
         seed: of the run.
         folder: of the run, relative to the suite's.
+        entry: digest of what it is in the suite's file (`albench.suite_file`); empty if it is not from there, or was
+            not kept yet.
     """
 
     label: str
@@ -420,6 +422,7 @@ class ManifestRun:
     dataset: str
     seed: Count
     folder: str
+    entry: str = ""
 
 
 @_closed
@@ -434,6 +437,7 @@ class Manifest:
         albench: version that wrote it.
         about: what the suite is for.
         runs: in the order of tables.
+        file: of the suite, absolute; empty if it has none, or was not kept yet.
     """
 
     format: int
@@ -442,6 +446,7 @@ class Manifest:
     albench: str
     about: str
     runs: tuple[ManifestRun, ...]
+    file: str = ""
 
 
 @_closed
