@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from albench.errors import StoreError, counted
+from albench.errors import ConfigError, StoreError, counted, suggestion
 from albench.live_suite import Method, live_suite
 from albench.reports.comparability import differing_options
-from albench.reports.runs import Problem, Run, read_run
+from albench.reports.runs import REFERENCE, Problem, Run, read_run
 from albench.runs import find_runs
 from albench.runs.layout import names_of
 from albench.runs.manifest import MANIFEST, read_manifest
@@ -30,8 +30,8 @@ class Collection:
         problems: of all other runs.
         order: labels in the order of the suite; empty without a suite.
         about: what the suite is for.
-        notes: what is not of the suite any more, or was not chosen, a sentence each.
-        only: labels that were chosen; empty for all.
+        notes: what the file of the suite changes, a sentence each.
+        only: labels of the methods that were chosen; empty for all.
     """
 
     name: str
@@ -49,6 +49,22 @@ class Collection:
         folders = {run.reader.folder for run, _ in rejected}
         left = [run for run in self.runs if run.reader.folder not in folders]
         return replace(self, runs=left, problems=[*self.problems, *(problem for _, problem in rejected)])
+
+    def limited_to(self, labels: Sequence[str]) -> Collection:
+        """The collection with the methods of these labels and the reference. Raises ConfigError if one is unknown."""
+        found = {one.label: None for one in (*self.runs, *self.problems)}
+        known = [*dict.fromkeys((*self.order, *found))]
+        for label in labels:
+            if label not in known:
+                hint = suggestion(label, known)
+                raise ConfigError(f"--only must name a method of the report, got '{label}': {hint}")
+        kept = {*labels, *(run.label for run in self.runs if run.strategy == REFERENCE)}
+        return replace(
+            self,
+            runs=[run for run in self.runs if run.label in kept],
+            problems=[problem for problem in self.problems if problem.label in kept],
+            only=tuple(label for label in known if label in labels),
+        )
 
 
 def collect(folder: Path) -> Collection:
@@ -71,11 +87,9 @@ def collect(folder: Path) -> Collection:
         return Collection(folder.resolve().name, None, list(_named(runs)), unreadable + problems)
     live = live_suite(manifest)
     runs, problems = _read_all((folder / run.folder, run.label, run.group, run.seed, run.dataset) for run in live.runs)
-    if live.problem:
-        problems.insert(0, Problem("damaged", manifest.name, Path(manifest.file).name, None, live.problem))
     problems += (_not_run_yet(method, live.runs) for method in live.added)
     order = tuple(dict.fromkeys(run.label for run in live.runs))
-    notes = _removed(manifest, live.removed, folder)
+    notes = (*filter(None, [live.problem]), *_removed(manifest, live.removed, folder))
     return Collection(manifest.name, manifest.digest, runs, problems, order, live.about, notes)
 
 

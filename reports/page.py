@@ -61,12 +61,14 @@ class Picture:
     part: float
 
 
-def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
-    """Write index.html, and every figure as PDF and PNG into figures/.
+def write_page(results: Results, tables: Sequence[Table], out: Path) -> list[Path]:
+    """Write index.html, and every figure as PDF and PNG into figures/; give their paths.
 
     What is true of all tables and figures of a group is said once, in the summary.
     """
     folder = out / "figures"
+    path = out / "index.html"
+    files = [path]
     folder.mkdir(exist_ok=True)
     page = (
         _environment()
@@ -82,21 +84,21 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
             axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
             sources={group.name: " ".join(_sources(results, group)) for group in results.groups},
             tables=tables,
-            pictures=map(partial(_written, folder=folder), draw(results)),
+            pictures=map(partial(_written, folder=folder, files=files), draw(results)),
             provenance={group.name: dict(_provenance(group)) for group in results.groups},
             runs={group.name: details_of_runs(results, group) for group in results.groups},
             round_titles=ROUND_TITLES,
             case_titles=CASE_TITLES,
         )
     )
-    path = out / "index.html"
     with _without_records_in_collections(), atomic_write(path) as file:
         page.dump(file, "utf-8")  # each figure is drawn when its place is reached, and forgotten after it
-    return path
+    return files
 
 
-def _written(drawing: Drawing, folder: Path) -> Picture:
-    write_drawing(drawing, folder)
+def _written(drawing: Drawing, folder: Path, files: list[Path]) -> Picture:
+    """Write a figure, whose files are added to `files`."""
+    files += write_drawing(drawing, folder)
     svg = Markup(as_svg(drawing))  # matplotlib has escaped its text
     return Picture(drawing.name, drawing.title, drawing.caption, svg, drawing.figure.get_figwidth() / WIDTH)
 

@@ -85,6 +85,6 @@ def test_a_file_that_cannot_be_read_is_one_sentence_and_changes_nothing(live):
     found = live(runs, [{"strategi": "random"}])
     assert found.runs == runs
     assert found.problem == (
-        "methods are named as in the last run of the suite: an option must be known, got 'mine.strategies[0].strategi': "
-        "did you mean 'mine.strategies[0].strategy'?"
+        "methods are named as in the last run of the suite: an option must be known, got "
+        "'mine.strategies[0].strategi': did you mean 'mine.strategies[0].strategy'?"
     )

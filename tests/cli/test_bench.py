@@ -153,11 +153,10 @@ def test_a_renamed_removed_or_added_method_reaches_the_report_at_once(edited, tm
     assert {label: len(runs) for label, runs in group.methods.items()} == {"most uncertain": 2, "random": 2}
     assert list(group.methods) == ["most uncertain", "random"]
     assert found.collection.about == "other words"
-    lines = output.splitlines()
-    assert lines[:2] == [
-        f"star is not in '{tmp_path / 'tiny.yaml'}' any more and left out: its 2 runs stay in '{tmp_path / 'tiny'}'",
-        "margin on phantom is not run yet",
-    ]
+    assert output.startswith(
+        f"star is not in '{tmp_path / 'tiny.yaml'}' any more and left out: its 2 runs stay in '{tmp_path / 'tiny'}' "
+        "margin on phantom is not run yet wrote "
+    )
     assert left_out(found.collection) == ["Not run yet: margin."]
     assert len(find_runs(tmp_path / "tiny")) == 8
     found, output = edited(["random", "entropy", "star", "full"])
@@ -177,11 +176,12 @@ def test_runs_of_other_seeds_are_renamed_with_their_method(edited, tmp_path):
 
 def test_a_report_of_a_suite_whose_methods_were_all_removed_says_so(edited, tmp_path):
     write_suite(tmp_path, ["margin"])
-    code, output = invoke("report", tmp_path / "tiny")
+    folder = tmp_path / "tiny"
+    code, output = invoke("report", folder)
     assert code == 2
     assert output.startswith(
-        f"albench: a report needs a finished run of a strategy other than full, '{tmp_path / 'tiny'}' has none: random; "
-        f"entropy; star; full are not in '{tmp_path / 'tiny.yaml'}' any more and left out: their 8 runs stay in"
+        f"albench: a report needs a finished run of a strategy other than full, '{folder}' has none: random; entropy; "
+        f"star; full are not in '{tmp_path / 'tiny.yaml'}' any more and left out: their 8 runs stay in '{folder}'"
     )
 
 
@@ -192,12 +192,9 @@ def test_status_is_by_suite_and_group_and_says_why_a_run_failed(edited, tmp_path
     full.layout.records.unlink()
     code, output = invoke("status", tmp_path)
     assert code == 0
-    assert re.findall(r"tiny: .*", output) == ["tiny: phantom", "tiny: not in its file any more"]
-    rows = [line.split() for line in output.splitlines() if re.search(r" seed-\d-\w+ +\d", line)]
-    assert [" ".join(row[:-6]) for row in rows] == [
-        *("random", "random", "most uncertain", "most uncertain", "full", "full"),
-        *("star", "star"),
-    ]
+    group, removed = re.fullmatch("tiny: phantom (.*) tiny: not in its file any more (.*)", output).groups()
+    assert re.findall(r"([a-z][a-z ]*) seed-", group) == ["random"] * 2 + ["most uncertain"] * 2 + ["full"] * 2
+    assert re.findall(r"([a-z]+) seed-", removed)[:2] == ["star"] * 2
     assert f"failed: full, {full.folder.name}, after 0 of 1 rounds: ValueError: no labels" in output
     assert re.search(rf"full +{full.folder.name} +0/1 +failed", output)
 
