@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from albench.benchmarks.suite import Suite, load_suite
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError, StoreError
 from albench.run_session import Execution
-from albench.runs.code_identity import check_code
+from albench.runs.code_identity import changed_code, check_code
 from albench.runs.reader import RunReader
 from albench.runs.scores import restore_scores
 from albench.training.device import choose_device
@@ -45,6 +46,17 @@ class SuitePlan:
     def left(self) -> list[PlannedRun]:
         """The chosen runs that are not finished."""
         return [run for run in self.chosen if not run.finished(self.storage.local)]
+
+    def changed_code(self) -> dict[tuple[str, ...], list[PlannedRun]]:
+        """{what of the code is another one now: the chosen runs that it began, which are not continued with this}."""
+        changed: dict[tuple[str, ...], list[PlannedRun]] = {}
+        for run in self.chosen:
+            with suppress(StoreError):  # which the run says when it is continued
+                reader = RunReader(self.storage.local / run.folder)
+                code = tuple(changed_code(reader, run.plugins)) if reader.started else ()
+                if code:
+                    changed.setdefault(code, []).append(run)
+        return changed
 
     def on_gpus(self, cpus_per_run: int, max_parallel: int | None, *, graphs: bool) -> GpuRuns:
         """The runs that are left, as they share the GPUs of this machine; it must have one."""

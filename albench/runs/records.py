@@ -378,8 +378,8 @@ class ProcessRecord:
         round: the first one that it wrote.
         code: hash of albench's own source (`albench.source`); None where it was not kept yet.
         environment: on what it computed.
-        plugins: SHA-256 of every file of the source of strategy and network, if they are plugins, by its name
-            (`albench.plugin_source`).
+        plugins: digest of every file of the source of strategy and network, if they are plugins, by its name
+            (`albench.plugin_source`); up to albench 0.4.0 that of its text, now that of its syntax.
     """
 
     round: Count
