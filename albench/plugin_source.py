@@ -127,24 +127,31 @@ def _parsed(content: bytes) -> ast.Module | None:
 def _syntax(tree: ast.Module) -> Iterator[str]:
     """Every node with the names of its fields, every list with its length, and every value: equal for equal trees only.
 
-    What is empty is left out, so that fields which a version of Python adds change nothing (`ast.dump` depends on it).
+    It does not depend on the version of Python, as `ast.dump` does.
     """
     left: list[object] = [tree]
     while left:
         part = left.pop()
         if isinstance(part, ast.AST):
-            fields = [
-                (name, value)
-                for name, value in ast.iter_fields(part)
-                if name != "kind" and not (value is None or value == [])  # kind: the u of u"text"
-            ]
-            yield f"{type(part).__name__}({','.join(name for name, _ in fields)})\n"
-            left += [value for _, value in reversed(fields)]
+            fields = _fields(part)
+            yield f"{type(part).__name__}({','.join(fields)})\n"
+            left += reversed(fields.values())
         elif isinstance(part, list):
             yield f"{len(part)}\n"
             left += reversed(part)
         else:
             yield f"{part!a}\n"
+
+
+def _fields(node: ast.AST) -> dict[str, object]:
+    """The fields of a node that are not empty, because versions of Python add others.
+
+    Left out are the u of u"text", and the empty texts that Python 3.12 finds in f-strings.
+    """
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.JoinedStr):
+        fields["values"] = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+    return {name: value for name, value in fields.items() if name != "kind" and value is not None and value != []}
 
 
 def _with_packages(name: str) -> Iterator[str]:

@@ -247,8 +247,14 @@ def test_a_suite_continues_runs_of_other_code_only_with_the_option(tmp_path, mon
     suite, plugin = write_suite(tmp_path, [entry, "random"]), (tmp_path / "fails.py").resolve()
     assert bench(suite, tmp_path, "--no-ray", "--retries", "0")[0] == 1
     (tmp_path / "broken").unlink()
-    plugin.write_text(f"{FAILS}# edited\n")
+    plugin.write_text(f"{FAILS}EDITED = True\n")
     folders = {run.folder: len(run.records) for run in find_runs(tmp_path / "tiny" / "phantom" / "fails")}
+    code, output = bench(suite, tmp_path, "--plan")
+    assert code == 0, output
+    assert output.endswith(
+        f"code changed: fails, seed 0; fails, seed 1 began with other code of '{plugin}': use that code, another "
+        "--storage, or --accept-code-change, which writes the change down"
+    )
     code, output = bench(suite, tmp_path, "--no-ray", "--retries", "0")
     assert code == 1
     for folder, count in folders.items():
@@ -266,6 +272,17 @@ def test_a_suite_continues_runs_of_other_code_only_with_the_option(tmp_path, mon
     assert "4 of 4 runs are finished, 0 failed" in output
     assert {run.folder for run in find_runs(tmp_path / "tiny" / "phantom" / "fails")} == set(folders)
     assert damages(tmp_path) == []
+
+
+def test_a_suite_goes_on_with_a_plugin_whose_comments_were_edited(tmp_path):
+    suite, plugin = write_suite(tmp_path, [failing(tmp_path)]), tmp_path / "fails.py"
+    assert bench(suite, tmp_path, "--no-ray", "--retries", "0")[0] == 1
+    (tmp_path / "broken").unlink()
+    plugin.write_text(f"# a comment\n{FAILS}")
+    assert "code changed" not in bench(suite, tmp_path, "--plan")[1]
+    code, output = bench(suite, tmp_path, "--no-ray", "--retries", "0")
+    assert code == 0, output
+    assert "2 runs, 1 already finished" in output
 
 
 def test_a_plan_prints_what_is_left_and_starts_no_run(tmp_path):
