@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from support.samples import TINY, invoke, tiny_arguments
@@ -9,6 +10,7 @@ from support.samples import TINY, invoke, tiny_arguments
 import albench
 from albench.callback import NullCallback
 from albench.errors import ConfigError, StoreError
+from albench.plugin_source import SourceFile
 from albench.runs import find_runs, verify
 
 
@@ -208,8 +210,9 @@ def test_a_run_of_a_plugin_whose_comments_were_edited_goes_on(tmp_path, mine):
 def test_a_run_that_has_hashes_of_texts_goes_on_with_unchanged_texts(tmp_path, mine, monkeypatch):
     spec, edit = mine
     out = tmp_path / "runs"
+    usual = SourceFile.of
     with monkeypatch.context() as former:
-        former.setattr("albench.plugin_source._parsed", lambda content: None)
+        former.setattr(SourceFile, "of", lambda path: replace(usual(path), digest=usual(path).text))
         stopped_after(2, spec, out)
     command = ["run", "--strategy", spec, "--dataset", "phantom", "--out", out, *tiny_arguments()]
     edit("mine.py", f"{MINE}# edited\n")
