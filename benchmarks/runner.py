@@ -207,6 +207,7 @@ def run_suite(
             with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
                 parallel = min(max_parallel or cluster.slots, cluster.slots, len(left))
                 callback.on_start(left, done, parallel, f"on Ray{cluster.dashboard}")
+                _tell_earlier_rounds(plan, left, callback)
                 options = RayOptions(
                     resources, parallel, retries, keep_weights, share, graphs, accept_code_change, audit, loggers
                 )
@@ -217,6 +218,7 @@ def run_suite(
                 chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit
             )
             callback.on_start(left, done, 1, "in this process")
+            _tell_earlier_rounds(plan, left, callback)
             failures |= run_sequentially(left, plan.storage, execution, callback, retries=retries)
     finally:
         callback.on_end()
@@ -234,6 +236,17 @@ def _of_other_code(finished: Sequence[PlannedRun], storage: Storage) -> dict[str
         except StoreError as error:
             failures[run.folder] = str(error)
     return failures
+
+
+def _tell_earlier_rounds(plan: SuitePlan, left: Sequence[PlannedRun], callback: SuiteCallback) -> None:
+    """Tell of every method that is left the finished rounds of the run that has most of them."""
+    root = plan.storage.local
+    for method in dict.fromkeys((run.spec.group, run.spec.label) for run in left):
+        own = [run for run in plan.runs if (run.spec.group, run.spec.label) == method]
+        longest = max(own, key=lambda run: run.done(root))
+        records = longest.records(root)
+        if records:
+            callback.on_earlier_rounds(longest, records)
 
 
 def finds_sharing(address: str | None) -> bool:
