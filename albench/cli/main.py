@@ -280,7 +280,11 @@ def show(
 
 @app.command()
 def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs")) -> None:
-    """List runs with their progress and last Dice, by suite and group. Failed and damaged runs say why."""
+    """List runs with their progress and last Dice.
+
+    Those of suites are listed by group, under the names that the file of the suite gives them now. Failed and damaged
+    runs say why.
+    """
     from rich.markup import escape
 
     from albench.cli.status import UNFINISHED, run_states

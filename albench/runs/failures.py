@@ -8,19 +8,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from albench.errors import AlbenchError, ConfigError, StoreError
+from albench.runs.reader import RunReader
 from albench.runs.store import write_failure
 
 
 @contextmanager
 def noting_failure(folder: Path) -> Iterator[None]:
-    """Note an error that ends a run, unless it is about the folder itself, or about what the user asked for."""
+    """Note an error that ends a started run, unless it is about the folder or about what the user asked for."""
     try:
         yield
     except (StoreError, ConfigError):
         raise
     except Exception as error:
         with suppress(StoreError):  # writing may be what failed
-            write_failure(folder, sentence(error), traceback.format_exc())
+            if RunReader(folder).started:
+                write_failure(folder, sentence(error), traceback.format_exc())
         raise
 
 
