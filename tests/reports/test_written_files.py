@@ -56,7 +56,7 @@ def test_what_albench_did_not_write_or_somebody_edited_stays(out):
     own = [out / "figures" / "mine.pdf", out / "latex" / "paper.tex", out / "notes.md"]
     for path in own:
         path.write_text("mine")
-    elsewhere = out.parent / "elsewhere.csv"
+    elsewhere = out / "elsewhere.csv"
     link = out / "csv" / "table1-other.csv"
     link.rename(elsewhere)
     link.symlink_to(elsewhere)
