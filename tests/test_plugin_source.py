@@ -8,6 +8,7 @@ import pytest
 
 from albench.plugin_source import SourceFile, plugin_files, plugin_source
 from albench.registry import STRATEGIES, find, former_source_digest, source_digest, source_files
+from albench.resolve import resolve
 
 PLUGIN = """
 import json
@@ -159,6 +160,33 @@ def test_the_files_of_a_plugin_have_names_that_do_not_depend_on_where_they_lie(m
         assert file.path.is_relative_to(tmp_path.resolve()), name
         assert file == SourceFile.of(file.path)
         assert file.text == hashlib.sha256(file.path.read_bytes()).hexdigest()
+
+
+DATASET = """
+from dataclasses import dataclass
+
+from albench.datasets.phantom import Phantom
+
+
+@dataclass(frozen=True)
+class Noisy(Phantom):
+    noise: float = 0.6
+"""
+
+
+def test_a_dataset_whose_comments_were_edited_has_the_same_data_and_runs(tmp_path):
+    def config(text):
+        path = tmp_path / "noisy.py"
+        path.write_text(text)
+        settings = {"data.count": 7, "data.depth": 4, "data.side": 16}
+        return resolve("random", f"{path}:Noisy", settings=settings).config
+
+    made = config(DATASET)
+    commented = config(f"# a comment\n{DATASET}")
+    assert (commented.data_key, commented.digest()) == (made.data_key, made.digest())
+    edited = config(f"{DATASET}    more: int = 0\n")
+    assert edited.data_key != made.data_key
+    assert edited.digest() != made.digest()
 
 
 def test_albench_itself_is_no_plugin():

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from support.samples import tiny_arguments, write_pair
-from support.suites import FAILS
+from support.suites import FAILS, write_suite
 
 from albench import __version__
 from albench.benchmarks.suite import load_suite, suite_names
@@ -246,6 +246,14 @@ def test_show_prints_what_a_dataset_makes_of_the_defaults(call, tmp_path):
     out = call(*folder)[1]
     assert "The budget is 2 % of the slices with masks in the training set of the default split, at least 10." in out
     assert out.endswith("With --set data.root=..., the values are shown.\n")
+
+
+def test_a_suite_may_be_without_a_description(call, tmp_path):
+    path = write_suite(tmp_path, ["random"])
+    path.write_text(path.read_text().replace("about: a test\n", ""))
+    code, out, _ = call("show", "suite", path)
+    assert code == 0
+    assert out.startswith("tiny\n\nDatasets: phantom\n")
 
 
 def test_show_and_list_describe_suites(call):
