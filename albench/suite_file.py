@@ -155,7 +155,7 @@ def entry_digest(dataset: DatasetEntry, variant: VariantEntry, method: StrategyE
     """Eight hexadecimal digits of what the runs of a method are in a file, apart from how it names them."""
     content: list[object] = [dataset.dataset, dataset.settings or {}, variant.settings or {}]
     content += [method.strategy, method.settings or {}, method.tuned]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(_with_text_keys(content), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def as_mapping(value: object, path: str) -> dict[str, object]:
@@ -163,6 +163,13 @@ def as_mapping(value: object, path: str) -> dict[str, object]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ConfigError(f"{path} must be a mapping from names to values, got {value!r}: write 'name: value' lines")
     return value
+
+
+def _with_text_keys(value: object) -> object:
+    """The same content with keys that can be sorted, because nobody has checked yet what the options are."""
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(own) for key, own in value.items()}
+    return [_with_text_keys(own) for own in value] if isinstance(value, list) else value
 
 
 def _read(path: Path) -> Mapping[str, object]:

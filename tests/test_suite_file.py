@@ -57,6 +57,13 @@ def test_an_entry_has_its_digest_under_any_name():
     assert len({digest, *others}) == 6
 
 
+def test_a_digest_does_not_depend_on_the_order_of_options_and_takes_any_key():
+    dataset, variant = DatasetEntry("phantom"), VariantEntry("few")
+    one, two = {"a": 1, 2: [{"c": None, 3: "d"}]}, {2: [{3: "d", "c": None}], "a": 1}
+    digests = {entry_digest(dataset, variant, StrategyEntry("star", settings={"strategy": s})) for s in (one, two)}
+    assert len(digests) == 1
+
+
 def test_a_wrong_variant_is_named_by_its_path(read):
     file = read(dataset="phantom", strategies=["random"], variants=[{"group": "few"}, {"name": "many"}])
     (place,) = file.datasets
