@@ -60,7 +60,7 @@ MAY_IMPORT = {
         *("callback", "combinations", "config", "console", "data", "errors", "files", "interruption", "loop"),
         *("live_suite", "machine", "names", "plugin_source", "registry", "resolve", "run_session", "runs", "settings"),
         *("suite_file", "temporary", "training.device"),
-        *("training.stopping", "tuned_options"),
+        *("training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
         *(
