@@ -67,6 +67,8 @@ def run(
     from albench.loop import run as run_loop
     from albench.opened_run import OpenedRun
     from albench.resolve import Datasets, resolve
+    from albench.runs.failures import noting_failure
+    from albench.runs.layout import run_folder
     from albench.training.device import choose_device
     from albench.tuned_options import read_tuned
 
@@ -84,7 +86,8 @@ def run(
         tuned=None if tuned is None else read_tuned(tuned),
     )
     check_one_split(resolved.config.protocol)
-    return OpenedRun(run_loop(resolved, Path(out), execution, callback).folder)
+    with noting_failure(run_folder(Path(out), resolved.config)):
+        return OpenedRun(run_loop(resolved, Path(out), execution, callback).folder)
 
 
 def open_run(folder: Path | str, data_root: Path | str | None = None) -> OpenedRun:

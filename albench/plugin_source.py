@@ -22,11 +22,24 @@ class SourceFile:
 
     Attributes:
         path: where it lies.
-        digest: SHA-256 of its content.
+        digest: SHA-256 of its syntax tree, which comments and formatting are no part of; of its content if it is not
+            Python.
+        text: SHA-256 of its content, which `digest` was up to albench 0.4.0.
     """
 
     path: Path
     digest: str
+    text: str
+
+    @classmethod
+    def of(cls, path: Path) -> SourceFile:
+        """The file at a path."""
+        content = path.read_bytes()
+        text = hashlib.sha256(content).hexdigest()
+        tree = _parsed(content) if path.suffix == ".py" else None
+        if tree is None:
+            return cls(path, text, text)
+        return cls(path, hashlib.sha256("".join(_syntax(tree)).encode()).hexdigest(), text)
 
 
 PluginFiles = Mapping[str, Mapping[str, SourceFile]]
@@ -48,16 +61,26 @@ def plugin_files(cls: type) -> dict[str, SourceFile]:
     for name in dict.fromkeys(base.__module__ for base in cls.__mro__):
         _collect(name, found)
     paths = {own.name: own} | {name: found[name] for name in sorted(found) if found[name] != own}
-    return {name: SourceFile(path, hashlib.sha256(path.read_bytes()).hexdigest()) for name, path in paths.items()}
+    return {name: SourceFile.of(path) for name, path in paths.items()}
 
 
 def plugin_source(cls: type) -> str | None:
-    """A hash of `plugin_files`, for a single file that of its content; None without files."""
+    """A hash of the syntax of `plugin_files`, for a single file its digest; None without files."""
     files = plugin_files(cls)
     if not files:
         return None
-    own, *others = files.items()
-    content = own[1].path.read_bytes() + "".join(f"\n{name} {file.digest}" for name, file in others).encode()
+    (_, own), *others = files.items()
+    content = "".join(f"\n{name} {file.digest}" for name, file in others)
+    return (hashlib.sha256(f"{own.digest}{content}".encode()).hexdigest() if others else own.digest)[:16]
+
+
+def former_plugin_source(cls: type) -> str | None:
+    """The same as it was up to albench 0.4.0: a hash of the content of `plugin_files`."""
+    files = plugin_files(cls)
+    if not files:
+        return None
+    (_, own), *others = files.items()
+    content = own.path.read_bytes() + "".join(f"\n{name} {file.text}" for name, file in others).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -80,9 +103,8 @@ def _is_installed(name: str, path: Path) -> bool:
 def _imports(name: str, path: Path) -> Iterator[str]:
     """Names of the modules that a file imports, with the packages in which they lie, and of what may be modules."""
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
-    try:
-        tree = ast.parse(path.read_bytes())
-    except SyntaxError:  # of a module that a plugin can do without
+    tree = _parsed(path.read_bytes())
+    if tree is None:
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -92,6 +114,44 @@ def _imports(name: str, path: Path) -> Iterator[str]:
             source = resolve_name("." * node.level + (node.module or ""), package)
             yield from _with_packages(source)
             yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def _parsed(content: bytes) -> ast.Module | None:
+    """The syntax tree of a module; None of what is no Python, of a module that a plugin can do without."""
+    try:
+        return ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError):  # ValueError: null bytes
+        return None
+
+
+def _syntax(tree: ast.Module) -> Iterator[str]:
+    """Every node with the names of its fields, every list with its length, and every value: equal for equal trees only.
+
+    It does not depend on the version of Python, as `ast.dump` does.
+    """
+    left: list[object] = [tree]
+    while left:
+        part = left.pop()
+        if isinstance(part, ast.AST):
+            fields = _fields(part)
+            yield f"{type(part).__name__}({','.join(fields)})\n"
+            left += reversed(fields.values())
+        elif isinstance(part, list):
+            yield f"{len(part)}\n"
+            left += reversed(part)
+        else:
+            yield f"{part!a}\n"
+
+
+def _fields(node: ast.AST) -> dict[str, object]:
+    """The fields of a node that are not empty, because versions of Python add others.
+
+    Left out are the u of u"text", and the empty texts that Python 3.12 finds in f-strings.
+    """
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.JoinedStr):
+        fields["values"] = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
+    return {name: value for name, value in fields.items() if name != "kind" and value is not None and value != []}
 
 
 def _with_packages(name: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.exits import rejecting_exits
 from albench.files import is_file
 from albench.neighbors import neighbors_of
-from albench.plugin_source import SourceFile, plugin_files, plugin_source
+from albench.plugin_source import SourceFile, former_plugin_source, plugin_files, plugin_source
 
 STRATEGIES = "albench.strategies"
 DATASETS = "albench.datasets"
@@ -140,11 +140,21 @@ def source_digest(plugin: object) -> str | None:
     """A hash of the source of a plugin, and of the plugins among its options; None for albench's own.
 
     It is written with a run, so results of an edited plugin never mix unnoticed with those of its earlier version.
+    Comments and formatting do not count (`albench.plugin_source`).
 
     Args:
         plugin: an object, or a class, whose options then do not count.
     """
-    digests = [plugin_source(cls) for cls in map(_class_of, plugins_in(plugin).values()) if not is_own(cls)]
+    return _digest_of(plugin, plugin_source)
+
+
+def former_source_digest(plugin: object) -> str | None:
+    """The same as it was up to albench 0.4.0, when comments and formatting counted."""
+    return _digest_of(plugin, former_plugin_source)
+
+
+def _digest_of(plugin: object, source: Callable[[type], str | None]) -> str | None:
+    digests = [source(cls) for cls in map(_class_of, plugins_in(plugin).values()) if not is_own(cls)]
     if len(digests) < 2:
         return digests[0] if digests else None
     return hashlib.sha256(" ".join(map(str, digests)).encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, with_config
 
 from albench.config import Choice, Tuning, build
 from albench.errors import ConfigError
-from albench.registry import Plugin, source_digest
+from albench.registry import Plugin, former_source_digest, source_digest
 from albench.runs.documents import read_document
 from albench.settings import by_section
 
@@ -61,7 +61,8 @@ class TunedOptions:
                     "out the setting or the tuned options"
                 )
         merged = {**settings, **tuned}
-        if source_digest(build(strategy, by_section(merged)["strategy"], "strategy")) != self.strategy.code:
+        made = build(strategy, by_section(merged)["strategy"], "strategy")
+        if self.strategy.code not in (source_digest(made), former_source_digest(made)):
             raise ConfigError(
                 f"tuned options must be of the code that runs, the file of '{strategy.name}' was changed since it was "
                 "tuned: tune it again"

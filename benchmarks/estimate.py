@@ -23,7 +23,9 @@ from albench.temporary import temporary_folder
 from albench.training.stopping import StopRule
 
 _CASES, _EPOCHS = 2, 2
-_FORWARD = 1 / 3  # cost of a forward pass as a share of a training step
+FORWARD = 1 / 3
+"""Cost of a forward pass as a share of a training step."""
+
 SMALL: Mapping[str, object] = {
     **{"protocol.split": [_CASES, 1, 1], "protocol.rounds": 1, "protocol.splits": 1, "protocol.start": "interval"},
     **{"protocol.validation": "free", "protocol.compute": "own", "protocol.steps": None},
@@ -80,7 +82,7 @@ class Probe:
             evaluate: seconds of an evaluation, of this round or of another one.
             slices: of the round.
         """
-        trained = slices.initial + _FORWARD * slices.val  # the last epoch is used
+        trained = slices.initial + FORWARD * slices.val  # the last epoch is used
         training = cost.query_epoch_seconds
         return cls(
             fit=cost.fit_epoch_seconds[_EPOCHS - 1] / trained,
@@ -167,18 +169,21 @@ class RunCost:
 
     def seconds(self, bound: int, known: float | None) -> float:
         """Seconds with the fewest steps (0) or the most (1), or with a known number of steps per training."""
-        slices, protocol, total = self.run.slices, self.run.config.protocol, 0.0
-        for index in range(self.done, self.run.rounds):
-            labeled = min(slices.annotatable, slices.initial + index * protocol.budget)
-            steps = known or steps_of_training(self.run.config.training, labeled)[bound]
-            fit, query = steps, steps
-            if protocol.steps is not None:
-                query = protocol.steps / 2
-                fit = protocol.steps - (query if index and self.probe.training else 0)
-            total += self.probe.fit * self._read(fit, labeled) + self.probe.evaluate * (slices.val + slices.test)
-            if index < self.run.rounds - 1:
-                total += self.probe.query * (slices.annotatable - labeled)
-                total += self.probe.training * self._read(query, labeled)
+        return sum(self.seconds_of(index, bound, known) for index in range(self.done, self.run.rounds))
+
+    def seconds_of(self, index: int, bound: int, known: float | None) -> float:
+        """The same of one round."""
+        slices, protocol = self.run.slices, self.run.config.protocol
+        labeled = min(slices.annotatable, slices.initial + index * protocol.budget)
+        steps = known or steps_of_training(self.run.config.training, labeled)[bound]
+        fit, query = steps, steps
+        if protocol.steps is not None:
+            query = protocol.steps / 2
+            fit = protocol.steps - (query if index and self.probe.training else 0)
+        total = self.probe.fit * self._read(fit, labeled) + self.probe.evaluate * (slices.val + slices.test)
+        if index < self.run.rounds - 1:
+            total += self.probe.query * (slices.annotatable - labeled)
+            total += self.probe.training * self._read(query, labeled)
         return total
 
     def _read(self, steps: float, labeled: int) -> float:
@@ -187,7 +192,7 @@ class RunCost:
         batch = min(training.batch_size, labeled)
         between = max(-(-labeled // training.batch_size), training.val_steps)
         validations = 0 if training.stop == "steps" else -(-steps // between)
-        return steps * batch + _FORWARD * validations * self.run.slices.val
+        return steps * batch + FORWARD * validations * self.run.slices.val
 
     def disk(self, *, keep_weights: bool) -> float:
         """Bytes of a whole run."""

@@ -17,6 +17,7 @@ from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
 from albench.data import Progress
 from albench.errors import ConfigError, DataError, StoreError, suggestion
+from albench.live_suite import methods_of, renamed
 from albench.plugin_source import PluginFiles
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
 from albench.resolve import Datasets, ResolvedRun, files_of, make_strategy, resolve
@@ -24,6 +25,7 @@ from albench.runs.layout import run_folder
 from albench.runs.manifest import MANIFEST, read_manifest, write_manifest
 from albench.runs.reader import RunProgress, RunReader
 from albench.runs.records import FORMAT, Manifest, ManifestRun, RoundRecord
+from albench.suite_file import read_suite_file
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,8 @@ def write_suite_manifest(
 ) -> None:
     """Write the manifest of a suite: its runs, and their labels and groups in tables.
 
-    Runs that it lists already stay in it, such as those of other seeds, as long as their folders exist.
+    Runs that it lists already stay in it, such as those of other seeds, as long as their folders exist. They have the
+    names that the file of the suite gives their methods now; those of methods that it no longer has are not reported.
 
     Args:
         suite: to write about.
@@ -204,13 +207,19 @@ def write_suite_manifest(
             dataset=run.spec.dataset_name or run.config.title,
             seed=run.spec.seed,
             folder=run.folder,
+            entry=run.spec.entry,
         )
         for run in runs
     ]
-    listed = _by_method([*planned, *_other_runs({run.folder for run in runs}, storage, on_notice)])
-    content = json.dumps([asdict(run) for run in listed], sort_keys=True)  # folders are named by digests of settings
+    others = _other_runs({run.folder for run in runs}, storage, on_notice)
+    if suite.file is not None:
+        others = renamed(others, methods_of(read_suite_file(suite.file)))
+    listed = _by_method([*planned, *others])
+    shown = [{name: value for name, value in asdict(run).items() if name != "entry"} for run in listed]
+    content = json.dumps(shown, sort_keys=True)  # folders are named by digests of settings
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-    write_manifest(storage.local, Manifest(FORMAT, suite.name, digest, __version__, suite.about, listed))
+    file = "" if suite.file is None else str(suite.file.absolute())
+    write_manifest(storage.local, Manifest(FORMAT, suite.name, digest, __version__, suite.about, listed, file))
     storage.send(MANIFEST)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from albench.benchmarks.plan import PlannedRun
+from albench.benchmarks.remaining_time import RemainingTime
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.console import bar, decimal, describe, duration
 from albench.errors import counted
@@ -24,25 +25,18 @@ class _Row:
     """A run in progress."""
 
     run: PlannedRun
-    done: int
     since: float
-    times: list[float] = field(default_factory=list)
     last: RoundRecord | None = None
-
-    def left(self) -> float | None:
-        """Estimated seconds until it ends, from the mean time of its rounds so far; None before the first."""
-        return (self.run.rounds - self.done) * sum(self.times) / len(self.times) if self.times else None
 
 
 class ProgressTable(SuiteCallback):
     """Shows the runs in progress, and counts those that are finished and failed."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._parallel = console, 1
+        self._console = console
         self._rows: dict[str, _Row] = {}
         self._total = self._finished = self._failed = 0
-        self._rounds_left: dict[str, int] = {}
-        self._times: list[float] = []
+        self._remaining = RemainingTime([], [], 1)
         self._preparing: Callable[..., None] | None = None
         self._shown = ExitStack()
 
@@ -71,26 +65,27 @@ class ProgressTable(SuiteCallback):
 
     def on_start(self, runs: Sequence[PlannedRun], done: Sequence[int], parallel: int, where: str) -> None:
         """Start the live table."""
-        self._parallel, self._total = parallel, len(runs)
-        self._rounds_left = {run.name: run.rounds - own for run, own in zip(runs, done, strict=True)}
+        self._total, self._remaining = len(runs), RemainingTime(runs, done, parallel)
         self._console.print(f"{parallel} in parallel {where}", highlight=False)
         if self._console.is_terminal:
             live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._panel)
             self._shown.enter_context(live)
 
+    def on_earlier_rounds(self, run: PlannedRun, records: Sequence[RoundRecord]) -> None:
+        """Take their time for that of the method until it is measured."""
+        self._remaining.add_earlier(run, [record.cost.seconds.total for record in records])
+
     def on_run_start(self, run: PlannedRun) -> None:
         """Add a row."""
-        self._rows[run.name] = _Row(run, run.rounds - self._rounds_left[run.name], time.monotonic())
+        self._rows[run.name] = _Row(run, time.monotonic())
 
     def on_round(self, run: PlannedRun, record: RoundRecord) -> None:
         """Update the row; print a line if there is no live table."""
         row, now = self._rows[run.name], time.monotonic()
-        row.times.append(now - row.since)
-        row.since, row.done, row.last = now, record.round + 1, record
-        self._times.append(row.times[-1])
-        self._rounds_left[run.name] = run.rounds - row.done
+        self._remaining.add(run, record.round, now - row.since)
+        row.since, row.last = now, record
         if not self._console.is_terminal:
-            self._print(run, f"{describe(record)}  {self._time_left()} left")
+            self._print(run, f"{describe(record)}  {_in_words(self._remaining.total())} left")
 
     def on_run_notice(self, run: PlannedRun, text: str) -> None:
         """Print it."""
@@ -118,31 +113,29 @@ class ProgressTable(SuiteCallback):
 
     def _remove(self, run: PlannedRun) -> None:
         self._rows.pop(run.name, None)
-        self._rounds_left.pop(run.name, None)
+        self._remaining.remove(run)
 
     def _print(self, run: PlannedRun, what: str) -> None:
         count = f"[{self._finished + self._failed}/{self._total}]"
         self._console.print(f"{count} {run.name}: {what}", markup=False, highlight=False, soft_wrap=True)
 
-    def _time_left(self) -> str:
-        if not self._times:
-            return "?"
-        at_once = max(1, min(self._parallel, len(self._rounds_left)))
-        return duration(sum(self._rounds_left.values()) * sum(self._times) / len(self._times) / at_once)
-
     def _panel(self) -> Group:
         table = Table("run", "round", "slice Dice", "volume Dice", "left")
         for row in self._rows.values():
-            left = row.left()
             table.add_row(
                 escape(row.run.name),
-                f"{row.done}/{row.run.rounds}",
+                f"{self._remaining.done(row.run)}/{row.run.rounds}",
                 decimal(row.last.test.dice_slice if row.last else None),
                 decimal(row.last.test.dice_volume if row.last else None),
-                "?" if left is None else duration(left),
+                _in_words(self._remaining.of(row.run)),
             )
-        counts = f"{self._finished} of {self._total} runs finished, {self._failed} failed, {self._time_left()} left"
+        left = _in_words(self._remaining.total())
+        counts = f"{self._finished} of {self._total} runs finished, {self._failed} failed, {left} left"
         return Group(table, counts)
+
+
+def _in_words(seconds: float | None) -> str:
+    return "?" if seconds is None else duration(seconds)
 
 
 class SearchProgress(ProgressTable):

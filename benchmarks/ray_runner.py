@@ -27,10 +27,11 @@ from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.ray_start import ray_started
 from albench.benchmarks.storage import StorageLocation, open_storage
 from albench.benchmarks.suite_callback import SuiteCallback
-from albench.benchmarks.trial import run_trial, sentence
+from albench.benchmarks.trial import run_trial
 from albench.callback import NullCallback
 from albench.errors import ConfigError
 from albench.run_session import Execution
+from albench.runs.failures import sentence
 from albench.runs.records import RoundRecord
 from albench.training.device import choose_device
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from albench.benchmarks.suite import Suite, load_suite
 from albench.benchmarks.suite_callback import SuiteCallback
 from albench.errors import ConfigError, StoreError
 from albench.run_session import Execution
-from albench.runs.code_identity import check_code
+from albench.runs.code_identity import changed_code, check_code
 from albench.runs.reader import RunReader
 from albench.runs.scores import restore_scores
 from albench.training.device import choose_device
@@ -45,6 +46,17 @@ class SuitePlan:
     def left(self) -> list[PlannedRun]:
         """The chosen runs that are not finished."""
         return [run for run in self.chosen if not run.finished(self.storage.local)]
+
+    def changed_code(self) -> dict[tuple[str, ...], list[PlannedRun]]:
+        """{what of the code is another one now: the chosen runs that it began, which are not continued with this}."""
+        changed: dict[tuple[str, ...], list[PlannedRun]] = {}
+        for run in self.chosen:
+            with suppress(StoreError):  # which the run says when it is continued
+                reader = RunReader(self.storage.local / run.folder)
+                code = tuple(changed_code(reader, run.plugins)) if reader.started else ()
+                if code:
+                    changed.setdefault(code, []).append(run)
+        return changed
 
     def on_gpus(self, cpus_per_run: int, max_parallel: int | None, *, graphs: bool) -> GpuRuns:
         """The runs that are left, as they share the GPUs of this machine; it must have one."""
@@ -195,6 +207,7 @@ def run_suite(
             with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
                 parallel = min(max_parallel or cluster.slots, cluster.slots, len(left))
                 callback.on_start(left, done, parallel, f"on Ray{cluster.dashboard}")
+                _tell_earlier_rounds(plan, left, callback)
                 options = RayOptions(
                     resources, parallel, retries, keep_weights, share, graphs, accept_code_change, audit, loggers
                 )
@@ -205,6 +218,7 @@ def run_suite(
                 chosen, keep_weights, share, graphs, accept_code_change=accept_code_change, audit=audit
             )
             callback.on_start(left, done, 1, "in this process")
+            _tell_earlier_rounds(plan, left, callback)
             failures |= run_sequentially(left, plan.storage, execution, callback, retries=retries)
     finally:
         callback.on_end()
@@ -222,6 +236,17 @@ def _of_other_code(finished: Sequence[PlannedRun], storage: Storage) -> dict[str
         except StoreError as error:
             failures[run.folder] = str(error)
     return failures
+
+
+def _tell_earlier_rounds(plan: SuitePlan, left: Sequence[PlannedRun], callback: SuiteCallback) -> None:
+    """Tell of every method that is left the finished rounds of the run that has most of them."""
+    root = plan.storage.local
+    for method in dict.fromkeys((run.spec.group, run.spec.label) for run in left):
+        own = [run for run in plan.runs if (run.spec.group, run.spec.label) == method]
+        longest = max(own, key=lambda run: run.done(root))
+        records = longest.records(root)
+        if records:
+            callback.on_earlier_rounds(longest, records)
 
 
 def finds_sharing(address: str | None) -> bool:

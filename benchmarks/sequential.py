@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite_callback import SuiteCallback
-from albench.benchmarks.trial import run_trial, sentence
+from albench.benchmarks.trial import run_trial
 from albench.callback import NullCallback
 from albench.errors import MachineError
 from albench.run_session import Execution
+from albench.runs.failures import sentence
 from albench.runs.records import RoundRecord
 from albench.training.device import works
 

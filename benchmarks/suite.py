@@ -1,6 +1,6 @@
 """A suite: a YAML file with strategies, seeds and settings, and the list of runs that follows from it.
 
-    about: The purpose of the suite.
+    about: The purpose of the suite.                # optional
     dataset: phantom
     network: unet                                   # optional; of all strategies
     seeds: 5                                        # or a list, such as [0, 1, 7]
@@ -32,24 +32,20 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-import yaml
-from pydantic import Field
-
-from albench.config import Protocol, Seed, Training, build
+from albench.config import Protocol, Training, build
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.files import is_file
 from albench.names import check_name
 from albench.registry import DATASETS, DEFAULT_NETWORK, NETWORKS, STRATEGIES, find
 from albench.settings import by_section
+from albench.suite_file import REMEDY, DatasetEntry, SuiteFile, as_mapping, entry_digest, read_suite_file
 from albench.tuned_options import TunedOptions, read_tuned
-from albench.yaml_loader import load_yaml
 
 SUITES = Path(__file__).parent / "suites"
 _MOST_RUNS = 100_000
 _RUN = 1000  # bytes of a run in a list
-_REMEDY = "correct '{option}' in the file"
 _SECTIONS = {"protocol": Protocol, "training": Training}
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -70,6 +66,7 @@ class RunSpec:
         tuned: where options of the strategy among them come from.
         network: of all runs of a suite; likewise a name or an import path.
         dataset_name: of the dataset in reports; empty where a suite has a single one, which then has its own title.
+        entry: digest of what it is in the file (`albench.suite_file`); empty if its dataset is not from there.
     """
 
     label: str
@@ -81,6 +78,7 @@ class RunSpec:
     tuned: TunedOptions | None = None
     network: str = DEFAULT_NETWORK
     dataset_name: str = ""
+    entry: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,52 +87,15 @@ class Suite:
 
     Attributes:
         name: of the suite.
-        about: its purpose.
+        about: its purpose; may be empty.
         runs: in the order of the file.
+        file: that it was read from; None if it was made otherwise.
     """
 
     name: str
     about: str
     runs: Sequence[RunSpec]
-
-
-@dataclass(frozen=True)
-class _File:
-    about: str
-    strategies: list[object]
-    dataset: str | None = None
-    datasets: list[object] | None = None
-    network: str = DEFAULT_NETWORK
-    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)] = 5
-    settings: dict[str, object] | None = None
-    variants: list[object] | None = None
-
-
-@dataclass(frozen=True)
-class _Entry:
-    strategy: str
-    label: str | None = None
-    settings: dict[str, object] | None = None
-    tuned: str | None = None
-
-
-@dataclass(frozen=True)
-class _Variant:
-    group: str
-    settings: dict[str, object] | None = None
-
-
-@dataclass(frozen=True)
-class _Dataset:
-    dataset: str
-    name: str | None = None
-    settings: dict[str, object] | None = None
-    variants: list[object] | None = None
-
-    @property
-    def title(self) -> str:
-        """Its name in reports."""
-        return self.name or self.dataset.rpartition(":")[2]
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +107,7 @@ class _Cell:
         dataset: name or import path.
         name: of the dataset in reports; empty for its title.
         settings: of the file, by dotted name.
+        digests: {dotted path of a method in the file: its digest there}; none of a dataset that is not in the file.
         foreign: sections of the file that are not meant for it, because dataset or network are other ones.
     """
 
@@ -153,6 +115,7 @@ class _Cell:
     dataset: str
     name: str
     settings: dict[str, object]
+    digests: Mapping[str, str]
     foreign: tuple[str, ...]
 
 
@@ -177,36 +140,28 @@ def load_suite(
     Raises:
         ConfigError: the suite is unknown, or an entry is wrong; the message gives its dotted path.
     """
-    path = _find(spec)
-    file = build(_File, _read(path), path.stem, _REMEDY)
-    entries = [_entry(value, f"{path.stem}.strategies[{i}]") for i, value in enumerate(file.strategies)]
-    if not entries:
-        raise ConfigError(f"{path.stem}.strategies must list at least one strategy, it is empty: add a name")
-    _known(NETWORKS, network or file.network, "--network" if network else f"{path.stem}.network")
-    known: dict[str, type] = {
-        "data": object,
-        "network": _known(NETWORKS, file.network, f"{path.stem}.network"),
-        **_SECTIONS,
-    }
+    file = read_suite_file(_find(spec))
+    name = file.name
+    _known(NETWORKS, network or file.network, "--network" if network else f"{name}.network")
+    known: dict[str, type] = {"data": object, "network": _known(NETWORKS, file.network, f"{name}.network"), **_SECTIONS}
     wanted = [dataset] if isinstance(dataset, str) else dataset
-    cells = _cells(file, path, wanted, known, other_network=network not in (None, file.network))
-    _check_places(cells, settings or {}, path.stem)
-    chosen = seeds or (range(file.seeds) if isinstance(file.seeds, int) else file.seeds)
+    cells = _cells(file, wanted, known, other_network=network not in (None, file.network))
+    _check_places(cells, settings or {}, name)
+    chosen = seeds or file.seeds
     runs: list[RunSpec] = []
-    for cell, (e, entry) in itertools.product(cells, enumerate(entries)):
-        cls = _known(STRATEGIES, entry.strategy, f"{path.stem}.strategies[{e}].strategy")
-        own = _sections(entry.settings, f"{path.stem}.strategies[{e}].settings", known | {"strategy": cls})
+    for cell, (place, entry) in itertools.product(cells, file.strategies.items()):
+        cls = _known(STRATEGIES, entry.strategy, f"{place}.strategy")
+        own = _sections(entry.settings, f"{place}.settings", known | {"strategy": cls})
         listed = {name: value for name, value in (cell.settings | own).items() if not name.startswith(cell.foreign)}
-        check_name("a label", entry.label or entry.strategy)
-        label, merged = entry.label or entry.strategy, listed | dict(settings or {})
-        tuned = None
+        check_name("a label", entry.title)
+        merged, tuned = listed | dict(settings or {}), None
         if entry.tuned is not None:
-            tuned, merged = _tuned(path.parent / entry.tuned, f"{path.stem}.strategies[{e}].tuned", cls, merged)
+            tuned, merged = _tuned(file.path.parent / entry.tuned, f"{place}.tuned", cls, merged)
         splits = _splits(merged)
-        _check_number(len(runs) + len(chosen) * len(splits), path.stem)
+        _check_number(len(runs) + len(chosen) * len(splits), name)
         runs += [
             RunSpec(
-                label,
+                entry.title,
                 cell.group,
                 entry.strategy,
                 cell.dataset,
@@ -215,12 +170,13 @@ def load_suite(
                 tuned,
                 network or file.network,
                 cell.name,
+                cell.digests.get(place, ""),
             )
             for split_seed in splits
             for seed in chosen
         ]
-    _check_unique(runs, path.stem)
-    return Suite(path.stem, file.about, runs)
+    _check_unique(runs, name)
+    return Suite(name, file.about, runs, file.path)
 
 
 def suite_names() -> list[str]:
@@ -238,34 +194,13 @@ def _find(spec: str) -> Path:
     raise ConfigError(f"a suite must be a known name or an existing YAML file, got '{spec}': {hint}")
 
 
-def _read(path: Path) -> Mapping[str, object]:
-    try:
-        content = load_yaml(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"a suite must be a readable text file, '{path}' is not: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"a suite must be valid YAML, '{path}' is not: {error}") from error
-    return _mapping(content, path.stem)
-
-
-def _mapping(value: object, path: str) -> dict[str, object]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise ConfigError(f"{path} must be a mapping from names to values, got {value!r}: write 'name: value' lines")
-    return value
-
-
-def _entry(value: object, path: str) -> _Entry:
-    return _Entry(value) if isinstance(value, str) else build(_Entry, _mapping(value, path), path, _REMEDY)
-
-
 def _cells(
-    file: _File, path: Path, wanted: Sequence[str] | None, known: Mapping[str, type], *, other_network: bool
+    file: SuiteFile, wanted: Sequence[str] | None, known: Mapping[str, type], *, other_network: bool
 ) -> list[_Cell]:
     """Every dataset with every variant.
 
     Args:
-        file: the content of the suite.
-        path: of the file.
+        file: of the suite.
         wanted: datasets in place of those of the file, or some of these.
         known: what takes the options of each section.
         other_network: whether the network is not that of the file.
@@ -273,73 +208,40 @@ def _cells(
     Raises:
         ConfigError: an entry is wrong.
     """
-    listed = _datasets(file, path.stem)
+    listed = file.datasets
     chosen = list(listed.items()) if wanted is None else _wanted(wanted, listed)
-    named = file.datasets is not None or len(chosen) > 1
-    common = _sections(file.settings, f"{path.stem}.settings", known)
+    named = file.several or len(chosen) > 1
+    common = _sections(file.settings, f"{file.name}.settings", known)
     cells = []
     for place, dataset in chosen:
         cls = _known(DATASETS, dataset.dataset, place if place in listed else "--dataset")
         own = _sections(dataset.settings, f"{place}.settings", known)
         foreign = ("data.",) * (place not in listed) + ("network.",) * other_network
-        where, varying = (path.stem, file.variants) if dataset.variants is None else (place, dataset.variants)
-        for variant, varied in _variants(varying, f"{where}.variants", known):
-            settings = common | own | varied
-            if file.datasets is not None:
+        for where, variant in file.variants_of(place, dataset).items():
+            settings = common | own | _sections(variant.settings, f"{where}.settings", known)
+            if file.several:
                 places = {f"data.{name}" for name in cls.locations}
                 settings |= {
-                    name: str(path.parent / value)
+                    name: str(file.path.parent / value)
                     for name, value in settings.items()
                     if name in places and isinstance(value, str)
                 }
-            group = ", ".join(filter(None, (dataset.title, variant.group))) if named else variant.group
+            group = dataset.group(variant, named=named)
             check_name("a group", group)
-            cells.append(_Cell(group, dataset.dataset, dataset.title if named else "", settings, foreign))
+            methods = file.strategies.items() if place in listed else ()
+            digests = {at: entry_digest(dataset, variant, method) for at, method in methods}
+            cells.append(_Cell(group, dataset.dataset, dataset.title if named else "", settings, digests, foreign))
     return cells
 
 
-def _datasets(file: _File, stem: str) -> dict[str, _Dataset]:
-    """{dotted path: dataset} of a file. Raises ConfigError."""
-    if (file.dataset is None) == (file.datasets is None):
-        has = "neither" if file.dataset is None else "both"
-        raise ConfigError(
-            f"{stem} must have either dataset or datasets, it has {has}: name one dataset, or list several"
-        )
-    if file.dataset is not None:
-        return {f"{stem}.dataset": _Dataset(file.dataset)}
-    found = {}
-    for i, value in enumerate(file.datasets or []):
-        place = f"{stem}.datasets[{i}]"
-        entry = {"dataset": value} if isinstance(value, str) else _mapping(value, place)
-        found[place] = build(_Dataset, entry, place, _REMEDY)
-    if not found:
-        raise ConfigError(f"{stem}.datasets must list at least one dataset, it is empty: add a name")
-    titles = [dataset.title for dataset in found.values()]
-    repeated = [title for i, title in enumerate(titles) if title in titles[:i]]
-    if repeated:
-        raise ConfigError(f"{stem}.datasets must have different names, '{repeated[0]}' occurs twice: give one a 'name'")
-    return found
-
-
-def _wanted(names: Sequence[str], listed: Mapping[str, _Dataset]) -> list[tuple[str, _Dataset]]:
+def _wanted(names: Sequence[str], listed: Mapping[str, DatasetEntry]) -> list[tuple[str, DatasetEntry]]:
     """The datasets of these names with their paths: those of the file by their names or classes, otherwise new ones."""
-    found: dict[str, _Dataset] = {}
+    found: dict[str, DatasetEntry] = {}
     for name in names:
         own = {place: dataset for place, dataset in listed.items() if name == dataset.title}
         own = own or {place: dataset for place, dataset in listed.items() if name == dataset.dataset}
-        found |= own or {f"--dataset {name}": _Dataset(name)}
+        found |= own or {f"--dataset {name}": DatasetEntry(name)}
     return list(found.items())
-
-
-def _variants(
-    values: Sequence[object] | None, path: str, known: Mapping[str, type]
-) -> list[tuple[_Variant, dict[str, object]]]:
-    """Variants with their settings by dotted name; a nameless one without any. Raises ConfigError."""
-    found = []
-    for i, value in enumerate(values or []):
-        variant = build(_Variant, _mapping(value, f"{path}[{i}]"), f"{path}[{i}]", _REMEDY)
-        found.append((variant, _sections(variant.settings, f"{path}[{i}].settings", known)))
-    return found or [(_Variant(""), {})]
 
 
 def _check_places(cells: Sequence[_Cell], settings: Mapping[str, object], stem: str) -> None:
@@ -383,9 +285,9 @@ def _sections(settings: Mapping[str, object] | None, path: str, classes: Mapping
         if section not in classes:
             hint = suggestion(section, classes, f"{path}.")
             raise ConfigError(f"a section of settings must be known, got '{path}.{section}': {hint}")
-        options = _mapping(values, f"{path}.{section}")
+        options = as_mapping(values, f"{path}.{section}")
         if section != "data":  # a dataset may have required options, such as its folder, that the user gives
-            build(classes[section], options, f"{path}.{section}", _REMEDY)
+            build(classes[section], options, f"{path}.{section}", REMEDY)
         flat |= {f"{section}.{name}": value for name, value in options.items()}
     return flat
 

@@ -33,6 +33,9 @@ class SuiteCallback:
             where: on what they run, in words.
         """
 
+    def on_earlier_rounds(self, run: PlannedRun, records: Sequence[RoundRecord]) -> None:
+        """Rounds that an earlier call has finished, of one run of every method that is left; after `on_start`."""
+
     def on_run_start(self, run: PlannedRun) -> None:
         """A run starts, or restarts after an error."""
 

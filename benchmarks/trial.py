@@ -9,9 +9,10 @@ from dataclasses import replace
 from albench.benchmarks.plan import PlannedRun, resolve_run
 from albench.benchmarks.storage import Storage
 from albench.callback import RunCallback
-from albench.errors import AlbenchError, DataError, StoreError
+from albench.errors import DataError, StoreError
 from albench.loop import run
 from albench.run_session import Execution
+from albench.runs.failures import sentence
 from albench.runs.layout import SHARED_ROUND_ZERO, run_folder
 from albench.runs.store import write_failure
 
@@ -44,9 +45,3 @@ def run_trial(planned: PlannedRun, storage: Storage, execution: Execution, callb
             write_failure(folder, sentence(error), traceback.format_exc())
             storage.send(planned.folder)
         raise
-
-
-def sentence(error: Exception) -> str:
-    """The error in one sentence; other errors than those of albench with their type."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, AlbenchError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from albench.errors import StoreError
+from albench.errors import ConfigError, StoreError, counted, suggestion
+from albench.live_suite import Method, live_suite
 from albench.reports.comparability import differing_options
-from albench.reports.runs import Problem, Run, read_run
+from albench.reports.runs import REFERENCE, Problem, Run, read_run
 from albench.runs import find_runs
 from albench.runs.layout import names_of
 from albench.runs.manifest import MANIFEST, read_manifest
+from albench.runs.records import Manifest, ManifestRun
 
 _Listed = tuple[Path, str, str, int | None, str | None]
 """Folder, label, group, seed and dataset of a run, as `albench.reports.runs.read_run` takes them."""
@@ -28,6 +30,8 @@ class Collection:
         problems: of all other runs.
         order: labels in the order of the suite; empty without a suite.
         about: what the suite is for.
+        notes: what the file of the suite changes, a sentence each.
+        only: labels of the methods that were chosen; empty for all.
     """
 
     name: str
@@ -36,6 +40,8 @@ class Collection:
     problems: list[Problem]
     order: tuple[str, ...] = ()
     about: str = ""
+    notes: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     def without(self, rejected: Iterable[tuple[Run, Problem]]) -> Collection:
         """The collection with some runs replaced by their problems."""
@@ -44,9 +50,28 @@ class Collection:
         left = [run for run in self.runs if run.reader.folder not in folders]
         return replace(self, runs=left, problems=[*self.problems, *(problem for _, problem in rejected)])
 
+    def limited_to(self, labels: Sequence[str]) -> Collection:
+        """The collection with the methods of these labels and the reference. Raises ConfigError if one is unknown."""
+        found = {one.label: None for one in (*self.runs, *self.problems)}
+        known = [*dict.fromkeys((*self.order, *found))]
+        for label in labels:
+            if label not in known:
+                hint = suggestion(label, known)
+                raise ConfigError(f"--only must name a method of the report, got '{label}': {hint}")
+        kept = {*labels, *(run.label for run in self.runs if run.strategy == REFERENCE)}
+        return replace(
+            self,
+            runs=[run for run in self.runs if run.label in kept],
+            problems=[problem for problem in self.problems if problem.label in kept],
+            only=tuple(label for label in known if label in labels),
+        )
+
 
 def collect(folder: Path) -> Collection:
     """Read all runs that the manifest of a suite lists, or all at or below a folder without one that can be read.
+
+    Methods have the names that the file of the suite gives them now, if it is there. Those that it no longer has are
+    left out, and those that have no run yet are problems.
 
     Raises:
         StoreError: the folder is missing.
@@ -60,10 +85,30 @@ def collect(folder: Path) -> Collection:
     if manifest is None:
         runs, problems = _read_all(_unlisted(reader.folder) for reader in found)
         return Collection(folder.resolve().name, None, list(_named(runs)), unreadable + problems)
-    listed = ((folder / run.folder, run.label, run.group, run.seed, run.dataset) for run in manifest.runs)
-    runs, problems = _read_all(listed)
-    order = tuple(dict.fromkeys(run.label for run in manifest.runs))
-    return Collection(manifest.name, manifest.digest, runs, problems, order, manifest.about)
+    live = live_suite(manifest)
+    runs, problems = _read_all((folder / run.folder, run.label, run.group, run.seed, run.dataset) for run in live.runs)
+    problems += (_not_run_yet(method, live.runs) for method in live.added)
+    order = tuple(dict.fromkeys(run.label for run in live.runs))
+    notes = (*filter(None, [live.problem]), *_removed(manifest, live.removed, folder))
+    return Collection(manifest.name, manifest.digest, runs, problems, order, live.about, notes)
+
+
+def _not_run_yet(method: Method, runs: Sequence[ManifestRun]) -> Problem:
+    group = method.group or (runs[0].group if runs else "")
+    where = f" on {group}" if group else ""
+    return Problem("not run yet", group, method.label, None, f"{method.label}{where} is not run yet")
+
+
+def _removed(manifest: Manifest, runs: Sequence[ManifestRun], folder: Path) -> tuple[str, ...]:
+    """What became of the methods that the file of a suite does not have any more, in one sentence if there are any."""
+    if not runs:
+        return ()
+    labels = list(dict.fromkeys(run.label for run in runs))
+    are, they = ("is", "its") if len(labels) == 1 else ("are", "their")
+    return (
+        f"{'; '.join(labels)} {are} not in '{manifest.file}' any more and left out: {they} {counted(len(runs), 'run')} "
+        f"stay{'s' * (len(runs) == 1)} in '{folder}'",
+    )
 
 
 def _read_all(listed: Iterable[_Listed]) -> tuple[list[Run], list[Problem]]:

@@ -56,13 +56,15 @@ class Picture:
     part: float
 
 
-def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
-    """Write index.html, and every figure as PDF and PNG into figures/.
+def write_page(results: Results, tables: Sequence[Table], out: Path) -> list[Path]:
+    """Write index.html, and every figure as PDF and PNG into figures/; give their paths.
 
     What is true of all tables and figures is said once, in the summary, with links to what was written before: the
     folders of runs, the files of figures, and those of tables, if they are there.
     """
     folder = out / "figures"
+    path = out / "index.html"
+    files = [path]
     folder.mkdir(exist_ok=True)
     said, (common, about) = said_before(results), about_groups(results)
     page = (
@@ -80,17 +82,16 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
             axes="; ".join(dict.fromkeys(results.metric_in(group).axis for group in results.groups)),
             tables=list(_with_captions(tables, said)),
             files={table.name: _files(out, table.name) for table in tables},
-            pictures=_pictures(draw(results), folder, said),
+            pictures=_pictures(draw(results), folder, said, files),
             provenance={group.name: dict(_provenance(group)) for group in results.groups},
             runs={group.name: details_of_runs(results, group) for group in results.groups},
             round_titles=ROUND_TITLES,
             case_titles=CASE_TITLES,
         )
     )
-    path = out / "index.html"
     with _without_records_in_collections(), atomic_write(path) as file:
         page.dump(file, "utf-8")  # each figure is drawn when its place is reached, and forgotten after it
-    return path
+    return files
 
 
 def _with_captions(tables: Sequence[Table], said: set[str]) -> Iterator[tuple[Table, ShortCaption]]:
@@ -99,11 +100,11 @@ def _with_captions(tables: Sequence[Table], said: set[str]) -> Iterator[tuple[Ta
         yield table, shortened(table.caption, (table.name, table.title), said, seen)
 
 
-def _pictures(drawings: Iterator[Drawing], folder: Path, said: set[str]) -> Iterator[Picture]:
-    """Write every figure when its place is reached."""
+def _pictures(drawings: Iterator[Drawing], folder: Path, said: set[str], files: list[Path]) -> Iterator[Picture]:
+    """Write every figure when its place is reached, and add its files to `files`."""
     seen: dict[tuple[str, str], Place] = {}
     for drawing in drawings:
-        write_drawing(drawing, folder)
+        files += write_drawing(drawing, folder)
         svg = Markup(as_svg(drawing))  # matplotlib has escaped its text
         caption = shortened(drawing.caption, (f"figure-{drawing.name}", drawing.title), said, seen)
         yield Picture(drawing.name, drawing.title, caption, svg, drawing.figure.get_figwidth() / WIDTH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from albench.reports.tables.study import study_area_table, study_rank_table
 from albench.reports.tables.table import Table, without_empty_columns
 from albench.reports.tables.variance import variance_table
 from albench.reports.tables.writers import as_csv, as_markdown
+from albench.reports.written_files import replace_part
 from albench.spreadsheet import cell
 
 Format = Literal["latex", "markdown", "csv", "html", "all"]
@@ -33,7 +34,8 @@ def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
 
     Args:
         results: see `albench.reports.load`.
-        out: its folder, created if it is missing; files of the same names are replaced.
+        out: its folder, created if it is missing. The files of a former report in the same format are replaced or
+            removed, all others stay.
         wanted: `all`, or one format of the tables; `html` is the page with its figures.
 
     Returns:
@@ -92,49 +94,58 @@ def _all_tables(results: Results) -> Iterator[Table]:
 
 
 def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> Iterator[Path]:
-    if wanted in ("latex", "all"):
-        folder = _made(out / "latex")
-        for table in tables:
-            write_text(folder / f"{table.name}.tex", as_latex(table))
-        write_text(folder / "tables-document.tex", as_latex_document(results.collection.name))
-        yield _written(folder / "tables.tex", all_as_latex(results.collection.name, tables))
-    if wanted in ("markdown", "all"):
-        yield _written(out / "tables.md", "\n".join(map(as_markdown, tables)))
-    if wanted in ("csv", "all"):
-        folder = _made(out / "csv")
-        for table in tables:
-            write_text(folder / f"{table.name}.csv", as_csv(table))
-        numbers = {
-            "curves": results.curves(),
-            "efficiency": results.efficiency(),
-            "classes": results.classes(),
-            "differences": results.differences(),
-            "attribution": results.attribution(),
-            "variances": results.variances(),
-            "ranks": results.ranks(),
-            "costs": results.costs(),
+    writers = {"latex": _write_latex, "markdown": _write_markdown, "csv": _write_csv, "html": _write_page}
+    for part, write_part in writers.items():
+        if wanted in (part, "all"):
+            files = write_part(results, tables, out)
+            replace_part(out, part, files)
+            yield files[0].parent if part == "csv" else files[0]
+
+
+def _write_latex(results: Results, tables: Sequence[Table], out: Path) -> list[Path]:
+    texts = {"tables": all_as_latex(results.collection.name, tables)}
+    texts |= {"tables-document": as_latex_document(results.collection.name)}
+    texts |= {table.name: as_latex(table) for table in tables}
+    return _written(out / "latex", {f"{name}.tex": text for name, text in texts.items()})
+
+
+def _write_markdown(results: Results, tables: Sequence[Table], out: Path) -> list[Path]:
+    return _written(out, {"tables.md": "\n".join(map(as_markdown, tables))})
+
+
+def _write_csv(results: Results, tables: Sequence[Table], out: Path) -> list[Path]:
+    numbers = {
+        "curves": results.curves(),
+        "efficiency": results.efficiency(),
+        "classes": results.classes(),
+        "differences": results.differences(),
+        "attribution": results.attribution(),
+        "variances": results.variances(),
+        "ranks": results.ranks(),
+        "costs": results.costs(),
+    }
+    if results.study is not None:
+        numbers |= {
+            "dataset-ranks": results.ranks_over_datasets(),
+            "dataset-pairs": results.pairs_over_datasets(),
+            "penalties": results.penalties(),
         }
-        if results.study is not None:
-            numbers |= {
-                "dataset-ranks": results.ranks_over_datasets(),
-                "dataset-pairs": results.pairs_over_datasets(),
-                "penalties": results.penalties(),
-            }
-        for name, frame in numbers.items():
-            texts = {column: frame[column].map(cell) for column in frame.select_dtypes(exclude="number")}
-            write_text(folder / f"numbers-{name}.csv", frame.assign(**texts).to_csv(index=False))
-        yield folder
-    if wanted in ("html", "all"):
-        from albench.reports.page import write_page
-
-        yield write_page(results, tables, out)
+    texts = {f"{table.name}.csv": as_csv(table) for table in tables}
+    for name, frame in numbers.items():
+        cells = {column: frame[column].map(cell) for column in frame.select_dtypes(exclude="number")}
+        texts[f"numbers-{name}.csv"] = frame.assign(**cells).to_csv(index=False)
+    return _written(out / "csv", texts)
 
 
-def _made(folder: Path) -> Path:
+def _write_page(results: Results, tables: Sequence[Table], out: Path) -> list[Path]:
+    from albench.reports.page import write_page
+
+    return write_page(results, tables, out)
+
+
+def _written(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write texts by the names of their files, and give their paths."""
     folder.mkdir(exist_ok=True)
-    return folder
-
-
-def _written(path: Path, text: str) -> Path:
-    write_text(path, text)
-    return path
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from albench.errors import ConfigError
+from albench.reports.file_names import slug
 from albench.runs.records import ClassMetrics, Metrics, RoundRecord
 
 
@@ -49,6 +50,13 @@ class Metric:
     def at_tolerance(self, tolerance: float) -> Metric:
         """The metric with the tolerance in its title, in millimeters, if it has one."""
         return replace(self, title=f"{self.title} at {tolerance:g} mm") if self.tolerance else self
+
+    @property
+    def folder(self) -> str:
+        """Of a report by this metric within that of all; empty for the metric of a report that asks for no other."""
+        if self.class_name is None:
+            return "" if self.name == DEFAULT else self.name
+        return f"{self.name}-{slug(self.class_name)}"
 
     @property
     def axis(self) -> str:

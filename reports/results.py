@@ -260,6 +260,7 @@ def load(
     baseline: str | None = None,
     margin: float | None = None,
     compare: Path | str | None = None,
+    only: Sequence[str] | None = None,
 ) -> Results:
     """Read the runs of a folder.
 
@@ -270,9 +271,10 @@ def load(
         baseline: label of the method that the others are compared with; None takes `random`.
         margin: how far below the reference a value is still close to it; None takes 0.01, or 1 mm for distances.
         compare: another such folder, whose runs are compared with these where their protocols are equal.
+        only: labels of the methods to report, beside the supervised reference; None takes all.
 
     Raises:
-        ConfigError: the metric, the class or the baseline is unknown, or the margin is negative.
+        ConfigError: the metric, the class, the baseline or a label is unknown, or the margin is negative.
         StoreError: no run is finished and undamaged.
     """
     chosen, folder = find_metric(metric, class_name), Path(folder)
@@ -281,6 +283,8 @@ def load(
     collection = only_comparable(collect(folder))
     if compare is not None:
         collection = combine(collection, only_comparable(collect(Path(compare))), Path(compare))
+    if only is not None:
+        collection = collection.limited_to(only)
     groups = groups_of(collection, chosen)
     if not groups:
         raise StoreError(_nothing(folder, collection))
@@ -310,6 +314,7 @@ def _check_class(class_name: str | None, groups: Sequence[Group]) -> None:
 
 def _nothing(folder: Path, collection: Collection) -> str:
     rule = f"a report needs a finished run of a strategy other than {REFERENCE}, '{folder}' has none"
-    if collection.problems:
-        return f"{rule}: {collection.problems[0].sentence}"
+    reasons = [*collection.notes, *(problem.sentence for problem in collection.problems)]
+    if reasons:
+        return f"{rule}: {reasons[0]}"
     return f"{rule}: give the folder of a suite, or the --out of albench run"

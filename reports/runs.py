@@ -76,7 +76,7 @@ class Problem:
     """A run that is left out, or the list of a suite that cannot be read.
 
     Attributes:
-        state: missing, failed, unfinished, damaged, duplicate, other version or other protocol.
+        state: missing, not run yet, failed, unfinished, damaged, duplicate, other version or other protocol.
         group: in which it would be compared.
         label: name of the method.
         seed: of the run; None if it is not known.
@@ -115,7 +115,7 @@ def read_run(folder: Path, label: str, group: str, seed: int | None, dataset: st
                 return problem("damaged", f"is left out: {damages[0].sentence}")
             restore_scores(reader)
             return Run(label, group, reader, dataset or reader.config.title)
-        failure, done, rounds = reader.failure, len(reader.records), reader.config.protocol.rounds + 1
+        failure, done, rounds = reader.failure, len(reader.records), reader.rounds
     except StoreError as error:
         return problem("damaged", f"is left out: {error}")
     if failure is not None:

@@ -256,7 +256,7 @@ def test_an_edited_plugin_has_another_digest_which_is_written_with_its_runs(tmp_
     first = source_digest(find(STRATEGIES, spec))
     config = resolve(spec, "phantom", settings={"data.count": 7, "data.depth": 4, "data.side": 16}).config
     assert config.strategy.code == first
-    write_plugin(path, more="# edited")
+    write_plugin(path, more="EDITED = True")
     second = source_digest(find(STRATEGIES, spec))
     edited = resolve(spec, "phantom", settings={"data.count": 7, "data.depth": 4, "data.side": 16}).config
     assert edited.strategy.code == second != first

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from support.samples import TINY, invoke, tiny_arguments
@@ -9,6 +10,7 @@ from support.samples import TINY, invoke, tiny_arguments
 import albench
 from albench.callback import NullCallback
 from albench.errors import ConfigError, StoreError
+from albench.plugin_source import SourceFile
 from albench.runs import find_runs, verify
 
 
@@ -166,7 +168,10 @@ def test_a_run_of_an_edited_plugin_goes_on_only_with_the_option_in_the_same_fold
     out = tmp_path / "runs"
     stopped_after(2, spec, out)
     (run,) = find_runs(out)
-    changed = [edit("mine.py", f"{MINE}# edited\n"), edit("rules_of_an_edited_plugin.py", "def first(a, b): ...\n")]
+    changed = [
+        edit("mine.py", f"{MINE}EDITED = True\n"),
+        edit("rules_of_an_edited_plugin.py", "def first(a, b): ...\n"),
+    ]
     command = ["run", "--strategy", spec, "--dataset", "phantom", "--out", out, *tiny_arguments()]
     code, output = invoke(*command)
     assert (code, output) == (
@@ -185,6 +190,36 @@ def test_a_run_of_an_edited_plugin_goes_on_only_with_the_option_in_the_same_fold
     assert done.config.strategy.code == run.config.strategy.code
     assert verify(done) == []
     assert invoke(*command)[0] == 0  # the change is accepted once
+
+
+def test_a_run_of_a_plugin_whose_comments_were_edited_goes_on(tmp_path, mine):
+    spec, edit = mine
+    out = tmp_path / "runs"
+    stopped_after(2, spec, out)
+    edit("mine.py", f"# a comment\n{MINE}\n")
+    edit("rules_of_an_edited_plugin.py", "def first(ids, count):  # of all\n    return (ids[ : count])\n")
+    command = ["run", "--strategy", spec, "--dataset", "phantom", "--out", out, *tiny_arguments()]
+    code, output = invoke(*command)
+    assert code == 0, output
+    (run,) = find_runs(out)
+    assert len(run.records) == 3
+    assert run.processes[0].plugins == run.processes[1].plugins
+    assert verify(run) == []
+
+
+def test_a_run_that_has_hashes_of_texts_goes_on_with_unchanged_texts(tmp_path, mine, monkeypatch):
+    spec, edit = mine
+    out = tmp_path / "runs"
+    usual = SourceFile.of
+    with monkeypatch.context() as former:
+        former.setattr(SourceFile, "of", lambda path: replace(usual(path), digest=usual(path).text))
+        stopped_after(2, spec, out)
+    command = ["run", "--strategy", spec, "--dataset", "phantom", "--out", out, *tiny_arguments()]
+    edit("mine.py", f"{MINE}# edited\n")
+    code, output = invoke(*command)
+    assert (code, "were made under other code of" in output) == (2, True)
+    edit("mine.py", MINE)
+    assert invoke(*command)[0] == 0
 
 
 def test_a_finished_run_is_not_taken_for_that_of_an_edited_plugin(tmp_path, mine):

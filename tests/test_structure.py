@@ -58,8 +58,8 @@ MAY_IMPORT = {
     "datasets": {"config", "data", "errors", "files", "masks", "registry", "spreadsheet", "temporary", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept, nothing of methods
         *("callback", "combinations", "config", "console", "data", "errors", "files", "interruption", "loop"),
-        *("machine", "names", "plugin_source", "registry", "resolve", "run_session", "runs", "settings"),
-        *("temporary", "training.device"),
+        *("live_suite", "machine", "names", "plugin_source", "registry", "resolve", "run_session", "runs", "settings"),
+        *("suite_file", "temporary", "training.device"),
         *("training.stopping", "tuned_options", "yaml_loader"),
     },
     "benchmarks.speed": {  # all that it times
@@ -78,7 +78,7 @@ MAY_IMPORT = {
         *("machine", "mutual_information", "network", "networks", "pool", "registry", "resolve", "run_session", "runs"),
         *("strategy", "streams", "temporary", "training"),
     },
-    "reports": {"config", "errors", "files", "masks", "runs", "spreadsheet"},
+    "reports": {"config", "errors", "files", "live_suite", "masks", "runs", "spreadsheet"},
 }
 COMMANDS = {
     "albench": "benchmarks",  # its function `bench`

@@ -1,12 +1,14 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from support.samples import TINY, invoke, tiny_arguments
-from support.suites import write_tuned
+from support.suites import FAILS, write_tuned
 
 import albench
 from albench.errors import ConfigError, StoreError
+from albench.registry import STRATEGIES, find, former_source_digest, source_digest
 from albench.resolve import resolve
 from albench.tuned_options import read_tuned
 
@@ -42,6 +44,26 @@ def test_a_run_from_python_takes_a_tuned_file_and_stores_its_search(tmp_path):
     assert json.loads(done.layout.config.read_text())["run"]["tuning"]["trials"] == 12
     again = albench.run("taal", "phantom", settings=settings, tuned=str(tmp_path / "tuned.json"), out=tmp_path)
     assert again.folder == done.folder
+
+
+@pytest.mark.parametrize(("digest", "edit_of_comments"), [(source_digest, True), (former_source_digest, False)])
+def test_options_of_a_plugin_are_of_its_code_or_up_to_albench_0_4_0_of_its_text(tmp_path, digest, edit_of_comments):
+    path = tmp_path / "fails.py"
+    path.write_text(FAILS)
+    cls = find(STRATEGIES, f"{path}:Fails")
+    tuned = write_tuned(tmp_path / "tuned.json", {"flag": "no"}, strategy="fails")
+    tuned = replace(tuned, strategy=replace(tuned.strategy, code=digest(cls)))
+    assert tuned.added_to(cls, {}) == {"strategy.flag": "no"}
+    sentence = "tuned options must be of the code that runs, the file of 'fails' was changed since it was tuned"
+    path.write_text(f"# a comment\n{FAILS}")
+    if edit_of_comments:
+        assert tuned.added_to(cls, {}) == {"strategy.flag": "no"}
+    else:
+        with pytest.raises(ConfigError, match=sentence):
+            tuned.added_to(cls, {})
+    path.write_text(f"{FAILS}EDITED = 1\n")
+    with pytest.raises(ConfigError, match=sentence):
+        tuned.added_to(cls, {})
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,7 @@ def bench(
         shared = use_ray and gpus_per_run is None and finds_sharing(address) and execution.device.type == "cuda"
         gpus = planned.on_gpus(cpus_per_run, max_parallel, graphs=graphs) if shared else None
         _print_plan(console, planned, execution, max_parallel, gpus)
+        _print_changed_code(console, planned)
         return
     outcome = run_suite(
         planned,
@@ -216,6 +217,18 @@ def _print_plan(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _print_changed_code(console: Console, plan: SuitePlan) -> None:
+    """Print which runs other code has written."""
+    for code, runs in plan.changed_code().items():
+        console.print(
+            f"code changed: {'; '.join(run.name for run in runs)} began with other code of {', '.join(code)}: use that "
+            "code, another --storage, or --accept-code-change, which writes the change down",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _time(taken: Estimate) -> str:

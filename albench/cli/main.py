@@ -125,6 +125,8 @@ def run(
         from albench.loop import Execution
         from albench.loop import run as run_loop
         from albench.resolve import Datasets, resolve
+        from albench.runs.failures import noting_failure
+        from albench.runs.layout import run_folder
         from albench.settings import parse_settings
         from albench.training.device import choose_device, default_threads
         from albench.tuned_options import read_tuned
@@ -147,7 +149,8 @@ def run(
         )
     check_one_split(resolved.config.protocol)
     heading = changed_settings(resolved, settings)
-    with (LiveProgress if console.is_terminal else LineProgress)(console, heading) as progress:
+    shown = LiveProgress if console.is_terminal else LineProgress
+    with noting_failure(run_folder(out, resolved.config)), shown(console, heading) as progress:
         done = run_loop(resolved, out, execution, progress)
     if len(done.records) == progress.before:
         console.print("this run is already finished", highlight=False)
@@ -278,7 +281,11 @@ def show(
 
 @app.command()
 def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Path("runs")) -> None:
-    """List runs with their progress and last Dice. Damaged runs are marked."""
+    """List runs with their progress and last Dice.
+
+    Those of suites are listed by group, under the names that the file of the suite gives them now. Failed and damaged
+    runs say why.
+    """
     from rich.markup import escape
 
     from albench.cli.status import UNFINISHED, run_states
@@ -286,12 +293,12 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
 
     console, tables = _console(), {}
     with waiting(console, f"reading the runs in {out}"):
-        states, problems = run_states(out)
+        states, problems, notes = run_states(out)
     for state in states:
-        if state.dataset not in tables:
+        if state.title not in tables:
             heads = ("strategy", "run", "rounds", "state", "labeled", "slice\nDice", "volume\nDice")
-            tables[state.dataset] = new_table(*heads, title=f"runs on {escape(state.dataset)}")
-        tables[state.dataset].add_row(*map(escape, state.cells()))
+            tables[state.title] = new_table(*heads, title=escape(state.title))
+        tables[state.title].add_row(*map(escape, state.cells()))
     for table in tables.values():
         console.print(table)
     if any(state.unfinished for state in states):
@@ -300,8 +307,14 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
             highlight=False,
             soft_wrap=True,
         )
+    for state in states:
+        if state.failure:
+            which = f"failed: {state.strategy}, {state.run}, after {state.done} of {state.rounds} rounds"
+            console.print(f"{which}: {state.failure}", markup=False, highlight=False, soft_wrap=True)
     for problem in problems:
         console.print(f"damaged: {problem}", markup=False, highlight=False, soft_wrap=True)
+    for note in notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
     if not tables:
         console.print(f"no runs in {out}", markup=False, highlight=False, soft_wrap=True)
 
@@ -312,14 +325,14 @@ def verify(
 ) -> None:
     """Check that runs are unchanged since they were written. Exit code 1 if one is changed or damaged."""
     from albench import runs
-    from albench.cli.status import listed_runs
+    from albench.cli.status import manifests_in
     from albench.console import waiting
     from albench.runs.discovery import discover
 
     with waiting(_console(), f"reading every file of the runs in {folder}"):
         below = discover(folder)
         found = {run.folder: runs.verify(run) for run in below.runs}
-    _, sentences = listed_runs(below.suites)
+    _, sentences = manifests_in(below.suites)
     sentences += [damage.sentence for damages in found.values() for damage in damages]
     for sentence in sentences:
         print(sentence)

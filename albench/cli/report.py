@@ -11,12 +11,17 @@ import typer
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a suite, or one with runs at any depth.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="Where to write the report; FOLDER/report if not given.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Report only this method, by its label, beside the reference. May be repeated."),
+    ] = None,
     wanted: Annotated[str, typer.Option("--format", help="latex, markdown, csv, html or all.")] = "all",
     metric: Annotated[
         str,
         typer.Option(
             help="dice_volume, dice_foreground, dice_slice, hd95, nsd or empty_slice_fpr; with val_ before it on the "
-            "validation cases. Tables 1 and 2 of the STAR paper always have its dice_slice."
+            "validation cases. All but dice_volume go into a folder of that name in that of the report. Tables 1 "
+            "and 2 of the STAR paper always have its dice_slice."
         ),
     ] = "dice_volume",
     class_name: Annotated[
@@ -43,8 +48,16 @@ def report(
         from albench.reports import load
         from albench.reports.report import write
 
-        results = load(folder, metric=metric, class_name=class_name, baseline=baseline, margin=margin, compare=compare)
-    for problem in results.collection.problems:
-        typer.echo(problem.sentence, err=True)
-    for path in write(results, out or folder / "report", wanted):
+        results = load(
+            folder,
+            metric=metric,
+            class_name=class_name,
+            baseline=baseline,
+            margin=margin,
+            compare=compare,
+            only=only or None,
+        )
+    for sentence in (*results.collection.notes, *(problem.sentence for problem in results.collection.problems)):
+        typer.echo(sentence, err=True)
+    for path in write(results, (out or folder / "report") / results.metric.folder, wanted):
         typer.echo(f"wrote {path}")

@@ -41,7 +41,7 @@ def describe_suite(name: str) -> str:
         "Settings of all": _listed(shared),
         "File": str(SUITES / f"{name}.yaml" if name in suite_names() else name),
     }
-    lines = [suite.name, "", suite.about, ""]
+    lines = [suite.name, "", *([suite.about, ""] if suite.about else [])]
     lines += [f"{title}: {value}" for title, value in facts.items() if value]
     lines += ["", "Methods:"]
     for label in _labels(runs):

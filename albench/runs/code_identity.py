@@ -29,10 +29,10 @@ def check_code(run: RunReader, plugins: PluginFiles) -> None:
     Raises:
         StoreError: other code wrote it.
     """
-    if not run.records:
+    last = _last_process(run)
+    if last is None:
         return
-    last = [process for process in run.processes if process.round < len(run.records)][-1]
-    if last.code != own_source() and not run.finished:
+    if _other_albench(run, last):
         raise StoreError(
             f"a run must be continued by the code that wrote it, '{run.folder}' was written by albench's source "
             f"{last.code or 'unknown'} and this is {own_source()}: {_REMEDY}"
@@ -45,9 +45,41 @@ def check_code(run: RunReader, plugins: PluginFiles) -> None:
         )
 
 
+def changed_code(run: RunReader, plugins: PluginFiles) -> list[str]:
+    """What of the code that wrote the last finished round of a run is another one now, as `check_code` finds it.
+
+    Returns:
+        `albench`, and the quoted files of plugins; empty if nothing is, or if no round is finished.
+
+    Raises:
+        StoreError: the run cannot be read.
+    """
+    last = _last_process(run)
+    if last is None:
+        return []
+    return [*["albench"] * _other_albench(run, last), *_changed_files(last, plugins)]
+
+
+def _last_process(run: RunReader) -> ProcessRecord | None:
+    """The process that wrote the last finished round; None without one."""
+    done = run.progress.done
+    return [process for process in run.processes if process.round < done][-1] if done else None
+
+
+def _other_albench(run: RunReader, last: ProcessRecord) -> bool:
+    return last.code != own_source() and not run.finished
+
+
 def _changed_files(process: ProcessRecord, plugins: PluginFiles) -> list[str]:
-    """The files of plugins that differ from those of a process; by their names if they are there no more."""
+    """The files of plugins that differ from those of a process; by their names if they are there no more.
+
+    Runs of albench up to 0.4.0 have digests of their texts, by which an edit of a comment is a change.
+    """
     now = {(kind, name): file for kind, files in plugins.items() for name, file in files.items()}
     then = {(kind, name): digest for kind, files in process.plugins.items() for name, digest in files.items()}
-    changed = [key for key in dict.fromkeys((*now, *then)) if key not in now or now[key].digest != then.get(key)]
+    changed = [
+        key
+        for key in dict.fromkeys((*now, *then))
+        if key not in now or then.get(key) not in (now[key].digest, now[key].text)
+    ]
     return [f"'{now[key].path if key in now else key[1]}'" for key in changed]

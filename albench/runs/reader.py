@@ -135,6 +135,16 @@ class RunReader:
         """Whether all rounds are done, or no slice is left to query."""
         return self.started and self.progress.finished(self.config.protocol.rounds)
 
+    @property
+    def rounds(self) -> int:
+        """Total number of rounds: one more than the queries that the protocol wants and the pool allows."""
+        protocol = self.config.protocol
+        if not is_there(self.layout.split, REMEDY):
+            return protocol.rounds + 1
+        split = self.split
+        unlabeled = sum(split.slices.values()) - split.undrawn - len(split.initial)
+        return min(protocol.rounds, -(-unlabeled // protocol.budget)) + 1
+
     def query(self, index: int) -> QueryRecord:
         """What was queried after a round."""
         return read_document(QueryRecord, self.layout.round(index).query, REMEDY)

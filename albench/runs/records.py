@@ -381,8 +381,8 @@ class ProcessRecord:
         round: the first one that it wrote.
         code: hash of albench's own source (`albench.source`); None where it was not kept yet.
         environment: on what it computed.
-        plugins: SHA-256 of every file of the source of strategy and network, if they are plugins, by its name
-            (`albench.plugin_source`).
+        plugins: digest of every file of the source of strategy and network, if they are plugins, by its name
+            (`albench.plugin_source`); up to albench 0.4.0 that of its text, now that of its syntax.
     """
 
     round: Count
@@ -415,6 +415,8 @@ class ManifestRun:
         dataset: its name in a suite of several; otherwise under which results are filed.
         seed: of the run.
         folder: of the run, relative to the suite's.
+        entry: digest of what it is in the suite's file (`albench.suite_file`); empty if it is not from there, or was
+            not kept yet.
     """
 
     label: str
@@ -423,6 +425,7 @@ class ManifestRun:
     dataset: str
     seed: Count
     folder: str
+    entry: str = ""
 
 
 @_closed
@@ -437,6 +440,7 @@ class Manifest:
         albench: version that wrote it.
         about: what the suite is for.
         runs: in the order of tables.
+        file: of the suite, absolute; empty if it has none, or was not kept yet.
     """
 
     format: int
@@ -445,6 +449,7 @@ class Manifest:
     albench: str
     about: str
     runs: tuple[ManifestRun, ...]
+    file: str = ""
 
 
 @_closed

@@ -115,14 +115,16 @@ def small_multiples(figure: Figure, count: int, columns: int, titles: tuple[str,
     return panels[:count]
 
 
-def write_drawing(drawing: Drawing, folder: Path) -> None:
-    """Write NAME.pdf and NAME.png."""
+def write_drawing(drawing: Drawing, folder: Path) -> list[Path]:
+    """Write NAME.pdf and NAME.png, and give their paths."""
+    paths = {kind: folder / f"{drawing.name}.{kind}" for kind in ("pdf", "png")}
     with styled():
         _lay_out(drawing.figure)
-        for kind in ("pdf", "png"):
+        for kind, path in paths.items():
             metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
-            with atomic_write(folder / f"{drawing.name}.{kind}") as file:
+            with atomic_write(path) as file:
                 drawing.figure.savefig(file, format=kind, metadata=metadata)
+    return list(paths.values())
 
 
 def as_svg(drawing: Drawing) -> str:

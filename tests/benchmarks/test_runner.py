@@ -34,6 +34,9 @@ class Recorder(SuiteCallback):
     def on_start(self, runs, done, parallel, where):
         self.events.append(("start", [run.name for run in runs], list(done), parallel, where))
 
+    def on_earlier_rounds(self, run, records):
+        self.events.append(("earlier", run.name, len(records)))
+
     def on_run_start(self, run):
         self.events.append(("run start", run.name))
 
@@ -131,7 +134,8 @@ def test_a_run_that_fails_is_in_the_outcome_and_continues_later(tmp_path, start)
     assert ("retry", "fails, seed 1", "RuntimeError: the idea did not work") in events
     (tmp_path / "broken").unlink()
     outcome, events = start(suite)
-    assert ("start", ["fails, seed 1"], [1], 1, "in this process") in events
+    started = events.index(("start", ["fails, seed 1"], [1], 1, "in this process"))
+    assert events[started + 1] == ("earlier", "fails, seed 0", 3)
     assert [event for event in events if event[0] == "round"] == [
         ("round", "fails, seed 1", 1),
         ("round", "fails, seed 1", 2),

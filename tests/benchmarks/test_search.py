@@ -313,7 +313,7 @@ def test_a_search_takes_trials_of_other_code_only_with_the_option(tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN)
     command = ("--strategy", f"{tmp_path / 'mine.py'}:Mine", "--over", "stride=[2,3]", "--out", tmp_path / "here")
     assert tuning(*command)[0] == 0
-    (tmp_path / "mine.py").write_text(f"{PLUGIN}# edited\n")
+    (tmp_path / "mine.py").write_text(f"{PLUGIN}EDITED = True\n")
     code, output = tuning(*command)
     assert code == 2
     assert "a search needs a trial with a score, all 2 failed, the first with: a run must be continued by the code" in (
@@ -342,7 +342,7 @@ def test_a_trial_that_fails_is_counted_and_not_chosen(tmp_path):
 
     made = resolve(tuned.strategy.spec, "phantom", settings=TINY, tuned=tuned).config
     assert made.strategy.options == {"stride": 2, "broken": False, "when": 1}
-    (tmp_path / "mine.py").write_text(f"{PLUGIN}# edited\n")
+    (tmp_path / "mine.py").write_text(f"{PLUGIN}EDITED = True\n")
     with pytest.raises(ConfigError, match="the file of 'mine' was changed since it was tuned: tune it again"):
         resolve(tuned.strategy.spec, "phantom", settings=TINY, tuned=tuned)
 

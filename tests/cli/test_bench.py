@@ -8,8 +8,10 @@ from support.suites import FAILS, damages, failing, results, small_phantom, writ
 
 import albench.files
 from albench.reports import load
+from albench.reports.captions import left_out
 from albench.runs import RunReader, find_runs
 from albench.runs.manifest import read_manifest
+from albench.runs.store import write_failure
 
 
 def bench(suite, storage, *more):
@@ -126,6 +128,87 @@ def test_a_manifest_that_cannot_be_read_is_written_anew_with_a_sentence(finished
     assert read_manifest(tmp_path / "tiny") == read_manifest(root)
 
 
+@pytest.fixture
+def edited(finished, tmp_path):
+    """The finished suite, whose file can be edited without another call of `albench bench`."""
+    _, root, _ = finished
+    shutil.copytree(root, tmp_path / "tiny")
+    suite = write_suite(tmp_path, ["random", "entropy", "star", "full"])
+    code, output = bench(suite, tmp_path, "--no-ray")
+    assert (code, "8 already finished" in output) == (0, True)
+
+    def edit(strategies, **more):
+        write_suite(tmp_path, strategies, **more)
+        code, output = invoke("report", tmp_path / "tiny", "--format", "csv")
+        assert code == 0, output
+        return load(tmp_path / "tiny"), output
+
+    return edit
+
+
+def test_a_renamed_removed_or_added_method_reaches_the_report_at_once(edited, tmp_path):
+    renamed = {"strategy": "entropy", "label": "most uncertain"}
+    found, output = edited([renamed, "random", "margin", "full"], about="other words")
+    (group,) = found.groups
+    assert {label: len(runs) for label, runs in group.methods.items()} == {"most uncertain": 2, "random": 2}
+    assert list(group.methods) == ["most uncertain", "random"]
+    assert found.collection.about == "other words"
+    assert output.startswith(
+        f"star is not in '{tmp_path / 'tiny.yaml'}' any more and left out: its 2 runs stay in '{tmp_path / 'tiny'}' "
+        "margin on phantom is not run yet wrote "
+    )
+    assert left_out(found.collection) == ["Not run yet: margin."]
+    assert len(find_runs(tmp_path / "tiny")) == 8
+    found, output = edited(["random", "entropy", "star", "full"])
+    assert list(found.groups[0].methods) == ["random", "entropy", "star"]
+    assert "left out" not in output
+
+
+def test_runs_of_other_seeds_are_renamed_with_their_method(edited, tmp_path):
+    suite = tmp_path / "tiny.yaml"
+    assert bench(suite, tmp_path, "--no-ray", "--seeds", "5", "--only", "random", "--set", "protocol.rounds=1")[0] == 0
+    write_suite(tmp_path, [{"strategy": "random", "label": "chance"}, "full"])
+    assert bench(suite, tmp_path, "--no-ray")[0] == 0
+    manifest = read_manifest(tmp_path / "tiny")
+    assert {run.label for run in manifest.runs if run.strategy == "random"} == {"chance"}
+    assert sorted(run.seed for run in manifest.runs if run.label == "chance") == [0, 0, 1, 1, 2, 3, 4]
+
+
+def test_a_report_of_a_suite_whose_methods_were_all_removed_says_so(edited, tmp_path):
+    write_suite(tmp_path, ["margin"])
+    folder = tmp_path / "tiny"
+    code, output = invoke("report", folder)
+    assert code == 2
+    assert output.startswith(
+        f"albench: a report needs a finished run of a strategy other than full, '{folder}' has none: random; entropy; "
+        f"star; full are not in '{tmp_path / 'tiny.yaml'}' any more and left out: their 8 runs stay in '{folder}'"
+    )
+
+
+def test_status_is_by_suite_and_group_and_says_why_a_run_failed(edited, tmp_path):
+    write_suite(tmp_path, ["random", {"strategy": "entropy", "label": "most uncertain"}, "full"])
+    full = next(run for run in find_runs(tmp_path / "tiny") if run.config.strategy.name == "full")
+    write_failure(full.folder, "ValueError: no labels", "")
+    full.layout.records.unlink()
+    code, output = invoke("status", tmp_path)
+    assert code == 0
+    group, removed = re.fullmatch("tiny: phantom (.*) tiny: not in its file any more (.*)", output).groups()
+    assert re.findall(r"([a-z][a-z ]*) seed-", group) == ["random"] * 2 + ["most uncertain"] * 2 + ["full"] * 2
+    assert re.findall(r"([a-z]+) seed-", removed)[:2] == ["star"] * 2
+    assert f"failed: full, {full.folder.name}, after 0 of 1 rounds: ValueError: no labels" in output
+    assert re.search(rf"full +{full.folder.name} +0/1 +failed", output)
+
+
+def test_status_names_a_file_of_a_suite_that_cannot_be_read(edited, tmp_path):
+    (tmp_path / "tiny.yaml").write_text("strategies: [")
+    code, output = invoke("status", tmp_path)
+    assert code == 0
+    assert "tiny: methods are named as in the last run of the suite: a suite must be valid YAML" in output
+    assert invoke("verify", tmp_path)[0] == 0
+    code, output = invoke("report", tmp_path / "tiny", "--format", "csv")
+    assert (code, "methods are named as in the last run of the suite: a suite must be valid" in output) == (0, True)
+
+
 def test_only_limits_the_runs_and_the_manifest_lists_all(tmp_path):
     suite = write_suite(tmp_path, ["random", "margin"], seeds=1)
     code, output = bench(suite, tmp_path, "--no-ray", "--only", "margin")
@@ -164,8 +247,14 @@ def test_a_suite_continues_runs_of_other_code_only_with_the_option(tmp_path, mon
     suite, plugin = write_suite(tmp_path, [entry, "random"]), (tmp_path / "fails.py").resolve()
     assert bench(suite, tmp_path, "--no-ray", "--retries", "0")[0] == 1
     (tmp_path / "broken").unlink()
-    plugin.write_text(f"{FAILS}# edited\n")
+    plugin.write_text(f"{FAILS}EDITED = True\n")
     folders = {run.folder: len(run.records) for run in find_runs(tmp_path / "tiny" / "phantom" / "fails")}
+    code, output = bench(suite, tmp_path, "--plan")
+    assert code == 0, output
+    assert output.endswith(
+        f"code changed: fails, seed 0; fails, seed 1 began with other code of '{plugin}': use that code, another "
+        "--storage, or --accept-code-change, which writes the change down"
+    )
     code, output = bench(suite, tmp_path, "--no-ray", "--retries", "0")
     assert code == 1
     for folder, count in folders.items():
@@ -183,6 +272,17 @@ def test_a_suite_continues_runs_of_other_code_only_with_the_option(tmp_path, mon
     assert "4 of 4 runs are finished, 0 failed" in output
     assert {run.folder for run in find_runs(tmp_path / "tiny" / "phantom" / "fails")} == set(folders)
     assert damages(tmp_path) == []
+
+
+def test_a_suite_goes_on_with_a_plugin_whose_comments_were_edited(tmp_path):
+    suite, plugin = write_suite(tmp_path, [failing(tmp_path)]), tmp_path / "fails.py"
+    assert bench(suite, tmp_path, "--no-ray", "--retries", "0")[0] == 1
+    (tmp_path / "broken").unlink()
+    plugin.write_text(f"# a comment\n{FAILS}")
+    assert "code changed" not in bench(suite, tmp_path, "--plan")[1]
+    code, output = bench(suite, tmp_path, "--no-ray", "--retries", "0")
+    assert code == 0, output
+    assert "2 runs, 1 already finished" in output
 
 
 def test_a_plan_prints_what_is_left_and_starts_no_run(tmp_path):
@@ -264,4 +364,4 @@ def test_a_study_is_run_without_a_dataset_that_is_missing(tmp_path):
     assert code == 0, output
     assert "2 of 2 runs are finished, 0 failed" in output
     _, output = invoke("status", tmp_path / "runs")
-    assert sorted(re.findall(r"runs on (\w+)", output)) == ["calm", "noisy"]
+    assert sorted(re.findall(r"study: (\w+)", output)) == ["calm", "noisy"]

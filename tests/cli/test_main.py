@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from support.samples import tiny_arguments, write_pair
+from support.suites import FAILS, write_suite
 
 from albench import __version__
 from albench.benchmarks.suite import load_suite, suite_names
@@ -114,6 +115,21 @@ def test_status_prints_the_progress_of_runs(call, tmp_path):
         ["entropy", folders[0], "2/2", "finished"],
         ["entropy", folders[1], "1/2", "interrupted"],
     ]
+
+
+def test_status_says_why_a_run_failed(call, tmp_path):
+    (tmp_path / "fails.py").write_text(FAILS)
+    (tmp_path / "broken").touch()
+    options = ("--seed", "1", "--set", f"strategy.flag={tmp_path / 'broken'}")
+    arguments = tiny_arguments("--strategy", "fails.py:Fails", "--dataset", "phantom", *options)
+    with pytest.raises(RuntimeError):
+        call("run", *arguments)
+    (folder,) = (path.parent for path in tmp_path.glob("runs/phantom/fails/seed-1-*/rounds.jsonl"))
+    _, out, _ = call("status")
+    assert f"failed: fails, {folder.name}, after 1 of 3 rounds: RuntimeError: the idea did not work\n" in out
+    (tmp_path / "broken").unlink()
+    assert call("run", *arguments)[0] == 0
+    assert "failed" not in call("status")[1]
 
 
 def test_status_says_that_a_folder_has_no_runs(call, tmp_path):
@@ -230,6 +246,14 @@ def test_show_prints_what_a_dataset_makes_of_the_defaults(call, tmp_path):
     out = call(*folder)[1]
     assert "The budget is 2 % of the slices with masks in the training set of the default split, at least 10." in out
     assert out.endswith("With --set data.root=..., the values are shown.\n")
+
+
+def test_a_suite_may_be_without_a_description(call, tmp_path):
+    path = write_suite(tmp_path, ["random"])
+    path.write_text(path.read_text().replace("about: a test\n", ""))
+    code, out, _ = call("show", "suite", path)
+    assert code == 0
+    assert out.startswith("tiny\n\nDatasets: phantom\n")
 
 
 def test_show_and_list_describe_suites(call):

@@ -165,7 +165,7 @@ def test_the_network_is_part_of_the_digest_and_its_code_if_asked(bare, tmp_path,
     copied.write_text(BARE)
     assert digest(bare) == digest(f"{copied}:Bare") != digest("residual") != digest("unet")
     edited = tmp_path / "edited.py"
-    edited.write_text(BARE + "# edited\n")
+    edited.write_text(BARE + "EDITED = True\n")
     assert (digest(f"{edited}:Bare") != digest(bare)) == code
 
 

@@ -264,9 +264,9 @@ def test_pseudo_labels_of_several_classes_are_said_to_be_of_all_of_them(tmp_path
 def test_the_command_reports_a_class(two, tmp_path):
     code, _ = invoke("report", two, "--class", "tumor", "--format", "all", "--out", tmp_path)
     assert code == 0
-    page = (tmp_path / "index.html").read_text()
-    assert '<p class="muted">volume Dice of tumor' in page
-    assert "Volume Dice of tumor on 3 test cases" in (tmp_path / "tables.md").read_text()
+    own = tmp_path / "dice_volume-tumor"
+    assert '<p class="muted">volume Dice of tumor' in (own / "index.html").read_text()
+    assert "Volume Dice of tumor on 3 test cases" in (own / "tables.md").read_text()
     code, said = invoke("report", two, "--class", "spleen", "--out", tmp_path)
     assert code == 2
     assert "--class must be one of liver, tumor, got 'spleen'" in said

@@ -170,7 +170,7 @@ def contrast(one, other):
 def test_the_page_names_the_tolerance_of_surface_dice(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6], settings={"protocol.nsd_tolerance": 2.5})
     assert invoke("report", tmp_path, "--format", "html", "--metric", "nsd")[0] == 0
-    assert '<p class="muted">surface Dice (NSD) at 2.5 mm' in (tmp_path / "report" / "index.html").read_text()
+    assert '<p class="muted">surface Dice (NSD) at 2.5 mm' in (tmp_path / "report" / "nsd" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def draw_worklist(folder: Path, truth: Mapping[str, NDArray[np.uint8]], cases: S
             values, affine = np.asarray(image.dataobj).copy(), image.affine
             for row in rows:
                 if row["volume"] == case:
-                    drawn = [slice(None)] * 3
+                    drawn: list[slice | int] = [slice(None)] * 3
                     drawn["ijk".index(row["dimension"])] = int(row["index_3d_slicer"])
                     values[tuple(drawn)] = truth[case][tuple(drawn)]
             WAYS[number % len(WAYS)](path, values, affine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def split_seed() -> int:
     raise AssertionError
 
 
-def visible(results: dict[str, object]) -> dict[str, object]:
+def visible(results: dict[str, Any]) -> dict[str, Any]:
     """Results without the quality of masks against a truth that nobody knows in a project."""
     results = dict(results)
     for quality in (results["pseudo"], *results["predictions"].values()):
