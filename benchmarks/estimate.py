@@ -1,6 +1,6 @@
 """An estimate of the time and disk space that a suite still needs, from what every strategy costs per slice.
 
-This cost is recorded (`albench.benchmarks.recorded_costs`), or that of a timed probe on this machine: two rounds of two
+This cost is recorded (`albench.benchmarks.unit_costs`), or that of a timed probe on this machine: two rounds of two
 epochs on two training cases with the real network. Times per slice are scaled to the run: a training is proportional to
 the slices of its batches and a third of the slices of its validations (they need no backward pass), the evaluation to
 the validation and test slices, and a query to the unlabeled slices. Unless it is fixed, the number of optimizer steps

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from albench.data import Dataset, Prepared, Progress, PublishedSize, Volume, outline
+from albench.data import Dataset, Prepared, Progress, PublishedSize, Volume, outlined
 from albench.errors import DataError, MissingDataError
 from albench.registry import options_of
 from albench.resolve import Datasets
@@ -57,7 +57,7 @@ class StandIn(Dataset):
 
     def outline(self) -> Prepared:
         """The prepared cases, without content."""
-        return replace(outline(self.cases(), self.published.counts, self.published.shape), context=self.context)
+        return replace(outlined(self.cases(), self.published.counts, self.published.shape), context=self.context)
 
 
 class PlannedDatasets(Datasets):
@@ -117,8 +117,8 @@ def _filled(empty: Prepared) -> Prepared:
     """The same cases with content: noise of unit deviation, and a disk in the middle half of the slices of a case."""
     rng = np.random.default_rng(0)
     total, channels, height, width = empty.images.shape
-    coarse = rng.normal(size=(total, channels, -(-height // 8), -(-width // 8)))
-    images = coarse.repeat(8, 2).repeat(8, 3)[..., :height, :width].astype(np.float16)
+    coarse = rng.normal(size=(total, channels, -(-height // 8), -(-width // 8))).astype(np.float16)
+    images = coarse.repeat(8, 2).repeat(8, 3)[..., :height, :width]
     y, x = np.ogrid[:height, :width]
     disk = np.hypot((y - height / 2) / height, (x - width / 2) / width) < 0.2
     depth = total // len(empty.cases)

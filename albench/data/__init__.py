@@ -19,7 +19,7 @@ from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
 from albench.data.oddities import oddities
 from albench.data.orientation import AXES, Axis, oriented
-from albench.data.outline import outline
+from albench.data.outline import outlined
 from albench.data.own_grid import OwnGrid
 from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
@@ -83,6 +83,7 @@ __all__ = [
     "most_frequent",
     "oddities",
     "oriented",
+    "outlined",
     "padding_share",
     "padding_warnings",
     "pooled",

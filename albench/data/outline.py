@@ -9,7 +9,7 @@ import numpy as np
 from albench.data.prepared import Prepared
 
 
-def outline(cases: Sequence[str], counts: Sequence[int], shape: tuple[int, int, int]) -> Prepared:
+def outlined(cases: Sequence[str], counts: Sequence[int], shape: tuple[int, int, int]) -> Prepared:
     """A prepared dataset whose images and masks are all 0 and take no memory. Every case is of its own patient.
 
     Args:

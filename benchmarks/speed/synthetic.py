@@ -11,8 +11,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from albench.config import PAPER_STOP, Training
-from albench import data
-from albench.data import Prepared
+from albench.data import Prepared, outlined
 from albench.network import Network, Task
 from albench.networks.residual import Residual
 from albench.pool import Pool
@@ -86,7 +85,7 @@ def volumes(cases: int, depth: int, side: int) -> Prepared:
 
 def outline(cases: int, depth: int, side: int) -> Prepared:
     """The shape of a prepared dataset, whose images and masks are all 0 and take no memory."""
-    return data.outline([f"s{index:05d}" for index in range(cases)], [depth] * cases, (1, side, side))
+    return outlined([f"s{index:05d}" for index in range(cases)], [depth] * cases, (1, side, side))
 
 
 def make_round(

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from unittest.mock import patch
 
 import torch
 
-from albench.benchmarks.estimate import Probe, probe
+from albench.benchmarks.estimate import Probe
 from albench.benchmarks.network_size import NetworkSize
-from albench.benchmarks.plan import PlannedRun, resolve_run
-from albench.benchmarks.recorded_costs import REFERENCE, row_name
+from albench.benchmarks.quick_probe import made_up, quick_probe
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.record import Row, main
-from albench.benchmarks.stand_in import MadeUpDatasets
 from albench.benchmarks.suite import RunSpec
-from albench.registry import STRATEGIES, available
+from albench.benchmarks.unit_costs import REFERENCE, row_name
+from albench.registry import STRATEGIES, available, is_own, options_of
 from albench.resolve import make_strategy
 from albench.run_session import Execution
 from albench.strategy import Strategy
+from albench.wrapper import Wrapper
 
 _GPU = synthetic.DEVICE.type == "cuda"
 _SMALL: Mapping[str, object] = {
     **{"network.backbone": "resnet18", "network.decoder_width": 32, "network.stem_stride": 2},
 }
-_PAPER: Mapping[str, object] = {
-    **{"network.backbone": "resnet50", "network.width": 1.0, "network.decoder_width": 256, "network.stem_stride": 4},
-}
+_PAPER = {f"network.{name}": value for name, value in options_of(synthetic.PAPER).items()}
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,17 @@ class _Size:
     methods: tuple[str, ...] = (REFERENCE,)
 
 
-_METHODS = tuple(
-    entry.name
-    for entry in available(STRATEGIES)
-    if entry.cls is not None and entry.cls.kind != "wrapper"  # type: ignore[attr-defined]
-)
-_SIZES = (
-    _Size(_SMALL | {"network.width": 0.125}, 32, 16, 3),
-    _Size(_SMALL | {"network.width": 0.25}, 64, 16, 3, _METHODS),
-    _Size(_SMALL | {"network.width": 0.5}, 96, 16, 3),
-    _Size(_PAPER, 240, 32 if _GPU else 4, 1, _METHODS if _GPU else (REFERENCE, "star")),
-    _Size(_PAPER, 512, 16 if _GPU else 2, 1, _METHODS if _GPU else (REFERENCE,)),
-)
+def _sizes() -> list[_Size]:
+    """From the smallest network to that of the paper."""
+    own = [entry for entry in available(STRATEGIES) if entry.cls is not None and is_own(entry.cls)]
+    methods = tuple(entry.name for entry in own if not issubclass(entry.cls, Wrapper))  # type: ignore[arg-type]
+    return [
+        _Size({**_SMALL, "network.width": 0.125}, 32, 16, 3),
+        _Size({**_SMALL, "network.width": 0.25}, 64, 16, 3, methods),
+        _Size({**_SMALL, "network.width": 0.5}, 96, 16, 3),
+        _Size(_PAPER, 240, 32 if _GPU else 4, 1, methods if _GPU else (REFERENCE, "star")),
+        _Size(_PAPER, 512, 16 if _GPU else 2, 1, methods if _GPU else (REFERENCE,)),
+    ]
 
 
 def measure() -> Iterator[Row]:
@@ -67,8 +65,9 @@ def measure() -> Iterator[Row]:
     seconds are those that the process computed, so that other programs on the machine hardly disturb them.
     """
     torch.set_num_threads(1)
-    _timed(_SIZES[0], REFERENCE)  # libraries are loaded and have chosen their algorithms
-    for size in _SIZES:
+    sizes = _sizes()
+    _timed(sizes[0], REFERENCE)  # libraries are loaded and have chosen their algorithms
+    for size in sizes:
         for method in size.methods:
             gflop, probes = _timed(size, method)
             note = f"{size.side} x {size.side}, batches of {size.batch}"
@@ -89,25 +88,15 @@ def _parts(method: str) -> list[str]:
 
 def _timed(size: _Size, method: str) -> tuple[float, list[Probe]]:
     """GFLOP of a forward pass over a slice, and what a strategy cost in every turn."""
-    settings = size.network | {
-        "protocol.interval": 4 if size.batch > 4 else 2,
-        "protocol.budget": 2,
-        "training.batch_size": size.batch,
-    }
-    spec = RunSpec(method, "", method, "phantom", 0, settings)
-    depth = size.batch * 4 if size.batch > 4 else size.batch
-    datasets = MadeUpDatasets(4, depth, (1, size.side, size.side))
-    gflop = NetworkSize.of(PlannedRun.of(spec, resolve_run(spec, datasets=datasets))).gflop
-    execution = Execution(synthetic.DEVICE)
-    return gflop, [_probe(spec, execution, datasets) for _ in range(size.turns)]
+    spec, shape = RunSpec(method, "", method, "phantom", 0, size.network), (1, size.side, size.side)
+    gflop = NetworkSize.of(made_up(spec, shape, size.batch)).gflop
+    with _clock():
+        return gflop, [quick_probe(spec, shape, size.batch, Execution(synthetic.DEVICE)) for _ in range(size.turns)]
 
 
-def _probe(spec: RunSpec, execution: Execution, datasets: MadeUpDatasets) -> Probe:
-    """A probe; on a CPU with the clock of what this process computes, not of the time that passes."""
-    if _GPU:
-        return probe(spec, execution, datasets)
-    with patch.object(time, "perf_counter", time.process_time):
-        return probe(spec, execution, datasets)
+def _clock() -> AbstractContextManager[object]:
+    """On a CPU the clock of what this process computes, not of the time that passes."""
+    return nullcontext() if _GPU else patch.object(time, "perf_counter", time.process_time)
 
 
 if __name__ == "__main__":
