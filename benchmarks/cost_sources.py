@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 
 from albench.benchmarks.estimate import Probe
 from albench.benchmarks.network_size import NetworkSize
@@ -41,7 +42,10 @@ class Records:
     def _masks(self, run: PlannedRun) -> float:
         """Bytes of other files per slice; a strategy whose files were not measured is taken to write as much as any."""
         name = make_strategy(run.spec.strategy, run.spec.settings).trains_as().name
-        known = {method: probe.masks for costs in self.devices for method, probe in costs.all_probes if probe.masks}
+        known: dict[str, float] = {}
+        for method, probe in chain.from_iterable(costs.all_probes for costs in self.devices):
+            if probe.masks:  # the larger the pool, the less does what every round has count
+                known[method] = min(probe.masks, known.get(method, probe.masks))
         return known.get(name, max(known.values()))
 
 
