@@ -53,7 +53,7 @@ def _sizes() -> list[_Size]:
         _Size({**_SMALL, "network.width": 0.125}, 32, 16, 3),
         _Size({**_SMALL, "network.width": 0.25}, 64, 16, 3, methods),
         _Size({**_SMALL, "network.width": 0.5}, 96, 16, 3),
-        _Size(_PAPER, 240, 32 if _GPU else 4, 1, methods if _GPU else (REFERENCE, "star")),
+        _Size(_PAPER, 240, 32 if _GPU else 4, 1, methods if _GPU else (REFERENCE,)),
         _Size(_PAPER, 512, 16 if _GPU else 2, 1, methods if _GPU else (REFERENCE,)),
     ]
 

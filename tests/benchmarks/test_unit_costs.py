@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from support.suites import write_suite
 
 from albench.benchmarks import speed
 from albench.benchmarks.cost_sources import MadeUpProbe, Records
-from albench.benchmarks.estimate import Probe, RunCost
+from albench.benchmarks.estimate import Probe, RunCost, estimate
 from albench.benchmarks.network_size import NetworkSize
 from albench.benchmarks.plan import PlannedRun, plan_runs
 from albench.benchmarks.speed import synthetic
@@ -123,6 +124,17 @@ def test_every_strategy_but_wrappers_was_measured_on_a_cpu_up_to_the_size_of_the
     assert smallest < 0.05
     assert largest == pytest.approx(166.4, abs=0.1)
     assert device.measured[largest][REFERENCE].fit > 0.5
+
+
+def test_the_recorded_hours_of_a_suite_are_about_those_that_it_took():
+    suite = load_suite("fair-hippocampus")
+    (told,) = re.findall(r"125 runs, about (\d+) hours on one core", " ".join(suite.about.split()))
+    (device,) = (costs for costs in recorded_costs() if "thread" in costs.device)
+    records = Records()
+    found = estimate(
+        plan_runs(suite, published=True), Path("nowhere"), lambda run: records.cost(run, device), keep_weights=False
+    )
+    assert sum(taken.seconds[0] for taken in found.values()) / 3600 == pytest.approx(int(told), rel=0.4)
 
 
 def test_the_newest_record_of_a_device_counts(tmp_path):
