@@ -43,6 +43,10 @@ class DataError(AlbenchError):
     """A file or a folder of images cannot be used."""
 
 
+class MissingDataError(DataError):
+    """A public dataset is not where it is looked for."""
+
+
 class PluginError(AlbenchError):
     """A plugin tried to end the process."""
 

@@ -1,10 +1,11 @@
-"""An estimate of the time and disk space that a suite still needs, from a timed probe of every strategy.
+"""An estimate of the time and disk space that a suite still needs, from what every strategy costs per slice.
 
-The probe is two rounds of two epochs on two training cases of the real data with the real network. Its times per slice
-are scaled to the run: a training is proportional to the slices of its batches and a third of the slices of its
-validations (they need no backward pass), the evaluation to the validation and test slices, and a query to the unlabeled
-slices. Unless it is fixed, the number of optimizer steps is unknown in advance: the estimate is a range from the fewest
-to the most steps that the rule allows, or the mean of the finished rounds, if there are any.
+This cost is recorded (`albench.benchmarks.unit_costs`), or that of a timed probe on this machine: two rounds of two
+epochs on two training cases with the real network. Times per slice are scaled to the run: a training is proportional to
+the slices of its batches and a third of the slices of its validations (they need no backward pass), the evaluation to
+the validation and test slices, and a query to the unlabeled slices. Unless it is fixed, the number of optimizer steps
+is unknown in advance: the estimate is a range from the fewest to the most steps that the rule allows, or the mean of
+the finished rounds, if there are any.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from albench.benchmarks.plan import PlannedRun, SliceCounts, resolve_run
+from albench.benchmarks.suite import RunSpec
 from albench.config import Training
 from albench.loop import run
+from albench.resolve import Datasets
 from albench.run_session import Execution
 from albench.runs.records import ComputeCost
 from albench.temporary import temporary_folder
@@ -40,7 +43,7 @@ class Estimate:
     """The estimated cost of some runs.
 
     Attributes:
-        seconds: lower and upper bound, if the runs are done one after another on this machine.
+        seconds: lower and upper bound, if the runs are done one after another; NaN if it is not known.
         disk: bytes.
     """
 
@@ -55,7 +58,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Probe:
-    """The measured cost of a strategy.
+    """The measured cost of a strategy; seconds are NaN if nobody has measured them.
 
     Attributes:
         fit: seconds of an epoch in `fit`, per training slice.
@@ -92,10 +95,10 @@ class Probe:
         )
 
 
-def probe(planned: PlannedRun, execution: Execution) -> Probe:
-    """Time a small version of a run. Raises AlbenchError, as the run itself would."""
-    small = replace(planned.spec, settings={**planned.spec.settings, **SMALL}, tuned=None)  # its split is another one
-    resolved = resolve_run(small)
+def probe(spec: RunSpec, execution: Execution, datasets: Datasets | None = None) -> Probe:
+    """Time a small version of a run, on its own data or on other `datasets`. Raises AlbenchError, as the run would."""
+    small = replace(spec, settings={**spec.settings, **SMALL}, tuned=None)  # its split is another one
+    resolved = resolve_run(small, datasets=datasets)
     slices = SliceCounts.of(resolved)
     with temporary_folder() as folder:
         done = run(resolved, folder, replace(execution, share=False))
@@ -110,15 +113,15 @@ def probe(planned: PlannedRun, execution: Execution) -> Probe:
 
 
 def estimate(
-    runs: Sequence[PlannedRun], root: Path, execution: Execution, on_probe: Callable[[str], None]
+    runs: Sequence[PlannedRun], root: Path, cost_of: Callable[[PlannedRun], Probe], *, keep_weights: bool
 ) -> Mapping[str, Estimate]:
     """{label: cost of what is left of its runs}; a label whose runs are finished is left out.
 
     Args:
         runs: of the suite.
         root: folder of the suite.
-        execution: how the runs are computed and kept.
-        on_probe: called with the name of every run that is probed.
+        cost_of: called with one run of every label and group, and gives what its strategy costs.
+        keep_weights: whether the runs keep the weights of every round.
     """
     alike: dict[tuple[str, str], list[PlannedRun]] = defaultdict(list)
     for planned in runs:
@@ -128,15 +131,13 @@ def estimate(
         left = [planned for planned in own if not planned.finished(root)]
         if not left:
             continue
-        on_probe(left[0].name)
-        timed = probe(left[0], execution)
+        timed = cost_of(left[0])
         known = _steps_so_far(own, root)
         for planned in left:
             cost = RunCost(planned, timed, planned.done(root))
             bounds = cost.seconds(0, known), cost.seconds(1, known)
-            totals[label] = totals.get(label, Estimate((0, 0), 0)) + Estimate(
-                bounds, cost.disk(keep_weights=execution.keep_weights)
-            )
+            total = totals.get(label, Estimate((0, 0), 0))
+            totals[label] = total + Estimate(bounds, cost.disk(keep_weights=keep_weights))
     return totals
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from albench import __version__
 from albench.benchmarks.matching import matched
+from albench.benchmarks.stand_in import PlannedDatasets, StandIn
 from albench.benchmarks.storage import Storage
 from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
-from albench.data import Progress
+from albench.data import Progress, PublishedSize
 from albench.errors import ConfigError, DataError, StoreError, suggestion
 from albench.live_suite import methods_of, renamed
 from albench.plugin_source import PluginFiles
@@ -36,15 +37,27 @@ class PlannedRun:
         spec: the run in the suite.
         config: every setting.
         slices: number of slices of each part.
+        shape: channels, height and width of what its network gets.
         folder: of the run, relative to that of the suite.
         plugins: source of its strategy and network, if they are plugins.
+        published: by what size it is planned, because its data are not there.
     """
 
     spec: RunSpec
     config: RunConfig
     slices: SliceCounts
+    shape: tuple[int, int, int]
     folder: str
     plugins: PluginFiles = field(default_factory=dict)
+    published: PublishedSize | None = None
+
+    @classmethod
+    def of(cls, spec: RunSpec, resolved: ResolvedRun, published: PublishedSize | None = None) -> PlannedRun:
+        """A run that is resolved."""
+        slices = resolved.prepared.stack(resolved.split.train)
+        shape = (slices.inputs, *slices.shape[1:])
+        folder = run_folder(Path(), resolved.config).as_posix()
+        return cls(spec, resolved.config, SliceCounts.of(resolved), shape, folder, resolved.plugins, published)
 
     @property
     def rounds(self) -> int:
@@ -105,6 +118,8 @@ def plan_runs(
     progress: Progress | None = None,
     workers: int | None = 1,
     on_notice: Callable[[str], None] = lambda text: None,
+    *,
+    published: bool = False,
 ) -> list[PlannedRun]:
     """Check every run of a suite, prepare its data and determine its folder.
 
@@ -113,17 +128,20 @@ def plan_runs(
         progress: called with the progress of the preparation.
         workers: as `albench.data.prepare`.
         on_notice: likewise.
+        published: plan by their published size what data are not there; the runs cannot be started then.
 
     Raises:
         ConfigError: a setting is wrong, or two runs are equal.
         DataError: the data cannot be used. With several datasets, all of them are found before any is prepared.
     """
     planned: dict[str, PlannedRun] = {}
-    datasets = Datasets(on_notice)
+    datasets = PlannedDatasets(on_notice) if published else Datasets(on_notice)
     _check_datasets(suite, datasets)
     for spec in matched([with_absolute_paths(spec) for spec in suite.runs], datasets):
         resolved = resolve_run(spec, progress, workers, datasets)
-        folder = run_folder(Path(), resolved.config).as_posix()
+        data = datasets.make(spec.dataset, spec.settings)
+        run = PlannedRun.of(spec, resolved, data.published if isinstance(data, StandIn) else None)
+        folder = run.folder
         if folder in planned and planned[folder].plugins != resolved.plugins:
             raise ConfigError(
                 f"{suite.name}: plugins must have different names or settings, '{planned[folder].name}' and "
@@ -134,7 +152,7 @@ def plan_runs(
                 f"{suite.name}: two runs must differ in a setting, '{planned[folder].name}' and '{spec.label}' do not: "
                 "remove one of them"
             )
-        planned[folder] = PlannedRun(spec, resolved.config, SliceCounts.of(resolved), folder, resolved.plugins)
+        planned[folder] = run
     return list(planned.values())
 
 

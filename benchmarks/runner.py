@@ -94,6 +94,7 @@ def plan_suite(
     only: Sequence[str] | None = None,
     storage: Path | str = "runs",
     callback: SuiteCallback | None = None,
+    published: bool = False,
 ) -> SuitePlan:
     """Check every run of a suite, prepare its data, and find the runs that are left.
 
@@ -106,12 +107,13 @@ def plan_suite(
         only: labels to run now; None runs all.
         storage: folder of the runs, or a URI such as s3://bucket/runs.
         callback: called with the progress.
+        published: as `plan_runs`, to know what the runs would cost.
 
     Raises:
         AlbenchError: the suite, its data or its storage cannot be used.
     """
     listed = load_suite(suite, settings=settings, seeds=seeds, dataset=dataset, network=network)
-    return plan_loaded(listed, only=only, storage=storage, callback=callback)
+    return plan_loaded(listed, only=only, storage=storage, callback=callback, published=published)
 
 
 def plan_loaded(
@@ -120,13 +122,16 @@ def plan_loaded(
     only: Sequence[str] | None = None,
     storage: Path | str = "runs",
     callback: SuiteCallback | None = None,
+    published: bool = False,
 ) -> SuitePlan:
     """As `plan_suite`, for a suite that is not read from a file."""
     callback = callback or SuiteCallback()
     where = str(storage) if "://" in str(storage) else str(Path(storage).absolute())
     location = StorageLocation(where, listed.name)
     try:
-        runs = plan_runs(listed, callback.on_preparation, workers=None, on_notice=callback.on_notice)
+        runs = plan_runs(
+            listed, callback.on_preparation, workers=None, on_notice=callback.on_notice, published=published
+        )
         plan = SuitePlan(listed, runs, choose(runs, only), location, open_storage(location))
         for run in runs:
             plan.storage.fetch(run.folder)

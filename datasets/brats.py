@@ -36,14 +36,14 @@ from pathlib import Path
 from typing import Literal
 
 from albench.config import PAPER_STOP
-from albench.data import Archive, Problem, downloads_folder, register
+from albench.data import Archive, Problem, PublishedSize, downloads_folder, register
 from albench.datasets._files import Files, MaskFile
 from albench.datasets._formats import SUFFIXES, has_suffix
 from albench.datasets._labels import FOREGROUND, Labels, Values
 from albench.datasets._layout import Layout
 from albench.datasets._slice_axis import AxisChoice
 from albench.datasets._volumes import NiftiVolumes
-from albench.errors import DataError
+from albench.errors import DataError, MissingDataError
 from albench.files import is_folder
 
 Scan = Literal["flair", "t1", "t1ce", "t2"]
@@ -55,6 +55,7 @@ _ENDINGS: Mapping[Scan, tuple[str, ...]] = {
     "t2": ("_t2", "-t2w"),
 }
 _MASK = ("_seg", "-seg")
+_CASES = {"any": 335, "LGG": 76, "HGG": 259}  # of BraTS 2019, by grade
 _ENHANCING = (3, 4)  # 4 until 2021, 3 since 2023
 _TARGETS: Mapping[str, tuple[tuple[str, Values], ...]] = {
     "whole-tumor": ((FOREGROUND, (1, 2, *_ENHANCING)),),
@@ -97,7 +98,17 @@ class Brats(NiftiVolumes):
         """None if the data are present. Raises DataError otherwise, because their license forbids redistribution."""
         if is_folder(self._root):
             return None
-        raise DataError(_registration(self._root))
+        raise MissingDataError(_registration(self._root))
+
+    def published_size(self) -> PublishedSize | None:
+        """That of 2019, whose volumes have 155 axial slices."""
+        if self.axis != "axial":
+            return None
+        cases, depth = _CASES[self.grade], 155
+        height, width = self.size or (240, 240)
+        return PublishedSize(
+            cases, cases * depth, (len(self.sequences), height, width), "of BraTS 2019, with 155 slices each"
+        )
 
     @property
     def _root(self) -> Path:
@@ -107,7 +118,7 @@ class Brats(NiftiVolumes):
         problems: list[Problem] = []
         folders = _case_folders(self._root, problems) if is_folder(self._root) else {}
         if not folders:
-            raise DataError(_registration(self._root))
+            raise MissingDataError(_registration(self._root))
         if self.grade != "any":
             grades = _grades(self._root, folders)
             folders = {name: folder for name, folder in folders.items() if grades.get(name) == self.grade}

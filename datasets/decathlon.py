@@ -21,18 +21,18 @@ the archives, which differ from the page of the challenge for the hippocampus (2
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
 from albench.config import PAPER_STOP
-from albench.data import Archive, downloads_folder, register
+from albench.data import Archive, PublishedSize, downloads_folder, register
 from albench.datasets._archive import located, public_archive, unpacked
 from albench.datasets._labels import Labels, Target, labels_of_folder
 from albench.datasets._layout import Layout, read_folder
 from albench.datasets._slice_axis import AxisChoice
 from albench.datasets._volumes import FOR_SMALL_SLICES, NiftiVolumes
-from albench.errors import DataError
+from albench.errors import MissingDataError
 
 _ABDOMEN = (-175.0, 250.0)  # HU
 
@@ -44,10 +44,12 @@ class Task:
     Attributes:
         folder: its name in the Decathlon.
         settings: that suit it, as in `Dataset.defaults`.
+        published: its size with the default options, as in `Dataset.published_size`.
     """
 
     folder: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    published: PublishedSize | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,15 @@ class Decathlon(NiftiVolumes):
         """The protocol of the task."""
         return self.task.settings
 
+    def published_size(self) -> PublishedSize | None:
+        """That of the task, of axial slices, if it is known."""
+        published = self.task.published
+        if published is None or self.axis != "axial":
+            return None
+        channels, height, width = published.shape
+        height, width = self.size or (height, width)
+        return replace(published, shape=(len(self.channels or range(channels)), height, width))
+
     def archive(self) -> Archive | None:
         """MONAI's copy of the task; None if the task is already present."""
         if located(self.task.folder, self._root):
@@ -86,7 +97,7 @@ class Decathlon(NiftiVolumes):
     def _find(self) -> Layout:
         task, place = self.task.folder, located(self.task.folder, self._root)
         if place is None:
-            raise DataError(
+            raise MissingDataError(
                 f"'{self._root}' must contain the folder {task} or its archive {task}.tar of "
                 f"http://medicaldecathlon.com, it has neither: run `albench data prepare {self.name} --download`, or "
                 "give its place with --data-root"
@@ -112,7 +123,11 @@ class BrainTumor(Decathlon):
     Labels are 1 edema, 2 non-enhancing tumor, 3 enhancing tumor.
     """
 
-    task: ClassVar[Task] = Task("Task01_BrainTumour", _settings(1000, 32))
+    task: ClassVar[Task] = Task(
+        "Task01_BrainTumour",
+        _settings(1000, 32),
+        PublishedSize(484, 484 * 155, (4, 240, 240), "of volumes of BraTS with 155 slices each"),
+    )
     labels: tuple[int, ...] = (1, 2, 3)
     size: tuple[int, int] | None = (240, 240)
 
@@ -148,7 +163,11 @@ class Hippocampus(Decathlon):
     Labels are 1 anterior, 2 posterior.
     """
 
-    task: ClassVar[Task] = Task("Task04_Hippocampus", FOR_SMALL_SLICES | {"protocol.budget": 130})
+    task: ClassVar[Task] = Task(
+        "Task04_Hippocampus",
+        FOR_SMALL_SLICES | {"protocol.budget": 130},
+        PublishedSize(260, 260 * 36, (1, 64, 48), "counted in 104 of its volumes, which have 36 slices on average"),
+    )
     labels: tuple[int, ...] = (1, 2)
 
 
@@ -210,6 +229,7 @@ class Spleen(Decathlon):
     task: ClassVar[Task] = Task(
         "Task09_Spleen",
         _settings(50, 16) | {"protocol.split": [28, 6, 7], "network.backbone": "resnet50"} | PAPER_STOP,
+        PublishedSize(41, 3650, (1, 512, 512), "counted by the STAR paper, 2,525 + 644 + 481", archive=3 << 29),
     )
     size: tuple[int, int] | None = (512, 512)
     window: tuple[float, float] | None = (-57.0, 164.0)

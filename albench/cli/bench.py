@@ -15,10 +15,7 @@ from albench.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from albench.benchmarks.estimate import Estimate
     from albench.benchmarks.runner import SuiteOutcome, SuitePlan
-    from albench.benchmarks.runs_per_gpu import GpuRuns
-    from albench.run_session import Execution
 
 _WHAT = "Changes to the suite"
 _HOW = "Execution"
@@ -52,7 +49,20 @@ def bench(
     suite: Annotated[
         str | None, typer.Argument(help="A suite or a YAML file; without it, the suites are listed.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what is left and its estimated cost, then exit.")] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Print what is left and its estimated cost, then exit. The data need not be there."
+        ),
+    ] = False,
+    probe: Annotated[
+        bool | None,
+        typer.Option(
+            "--probe/--no-probe",
+            help="With --plan: time a few steps on this machine, or take recorded times of others; by default timed if "
+            "the data are there.",
+        ),
+    ] = None,
     storage: Annotated[str, typer.Option(help="Folder of the runs, or a URI such as s3://bucket/runs.")] = "runs",
     only: Annotated[list[str] | None, typer.Option(help="Run only this label. May be repeated.")] = None,
     assignments: Annotated[
@@ -134,6 +144,9 @@ def bench(
 
         console.print(suite_table())
         return
+    if probe is not None and not plan:
+        option = "--probe" if probe else "--no-probe"
+        raise ConfigError(f"{option} must be given with --plan, whose times it chooses: add --plan, or leave it out")
     settings, chosen_seeds, table = parse_settings(assignments, data_root), _seeds(seeds), ProgressTable(console)
     planned = plan_suite(
         suite,
@@ -144,12 +157,15 @@ def bench(
         only=only,
         storage=storage,
         callback=table,
+        published=plan,
     )
     if plan:
+        from albench.cli.plan import print_plan
+
         execution = Execution(choose_device(device, cpus_per_run), keep_weights, share, graphs)
         shared = use_ray and gpus_per_run is None and finds_sharing(address) and execution.device.type == "cuda"
         gpus = planned.on_gpus(cpus_per_run, max_parallel, graphs=graphs) if shared else None
-        _print_plan(console, planned, execution, max_parallel, gpus)
+        print_plan(console, planned, execution, probe, max_parallel, gpus)
         _print_changed_code(console, planned)
         return
     outcome = run_suite(
@@ -172,53 +188,6 @@ def bench(
     _print_outcome(console, outcome)
 
 
-def _print_plan(
-    console: Console, plan: SuitePlan, execution: Execution, at_once: int | None, gpus: GpuRuns | None
-) -> None:
-    """Print what is left and what it costs, estimated from a timed probe on this machine.
-
-    Args:
-        at_once: maximum number of runs at the same time.
-        gpus: how runs share GPUs, if that was measured; None is one run per GPU.
-    """
-    from datetime import datetime, timedelta
-
-    import torch
-
-    from albench.benchmarks.estimate import Estimate, estimate
-    from albench.console import new_table, size_in_words
-    from albench.errors import counted
-    from albench.runs.cost import device_name
-    from albench.training.device import max_parallel_runs
-
-    runs, root = plan.left, plan.storage.local
-    with console.status("probing") as status:
-        found = estimate(runs, root, execution, lambda name: status.update(f"probing {name}"))
-    table = new_table("strategy", "runs", "started", "rounds left", "time", "disk")
-    for label, taken in found.items():
-        own = [run for run in runs if run.spec.label == label]
-        done = [run.done(root) for run in own]
-        left = sum(run.rounds for run in own) - sum(done)
-        started = sum(map(bool, done))
-        table.add_row(label, str(len(own)), str(started), str(left), _time(taken), size_in_words(taken.disk, 0))
-    console.print(table)
-    total = sum(found.values(), Estimate((0, 0), 0))
-    threads = torch.get_num_threads()
-    per_gpu, speedup = gpus.expected() if gpus else (1, 1.0)
-    at_once = min(at_once or per_gpu * max_parallel_runs(execution.device, threads), max(1, len(runs)))
-    speed = at_once / per_gpu * speedup
-    ends = [datetime.now() + timedelta(seconds=seconds / speed) for seconds in total.seconds]
-    unit = "GPU" if execution.device.type == "cuda" else "CPU"
-    first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
-    console.print(
-        f"{counted(len(runs), 'run')}: {_time(total)} of {unit} time on {device_name(execution.device)} with "
-        f"{counted(threads, 'thread')} per run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish "
-        f"between {first} and {last}",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
 def _print_changed_code(console: Console, plan: SuitePlan) -> None:
     """Print which runs other code has written."""
     for code, runs in plan.changed_code().items():
@@ -229,13 +198,6 @@ def _print_changed_code(console: Console, plan: SuitePlan) -> None:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _time(taken: Estimate) -> str:
-    from albench.console import duration
-
-    fewest, most = (duration(s) if s < 3600 else f"{s / 3600:.1f} hours" for s in taken.seconds)
-    return fewest if fewest == most else f"{fewest} to {most}"
 
 
 def _print_outcome(console: Console, outcome: SuiteOutcome) -> None:

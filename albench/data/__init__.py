@@ -19,12 +19,14 @@ from albench.data.marks import make_marked, mark_content
 from albench.data.memory import check_memory
 from albench.data.oddities import oddities
 from albench.data.orientation import AXES, Axis, oriented
+from albench.data.outline import outlined
 from albench.data.own_grid import OwnGrid
 from albench.data.padding import padding_share, padding_warnings
 from albench.data.paths import cache_folder, downloads_folder
 from albench.data.preparation import Progress
 from albench.data.prepared import Prepared, prepare
 from albench.data.problems import CaseSummary, Problem, check_case, label_warnings, set_problems, set_warnings
+from albench.data.published_size import PublishedSize
 from albench.data.raters import Raters, combined_raters
 from albench.data.scaling_loss import ScalingLoss, scaling_warnings
 from albench.data.slices import LabeledStack, SliceStack, joined
@@ -52,6 +54,7 @@ __all__ = [
     "PreparedSet",
     "Problem",
     "Progress",
+    "PublishedSize",
     "Raters",
     "Removal",
     "Rule",
@@ -80,6 +83,7 @@ __all__ = [
     "most_frequent",
     "oddities",
     "oriented",
+    "outlined",
     "padding_share",
     "padding_warnings",
     "pooled",

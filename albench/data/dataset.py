@@ -15,6 +15,7 @@ from albench.data.file_grid import FileGrid, StoredLabels
 from albench.data.intensities import Clip, Intensities, Rule
 from albench.data.memory import check_memory
 from albench.data.problems import CaseSummary, Problem, check_case, set_problems
+from albench.data.published_size import PublishedSize
 from albench.data.slices import GRID
 from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
@@ -141,6 +142,13 @@ class Dataset(ABC):
         raise DataError(
             f"a dataset must have a public archive to be downloaded, '{self.name}' has none: leave --download out"
         )
+
+    def published_size(self) -> PublishedSize | None:
+        """The size with these options as it was published, by which a suite is planned without the data.
+
+        None if it is not known. A dataset that has one raises MissingDataError in `cases` if its files are not there.
+        """
+        return None
 
     def notes(self) -> Sequence[str]:
         """What a user should know about the dataset as it was found, such as volumes that are left out."""

@@ -30,7 +30,7 @@ _GPU = (  # the shortest first, because their time is limited
     *("floor", "training", "inference", "star_query", "k_center", "mutual_information", "taal_step"),
     *("brats_size", "graph_curves", "paper_hours"),
 )
-_LONG = ("large_pool",)  # measured only if named
+_LONG = ("large_pool", "unit_costs")  # measured only if named
 _GPU_SECONDS = 230.0  # with the start of this program not more than four minutes
 _NO_GPU: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": ""}
 _EVERYWHERE = {"PYTHONSAFEPATH": "1"}  # so that a folder of the same name as a package does not hide it

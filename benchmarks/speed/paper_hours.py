@@ -13,7 +13,6 @@ from albench.benchmarks.speed.paper_round import Size, TimedRound, resolved, war
 from albench.benchmarks.speed.record import Row, main
 from albench.benchmarks.suite import RunSpec, load_suite
 from albench.data import Prepared
-from albench.resolve import ResolvedRun
 from albench.strategy import Strategy
 
 _SUITES: Mapping[str, tuple[int, int, int]] = {"paper-brats": (3, 1, 15), "paper-spleen": (3, 1, 12)}
@@ -36,17 +35,12 @@ def measure() -> Iterator[Row]:
         note = f"from the fewest to the most steps; extrapolated from {cases[0]} training cases of {size.depth} slices"
         bounds = []
         for label, probe in _probes({spec.label: spec for spec in runs}, prepared, cases):
-            own = [planned(spec, resolved(spec, whole, size.cases)) for spec in runs if spec.label == label]
+            own = [PlannedRun.of(spec, resolved(spec, whole, size.cases)) for spec in runs if spec.label == label]
             costs = [RunCost(run, probe, 0) for run in own]
             bounds.append([sum(cost.seconds(bound, None) for cost in costs) / 3600 for bound in (0, 1)])
             yield Row(f"{suite}, {len(own)} runs of {label}", Spread.of(bounds[-1]), unit="GPU-hours", note=note)
         total = [sum(hours) for hours in zip(*bounds, strict=True)]
         yield Row(f"{suite}, all {len(runs)} runs", Spread.of(total), unit="GPU-hours", note=note)
-
-
-def planned(spec: RunSpec, run: ResolvedRun) -> PlannedRun:
-    """A run as a suite plans it, without a folder."""
-    return PlannedRun(spec, run.config, SliceCounts.of(run), folder="")
 
 
 def _probes(

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from albench.config import PAPER_STOP, Training
-from albench.data import Prepared
+from albench.data import Prepared, outlined
 from albench.network import Network, Task
 from albench.networks.residual import Residual
 from albench.pool import Pool
@@ -85,17 +85,7 @@ def volumes(cases: int, depth: int, side: int) -> Prepared:
 
 def outline(cases: int, depth: int, side: int) -> Prepared:
     """The shape of a prepared dataset, whose images and masks are all 0 and take no memory."""
-    names = tuple(f"s{index:05d}" for index in range(cases))
-    return Prepared(
-        key="made-up",
-        images=np.broadcast_to(np.float16(0), (cases * depth, 1, side, side)),
-        masks=np.broadcast_to(np.uint8(0), (cases * depth, side, side)),
-        cases=names,
-        counts=np.full(cases, depth),
-        valid=np.full((cases, 2), side),
-        spacing=np.ones((cases, 3)),
-        patients=names,
-    )
+    return outlined([f"s{index:05d}" for index in range(cases)], [depth] * cases, (1, side, side))
 
 
 def make_round(

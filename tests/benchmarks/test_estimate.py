@@ -52,6 +52,6 @@ def test_the_cost_of_a_matched_run_is_that_of_its_steps(tmp_path):
     ],
 )
 def test_a_run_with_any_protocol_is_probed_in_two_epochs(tmp_path, settings):
-    found = probe(planned(tmp_path, **settings), Execution(choose_device("cpu", 1)))
+    found = probe(planned(tmp_path, **settings).spec, Execution(choose_device("cpu", 1)))
     assert found.fit > 0
     assert found.training > 0

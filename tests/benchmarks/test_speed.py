@@ -14,8 +14,9 @@ import torch
 
 from albench.benchmarks import speed
 from albench.benchmarks.estimate import Probe, RunCost
+from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.speed import __main__ as program
-from albench.benchmarks.speed import floor, paper_hours, record, start_time, synthetic, together, training
+from albench.benchmarks.speed import floor, record, start_time, synthetic, together, training
 from albench.benchmarks.speed.interleave import Spread
 from albench.benchmarks.speed.paper_round import Size, resolved
 from albench.benchmarks.speed.record import Row
@@ -241,9 +242,7 @@ def test_a_run_of_the_paper_is_planned_without_its_data():
     runs = {spec.label: spec for spec in load_suite("paper-brats").runs}
     size = Size.of(runs["random"])
     whole = synthetic.outline(sum(size.cases), size.depth, size.side)
-    random, full = (
-        paper_hours.planned(runs[name], resolved(runs[name], whole, size.cases)) for name in ("random", "full")
-    )
+    random, full = (PlannedRun.of(runs[name], resolved(runs[name], whole, size.cases)) for name in ("random", "full"))
     assert (random.slices.train, random.slices.val, random.slices.test) == (7750, 2170, 1860)
     assert (random.slices.initial, full.slices.initial) == (800, 7750)
     assert (random.rounds, full.rounds) == (17, 1)

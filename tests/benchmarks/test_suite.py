@@ -385,7 +385,7 @@ def test_a_tuned_entry_keeps_its_search_on_every_node_and_in_a_probe(tmp_path):
     execution = Execution(torch.device("cpu"))
     run_trial(pickle.loads(pickle.dumps(planned)), Folder(tmp_path), execution, NullCallback())
     assert RunReader(tmp_path / planned.folder).config.tuning == tuned.tuning
-    assert probe(planned, execution).fit > 0
+    assert probe(planned.spec, execution).fit > 0
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,80 @@ def test_a_plan_prints_what_is_left_and_starts_no_run(tmp_path):
     assert re.search(total, output), output
 
 
+@pytest.mark.parametrize(
+    ("name", "hours", "sizes"),
+    [
+        (
+            "paper-spleen",
+            "6.2 to 83.8 hours",
+            "spleen is not here: planned with 41 cases and 3,650 slices of 512 x 512 (counted by the STAR paper, "
+            "2,525 + 644 + 481); it takes 2.9 GB prepared, 1.6 GB to download and as much unpacked",
+        ),
+        (
+            "paper-brats",
+            "7.6 to 110 hours",
+            "brats is not here: planned with 76 cases and 11,780 slices of 240 x 240 (of BraTS 2019, with 155 slices "
+            "each); it takes 2.0 GB prepared",
+        ),
+    ],
+)
+def test_a_suite_of_the_paper_is_planned_without_data_and_without_a_gpu(tmp_path, name, hours, sizes):
+    code, output = bench(name, tmp_path, "--plan")
+    assert code == 0, output
+    assert not list(tmp_path.iterdir())
+    assert re.search(r"strategy runs rounds left NVIDIA H100 80GB HBM3 AMD EPYC with 1 thread disk ", output), output
+    assert re.search(r"star 5 85 \d\.\d to \d\d\.\d hours [\d,]+ to [\d,]+ hours \d{3} MB", output), output
+    record = "2026-11-27-093655-nvidia-h100-80gb-hbm3-16-cores.json"
+    assert f"60 runs, one after another on NVIDIA H100 80GB HBM3: {hours} ({record}) " in output
+    assert re.search(r"on AMD EPYC with 1 thread: [\d,]+ to [\d,]+ hours \(2026\S+-amd-epyc-2-cores\.json\)", output)
+    assert re.search(r"disk space of the runs: \d\.\d GB", output)
+    assert output.endswith(f"; --probe times this machine {sizes}")
+
+
+def test_a_plan_from_records_says_what_nobody_has_measured(tmp_path):
+    suite = write_suite(tmp_path, ["random", failing(tmp_path)])
+    larger = [f"network.{name}" for name in ("width=0.25", "decoder_width=32")] + ["data.side=64"]
+    options = [argument for setting in larger for argument in ("--set", setting)]
+    code, output = bench(suite, tmp_path, "--plan", "--no-probe", *options)
+    assert code == 0
+    assert "on NVIDIA H100 80GB HBM3 nothing was measured with a network of this size" in output
+    assert re.search(r"random 2 0 6 not measured 0m\d\ds (to 0m\d\ds )?\d MB", output), output
+    assert re.search(r"fails 2 0 6 not measured not measured \d MB", output), output
+    assert re.search(
+        r"4 runs, .* on AMD EPYC with 1 thread: .*, without fails, which nobody has measured there", output
+    )
+
+
+def test_a_probe_times_this_machine_without_the_data(tmp_path):
+    small = [f"network.{name}" for name in ("width=0.125", "decoder_width=4")]
+    options = [argument for setting in small for argument in ("--set", setting)]
+    suite = write_suite(tmp_path, ["random", failing(tmp_path)], dataset="hippocampus", settings={})
+    code, output = bench(suite, tmp_path, "--plan", "--probe", "--device", "cpu", *options)
+    assert code == 0, output
+    assert "not measured" not in output
+    assert re.search(r"4 runs: .* of CPU time on cpu .* with 1 thread per run, \d+ MB; \d in parallel finish", output)
+    assert "260 cases and 9,360 slices of 64 x 48" in output
+    assert "on average), timed on made-up slices; it takes" in output
+
+
+@pytest.mark.parametrize("option", ["--probe", "--no-probe"])
+def test_a_probe_is_part_of_a_plan(tmp_path, option):
+    code, output = bench(write_suite(tmp_path, ["random"]), tmp_path, option)
+    assert (code, output) == (
+        2,
+        f"albench: {option} must be given with --plan, whose times it chooses: add --plan, or leave it out",
+    )
+
+
+def test_a_plan_misses_data_that_are_said_to_be_somewhere(tmp_path):
+    code, output = bench("paper-spleen", tmp_path, "--plan", "--data-root", tmp_path / "nowhere")
+    assert code == 2
+    assert "nowhere' must contain the folder Task09_Spleen or its archive" in output
+    code, output = bench("paper-spleen", tmp_path, "--plan", "--dataset", "liver")
+    assert code == 2
+    assert "must contain the folder Task03_Liver or its archive" in output
+
+
 def test_the_suites_are_listed_without_a_name():
     code, output = invoke("bench")
     assert code == 0

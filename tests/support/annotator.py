@@ -56,7 +56,7 @@ def draw_worklist(folder: Path, truth: Mapping[str, NDArray[np.uint8]], cases: S
     for number, case in enumerate(sorted({row["volume"] for row in rows})):
         if cases is None or case in cases:
             path = folder / next(row["label_file"] for row in rows if row["volume"] == case)
-            image = nib.load(path)
+            image = nib.nifti1.Nifti1Image.from_filename(path)
             values, affine = np.asarray(image.dataobj).copy(), image.affine
             for row in rows:
                 if row["volume"] == case:
