@@ -88,7 +88,7 @@ def run(
 
 
 def open_run(folder: Path | str, data_root: Path | str | None = None) -> OpenedRun:
-    """The run in a folder: its records, `curve()`, `queries()` and `masks(round)`.
+    """The run in a folder: its records, `curve()`, `queries()`, `masks(round)`, `truth()` and `images()`.
 
     Args:
         folder: of the run.

@@ -30,8 +30,8 @@ PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activ
 MAY_IMPORT = {
     "data": {"config", "errors", "files", "machine", "masks", "names", "registry"},
     "runs": {
-        *("config", "data", "errors", "files", "machine", "machine_errors", "masks", "plugin_source", "source"),
-        "spreadsheet",
+        *("changed_options", "config", "data", "errors", "files", "machine", "machine_errors", "masks"),
+        *("plugin_source", "settings", "source", "spreadsheet"),
     },
     "training": {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
