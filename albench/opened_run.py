@@ -5,18 +5,17 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import Dataset, FileGrid
+from albench.data import FileGrid
 from albench.errors import ConfigError, DataError
 from albench.files import atomic_write
-from albench.resolve import dataset_of
 from albench.runs.reader import RunReader
+from albench.stored_data import file_grids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,21 +127,7 @@ class OpenedRun(RunReader):
             ConfigError: the options of the dataset do not fit.
             DataError: the files are not there, or are not those of the run.
         """
-        dataset, slices = self._dataset, self.split.slices
-        missing = sorted({*slices} - {*dataset.cases()})
-        if missing:
-            raise DataError(
-                f"the data must be those of the run, '{dataset.title}' has no case '{missing[0]}': name their place "
-                "with --data-root"
-            )
-        grids = {case: dataset.file_grid(case) for case in slices}
-        for case, grid in grids.items():
-            if grid.slices[0] != slices[case]:
-                raise DataError(
-                    f"the data must be those of the run, case '{case}' has {grid.slices[0]} slices instead of "
-                    f"{slices[case]}: name their place with --data-root"
-                )
-        return grids
+        return file_grids(self, self._data_root)
 
     def asked(self) -> dict[str, NDArray[np.int64]]:
         """{training case: (d,) when each slice was asked}.
@@ -177,11 +162,6 @@ class OpenedRun(RunReader):
             with atomic_write(paths[-1]) as file:
                 file.write(gzip.compress(image.to_bytes(), mtime=0))
         return paths
-
-    @cached_property
-    def _dataset(self) -> Dataset:
-        """The dataset of the run with its options."""
-        return dataset_of(self.config, **({} if self._data_root is None else {"root": str(self._data_root)}))
 
     def masks(self, index: int) -> Slices:
         """{(case, position): (h, w) mask} that a round predicts for the test slices that the run keeps.

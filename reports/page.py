@@ -35,6 +35,7 @@ from albench.reports.confidence import underconfident
 from albench.reports.figures.figures import draw
 from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.group import Group
+from albench.reports.queried_slices import Places, queried_slices
 from albench.reports.results import Results
 from albench.reports.run_details import CASE_TITLES, ROUND_TITLES, details_of_runs, settings_text
 from albench.reports.study_summary import summarize_study
@@ -61,10 +62,16 @@ class Picture:
     part: float
 
 
-def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
+def write_page(results: Results, tables: Sequence[Table], out: Path, places: Places | None = None) -> Path:
     """Write index.html, and every figure as PDF and PNG into figures/.
 
     What is true of all tables and figures of a group is said once, in the summary.
+
+    Args:
+        results: see `albench.reports.load`.
+        tables: of the page.
+        out: folder of the report.
+        places: where slices lie in their files, see `albench.reports.queried_slices`.
     """
     folder = out / "figures"
     folder.mkdir(exist_ok=True)
@@ -83,6 +90,7 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> Path:
             sources={group.name: " ".join(_sources(results, group)) for group in results.groups},
             tables=tables,
             pictures=map(partial(_written, folder=folder), draw(results)),
+            queries=queried_slices(results, places),
             provenance={group.name: dict(_provenance(group)) for group in results.groups},
             runs={group.name: details_of_runs(results, group) for group in results.groups},
             round_titles=ROUND_TITLES,

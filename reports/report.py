@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from albench.errors import ConfigError, StoreError
 from albench.files import write_text
@@ -23,17 +23,21 @@ from albench.reports.tables.variance import variance_table
 from albench.reports.tables.writers import as_csv, as_latex, as_latex_document, as_markdown
 from albench.spreadsheet import cell
 
+if TYPE_CHECKING:
+    from albench.reports.queried_slices import Places
+
 Format = Literal["latex", "markdown", "csv", "html", "all"]
 FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv", "html", "all")
 
 
-def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
+def write(results: Results, out: Path, wanted: Format = "all", *, places: Places | None = None) -> list[Path]:
     """Write a report.
 
     Args:
         results: see `albench.reports.load`.
         out: its folder, created if it is missing; files of the same names are replaced.
         wanted: `all`, or one format of the tables; `html` is the page with its figures.
+        places: where slices lie in their files, for the page; see `albench.reports.queried_slices`.
 
     Returns:
         The files to open first.
@@ -47,7 +51,7 @@ def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
     tables = list(all_tables(results))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return list(_write(results, tables, out, wanted))
+        return list(_write(results, tables, out, wanted, places))
     except OSError as error:
         raise StoreError(
             f"a report must be written to a folder, the system says '{error.strerror}' of '{error.filename}': choose "
@@ -90,7 +94,7 @@ def _all_tables(results: Results) -> Iterator[Table]:
         yield printed_table2()
 
 
-def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> Iterator[Path]:
+def _write(results: Results, tables: list[Table], out: Path, wanted: Format, places: Places | None) -> Iterator[Path]:
     if wanted in ("latex", "all"):
         folder = _made(out / "latex")
         for table in tables:
@@ -125,7 +129,7 @@ def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> 
     if wanted in ("html", "all"):
         from albench.reports.page import write_page
 
-        yield write_page(results, tables, out)
+        yield write_page(results, tables, out, places)
 
 
 def _made(folder: Path) -> Path:

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     },
     "audit": {
         *("annotator", "callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry"),
-        *("resolve", "run_session", "runs", "temporary", "training"),
+        *("resolve", "run_session", "runs", "stored_data", "temporary", "training"),
     },
     "annotation": {
         *("acquisition", "callback", "config", "data", "errors", "files", "loop", "masks", "names", "oracle"),

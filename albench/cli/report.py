@@ -42,9 +42,10 @@ def report(
     with waiting(terminal(), f"reading the runs in {folder}"):
         from albench.reports import load
         from albench.reports.report import write
+        from albench.stored_data import places
 
         results = load(folder, metric=metric, class_name=class_name, baseline=baseline, margin=margin, compare=compare)
     for problem in results.collection.problems:
         typer.echo(problem.sentence, err=True)
-    for path in write(results, out or folder / "report", wanted):
+    for path in write(results, out or folder / "report", wanted, places=places):
         typer.echo(f"wrote {path}")
