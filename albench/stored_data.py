@@ -48,8 +48,11 @@ def file_grids(run: RunReader, data_root: Path | str | None = None) -> dict[str,
 def places(run: RunReader) -> dict[str, list[tuple[str, float]]]:
     """{training case: (d,) the index of each slice as 3D Slicer counts it, `k = 17`, and its millimeters}.
 
-    Both are those of `albench queries`. Raises errors as `file_grids`.
+    Both are those of `albench queries`. Raises errors as `file_grids`. Empty for a dataset that knows no files, because
+    it would have to load every volume.
     """
+    if type(dataset_of(run.config)).file_grid is Dataset.file_grid:
+        return {}
     found = {}
     for case, grid in file_grids(run).items():
         letter = "ijk"[grid.index(0)[0]]

@@ -22,7 +22,10 @@ MOST = 2000
 """Slices on a page, unless it has more rounds; with them it is a few megabytes."""
 
 Places = Callable[[RunReader], Mapping[str, Sequence[tuple[str, float]]]]
-"""From a run to {training case: (d,) index of each slice in its file, `k = 17`, and its millimeters}."""
+"""From a run to {training case: (d,) index of each slice in its file, `k = 17`, and its millimeters}.
+
+Empty for data without files.
+"""
 
 
 @dataclass(frozen=True)
@@ -141,18 +144,19 @@ def _of_group(group: Group, runs: Mapping[str, Run], most: int, places: Places |
 def _places(run: Run, places: Places | None) -> tuple[Mapping[str, Sequence[tuple[str, float]]], str]:
     """Where the slices of the training cases lie in their files, if that is known, and a sentence about it."""
     usual = "Slices count from the bottom of the volume, from 0"
-    if places is None:
-        return {}, f"{usual}."
     try:
-        return places(run.reader), (
-            "i, j or k is the index of the slice in its file as 3D Slicer counts it, from 0; millimeters are those "
-            "along the axis of the body."
-        )
+        found = places(run.reader) if places else {}
     except Exception:  # a dataset may be a plugin, and the images do not need it
         return {}, (
             f"{usual}; their index in the file is left out, because the data are not where they were: albench queries "
             "gives it, with --data-root."
         )
+    if not found:
+        return {}, f"{usual}."
+    return found, (
+        "i, j or k is the index of the slice in its file as 3D Slicer counts it, from 0; millimeters are those along "
+        "the axis of the body."
+    )
 
 
 def _rounds(

@@ -8,6 +8,7 @@ from support.made_runs import write_run
 from support.samples import TINY_TRAINING, invoke
 
 import albench
+from albench.datasets.phantom import Phantom
 from albench.reports import load, queried_slices
 from albench.reports.queried_slices import queried_slices as of_results
 from albench.reports.report import write
@@ -113,3 +114,13 @@ def test_the_place_of_a_slice_is_that_of_the_queries_and_without_the_data_it_is_
         "Slices count from the bottom of the volume, from 0; their index in the file is left out, because the data are "
         "not where they were: albench queries gives it, with --data-root."
     ) in said
+
+
+def test_slices_without_files_count_from_the_bottom_and_no_volume_is_generated_for_it(tiny_run, monkeypatch):
+    run = tiny_run("entropy")
+    monkeypatch.setattr(Phantom, "load", None)
+    assert invoke("report", run.folder.parents[2], "--format", "html")[0] == 0
+    said = section(run.folder.parents[2] / "report" / "index.html")
+    assert "Slices count from the bottom of the volume, from 0. entropy , seed 0 2 queries" in said
+    first = albench.open_run(run.folder).query(0).slices[0]
+    assert f"{first.case} slice {first.position}" in said
