@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,7 @@ def run(
     Raises:
         AlbenchError: something is wrong that a user can fix; see `albench.errors`.
     """
+    _wait_passively()
     from albench.combinations import check_one_split
     from albench.loop import Execution
     from albench.loop import run as run_loop
@@ -124,7 +126,16 @@ def bench(
     Raises:
         AlbenchError: something is wrong that a user can fix; see `albench.errors`.
     """
+    _wait_passively()
     from albench.benchmarks import plan_suite, run_suite
 
     plan = plan_suite(str(suite), settings=settings, seeds=seeds, storage=out)
     return run_suite(plan, use_ray=use_ray, device=device)
+
+
+def _wait_passively() -> None:
+    """As the command line does, unless torch is imported, which reads it once: a notebook shares its cores too."""
+    if "torch" not in sys.modules:
+        from albench.machine import wait_passively
+
+        wait_passively()
