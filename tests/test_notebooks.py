@@ -19,7 +19,7 @@ def cells(path, kind):
 
 def kinds(output):
     """What an output is: its type and stream, and the types of its data."""
-    return output["output_type"], output.get("name"), sorted(output.get("data", ()))
+    return output["output_type"], output.get("name"), tuple(sorted(output.get("data", ())))
 
 
 @each_notebook
