@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,7 @@ def run(
     Raises:
         AlbenchError: something is wrong that a user can fix; see `albench.errors`.
     """
+    _wait_passively()
     from albench.combinations import check_one_split
     from albench.loop import Execution
     from albench.loop import run as run_loop
@@ -91,7 +93,7 @@ def run(
 
 
 def open_run(folder: Path | str, data_root: Path | str | None = None) -> OpenedRun:
-    """The run in a folder: its records, `curve()`, `queries()` and `masks(round)`.
+    """The run in a folder: its records, `curve()`, `queries()`, `masks(round)`, `truth()` and `images()`.
 
     Args:
         folder: of the run.
@@ -127,7 +129,16 @@ def bench(
     Raises:
         AlbenchError: something is wrong that a user can fix; see `albench.errors`.
     """
+    _wait_passively()
     from albench.benchmarks import plan_suite, run_suite
 
     plan = plan_suite(str(suite), settings=settings, seeds=seeds, storage=out)
     return run_suite(plan, use_ray=use_ray, device=device)
+
+
+def _wait_passively() -> None:
+    """As the command line does, unless torch is imported, which reads it once: a notebook shares its cores too."""
+    if "torch" not in sys.modules:
+        from albench.machine import wait_passively
+
+        wait_passively()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
@@ -312,6 +313,16 @@ def default_of(field: dataclasses.Field[object]) -> object:
     """The default of an option; `dataclasses.MISSING` if it is required."""
     made = field.default_factory
     return field.default if made is dataclasses.MISSING else made()
+
+
+def required(cls: type[Any]) -> list[str]:
+    """The options of a plugin without a default."""
+    return [field.name for field in dataclasses.fields(cls) if default_of(field) is dataclasses.MISSING]
+
+
+def with_defaults(cls: type[Any]) -> Any | None:
+    """A plugin with the default options, which fills in what a preset sets; None if none can be made of these alone."""
+    return None if required(cls) or inspect.isabstract(cls) else cls()
 
 
 def _is_plugin(hint: object) -> bool:

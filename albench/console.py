@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Timer
@@ -128,12 +127,3 @@ def duration(seconds: float) -> str:
 def size_in_words(size: float, digits: int = 1) -> str:
     """Bytes as text, such as 1.2 GB; `digits` decimals for megabytes."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.{digits}f} MB"
-
-
-def as_setting(value: object) -> str:
-    """A value of an option as `--set` reads it, whole numbers without decimals."""
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(as_setting, value))}]"
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    return value if isinstance(value, str) else "none" if value is None else json.dumps(value, default=str)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.data import Dataset, FileGrid
+from albench.data import FileGrid
 from albench.errors import ConfigError, DataError
 from albench.files import atomic_write
-from albench.masks import Mask
-from albench.resolve import dataset_of
 from albench.runs.reader import RunReader
+from albench.stored_data import file_grids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +46,10 @@ class QueriedSlice:
 
 COLUMNS = tuple(field.name for field in fields(QueriedSlice))
 _COUNTS = ("round", "labeled")
+
+
+Slices = dict[tuple[str, int], NDArray[np.uint8]]
+"""{(case, position): values of its pixels}"""
 
 
 class OpenedRun(RunReader):
@@ -125,21 +127,7 @@ class OpenedRun(RunReader):
             ConfigError: the options of the dataset do not fit.
             DataError: the files are not there, or are not those of the run.
         """
-        dataset, slices = self._dataset, self.split.slices
-        missing = sorted({*slices} - {*dataset.cases()})
-        if missing:
-            raise DataError(
-                f"the data must be those of the run, '{dataset.title}' has no case '{missing[0]}': name their place "
-                "with --data-root"
-            )
-        grids = {case: dataset.file_grid(case) for case in slices}
-        for case, grid in grids.items():
-            if grid.slices[0] != slices[case]:
-                raise DataError(
-                    f"the data must be those of the run, case '{case}' has {grid.slices[0]} slices instead of "
-                    f"{slices[case]}: name their place with --data-root"
-                )
-        return grids
+        return file_grids(self, self._data_root)
 
     def asked(self) -> dict[str, NDArray[np.int64]]:
         """{training case: (d,) when each slice was asked}.
@@ -175,24 +163,35 @@ class OpenedRun(RunReader):
                 file.write(gzip.compress(image.to_bytes(), mtime=0))
         return paths
 
-    @cached_property
-    def _dataset(self) -> Dataset:
-        """The dataset of the run with its options."""
-        return dataset_of(self.config, **({} if self._data_root is None else {"root": str(self._data_root)}))
-
-    def masks(self, index: int) -> dict[tuple[str, int], Mask]:
+    def masks(self, index: int) -> Slices:
         """{(case, position): (h, w) mask} that a round predicts for the test slices that the run keeps.
 
         They are on the working grid, without its padding. A negative round counts from the last one.
         """
-        kept, last = self.snapshots(), len(self.records)
+        last = len(self.records)
         if not -last <= index < last:
             raise ConfigError(f"a round must be one of the {last} finished ones from 0, got {index}: choose another")
         predicted = self.predictions(range(last)[index])
-        named = zip(kept["cases"].tolist(), kept["positions"].tolist(), kept["ids"], kept["valid"], strict=True)
-        return {
-            (case, position): predicted[int(row)][:height, :width] for case, position, row, (height, width) in named
-        }
+        return self._without_padding([predicted[int(row)] for row in self.snapshots()["ids"]])
+
+    def truth(self) -> Slices:
+        """{(case, position): (h, w) mask} of the same slices in the data."""
+        return self._without_padding(self.snapshots()["masks"])
+
+    def images(self) -> Slices:
+        """{(case, position): (h, w) gray values from 0 to 255} of the same slices."""
+        return self._without_padding(self.snapshots()["images"])
+
+    def _without_padding(self, values: Iterable[NDArray[np.uint8]]) -> Slices:
+        """Values of the slices of `snapshots` by case and position."""
+        kept = self.snapshots()
+        named = zip(kept["cases"].tolist(), kept["positions"].tolist(), kept["valid"], values, strict=True)
+        return {(case, position): own[:height, :width] for case, position, (height, width), own in named}
+
+    def __repr__(self) -> str:
+        config, done = self.config, len(self.records)
+        what = f"{config.strategy.name} on {config.title}, seed {config.seed}"
+        return f"<run of {what}: {done} of {config.protocol.rounds + 1} rounds, in '{self.folder}'>"
 
 
 def open_run(folder: Path | str, data_root: Path | str | None = None) -> OpenedRun:

@@ -221,12 +221,6 @@ def make_dataset(spec: str, settings: Mapping[str, object]) -> Dataset:
     return build(find(DATASETS, spec), by_section(settings)["data"], "data")
 
 
-def dataset_of(config: RunConfig, **moved: object) -> Dataset:
-    """The dataset of a run, with options that are other ones now, such as `root`. Raises ConfigError."""
-    options = config.dataset.options | config.locations | moved
-    return make_dataset(config.dataset.spec, {f"data.{name}": value for name, value in options.items()})
-
-
 def _data_key(spec: str, settings: Mapping[str, object]) -> str:
     return json.dumps([spec, by_section(settings)["data"]], sort_keys=True, default=str)
 

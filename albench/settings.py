@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,3 +60,12 @@ def by_section(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
             raise ConfigError(f"a setting must begin with one of {', '.join(SECTIONS)}, got '{name}'")
         sections[section][key] = value
     return sections
+
+
+def as_setting(value: object) -> str:
+    """A value of an option as `--set` reads it, whole numbers without decimals."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_setting, value))}]"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value, default=str)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from albench.errors import ConfigError, StoreError, counted, suggestion
 from albench.live_suite import Method, live_suite
-from albench.reports.comparability import differing_options
 from albench.reports.runs import REFERENCE, Problem, Run, read_run
 from albench.runs import find_runs
+from albench.runs.comparability import labels_and_groups
 from albench.runs.layout import names_of
 from albench.runs.manifest import MANIFEST, read_manifest
 from albench.runs.records import Manifest, ManifestRun
@@ -132,11 +132,5 @@ def _unlisted(folder: Path) -> _Listed:
 
 def _named(runs: list[Run]) -> Iterator[Run]:
     """Runs with different labels where options differ, and different groups where protocols differ."""
-    for run in runs:
-        config = run.reader.config
-        beside = [other for other in runs if other.reader.config.title == config.title]
-        group = config.title if len({other.protocol for other in beside}) == 1 else f"{config.title} ({run.protocol})"
-        rivals = [other for other in beside if (other.strategy, other.protocol) == (run.strategy, run.protocol)]
-        options = differing_options(config.strategy, [rival.reader.config.strategy for rival in rivals])
-        label = f"{run.strategy} ({', '.join(options)})" if options else run.strategy
-        yield replace(run, label=label, group=group)
+    named = labels_and_groups([run.reader.config for run in runs])
+    return (replace(run, label=label, group=group) for run, (label, group) in zip(runs, named, strict=True))

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from albench.reports.collection import Collection
-from albench.reports.comparability import differences
 from albench.reports.runs import REFERENCE, Problem, Run
+from albench.runs.comparability import differences
 
 
 def combine(ours: Collection, theirs: Collection, folder: Path) -> Collection:

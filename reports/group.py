@@ -11,7 +11,6 @@ import numpy as np
 
 from albench.reports.arms import is_arm
 from albench.reports.collection import Collection
-from albench.reports.comparability import differences, protocol_digest
 from albench.reports.curve import Curve, Values, curve_of
 from albench.reports.efficiency import area, common_range, mean_and_sd
 from albench.reports.floors import TOLERANCE, Floor, floor_of, predicts_everything, predicts_nothing
@@ -19,6 +18,7 @@ from albench.reports.paper_values import methods as published_methods
 from albench.reports.replicates import Replicate
 from albench.reports.reported_metrics import Metric
 from albench.reports.runs import REFERENCE, Problem, Run
+from albench.runs.comparability import differences, protocol_digest
 
 
 @dataclass(frozen=True)

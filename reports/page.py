@@ -30,6 +30,7 @@ from albench.reports.figures.figures import draw
 from albench.reports.figures.style import WIDTH, Drawing, as_svg, write_drawing
 from albench.reports.group import Group
 from albench.reports.page_captions import Place, ShortCaption, about_groups, said_before, shortened
+from albench.reports.queried_slices import Places, queried_slices
 from albench.reports.results import Results
 from albench.reports.run_details import CASE_TITLES, ROUND_TITLES, details_of_runs, settings_text
 from albench.reports.study_summary import summarize_study
@@ -56,11 +57,17 @@ class Picture:
     part: float
 
 
-def write_page(results: Results, tables: Sequence[Table], out: Path) -> list[Path]:
+def write_page(results: Results, tables: Sequence[Table], out: Path, places: Places | None = None) -> list[Path]:
     """Write index.html, and every figure as PDF and PNG into figures/; give their paths.
 
     What is true of all tables and figures is said once, in the summary, with links to what was written before: the
     folders of runs, the files of figures, and those of tables, if they are there.
+
+    Args:
+        results: see `albench.reports.load`.
+        tables: of the page.
+        out: folder of the report.
+        places: where slices lie in their files, see `albench.reports.queried_slices`.
     """
     folder = out / "figures"
     path = out / "index.html"
@@ -83,6 +90,7 @@ def write_page(results: Results, tables: Sequence[Table], out: Path) -> list[Pat
             tables=list(_with_captions(tables, said)),
             files={table.name: _files(out, table.name) for table in tables},
             pictures=_pictures(draw(results), folder, said, files),
+            queries=queried_slices(results, places),
             provenance={group.name: dict(_provenance(group)) for group in results.groups},
             runs={group.name: details_of_runs(results, group) for group in results.groups},
             round_titles=ROUND_TITLES,

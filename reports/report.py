@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from albench.errors import ConfigError, StoreError
 from albench.files import write_text
@@ -25,11 +26,14 @@ from albench.reports.tables.writers import as_csv, as_markdown
 from albench.reports.written_files import replace_part
 from albench.spreadsheet import cell
 
+if TYPE_CHECKING:
+    from albench.reports.queried_slices import Places
+
 Format = Literal["latex", "markdown", "csv", "html", "all"]
 FORMATS: tuple[Format, ...] = ("latex", "markdown", "csv", "html", "all")
 
 
-def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
+def write(results: Results, out: Path, wanted: Format = "all", *, places: Places | None = None) -> list[Path]:
     """Write a report.
 
     Args:
@@ -37,6 +41,7 @@ def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
         out: its folder, created if it is missing. The files of a former report in the same format are replaced or
             removed, all others stay.
         wanted: `all`, or one format of the tables; `html` is the page with its figures.
+        places: where slices lie in their files, for the page; see `albench.reports.queried_slices`.
 
     Returns:
         The files to open first.
@@ -50,7 +55,7 @@ def write(results: Results, out: Path, wanted: Format = "all") -> list[Path]:
     tables = list(all_tables(results))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return list(_write(results, tables, out, wanted))
+        return list(_write(results, tables, out, wanted, places))
     except OSError as error:
         raise StoreError(
             f"a report must be written to a folder, the system says '{error.strerror}' of '{error.filename}': choose "
@@ -93,8 +98,13 @@ def _all_tables(results: Results) -> Iterator[Table]:
         yield printed_table2()
 
 
-def _write(results: Results, tables: list[Table], out: Path, wanted: Format) -> Iterator[Path]:
-    writers = {"latex": _write_latex, "markdown": _write_markdown, "csv": _write_csv, "html": _write_page}
+def _write(results: Results, tables: list[Table], out: Path, wanted: Format, places: Places | None) -> Iterator[Path]:
+    writers: dict[str, Callable[[Results, Sequence[Table], Path], list[Path]]] = {
+        "latex": _write_latex,
+        "markdown": _write_markdown,
+        "csv": _write_csv,
+        "html": partial(_write_page, places=places),
+    }
     for part, write_part in writers.items():
         if wanted in (part, "all"):
             files = write_part(results, tables, out)
@@ -137,10 +147,10 @@ def _write_csv(results: Results, tables: Sequence[Table], out: Path) -> list[Pat
     return _written(out / "csv", texts)
 
 
-def _write_page(results: Results, tables: Sequence[Table], out: Path) -> list[Path]:
+def _write_page(results: Results, tables: Sequence[Table], out: Path, *, places: Places | None) -> list[Path]:
     from albench.reports.page import write_page
 
-    return write_page(results, tables, out)
+    return write_page(results, tables, out, places)
 
 
 def _written(folder: Path, texts: Mapping[str, str]) -> list[Path]:

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from albench.errors import StoreError
-from albench.reports.comparability import protocol_digest
 from albench.reports.replicates import Replicate, replicate_of
 from albench.runs import RunReader, verify
+from albench.runs.comparability import protocol_digest
 from albench.runs.records import Verdict
 from albench.runs.scores import restore_scores
 

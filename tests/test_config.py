@@ -20,7 +20,7 @@ from albench.registry import options_of
 from albench.resolve import make_dataset, make_strategy, resolve
 from albench.runs.documents import decode, encode
 from albench.runs.records import FORMAT, StoredConfig
-from albench.settings import by_section, parse_settings
+from albench.settings import as_setting, by_section, parse_settings
 
 SECTIONS = {"protocol": Protocol, "training": Training, "network": Residual}
 UNSET = {"steps": 30, "start_embeddings": "0123"}  # a value of what is None by default
@@ -505,3 +505,8 @@ def test_settings_have_a_page_with_every_option(name, section):
     for field in dataclasses.fields(SECTIONS[section]):
         assert f"  {section}.{field.name}  (" in page
         assert f"{field.name}: " in page
+
+
+def test_a_value_of_an_option_in_words_is_as_set_reads_it():
+    values = (True, None, 3.0, 1e-05, "a", (1, 2.5), {"tumor": [1]})
+    assert [*map(as_setting, values)] == ["true", "none", "3", "1e-05", "a", "[1,2.5]", '{"tumor": [1]}']

@@ -7,7 +7,7 @@ import time
 import pytest
 from rich.console import Console
 
-from albench.console import as_setting, bar, waiting
+from albench.console import bar, waiting
 from albench.errors import counted
 
 
@@ -52,7 +52,5 @@ def test_a_terminal_shows_a_wait_until_the_first_step():
     assert "looking" not in console.file.getvalue()
 
 
-def test_words_of_numbers_and_settings():
+def test_words_of_numbers():
     assert [counted(n, "case") for n in (0, 1, 2, 1000)] == ["0 cases", "1 case", "2 cases", "1,000 cases"]
-    values = (True, None, 3.0, 1e-05, "a", (1, 2.5), {"tumor": [1]})
-    assert [*map(as_setting, values)] == ["true", "none", "3", "1e-05", "a", "[1,2.5]", '{"tumor": [1]}']

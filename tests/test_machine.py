@@ -55,6 +55,27 @@ def test_waiting_threads_of_the_command_line_sleep_soon_unless_the_user_decides_
     assert out.splitlines()[-1] == f"{found} False"  # set before torch is imported, which reads it once
 
 
+_FROM_PYTHON = """
+import os
+import albench
+from albench.errors import AlbenchError
+{before}
+try:
+    {call}
+except AlbenchError:
+    pass
+print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
+"""
+
+
+@pytest.mark.parametrize("call", ["albench.run('random', 'missing')", "albench.bench('missing')"])
+@pytest.mark.parametrize(("before", "found"), [("", "PASSIVE 10000"), ("import torch", "None None")])
+def test_waiting_threads_of_a_notebook_sleep_soon_unless_torch_has_read_how_they_wait(call, before, found):
+    clean = {name: value for name, value in os.environ.items() if name not in _POLICIES}
+    command = [sys.executable, "-c", _FROM_PYTHON.format(call=call, before=before)]
+    assert subprocess.run(command, env=clean, capture_output=True, text=True, check=True).stdout == f"{found}\n"
+
+
 @pytest.fixture
 def of_8_cores(tmp_path, monkeypatch):
     """Usable cores of a process that may run on 8, with these files and variables."""

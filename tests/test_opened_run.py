@@ -64,6 +64,19 @@ def test_the_masks_are_the_predictions_without_padding(done):
         done.masks(3)
 
 
+def test_the_truth_and_the_images_are_those_of_the_same_slices(done):
+    kept, masks = done.snapshots(), done.masks(-1)
+    for name, found in (("masks", done.truth()), ("images", done.images())):
+        assert [*found] == [*masks]
+        for whole, part, mask in zip(kept[name], found.values(), masks.values(), strict=True):
+            assert part.shape == mask.shape
+            assert np.array_equal(part, whole[: len(part), : len(part[0])])
+
+
+def test_a_run_says_what_it_is(done):
+    assert repr(done) == f"<run of entropy on phantom, seed 0: 3 of 3 rounds, in '{done.folder}'>"
+
+
 def test_every_slice_has_the_round_in_which_it_was_asked(on_files, decathlon, tmp_path):
     asked = on_files.asked()
     assert {case: len(when) for case, when in asked.items()} == dict(on_files.split.slices)

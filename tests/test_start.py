@@ -13,8 +13,8 @@ from albench.errors import ConfigError
 from albench.masks import PackedMasks
 from albench.pool import Pool
 from albench.registry import Entry
-from albench.reports.comparability import _flat, _protocol, differences, protocol_digest
 from albench.resolve import resolve
+from albench.runs.comparability import _flat, _protocol, differences, protocol_digest
 from albench.start import PLACES, check_start, initial_slices, start_slices
 from albench.strategies.entropy import Entropy
 from albench.strategies.k_center import KCenter

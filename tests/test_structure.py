@@ -30,8 +30,8 @@ PROVIDED_BY = {"yaml": "pyyaml", "ray": "ray[tune]", "skactiveml": "scikit-activ
 MAY_IMPORT = {
     "data": {"config", "errors", "files", "machine", "masks", "names", "registry"},
     "runs": {
-        *("config", "data", "errors", "files", "machine", "machine_errors", "masks", "plugin_source", "source"),
-        "spreadsheet",
+        *("changed_options", "config", "data", "errors", "files", "machine", "machine_errors", "masks"),
+        *("plugin_source", "settings", "source", "spreadsheet"),
     },
     "training": {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     },
     "audit": {
         *("annotator", "callback", "config", "data", "errors", "files", "masks", "oracle", "pool", "query", "registry"),
-        *("resolve", "run_session", "runs", "temporary", "training"),
+        *("resolve", "run_session", "runs", "stored_data", "temporary", "training"),
     },
     "annotation": {
         *("acquisition", "callback", "config", "data", "errors", "files", "loop", "masks", "names", "oracle"),

@@ -22,11 +22,12 @@ from albench.masks import Ids
 from albench.oracle import MaskOracle, Oracle
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
-from albench.resolve import ResolvedRun, dataset_of
+from albench.resolve import ResolvedRun
 from albench.run_session import Execution, RunSession, State, Turn
 from albench.runs.cost import device_name
 from albench.runs.reader import RunReader
 from albench.runs.records import AuditRecord, RoundRecord, SliceName
+from albench.stored_data import dataset_of
 from albench.training.learner import TrainingLog, weights_of
 
 

@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from rich.markup import escape
 
-from albench.config import Protocol, Training, default_of
-from albench.console import as_setting
+from albench.config import Protocol, Training, default_of, required, with_defaults
 from albench.data import Dataset
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.registry import (
@@ -31,7 +30,7 @@ from albench.registry import (
     has_siblings,
 )
 from albench.resolve import make_dataset
-from albench.settings import by_section
+from albench.settings import as_setting, by_section
 
 _PREFIX = {STRATEGIES: "strategy", DATASETS: "data", NETWORKS: "network"}
 _NO_OPTIONS = ["Options:", "  none"]
@@ -98,11 +97,6 @@ def _predictions(cls: type[Any]) -> str:
     return "" if number is None else f"{number:.3g}"
 
 
-def with_defaults(cls: type[Any]) -> Any | None:
-    """A plugin with the default options, which fills in what a preset sets; None if none can be made of these alone."""
-    return None if _required(cls) or inspect.isabstract(cls) else cls()
-
-
 @dataclass(frozen=True)
 class Suited:
     """What a dataset makes of the defaults.
@@ -130,7 +124,7 @@ def suited(dataset: str, settings: Mapping[str, object]) -> Suited:
         DataError: the data, on which the defaults depend, cannot be used.
     """
     cls, given = find(DATASETS, dataset), by_section(settings)["data"]
-    open_options = [name for name in _required(cls) if name not in given]
+    open_options = [name for name in required(cls) if name not in given]
     if open_options:
         missing = ", ".join(f"--set data.{name}=..." for name in open_options)
         return Suited(cls.name, {}, f"{inspect.getdoc(cls.defaults)}\n\nWith {missing}, the values are shown.")
@@ -255,11 +249,6 @@ def _page(name: str, kind: str | None) -> _Page:
         groups = [group for group, word in KINDS.items() if word == kind]
         cls = find(groups[0], name) if groups else _find(name)
     return _Page(name, cls, _PREFIX[cls.group], suits=cls is default_network)
-
-
-def _required(cls: type[Any]) -> list[str]:
-    """The options without a default."""
-    return [field.name for field in dataclasses.fields(cls) if default_of(field) is dataclasses.MISSING]
 
 
 def _default(field: dataclasses.Field[Any], defaults: Mapping[str, object]) -> str:

@@ -281,7 +281,7 @@ def _next_step(rows: int, open_rows: int) -> str:
 
 def _differing(prepared: PreparedSet, alike: Sequence[PreparedSet]) -> str:
     """The options of a prepared set that are not the same in all of its title, which may differ in their files only."""
-    from albench.console import as_setting
+    from albench.settings import as_setting
 
     others = [other.options for other in alike if other.options]
     return ", ".join(

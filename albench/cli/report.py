@@ -47,6 +47,7 @@ def report(
     with waiting(terminal(), f"reading the runs in {folder}"):
         from albench.reports import load
         from albench.reports.report import write
+        from albench.stored_data import places
 
         results = load(
             folder,
@@ -59,5 +60,5 @@ def report(
         )
     for sentence in (*results.collection.notes, *(problem.sentence for problem in results.collection.problems)):
         typer.echo(sentence, err=True)
-    for path in write(results, (out or folder / "report") / results.metric.folder, wanted):
+    for path in write(results, (out or folder / "report") / results.metric.folder, wanted, places=places):
         typer.echo(f"wrote {path}")

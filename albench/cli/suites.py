@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.table import Table
 
 from albench.benchmarks.suite import SUITES, RunSpec, load_suite, suite_names
-from albench.console import as_setting, new_table
+from albench.console import new_table
+from albench.settings import as_setting
 
 
 def is_suite(name: str) -> bool:

@@ -9,11 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from albench.changed_options import changed_options
 from albench.errors import StoreError
 from albench.files import atomic_write
-from albench.runs.discovery import find_runs
+from albench.runs.comparability import labels_and_groups
+from albench.runs.discovery import Discovery, discover
+from albench.runs.manifest import read_manifest
 from albench.runs.reader import RunReader
 from albench.runs.records import Metrics, RoundRecord
+from albench.settings import as_setting
 from albench.spreadsheet import csv_text
 
 if TYPE_CHECKING:
@@ -23,6 +27,11 @@ ALL = "all"
 """In the place of a case: the whole set; in the place of a class: all of them."""
 
 _METRICS = tuple(field.name for field in fields(Metrics))
+
+_COLUMNS = (
+    *("suite", "group", "label", "dataset", "strategy", "options", "seed", "run"),
+    *("round", "labeled", "share", "case", "class", "metric", "value"),
+)
 
 Score = tuple[str, str, str, float | None]
 
@@ -81,19 +90,28 @@ def load_runs(out: Path | str) -> pd.DataFrame:
     """The metrics of all runs at or below `out`: one row per run, round, case, class and metric.
 
     Returns:
-        Columns dataset, strategy, seed, run, round, labeled, share, case, class, metric, value. The case of a metric of
-        the whole test set is "all", as is the class of one of all classes; a value that does not exist is NaN.
+        Columns suite, group, label, dataset, strategy, options, seed, run, round, labeled, share, case, class, metric,
+        value. Suite, group and label are those of the suite that lists the run; of another run the suite is empty, and
+        group and label are those of `albench report`. Options are those that are not the defaults of albench, as text.
+        The case of a metric of the whole test set is "all", as is the class of one of all classes; a value that does
+        not exist is NaN.
 
     Raises:
-        StoreError: `out` is not a folder, or a run in it is damaged.
+        StoreError: `out` is not a folder, or a run in it, or the list of a suite, is damaged.
     """
     import pandas as pd
 
+    found = discover(Path(out))
     rows = []
-    for run in find_runs(Path(out)):
+    for run, (suite, group, label) in zip(found.runs, _places(found), strict=True):
+        options = changed_options(run.config)
         names = {
+            "suite": suite,
+            "group": group,
+            "label": label,
             "dataset": run.config.title,
             "strategy": run.config.strategy.name,
+            "options": ", ".join(f"{name}={as_setting(value)}" for name, value in options.items()),
             "seed": run.config.seed,
             "run": run.folder.name,
         }
@@ -101,5 +119,17 @@ def load_runs(out: Path | str) -> pd.DataFrame:
             amount = {"round": record.round, "labeled": record.labeled, "share": record.share}
             for case, name, metric, value in scores(record):
                 rows.append(names | amount | {"case": case, "class": name, "metric": metric, "value": value})
-    columns = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "class", "metric", "value"]
-    return pd.DataFrame(rows, columns=columns).astype({"value": float})
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"value": float})
+
+
+def _places(found: Discovery) -> list[tuple[str, str, str]]:
+    """Suite, group and label of every run."""
+    listed: dict[Path, tuple[str, str, str]] = {}
+    for folder in found.suites:
+        if (manifest := read_manifest(folder)) is not None:
+            for run in manifest.runs:
+                listed[(folder / run.folder).resolve()] = (manifest.name, run.group, run.label)
+    others = [run for run in found.runs if run.folder.resolve() not in listed]
+    for other, (label, group) in zip(others, labels_and_groups([run.config for run in others]), strict=True):
+        listed[other.folder.resolve()] = ("", group, label)
+    return [listed[run.folder.resolve()] for run in found.runs]

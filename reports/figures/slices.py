@@ -25,6 +25,7 @@ from albench.reports.figures.style import WIDTH, Drawing, subplots, wrapped
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
+from albench.reports.runs import Run
 from albench.runs.array_files import Arrays
 
 _SHARE = 0.20  # labeled, at which segmentations are shown, as most of those in the paper
@@ -116,9 +117,9 @@ def gallery(results: Results, group: Group) -> Drawing | None:
     """The first slices of every method's first query; None without snapshots."""
     found = {}
     for label, runs in group.methods.items():
-        arrays = min(runs, key=lambda run: run.replicate).reader.arrays(0)
-        if f"{_QUERIED}ids" in arrays:
-            found[label] = {name.removeprefix(_QUERIED): values for name, values in arrays.items()}
+        arrays = queried_snapshots(min(runs, key=lambda run: run.replicate), 0)
+        if arrays:
+            found[label] = arrays
     if not found:
         return None
     columns, names = max(len(arrays["ids"]) for arrays in found.values()), group.classes
@@ -148,6 +149,12 @@ def gallery(results: Results, group: Group) -> Drawing | None:
         *provenance(results, group),
     )
     return Drawing(f"queries-{slug(group.name)}", f"First queries on {group.name}", caption, figure)
+
+
+def queried_snapshots(run: Run, index: int) -> Arrays:
+    """The first slices of a query, as `albench.runs.snapshots` gives them; empty if the run has none."""
+    arrays = run.reader.arrays(index)
+    return {name.removeprefix(_QUERIED): values for name, values in arrays.items() if name.startswith(_QUERIED)}
 
 
 def _large_and_small(snapshots: Arrays) -> dict[str, int]:

@@ -64,7 +64,7 @@ def page(made):
 def test_the_page_has_everything_and_begins_with_the_summary(page):
     text = page.read_text()
     structure = Structure(text)
-    assert structure.headings == ["summary", "tables", "figures", "runs", "provenance"]
+    assert structure.headings == ["summary", "tables", "figures", "queries", "runs", "provenance"]
     said = html.unescape(re.sub(r"\s+", " ", text))
     for part in (
         "star leads with an AUBC of",
@@ -424,6 +424,7 @@ in_a_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is instal
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_is_as_wide_as_the_screen(page, tmp_path, width):
     script = """
+    document.querySelectorAll("details").forEach((one) => one.open = true);
     const root = document.documentElement;
     const small = [...document.querySelectorAll("body *")].filter((one) => !one.closest("svg"));
     const sizes = small.filter((one) => one.childNodes.length && one.textContent.trim())

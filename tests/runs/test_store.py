@@ -457,7 +457,8 @@ def test_all_runs_are_one_table(open_store, tmp_path, config):
     with RunStore.open(tmp_path / "runs", replace(config, seed=1)) as store:
         append(store)
     table = load_runs(tmp_path / "runs")
-    expected = ["dataset", "strategy", "seed", "run", "round", "labeled", "share", "case", "class", "metric", "value"]
+    names = ["suite", "group", "label", "dataset", "strategy", "options", "seed", "run"]
+    expected = [*names, "round", "labeled", "share", "case", "class", "metric", "value"]
     assert list(table.columns) == expected
     assert len(table) == 3 * 4 * 7
     assert set(table["dataset"]) == {"phantom"}

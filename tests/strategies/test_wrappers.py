@@ -21,9 +21,9 @@ from albench.errors import ConfigError, StrategyError
 from albench.pool import Pool
 from albench.query import check_query
 from albench.registry import STRATEGIES, find
-from albench.reports.comparability import differing_options
 from albench.resolve import make_strategy, resolve
 from albench.run_session import Execution
+from albench.runs.comparability import differing_options
 from albench.strategies.by_volume import ByVolume
 from albench.strategies.ceal import CEALEntropy
 from albench.strategies.entropy import Entropy

@@ -262,7 +262,7 @@ def _files(index: int, queried: range, snapshots: Arrays, seed: int, *, attentio
     moved = np.roll(np.where(masks == UNKNOWN, 0, masks), 1 + side // 50, axis=2).astype(np.uint8)
     arrays: Arrays = {}
     if len(ids) and len(queried):
-        arrays = _pictures(snapshots) | (_attention(snapshots) if attention else {})
+        arrays = _pictures(snapshots, len(queried)) | (_attention(snapshots) if attention else {})
     return RoundFiles(
         query=QueryRecord(tuple(queried), tuple(_POOL[i] for i in queried), None),
         pseudo={},
@@ -300,12 +300,12 @@ def _snapshots(test: Sequence[str], side: int, classes: int, *, unknown: bool) -
     }
 
 
-def _pictures(snapshots: Arrays) -> Arrays:
-    """Of the first six slices, with sides of at most 160 pixels."""
-    step = -(-snapshots["images"].shape[1] // 160)
-    arrays = {f"queried_{name}": values[:6] for name, values in snapshots.items()}
-    arrays |= {f"queried_{name}": snapshots[name][:6, ::step, ::step] for name in ("images", "masks")}
-    return arrays | {"queried_valid": np.asarray(snapshots["valid"][:6], dtype=np.int64) // step}
+def _pictures(snapshots: Arrays, queried: int) -> Arrays:
+    """Of the first slices, six at most, with sides of at most 160 pixels."""
+    step, shown = -(-snapshots["images"].shape[1] // 160), min(6, queried)
+    arrays = {f"queried_{name}": values[:shown] for name, values in snapshots.items()}
+    arrays |= {f"queried_{name}": snapshots[name][:shown, ::step, ::step] for name in ("images", "masks")}
+    return arrays | {"queried_valid": np.asarray(snapshots["valid"][:shown], dtype=np.int64) // step}
 
 
 def _attention(snapshots: Arrays) -> Arrays:

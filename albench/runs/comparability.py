@@ -1,10 +1,13 @@
-"""The protocol of a run: everything that must be equal in two runs so that their strategies can be compared."""
+"""The protocol of a run: everything that must be equal in two runs so that their strategies can be compared.
+
+From it follow the labels and groups of runs that no suite names.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from albench.config import Choice, RunConfig
@@ -39,6 +42,27 @@ def differing_options(choice: Choice, rivals: Iterable[Choice]) -> list[str]:
     foreign = {key for key in keys if "." in key and key not in own}  # options of another inner strategy
     differing = [key for key in keys if any(other.get(key) != own.get(key) for other in others)]
     return [f"{key}={own.get(key)}" for key in differing if key not in foreign]
+
+
+def labels_and_groups(configs: Sequence[RunConfig]) -> list[tuple[str, str]]:
+    """The label and the group of each run: different labels where options differ, and groups where protocols differ.
+
+    A label is the name of the strategy, with the options in which runs of that strategy in the group differ; a group
+    is the title of the dataset, with the digest of the protocol if the title has several.
+    """
+    protocols = [protocol_digest(config) for config in configs]
+    of_title: dict[str, set[str]] = {}
+    rivals: dict[tuple[str, str, str], list[Choice]] = {}
+    keys = [(run.title, digest, run.strategy.name) for run, digest in zip(configs, protocols, strict=True)]
+    for config, (title, digest, strategy) in zip(configs, keys, strict=True):
+        of_title.setdefault(title, set()).add(digest)
+        rivals.setdefault((title, digest, strategy), []).append(config.strategy)
+    found = []
+    for config, (title, digest, strategy) in zip(configs, keys, strict=True):
+        options = differing_options(config.strategy, rivals[title, digest, strategy])
+        label = f"{strategy} ({', '.join(options)})" if options else strategy
+        found.append((label, title if len(of_title[title]) == 1 else f"{title} ({digest})"))
+    return found
 
 
 def _options(choice: Choice) -> dict[str, object]:
