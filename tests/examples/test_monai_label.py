@@ -1,8 +1,11 @@
-"""What `examples/monai-label` does with a project, without MONAI Label."""
+"""What `examples/monai-label` does with a project, without MONAI Label, whose interface is a stand-in."""
 
 from __future__ import annotations
 
 import csv
+import importlib
+import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +17,7 @@ import torch
 from albench_monai_label.open_project import OpenProject
 from albench_monai_label.options import Options
 from numpy.typing import NDArray
+from support import monai_label
 from support.people import SETTINGS
 
 from albench.annotation import Rules, rounds
@@ -248,3 +252,70 @@ def test_options_are_those_of_the_server():
         Options.read({"empty_is_done": "yes"})
     with pytest.raises(ConfigError, match=r"annotator must be a name of letters, .*, got '../anna': rename it"):
         Options.read({"annotator": "../anna"})
+
+
+@pytest.fixture
+def app(monkeypatch):
+    """Start the app on a project."""
+    for name, module in monai_label.stand_in().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in ("app", "datastore", "strategy", "infer", "train"):
+        monkeypatch.delitem(sys.modules, f"albench_monai_label.{name}", raising=False)
+    cls = importlib.import_module("albench_monai_label.app").AlbenchApp
+    yield lambda project: cls("", str(project.folder), {"device": "cpu"})
+    for name in ("app", "datastore", "strategy", "infer", "train"):
+        sys.modules.pop(f"albench_monai_label.{name}")
+
+
+def test_the_app_implements_the_interface_and_works_through_a_round(make, app, tmp_path):
+    project = make()
+    started = app(project)
+    store, strategy = started.store, started.strategies["albench"]
+    for name, parameters in monai_label.DATASTORE.items():
+        assert [*inspect.signature(getattr(store, name)).parameters] == [*parameters]
+    assert (started.name, started.labels, store.name()) == ("albench: images", ["foreground"], "images")
+    assert not started.models["albench"].is_valid()
+    assert store.status() == {"total": 3, "completed": 0, "label_tags": {"original": 3}}
+    assert sorted(store.get_unlabeled_images()) == store.list_images() == ["anna", "bert", "carl"]
+    with pytest.raises(AlbenchError, match="a round begins when its slices are drawn"):
+        started.trainers["albench"]({}, store)
+    while sample := strategy({}, store):
+        case = sample["id"]
+        assert sample["slices"] == store.get_image_info(case)["slices"]
+        assert store.get_label_uri(case, "original") == str(project.asked()[case].handed_out)
+        drawn = draw(project, case, tmp_path / "drawn.nii.gz")
+        assert store.save_label(case, str(drawn), "final", {"label_info": [{"name": "foreground", "idx": 1}]}) == case
+        assert store.get_labels_by_image_id(case) == {"original": case, "final": case}
+        assert store.get_label_uri(case, "original") == store.get_label_uri(case, "final")
+    assert store.status() == {"total": 3, "completed": 3, "label_tags": {"original": 3, "final": 3}}
+    listed = {Path(pair["label"]) for pair in store.datalist()}
+    assert listed == {volume.saved for volume in project.asked().values()}
+    objects = store.json()["objects"]
+    assert objects["anna"]["labels"]["final"]["info"]["label_info"] == [{"name": "foreground", "idx": 1}]
+    assert (objects["anna"]["image"]["ext"], objects["anna"]["image"]["info"]["name"]) == (".nii.gz", "anna.nii.gz")
+    assert started.trainers["albench"]({"strategy": ["random"]}, store) == {"round": 1, "slices": 3, "finished": False}
+    assert strategy.info()["strategy"] == "random"
+    assert started.models["albench"].is_valid()
+    path, told = started.models["albench"]({"image": store.get_image_uri("anna")})
+    assert voxels(Path(path)).shape == (32, 30, 6)
+    assert told["label_names"] in ({}, {"foreground": 1})
+    Path(path).unlink()
+
+
+def test_what_a_project_does_not_change_is_refused_in_a_sentence(make, app, tmp_path):
+    project = make()
+    store = app(project).store
+    for refused in (
+        lambda: store.add_image("dora", "dora.nii.gz", {}),
+        lambda: store.remove_image("anna"),
+        lambda: store.set_name("other"),
+        lambda: store.remove_label("anna", "original"),
+    ):
+        with pytest.raises(AlbenchError, match="so MONAI Label cannot change that: use albench annotate"):
+            refused()
+    with pytest.raises(AlbenchError, match="a label must be saved with tag 'final', got 'original': choose it"):
+        store.save_label("anna", str(tmp_path / "anna.nii.gz"), "original", {})
+    store.update_image_info("anna", {"strategy": {"albench": {"ts": 1}}})
+    assert store.get_image_info("anna")["strategy"] == {"albench": {"ts": 1}}
+    with pytest.raises(AlbenchError, match="an archive holds volumes with saved labels, none is saved yet: draw one"):
+        store.get_dataset_archive(None)
