@@ -254,16 +254,19 @@ def test_options_are_those_of_the_server():
         Options.read({"annotator": "../anna"})
 
 
+MODULES = ("app", "client_errors", "datastore", "strategy", "infer", "train")  # that import MONAI Label
+
+
 @pytest.fixture
 def app(monkeypatch):
     """Start the app on a project."""
     for name, module in monai_label.stand_in().items():
         monkeypatch.setitem(sys.modules, name, module)
-    for name in ("app", "datastore", "strategy", "infer", "train"):
+    for name in MODULES:
         monkeypatch.delitem(sys.modules, f"albench_monai_label.{name}", raising=False)
     cls = importlib.import_module("albench_monai_label.app").AlbenchApp
     yield lambda project: cls("", str(project.folder), {"device": "cpu"})
-    for name in ("app", "datastore", "strategy", "infer", "train"):
+    for name in MODULES:
         sys.modules.pop(f"albench_monai_label.{name}")
 
 
@@ -277,7 +280,7 @@ def test_the_app_implements_the_interface_and_works_through_a_round(make, app, t
     assert not started.models["albench"].is_valid()
     assert store.status() == {"total": 3, "completed": 0, "label_tags": {"original": 3}}
     assert sorted(store.get_unlabeled_images()) == store.list_images() == ["anna", "bert", "carl"]
-    with pytest.raises(AlbenchError, match="a round begins when its slices are drawn"):
+    with pytest.raises(monai_label.ToldError, match="a round begins when its slices are drawn"):
         started.trainers["albench"]({}, store)
     while sample := strategy({}, store):
         case = sample["id"]
@@ -311,11 +314,15 @@ def test_what_a_project_does_not_change_is_refused_in_a_sentence(make, app, tmp_
         lambda: store.set_name("other"),
         lambda: store.remove_label("anna", "original"),
     ):
-        with pytest.raises(AlbenchError, match="so MONAI Label cannot change that: use albench annotate"):
+        with pytest.raises(monai_label.ToldError, match="so MONAI Label cannot change that: use albench annotate"):
             refused()
-    with pytest.raises(AlbenchError, match="a label must be saved with tag 'final', got 'original': choose it"):
+    with pytest.raises(
+        monai_label.ToldError, match="a label must be saved with tag 'final', got 'original': choose it"
+    ):
         store.save_label("anna", str(tmp_path / "anna.nii.gz"), "original", {})
     store.update_image_info("anna", {"strategy": {"albench": {"ts": 1}}})
     assert store.get_image_info("anna")["strategy"] == {"albench": {"ts": 1}}
-    with pytest.raises(AlbenchError, match="an archive holds volumes with saved labels, none is saved yet: draw one"):
+    with pytest.raises(
+        monai_label.ToldError, match="an archive holds volumes with saved labels, none is saved yet: draw one"
+    ):
         store.get_dataset_archive(None)

@@ -60,6 +60,14 @@ class _Task(ABC):
     def __call__(self, request: Any, datastore: Any) -> Any: ...
 
 
+class ToldError(Exception):
+    """In the place of the error that the server hands on to clients."""
+
+    def __init__(self, status_code: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status_code, self.detail = status_code, detail
+
+
 class _InferType(str, Enum):
     SEGMENTATION = "segmentation"
 
@@ -91,6 +99,7 @@ class _App:
 
 
 _NAMES: Mapping[str, Mapping[str, object]] = {
+    "fastapi": {"HTTPException": ToldError},
     "monailabel": {},
     "monailabel.interfaces": {},
     "monailabel.interfaces.app": {"MONAILabelApp": _App},

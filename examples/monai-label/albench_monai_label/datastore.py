@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from monailabel.interfaces.datastore import Datastore
 
 from albench.errors import ConfigError, DataError
+from albench_monai_label.client_errors import told_to_client
 from albench_monai_label.open_project import AskedVolume, OpenProject
 
 ORIGINAL, FINAL = "original", "final"  # as in `DefaultLabelTag`
@@ -23,7 +24,8 @@ class ProjectDatastore(Datastore):
     """Volumes are named as in the project. A label has the name of its volume, and one of two tags.
 
     `original` is what to draw in: the label file of the worklist, unknown everywhere but on the slices that are asked
-    for, or what was saved of it. `final` is what was saved. Nothing else can be saved, and volumes stay as they are.
+    for, or what was saved of it. `final` is what was saved. Nothing else can be saved, and volumes stay as they are;
+    clients are told so in a sentence.
 
     Args:
         project: that is open.
@@ -38,6 +40,7 @@ class ProjectDatastore(Datastore):
         """That of the volumes."""
         return self._project.project.record.name
 
+    @told_to_client()
     def set_name(self, name: str) -> None:
         """Refused."""
         self._refuse("a project keeps its name")
@@ -46,6 +49,7 @@ class ProjectDatastore(Datastore):
         """Which worklist is to be drawn."""
         return f"round {self._project.worklist.round}: {self._project.worklist.folder}"
 
+    @told_to_client()
     def set_description(self, description: str) -> None:
         """Refused."""
         self._refuse("a project describes itself")
@@ -66,6 +70,7 @@ class ProjectDatastore(Datastore):
         """The name of the label; empty if there is none."""
         return self.get_labels_by_image_id(image_id).get(tag, "")
 
+    @told_to_client()
     def get_image(self, image_id: str, params: Any = None) -> Any:
         """The content of the file of a volume."""
         self._project.check_case(image_id)
@@ -105,6 +110,7 @@ class ProjectDatastore(Datastore):
         """All volumes of the project."""
         return list(self._project.images)
 
+    @told_to_client()
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """A ZIP archive of `datalist`, in a temporary file."""
         pairs = self.datalist()
@@ -121,14 +127,17 @@ class ProjectDatastore(Datastore):
     def refresh(self) -> None:
         """Nothing: what is on disk is read again when it has changed."""
 
+    @told_to_client()
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Refused."""
         self._refuse("the volumes of a project are those with which it was made")
 
+    @told_to_client()
     def remove_image(self, image_id: str) -> None:
         """Refused."""
         self._refuse("the volumes of a project are those with which it was made")
 
+    @told_to_client()
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: Mapping[str, Any]) -> str:
         """Save a drawing (`OpenProject.save`).
 
@@ -146,17 +155,20 @@ class ProjectDatastore(Datastore):
         self._label_info[self._known(image_id, FINAL)] = info
         return image_id
 
+    @told_to_client()
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Take back what was saved; `original` stays, which belongs to the worklist."""
         if label_tag != FINAL:
             self._refuse(f"a label with tag '{label_tag}' belongs to the worklist")
         self._project.remove_saved(label_id)
 
+    @told_to_client()
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Keep what a client says of a volume, until the server ends."""
         self._project.check_case(image_id)
         self._image_info.setdefault(image_id, {}).update(info)
 
+    @told_to_client()
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """Keep what a client says of a saved label, until the server ends."""
         self._label_info.setdefault(self._known(label_id, label_tag), {}).update(info)

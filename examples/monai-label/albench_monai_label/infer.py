@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from albench_monai_label.client_errors import told_to_client
 from albench_monai_label.open_project import OpenProject
 
 
@@ -21,6 +22,7 @@ class ProjectNetwork(InferTask):
         """Whether a round is finished."""
         return self._project.project.trained is not None
 
+    @told_to_client()
     def __call__(self, request: Mapping[str, str]) -> tuple[str, dict[str, object]]:
         """The file of the segmentation, and what is in it.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
+from albench_monai_label.client_errors import told_to_client
 from albench_monai_label.open_project import OpenProject
 
 
@@ -21,6 +22,7 @@ class WorklistStrategy(Strategy):
         """What clients show, with the strategy that chooses the slices now."""
         return {**super().info(), "strategy": self._project.project.stage.strategy}
 
+    @told_to_client()
     def __call__(self, request: Mapping[str, object], datastore: Datastore) -> dict[str, object] | None:
         """`id` of the volume, and `slices` to draw in it; None if everything is drawn."""
         case = self._project.wanted()

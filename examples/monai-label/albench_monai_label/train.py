@@ -8,6 +8,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from albench.registry import STRATEGIES, available
+from albench_monai_label.client_errors import told_to_client
 from albench_monai_label.open_project import OpenProject
 from albench_monai_label.options import as_bool
 
@@ -36,6 +37,7 @@ class NextRound(TrainTask):
         metrics = trained[1].records[-1].val if trained else None
         return {"best_metric": metrics.dice_volume} if metrics else {}
 
+    @told_to_client()
     def __call__(self, request: Mapping[str, object], datastore: Datastore) -> dict[str, object]:
         """Compute the round. Options that a request leaves out are those of `config`.
 

@@ -165,6 +165,9 @@ def test_a_round_is_drawn_and_trained_over_the_server(project, server, tmp_path)
 
 
 def test_a_round_is_refused_in_a_sentence_while_slices_are_missing(project, server):
+    asked = requests.post(f"{server}/train/albench?run_sync=true", json={}, timeout=60)
+    assert asked.status_code == 422
+    assert asked.json()["detail"].startswith("a round begins when its slices are drawn, ")
     task = requests.post(f"{server}/train/albench", json={}, timeout=60).json()
     for _ in range(600):
         found = next(
