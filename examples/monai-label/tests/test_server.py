@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -68,9 +69,11 @@ def server(project, tmp_path_factory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(APP / "main.py", folder)  # because the server makes folders beside it
+    log = folder / "log"
     command = [
-        *(sys.executable, "-m", "monailabel.main", "start_server", "--app", APP, "--studies", project),
+        *(sys.executable, "-m", "monailabel.main", "start_server", "--app", folder, "--studies", project),
         *("--host", "127.0.0.1", "--port", port, "--conf", "device", "cpu"),
     ]
     with log.open("w") as out:
@@ -85,7 +88,7 @@ def server(project, tmp_path_factory) -> Iterator[str]:
         for _ in range(600):
             assert process.poll() is None, log.read_text()
             try:
-                requests.get(f"{address}/info/", timeout=60)
+                requests.get(f"{address}/info/", timeout=300)
                 break
             except requests.ConnectionError:
                 time.sleep(1)
@@ -106,23 +109,23 @@ def test_the_datastore_has_the_methods_of_monai_label(project):
 
 
 def test_a_round_is_drawn_and_trained_over_the_server(project, server, tmp_path):
-    info = requests.get(f"{server}/info/", timeout=60).json()
+    info = requests.get(f"{server}/info/", timeout=300).json()
     assert info["name"] == "albench: images"
     assert info["labels"] == ["foreground"]
     assert info["strategies"]["albench"]["strategy"] == "entropy"
     assert info["models"] == {}
     assert info["trainers"]["albench"]["config"]["strategy"][0] == "entropy"
     status = {"total": 3, "completed": 0, "label_tags": {"original": 3}}
-    assert requests.get(f"{server}/datastore/", timeout=60).json() == status
+    assert requests.get(f"{server}/datastore/", timeout=300).json() == status
 
     drawn: list[str] = []
-    while sample := requests.post(f"{server}/activelearning/albench", json={}, timeout=60).json():
+    while sample := requests.post(f"{server}/activelearning/albench", json={}, timeout=300).json():
         case = sample["id"]
         assert case not in drawn
         assert Path(sample["path"]).name == f"{case}.nii.gz"
         path = tmp_path / f"{case}.nii.gz"
         address = f"{server}/datastore/label?label={case}&tag=original"
-        path.write_bytes(requests.get(address, timeout=60).content)
+        path.write_bytes(requests.get(address, timeout=300).content)
         image = nib.load(path)
         values = np.asarray(image.dataobj).astype(np.int16)
         asked = {one["index_3d_slicer"] for one in sample["slices"]}
@@ -136,25 +139,25 @@ def test_a_round_is_drawn_and_trained_over_the_server(project, server, tmp_path)
                 f"{server}/datastore/label?image={case}",
                 data={"params": json.dumps(segments)},
                 files={"label": (path.name, label)},
-                timeout=60,
+                timeout=300,
             )
         assert answer.json() == {"image": case, "label": case}
-        saved = requests.get(f"{server}/datastore/label?label={case}&tag=final", timeout=60).content
+        saved = requests.get(f"{server}/datastore/label?label={case}&tag=final", timeout=300).content
         (tmp_path / "saved.nii.gz").write_bytes(saved)
         assert np.array_equal(np.asarray(nib.load(tmp_path / "saved.nii.gz").dataobj), values)
         drawn.append(case)
     assert sorted(drawn) == ["anna", "bert", "carl"]
-    assert requests.get(f"{server}/datastore/", timeout=60).json()["completed"] == 3
-    objects = requests.get(f"{server}/datastore/?output=all", timeout=60).json()["objects"]
+    assert requests.get(f"{server}/datastore/", timeout=300).json()["completed"] == 3
+    objects = requests.get(f"{server}/datastore/?output=all", timeout=300).json()["objects"]
     names = {"label_names": {"foreground": 1, "unknown": UNKNOWN}}
     assert [objects[case]["labels"]["original"]["info"]["params"] for case in sorted(drawn)] == [names] * 3
 
     trained = requests.post(f"{server}/train/albench?run_sync=true", json={"strategy": "random"}, timeout=600).json()
     assert trained == {"round": 1, "slices": 3, "finished": False}
-    info = requests.get(f"{server}/info/", timeout=60).json()
+    info = requests.get(f"{server}/info/", timeout=300).json()
     assert info["strategies"]["albench"]["strategy"] == "random"
     assert [*info["models"]] == ["albench"]
-    assert requests.get(f"{server}/datastore/", timeout=60).json()["completed"] == 0
+    assert requests.get(f"{server}/datastore/", timeout=300).json()["completed"] == 0
 
     answer = requests.post(f"{server}/infer/albench?image=anna&output=image", timeout=600)
     (tmp_path / "predicted.nii.gz").write_bytes(answer.content)
@@ -165,13 +168,13 @@ def test_a_round_is_drawn_and_trained_over_the_server(project, server, tmp_path)
 
 
 def test_a_round_is_refused_in_a_sentence_while_slices_are_missing(project, server):
-    asked = requests.post(f"{server}/train/albench?run_sync=true", json={}, timeout=60)
+    asked = requests.post(f"{server}/train/albench?run_sync=true", json={}, timeout=300)
     assert asked.status_code == 422
     assert asked.json()["detail"].startswith("a round begins when its slices are drawn, ")
-    task = requests.post(f"{server}/train/albench", json={}, timeout=60).json()
+    task = requests.post(f"{server}/train/albench", json={}, timeout=300).json()
     for _ in range(600):
         found = next(
-            one for one in requests.get(f"{server}/train/?all=true", timeout=60).json() if one["id"] == task["id"]
+            one for one in requests.get(f"{server}/train/?all=true", timeout=300).json() if one["id"] == task["id"]
         )
         if found["status"] not in ("SUBMITTED", "RUNNING"):
             break
