@@ -33,7 +33,7 @@ README, CONTRIBUTING, CHANGELOG = (
 )
 MANUAL = {path.stem: Document.read(path) for path in sorted((ROOT / "docs").glob("*.md"))}
 DOCUMENTS = [README, CONTRIBUTING, *MANUAL.values()]
-ROOMS = {"albench", "strategies", "datasets", "benchmarks", "reports", "tests", "docs", ".github", ".ci"}
+ROOMS = {"albench", "strategies", "datasets", "benchmarks", "reports", "examples", "tests", "docs", ".github", ".ci"}
 PLACEHOLDER = "NAME"  # in a path of a file that a reader writes
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.path.name)

@@ -256,5 +256,5 @@ def test_the_top_level_is_the_menu_of_the_project():
         *("setup.cfg", "pyproject.toml", "Makefile", "constraints.txt"),
         *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"),
         *(".ci", ".github", ".gitignore", ".pre-commit-config.yaml"),
-        *("albench", "strategies", "datasets", "benchmarks", "reports", "tests", "docs"),
+        *("albench", "strategies", "datasets", "benchmarks", "reports", "examples", "tests", "docs"),
     }

@@ -212,12 +212,15 @@ def status(folder: Path, computing: Computing, returned: Path | None = None) -> 
     return _Round.open(Project.open(folder), computing, returned).worklist()
 
 
-def segment(folder: Path, out: Path, computing: Computing) -> Iterator[CaseCertainty]:
-    """Segment all volumes with the network of the last finished round, one after the other, and list them at the end.
+def segment(
+    folder: Path, out: Path, computing: Computing, cases: Sequence[str] | None = None
+) -> Iterator[CaseCertainty]:
+    """Segment volumes with the network of the last finished round, one after the other, and list them at the end.
 
     Args:
         folder: of the project.
         out: folder for `segmentations/`, `uncertainty/` and `least-certain.csv`.
+        cases: of the volumes; None are all.
 
     Raises:
         AlbenchError: something is wrong that a user can fix; see `albench.errors`.
@@ -225,7 +228,7 @@ def segment(folder: Path, out: Path, computing: Computing) -> Iterator[CaseCerta
     project = Project.open(folder)
     network, dataset = _trained_network(project, computing)
     certainties = []
-    for case in dataset.cases():
+    for case in dataset.cases() if cases is None else cases:
         slices = [*network.predict(case)]
         mask, uncertainty = (np.stack([getattr(one, name) for one in slices]) for name in ("mask", "uncertainty"))
         certainties.append(write_segmentation(out, case, dataset.file_grid(case), mask, uncertainty))
