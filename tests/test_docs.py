@@ -447,6 +447,29 @@ def test_the_fair_suite_gives_its_table_and_its_attribution():
     assert f"smallest p = {rivals.t_holm.min():.2f}" in words
 
 
+def test_the_menu_gives_its_table():
+    study, page = ROOT / "docs/studies", MANUAL["strategies"].text
+    methods = pd.read_csv(study / "menu-efficiency.csv").sort_values("aubc", ascending=False)
+    rivals = pd.read_csv(study / "menu-differences.csv").query("kind == 'baseline'").set_index("label")
+    assert set(methods.label) == own(STRATEGIES) - {"full"}
+    expected = []
+    for method in methods.itertuples():
+        predictions = f"{find(STRATEGIES, method.label)().predictions_per_slice():.3g}"
+        row = [method.label, f"{method.aubc:.3f} ± {method.aubc_sd:.3f}", "", "", predictions]
+        if method.label != "random":
+            found = rivals.loc[method.label]
+            row[2:4] = f"{found.gain:+.4f}", _range(found.low, found.high)
+        expected.append("| " + " | ".join(row) + " |")
+    rows = [line.replace("| | |", "|  |  |") for line in page.splitlines() if re.match(r"\| .* \| 0\.\d+ ±", line)]
+    assert rows == expected
+    words = " ".join(page.split())
+    assert f"smallest p = {rivals.t_holm.min():.2f}" in words
+    assert f"range of all {len(methods)} methods is {methods.aubc.max() - methods.aubc.min():.3f}" in words
+    assert f"{methods.reference.iloc[0]:.3f} ± {methods.reference_sd.iloc[0]:.3f}" in words
+    excluding = rivals[(rivals.low > 0) | (rivals.high < 0)]
+    assert (list(excluding.index), set(rivals.least)) == (["strided"], {0.25})
+
+
 def _range(low: float, high: float) -> str:
     return f"{low:+.4f} to {high:+.4f}"
 
