@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -20,6 +22,7 @@ from albench.errors import AlbenchError
 from albench.masks import UNKNOWN
 from albench.runs import verify
 
+HIPPOCAMPUS = Path(__file__).parents[3] / "shared" / "data" / "Task04_Hippocampus"
 DONE = replace(
     COMPUTING,
     drawings=lambda dataset, prepared: LabelDrawings(dataset, prepared, Rules(dataset.class_names, True)),
@@ -66,6 +69,46 @@ def test_label_files_that_tools_have_saved_give_the_records_of_a_run(make, files
         assert visible(found.records[index].results()) == visible(record.results())
         assert verify(found) == []
     assert worklist.finished
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason="the real data are not available")
+def test_five_rounds_on_the_hippocampus_give_the_records_of_a_run(tmp_path):
+    names = sorted(path.name for path in (HIPPOCAMPUS / "imagesTr").glob("hippocampus_*.nii.gz"))[:8]
+    cases, masks = [name.removesuffix(".nii.gz") for name in names], tmp_path / "masks"
+    for name in names:
+        for folder in ("imagesTr", "labelsTr"):
+            (tmp_path / "mri" / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(HIPPOCAMPUS / folder / name, tmp_path / "mri" / folder)
+    masks.mkdir()
+    for name in names[6:]:
+        shutil.copy(HIPPOCAMPUS / "labelsTr" / name, masks)
+    settings = SETTINGS | {"protocol.rounds": 5, "protocol.budget": 8, "data.classes": {"anterior": 1, "posterior": 2}}
+    split = {"protocol.split": [6, 1, 1], "protocol.split_seed": split_seed(cases, *cases[6:])}
+    at = {"data.root": str(tmp_path / "mri")}
+    expected = run(
+        "entropy", "folder", settings=settings | split | at, out=tmp_path / "runs", device="cpu", share=False
+    )
+    truth = {
+        case: np.asarray(nib.load(HIPPOCAMPUS / "labelsTr" / name).dataobj)
+        for case, name in zip(cases, names, strict=True)
+    }
+    worklist = rounds.new(
+        *(tmp_path / "project", tmp_path / "mri" / "imagesTr", DONE),
+        strategy="entropy",
+        labels=masks,
+        settings=settings,
+        name="mri",
+        validation=[cases[6]],
+        test=[cases[7]],
+    )
+    for record in expected.records:
+        draw_worklist(worklist.folder, truth)
+        worklist = go_on(tmp_path)
+        (found,) = Project.open(tmp_path / "project").runs
+        assert visible(found.records[record.round].results()) == visible(record.results())
+        assert worklist.asked == expected.query(record.round).slices
+    assert worklist.round == 6
 
 
 def test_slices_are_handed_out_with_predictions_that_count_once_somebody_has_saved_them(make, truth, tmp_path):
@@ -147,9 +190,14 @@ def test_minutes_are_those_of_the_worklist_however_often_they_are_told(make, tru
     assert Project.open(tmp_path / "project").minutes == {0: 25, 1: 5.5}
 
 
-def test_segmentations_lie_on_the_grids_of_the_images_and_are_what_the_network_predicts(make, files, truth, tmp_path):
+@pytest.mark.parametrize("size", [None, [48, 48]])
+def test_segmentations_are_on_the_grids_of_the_images_and_score_as_the_record_says(make, files, truth, tmp_path, size):
     with pytest.raises(AlbenchError) as told:
-        list(rounds.segment(make("random").folder.parents[1], tmp_path / "out", DONE))
+        list(
+            rounds.segment(
+                make("random", **({"data.size": size} if size else {})).folder.parents[1], tmp_path / "out", DONE
+            )
+        )
     assert str(told.value) == (
         f"a project must have a trained network to predict with, '{tmp_path / 'project'}' has no finished round: draw "
         "the slices of its worklist, and go on with albench annotate next"

@@ -17,7 +17,8 @@ from albench.masks import UNKNOWN, Mask
 from albench.runs.records import SliceName
 from support.samples import TINY
 
-VALIDATION, TEST = "phantom_4", "phantom_5"
+CASES = [f"phantom_{index}" for index in range(6)]
+VALIDATION, TEST = CASES[4:]
 SETTINGS = {name: value for name, value in TINY.items() if not name.startswith("data.") and name != "protocol.split"}
 
 
@@ -63,12 +64,11 @@ def draw(
             np.savez(path, **stored)
 
 
-def split_seed() -> int:
-    """The seed by which a run splits the cases as the project does."""
-    cases = [f"phantom_{index}" for index in range(6)]
+def split_seed(cases: Sequence[str] = CASES, val: str = VALIDATION, test: str = TEST) -> int:
+    """The seed by which a run splits the cases as the project does, with one case for validation and one for tests."""
     for seed in range(1000):
-        split = split_volumes(cases, cases, (4, 1, 1), seed)
-        if (split.val, split.test) == ((VALIDATION,), (TEST,)):
+        split = split_volumes(cases, cases, (len(cases) - 2, 1, 1), seed)
+        if (split.val, split.test) == ((val,), (test,)):
             return seed
     raise AssertionError
 
