@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.annotation.volume_files import write_once, write_volume
+from albench.annotation.volume_files import image_path, write_once, write_volume
 from albench.data import FileGrid
 from albench.errors import DataError
 from albench.masks import UNKNOWN, Mask
@@ -112,7 +112,7 @@ def least_certain_csv(cases: Sequence[CaseCertainty], folder: Path) -> str:
                 *(order, one.case, "" if one.uncertainty is None else f"{one.uncertainty:.4f}", one.voxels),
                 *(f"{milliliters:.3f}", "ijk"[dimension], index, index + 1),
                 *(str(path.relative_to(folder)) for path in (one.segmentation, one.map)),
-                str(one.grid.path.resolve()),
+                str(image_path(one.grid)),
             )
         )
     return csv_text(rows)

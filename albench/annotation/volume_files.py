@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -78,6 +79,11 @@ def write_once(path: Path, content: bytes) -> None:
         return
     with atomic_write(path) as file:
         file.write(content)
+
+
+def image_path(grid: FileGrid) -> Path:
+    """Where an image is, as an absolute path in which links are kept."""
+    return Path(os.path.abspath(grid.path))  # noqa: PTH100
 
 
 def _header(grid: FileGrid, dtype: np.dtype[np.generic]) -> Nifti1Header:

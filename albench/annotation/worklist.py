@@ -15,7 +15,7 @@ import numpy as np
 
 from albench.annotation.label_colors import itk_snap_labels, slicer_colors
 from albench.annotation.label_files import Asked
-from albench.annotation.volume_files import write_once
+from albench.annotation.volume_files import image_path, write_once
 from albench.data import FileGrid
 from albench.errors import DataError
 from albench.spreadsheet import csv_text
@@ -138,7 +138,7 @@ def worklist_csv(tasks: Sequence[Task]) -> str:
                 (
                     *(asked.case, task.label_file, asked.grid.axis, place.dimension, place.slicer, place.snap),
                     *(place.offset, *place.center, place.reason.rank, score),
-                    *("yes" if place.suggestion else "no", str(asked.grid.path.resolve())),
+                    *("yes" if place.suggestion else "no", str(image_path(asked.grid))),
                 )
             )
     return csv_text(rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import albench
 from albench.annotation.label_colors import color_of, label_colors
-from albench.annotation.volume_files import write_once
+from albench.annotation.volume_files import image_path, write_once
 from albench.annotation.worklist import Place, Task, by_rank, is_oblique, places
 from albench.data import FileGrid
 from albench.errors import DataError
@@ -150,7 +150,7 @@ def _card(task: Task, images: Mapping[int, NDArray[np.floating]]) -> _Card:
     return _Card(
         name=asked.case,
         label_file=task.label_file,
-        image="/".join(asked.grid.path.resolve().parts[-2:]),
+        image="/".join(image_path(asked.grid).parts[-2:]),
         axis=axis,
         sides=_SIDES[axis],
         oblique=is_oblique(asked.grid),
