@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from albench.audit.auditor import auditing, check_audits, check_verdict
+from albench.audit.auditor import auditing, check_verdict
 from albench.callback import NullCallback, RunCallback
 from albench.errors import NetworkError, StrategyError
 from albench.exits import rejecting_exits
@@ -52,8 +52,7 @@ def run(resolved: ResolvedRun, out: Path, execution: Execution, callback: RunCal
         mirror=execution.mirror,
         accept_code_change=execution.accept_code_change,
     )
-    with kept as store, _explaining(resolved), auditing(resolved, session, execution) as auditor:
-        check_audits(store.reader)
+    with kept as store, _explaining(resolved), auditing(store.reader, resolved, session, execution) as auditor:
         callback.on_start(config, store.records)
         for caution in resolved.cautions:
             callback.on_notice(f"caution: {caution}")

@@ -6,10 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from albench.errors import ConfigError
-from albench.yaml_loader import load_yaml
 
 SECTIONS = ("strategy", "data", "protocol", "training", "network")
 
@@ -23,6 +20,10 @@ def parse_settings(assignments: Sequence[str] | None, data_root: Path | None = N
     Raises:
         ConfigError: an assignment does not name an option, its value is not YAML, or an option is given twice.
     """
+    import yaml  # which strategies, that import how settings are written, do without
+
+    from albench.yaml_loader import load_yaml
+
     settings: dict[str, object] = {}
     for assignment in assignments or []:
         name, equals, value = assignment.partition("=")

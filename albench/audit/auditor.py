@@ -104,16 +104,12 @@ class RunAuditor:
 
 
 @contextmanager
-def auditing(resolved: ResolvedRun, session: RunSession, execution: Execution) -> Iterator[RunAuditor]:
-    """An auditor of a run, whose files are removed at the end."""
-    with ExitStack() as worlds:
-        yield RunAuditor(resolved, session, execution, worlds)
-
-
-def check_audits(run: RunReader) -> None:
-    """Check that no query of a run was found to have looked. Raises StrategyError."""
+def auditing(run: RunReader, resolved: ResolvedRun, session: RunSession, execution: Execution) -> Iterator[RunAuditor]:
+    """An auditor of a run, whose files are removed at the end. Raises StrategyError if an earlier query has looked."""
     for record in run.records:
         check_verdict(run.audit(record.round))
+    with ExitStack() as worlds:
+        yield RunAuditor(resolved, session, execution, worlds)
 
 
 def check_verdict(audit: AuditRecord | None) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 annotate = typer.Typer(
     name="annotate",
-    help="Draw slices of volumes of one's own, those that a strategy asks for.",
+    help="Ask people to draw slices of your own volumes.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -169,7 +169,7 @@ def project_status(
     raters: _Raters = None,
     mask_grid: _MaskGrid = MaskGrid.own,
 ) -> None:
-    """Print the rounds of a project, and what is left to draw or to mend. Nothing is trained."""
+    """Print the rounds of a project, and what is left to draw. Nothing is trained."""
     with _computing("cpu", None, _Reading(empty_is_done, mask_grid, raters)) as (computing, console):
         from albench.annotation import rounds
         from albench.annotation.project import Project
