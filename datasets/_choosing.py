@@ -112,7 +112,7 @@ def _checked(chosen: Sequence[str] | None, there: Sequence[str], common: Sequenc
     if chosen is None and len(common) > MOST_CLASSES:
         raise ConfigError(
             f"data.organs must choose 1 to {MOST_CLASSES} organs, there are masks of {len(common)}: write for example "
-            f"--set data.organs=[{common[0]},{common[1]}]; the first are {first}"
+            f"--set 'data.organs=[{common[0]},{common[1]}]'; the first are {first}"
         )
     if chosen is None and not common:
         raise ConfigError(

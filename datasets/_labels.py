@@ -141,7 +141,7 @@ class Labels:
             return None
         named = {value: name for value, name in self.called.items() if value in above}
         found = _in_words(above, named)
-        every = f"--set data.labels=[{','.join(map(str, above))}]"
+        every = f"--set 'data.labels=[{','.join(map(str, above))}]'"
         if _WHITE in above and len(above) == 2:
             return (
                 f"the meaning of value {_WHITE} must be given, the masks of '{title}' contain {found}: use --set "

@@ -96,11 +96,13 @@ def _lead(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, s
 
 
 def _is_clear(results: Results, row: pd.Series) -> bool:
-    """Whether a gain can be called a lead: the two are not printed alike, and the gain is at least the margin, within
-    which a value is close to the reference too, or its interval excludes 0.
+    """Whether a gain can be called a lead: the two are not printed alike, and its interval excludes 0.
+
+    Without an interval, the gain must be at least the margin, within which a value is close to the reference too.
     """
-    printed = row["gain"] >= 10**-results.metric.decimals
-    return bool(printed and (row["gain"] >= results.margin or _excludes_0(row["low"], row["high"])))
+    no_interval = math.isnan(row["low"])
+    enough = row["gain"] >= results.margin if no_interval else _excludes_0(row["low"], row["high"])
+    return bool(enough and row["gain"] >= 10**-results.metric.decimals)
 
 
 def _evidence(results: Results, group: Group, row: pd.Series) -> str:

@@ -124,14 +124,18 @@ class Project:
 
     @classmethod
     def make(cls, folder: Path, record: ProjectRecord) -> Project:
-        """Write a project, whose folder may hold what an interrupted call left. Raises ConfigError if it holds one."""
+        """Write a project, whose folder may hold what an interrupted call left."""
+        write_document(folder / _RECORD, record)
+        return cls(folder, record)
+
+    @staticmethod
+    def check_new(folder: Path) -> None:
+        """Check that a folder holds no project. Raises ConfigError."""
         if (folder / _RECORD).exists():
             raise ConfigError(
                 f"a new project needs a folder without one, '{folder}' holds one: choose another folder, or go on with "
                 "albench annotate next"
             )
-        write_document(folder / _RECORD, record)
-        return cls(folder, record)
 
     @property
     def stage(self) -> Stage:

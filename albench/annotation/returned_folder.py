@@ -11,6 +11,7 @@ from albench.annotation.returned import ReadLabels, Returned, Rules, combine_ret
 from albench.data import Problem
 from albench.errors import DataError, few
 from albench.files import is_folder
+from albench.masks import foreground
 
 SUFFIX = ".nii.gz"  # of label files that albench writes
 _SUFFIXES = (SUFFIX, ".nii", ".seg.nrrd", ".nrrd", ".mha", ".mhd")  # in which tools save labels
@@ -55,7 +56,23 @@ def read_folder(
             serious=False,
         )
         returned[one.case] = Returned({}, (), one.positions, (missing,))
+    findings += _equal_drawings(returned)
     return returned, [*(finding for one in returned.values() for finding in one.findings), *findings]
+
+
+def _equal_drawings(returned: Mapping[str, Returned]) -> Iterator[Problem]:
+    """Volumes with the same drawing, of which one was saved under the name of another."""
+    seen: dict[tuple[tuple[int, bytes], ...], str] = {}
+    for case, one in returned.items():
+        drawn = tuple((position, mask.tobytes()) for position, mask in one.masks.items() if foreground(mask).any())
+        other = seen.setdefault(drawn, case)
+        if drawn and other != case:
+            yield Problem(
+                case,
+                f"every volume should have a drawing of its own, those of '{other}' and '{case}' are equal: look which "
+                "of them was saved under the name of the other",
+                serious=False,
+            )
 
 
 def find_files(folder: Path, cases: Sequence[str]) -> tuple[dict[str, dict[str, Path]], list[Problem]]:
@@ -64,19 +81,11 @@ def find_files(folder: Path, cases: Sequence[str]) -> tuple[dict[str, dict[str, 
     Files that are hidden, and those of other formats, are not looked at.
     """
     found: dict[str, dict[str, Path]] = {}
-    findings = []
+    findings, nameless = [], []
     for path, name in _labels(folder):
         case = _case_of(name, cases)
         if case is None:
-            known = few([f"'{case}'" for case in cases])
-            findings.append(
-                Problem(
-                    str(path),
-                    f"a label file must be named after its volume, '{path}' is of none of {known}: rename it, such as "
-                    f"to {cases[0]}{SUFFIX}",
-                    serious=False,
-                )
-            )
+            nameless.append(path)
             continue
         parts = [*path.relative_to(folder).parent.parts, name[len(case) :].strip(_APART)]
         annotator = "/".join(part for part in parts if part) or "the annotator"
@@ -89,6 +98,12 @@ def find_files(folder: Path, cases: Sequence[str]) -> tuple[dict[str, dict[str, 
                     "latter was read: remove one of them, or put those of each annotator into a folder",
                 )
             )
+    missing = [case for case in cases if case not in found]
+    remedy = f"rename it, such as to {missing[0]}{SUFFIX}" if missing else "remove it"
+    known = few([f"'{case}'" for case in cases])
+    for path in nameless:
+        sentence = f"a label file must be named after its volume, '{path}' is of none of {known}: {remedy}"
+        findings.append(Problem(str(path), sentence, serious=False))
     return found, findings
 
 

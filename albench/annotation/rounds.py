@@ -21,10 +21,10 @@ from albench.annotation.predictions import TrainedNetwork
 from albench.annotation.project import Project, Stage, new_record
 from albench.annotation.segmentations import CaseCertainty, write_least_certain, write_segmentation
 from albench.annotation.volumes import find_volumes
-from albench.callback import RunCallback
+from albench.callback import NullCallback, RunCallback
 from albench.data import Dataset, Prepared, Problem, SliceStack, Split
 from albench.data.preparation import Progress
-from albench.errors import ConfigError, StoreError
+from albench.errors import AlbenchError, ConfigError, StoreError, counted
 from albench.files import is_folder, locked, translate_os_errors, write_text
 from albench.loop import Execution, run
 from albench.masks import UNKNOWN, Mask
@@ -81,6 +81,13 @@ class Worklist:
         """Whether files cannot be used, so that no round begins."""
         return any(problem.serious for problem in self.problems)
 
+    def told(self) -> Iterator[str]:
+        """What is wrong with the files or deserves a look, and what was drawn though nobody asked for it."""
+        for problem in self.problems:
+            yield f"{'error' if problem.serious else 'look'}: {problem.sentence}"
+        if self.extra:
+            yield f"{counted(len(self.extra), 'slice')} that nobody asked for will be trained on, too"
+
     @property
     def answered(self) -> bool:
         """Whether the round can begin."""
@@ -136,6 +143,7 @@ def new(
     Raises:
         AlbenchError: something is wrong that a user can fix; see `albench.errors`.
     """
+    Project.check_new(folder)
     volumes = find_volumes(images, labels)
     name = name or images.resolve().name
     check_name("a project", name)
@@ -148,8 +156,15 @@ def new(
     stage = Stage(strategy, network, seed, dict(settings or {}))
     record = new_record(name, *parts, stage)
     project = Project(folder, record)
+    made = not folder.exists()
     write_text(project.listing, volumes.listing(folder))
-    _resolved(project, computing)  # before there is a project: an error leaves none
+    try:
+        _resolved(project, computing)  # before there is a project: an error leaves none
+    except AlbenchError:
+        project.listing.unlink()
+        if made:
+            folder.rmdir()
+        raise
     return _Round.open(Project.make(folder, record), computing).begun()
 
 
@@ -204,7 +219,11 @@ def next_round(
         current = _Round.open(project, computing, returned, prefill=prefill)
         worklist = current.begun()
         enough = leave_open and not (worklist.finished or worklist.faulty) and worklist.drawn
-        return current.trained() if worklist.answered or enough else worklist
+        if not (worklist.answered or enough):
+            return worklist
+        for sentence in worklist.told():
+            (computing.callback or NullCallback()).on_notice(sentence)
+        return current.trained()
 
 
 def status(folder: Path, computing: Computing, returned: Path | None = None) -> Worklist:

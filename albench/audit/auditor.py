@@ -268,7 +268,7 @@ def _check_weights(run: RunReader, index: int, *, fit: bool) -> None:
         if not run.layout.round(needed).weights.exists():
             raise StoreError(
                 f"an audit of round {index} must start from the weights of round {needed}, '{run.folder}' has not kept "
-                "them: run it with --keep-weights, or with --audit, in another --out"
+                "them: run it with --keep-weights, or with --audit, in another folder (--out, --storage of a suite)"
             )
 
 

@@ -139,11 +139,12 @@ def next_worklist(
     The exit code is 1 if there is more to draw or to mend first.
     """
     rules = _Reading(empty_is_done, mask_grid, raters)
-    with _computing(device, threads, rules, accept_code_change=accept_code_change) as (computing, console):
-        from albench.annotation import rounds
-        from albench.annotation.project import Project
+    from albench.annotation.project import Project
 
-        before = Project.open(project).rounds
+    before = Project.open(project).rounds
+    with _computing(device, threads, rules, before, accept_code_change=accept_code_change) as (computing, console):
+        from albench.annotation import rounds
+
         worklist = rounds.next_round(
             project,
             computing,
@@ -177,13 +178,13 @@ def project_status(
         opened = Project.open(project)
         _print_rounds(opened, console)
         worklist = rounds.status(project, computing, returned)
-    _tell(project, worklist, console, begun=True)
+    _tell(project, worklist, console, begun=bool(worklist.drawn))
 
 
 @annotate.command("segment")
 def segment_volumes(
     project: _Project,
-    out: Annotated[Path, typer.Option(help="Folder for the segmentations, a new one.")],
+    out: Annotated[Path, typer.Option(help="Folder for the segmentations, of which none is overwritten.")],
     device: _Device = "auto",
     threads: _Threads = None,
 ) -> None:
@@ -192,7 +193,10 @@ def segment_volumes(
         from albench.annotation import rounds
         from albench.errors import counted
 
-        done = sum(1 for _ in rounds.segment(project, out, computing))
+        done = 0
+        for certainty in rounds.segment(project, out, computing):
+            done += 1
+            console.print(f"segmented {certainty.case}", highlight=False, markup=False, soft_wrap=True)
     for line in (
         f"wrote {counted(done, 'segmentation')} to {out / 'segmentations'}, each with a map in {out / 'uncertainty'}",
         f"look first at the volumes on top of {out / 'least-certain.csv'}",
@@ -225,9 +229,14 @@ def _settings(assignments: Sequence[str] | None, budget: int | None) -> dict[str
 
 @contextmanager
 def _computing(
-    device: str, threads: int | None, reading: _Reading | None = None, *, accept_code_change: bool = False
+    device: str,
+    threads: int | None,
+    reading: _Reading | None = None,
+    before: int = 0,
+    *,
+    accept_code_change: bool = False,
 ) -> Iterator[tuple[Computing, Console]]:
-    """How a project is computed, and where its progress is told."""
+    """How a project with so many finished rounds is computed, and where its progress is told."""
     from albench.console import terminal
 
     console = terminal()
@@ -240,7 +249,7 @@ def _computing(
 
     told = reading or _Reading()
     execution = Execution(choose_device(device, threads or default_threads()), accept_code_change=accept_code_change)
-    with ProjectProgress(console) as progress:
+    with ProjectProgress(console, before) as progress:
         yield (
             Computing(
                 execution,
@@ -264,10 +273,8 @@ def _tell(project: Path, worklist: Worklist, console: Console, *, begun: bool) -
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    for problem in worklist.problems:
-        say(f"{'error' if problem.serious else 'look'}: {problem.sentence}")
-    if worklist.extra:
-        say(f"{counted(len(worklist.extra), 'slice')} that nobody asked for will be trained on, too")
+    for sentence in worklist.told():
+        say(sentence)
     segment = f"albench annotate segment {project} --out FOLDER"
     if worklist.finished:
         say(f"every slice is drawn: {segment}")

@@ -18,7 +18,7 @@ data = typer.Typer(name="data", help="Prepare, summarize and check data.", no_ar
 
 _Name = Annotated[str, typer.Argument(help="A name (albench data list), FILE.py:Class or module:Class.")]
 _Root = Annotated[Path | None, typer.Option(help="Where the data are; short for --set data.root=...")]
-_Settings = Annotated[list[str] | None, typer.Option("--set", help="An option: data.labels=[1]. May be repeated.")]
+_Settings = Annotated[list[str] | None, typer.Option("--set", help="An option: 'data.labels=[1]'. May be repeated.")]
 _Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Processes that read volumes; chosen by default.")]
 
 

@@ -253,7 +253,7 @@ def show(
         str | None, typer.Option(help="Show what this dataset makes of the defaults of protocol, training or residual.")
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of its data; short for --set data.root=...")] = None,
-    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option of it: data.labels=[1].")] = None,
+    assignments: Annotated[list[str] | None, typer.Option("--set", help="An option of it: 'data.labels=[1]'.")] = None,
 ) -> None:
     """Describe a plugin, a suite or settings. Source, options and defaults are included."""
     from albench.cli.catalog import describe, is_described, suited

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 
 from albench.callback import NullCallback
+from albench.config import RunConfig
 from albench.console import decimal
 from albench.errors import counted
 from albench.runs.records import RoundRecord
@@ -15,12 +17,22 @@ _WORDS = {"fit": "training", "evaluate": "segmenting the volumes with masks", "q
 
 
 class ProjectProgress(NullCallback):
-    """What takes long, in a line that is replaced; if output is not a terminal, a line for each step."""
+    """What takes long, in a line that is replaced; if output is not a terminal, a line for each step.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: to print on.
+        before: finished rounds of the project.
+    """
+
+    def __init__(self, console: Console, before: int = 0) -> None:
         self._console = console
         self._status = console.status("reading the project")
         self._told = ""
+        self._before, self._offset = before, 0
+
+    def on_start(self, config: RunConfig, records: Sequence[RoundRecord]) -> None:
+        """Count rounds as the project does, of which a run has those since the last change of settings."""
+        self._offset = self._before - len(records)
 
     def on_volume(self, done: int, total: int, _: str) -> None:
         """A volume is prepared."""
@@ -28,7 +40,7 @@ class ProjectProgress(NullCallback):
 
     def on_phase(self, round_index: int, name: str) -> None:
         """Say what is done."""
-        self._tell(f"round {round_index}: {_WORDS[name]}")
+        self._tell(f"round {self._offset + round_index}: {_WORDS[name]}")
 
     def on_epoch(self, epoch: int, epochs: int, loss: float, val_loss: float | None) -> None:
         """Show the epoch and its loss."""
@@ -36,7 +48,7 @@ class ProjectProgress(NullCallback):
 
     def on_round(self, record: RoundRecord) -> None:
         """Print the round."""
-        self.on_notice(round_in_words(record))
+        self.on_notice(round_in_words(record, self._offset + record.round))
 
     def on_notice(self, text: str) -> None:
         """Print it."""
@@ -58,12 +70,12 @@ class ProjectProgress(NullCallback):
         self._status.stop()
 
 
-def round_in_words(record: RoundRecord) -> str:
-    """What a round trained on, and how well it segments the volumes that have masks."""
+def round_in_words(record: RoundRecord, index: int) -> str:
+    """What a round of the project trained on, and how well it segments the volumes that have masks."""
     parts = (("validation", record.val), ("test", record.test))
     scores = [
         f"{name} Dice slice {decimal(metrics.dice_slice)} volume {decimal(metrics.dice_volume)}"
         for name, metrics in parts
         if metrics is not None and metrics.dice_slice is not None
     ]
-    return ", ".join([f"round {record.round}: trained on {counted(record.labeled, 'slice')}", *scores])
+    return ", ".join([f"round {index}: trained on {counted(record.labeled, 'slice')}", *scores])

@@ -243,7 +243,7 @@ def check_options(dataset: Dataset) -> None:
     if dataset.size and any(side < GRID or side % GRID for side in dataset.size):
         raise ConfigError(
             f"data.size must be two multiples of {GRID}, got {list(dataset.size)}: write for example "
-            "--set data.size=[96,128]"
+            "--set 'data.size=[96,128]'"
         )
     if dataset.size:
         height, width = dataset.size
@@ -253,12 +253,12 @@ def check_options(dataset: Dataset) -> None:
     if dataset.window and not dataset.window[0] < dataset.window[1]:
         raise ConfigError(
             f"data.window must be two numbers, the lower first, got {list(dataset.window)}: write for example "
-            "--set data.window=[-57,164]"
+            "--set 'data.window=[-57,164]'"
         )
     if isinstance(dataset.clip, tuple) and not 0 <= dataset.clip[0] < dataset.clip[1] <= 100:
         raise ConfigError(
             f"data.clip must be two percentiles from 0 to 100, the lower first, got {list(dataset.clip)}: write for "
-            "example --set data.clip=[0.5,99.5], or none"
+            "example --set 'data.clip=[0.5,99.5]', or none"
         )
     check_name("a dataset", dataset.title)
     names = dataset.class_names

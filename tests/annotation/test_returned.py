@@ -493,7 +493,7 @@ def test_a_folder_is_read_volume_by_volume(tmp_path, asked, path):
         f"a volume must come back as b.nii.gz, it is not in '{tmp_path / 'back'}', and its slices stay open: copy it "
         "there, or name the folder where it was saved",
         f"a label file must be named after its volume, '{tmp_path / 'back' / 'Untitled.nii.gz'}' is of none of 'a', "
-        "'b': rename it, such as to a.nii.gz",
+        "'b': rename it, such as to b.nii.gz",
     ]
 
 

@@ -71,6 +71,8 @@ def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path):
     draw_worklist(project / "worklists" / "01", truth)
     code, output = annotate("next", project, "--empty-is-done", "--strategy", "random", "--budget", 3)
     assert code == 0, output
+    assert "round 1: training" in output
+    assert "round 1: trained on 10 slices" in output
     code, output = annotate("status", project)
     assert "from round 1 on: strategy: entropy -> random; protocol.budget: 2 -> 3" in output
     assert "to draw: 3 slices, in " in output
@@ -78,6 +80,7 @@ def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path):
     code, output = annotate("segment", project, "--out", out)
     assert (code, output) == (
         0,
+        "segmented case_0 segmented case_1 segmented case_2 segmented case_3 segmented case_4 "
         f"wrote 5 segmentations to {out}/segmentations, each with a map in {out}/uncertainty look first at the volumes "
         f"on top of {out}/least-certain.csv",
     )
@@ -109,6 +112,38 @@ def test_errors_in_label_files_are_told_and_nothing_is_trained(project, truth):
     assert f"error: labels must be 0, 1 foreground or 255, '{path}' has 9 in 1 voxels and does not count" in output
     assert output.endswith(f"when errors are mended: albench annotate next {project}")
     assert "round 0" not in output
+
+
+def test_what_deserves_a_look_is_told_before_a_round_goes_on_with_it(project, truth):
+    folder = project / "worklists" / "00"
+    draw_worklist(folder, truth)
+    image = nib.load(folder / "case_0.nii.gz")
+    values = np.asarray(image.dataobj).copy()
+    values[..., 6] = truth["case_0"][..., 6]
+    for name in ("case_0.nii.gz", "case_1.nii.gz"):
+        nib.save(nib.Nifti1Image(values, image.affine), folder / name)
+    code, output = annotate("next", project, "--empty-is-done")
+    assert code == 0, output
+    before, _, _ = output.partition("round 0: training")
+    assert (
+        "look: every volume should have a drawing of its own, those of 'case_0' and 'case_1' are equal: look" in before
+    )
+    assert "2 slices that nobody asked for will be trained on, too" in before
+
+
+def test_a_project_that_is_refused_leaves_everything_as_it_was(project, truth, tmp_path):
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    images = tmp_path / "data" / "imagesTr"
+    code, output = invoke(*NEW, project, "--images", images, "--strategy", "random")
+    assert (code, output) == (
+        2,
+        f"albench: a new project needs a folder without one, '{project}' holds one: choose another folder, or go on "
+        "with albench annotate next",
+    )
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+    code, output = invoke(*NEW, tmp_path / "other", "--images", images, "--strategy", "entropie")
+    assert (code, "did you mean 'entropy'?" in output) == (2, True)
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_is_wrong_is_one_sentence_and_exit_code_2(albench, tmp_path, project):

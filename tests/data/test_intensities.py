@@ -251,7 +251,7 @@ def test_percentiles_are_two_numbers_from_0_to_100(clip):
         check_options(Bright(clip=clip))
     assert str(refused.value) == (
         f"data.clip must be two percentiles from 0 to 100, the lower first, got {list(clip)}: write for example --set "
-        "data.clip=[0.5,99.5], or none"
+        "'data.clip=[0.5,99.5]', or none"
     )
 
 

@@ -191,7 +191,7 @@ def test_a_255_beside_other_values_has_to_be_explained(tmp_path):
     assert str(asked.value) == (
         "the meaning of value 255 must be given, the masks of 'set' contain 1 (128 voxels in 1 mask) and 255 (576 "
         "voxels in 1 mask): use --set data.unknown=255 if nobody has labeled the voxels of 255, or --set "
-        "data.labels=[1,255] if they are foreground"
+        "'data.labels=[1,255]' if they are foreground"
     )
     both, unknown, first = (folder(tmp_path / "set", **o).load("one").mask for o in WAYS)
     assert [(both == 1).sum(), (unknown == 1).sum(), (first == 1).sum()] == [(mask > 0).sum(), *[(mask == 1).sum()] * 2]
@@ -230,7 +230,7 @@ def test_several_values_are_asked_about_with_their_numbers_in_all_masks(tmp_path
     sentence = (
         "what is to be segmented must be chosen, the masks of 'set' contain 1 (120 voxels in 2 masks) and 2 (120 "
         "voxels in 2 masks): use --set data.classes='{a: 1, b: 2}' for classes with names of yours, or --set "
-        "data.labels=[1,2] for one foreground of all of them"
+        "'data.labels=[1,2]' for one foreground of all of them"
     )
     assert question(tmp_path / "set") == sentence
     for options in ({"labels": (1, 2)}, {"labels": (1,)}, {"classes": {"a": 1, "b": 2}}, {"unknown": 2}):
@@ -250,7 +250,7 @@ def test_a_value_of_the_last_mask_only_is_asked_about(tmp_path):
 def test_the_question_of_the_first_mask_has_the_values_of_all(tmp_path):
     write_values(tmp_path / "set", (1, 2), (3,), (1, 4))
     options = (
-        "--set data.classes='{a: 1, b: 2, c: 3, ...}' for classes with names of yours, or --set data.labels=[1,2,3,4]"
+        "--set data.classes='{a: 1, b: 2, c: 3, ...}' for classes with names of yours, or --set 'data.labels=[1,2,3,4]'"
     )
     assert options in str(question(tmp_path / "set"))
 
@@ -272,7 +272,7 @@ def test_a_preparation_goes_on_with_the_values_of_what_it_has_read(tmp_path, mon
     ("values", "asked"),
     [
         (((255,), (255,)), None),
-        (((1,), (255,)), "or --set data.labels=[1,255] if they are foreground"),
+        (((1,), (255,)), "or --set 'data.labels=[1,255]' if they are foreground"),
         (((7,), (7,)), None),
         (((), (3,)), None),
         (
@@ -292,7 +292,7 @@ def test_many_values_are_cut_in_the_sentence_and_whole_in_the_option(tmp_path):
     write_values(tmp_path / "set", range(1, 42))
     sentence = str(question(tmp_path / "set"))
     assert "7 (60 voxels in 1 mask), 8 (60 voxels in 1 mask) and 33 more: use" in sentence
-    assert f"--set data.labels=[{','.join(map(str, range(1, 42)))}] for one foreground" in sentence
+    assert f"--set 'data.labels=[{','.join(map(str, range(1, 42)))}]' for one foreground" in sentence
 
 
 def test_a_mask_of_thousands_of_values_is_taken_for_an_image(tmp_path):

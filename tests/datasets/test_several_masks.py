@@ -219,7 +219,7 @@ def test_more_organs_than_classes_are_one_sentence_with_a_choice(tmp_path):
     code, output = invoke("data", "prepare", "folder", "--data-root", tmp_path)
     assert code == 2
     assert (
-        "data.organs must choose 1 to 32 organs, there are masks of 52: write for example --set data.organs=[oax,obx]"
+        "data.organs must choose 1 to 32 organs, there are masks of 52: write for example --set 'data.organs=[oax,obx]'"
         in output
     )
     assert folder(tmp_path, organs=("pzx", "oax")).class_names == ("pzx", "oax")

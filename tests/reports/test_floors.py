@@ -133,6 +133,13 @@ def test_a_lead_of_almost_nothing_is_no_clear_lead(tmp_path, gain, margin, clear
     assert lead == f"{begin} an AUBC of {0.7 + gain:.3f} in volume Dice, ahead of random by {gain:.4f}."
 
 
+def test_a_large_lead_whose_interval_includes_0_is_no_clear_lead(tmp_path):
+    for seed, gain in enumerate([0.3, -0.1, 0.1]):
+        write_run(tmp_path, "random", seed, [0.5, 0.6])
+        write_run(tmp_path, "star", seed, [0.5, 0.6 + gain])
+    assert summary(tmp_path).lead.startswith("No clear leader: star has the best mean, an AUBC of 0.700")
+
+
 def test_a_small_lead_whose_interval_excludes_0_is_a_lead(tmp_path):
     for seed, gain in enumerate([0.005, 0.0051, 0.0049]):
         write_run(tmp_path, "random", seed, [0.5, 0.7])
