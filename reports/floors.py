@@ -126,6 +126,8 @@ def _everything(run: Run, metric: Metric) -> float:
     if metric.part != "test" or metric.name == "nsd" or not metric.higher or len(run.reader.config.classes) > 1:
         return math.nan
     record, largest = run.reader.records[-1], _largest_shares(run)
+    if not record.cases:  # of a project without volumes for tests
+        return math.nan
     empty = {case: metrics.empty_slice_share for case, metrics in record.cases.items()}
     if any(share is None or (case not in largest and share < 1) for case, share in empty.items()):
         return math.nan

@@ -93,6 +93,8 @@ class Problem:
 def read_run(folder: Path, label: str, group: str, seed: int | None, dataset: str | None = None) -> Run | Problem:
     """A run if it is finished and as albench wrote it, otherwise the reason why it is left out.
 
+    One whose masks people draw is finished as far as it goes.
+
     Args:
         folder: of the run.
         label: name of the method.
@@ -109,7 +111,7 @@ def read_run(folder: Path, label: str, group: str, seed: int | None, dataset: st
     try:
         if not reader.started and not reader.records:
             return problem("missing", "is missing: it was not started")
-        if reader.finished:
+        if reader.finished or reader.drawn_by_people:
             damages = verify(reader)
             if damages:
                 return problem("damaged", f"is left out: {damages[0].sentence}")

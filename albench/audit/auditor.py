@@ -141,7 +141,7 @@ def audit_rounds(
         DataError: the data cannot be used.
         StoreError: the run cannot be read, or weights are missing.
     """
-    if run.records and run.layout.round(0).answers.name in run.records[0].files:
+    if run.drawn_by_people:
         raise ConfigError(
             f"an audit needs masks that were hidden from the strategy, those of '{run.folder}' were drawn by people "
             "after its queries: audit a run"

@@ -136,6 +136,11 @@ class RunReader:
         return self.started and self.progress.finished(self.config.protocol.rounds)
 
     @property
+    def drawn_by_people(self) -> bool:
+        """Whether people drew the masks of its rounds (`albench.annotation`), who end it when they like."""
+        return bool(self.records) and self.layout.round(0).answers.name in self.records[0].files
+
+    @property
     def rounds(self) -> int:
         """Total number of rounds: one more than the queries that the protocol wants and the pool allows."""
         protocol = self.config.protocol

@@ -2,6 +2,7 @@
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from support.annotator import draw_worklist
 from support.people import SETTINGS
@@ -76,6 +77,10 @@ def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path):
     code, output = annotate("status", project)
     assert "from round 1 on: strategy: entropy -> random; protocol.budget: 2 -> 3" in output
     assert "to draw: 3 slices, in " in output
+    code, output = invoke("report", project, "--metric", "val_dice_volume", "--format", "csv")
+    assert (code, "is not finished" in output) == (0, False), output
+    curves = pd.read_csv(project / "report" / "val_dice_volume" / "csv" / "numbers-curves.csv")
+    assert curves[["label", "labeled"]].to_numpy().tolist() == [["entropy", 8], ["random", 10]]
     out = tmp_path / "out"
     code, output = annotate("segment", project, "--out", out)
     assert (code, output) == (
