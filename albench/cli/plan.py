@@ -39,6 +39,9 @@ def print_plan(
     from albench.benchmarks.cost_sources import Records
     from albench.console import waiting
 
+    if not plan.left:
+        _say(console, "nothing is left to do")
+        return
     with_data = not any(run.published for run in plan.left)
     if with_data if probe is None else probe:
         times = _timed(console, plan, execution, None if with_data else Records())
@@ -135,7 +138,7 @@ def _print_total(
         console,
         f"{counted(len(plan.left), 'run')}: {_time(total)} of {unit} time on {device_name(execution.device)} with "
         f"{counted(threads, 'thread')} per run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish "
-        f"between {first} and {last}",
+        + (f"at {first}" if first == last else f"between {first} and {last}"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from types import TracebackType
 
@@ -13,11 +14,12 @@ from albench.console import decimal
 from albench.errors import counted
 from albench.runs.records import RoundRecord
 
+_QUIET = 30.0  # seconds, after which a step that takes long is told again
 _WORDS = {"fit": "training", "evaluate": "segmenting the volumes with masks", "query": "choosing slices"}
 
 
 class ProjectProgress(NullCallback):
-    """What takes long, in a line that is replaced; if output is not a terminal, a line for each step.
+    """What takes long, in a line that is replaced; if output is not a terminal, a line for each step, again while it lasts.
 
     Args:
         console: to print on.
@@ -27,7 +29,7 @@ class ProjectProgress(NullCallback):
     def __init__(self, console: Console, before: int = 0) -> None:
         self._console = console
         self._status = console.status("reading the project")
-        self._told = ""
+        self._told, self._said = "", 0.0
         self._before, self._offset = before, 0
 
     def on_start(self, config: RunConfig, records: Sequence[RoundRecord]) -> None:
@@ -55,8 +57,11 @@ class ProjectProgress(NullCallback):
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _tell(self, words: str, more: str = "") -> None:
-        if words != self._told and not self._console.is_terminal:
-            self.on_notice(words)
+        now = time.monotonic()
+        another = words != self._told
+        if not self._console.is_terminal and (another or now - self._said > _QUIET):
+            self.on_notice(words if another else words + more)
+            self._said = now
         self._told = words
         self._status.update(words + more)
 

@@ -60,5 +60,7 @@ def report(
         )
     for sentence in (*results.collection.notes, *(problem.sentence for problem in results.collection.problems)):
         typer.echo(sentence, err=True)
-    for path in write(results, (out or folder / "report") / results.metric.folder, wanted, places=places):
+    with waiting(terminal(), "writing tables and figures"):
+        written = write(results, (out or folder / "report") / results.metric.folder, wanted, places=places)
+    for path in written:
         typer.echo(f"wrote {path}")

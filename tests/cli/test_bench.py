@@ -71,6 +71,8 @@ def test_a_second_call_does_nothing(finished, capfd):
     code, output = bench(suite, root.parent)
     assert code == 0
     assert "tiny: 8 runs, 8 already finished" in output
+    code, output = bench(suite, root.parent, "--plan")
+    assert (code, output) == (0, "tiny: 8 runs, 8 already finished nothing is left to do")
     assert {path: path.stat().st_mtime_ns for path in root.rglob("rounds.jsonl")} == before
 
 
@@ -292,7 +294,9 @@ def test_a_plan_prints_what_is_left_and_starts_no_run(tmp_path):
     assert not (tmp_path / "tiny").exists()
     for label, runs, rounds in (("random", 2, 6), ("star", 2, 6), ("full", 2, 2)):
         assert re.search(rf"{label} {runs} 0 {rounds} ", output), output
-    total = r"6 runs: \dm\d\ds.* of CPU time on cpu .* with 1 thread per run, \d+ MB; \d in parallel finish between"
+    total = (
+        r"6 runs: \dm\d\ds.* of CPU time on cpu .* with 1 thread per run, \d+ MB; \d in parallel finish (between|at) "
+    )
     assert re.search(total, output), output
 
 
