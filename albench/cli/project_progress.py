@@ -19,7 +19,7 @@ _WORDS = {"fit": "training", "evaluate": "segmenting the volumes with masks", "q
 
 
 class ProjectProgress(NullCallback):
-    """What takes long, in a line that is replaced; if output is not a terminal, a line for each step, again while it lasts.
+    """What takes long, in a line that is replaced; if output is not a terminal, in new lines while it lasts.
 
     Args:
         console: to print on.
