@@ -24,7 +24,6 @@ def audit(
     The exit code is 1 if one depends on them.
     """
     from albench.audit.auditor import audit_rounds
-    from albench.console import terminal, waiting
     from albench.errors import ConfigError
     from albench.runs import RunReader
     from albench.training.device import choose_device
@@ -32,10 +31,9 @@ def audit(
     run = RunReader(folder)
     if not run.started:
         raise ConfigError(f"RUN must be the folder of a run, '{folder}' has no config.json: see albench status")
-    looked, console = 0, terminal()
-    with waiting(console, "asking again"):
-        for verdict in audit_rounds(run, choose_device(device, None), rounds, fit=fit, graphs=graphs):
-            console.print(f"{verdict.verdict:12} {verdict.sentence}", highlight=False, markup=False, soft_wrap=True)
-            looked += verdict.verdict == "looked"
+    looked = 0
+    for verdict in audit_rounds(run, choose_device(device, None), rounds, fit=fit, graphs=graphs):
+        print(f"{verdict.verdict:12} {verdict.sentence}", flush=True)
+        looked += verdict.verdict == "looked"
     if looked:
         raise typer.Exit(1)

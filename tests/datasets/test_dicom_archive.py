@@ -288,7 +288,7 @@ def test_names_of_segments_are_shown_and_are_the_classes(tmp_path):
     assert str(asked.value) == (
         "what is to be segmented must be chosen, the masks of 'set' contain 1 (Lung, 1,128 voxels in 3 masks) and 2 "
         "(Tumor, 72 voxels in 3 masks): use --set data.target=classes for classes of these names, or --set "
-        "data.labels=[1,2] for one foreground of all of them"
+        "'data.labels=[1,2]' for one foreground of all of them"
     )
     data = folder(root, target="classes")
     assert data.class_names == ("Lung", "Tumor")
