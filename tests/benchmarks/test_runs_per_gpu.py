@@ -193,7 +193,7 @@ def test_nothing_is_measured_for_a_cluster_or_without_a_gpu(monkeypatch, machine
 
 @pytest.mark.gpu
 def test_a_plan_expects_what_is_remembered(gpu, tmp_path, machine, plan, monkeypatch):
-    def hours(runs, root, execution, on_probe):
+    def hours(runs, root, cost_of, *, keep_weights):
         return {"random": estimate.Estimate((3600.0, 7200.0), 1e6)}
 
     monkeypatch.setattr(estimate, "estimate", hours)
