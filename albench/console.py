@@ -29,6 +29,11 @@ class _Output(Console):
             raise SystemExit(end.code) from None
 
 
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: brackets are no markup, and long ones are not broken, so that they can be copied."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def new_table(*columns: str, title: str | None = None, numbers: Collection[str] = ()) -> Table:
     """A compact table without a frame; long text is wrapped.
 
@@ -70,7 +75,7 @@ def bar(console: Console, words: str, *, in_bytes: bool = False, before: str = "
                 until_the_first_step.close()
                 task = shown.add_task(words, total=total)
                 if not console.is_terminal:
-                    console.print(words, highlight=False, soft_wrap=True)
+                    say(console, words)
             shown.update(task, completed=done, total=total)
 
         yield show
@@ -83,7 +88,7 @@ def waiting(console: Console, words: str, after: float = 2.0) -> Iterator[None]:
         with console.status(words):
             yield
         return
-    told = Timer(after, console.print, (words,), {"markup": False, "highlight": False, "soft_wrap": True})
+    told = Timer(after, say, (console, words))
     told.daemon = True
     told.start()
     try:

@@ -15,7 +15,7 @@ from rich.table import Table
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.remaining_time import RemainingTime
 from albench.benchmarks.suite_callback import SuiteCallback
-from albench.console import bar, decimal, describe, duration
+from albench.console import bar, decimal, describe, duration, say
 from albench.errors import counted
 from albench.runs.records import RoundRecord
 
@@ -61,7 +61,7 @@ class ProgressTable(SuiteCallback):
     def on_notice(self, text: str) -> None:
         """Print the line."""
         self._shown.close()
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, text)
 
     def on_start(self, runs: Sequence[PlannedRun], done: Sequence[int], parallel: int, where: str) -> None:
         """Start the live table."""
@@ -117,7 +117,7 @@ class ProgressTable(SuiteCallback):
 
     def _print(self, run: PlannedRun, what: str) -> None:
         count = f"[{self._finished + self._failed}/{self._total}]"
-        self._console.print(f"{count} {run.name}: {what}", markup=False, highlight=False, soft_wrap=True)
+        say(self._console, f"{count} {run.name}: {what}")
 
     def _panel(self) -> Group:
         table = Table("run", "round", "slice Dice", "volume Dice", "left")

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from albench.files import digest_of, write_json
+from albench.files import write_json
+from albench.runs.verification import file_hash
 
 LISTING = ".report.json"
 """Of the files in a folder: {part of the report: {relative path: SHA-256}}."""
@@ -23,12 +24,12 @@ def replace_part(out: Path, part: str, files: Sequence[Path]) -> None:
         files: of the part, below `out`.
     """
     listed = _read(out / LISTING)
-    now = {file.relative_to(out).as_posix(): _digest(file) for file in files}
+    now = {file.relative_to(out).as_posix(): file_hash(file) for file in files}
     for name, digest in listed.get(part, {}).items():
         former = out / name
         if name in now or former.is_symlink() or not former.is_file():
             continue
-        if former.resolve().is_relative_to(out.resolve()) and _digest(former) == digest:
+        if former.resolve().is_relative_to(out.resolve()) and file_hash(former) == digest:
             former.unlink()
     write_json(out / LISTING, {**listed, part: now})
 
@@ -41,8 +42,3 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
         return {}
     parts = listed.items() if isinstance(listed, dict) else ()
     return {part: files for part, files in parts if isinstance(files, dict)}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return digest_of(file)

@@ -27,6 +27,14 @@ class AskedSlice:
     score: float | None = None
 
 
+def by_volume(asked: Sequence[AskedSlice]) -> dict[str, list[AskedSlice]]:
+    """The slices of each volume, in the order in which volumes are wanted."""
+    found: dict[str, list[AskedSlice]] = {}
+    for one in asked:
+        found.setdefault(one.name.case, []).append(one)
+    return found
+
+
 @dataclass(frozen=True)
 class Drawn:
     """What was drawn in the files of a worklist.

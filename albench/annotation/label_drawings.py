@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from albench.annotation.drawings import AskedSlice, Drawn, Suggestions
+from albench.annotation.drawings import AskedSlice, Drawn, Suggestions, by_volume
 from albench.annotation.label_files import Asked, write_label_file
 from albench.annotation.returned import Rules
 from albench.annotation.returned_folder import SUFFIX, read_folder
@@ -36,7 +36,11 @@ class LabelDrawings:
 
     def write(self, folder: Path, asked: Sequence[AskedSlice], suggestions: Suggestions, title: str) -> None:
         """Write all files of a worklist into an empty folder."""
-        tasks = [Task(one, f"{one.case}{SUFFIX}", _reasons(asked, one.case)) for one in self._asked(asked, suggestions)]
+        reasons = {
+            case: {one.name.position: Reason(one.rank, one.score) for one in own}
+            for case, own in by_volume(asked).items()
+        }
+        tasks = [Task(one, f"{one.case}{SUFFIX}", reasons[one.case]) for one in self._asked(asked, suggestions)]
         for task in tasks:
             write_label_file(folder / task.label_file, task.asked)
         classes = self.dataset.class_names
@@ -57,17 +61,9 @@ class LabelDrawings:
 
     def _asked(self, asked: Sequence[AskedSlice], suggestions: Suggestions) -> list[Asked]:
         """The slices by volume, in the order in which volumes are wanted."""
-        positions: dict[str, list[int]] = {}
-        for one in asked:
-            positions.setdefault(one.name.case, []).append(one.name.position)
         return [
-            Asked(
-                case,
-                self.dataset.file_grid(case),
-                tuple(sorted(wanted)),
-                {name.position: mask for name, mask in suggestions.items() if name.case == case},
-            )
-            for case, wanted in positions.items()
+            asked_of(self.dataset, case, [one.name.position for one in own], suggestions)
+            for case, own in by_volume(asked).items()
         ]
 
     def _images(self, asked: Asked) -> dict[int, NDArray[np.float16]]:
@@ -77,5 +73,7 @@ class LabelDrawings:
         return {i: np.array(self.prepared.images[slices.rows[i], 0, :height, :width]) for i in asked.positions}
 
 
-def _reasons(asked: Sequence[AskedSlice], case: str) -> dict[int, Reason]:
-    return {one.name.position: Reason(one.rank, one.score) for one in asked if one.name.case == case}
+def asked_of(dataset: Dataset, case: str, positions: Sequence[int], suggestions: Suggestions) -> Asked:
+    """Slices of a volume, with their suggestions among all."""
+    own = {name.position: mask for name, mask in suggestions.items() if name.case == case}
+    return Asked(case, dataset.file_grid(case), tuple(sorted(positions)), own)

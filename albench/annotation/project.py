@@ -179,9 +179,8 @@ class Project:
     def minutes(self) -> dict[int, float]:
         """{round: minutes} that people took for what a round trains on, where they have said so."""
         path = self.folder / _TIMES
-        return (
-            {time.round: time.minutes for time in read_document(_Times, path, _REMEDY).rounds} if is_file(path) else {}
-        )
+        rounds = read_document(_Times, path, _REMEDY).rounds if is_file(path) else ()
+        return {time.round: time.minutes for time in rounds}
 
     def keep_minutes(self, minutes: float) -> None:
         """Write down the time that people took for the worklist to draw now."""
@@ -221,8 +220,8 @@ class Project:
     @property
     def asked(self) -> tuple[AskedSlice, ...]:
         """The slices of that worklist, most wanted first; initial slices in their order in the volumes."""
-        if self.trained:
-            _, run = self.trained
+        if trained := self.trained:
+            _, run = trained
             query = run.query(len(run.records) - 1)
             scores = query.scores or {}
             named = zip(query.slices, query.ids, strict=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from albench.annotation.drawings import AskedSlice, Drawings
+from albench.annotation.drawings import AskedSlice, Drawings, by_volume
 from albench.annotation.people import Answer, PeopleRun
 from albench.annotation.predictions import TrainedNetwork
 from albench.annotation.project import Project, Stage, new_record
@@ -361,8 +361,8 @@ class _Round:
         """The slices of a worklist as the network of the last finished round segments them."""
         network, _ = _trained_network(self.project, self.computing)
         predicted: dict[SliceName, Mask] = {}
-        for case in {one.name.case for one in asked}:
-            positions = [one.name.position for one in asked if one.name.case == case]
+        for case, own in by_volume(asked).items():
+            positions = [one.name.position for one in own]
             predicted |= {SliceName(case, one.position): one.mask for one in network.predict(case, positions)}
         return predicted
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from albench.cli.options import Device, Network, Seed, Settings, Strategy, Threads
 from albench.registry import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -46,12 +47,7 @@ class MaskGrid(str, Enum):
 
 
 _Project = Annotated[Path, typer.Argument(metavar="PROJECT", help="Folder of the project.")]
-_Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting, such as training.epochs=30. May be repeated.")
-]
 _Budget = Annotated[int | None, typer.Option(min=1, help="Slices of a worklist; short for --set protocol.budget=...")]
-_Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
-_Threads = Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all cores by default.")]
 _Prefill = Annotated[bool, typer.Option("--prefill", help="Hand out slices with the prediction of the network.")]
 _From = Annotated[
     Path | None, typer.Option("--from", help="Folder where the files were saved, if they were not edited in place.")
@@ -69,11 +65,9 @@ _Raters = Annotated[Raters | None, typer.Option(help="How the files of several a
 def new_project(
     project: _Project,
     images: Annotated[Path, typer.Option(help="Folder of the volumes, NIfTI.")],
-    strategy: Annotated[str, typer.Option(help="A name (albench list strategies), FILE.py:Class or module:Class.")],
+    strategy: Strategy,
     labels: Annotated[Path | None, typer.Option(help="Folder of masks, named as their volumes.")] = None,
-    network: Annotated[
-        str, typer.Option(help="A name (albench list networks), FILE.py:Class or module:Class.")
-    ] = DEFAULT_NETWORK,
+    network: Network = DEFAULT_NETWORK,
     budget: _Budget = None,
     validation: Annotated[
         list[str] | None, typer.Option(help="A volume with a whole mask, for validation. May be repeated.")
@@ -81,13 +75,13 @@ def new_project(
     test: Annotated[
         list[str] | None, typer.Option(help="A volume with a whole mask, for the test metrics. May be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and queries.")] = 0,
+    seed: Seed = 0,
     name: Annotated[
         str | None, typer.Option(help="Of the volumes; random draws depend on it. By default the folder's.")
     ] = None,
-    assignments: _Settings = None,
-    device: _Device = "auto",
-    threads: _Threads = None,
+    assignments: Settings = None,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
     """Make a project and its first worklist."""
     with _computing(device, threads) as (computing, console):
@@ -127,9 +121,9 @@ def next_worklist(
     strategy: Annotated[str | None, typer.Option(help="Another strategy from now on.")] = None,
     network: Annotated[str | None, typer.Option(help="Another network from now on.")] = None,
     budget: _Budget = None,
-    assignments: _Settings = None,
-    device: _Device = "auto",
-    threads: _Threads = None,
+    assignments: Settings = None,
+    device: Device = "auto",
+    threads: Threads = None,
     accept_code_change: Annotated[
         bool, typer.Option("--accept-code-change", help="Go on with a project that other code has written.")
     ] = False,
@@ -138,10 +132,9 @@ def next_worklist(
 
     The exit code is 1 if there is more to draw or to mend first.
     """
-    rules = _Reading(empty_is_done, mask_grid, raters)
     from albench.annotation.project import Project
 
-    before = Project.open(project).rounds
+    rules, before = _Reading(empty_is_done, mask_grid, raters), Project.open(project).rounds
     with _computing(device, threads, rules, before, accept_code_change=accept_code_change) as (computing, console):
         from albench.annotation import rounds
 
@@ -185,23 +178,24 @@ def project_status(
 def segment_volumes(
     project: _Project,
     out: Annotated[Path, typer.Option(help="Folder for the segmentations, of which none is overwritten.")],
-    device: _Device = "auto",
-    threads: _Threads = None,
+    device: Device = "auto",
+    threads: Threads = None,
 ) -> None:
     """Segment all volumes with the network of the last round. A map of uncertainty is written beside each."""
     with _computing(device, threads) as (computing, console):
         from albench.annotation import rounds
+        from albench.console import say
         from albench.errors import counted
 
         done = 0
         for certainty in rounds.segment(project, out, computing):
             done += 1
-            console.print(f"segmented {certainty.case}", highlight=False, markup=False, soft_wrap=True)
+            say(console, f"segmented {certainty.case}")
     for line in (
         f"wrote {counted(done, 'segmentation')} to {out / 'segmentations'}, each with a map in {out / 'uncertainty'}",
         f"look first at the volumes on top of {out / 'least-certain.csv'}",
     ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 @dataclass(frozen=True)
@@ -268,33 +262,37 @@ def _tell(project: Path, worklist: Worklist, console: Console, *, begun: bool) -
     Args:
         begun: whether somebody may have begun to draw the worklist.
     """
+    from albench.console import say
     from albench.errors import counted, few
 
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     for sentence in worklist.told():
-        say(sentence)
+        say(console, sentence)
     segment = f"albench annotate segment {project} --out FOLDER"
     if worklist.finished:
-        say(f"every slice is drawn: {segment}")
+        say(console, f"every slice is drawn: {segment}")
         return
     left = Counter(name.case for name in worklist.missing)
     volumes = few([f"{case} ({count})" for case, count in sorted(left.items())])
     if worklist.missing:
         done = len(worklist.asked) - len(worklist.missing)
         share = f" of {len(worklist.asked)}, {done} are done" if done else ""
-        say(f"to draw: {counted(len(worklist.missing), 'slice')}{share}, in {counted(len(left), 'volume')}: {volumes}")
-        say(f"label files and list: {worklist.folder / 'worklist.html'}")
+        say(
+            console,
+            f"to draw: {counted(len(worklist.missing), 'slice')}{share}, in {counted(len(left), 'volume')}: {volumes}",
+        )
+        say(console, f"label files and list: {worklist.folder / 'worklist.html'}")
         if begun:
-            say("say --empty-is-done if slices as they were handed out are done, --leave-open to go on without them")
+            say(
+                console,
+                "say --empty-is-done if slices as they were handed out are done, --leave-open to go on without them",
+            )
     then = "when errors are mended" if worklist.faulty else "when they are drawn" if worklist.missing else "next"
-    say(f"{then}: albench annotate next {project}")
+    say(console, f"{then}: albench annotate next {project}")
 
 
 def _print_rounds(project: Project, console: Console) -> None:
     """A table of the finished rounds, and what was changed between them."""
-    from albench.console import decimal, new_table
+    from albench.console import decimal, new_table, say
 
     heads = ("round", "strategy", "labeled", "slice\nDice", "volume\nDice", "drawn in\nminutes")
     table, minutes, index = new_table(*heads, title="", numbers=[heads[0], *heads[2:]]), project.minutes, 0
@@ -309,4 +307,4 @@ def _print_rounds(project: Project, console: Console) -> None:
     if minutes:
         console.print(f"drawn in {sum(minutes.values()) / 60:.1f} hours", highlight=False)
     for change in project.changes():
-        console.print(change, highlight=False, markup=False, soft_wrap=True)
+        say(console, change)

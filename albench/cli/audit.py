@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from albench.cli.options import Device
+
 
 def audit(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run with --keep-weights.")],
@@ -16,7 +18,7 @@ def audit(
     fit: Annotated[
         bool, typer.Option("--fit", help="Train each round again, so that its training is audited.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Device = "auto",
     graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, as the run did.")] = True,
 ) -> None:
     """Ask a run's queries again, without masks not bought.

@@ -190,18 +190,20 @@ def bench(
 
 def _print_changed_code(console: Console, plan: SuitePlan) -> None:
     """Print which runs other code has written."""
+    from albench.console import say
+
     for code, runs in plan.changed_code().items():
-        console.print(
+        say(
+            console,
             f"code changed: {'; '.join(run.name for run in runs)} began with other code of {', '.join(code)}: use that "
             "code, another --storage, or --accept-code-change, which writes the change down",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
         )
 
 
 def _print_outcome(console: Console, outcome: SuiteOutcome) -> None:
     """Print how many runs finished and which failed. Exit code 1 if one failed, 130 if the suite was interrupted."""
+    from albench.console import say
+
     finished = len(outcome.finished)
     lines = [f"{finished} of {len(outcome.runs)} runs are finished, {len(outcome.failures)} failed"]
     for run in outcome.runs:
@@ -210,7 +212,7 @@ def _print_outcome(console: Console, outcome: SuiteOutcome) -> None:
     if finished:
         lines.append(f"next: albench report {outcome.folder}")
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
     if finished + len(outcome.failures) < len(outcome.runs):
         raise KeyboardInterrupt
     if outcome.failures:

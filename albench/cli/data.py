@@ -64,7 +64,7 @@ def describe_data(
 
     from albench.cli.contact_sheet import contact_sheet
     from albench.cli.dataset_summary import LABEL_COLUMNS, label_rows, numbers
-    from albench.console import new_table
+    from albench.console import new_table, say
     from albench.data import oddities, set_warnings
 
     console = _console()
@@ -88,7 +88,7 @@ def describe_data(
         console.print(f"warning: {warning}", highlight=False)
     path = sheet or Path(f"{dataset.title}.png")
     contact_sheet(prepared, path, str(dataset.hashed_options().get("axis", "axial")))
-    console.print(f"picture: {path}", highlight=False, soft_wrap=True)
+    say(console, f"picture: {path}")
 
 
 @data.command("check")
@@ -162,7 +162,7 @@ def list_data() -> None:
 
     from albench import registry
     from albench.cli.catalog import COLUMNS, rows
-    from albench.console import new_table, size_in_words
+    from albench.console import new_table, say, size_in_words
     from albench.data import cache_folder, prepared_sets
 
     console = _console()
@@ -180,7 +180,7 @@ def list_data() -> None:
         )
     if sets.row_count:
         console.print(sets)
-    console.print(f"cache: {cache_folder()}", highlight=False, soft_wrap=True)
+    say(console, f"cache: {cache_folder()}")
 
 
 @data.command("clean")
@@ -189,7 +189,7 @@ def clean_data(
     downloads: Annotated[bool, typer.Option("--downloads", help="Delete what albench downloaded too.")] = False,
 ) -> None:
     """Delete prepared data, which can be prepared again. Nothing is deleted that does not bear the mark of albench."""
-    from albench.console import size_in_words
+    from albench.console import say, size_in_words
     from albench.data import downloaded, prepared_sets, remove
     from albench.errors import ConfigError
 
@@ -201,9 +201,9 @@ def clean_data(
         raise ConfigError(f"only prepared data can be deleted, '{title}' is not prepared: choose from {titles}")
     removal = remove([*(prepared.folder for prepared in chosen), *(downloaded() if downloads else ())])
     for path in removal.busy:
-        console.print(f"'{path}' is being made by another process and is kept", highlight=False, soft_wrap=True)
+        say(console, f"'{path}' is being made by another process and is kept")
     if removal.unmarked:
-        console.print(_unmarked(removal.unmarked), highlight=False, soft_wrap=True)
+        say(console, _unmarked(removal.unmarked))
     console.print(f"freed {size_in_words(removal.freed)}", highlight=False)
 
 
@@ -215,13 +215,11 @@ def _dataset(name: str, root: Path | None, assignments: list[str] | None) -> Dat
 
 
 def _prepared(dataset: Dataset, console: Console, workers: int | None) -> Prepared:
-    from albench.console import bar
+    from albench.console import bar, say
     from albench.data import prepare
 
     with bar(console, "preparing the data", before="looking at the files of the data") as show:
-        return prepare(
-            dataset, show, workers, lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)
-        )
+        return prepare(dataset, show, workers, lambda text: say(console, text))
 
 
 def _problems(path: str, name: str, assignments: list[str] | None) -> tuple[list[Problem], Sequence[str]]:

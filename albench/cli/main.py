@@ -15,6 +15,7 @@ from albench.cli.annotate import annotate
 from albench.cli.audit import audit
 from albench.cli.bench import PanelCommand, bench
 from albench.cli.data import data
+from albench.cli.options import DataRoot, Dataset, Device, Network, Seed, Settings, Strategy, Threads
 from albench.cli.queries import queries
 from albench.cli.report import report
 from albench.cli.tune import tune
@@ -88,21 +89,16 @@ def version(
 
 @app.command()
 def run(
-    strategy: Annotated[str, typer.Option(help="A name (albench list strategies), FILE.py:Class or module:Class.")],
-    dataset: Annotated[str, typer.Option(help="A name (albench list datasets), FILE.py:Class or module:Class.")],
-    network: Annotated[
-        str, typer.Option(help="A name (albench list networks), FILE.py:Class or module:Class.")
-    ] = DEFAULT_NETWORK,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and queries.")] = 0,
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the data; short for --set data.root=...")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting, such as training.epochs=30. May be repeated."),
-    ] = None,
+    strategy: Strategy,
+    dataset: Dataset,
+    network: Network = DEFAULT_NETWORK,
+    seed: Seed = 0,
+    data_root: DataRoot = None,
+    assignments: Settings = None,
     tuned: Annotated[Path | None, typer.Option(help="File of albench tune with options of the strategy.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads; all cores by default.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
     keep_weights: Annotated[bool, typer.Option(help="Keep the weights of every round.")] = False,
     share: Annotated[bool, typer.Option(help="Reuse round 0 of another run in --out with the same training.")] = True,
     graphs: Annotated[bool, typer.Option(help="Replay training passes as CUDA graphs, on a GPU.")] = True,
@@ -121,7 +117,7 @@ def run(
         from albench.cli.changed_settings import changed_settings
         from albench.cli.run_progress import LineProgress, LiveProgress, curve
         from albench.combinations import check_one_split
-        from albench.console import bar
+        from albench.console import bar, say
         from albench.loop import Execution
         from albench.loop import run as run_loop
         from albench.resolve import Datasets, resolve
@@ -145,7 +141,7 @@ def run(
             progress=show,
             workers=None,
             tuned=found,
-            datasets=Datasets(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True)),
+            datasets=Datasets(lambda text: say(console, text)),
         )
     check_one_split(resolved.config.protocol)
     heading = changed_settings(resolved, settings)
@@ -155,7 +151,7 @@ def run(
     if len(done.records) == progress.before:
         console.print("this run is already finished", highlight=False)
     console.print(curve(done.records, escape(f"{done.config.strategy.name} on {done.config.title}, seed {seed}")))
-    console.print(f"records: {escape(str(done.folder))}", highlight=False, soft_wrap=True)
+    say(console, f"records: {done.folder}")
 
 
 @app.command("list")
@@ -232,11 +228,12 @@ def new(
 ) -> None:
     """Write an installable package with a new plugin. It includes a test and a README."""
     from albench.cli.scaffold import new_package
+    from albench.console import say
 
     console = _console()
     for path in new_package(kind.value, name, folder):
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-    console.print(f"next: pip install --editable {folder / name}", highlight=False, soft_wrap=True)
+        say(console, f"wrote {path}")
+    say(console, f"next: pip install --editable {folder / name}")
 
 
 @app.command()
@@ -289,7 +286,7 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
     from rich.markup import escape
 
     from albench.cli.status import UNFINISHED, run_states
-    from albench.console import new_table, waiting
+    from albench.console import new_table, say, waiting
 
     console, tables = _console(), {}
     with waiting(console, f"reading the runs in {out}"):
@@ -302,21 +299,20 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
     for table in tables.values():
         console.print(table)
     if any(state.unfinished for state in states):
-        console.print(
+        say(
+            console,
             f"{UNFINISHED} still improving at the last allowed epoch of its last training: raise training.epochs",
-            highlight=False,
-            soft_wrap=True,
         )
     for state in states:
         if state.failure:
             which = f"failed: {state.strategy}, {state.run}, after {state.done} of {state.rounds} rounds"
-            console.print(f"{which}: {state.failure}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"{which}: {state.failure}")
     for problem in problems:
-        console.print(f"damaged: {problem}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"damaged: {problem}")
     for note in notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
+        say(console, note)
     if not tables:
-        console.print(f"no runs in {out}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"no runs in {out}")
 
 
 @app.command()

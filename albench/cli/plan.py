@@ -37,10 +37,10 @@ def print_plan(
         gpus: how runs share GPUs, if that was measured; None is one run per GPU.
     """
     from albench.benchmarks.cost_sources import Records
-    from albench.console import waiting
+    from albench.console import say, waiting
 
     if not plan.left:
-        _say(console, "nothing is left to do")
+        say(console, "nothing is left to do")
         return
     with_data = not any(run.published for run in plan.left)
     if with_data if probe is None else probe:
@@ -121,7 +121,7 @@ def _print_total(
     import torch
 
     from albench.benchmarks.estimate import Estimate
-    from albench.console import size_in_words
+    from albench.console import say, size_in_words
     from albench.errors import counted
     from albench.runs.cost import device_name
     from albench.training.device import max_parallel_runs
@@ -134,7 +134,7 @@ def _print_total(
     ends = [datetime.now() + timedelta(seconds=seconds / speed) for seconds in total.seconds]
     unit = "GPU" if execution.device.type == "cuda" else "CPU"
     first, last = (f"{end:%a %d %b %H:%M}" for end in ends)
-    _say(
+    say(
         console,
         f"{counted(len(plan.left), 'run')}: {_time(total)} of {unit} time on {device_name(execution.device)} with "
         f"{counted(threads, 'thread')} per run, {size_in_words(total.disk, 0)}; {at_once} in parallel finish "
@@ -145,7 +145,7 @@ def _print_total(
 def _print_recorded(console: Console, plan: SuitePlan, records: Records, recorded: Mapping[str, Estimates]) -> None:
     """The time of all runs on the devices of the records, and where it is from."""
     from albench.benchmarks.estimate import Estimate
-    from albench.console import size_in_words
+    from albench.console import say, size_in_words
     from albench.errors import counted
 
     runs, nothing = counted(len(plan.left), "run"), Estimate((0, 0), 0)
@@ -154,14 +154,14 @@ def _print_recorded(console: Console, plan: SuitePlan, records: Records, recorde
         known = {label: taken for label, taken in times.items() if not math.isnan(taken.seconds[0])}
         left_out = [label for label in times if label not in known]
         if not known:
-            _say(console, f"on {costs.device} nothing was measured with a network of this size")
+            say(console, f"on {costs.device} nothing was measured with a network of this size")
             continue
         without = f", without {', '.join(left_out)}, which nobody has measured there" if left_out else ""
         total = _time(sum(known.values(), nothing))
-        _say(console, f"{runs}, one after another on {costs.device}: {total}{without} ({costs.source})")
+        say(console, f"{runs}, one after another on {costs.device}: {total}{without} ({costs.source})")
     disk = sum((taken.disk for taken in next(iter(recorded.values())).values()), 0.0)
-    _say(console, f"disk space of the runs: {size_in_words(disk, 0)}")
-    _say(
+    say(console, f"disk space of the runs: {size_in_words(disk, 0)}")
+    say(
         console,
         "times are extrapolated from training and inference per slice in benchmarks/speed/records, from the fewest to "
         "the most optimizer steps; --probe times this machine",
@@ -170,7 +170,7 @@ def _print_recorded(console: Console, plan: SuitePlan, records: Records, recorde
 
 def _print_sizes(console: Console, plan: SuitePlan, *, timed: bool) -> None:
     """By what the data were planned that are not there, and how much disk space they need."""
-    from albench.console import size_in_words
+    from albench.console import say, size_in_words
     from albench.errors import counted
 
     published = {run.config.title: run.published for run in plan.left if run.published}
@@ -178,7 +178,7 @@ def _print_sizes(console: Console, plan: SuitePlan, *, timed: bool) -> None:
         channels, height, width = size.shape
         prepared = size.slices * height * width * (2 * channels + 1)  # images in two bytes, masks in one
         archive = f", {size_in_words(size.archive)} to download and as much unpacked" if size.archive else ""
-        _say(
+        say(
             console,
             f"{title} is not here: planned with {counted(size.cases, 'case')} and {counted(size.slices, 'slice')} of "
             f"{height} x {width} ({size.source}){', timed on made-up slices' if timed else ''}; it takes "
@@ -199,7 +199,3 @@ def _time(taken: Estimate) -> str:
 def _decimals(seconds: float) -> int:
     """Of its hours: one, from 100 hours on none."""
     return 1 if seconds < 360_000 else 0
-
-
-def _say(console: Console, sentence: str) -> None:
-    console.print(sentence, markup=False, highlight=False, soft_wrap=True)

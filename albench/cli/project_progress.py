@@ -10,7 +10,7 @@ from rich.console import Console
 
 from albench.callback import NullCallback
 from albench.config import RunConfig
-from albench.console import decimal
+from albench.console import decimal, say
 from albench.errors import counted
 from albench.runs.records import RoundRecord
 
@@ -54,7 +54,7 @@ class ProjectProgress(NullCallback):
 
     def on_notice(self, text: str) -> None:
         """Print it."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(self._console, text)
 
     def _tell(self, words: str, more: str = "") -> None:
         now = time.monotonic()

@@ -26,7 +26,7 @@ def queries(
     """
     from rich.markup import escape
 
-    from albench.console import decimal, new_table, terminal
+    from albench.console import decimal, new_table, say, terminal
     from albench.errors import ConfigError, DataError
     from albench.files import atomic_write
     from albench.opened_run import COLUMNS, open_run
@@ -46,7 +46,7 @@ def queries(
         text = csv_text([COLUMNS, *[["" if value is None else value for value in row] for row in rows]])
         with atomic_write(csv) as file:
             file.write(text.encode())
-        console.print(f"wrote {csv}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"wrote {csv}")
     else:
         table = new_table(*COLUMNS, numbers=[name for name in COLUMNS if name != "case"])
         for one in found:
@@ -56,6 +56,6 @@ def queries(
             table.add_row(*what, *where)
         console.print(table)
     for path in run.write_nifti(nifti) if nifti is not None else ():
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"wrote {path}")
     if missing:
-        console.print(missing, markup=False, highlight=False, soft_wrap=True)
+        say(console, missing)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from albench.callback import NullCallback
 from albench.config import RunConfig
-from albench.console import decimal, describe, duration, new_table
+from albench.console import decimal, describe, duration, new_table, say
 from albench.runs.records import RoundRecord
 
 
@@ -47,7 +47,7 @@ class LineProgress(NullCallback):
 
     def on_notice(self, text: str) -> None:
         """Print it."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(self._console, text)
 
     def time_left(self, record: RoundRecord) -> str:
         """The estimated time left, from the mean time of the rounds so far."""

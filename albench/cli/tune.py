@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from albench.cli.options import DataRoot, Dataset, Network, Settings, Strategy
 from albench.registry import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -18,26 +19,22 @@ if TYPE_CHECKING:
 
 
 def tune(
-    strategy: Annotated[str, typer.Option(help="A name (albench list strategies), FILE.py:Class or module:Class.")],
-    dataset: Annotated[str, typer.Option(help="A name (albench list datasets), FILE.py:Class or module:Class.")],
+    strategy: Strategy,
+    dataset: Dataset,
     over: Annotated[
         list[str],
         typer.Option(
             help="An option and its values: weight=log:0.1..10, views=[1,3,5] or batch_norm. May be repeated."
         ),
     ],
-    network: Annotated[
-        str, typer.Option(help="A name (albench list networks), FILE.py:Class or module:Class.")
-    ] = DEFAULT_NETWORK,
+    network: Network = DEFAULT_NETWORK,
     metric: Annotated[
         str, typer.Option(help="val_dice_volume, val_dice_foreground, val_dice_slice or val_nsd.")
     ] = "val_dice_volume",
     samples: Annotated[int, typer.Option(min=1, max=10_000, help="Combinations of options to try.")] = 16,
     seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Runs per combination, scored by their mean.")] = 1,
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the data; short for --set data.root=...")] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting, such as training.epochs=30. May be repeated.")
-    ] = None,
+    data_root: DataRoot = None,
+    assignments: Settings = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the search; by default runs/tune/STRATEGY-DATASET.")
     ] = None,
@@ -60,7 +57,7 @@ def tune(
     ] = False,
 ) -> None:
     """Search the options of a strategy on validation cases. The test cases are not used."""
-    from albench.console import terminal
+    from albench.console import say, terminal
     from albench.settings import parse_settings
 
     console = terminal()
@@ -114,14 +111,14 @@ def tune(
         *where,
         *common,
     ]
-    console.print(f"tuned: {path}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"next: {shlex.join(command)}", markup=False, highlight=False, soft_wrap=True)
+    say(console, f"tuned: {path}")
+    say(console, f"next: {shlex.join(command)}")
 
 
 def _print_trials(console: Console, what: Search, trials: list[Trial], outcome: SuiteOutcome) -> None:
     """Print the score of every trial, and why runs failed."""
     from albench.benchmarks.search import in_words
-    from albench.console import new_table
+    from albench.console import new_table, say
 
     table = new_table(*what.space, f"mean {what.metric}")
     for trial in trials:
@@ -131,4 +128,4 @@ def _print_trials(console: Console, what: Search, trials: list[Trial], outcome: 
     for run in outcome.runs:
         if run.folder in outcome.failures:
             text = f"FAILED {run.name}: {outcome.failures[run.folder]}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            say(console, text)

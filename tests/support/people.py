@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from albench.annotation.drawings import AskedSlice, Drawn, Suggestions
+from albench.annotation.drawings import AskedSlice, Drawn, Suggestions, by_volume
 from albench.annotation.rounds import Computing
 from albench.data import Prepared, Problem, split_volumes
 from albench.loop import Execution
@@ -31,8 +31,8 @@ class ArrayFiles:
 
     def write(self, folder: Path, asked: Sequence[AskedSlice], suggestions: Suggestions, title: str) -> None:
         """Arrays without labels, and what is asked."""
-        for case in {one.name.case for one in asked}:
-            positions = [one.name.position for one in asked if one.name.case == case]
+        for case, own in by_volume(asked).items():
+            positions = [one.name.position for one in own]
             np.savez(folder / f"{case}.npz", mask=np.full(self.shapes[case], UNKNOWN, np.uint8), asked=positions)
 
     def read(self, folder: Path, asked: Sequence[AskedSlice], suggestions: Suggestions) -> Drawn:

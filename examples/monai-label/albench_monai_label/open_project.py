@@ -19,7 +19,7 @@ import nibabel as nib
 import numpy as np
 
 from albench.annotation import Asked, CaseCertainty, Rules, read_returned, rounds
-from albench.annotation.label_drawings import LabelDrawings
+from albench.annotation.label_drawings import LabelDrawings, asked_of
 from albench.annotation.project import Project
 from albench.annotation.returned_folder import SUFFIX
 from albench.annotation.rounds import Computing, Worklist
@@ -151,9 +151,11 @@ class OpenProject:
             return {}
         missing = {(name.case, name.position) for name in worklist.missing}
         slices: dict[str, list[AskedSlice]] = {}
-        for row in csv.DictReader(path.read_text().splitlines()):
+        rows = [*csv.DictReader(path.read_text().splitlines())]
+        indices = {case: self.dataset.file_grid(case).indices.tolist() for case in {row["volume"] for row in rows}}
+        for row in rows:
             case, index = row["volume"], int(row["index_3d_slicer"])
-            position = self.dataset.file_grid(case).indices.tolist().index(index)
+            position = indices[case].index(index)
             slices.setdefault(case, []).append(
                 AskedSlice(
                     position=position,
@@ -315,9 +317,8 @@ class OpenProject:
                 f"a label must be of a volume on the worklist, '{case}' is not on that of round {self.worklist.round}"
                 f"{on_it}: fetch the next sample"
             )
-        positions = tuple(sorted(one.position for one in by_case[case].slices))
-        suggested = {name.position: mask for name, mask in self.project.suggestions.items() if name.case == case}
-        return Asked(case, self.dataset.file_grid(case), positions, suggested)
+        positions = [one.position for one in by_case[case].slices]
+        return asked_of(self.dataset, case, positions, self.project.suggestions)
 
     def _replace(self, folder: Path, slices: Mask, asked: Asked) -> None:
         """Write the label file that albench reads, and keep the one that was there."""
