@@ -70,16 +70,19 @@ def _lazy(candidates: Tensor, centers: Tensor, count: int) -> Tensor:
 def _dense(candidates: Tensor, centers: Tensor, count: int) -> Tensor:
     """For a GPU: evaluate all distances in float64 by a fixed sequence of kernels, which is read once, at the end.
 
-    O((m + count) n d) time, O(n) memory besides a block of candidates.
+    Distances to a new center are sums of squared differences, not made of a matrix product, so that equal distances are
+    equal numbers. O((m + count) n d) time, and memory for the candidates in float64.
     """
-    shift = candidates.mean(0, dtype=torch.float64)
-    size = max(1, _NUMBERS // candidates.shape[1])
+    shift, points = candidates.mean(0, dtype=torch.float64), candidates.double()
     far = centers.double() - shift
-    nearest = torch.cat([_nearest(part.double() - shift, far) for part in candidates.split(size)])
-    chosen = torch.empty(count, dtype=torch.long, device=candidates.device)
-    for step in range(count):
-        row = chosen[step : step + 1].copy_(nearest.argmax())
-        nearest = torch.minimum(nearest, _squares(candidates, row, size)).index_fill_(0, row, -1)
+    parts = points.split(max(1, _NUMBERS // points.shape[1]))
+    nearest = torch.cat([_nearest(part - shift, far) for part in parts]).sqrt_()
+    chosen = torch.empty(count, dtype=torch.long, device=points.device)
+    for row in chosen.split(1):
+        torch.argmax(nearest, 0, keepdim=True, out=row)
+        center = points.index_select(0, row)
+        distances = torch.cdist(points, center, compute_mode="donot_use_mm_for_euclid_dist")[:, 0]
+        torch.minimum(nearest, distances, out=nearest).index_fill_(0, row, -1)
     return chosen.cpu()
 
 

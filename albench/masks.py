@@ -50,11 +50,15 @@ class PackedMasks(Mapping[int, Mask]):
 
     def stack(self, ids: Ids) -> NDArray[np.uint8]:
         """(n, h, w) masks of these ids, all of which must exist."""
-        return self._unpack(self.packed[np.searchsorted(self.ids, ids)])
+        return self._unpack(self.rows(ids))
+
+    def rows(self, ids: Ids) -> NDArray[np.uint8]:
+        """(n, planes, h, ceil(w / 8)) packed masks of these ids, all of which must exist."""
+        return self.packed[np.searchsorted(self.ids, ids)]
 
     def nonempty(self, ids: Ids) -> NDArray[np.bool_]:
         """(n,) whether the masks of these ids have foreground."""
-        planes = self.packed[np.searchsorted(self.ids, ids)].swapaxes(0, 1)
+        planes = self.rows(ids).swapaxes(0, 1)
         foreground = np.bitwise_or.reduce(planes)
         if len(planes) > 1:
             foreground &= ~np.bitwise_and.reduce(planes)
@@ -63,7 +67,7 @@ class PackedMasks(Mapping[int, Mask]):
     def only(self, ids: Iterable[int]) -> PackedMasks:
         """The masks of these ids only."""
         chosen = np.array(sorted(ids), dtype=np.int64)
-        return PackedMasks(chosen, self.packed[np.searchsorted(self.ids, chosen)], self.width)
+        return PackedMasks(chosen, self.rows(chosen), self.width)
 
     def _unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(..., h, w) masks of (..., planes, h, w / 8) planes."""

@@ -1,4 +1,4 @@
-"""How many runs share a GPU: the decision, from what was measured with 1, 2 and 4 processes."""
+"""How many runs share a GPU: the decision, from what was measured with 1, 2, 4, 8 and 16 processes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from albench.console import size_in_words
 
-COUNTS = (1, 2, 4)
+COUNTS = (1, 2, 4, 8, 16)
 """Numbers of processes that are measured, one after the other."""
 
 _GROWTH = 0.1  # share by which training must get faster to be worth more processes

@@ -5,10 +5,11 @@ Distances between surfaces take a CPU longer than the prediction takes a GPU, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,8 @@ from albench.metrics import CaseScores, score_case, summarize
 from albench.probabilities import predicted_masks
 from albench.runs.records import Metrics
 from albench.training.confidence import ThresholdCounts, count_thresholds
-from albench.training.device import start_read, to_device
+from albench.training.device import start_read
+from albench.training.packing import unpacked
 from albench.training.predictor import Prediction, Predictor
 
 
@@ -75,9 +77,13 @@ def evaluate(predictor: Predictor, labeled: LabeledStack, tolerance: float, thre
     Args:
         tolerance: of the surface Dice, in millimeters.
     """
-    slices = labeled.slices
-    scored = partial(_score, labeled, tolerance)
-    cases = [threads.submit(scored, index, *_predict(predictor, labeled, index)) for index in range(len(slices.cases))]
+    slices, scored = labeled.slices, partial(_score, labeled, tolerance)
+    batches = [batch for case in range(len(slices.cases)) for batch in predictor.split(slices.of(case))]
+    predictions = predictor.predict_batches(slices, batches)
+    cases = [
+        threads.submit(scored, case, *_collect(found, labeled, case))
+        for case, found in groupby(predictions, lambda batch: int(slices.case[batch.ids[0]]))
+    ]
     return Scoring(slices.cases, cases)
 
 
@@ -107,12 +113,12 @@ class _Compared(NamedTuple):
     truth: Tensor
 
 
-def _predict(predictor: Predictor, labeled: LabeledStack, case: int) -> tuple[_Read, _Read, _Read]:
-    """Functions that wait for three arrays of a case: its (n, h, w) label maps on the grid on which it is scored, 0 in
-    the padding, the same on the working grid, and its (b, 201) counts.
+def _collect(predictions: Iterable[Prediction], labeled: LabeledStack, case: int) -> tuple[_Read, _Read, _Read]:
+    """Functions that wait for three arrays of a case, whose predictions are given: its (n, h, w) label maps on the grid
+    on which it is scored, 0 in the padding, the same on the working grid, and its (b, 201) counts.
     """
     scored, working, counts = [], [], []
-    for batch in predictor.predict(labeled.slices, labeled.slices.of(case)):
+    for batch in predictions:
         own = labeled.own_grid(case)
         if own is not None:
             working.append(predicted_masks(batch.probs, batch.valid))
@@ -125,7 +131,7 @@ def _predict(predictor: Predictor, labeled: LabeledStack, case: int) -> tuple[_R
 
 def _on_working_grid(batch: Prediction, labeled: LabeledStack) -> Iterator[_Compared]:
     """A batch as it is."""
-    yield _Compared(batch.probs, batch.valid, to_device(labeled.masks(batch.ids), batch.probs.device))
+    yield _Compared(batch.probs, batch.valid, unpacked(labeled.truth, batch.ids, batch.probs.device))
 
 
 def _on_own_grid(batch: Prediction, labeled: LabeledStack, own: OwnGrid) -> Iterator[_Compared]:
@@ -136,8 +142,8 @@ def _on_own_grid(batch: Prediction, labeled: LabeledStack, own: OwnGrid) -> Iter
     size = max(1, batch.valid.numel() // (shape[0] * shape[1]))
     for start in range(0, len(batch.ids), size):
         probs = to_own_grid(batch.probs[start : start + size, :, :height, :width], shape)
-        truth = own.masks.stack(slices.position[batch.ids[start : start + size]])
-        yield _Compared(probs, probs.new_ones(()).expand(len(probs), *shape), to_device(truth, probs.device))
+        truth = unpacked(own.masks, slices.position[batch.ids[start : start + size]], probs.device)
+        yield _Compared(probs, probs.new_ones(()).expand(len(probs), *shape), truth)
 
 
 def to_own_grid(probs: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Predicted label maps, packed on their device batch by batch and read by the CPU once."""
+"""Label maps between the CPU and a device, a few bits per pixel: predictions are read once, labels sent by batch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from albench.data import SliceStack
-from albench.masks import Ids, PackedMasks, planes_for
+from albench.masks import UNKNOWN, Ids, PackedMasks, planes_for
 from albench.training.batches import concat_batches
+from albench.training.device import to_device
 
 
 def pack_predictions(slices: SliceStack, ids: Ids, parts: Iterable[tuple[Ids, Tensor]]) -> PackedMasks:
@@ -35,6 +36,17 @@ def pack_predictions(slices: SliceStack, ids: Ids, parts: Iterable[tuple[Ids, Te
         rows = np.argsort(found)
         found, whole = found[rows], whole[rows]
     return PackedMasks(found, whole, slices.shape[-1])
+
+
+def unpacked(masks: PackedMasks, ids: Ids, device: torch.device) -> Tensor:
+    """(b, h, w) uint8 label maps of (b,) ids on a device, which are sent packed."""
+    packed = to_device(masks.rows(ids), device)
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)
+    digits = (packed[..., None] >> shifts & 1).flatten(-2)[..., : masks.width]
+    labels, planes = digits[:, 0], digits.shape[1]
+    for plane in range(1, planes):
+        labels = labels | digits[:, plane] << plane
+    return labels if planes == 1 else labels.masked_fill(labels == 2**planes - 1, UNKNOWN)
 
 
 def _pack(labels: Tensor, planes: int) -> Tensor:

@@ -108,12 +108,16 @@ class Predictor:
 
     def predict(self, slices: SliceStack, ids: Ids) -> Iterator[Prediction]:
         """Predict batch by batch."""
+        return self.predict_batches(slices, self.split(ids))
+
+    def predict_batches(self, slices: SliceStack, batches: Sequence[Ids]) -> Iterator[Prediction]:
+        """Predict given batches, such as those of one case after the other, see `split`."""
 
         def forward(some: Ids, batch: Images) -> Prediction:
             valid = batch.valid[:, 0]
             return Prediction(some, activated(self.network(batch.images)), valid, self.scored(slices, some, valid))
 
-        return self.stream(slices, ids, forward)
+        return self._stream(slices, batches, forward)
 
     def predict_mc(self, slices: SliceStack, ids: Ids, passes: int) -> Iterator[Prediction]:
         """Predict `passes` samples batch by batch, with an independent dropout mask for every slice and sample.
@@ -201,6 +205,9 @@ class Predictor:
             The results of `forward`. No reference to them is kept, so that consumers such as `map` release a batch
             before the next one is computed.
         """
+        return self._stream(slices, self.split(ids, channels), forward)
+
+    def _stream(self, slices: SliceStack, batches: Sequence[Ids], forward: Callable[[Ids, Images], T]) -> Iterator[T]:
         modules, autocast = tuple(self.network.modules()), self.autocast()
 
         def apply(some: Ids, place: Place) -> T:
@@ -211,13 +218,18 @@ class Predictor:
             # Autocast keeps the weights that it converted until its outermost context ends: this one outlasts batches
             torch.clear_autocast_cache()
             with torch.autocast(self.device.type, enabled=False):
-                parts = self._split(ids, max(1, self.inference_batch // -(-channels // _CHANNELS)))
-                yield from map(apply, parts, self.places(slices, parts))
+                yield from map(apply, batches, self.places(slices, batches))
 
         return results()
 
-    def _split(self, ids: Ids, size: int) -> Sequence[Ids]:
-        """Batches of at most `size` slices, on a GPU nearly equal ones: it waits for the launches of a small one."""
+    def split(self, ids: Ids, channels: int = 1) -> Sequence[Ids]:
+        """Batches of slices without gradients, on a GPU nearly equal ones: it waits for the launches of a small one.
+
+        Args:
+            ids: (n,).
+            channels: as in `stream`.
+        """
+        size = max(1, self.inference_batch // -(-channels // _CHANNELS))
         if self.device.type == "cpu" or not len(ids):
             return list(batched(ids, size))
         return np.array_split(ids, -(-len(ids) // size))

@@ -2,14 +2,14 @@
 
 import pytest
 
-from albench.benchmarks.gpu_sharing import GpuSharing, Speed
+from albench.benchmarks.gpu_sharing import COUNTS, GpuSharing, Speed
 
 GB = 10**9
 
 
 def measured(*steps, memory=3 * GB, free=80 * GB):
-    """What 1, 2 and 4 processes were measured to do."""
-    return GpuSharing(tuple(Speed(n, s) for n, s in zip((1, 2, 4), steps, strict=False)), memory, free)
+    """What the first numbers of processes were measured to do."""
+    return GpuSharing(tuple(Speed(n, s) for n, s in zip(COUNTS, steps, strict=False)), memory, free)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,9 @@ def measured(*steps, memory=3 * GB, free=80 * GB):
         ((40, 80, 160), 3, 2, None),  # measured when there were more runs
         ((40, 80, 160), 1, 1, None),
         ((40, 43, 160), 4, 1, None),  # no step is skipped
+        ((41, 78, 120), 16, 4, 8),
+        ((40, 80, 160, 300, 320), 16, 8, None),
+        ((40, 80, 160, 300, 600), 64, 16, None),
     ],
 )
 def test_more_runs_share_a_gpu_while_each_increase_is_worth_it(steps, most, chosen, following):

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -107,6 +108,23 @@ def test_an_evaluation_never_waits_for_the_gpu(make_round):
             scoring = evaluate(ctx.learner, labeled, 1.0, threads)
         assert counts.reads == 0
         assert scoring.result().cases.keys() == set(labeled.slices.cases)
+
+
+def test_a_further_case_of_an_evaluation_costs_its_passes_and_packed_masks(make_round, tmp_path):
+    _, ctx = make_round("random", 100)
+    prepared = synthetic.made_up(100, SIDE, tmp_path)
+    found = []
+    with ThreadPoolExecutor(2) as threads:
+        for cases in (prepared.cases[:1], prepared.cases[:1], prepared.cases[:2]):  # the first reads the images
+            with counting() as counts:
+                evaluate(ctx.learner, prepared.labeled_stack(cases), 1.0, threads).result()
+            found.append(counts)
+    _, one, two = found
+    batches = len(ctx.learner.split(np.arange(synthetic.DEPTH)))
+    assert (two.kernels - one.kernels) / batches <= LIMITS["evaluation"]["passes"] * forward_kernels(ctx)
+    # Of this prepared set, images are sent, too. Label maps and the counts of every batch come back
+    besides = synthetic.DEPTH * (2 + 1) * SIDE**2 + batches * 201 * 8
+    assert (two.copied - one.copied - besides) / synthetic.DEPTH <= LIMITS["evaluation"]["copied"]
 
 
 def test_the_highest_pixels_are_found_without_a_read(make_round):

@@ -3,8 +3,8 @@ import pytest
 import torch
 from support.learners import padded
 
-from albench.masks import PackedMasks
-from albench.training.packing import _pack, pack_predictions
+from albench.masks import UNKNOWN, PackedMasks
+from albench.training.packing import _pack, pack_predictions, unpacked
 
 
 @pytest.mark.parametrize("width", [1, 7, 8, 9, 48])
@@ -14,6 +14,16 @@ def test_label_maps_are_packed_as_on_the_cpu(width, classes):
     labels[0, 0, 0] = classes
     expected = PackedMasks.of(np.arange(5), labels).packed
     assert np.array_equal(_pack(torch.from_numpy(labels), expected.shape[1]).numpy(), expected)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 48])
+@pytest.mark.parametrize("labels", [[0, 1], [0, 1, UNKNOWN], [0, 1, 2], [0, 1, 2, 3, UNKNOWN], [0, 32, UNKNOWN]])
+def test_label_maps_are_unpacked_as_on_the_cpu(width, labels):
+    masks = np.random.default_rng(width).choice(np.array(labels, dtype=np.uint8), (5, 3, width))
+    packed = PackedMasks.of(np.arange(5), masks)
+    found = unpacked(packed, np.array([3, 0]), torch.device("cpu"))
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found.numpy(), masks[[3, 0]])
 
 
 def test_predictions_in_any_order_are_found_by_their_ids():
