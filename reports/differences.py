@@ -59,6 +59,7 @@ def difference_row(group: Group, label: str, rival: str, among: Set[Replicate] |
         "units": found.units,
         "unit": found.unit,
         "gain": found.difference,
+        "sd": found.sd,
         "low": found.low,
         "high": found.high,
         "cases_low": low,

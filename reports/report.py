@@ -16,6 +16,7 @@ from albench.reports.tables.costs import cost_table
 from albench.reports.tables.efficiency import efficiency_table
 from albench.reports.tables.latex import all_as_latex, as_latex, as_latex_document
 from albench.reports.tables.paper import ablation_table, main_table
+from albench.reports.tables.power import power_table
 from albench.reports.tables.printed import paper_protocol, printed_table1, printed_table2
 from albench.reports.tables.pseudo_labels import pseudo_label_table
 from albench.reports.tables.significance import difference_table, rank_table
@@ -82,6 +83,7 @@ def _all_tables(results: Results) -> Iterator[Table]:
         optional = (
             class_table(results, group),
             *(difference_table(results, group, kind) for kind in ("baseline", "best rival")),
+            power_table(results, group),
             variance_table(results, group),
             attribution_table(results, group),
             pseudo_label_table(results, group),
@@ -134,6 +136,8 @@ def _write_csv(results: Results, tables: Sequence[Table], out: Path) -> list[Pat
         "ranks": results.ranks(),
         "costs": results.costs(),
     }
+    if results.planned is not None:
+        numbers["power"] = results.power()
     if results.study is not None:
         numbers |= {
             "dataset-ranks": results.ranks_over_datasets(),
