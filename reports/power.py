@@ -123,5 +123,5 @@ def with_power(differences: pd.DataFrame, difference: float) -> pd.DataFrame:
         tests = len({frozenset(pair) for pair in zip(tested["label"], tested["rival"], strict=True)})
         for _, row in family.iterrows():
             plan = planned(row["sd"], int(row["units"]), difference, tests)
-            rows.append(row[_KEPT].to_dict() | {"difference": difference, "tests": tests} | plan)
+            rows.append({name: row[name] for name in _KEPT} | {"difference": difference, "tests": tests} | plan)
     return pd.DataFrame(rows)

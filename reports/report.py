@@ -11,6 +11,7 @@ from albench.errors import ConfigError, StoreError
 from albench.files import write_text
 from albench.reports.results import Results
 from albench.reports.tables.attribution import attribution_table
+from albench.reports.tables.best_baseline import best_baseline_table
 from albench.reports.tables.classes import class_table
 from albench.reports.tables.costs import cost_table
 from albench.reports.tables.efficiency import efficiency_table
@@ -83,6 +84,7 @@ def _all_tables(results: Results) -> Iterator[Table]:
         optional = (
             class_table(results, group),
             *(difference_table(results, group, kind) for kind in ("baseline", "best rival")),
+            best_baseline_table(results, group),
             power_table(results, group),
             variance_table(results, group),
             attribution_table(results, group),
@@ -131,7 +133,9 @@ def _write_csv(results: Results, tables: Sequence[Table], out: Path) -> list[Pat
         "efficiency": results.efficiency(),
         "classes": results.classes(),
         "differences": results.differences(),
+        "best-baseline": results.best_baseline(),
         "attribution": results.attribution(),
+        "pseudo-labels": results.pseudo_labels(),
         "variances": results.variances(),
         "ranks": results.ranks(),
         "costs": results.costs(),

@@ -14,6 +14,8 @@ import pandas as pd
 from albench.errors import ConfigError, StoreError
 from albench.reports.attribution import COLUMNS as ATTRIBUTION
 from albench.reports.attribution import attribution
+from albench.reports.best_baseline import COLUMNS as BEST_BASELINE
+from albench.reports.best_baseline import against_best
 from albench.reports.collection import Collection, collect
 from albench.reports.compare import combine
 from albench.reports.costs import (
@@ -33,6 +35,8 @@ from albench.reports.file_names import check_distinct
 from albench.reports.group import Group, groups_of, only_comparable
 from albench.reports.paper_values import METRIC as METRIC_OF_PAPER
 from albench.reports.power import with_power
+from albench.reports.pseudo_labels import COLUMNS as PSEUDO_LABELS
+from albench.reports.pseudo_labels import pseudo_label_rows
 from albench.reports.replicates import Replicate
 from albench.reports.reported_metrics import DEFAULT, Metric, find_metric
 from albench.reports.runs import REFERENCE
@@ -135,6 +139,22 @@ class Results:
         if wanted is None:
             raise ConfigError("a power analysis needs a difference, got none: give one in AUBC, such as 0.01")
         return with_power(self.differences(), wanted)
+
+    @cached_property
+    def _best_baseline(self) -> pd.DataFrame:
+        return pd.DataFrame([row for group in self.groups for row in against_best(group)], columns=BEST_BASELINE)
+
+    def best_baseline(self) -> pd.DataFrame:
+        """Gains in AUBC over the best of the baselines that look at no image, see `albench.reports.best_baseline`.
+
+        One row per group and ranked method that is no such baseline, in groups with at least two of them.
+        """
+        return self._best_baseline.copy()
+
+    def pseudo_labels(self) -> pd.DataFrame:
+        """Number and quality of pseudo-labels, one row per group, label, replicate and round that trained on some."""
+        rows = [row for group in self.groups for row in pseudo_label_rows(group)]
+        return pd.DataFrame(rows, columns=PSEUDO_LABELS)
 
     def wins(self, group: str) -> pd.DataFrame:
         """Share of pairs of replicate and round, without round 0, in which the row is better than the column."""

@@ -171,7 +171,7 @@ def test_a_report_without_a_planned_difference_has_no_power(suite):
     results = load(suite)
     assert not any(table.name.startswith("power") for table in all_tables(results))
     with pytest.raises(
-        ConfigError, match="^a power analysis needs a difference, got none: give one in AUBC, such as 0[.]01$"
+        ConfigError, match=r"^a power analysis needs a difference, got none: give one in AUBC, such as 0[.]01$"
     ):
         results.power()
 
