@@ -118,10 +118,10 @@ def with_power(differences: pd.DataFrame, difference: float) -> pd.DataFrame:
         different pairs of the kind and group that are tested; and those of `planned`.
     """
     rows: list[dict[str, object]] = []
-    for _, family in differences.groupby(["group", "kind"], sort=False):
+    for _, family in differences.groupby(["group", "kind"], sort=False) if len(differences) else ():
         tested = family[family["t"].notna()]
         tests = len({frozenset(pair) for pair in zip(tested["label"], tested["rival"], strict=True)})
         for _, row in family.iterrows():
             plan = planned(row["sd"], int(row["units"]), difference, tests)
             rows.append({name: row[name] for name in _KEPT} | {"difference": difference, "tests": tests} | plan)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*_KEPT, "difference", "tests", *planned(math.nan, 0, difference, 0)])

@@ -135,10 +135,15 @@ class Results:
         Raises:
             ConfigError: the difference is not above 0, or neither given here nor to the report.
         """
-        wanted = self.planned if difference is None else _checked_difference(difference)
-        if wanted is None:
+        if difference is not None:
+            return with_power(self._differences, _checked_difference(difference))
+        return self._planned.copy()
+
+    @cached_property
+    def _planned(self) -> pd.DataFrame:
+        if self.planned is None:
             raise ConfigError("a power analysis needs a difference, got none: give one in AUBC, such as 0.01")
-        return with_power(self.differences(), wanted)
+        return with_power(self._differences, self.planned)
 
     @cached_property
     def _best_baseline(self) -> pd.DataFrame:

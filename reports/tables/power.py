@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from statistics import median_high
 
 import pandas as pd
@@ -53,11 +52,9 @@ def about_power(results: Results, group: Group) -> list[str]:
             "difference needs two methods with two common seeds, whose gains differ."
         ]
     unit, tests = found["unit"].iloc[0], int(found["tests"].iloc[0])
-    one = tests == 1
-    need = f"For a difference of {difference}, {_needs(found, 'needed', unit)}; "
-    need += f"after Holm's correction over {tests} {'test' if one else 'tests'}, {_needs(found, 'needed_holm', unit)}."
+    corrected = f"; after Holm's correction over {tests} tests, {_needs(found, 'needed_holm', unit)}" * (tests > 1)
     return [
-        need,
+        f"For a difference of {difference}, {_needs(found, 'needed', unit)}{corrected}.",
         f"{unit.capitalize()}s for {difference}: the fewest with which the paired, two-sided t test at {LEVEL} finds a "
         f"true difference of this size in AUBC with a probability of {POWER}, by the noncentral t distribution at the "
         "measured deviation; after Holm: at the level that the smallest p has to pass, "
@@ -96,8 +93,9 @@ def _cells(row: pd.Series) -> list[Cell]:
 
 
 def _needs(found: pd.DataFrame, column: str, unit: str) -> str:
-    """How many units the comparisons need: one, or the half and all of them."""
-    needed = [math.ceil(value) for value in found[column]]
+    """How many units the comparisons need: one, or the half and all of them; a pair in two rows counts once."""
+    pairs = {frozenset((row["label"], row["rival"])): row[column] for _, row in found.iterrows()}
+    needed = [int(count) for count in pairs.values()]
     if len(needed) == 1:
         return f"the comparison needs {needed[0]:,} {unit}s"
     half, most = median_high(needed), max(needed)
