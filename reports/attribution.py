@@ -8,6 +8,8 @@ the arms of `albench.reports.arms`, can tell what it is due to:
     training   a random query with the same training, minus a random query with supervised training
     both       the method minus a random query with supervised training
 
+Pseudo-labels are a part of the training: the method minus the same query and training without them.
+
 The interaction is what query and training gain only together: the query with the training of the method minus the query
 with supervised training, so the method minus what its two arms add up to. Without it, both would be their sum.
 """
@@ -25,7 +27,7 @@ from albench.reports.differences import Row, Weights, difference_row
 from albench.reports.group import Group
 from albench.reports.replicates import Replicate
 
-Part = Literal["query", "query, supervised", "training", "both", "interaction"]
+Part = Literal["query", "query, supervised", "training", "both", "pseudo-labels", "interaction"]
 """A part of a difference; the query is compared with the training of the method and with supervised training."""
 
 COLUMNS = (
@@ -131,11 +133,12 @@ def contrasts(group: Group, label: str) -> dict[Part, Weights]:
         "query, supervised": (arms.query_supervised, arms.random_supervised),
         "training": (arms.random_training, arms.random_supervised),
         "both": (label, arms.random_supervised),
+        "pseudo-labels": (label, arms.without_pseudo_labels),
     }
     found: dict[Part, Weights] = {
         part: {one: 1, other: -1} for part, (one, other) in pairs.items() if one is not None and other is not None
     }
-    if len(found) == len(pairs):
+    if {"query", "query, supervised", "training"} <= found.keys():
         supervised = {name: -weight for name, weight in found["query, supervised"].items()}
         found["interaction"] = {**found["query"], **supervised}
     return found if found.keys() != {"both"} else {}  # which alone separates nothing

@@ -41,5 +41,5 @@ def best_baseline_table(results: Results, group: Group) -> Table | None:
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
-    name, title = f"best-baseline-{slug(group.name)}", f"Gains over the best baseline without images on {group.name}"
-    return Table(name, title, tuple(map(Column, titles)), tuple(rows), caption)
+    title = f"Gains over the best of the baselines that look at no image, on {group.name}"
+    return Table(f"best-baseline-{slug(group.name)}", title, tuple(map(Column, titles)), tuple(rows), caption)

@@ -72,6 +72,7 @@ def test_the_options_of_the_arms_are_those_of_the_strategies(name):
     fields = {field.name for field in dataclasses.fields(strategy)}
     assert build(strategy, dict(rules.random_query), "strategy") != strategy()
     assert build(strategy, dict(rules.supervised), "strategy").trainings() == 1
+    assert rules.no_pseudo_labels.keys() <= fields
     assert rules.query_only <= fields
     assert rules.random_query.keys() <= rules.query_only
     assert not rules.supervised.keys() & rules.query_only
@@ -169,6 +170,21 @@ def test_the_interaction_is_that_of_a_linear_model_with_seeds_as_blocks(tmp_path
     np.testing.assert_allclose([row["low"], row["high"]], [low, high])
     assert (row["method"], row["rival"]) == ("method s", "method t + method q - random")
     assert row["gain"] == pytest.approx(found.loc["query", "gain"] - found.loc["query, supervised", "gain"])
+
+
+def test_what_pseudo_labels_contribute_is_told_from_the_rest_of_the_training(tmp_path):
+    folder = write_arms(tmp_path, "random", "training", "star")
+    runs = [(label, "made", run.reader.folder) for label, own in methods_of(folder).items() for run in own]
+    for seed, value in enumerate([0.66, 0.69, 0.70]):
+        path = write_run(folder, "star", seed, [0.5, value, value], options=STAR | {"pseudo_count": 0})
+        runs.append(("none", "made", path))
+    write_suite(folder, runs)
+    found = load(folder).attribution().set_index(["label", "part"])
+    assert set(found.index.get_level_values("label")) == {"method s"}  # without pseudo-labels it has no arms of its own
+    row = found.loc[("method s", "pseudo-labels")]
+    assert (row["method"], row["rival"]) == ("method s", "none")
+    assert row["gain"] == pytest.approx(np.mean([0.02, 0.01, 0.01]))
+    assert "pseudo-labels +0.0133" in summary_of(folder)
 
 
 def test_the_steps_of_an_interaction_are_compared_with_those_that_its_arms_add_up_to(tmp_path):
