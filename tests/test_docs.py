@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from support import made_runs
 from support.markdown import Document
 from support.samples import TINY, TINY_TRAINING
@@ -489,10 +490,21 @@ def test_every_number_of_the_findings_follows_from_its_record(findings):
     assert findings.rendered(page) == page, "run python docs/studies/findings.py, and read the page"
 
 
+def test_the_figure_of_the_findings_shows_their_tables(findings):
+    with Image.open(ROOT / "docs/findings.png") as figure:
+        assert figure.text["Source"] == findings.drawn_from(), "run python docs/studies/findings.py"
+    gains, parts = findings.draw().axes
+    shown = [text.get_text() for text in gains.get_yticklabels()]
+    assert shown == sorted(shown, key=lambda label: -findings.gains_over_best()[label].gain)
+    points = [line.get_xdata()[0] for line in parts.lines if line.get_marker() == "o"]
+    assert points == [test.difference for test in findings.tests_of_parts().values()]
+
+
 def test_the_findings_have_no_number_beside_those():
     """In the other sentences, which nothing recomputes; what others found is cited in a section of its own."""
     own = MANUAL["findings"].text.partition("\n## What is known of other data\n")[0]
-    written = re.sub(r"<!-- [a-z-]+ -->.*?<!-- end -->", "", own, flags=re.DOTALL).replace("95 % t intervals", "")
+    written = re.sub(r"<!-- [a-z-]+ -->.*?<!-- end -->", "", own, flags=re.DOTALL)
+    written = re.sub(r"95 % (t )?intervals", "", written)
     assert re.findall(r"\d+", re.sub(r"\([^)]*\)|`[^`]*`", "", written)) == ["0"]  # of round 0
 
 

@@ -2,13 +2,15 @@
 
     python docs/studies/findings.py
 
-writes every part of the page between `<!-- NAME -->` and `<!-- end -->` anew: all its numbers, and the sentences that
-depend on them. The records are `numbers-curves.csv` and `numbers-pseudo-labels.csv` of reports on suites. After other
-ones are stored here, run it and read the page, whose other sentences have no numbers.
+draws docs/findings.png and writes every part of the page between `<!-- NAME -->` and `<!-- end -->` anew: all its
+numbers, and the sentences that depend on them. The records are `numbers-curves.csv` and `numbers-pseudo-labels.csv` of
+reports on suites. After other ones are stored here, run it and read the page, whose other sentences have no numbers. All
+numbers of strategies follow from `areas`, which may as well be those of a group of `albench.reports.load`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
@@ -18,11 +20,13 @@ from statistics import median_high
 import numpy as np
 import pandas as pd
 import yaml
+from matplotlib.figure import Figure
 
 from albench.reports.arms import RULES
-from albench.reports.best_baseline import BLIND, over_best
+from albench.reports.best_baseline import BLIND, OverBest, over_best
 from albench.reports.curve import Curve
 from albench.reports.efficiency import area, common_range
+from albench.reports.figures.style import BASELINE, HIGHLIGHT, new_figure, styled, subplots
 from albench.reports.power import planned
 from albench.reports.replicates import Replicate
 from albench.reports.significance import LEVEL, Paired, holm, paired
@@ -42,16 +46,18 @@ Gains = dict[Replicate, float]
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page and its figure."""
     PAGE.write_text(rendered(PAGE.read_text()))
+    with styled():
+        draw().savefig(PAGE.with_suffix(".png"), dpi=200, metadata={"Software": None, "Source": drawn_from()})
 
 
 def rendered(page: str) -> str:
     """The page with the parts that follow from the records."""
     for name, part in PARTS.items():
         block = f"<!-- {name} -->\n\n{part()}\n\n<!-- end -->"
-        page, count = re.subn(rf"<!-- {name} -->.*?<!-- end -->", lambda _, block=block: block, page, flags=re.DOTALL)
-        assert count == 1, f"the page must have '<!-- {name} -->' once, it has it {count} times"
+        page, times = re.subn(rf"<!-- {name} -->.*?<!-- end -->", lambda _, block=block: block, page, flags=re.DOTALL)
+        assert times == 1, f"the page must have '<!-- {name} -->' once, it has it {times} times"
     return page
 
 
@@ -166,10 +172,19 @@ def against_random() -> str:
     )
 
 
+def blind() -> list[str]:
+    """The baselines that look at no image."""
+    return [label for label in areas() if strategies()[label][0] in BLIND]
+
+
+def gains_over_best() -> dict[str, OverBest]:
+    """The gain of every method over the best of them."""
+    return {label: over_best({name: over(label, name) for name in blind()}) for label in methods()}
+
+
 def best_baseline() -> str:
     """Gains over the best of the baselines that look at no image, and over two of them."""
-    baselines = [label for label in areas() if strategies()[label][0] in BLIND]
-    found = {label: over_best({name: over(label, name) for name in baselines}) for label in methods()}
+    baselines, found = blind(), gains_over_best()
     corrected = dict(zip(found, holm([own.p for own in found.values()]), strict=True))
     rows = [
         (label, own.rival, f"{own.gain:+.4f}", interval(own.low, own.high), p_value(own.p), p_value(corrected[label]))
@@ -202,13 +217,18 @@ def _best_over(baseline: str) -> str:
     )
 
 
-def attribution() -> str:
-    """What query and training contribute, with their interaction."""
-    tests = {
+def tests_of_parts() -> dict[tuple[str, str], Paired]:
+    """{(method, part): its contrast, tested}."""
+    return {
         (label, part): paired(contrast(weights))
         for label, parts in attributed().items()
         for part, weights in parts.items()
     }
+
+
+def attribution() -> str:
+    """What query and training contribute, with their interaction."""
+    tests = tests_of_parts()
     corrected = dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
     rows = []
     for (label, part), test in tests.items():
@@ -332,6 +352,30 @@ def seeds_needed() -> str:
         rows.append((which, label, sd, *counts, f"{plan['detected']:.4f}"))
     head = ("deviation", "method", "sd of the difference", f"seeds for {DIFFERENCE}", "after Holm", "detected now")
     return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def draw() -> Figure:
+    """Gains over the best baseline, and the parts of differences to `random`, with their intervals."""
+    best = {label: (own.gain, own.low, own.high) for label, own in gains_over_best().items()}
+    best = dict(sorted(best.items(), key=lambda pair: -pair[1][0]))
+    parts = {f"{label}: {part}": (own.difference, own.low, own.high) for (label, part), own in tests_of_parts().items()}
+    figure = new_figure(3.6)
+    titles = "gain in AUBC over the best\nbaseline that looks at no image", "difference in AUBC"
+    for ax, rows, title in zip(subplots(figure, 1, 2)[0], (best, parts), titles, strict=True):
+        for place, (middle, low, high) in enumerate(rows.values()):
+            ax.plot([low, high], [place, place], color=HIGHLIGHT, linewidth=1.2)
+            ax.plot(middle, place, "o", color=HIGHLIGHT, markersize=3.5)
+        ax.axvline(0, color=BASELINE, linewidth=0.8)
+        ax.set_yticks(range(len(rows)), list(rows), fontsize=6.5)
+        ax.invert_yaxis()
+        ax.set_xlabel(title)
+        ax.grid(axis="y", visible=False)
+    return figure
+
+
+def drawn_from() -> str:
+    """A hash of the tables that the figure shows, which it keeps."""
+    return hashlib.sha256(f"{best_baseline()}{attribution()}".encode()).hexdigest()
 
 
 PARTS: dict[str, Callable[[], str]] = {
