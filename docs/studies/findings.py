@@ -4,8 +4,8 @@
 
 draws docs/findings.png and writes every part of the page between `<!-- NAME -->` and `<!-- end -->` anew: all its
 numbers, and the sentences that depend on them. The records are `numbers-curves.csv` and `numbers-pseudo-labels.csv` of
-reports on suites. After other ones are stored here, run it and read the page, whose other sentences have no numbers. All
-numbers of strategies follow from `areas`, which may as well be those of a group of `albench.reports.load`.
+reports on suites. After other ones are stored here, run it and read the page, whose other sentences have no numbers.
+All numbers of strategies follow from `areas`, which may as well be those of a group of `albench.reports.load`.
 """
 
 from __future__ import annotations
