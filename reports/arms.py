@@ -27,6 +27,7 @@ class Rules:
         random_query: options that query at random.
         supervised: options that train on labeled slices alone, in one stage, with the usual loss.
         query_only: options that act on nothing but the query.
+        no_pseudo_labels: options that train without pseudo-labels and otherwise alike; none if this is `supervised`.
         same_query: the strategy with the same query and supervised training; its options are among those of this one.
         same_query_options: options that the other strategy needs besides.
         query_note: how the query differs with supervised training, as a sentence; empty if it does not.
@@ -37,6 +38,7 @@ class Rules:
     query_only: frozenset[str]
     same_query: str | None = None
     same_query_options: Options = field(default_factory=dict)
+    no_pseudo_labels: Options = field(default_factory=dict)
     query_note: str = ""
 
 
@@ -54,6 +56,7 @@ RULES: Mapping[str, Rules] = {
         frozenset({"query_rule", "similarity", "selection"}),
         query_note="Without attention, Eq. 4 of STAR compares features of the first stage, so the supervised arm does "
         "not have exactly STAR's query.",
+        no_pseudo_labels={"pseudo_count": 0},
     ),
     "taal": Rules(
         {"query_rule": "random"}, {"weight": 0}, frozenset({"query_rule", "alpha_query", "aggregation", "top"})
@@ -70,11 +73,13 @@ class Arms:
         query_supervised: the same query with supervised training.
         random_training: a random query with the same training.
         random_supervised: a random query with supervised training.
+        without_pseudo_labels: the same query and the same training, but without pseudo-labels.
     """
 
     query_supervised: str | None
     random_training: str | None
     random_supervised: str | None
+    without_pseudo_labels: str | None = None
 
 
 def arms_of(label: str, methods: Methods) -> Arms | None:
@@ -94,6 +99,7 @@ def arms_of(label: str, methods: Methods) -> Arms | None:
         _first(other for other, runs in supervised.items() if _same_query(own[0], runs[0])),
         _first(other for other, runs in others.items() if queries_at_random(runs) and train_alike(own, runs)),
         _first(sorted(chance, key=lambda other: methods[other][0].strategy != RANDOM)),
+        _first(other for other, runs in others.items() if _lacks_pseudo_labels(own[0], runs[0])),
     )
 
 
@@ -149,6 +155,14 @@ def _same_query(one: Run, other: Run) -> bool:
         shared = {name: value for name, value in _options(other).items() if name not in rules.same_query_options}
         return _has(one, shared) and _has(other, rules.same_query_options)
     return _same(one, other, rules.supervised)
+
+
+def _lacks_pseudo_labels(one: Run, other: Run) -> bool:
+    """Whether another run trains without the pseudo-labels of a run and differs in nothing else."""
+    rules = _rules(one)
+    if rules is None or not rules.no_pseudo_labels or _has(one, rules.no_pseudo_labels):
+        return False
+    return _has(other, rules.no_pseudo_labels) and _same(one, other, rules.no_pseudo_labels)
 
 
 def _same(one: Run, other: Run, apart_from: Collection[str]) -> bool:

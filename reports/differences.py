@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
 from albench.reports.case_bootstrap import interval_over_cases
 from albench.reports.group import Group
@@ -28,37 +28,46 @@ def differences(group: Group, baseline: str) -> list[Row]:
     return [row for kind, rivals in kinds.items() for row in _tested(group, kind, rivals)]
 
 
-def gains(group: Group, label: str, rival: str, among: Set[Replicate] | None = None) -> dict[Replicate, float]:
-    """Differences in AUBC of common replicates, of all or of some, positive where the label is better."""
-    own, other = group.areas[label], group.areas[rival]
-    common = _common(own, other, among)
-    return {key: group.metric.sign * (own[key] - other[key]) for key in sorted(common)}
+Weights = Mapping[str, int]
+"""{method: its weight in a contrast}: 1 and -1 for a difference, in which case it is the first minus the second."""
 
 
-def gain_over_cases(group: Group, label: str, rival: str, among: Set[Replicate] | None = None) -> tuple[float, float]:
+def gains(group: Group, weights: Weights, among: Set[Replicate] | None = None) -> dict[Replicate, float]:
+    """Contrasts in AUBC of common replicates, of all or of some, positive where methods of weight 1 are better."""
+    areas = group.areas
+    return {
+        key: group.metric.sign * sum(weight * areas[name][key] for name, weight in weights.items())
+        for key in sorted(_common(areas, weights, among))
+    }
+
+
+def gain_over_cases(group: Group, weights: Weights, among: Set[Replicate] | None = None) -> tuple[float, float]:
     """95 % interval of the mean of `gains` over seeds and test cases; NaN if the metric is not a mean over cases."""
-    own, other = group.areas_of_cases[label], group.areas_of_cases[rival]
-    common = _common(own, other, among)
+    areas = group.areas_of_cases
+    common = _common(areas, weights, among)
     if not common:
         return float("nan"), float("nan")
-    return interval_over_cases({key: group.metric.sign * (own[key] - other[key]) for key in common})
+    return interval_over_cases(
+        {key: group.metric.sign * sum(weight * areas[name][key] for name, weight in weights.items()) for key in common}
+    )
 
 
 def _common(
-    own: Mapping[Replicate, object], other: Mapping[Replicate, object], among: Set[Replicate] | None
-) -> Set[Replicate]:
-    common = own.keys() & other.keys()
+    areas: Mapping[str, Mapping[Replicate, object]], methods: Iterable[str], among: Set[Replicate] | None
+) -> set[Replicate]:
+    common = set.intersection(*(set(areas[name]) for name in methods))
     return common if among is None else common & among
 
 
-def difference_row(group: Group, label: str, rival: str, among: Set[Replicate] | None = None) -> Row:
-    """The difference between two methods, its intervals and tests, as columns of a table; see `gains`."""
-    found = paired(gains(group, label, rival, among))
-    low, high = gain_over_cases(group, label, rival, among)
+def difference_row(group: Group, weights: Weights, among: Set[Replicate] | None = None) -> Row:
+    """A contrast of methods, its intervals and tests, as columns of a table; see `gains`."""
+    found = paired(gains(group, weights, among))
+    low, high = gain_over_cases(group, weights, among)
     return {
         "units": found.units,
         "unit": found.unit,
         "gain": found.difference,
+        "sd": found.sd,
         "low": found.low,
         "high": found.high,
         "cases_low": low,
@@ -71,7 +80,8 @@ def difference_row(group: Group, label: str, rival: str, among: Set[Replicate] |
 
 def _tested(group: Group, kind: str, rivals: dict[str, str]) -> list[Row]:
     rows: list[Row] = [
-        {"group": group.name, "label": label, "kind": kind, "rival": rival} | difference_row(group, label, rival)
+        {"group": group.name, "label": label, "kind": kind, "rival": rival}
+        | difference_row(group, {label: 1, rival: -1})
         for label, rival in rivals.items()
     ]
     pairs = {frozenset((row["label"], row["rival"])): row for row in rows}

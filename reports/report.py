@@ -11,11 +11,13 @@ from albench.errors import ConfigError, StoreError
 from albench.files import write_text
 from albench.reports.results import Results
 from albench.reports.tables.attribution import attribution_table
+from albench.reports.tables.best_baseline import best_baseline_table
 from albench.reports.tables.classes import class_table
 from albench.reports.tables.costs import cost_table
 from albench.reports.tables.efficiency import efficiency_table
 from albench.reports.tables.latex import all_as_latex, as_latex, as_latex_document
 from albench.reports.tables.paper import ablation_table, main_table
+from albench.reports.tables.power import power_table
 from albench.reports.tables.printed import paper_protocol, printed_table1, printed_table2
 from albench.reports.tables.pseudo_labels import pseudo_label_table
 from albench.reports.tables.significance import difference_table, rank_table
@@ -82,6 +84,8 @@ def _all_tables(results: Results) -> Iterator[Table]:
         optional = (
             class_table(results, group),
             *(difference_table(results, group, kind) for kind in ("baseline", "best rival")),
+            best_baseline_table(results, group),
+            power_table(results, group),
             variance_table(results, group),
             attribution_table(results, group),
             pseudo_label_table(results, group),
@@ -129,11 +133,15 @@ def _write_csv(results: Results, tables: Sequence[Table], out: Path) -> list[Pat
         "efficiency": results.efficiency(),
         "classes": results.classes(),
         "differences": results.differences(),
+        "best-baseline": results.best_baseline(),
         "attribution": results.attribution(),
+        "pseudo-labels": results.pseudo_labels(),
         "variances": results.variances(),
         "ranks": results.ranks(),
         "costs": results.costs(),
     }
+    if results.planned is not None:
+        numbers["power"] = results.power()
     if results.study is not None:
         numbers |= {
             "dataset-ranks": results.ranks_over_datasets(),

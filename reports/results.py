@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
@@ -13,6 +14,8 @@ import pandas as pd
 from albench.errors import ConfigError, StoreError
 from albench.reports.attribution import COLUMNS as ATTRIBUTION
 from albench.reports.attribution import attribution
+from albench.reports.best_baseline import COLUMNS as BEST_BASELINE
+from albench.reports.best_baseline import against_best
 from albench.reports.collection import Collection, collect
 from albench.reports.compare import combine
 from albench.reports.costs import (
@@ -31,6 +34,9 @@ from albench.reports.differences import differences
 from albench.reports.file_names import check_distinct
 from albench.reports.group import Group, groups_of, only_comparable
 from albench.reports.paper_values import METRIC as METRIC_OF_PAPER
+from albench.reports.power import with_power
+from albench.reports.pseudo_labels import COLUMNS as PSEUDO_LABELS
+from albench.reports.pseudo_labels import pseudo_label_rows
 from albench.reports.replicates import Replicate
 from albench.reports.reported_metrics import DEFAULT, Metric, find_metric
 from albench.reports.runs import REFERENCE
@@ -51,6 +57,7 @@ class Results:
         baseline: label of the method that the others are compared with.
         margin: how far below the reference a value is still close to it.
         groups: in which methods are compared.
+        planned: difference in AUBC for which the report says how many seeds it needs; None says nothing.
     """
 
     folder: Path
@@ -59,6 +66,7 @@ class Results:
     baseline: str
     margin: float
     groups: list[Group]
+    planned: float | None = None
 
     def group(self, name: str) -> Group:
         """The group of this name. Raises ConfigError if the name is unknown."""
@@ -115,6 +123,43 @@ class Results:
         is over all different pairs of one kind within a group.
         """
         return self._differences.copy()
+
+    def power(self, difference: float | None = None) -> pd.DataFrame:
+        """How many seeds, or splits, a difference in AUBC needs, one row per row of `differences`.
+
+        See `albench.reports.power`. Without rows, the deviation of no difference is known.
+
+        Args:
+            difference: in the unit of the metric; that of the report if not given.
+
+        Raises:
+            ConfigError: the difference is not above 0, or neither given here nor to the report.
+        """
+        if difference is not None:
+            return with_power(self._differences, _checked_difference(difference))
+        return self._planned.copy()
+
+    @cached_property
+    def _planned(self) -> pd.DataFrame:
+        if self.planned is None:
+            raise ConfigError("a power analysis needs a difference, got none: give one in AUBC, such as 0.01")
+        return with_power(self._differences, self.planned)
+
+    @cached_property
+    def _best_baseline(self) -> pd.DataFrame:
+        return pd.DataFrame([row for group in self.groups for row in against_best(group)], columns=BEST_BASELINE)
+
+    def best_baseline(self) -> pd.DataFrame:
+        """Gains in AUBC over the best of the baselines that look at no image, see `albench.reports.best_baseline`.
+
+        One row per group and ranked method that is no such baseline, in groups with at least two of them.
+        """
+        return self._best_baseline.copy()
+
+    def pseudo_labels(self) -> pd.DataFrame:
+        """Number and quality of pseudo-labels, one row per group, label, replicate and round that trained on some."""
+        rows = [row for group in self.groups for row in pseudo_label_rows(group)]
+        return pd.DataFrame(rows, columns=PSEUDO_LABELS)
 
     def wins(self, group: str) -> pd.DataFrame:
         """Share of pairs of replicate and round, without round 0, in which the row is better than the column."""
@@ -261,6 +306,7 @@ def load(
     margin: float | None = None,
     compare: Path | str | None = None,
     only: Sequence[str] | None = None,
+    power: float | None = None,
 ) -> Results:
     """Read the runs of a folder.
 
@@ -272,14 +318,17 @@ def load(
         margin: how far below the reference a value is still close to it; None takes 0.01, or 1 mm for distances.
         compare: another such folder, whose runs are compared with these where their protocols are equal.
         only: labels of the methods to report, beside the supervised reference; None takes all.
+        power: difference in AUBC for which the report says how many seeds it needs; None says nothing.
 
     Raises:
-        ConfigError: the metric, the class, the baseline or a label is unknown, or the margin is negative.
+        ConfigError: the metric, the class, the baseline or a label is unknown, the margin is negative, or the
+            difference is not above 0.
         StoreError: no run is finished and undamaged.
     """
     chosen, folder = find_metric(metric, class_name), Path(folder)
     if margin is not None and not margin >= 0:
         raise ConfigError(f"--margin must be at least 0, got {margin}: it is a distance to the reference")
+    planned = None if power is None else _checked_difference(power)
     collection = only_comparable(collect(folder))
     if compare is not None:
         collection = combine(collection, only_comparable(collect(Path(compare))), Path(compare))
@@ -294,9 +343,14 @@ def load(
     check_distinct(labels)
     if baseline not in (None, *labels):
         raise ConfigError(f"--baseline must be one of {'; '.join(labels)}, got '{baseline}'")
-    return Results(
-        folder, collection, chosen, baseline or "random", chosen.margin if margin is None else margin, groups
-    )
+    close = chosen.margin if margin is None else margin
+    return Results(folder, collection, chosen, baseline or "random", close, groups, planned)
+
+
+def _checked_difference(difference: float) -> float:
+    if not 0 < difference < math.inf:
+        raise ConfigError(f"--power must be above 0, got {difference:g}: it is a difference in AUBC, such as 0.01")
+    return difference
 
 
 def _check_class(class_name: str | None, groups: Sequence[Group]) -> None:

@@ -19,7 +19,8 @@ from albench.reports.replicates import Replicate, unit_of, units
 
 _MOST = 16  # differences: 65,536 combinations of signs
 _ROUNDING = 1e-9  # of mean ranks
-_LEVEL = 0.05
+LEVEL = 0.05
+"""Of tests."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Paired:
         t: p-value of the paired t test; NaN with one unit, or if all differences are equal.
         flip: p-value of the sign-flip permutation test; NaN with one unit.
         least: the lowest p-value that the permutation test can give with this number of units.
+        sd: sample standard deviation of the differences of units; NaN where `t` is.
     """
 
     units: int
@@ -45,6 +47,7 @@ class Paired:
     t: float
     flip: float
     least: float
+    sd: float
 
 
 def paired(differences: Mapping[Replicate, float]) -> Paired:
@@ -55,13 +58,13 @@ def paired(differences: Mapping[Replicate, float]) -> Paired:
     missing = float("nan")
     mean = float(values.mean()) if n else missing
     if n < 2 or np.isnan(mean):
-        return Paired(n, unit, mean, missing, missing, missing, missing, missing)
-    low = high = t = missing
+        return Paired(n, unit, mean, missing, missing, missing, missing, missing, missing)
+    low = high = t = sd = missing
     if np.ptp(values) > 1e-12 * max(1.0, abs(mean)):
         result = stats.ttest_1samp(values, 0.0)
         low, high = map(float, result.confidence_interval(0.95))
-        t = float(result.pvalue)
-    return Paired(n, unit, mean, low, high, t, sign_flip(values), 2 / 2**n)
+        t, sd = float(result.pvalue), float(values.std(ddof=1))
+    return Paired(n, unit, mean, low, high, t, sign_flip(values), 2 / 2**n, sd)
 
 
 def sign_flip(differences: Values) -> float:
@@ -119,7 +122,7 @@ def penalty(one: Curve, other: Curve, *, higher: bool) -> float:
         return float("nan")
     gains = first - second if higher else second - first
     tests = [paired(dict(zip(common, column.tolist(), strict=True))) for column in gains.T]
-    return float(np.mean([test.difference > 0 and test.t < _LEVEL for test in tests]))
+    return float(np.mean([test.difference > 0 and test.t < LEVEL for test in tests]))
 
 
 def _in_pairs(one: Curve, other: Curve) -> tuple[list[Replicate], Values, Values]:

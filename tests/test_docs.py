@@ -1,6 +1,7 @@
 """What the documents say is true: commands, names, paths, tables and examples."""
 
 import importlib
+import importlib.util
 import inspect
 import itertools
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from support import made_runs
 from support.markdown import Document
 from support.samples import TINY, TINY_TRAINING
@@ -472,6 +474,67 @@ def test_the_menu_gives_its_table():
 
 def _range(low: float, high: float) -> str:
     return f"{low:+.4f} to {high:+.4f}"
+
+
+@pytest.fixture(scope="module")
+def findings():
+    """The script that writes the numbers of docs/findings.md."""
+    spec = importlib.util.spec_from_file_location("findings", ROOT / "docs/studies/findings.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_number_of_the_findings_follows_from_its_record(findings):
+    page = MANUAL["findings"].text
+    assert findings.rendered(page) == page, "run python docs/studies/findings.py, and read the page"
+
+
+def test_the_figure_of_the_findings_shows_their_tables(findings):
+    with Image.open(ROOT / "docs/findings.png") as figure:
+        assert figure.text["Source"] == findings.drawn_from(), "run python docs/studies/findings.py"
+    gains, parts = findings.draw().axes
+    shown = [text.get_text() for text in gains.get_yticklabels()]
+    assert shown == sorted(shown, key=lambda label: -findings.gains_over_best()[label].gain)
+    points = [line.get_xdata()[0] for line in parts.lines if line.get_marker() == "o"]
+    assert points == [test.difference for test in findings.tests_of_parts().values()]
+
+
+def test_the_findings_have_no_number_beside_those():
+    """In the other sentences, which nothing recomputes; what others found is cited in a section of its own."""
+    own = MANUAL["findings"].text.partition("\n## What is known of other data\n")[0]
+    written = re.sub(r"<!-- [a-z-]+ -->.*?<!-- end -->", "", own, flags=re.DOTALL)
+    written = re.sub(r"95 % (t )?intervals", "", written)
+    assert re.findall(r"\d+", re.sub(r"\([^)]*\)|`[^`]*`", "", written)) == ["0"]  # of round 0
+
+
+def test_the_findings_compute_the_numbers_of_the_report(findings):
+    """Those of the report are computed from unrounded records."""
+    study = ROOT / "docs/studies"
+    for row in pd.read_csv(study / "fair-hippocampus-differences.csv").query("kind == 'baseline'").itertuples():
+        found = findings.paired(findings.over(row.label, row.rival))
+        expected = (row.gain, row.low, row.high)
+        assert (found.difference, found.low, found.high) == pytest.approx(expected, abs=3e-5)
+        assert found.t == pytest.approx(row.t, abs=2e-3)
+    report = pd.read_csv(study / "fair-hippocampus-attribution.csv").set_index(["label", "part"])
+    attributed = findings.attributed()
+    assert set(attributed) == {"ceal-entropy", "taal", "star"}
+    for label, parts in attributed.items():
+        for part in ("query", "query, supervised", "training", "both"):
+            row, found = report.loc[(label, part)], findings.paired(findings.contrast(parts[part]))
+            assert list(parts[part]) == [row.method, row.rival]
+            assert (found.difference, found.low) == pytest.approx((row.gain, row.low), abs=3e-5)
+        seeds = {part: findings.contrast(weights) for part, weights in parts.items()}
+        for seed, interaction in seeds["interaction"].items():
+            assert interaction == pytest.approx(seeds["query"][seed] - seeds["query, supervised"][seed])
+
+
+def test_the_findings_know_arms_and_baselines_from_methods(findings):
+    assert [label for label in findings.areas() if findings.is_arm(label)] == [
+        *("ceal-entropy, random query", "taal, random query", "taal query, supervised", "star, random query"),
+        "star query, supervised",
+    ]
+    assert not {"random", "foreground-random", "stratified", "strided"} & set(findings.methods())
 
 
 def test_the_default_end_of_a_training_is_the_best_of_the_study():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from albench.reports import Results
 
 
 def report(
@@ -34,6 +37,10 @@ def report(
         float | None,
         typer.Option(help="Distance to the reference that counts as close; 0.01, or 1 mm for hd95, if not given."),
     ] = None,
+    power: Annotated[
+        float | None,
+        typer.Option(help="Also print how many seeds this difference in AUBC needs, such as 0.01, and write it down."),
+    ] = None,
     compare: Annotated[
         Path | None, typer.Option(help="Another folder of runs, whose methods are compared with these.")
     ] = None,
@@ -57,10 +64,33 @@ def report(
             margin=margin,
             compare=compare,
             only=only or None,
+            power=power,
         )
     for sentence in (*results.collection.notes, *(problem.sentence for problem in results.collection.problems)):
         typer.echo(sentence, err=True)
     with waiting(terminal(), "writing tables and figures"):
         written = write(results, (out or folder / "report") / results.metric.folder, wanted, places=places)
+    if results.planned is not None:
+        _print_power(results)
     for path in written:
         typer.echo(f"wrote {path}")
+
+
+def _print_power(results: Results) -> None:
+    """The table of every group, with what its columns mean; one sentence where no deviation is known."""
+    from rich.markup import escape
+
+    from albench.console import new_table, say, terminal
+    from albench.reports.tables.power import about_power, power_table
+
+    console = terminal()
+    for group in results.groups:
+        table = power_table(results, group)
+        if table is not None:
+            titles = [escape(column.title) for column in table.columns]
+            shown = new_table(*titles, title=escape(table.title), numbers=titles[2:])
+            for row in table.rows:
+                shown.add_row(*(escape(cell.plain) for cell in row.cells))
+            console.print(shown)
+        for sentence in about_power(results, group):
+            say(console, sentence)

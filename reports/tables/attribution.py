@@ -36,7 +36,9 @@ def attribution_table(results: Results, group: Group) -> Table | None:
         *([] if found["cases_low"].isna().all() else [over_cases]),
         "Query: a query minus a random one, both with the training of the method, or both with supervised training; "
         "training: that of the method minus supervised training, both with a random query; both: the method minus a "
-        "random query with supervised training. Parts whose arms are not in the group are left out.",
+        "random query with supervised training; pseudo-labels: the method minus the same without them; "
+        "interaction: query minus query, supervised, which the two gain only together. Parts whose arms are not in the "
+        "group are left out.",
         *_steps(found),
         *dict.fromkeys(note for label in found["method"] if (note := query_note(group.methods[label]))),
         *provenance(results, group),

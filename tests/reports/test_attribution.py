@@ -72,6 +72,7 @@ def test_the_options_of_the_arms_are_those_of_the_strategies(name):
     fields = {field.name for field in dataclasses.fields(strategy)}
     assert build(strategy, dict(rules.random_query), "strategy") != strategy()
     assert build(strategy, dict(rules.supervised), "strategy").trainings() == 1
+    assert rules.no_pseudo_labels.keys() <= fields
     assert rules.query_only <= fields
     assert rules.random_query.keys() <= rules.query_only
     assert not rules.supervised.keys() & rules.query_only
@@ -144,7 +145,7 @@ def test_a_plugin_is_judged_by_its_records(tmp_path):
 def test_the_parts_are_paired_differences_of_the_arms(tmp_path):
     results = load(write_arms(tmp_path, "random", "query", "training", "star"))
     found = results.attribution().set_index("part")
-    assert list(found.index) == list(PARTS)
+    assert list(found.index) == [*PARTS, "interaction"]
     assert set(found["label"]) == {"method s"}
     for part, (one, other) in PARTS.items():
         row = found.loc[part]
@@ -154,6 +155,43 @@ def test_the_parts_are_paired_differences_of_the_arms(tmp_path):
         difference = np.mean(VALUES[one]) - np.mean(VALUES[other])
         np.testing.assert_allclose([row["gain"], row["low"], row["high"]], [difference, low, high])
     assert found.loc["query", "gain"] + found.loc["training", "gain"] == pytest.approx(found.loc["both", "gain"])
+
+
+def test_the_interaction_is_that_of_a_linear_model_with_seeds_as_blocks(tmp_path):
+    found = load(write_arms(tmp_path, "random", "query", "training", "star")).attribution().set_index("part")
+    row = found.loc["interaction"]
+    values = np.array([VALUES["star"], VALUES["training"], VALUES["query"], VALUES["random"]])
+    query, training = np.repeat([[1], [0], [1], [0]], 3, 1), np.repeat([[1], [1], [0], [0]], 3, 1)
+    seeds = [np.repeat([np.arange(3) == seed], 4, 0) for seed in range(3)]
+    design = np.column_stack([factor.ravel().astype(float) for factor in (query, training, query * training, *seeds)])
+    assert row["gain"] == pytest.approx(np.linalg.lstsq(design, values.ravel(), rcond=None)[0][2])
+    contrast = values[0] - values[1] - values[2] + values[3]
+    low, high = stats.ttest_1samp(contrast, 0).confidence_interval(0.95)
+    np.testing.assert_allclose([row["low"], row["high"]], [low, high])
+    assert (row["method"], row["rival"]) == ("method s", "method t + method q - random")
+    assert row["gain"] == pytest.approx(found.loc["query", "gain"] - found.loc["query, supervised", "gain"])
+
+
+def test_what_pseudo_labels_contribute_is_told_from_the_rest_of_the_training(tmp_path):
+    folder = write_arms(tmp_path, "random", "training", "star")
+    runs = [(label, "made", run.reader.folder) for label, own in methods_of(folder).items() for run in own]
+    for seed, value in enumerate([0.66, 0.69, 0.70]):
+        path = write_run(folder, "star", seed, [0.5, value, value], options=STAR | {"pseudo_count": 0})
+        runs.append(("none", "made", path))
+    write_suite(folder, runs)
+    found = load(folder).attribution().set_index(["label", "part"])
+    assert set(found.index.get_level_values("label")) == {"method s"}  # without pseudo-labels it has no arms of its own
+    row = found.loc[("method s", "pseudo-labels")]
+    assert (row["method"], row["rival"]) == ("method s", "none")
+    assert row["gain"] == pytest.approx(np.mean([0.02, 0.01, 0.01]))
+    assert "pseudo-labels +0.0133" in summary_of(folder)
+
+
+def test_the_steps_of_an_interaction_are_compared_with_those_that_its_arms_add_up_to(tmp_path):
+    folder = write_arms(tmp_path, "random", "query", "training", "star", query_steps=30)
+    ratios = load(folder).attribution().set_index("part")["steps_ratio"]
+    # 30 steps of fit, and 60 in queries of both methods with that training: 90 / (90 + 30 - 30).
+    assert ratios.to_dict() == {"query": 1, "query, supervised": 1, "training": 3, "both": 3, "interaction": 1}
 
 
 def test_query_and_training_add_up_to_both_although_an_arm_lacks_a_seed(tmp_path):
@@ -184,9 +222,9 @@ def test_the_table_of_attribution_has_the_parts_that_the_arms_give(tmp_path):
     table = table_of(write_arms(tmp_path / "all", "random", "query", "training", "star"), "attribution-made")
     assert {row.cells[0].text for row in table.rows} == {"method s"}
     gains = {"query": "+0.0333", "query, supervised": "+0.0167", "training": "+0.0500", "both": "+0.0833"}
-    assert gains_of(table) == gains
+    assert gains_of(table) == gains | {"interaction": "+0.0167"}
     assert [cell.text for cell in table.rows[1].cells[2:4]] == ["method q", "random"]
-    assert [row.cells[-1].text for row in table.rows] == ["1.00"] * 4
+    assert [row.cells[-1].text for row in table.rows] == ["1.00"] * 5
     assert table.columns[4].title == "difference in AUBC"
     assert not any("Caution" in said for said in table.caption)
     note = "Without attention, Eq. 4 of STAR compares features of the first stage"
@@ -205,6 +243,7 @@ def test_the_summary_attributes_a_gain_to_query_and_training(tmp_path):
     assert said.startswith("Attribution for method s, with 95 % intervals: query +0.0333 [")
     assert "; training +0.0500 [" in said
     assert "; both +0.0833 [" in said
+    assert "; interaction +0.0167 [" in said
     assert "supervised" not in said
     said = summary_of(write_arms(tmp_path / "query", "random", "query", "star"))
     attribution = "Attribution for method s, with 95 % intervals: query, supervised +0.0167 ["

@@ -161,8 +161,22 @@ def test_pseudo_labels_are_averaged_over_rounds_and_runs(tmp_path):
     assert [[cell.text for cell in row.cells] for row in table.rows] == [["star", "8", "90.0%", "0.850", "0.400"]]
 
 
+def test_pseudo_labels_are_listed_run_by_run_and_round_by_round(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    for seed in (1, 0):
+        write_run(tmp_path, "star", seed, [0.5, 0.6], pseudo=MaskQuality(5 + seed, 0.8, 0.1, 0.9, None))
+    found = load(tmp_path).pseudo_labels()
+    assert set(found["label"]) == {"star"}
+    assert found[["seed", "split", "round", "count"]].values.tolist() == [
+        [seed, 0, index, 5 + seed] for seed in range(2) for index in range(2)
+    ]
+    assert found[["empty_share", "foreground_share", "dice"]].drop_duplicates().values.tolist() == [[0.8, 0.1, 0.9]]
+    assert found["dice_foreground"].isna().all()
+
+
 def test_without_pseudo_labels_they_have_no_table(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6])
+    assert load(tmp_path).pseudo_labels().empty
     assert table_of(tmp_path, "pseudo-labels-made") is None
 
 

@@ -1,0 +1,447 @@
+"""The numbers of docs/findings.md, computed from the records beside this file.
+
+    python docs/studies/findings.py
+
+draws docs/findings.png and writes every part of the page between `<!-- NAME -->` and `<!-- end -->` anew: all its
+numbers, and the sentences that depend on them. The records are `numbers-curves.csv` and `numbers-pseudo-labels.csv` of
+reports on suites. After other ones are stored here, run it and read the page, whose other sentences have no numbers.
+All numbers of strategies follow from `areas`, which may as well be those of a group of `albench.reports.load`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import median_high
+
+import numpy as np
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+
+from albench.reports.arms import RULES
+from albench.reports.best_baseline import BLIND, OverBest, over_best
+from albench.reports.curve import Curve
+from albench.reports.efficiency import area, common_range
+from albench.reports.figures.style import BASELINE, HIGHLIGHT, new_figure, styled, subplots
+from albench.reports.power import planned
+from albench.reports.replicates import Replicate
+from albench.reports.significance import LEVEL, Paired, holm, paired
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "findings.md"
+SUITE = ROOT / "benchmarks" / "suites" / "fair-hippocampus.yaml"
+CURVES, PSEUDO_LABELS, STOPPING = (
+    Path(__file__).with_name(f"{name}.csv")
+    for name in ("fair-hippocampus-curves", "menu-pseudo-labels", "when-training-ends")
+)
+DEFAULT_STOP = ("val_dice", "5 epochs and 100 steps", "300")  # rule, patience, floor
+DIFFERENCE = 0.01
+
+Areas = dict[str, dict[Replicate, float]]
+Gains = dict[Replicate, float]
+
+
+def main() -> None:
+    """Write the page and its figure."""
+    PAGE.write_text(rendered(PAGE.read_text()))
+    with styled():
+        draw().savefig(PAGE.with_suffix(".png"), dpi=200, metadata={"Software": None, "Source": drawn_from()})
+
+
+def rendered(page: str) -> str:
+    """The page with the parts that follow from the records."""
+    for name, part in PARTS.items():
+        block = f"<!-- {name} -->\n\n{part()}\n\n<!-- end -->"
+        page, times = re.subn(rf"<!-- {name} -->.*?<!-- end -->", lambda _, block=block: block, page, flags=re.DOTALL)
+        assert times == 1, f"the page must have '<!-- {name} -->' once, it has it {times} times"
+    return page
+
+
+@cache
+def areas() -> Areas:
+    """AUBC of every method and seed, as the report computes it."""
+    found = pd.read_csv(CURVES)
+    curves = {}
+    for label, runs in found.groupby("label", sort=False):
+        table = runs.pivot_table("value", ["seed", "split"], "round")
+        axis = runs.groupby("round")[["labeled", "share"]].mean()
+        replicates = tuple(Replicate(int(seed), int(split)) for seed, split in table.index)
+        curves[str(label)] = Curve(replicates, axis.labeled.to_numpy(), axis.share.to_numpy(), table.to_numpy())
+    low, high = common_range(list(curves.values()))
+    return {
+        label: dict(zip(curve.replicates, area(curve.share, curve.values, low, high).tolist(), strict=True))
+        for label, curve in curves.items()
+    }
+
+
+def contrast(weights: Mapping[str, int]) -> Gains:
+    """The weighted sum of methods, seed by seed."""
+    common = sorted(set.intersection(*(set(areas()[name]) for name in weights)))
+    return {key: sum(weight * areas()[name][key] for name, weight in weights.items()) for key in common}
+
+
+def over(label: str, rival: str) -> Gains:
+    """The gain of a method over another one, seed by seed."""
+    return contrast({label: 1, rival: -1})
+
+
+@cache
+def strategies() -> dict[str, tuple[str, dict[str, object]]]:
+    """{label: (strategy, its options)} of the suite."""
+    found = {}
+    for entry in yaml.safe_load(SUITE.read_text())["strategies"]:
+        entry = {"strategy": entry} if isinstance(entry, str) else entry
+        found[entry.get("label", entry["strategy"])] = entry["strategy"], entry.get("settings", {}).get("strategy", {})
+    return found
+
+
+def arm(strategy: str, options: Mapping[str, object]) -> str | None:
+    """The label of a strategy with some options; None if the suite does not have it."""
+    return next((label for label, found in strategies().items() if found == (strategy, dict(options))), None)
+
+
+def methods() -> list[str]:
+    """The methods of the suite that are neither arms nor baselines without images."""
+    return [label for label in areas() if not is_arm(label) and strategies()[label][0] not in BLIND]
+
+
+def is_arm(label: str) -> bool:
+    """Whether a method only tells the query of another one from its training."""
+    strategy, options = strategies()[label]
+    rules = RULES.get(strategy)
+    return rules is not None and (options in (dict(rules.random_query), dict(rules.supervised)))
+
+
+def attributed() -> dict[str, dict[str, dict[str, int]]]:
+    """{method: {part: weights of its contrast}} of all methods whose arms are all in the suite."""
+    found = {}
+    for label in methods():
+        strategy, options = strategies()[label]
+        rules = RULES.get(strategy)
+        if rules is None:
+            continue
+        trained = arm(strategy, {**options, **rules.random_query})
+        asked = arm(rules.same_query, {}) if rules.same_query else arm(strategy, {**options, **rules.supervised})
+        if trained is None or asked is None or (rules.same_query and options):
+            continue
+        found[label] = {
+            "query": {label: 1, trained: -1},
+            "query, supervised": {asked: 1, "random": -1},
+            "training": {trained: 1, "random": -1},
+            "both": {label: 1, "random": -1},
+            "interaction": {label: 1, trained: -1, asked: -1, "random": 1},
+        }
+    return found
+
+
+def setting() -> str:
+    """What was run."""
+    settings = yaml.safe_load(SUITE.read_text())["settings"]
+    protocol, curves = settings["protocol"], pd.read_csv(CURVES)
+    training, validation, test = protocol["split"]
+    share = curves.groupby("round").share.mean()
+    return paragraph(
+        f"{len(areas())} methods, {len(areas()['random'])} seeds, one split: {training} training, {validation} "
+        f"validation and {test} test cases. {curves.labeled.min():.0f} slices ({share.min():.1%}) are labeled before "
+        f"round 0; {protocol['rounds']} queries of {protocol['budget']} slices end at {share.max():.1%}. Every method "
+        f"takes {protocol['steps']} optimizer steps per round. Record: {link(CURVES)}."
+    )
+
+
+def against_random() -> str:
+    """All differences to `random`."""
+    labels = [label for label in areas() if label != "random"]
+    tests = {label: paired(over(label, "random")) for label in labels}
+    corrected = dict(zip(labels, holm([test.t for test in tests.values()]), strict=True))
+    best = max(labels, key=lambda label: tests[label].difference)
+    better = [label for label, test in tests.items() if test.low > 0]
+    worse = [label for label, test in tests.items() if test.high < 0]
+    significant = [label for label in labels if corrected[label] < LEVEL]
+    least, p = p_value(min(corrected.values())), p_value(tests[best].t)
+    return paragraph(
+        f"{verdict(significant, 'differs', 'significantly from `random`')} after Holm's correction over {len(labels)} "
+        f"paired t tests; the smallest p is {least}. The highest mean is that of {best}, {said(tests[best])} against "
+        f"`random` (p = {p} without the correction). Without it, {count(better)} of the 95 % intervals lie above 0 and "
+        f"{count(worse)} below. With {tests[best].units} seeds the exact sign-flip test cannot be below "
+        f"{tests[best].least:.4g}. Record: {link(CURVES)}; the table is on "
+        "[another page](fair-comparison.md#what-was-found-on-the-hippocampus)."
+    )
+
+
+def blind() -> list[str]:
+    """The baselines that look at no image."""
+    return [label for label in areas() if strategies()[label][0] in BLIND]
+
+
+def gains_over_best() -> dict[str, OverBest]:
+    """The gain of every method over the best of them."""
+    return {label: over_best({name: over(label, name) for name in blind()}) for label in methods()}
+
+
+def best_baseline() -> str:
+    """Gains over the best of the baselines that look at no image, and over two of them."""
+    baselines, found = blind(), gains_over_best()
+    corrected = dict(zip(found, holm([own.p for own in found.values()]), strict=True))
+    rows = [
+        (label, own.rival, f"{own.gain:+.4f}", interval(own.low, own.high), p_value(own.p), p_value(corrected[label]))
+        for label, own in sorted(found.items(), key=lambda pair: -pair[1].gain)
+    ]
+    significant = [label for label in found if corrected[label] < LEVEL]
+    behind = [label for label, own in found.items() if own.high < 0]
+    sentences = [
+        f"{verdict(significant, 'beats', 'the best of ' + listed(baselines))} significantly, also without a correction "
+        f"for the {len(found)} methods: the smallest p is {min(own.p for own in found.values()):.2f}."
+        if not significant and min(own.p for own in found.values()) >= LEVEL
+        else f"{verdict(significant, 'beats', 'the best of ' + listed(baselines))} after Holm's correction.",
+        f"Of the {len(found)} intervals, {count(behind)} lie below 0"
+        + (f": {listed(behind)}." if behind else ", so no method is shown to be worse than the best, either."),
+    ]
+    sentences += [_best_over(name) for name in ("foreground-random", "strided")]
+    head = ("method", "closest", "gain in AUBC", "95 % over seeds", "p", "p, Holm")
+    return f"{paragraph(' '.join([*sentences, f'Record: {link(CURVES)}.']))}\n\n{table(head, rows)}"
+
+
+def _best_over(baseline: str) -> str:
+    tests = {label: paired(over(label, baseline)) for label in methods()}
+    corrected = dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
+    best = max(tests, key=lambda label: tests[label].difference)
+    better = [label for label, test in tests.items() if corrected[label] < LEVEL and test.difference > 0]
+    return (
+        f"Over `{baseline}` alone the largest lead is that of {best}, {said(tests[best])}; "
+        f"{verdict(better, 'leads', 'significantly', lower=True)} after Holm's correction (p of the largest lead: "
+        f"{corrected[best]:.2f})."
+    )
+
+
+def tests_of_parts() -> dict[tuple[str, str], Paired]:
+    """{(method, part): its contrast, tested}."""
+    return {
+        (label, part): paired(contrast(weights))
+        for label, parts in attributed().items()
+        for part, weights in parts.items()
+    }
+
+
+def attribution() -> str:
+    """What query and training contribute, with their interaction."""
+    tests = tests_of_parts()
+    corrected = dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
+    rows = []
+    for (label, part), test in tests.items():
+        p_values = p_value(test.t), p_value(corrected[label, part])
+        rows.append((label, part, f"{test.difference:+.4f}", interval(test.low, test.high), *p_values))
+    excluding = [key for key, test in tests.items() if test.low > 0 or test.high < 0]
+    significant = [key for key in tests if corrected[key] < LEVEL]
+    text = (
+        f"Of the {len(tests)} parts, {count(significant)} is significant after Holm's correction (smallest p = "
+        f"{p_value(min(corrected.values()))})"
+    )
+    text += "".join(f"; {part} of {label}" for label, part in significant)
+    named = "; ".join(f"{part} of {label}, {said(tests[label, part])}" for label, part in excluding)
+    text += f". Without it, {count(excluding)} of the 95 % intervals exclude 0{': ' * bool(named)}{named}. "
+    ahead = [label for label in attributed() if tests[label, "both"].low > 0]
+    ends = ", ".join(f"{tests[label, 'both'].high:+.4f} ({label})" for label in attributed())
+    text += f"{verdict(ahead, 'gains', 'over `random` by the interval of both')}, whose upper ends are {ends}. "
+    text += f"Record: {link(CURVES)}."
+    head = ("method", "part", "difference in AUBC", "95 % over seeds", "p", "p, Holm")
+    return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def pseudo_labels() -> str:
+    """How many pseudo-labels are empty, and wrong."""
+    found = pd.read_csv(PSEUDO_LABELS)
+    total, empty = found["count"].sum(), (found["count"] * found.empty_share).sum()
+    text = (
+        f"Of {total:,} pseudo-labels of the suite `menu` ({found.seed.nunique()} seeds, rounds {found['round'].min()} "
+        f"to {found['round'].max()}), {empty:,.0f} are empty. "
+    )
+    if empty == total:
+        text += (
+            "An empty mask has a slice Dice of 1 on an empty slice and of nearly 0 on any other, so here the slice "
+            "Dice is the share of right pseudo-labels; the others teach that a slice with hippocampus has none. "
+        )
+    balanced = {f"{without}, balanced": without for without in ("star", "ceal-entropy")}
+    tests = {label: paired(over(label, without)) for label, without in balanced.items()}
+    changes = " and ".join(f"{said(tests[label])} against {without}" for label, without in balanced.items())
+    named = " and ".join(listed([label]) for label in balanced)
+    significant = count([test for test in tests.values() if test.t < LEVEL])
+    text += (
+        f"As many pseudo-labels with predicted foreground as without, in {named} of `fair-hippocampus`, change AUBC by "
+        f"{changes}; of the two, {significant} is significant even without a correction. Records: "
+        f"{link(PSEUDO_LABELS)}, {link(CURVES)}."
+    )
+    rows = [_quality(str(label), own) for label, own in found.groupby("label", sort=False)]
+    head = ("method", "pseudo-labels", "empty", "slice Dice", "95 % over seeds", "by round")
+    return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def _quality(label: str, own: pd.DataFrame) -> tuple[str, ...]:
+    """A row of the table of pseudo-labels, whose interval ends at 1."""
+    mean = {key: float(np.average(runs.dice, weights=runs["count"])) for key, runs in own.groupby("seed")}
+    test = paired({Replicate(int(seed), 0): value for seed, value in mean.items()})
+    share = np.average(own.empty_share, weights=own["count"])
+    rounds = ", ".join(f"{value:.3f}" for value in own.groupby("round").dice.mean())
+    ends = f"{test.low:.3f} to {min(test.high, 1):.3f}"
+    return label, f"{own['count'].sum():,}", f"{share:.1%}", f"{test.difference:.3f}", ends, rounds
+
+
+def stopping() -> str:
+    """Every rule against the default, seed by seed."""
+    found = pd.read_csv(STOPPING, keep_default_na=False)
+    rows, significant = [], {}
+    for dataset, runs in found.groupby("dataset", sort=False):
+        dice = {
+            rule: {
+                Replicate(int(seed), 0): float(value)
+                for seed, value in zip(own.seed, own.test_dice_volume, strict=True)
+            }
+            for rule, own in runs.groupby(["stop", "patience", "min_steps"], sort=False)
+        }
+        steps = runs.groupby(["stop", "patience", "min_steps"]).steps.mean()
+        default = dice.pop(DEFAULT_STOP)
+        tests = {rule: paired({seed: own[seed] - default[seed] for seed in default}) for rule, own in dice.items()}
+        corrected = dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
+        worse = [rule for rule, test in tests.items() if corrected[rule] < LEVEL and test.difference < 0]
+        better = [rule for rule, test in tests.items() if corrected[rule] < LEVEL and test.difference > 0]
+        significant[dataset] = (len(tests), len(worse), len(better))
+        for rule, test in tests.items():
+            name = f"`{rule[0]}`, {rule[1]}" + (f", at least {rule[2]} steps" if rule[2] not in ("", "0") else "")
+            difference = f"{test.difference:+.3f}", f"{test.low:+.3f} to {test.high:+.3f}", p_value(corrected[rule])
+            rows.append((dataset, name, *difference, f"{min(dice[rule].values()):.3f}", f"{steps[rule]:.0f}"))
+    parts = [
+        f"on {dataset}, {worse} of {rules} other rules are significantly worse and {better} better"
+        for dataset, (rules, worse, better) in significant.items()
+    ]
+    text = (
+        f"Compared with the default (`{DEFAULT_STOP[0]}`, {DEFAULT_STOP[1]}, at least {DEFAULT_STOP[2]} steps) over "
+        f"{found.seed.nunique()} seeds of round 0, {', and '.join(parts)} (paired t test, Holm's correction within a "
+        f"dataset). The default was chosen by the same numbers, which favors it. Record: {link(STOPPING)}."
+    )
+    head = ("dataset", "rule", "difference in volume Dice", "95 % over seeds", "p, Holm", "worst seed", "steps")
+    return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def seeds_needed() -> str:
+    """How many seeds a difference needs, of the least, the median and the most variable comparison."""
+    labels = [label for label in areas() if label != "random"]
+    tests = {label: paired(over(label, "random")) for label in labels}
+    plans = {label: planned(test.sd, test.units, DIFFERENCE, len(labels)) for label, test in tests.items()}
+    by_sd = sorted(labels, key=lambda label: tests[label].sd)
+    needed, after = ([plans[label][name] for label in labels] for name in ("needed", "needed_holm"))
+    text = (
+        f"For a true difference of {DIFFERENCE} to `random`, half of the {len(labels)} comparisons need at most "
+        f"{median_high(needed)} seeds to find it with a probability of 0.8 at the level {LEVEL}, and all at most "
+        f"{max(needed):,}; after Holm's correction {median_high(after)} and {max(after):,}. The "
+        f"{tests[labels[0]].units} seeds that were run find {plans[by_sd[len(by_sd) // 2]]['detected']:.4f} in the "
+        "median comparison, and "
+        f"{plans[by_sd[len(by_sd) // 2]]['detected_holm']:.4f} after the correction. In parentheses: at the ends of "
+        f"the 95 % interval of the deviation. Record: {link(CURVES)}."
+    )
+    rows = []
+    for which, label in (("least", by_sd[0]), ("median", by_sd[len(by_sd) // 2]), ("most", by_sd[-1])):
+        plan = plans[label]
+        sd = f"{tests[label].sd:.4f} ({plan['sd_low']:.4f} to {plan['sd_high']:.4f})"
+        counts = (
+            f"{plan[name]:,} ({plan[f'{name}_low']:,} to {plan[f'{name}_high']:,})"
+            for name in ("needed", "needed_holm")
+        )
+        rows.append((which, label, sd, *counts, f"{plan['detected']:.4f}"))
+    head = ("deviation", "method", "sd of the difference", f"seeds for {DIFFERENCE}", "after Holm", "detected now")
+    return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def draw() -> Figure:
+    """Gains over the best baseline, and the parts of differences to `random`, with their intervals."""
+    best = {label: (own.gain, own.low, own.high) for label, own in gains_over_best().items()}
+    best = dict(sorted(best.items(), key=lambda pair: -pair[1][0]))
+    parts = {f"{label}: {part}": (own.difference, own.low, own.high) for (label, part), own in tests_of_parts().items()}
+    figure = new_figure(3.6)
+    titles = "gain in AUBC over the best\nbaseline that looks at no image", "difference in AUBC"
+    for ax, rows, title in zip(subplots(figure, 1, 2)[0], (best, parts), titles, strict=True):
+        for place, (middle, low, high) in enumerate(rows.values()):
+            ax.plot([low, high], [place, place], color=HIGHLIGHT, linewidth=1.2)
+            ax.plot(middle, place, "o", color=HIGHLIGHT, markersize=3.5)
+        ax.axvline(0, color=BASELINE, linewidth=0.8)
+        ax.set_yticks(range(len(rows)), list(rows), fontsize=6.5)
+        ax.invert_yaxis()
+        ax.set_xlabel(title)
+        ax.grid(axis="y", visible=False)
+    return figure
+
+
+def drawn_from() -> str:
+    """A hash of the tables that the figure shows, which it keeps."""
+    return hashlib.sha256(f"{best_baseline()}{attribution()}".encode()).hexdigest()
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "setting": setting,
+    "against-random": against_random,
+    "best-baseline": best_baseline,
+    "attribution": attribution,
+    "pseudo-labels": pseudo_labels,
+    "stopping": stopping,
+    "seeds": seeds_needed,
+}
+
+
+def said(test: Paired) -> str:
+    """A difference with its interval."""
+    return f"{test.difference:+.4f} ({interval(test.low, test.high)})"
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in words."""
+    return f"{low:+.4f} to {high:+.4f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as it is printed."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def count(found: Sequence[object]) -> str:
+    """How many there are, in words if none."""
+    return f"{len(found)}" if found else "none"
+
+
+def verdict(labels: Sequence[str], verb: str, what: str, *, lower: bool = False) -> str:
+    """Which methods do something; that none does, if so."""
+    if labels:
+        return f"{listed(labels)}: {verb} {what}"
+    return f"{'no' if lower else 'No'} method {verb} {what}"
+
+
+def listed(labels: Iterable[str]) -> str:
+    """Names with commas; in quotes where they contain one."""
+    return ", ".join(f'"{label}"' if "," in label else f"`{label}`" for label in labels)
+
+
+def link(path: Path) -> str:
+    """A link to a record."""
+    return f"[{path.name}](studies/{path.name})"
+
+
+def paragraph(text: str, width: int = 120) -> str:
+    """Text in lines; a span of code and a link are not broken."""
+    lines, line = [], ""
+    for word in re.findall(r"(?:\[[^\]]*\]\([^)]*\)|`[^`]*`|\S)+", text):
+        if line and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    return "\n".join([*lines, line])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+if __name__ == "__main__":
+    main()
