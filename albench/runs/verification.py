@@ -208,9 +208,13 @@ def _rounds(run: RunReader) -> Iterator[Damage]:
 
 
 def _files(run: RunReader, index: int, record: RoundRecord) -> Iterator[Damage]:
-    """Files of a round that are missing, changed or added; weights of all rounds but the last may be missing."""
+    """Files of a round that are missing, changed or added.
+
+    Weights may be missing, except those that an unfinished run goes on from. No number depends on them, and a copy
+    without them is a fraction of the size.
+    """
     layout = run.layout.round(index)
-    kept = index == len(run.records) - 1
+    kept = index == len(run.records) - 1 and not run.finished
     for name, expected in record.files.items():
         path = layout.folder / name
         if not path.is_file():
