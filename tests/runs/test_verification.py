@@ -11,7 +11,7 @@ from support.made_runs import write_run
 from albench.errors import StoreError
 from albench.runs import RunReader, find_runs, verify
 from albench.runs.documents import encode
-from albench.runs.layout import RunLayout, folder_name
+from albench.runs.layout import folder_name
 from albench.runs.records import (
     FailureRecord,
     ProcessesRecord,
