@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from albench.bundles import Bundle, is_bundle, read_bundle
+from albench.bundles.manifest import LeftOut
 from albench.errors import ConfigError, StoreError, counted, suggestion
 from albench.live_suite import Method, live_suite
 from albench.reports.runs import REFERENCE, Problem, Run, read_run
@@ -68,14 +70,16 @@ class Collection:
 
 
 def collect(folder: Path) -> Collection:
-    """Read all runs that the manifest of a suite lists, or all at or below a folder without one that can be read.
+    """Read all runs of a bundle, all that the manifest of a suite lists, or all at or below a folder without either.
 
     Methods have the names that the file of the suite gives them now, if it is there. Those that it no longer has are
     left out, and those that have no run yet are problems.
 
     Raises:
-        StoreError: the folder is missing.
+        StoreError: the folder is missing, or a bundle is damaged.
     """
+    if is_bundle(folder):
+        return _of_bundle(read_bundle(folder))
     found, unreadable = find_runs(folder), []
     try:
         manifest = read_manifest(folder)
@@ -91,6 +95,20 @@ def collect(folder: Path) -> Collection:
     order = tuple(dict.fromkeys(run.label for run in live.runs))
     notes = (*filter(None, [live.problem]), *_removed(manifest, live.removed, folder))
     return Collection(manifest.name, manifest.digest, runs, problems, order, live.about, notes)
+
+
+def _of_bundle(bundle: Bundle) -> Collection:
+    """The runs of a bundle, which were verified before they were bundled."""
+    manifest = bundle.manifest
+    runs = [Run(one.label, one.group, one.run, one.dataset) for one in bundle.runs]
+    problems = [_not_bundled(one) for one in manifest.left_out]
+    return Collection(manifest.name, manifest.digest, runs, problems, manifest.order, manifest.about)
+
+
+def _not_bundled(one: LeftOut) -> Problem:
+    which = "" if one.seed is None else f"seed {one.seed}, "
+    sentence = f"{one.label} on {one.group}, {which}is not in the bundle: {one.state}"
+    return Problem(one.state, one.group, one.label, one.seed, sentence)
 
 
 def _not_run_yet(method: Method, runs: Sequence[ManifestRun]) -> Problem:

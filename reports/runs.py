@@ -8,7 +8,7 @@ from pathlib import Path
 
 from albench.errors import StoreError
 from albench.reports.replicates import Replicate, replicate_of
-from albench.runs import RunReader, verify
+from albench.runs import RunReader, StoredRun, verify
 from albench.runs.comparability import protocol_digest
 from albench.runs.records import Verdict
 from albench.runs.scores import restore_scores
@@ -30,7 +30,7 @@ class Run:
 
     label: str
     group: str
-    reader: RunReader
+    reader: StoredRun
     dataset: str
 
     @property
