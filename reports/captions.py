@@ -179,10 +179,9 @@ def provenance(results: Results, group: Group) -> list[str]:
 
 
 def computed(collection: Collection, runs: Sequence[Run]) -> str:
-    """Suite or folder, versions and hardware of some runs."""
-    source = f"Suite {collection.name} ({collection.digest})" if collection.digest else f"Runs in {collection.name}"
-    source += f", only {', '.join(collection.only)}" if collection.only else ""
-    return f"{source}; {', '.join(versions_of(runs))}; computed on {', '.join(devices_of(runs))}."
+    """Suite, bundle or folder, versions and hardware of some runs."""
+    only = f", only {', '.join(collection.only)}" if collection.only else ""
+    return f"{collection.source}{only}; {', '.join(versions_of(runs))}; computed on {', '.join(devices_of(runs))}."
 
 
 def warnings(group: Group) -> list[str]:

@@ -26,7 +26,7 @@ class Collection:
     """All runs of a folder.
 
     Attributes:
-        name: of the suite, or of the folder.
+        name: of the bundle, the suite or the folder.
         digest: of the suite; None without a suite.
         runs: finished and verified.
         problems: of all other runs.
@@ -34,6 +34,8 @@ class Collection:
         about: what the suite is for.
         notes: what the file of the suite changes, a sentence each.
         only: labels of the methods that were chosen; empty for all.
+        suite: name of the suite; empty without one.
+        bundled: whether the runs are those of a bundle.
     """
 
     name: str
@@ -44,6 +46,16 @@ class Collection:
     about: str = ""
     notes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    suite: str = ""
+    bundled: bool = False
+
+    @property
+    def source(self) -> str:
+        """What the runs are of, as a caption names it."""
+        suite = f"{self.suite} ({self.digest})"
+        if self.bundled:
+            return f"Results {self.name} of suite {suite}" if self.suite else f"Results {self.name}"
+        return f"Suite {suite}" if self.suite else f"Runs in {self.name}"
 
     def without(self, rejected: Iterable[tuple[Run, Problem]]) -> Collection:
         """The collection with some runs replaced by their problems."""
@@ -94,7 +106,7 @@ def collect(folder: Path) -> Collection:
     problems += (_not_run_yet(method, live.runs) for method in live.added)
     order = tuple(dict.fromkeys(run.label for run in live.runs))
     notes = (*filter(None, [live.problem]), *_removed(manifest, live.removed, folder))
-    return Collection(manifest.name, manifest.digest, runs, problems, order, live.about, notes)
+    return Collection(manifest.name, manifest.digest, runs, problems, order, live.about, notes, suite=manifest.name)
 
 
 def _of_bundle(bundle: Bundle) -> Collection:
@@ -102,7 +114,16 @@ def _of_bundle(bundle: Bundle) -> Collection:
     manifest = bundle.manifest
     runs = [Run(one.label, one.group, one.run, one.dataset) for one in bundle.runs]
     problems = [_not_bundled(one) for one in manifest.left_out]
-    return Collection(manifest.name, manifest.digest, runs, problems, manifest.order, manifest.about)
+    return Collection(
+        manifest.name,
+        manifest.digest,
+        runs,
+        problems,
+        manifest.order,
+        manifest.about,
+        suite=manifest.suite,
+        bundled=True,
+    )
 
 
 def _not_bundled(one: LeftOut) -> Problem:

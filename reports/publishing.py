@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from albench.bundles import Origin, Publication, is_bundle, write_bundle
+from albench.bundles import Origin, Publication, write_bundle
 from albench.bundles.manifest import LeftOut
 from albench.bundles.tables import Named
 from albench.errors import ConfigError
@@ -31,7 +31,7 @@ def publish(results: Results, folder: Path | str, publication: Publication | Non
         StoreError: the folder cannot be written or holds other files, or a name would tell where files lie.
     """
     collection = results.collection
-    if is_bundle(results.folder):
+    if collection.bundled:
         raise ConfigError(f"a bundle must be made of runs, '{results.folder}' is a bundle already: copy it")
     taken: set[str] = set()
     runs = [Named(run.label, run.group, run.dataset, _folder(run, taken), run.reader) for run in collection.runs]
@@ -50,6 +50,5 @@ def _folder(run: Run, taken: set[str]) -> str:
 
 
 def _origin(collection: Collection) -> Origin:
-    suite = "" if collection.digest is None else collection.name
     left_out = tuple(LeftOut(one.label, one.group, one.seed, one.state) for one in collection.problems)
-    return Origin(suite, collection.digest, collection.about, collection.order, left_out)
+    return Origin(collection.suite, collection.digest, collection.about, collection.order, left_out)

@@ -71,9 +71,7 @@ def check_public(content: object, where: str = "it") -> None:
     for place, text in _texts(content, where):
         found = _PRIVATE.search(text)
         if found:
-            raise StoreError(
-                f"a bundle must not tell where files lie, {place} holds '{found[0]}': change it there"
-            )
+            raise StoreError(f"a bundle must not tell where files lie, {place} holds '{found[0]}': change it there")
 
 
 def _named(choice: Choice) -> Choice:

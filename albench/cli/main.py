@@ -18,6 +18,7 @@ from albench.cli.data import data
 from albench.cli.options import DataRoot, Dataset, Device, Network, Seed, Settings, Strategy, Threads
 from albench.cli.queries import queries
 from albench.cli.report import report
+from albench.cli.results import results
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
 from albench.exits import rejecting_exits
@@ -342,6 +343,7 @@ app.command()(tune)
 app.command()(audit)
 app.command()(queries)
 app.command()(report)
+app.command()(results)
 app.add_typer(data)
 app.add_typer(annotate)
 
