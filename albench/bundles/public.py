@@ -66,12 +66,15 @@ def public_command(arguments: Sequence[str]) -> tuple[str, ...]:
     return ("albench" if program == "__main__.py" else program, *shown)
 
 
-def check_public(content: object, where: str = "it") -> None:
+def check_public(content: object) -> None:
     """Raise StoreError if some text in JSON content has an absolute path in it, which tells of a machine or a user."""
-    for place, text in _texts(content, where):
+    for text in _texts(content):
         found = _PRIVATE.search(text)
         if found:
-            raise StoreError(f"a bundle must not tell where files lie, {place} holds '{found[0]}': change it there")
+            raise StoreError(
+                f"a bundle must not tell where files lie, a name or text in it has '{found[0]}': change it in the "
+                "suite or the data"
+            )
 
 
 def _named(choice: Choice) -> Choice:
@@ -93,13 +96,13 @@ def _file_name(path: str) -> str:
     return PurePosixPath(PureWindowsPath(path).as_posix()).name
 
 
-def _texts(content: object, where: str) -> Iterator[tuple[str, str]]:
+def _texts(content: object) -> Iterator[str]:
     if isinstance(content, str):
-        yield where, content
+        yield content
     elif isinstance(content, Mapping):
         for key, value in content.items():
-            yield from _texts(str(key), where)
-            yield from _texts(value, str(key))
+            yield from _texts(key)
+            yield from _texts(value)
     elif isinstance(content, Sequence):
         for value in content:
-            yield from _texts(value, where)
+            yield from _texts(value)

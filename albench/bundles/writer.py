@@ -107,9 +107,7 @@ def _check_free(folder: Path) -> None:
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.exists() else []
     others = [other for other in others if other not in (BUNDLE, *TABLES)]
     if others:
-        raise StoreError(
-            f"a bundle must have a folder of its own, '{folder}' holds '{others[0]}': name another --bundle"
-        )
+        raise StoreError(f"a bundle must have its own folder, '{folder}' holds '{others[0]}': name another --bundle")
 
 
 def _check_cases(runs: Iterable[Named]) -> None:
@@ -118,9 +116,7 @@ def _check_cases(runs: Iterable[Named]) -> None:
     classes = {name for named in runs for name in named.run.config.classes}
     for what, names in (("case", cases), ("class", classes)):
         if ALL in names:
-            raise StoreError(
-                f"a {what} of a bundle must not be called '{ALL}', which stands for every {what}: rename it"
-            )
+            raise StoreError(f"a {what} of a bundle must not be called '{ALL}', which stands for all: rename it")
 
 
 def _manifest(
