@@ -252,7 +252,10 @@ def test_a_name_that_tells_of_a_place_is_rejected(tmp_path):
     write_suite(tmp_path / "runs", [(f"random of {PRIVATE}", "g", run)])
     with pytest.raises(StoreError) as error:
         published(tmp_path / "runs", tmp_path / "bundle")
-    assert str(error.value) == (f"a bundle must not tell where files lie, label holds '{PRIVATE}': change it there")
+    assert str(error.value) == (
+        f"a bundle must not tell where files lie, a name or text in it has '{PRIVATE}': change it in the suite or the "
+        "data"
+    )
     assert not (tmp_path / "bundle" / "bundle.json").exists()
 
 
