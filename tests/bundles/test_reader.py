@@ -81,7 +81,8 @@ def replace_text(path, old, new):
         ),
         (
             lambda b: redocument(b, lambda content: content.update(secret=1)),
-            "'{b}/bundle.json' must be as albench wrote it, secret is not known to this version, it is 1: get the bundle again",
+            "'{b}/bundle.json' must be as albench wrote it, secret is not known to this version, it is 1: get the "
+            "bundle again",
         ),
         (
             lambda b: redocument(b, lambda content: content["settings"][0]["training"].update(epochs=7)),
