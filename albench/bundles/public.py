@@ -12,9 +12,9 @@ from pydantic import TypeAdapter
 
 from albench.config import Choice, RunConfig
 from albench.errors import StoreError
+from albench.runs.command_line import is_worker
 from albench.runs.records import ProcessRecord
 
-_RAY_WORKER = "default_worker.py"
 _PLACES = {"--out", "--data-root", "--storage", "--address", "--bundle", "--compare", "--folder", "-f"}
 _PLAIN = re.compile(r"-{0,2}[\w.,+*\[\]{}'\" -]*")  # an option, a name or a value that cannot be a path or an address
 _NAMED = re.compile(r"[\w.-]+\.(?:ya?ml|json|csv|py|npz|pth?)(?::\w+)?")  # the name of a file, and a class in it
@@ -58,7 +58,7 @@ def public_process(process: ProcessRecord) -> ProcessRecord:
 
 def public_command(arguments: Sequence[str]) -> tuple[str, ...]:
     """A command line with files by their names alone and without folders and addresses; empty for a worker of Ray."""
-    if not arguments or _file_name(arguments[0]) == _RAY_WORKER:
+    if not arguments or is_worker(arguments):
         return ()
     program, shown = _file_name(arguments[0]), []
     for before, argument in pairwise(arguments):
