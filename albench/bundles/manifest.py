@@ -118,8 +118,8 @@ class BundleManifest:
         made: day on which the bundle was made, as 2026-11-28, UTC.
         suite: name of the suite; empty without one.
         digest: of the suite; None without one.
-        commands: of albench that computed the runs, with paths shortened to the names of files. Of a suite on Ray,
-            whose processes do not keep it, `albench bench` with the name of the suite.
+        commands: of albench that computed the runs, with paths shortened to the names of files. Of a suite on Ray up to
+            albench 0.4.0, whose processes do not keep it, `albench bench` with the name of the suite.
         commits: of albench's checkout, by the runs, or as whoever made the bundle states it.
         hardware: on which rounds were computed, with the number of threads of a CPU.
         license: of these numbers, as whoever made the bundle states it.

@@ -65,9 +65,10 @@ def report(
         str | None, typer.Option(help="Commit of albench that computed the runs, if they do not record it.")
     ] = None,
 ) -> None:
-    """Write tables, figures and a page from the records of runs, or a bundle to publish them.
+    """Write tables, figures and a page from the records of runs.
 
-    Only finished and undamaged runs are reported; all others are named.
+    With --bundle it writes these records instead, to publish them. Only finished and undamaged runs are reported; all
+    others are named.
     """
     from albench.console import terminal, waiting
     from albench.errors import ConfigError

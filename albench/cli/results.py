@@ -19,9 +19,10 @@ def results(
         str | None, typer.Argument(help="Name of published results, or the folder of a bundle; lists all if not given.")
     ] = None,
 ) -> None:
-    """List the results that albench is installed with, or show one of them: of what it is, and what it found.
+    """List published results, or show one of them.
 
-    albench report NAME writes its tables and figures, albench report --compare NAME sets it beside runs.
+    They come with albench. albench report NAME writes their tables and figures, albench report --compare NAME sets them
+    beside runs.
     """
     from rich.markup import escape
 
@@ -49,6 +50,18 @@ def results(
         console.print(_methods(found, group.name, escape(f"{group.name}: {found.metric.title}")))
     say(console, "")
     say(console, f"albench report {name} writes tables and figures; --compare {name} sets these methods beside yours")
+
+
+def verified_bundle(folder: Path) -> tuple[str, bool]:
+    """A sentence about whether a bundle is unchanged since it was written, and whether it is."""
+    from albench.bundles import read_bundle
+    from albench.errors import StoreError, counted
+
+    try:
+        runs = read_bundle(folder).runs
+    except StoreError as error:
+        return str(error), False
+    return f"a bundle of {counted(len(runs), 'run')}, as albench wrote it", True
 
 
 def _listed(published: dict[str, Path]) -> Table:

@@ -68,3 +68,10 @@ def test_published_results_are_compared_with_runs_of_their_protocol_only(tmp_pat
     assert list(results.groups[0].methods) == ["random"]
     first = results.collection.problems[0].sentence
     assert first.startswith("random on hippocampus, seed 0, of menu-hippocampus is not compared: ")
+
+
+def test_a_bundle_is_verified(bundle):
+    assert invoke("verify", bundle) == (0, "a bundle of 5 runs, as albench wrote it")
+    (bundle / "queries.csv.gz").unlink()
+    said = f"'{bundle}/queries.csv.gz' is missing: get the bundle again"
+    assert invoke("verify", bundle) == (1, said)
