@@ -108,9 +108,10 @@ def round_rows(runs: Iterable[Named]) -> Iterator[Sequence[object]]:
     """All else that a round records, a column for each number: `annotation_cost.slices` and so on."""
     rows: list[dict[str, object]] = []
     for named in runs:
-        for record in named.run.records:
-            gain, last = named.run.gain_over_everything(record.round), record is named.run.records[-1]
-            audit = None if last else named.run.audit(record.round)
+        records = named.run.records
+        for record in records:
+            gain = named.run.gain_over_everything(record.round)
+            audit = named.run.audit(record.round) if record.round + 1 < len(records) else None
             row: dict[str, object] = {"run": named.folder, "round": record.round, **_cells(record)}
             row[GAIN] = None if math.isnan(gain) else gain
             rows.append(row | {AUDIT: None if audit is None else audit.verdict})

@@ -69,6 +69,24 @@ def _of_runs(sentence):
     return sentence.replace("Results bundle of suite study", "Suite study")
 
 
+def test_several_splits_and_datasets_are_those_of_the_runs(tmp_path):
+    runs = tmp_path / "runs"
+    for title in ("liver", "spleen"):
+        for split in (0, 1):
+            for seed in (0, 1):
+                for strategy, last in (("random", 0.65), ("entropy", 0.7)):
+                    dice = [0.5, 0.6 + seed / 50, last + split / 50]
+                    settings = {"protocol.splits": 2, "protocol.split_seed": split, "data_key": title}
+                    write_run(runs, strategy, seed, dice, settings=settings, title=title)
+    bundle = published(runs, tmp_path / "bundle")
+    for name in (*FRAMES, "ranks_over_datasets", "pairs_over_datasets", "penalties"):
+        frame = getattr(load(bundle), name)()
+        pd.testing.assert_frame_equal(frame, getattr(load(runs), name)(), check_exact=True)
+        assert len(frame) or name in ("classes", "attribution"), name
+    manifest = read_bundle(bundle).manifest
+    assert (len(manifest.settings), len(manifest.splits), len(manifest.environments)) == (4, 1, 1)
+
+
 def test_a_run_of_a_bundle_has_the_records_of_the_run(study, tmp_path):
     bundle = read_bundle(published(study, tmp_path / "bundle"))
     runs = {run.folder.name: run for run in map(RunReader, (path.parent for path in study.rglob("rounds.jsonl")))}
