@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from albench.bundles.manifest import BundleManifest
+    from albench.config import RunConfig
     from albench.reports import Results
 
 
@@ -48,6 +50,7 @@ def results(
     for group in found.groups:
         console.print()
         console.print(_methods(found, group.name, escape(f"{group.name}: {found.metric.title}")))
+        say(console, f"under the same protocol: {_command(group.some_run.reader.config)}")
     say(console, "")
     say(console, f"albench report {name} writes tables and figures; --compare {name} sets these methods beside yours")
 
@@ -142,8 +145,25 @@ def _methods(found: Results, group: str, title: str) -> Table:
             found.metric.text(numbers[column]) + ("" if pd.isna(sd := numbers[f"{column}_sd"]) else f" ± {sd:.3f}")
             for column in ("aubc", "final")
         ]
-        changed = changed_options(runs[0].reader.config).items()
-        own = {key: value for key, value in changed if key.startswith("strategy.")}
-        options = ", ".join(f"{key.partition('.')[2]}={as_setting(value)}" for key, value in own.items())
+        options = ", ".join(
+            f"{key.partition('.')[2]}={as_setting(value)}"
+            for key, value in changed_options(runs[0].reader.config).items()
+            if key.startswith("strategy.")
+        )
         table.add_row(*map(escape, (label, options, str(len(runs)), *values)))
     return table
+
+
+def _command(config: RunConfig) -> str:
+    """The command line that runs another strategy with the settings of a run."""
+    from albench.changed_options import changed_options
+    from albench.registry import DEFAULT_NETWORK
+    from albench.settings import as_setting
+
+    words = ["albench", "run", "--strategy", "STRATEGY", "--dataset", config.dataset.name, "--seed", "SEED"]
+    if config.network.name != DEFAULT_NETWORK:
+        words += ["--network", config.network.name]
+    for name, value in changed_options(config).items():
+        if not name.startswith("strategy."):
+            words += ["--set", f"{name}={as_setting(value)}"]
+    return shlex.join(words)

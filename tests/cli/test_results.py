@@ -1,5 +1,8 @@
 """`albench results`: which results are published, and what one of them tells."""
 
+import re
+import shlex
+
 import pytest
 from support.made_runs import write_run
 from support.samples import invoke
@@ -75,3 +78,15 @@ def test_a_bundle_is_verified(bundle):
     (bundle / "queries.csv.gz").unlink()
     said = f"'{bundle}/queries.csv.gz' is missing: get the bundle again"
     assert invoke("verify", bundle) == (1, said)
+
+
+def test_the_command_that_results_name_gives_runs_that_are_compared_with_them(tiny_run, tmp_path):
+    tiny_run("random", {"protocol.nsd_tolerance": 2.5, "training.lr": 3e-4, "data.window": [-100, 240]})
+    publish(load(tmp_path / "runs"), tmp_path / "bundle")
+    _, said = invoke("results", tmp_path / "bundle")
+    (command,) = re.findall(r"under the same protocol: albench (run .*) albench report", said)
+    words = shlex.split(command.replace("STRATEGY", "entropy").replace("SEED", "3"))
+    code, output = invoke(*words, "--out", tmp_path / "mine", "--device", "cpu")
+    assert code == 0, output
+    (group,) = load(tmp_path / "mine", compare=tmp_path / "bundle").groups
+    assert {*group.methods} == {"entropy", "random (bundle)"}
