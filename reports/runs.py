@@ -26,12 +26,14 @@ class Run:
         group: in which it is compared.
         reader: of its files.
         dataset: name of its dataset in the suite; without a suite, its title.
+        source: the other folder or bundle that it is from; empty if it is one of the runs that a report is on.
     """
 
     label: str
     group: str
     reader: StoredRun
     dataset: str
+    source: str = ""
 
     @property
     def seed(self) -> int:
