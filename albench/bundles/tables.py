@@ -77,9 +77,14 @@ def packed(rows: Iterable[Sequence[object]]) -> bytes:
     return gzip.compress(csv_text(rows).encode(), mtime=0)
 
 
+def unpacked_text(content: bytes) -> str:
+    """The text of such a file."""
+    return gzip.decompress(content).decode()
+
+
 def unpacked(content: bytes) -> Rows:
     """The rows of such a file, by the names of its columns."""
-    lines = csv.reader(io.StringIO(gzip.decompress(content).decode(), newline=""))
+    lines = csv.reader(io.StringIO(unpacked_text(content), newline=""))
     header = next(lines, [])
     return (dict(zip(header, map(read_cell, line), strict=True)) for line in lines)
 

@@ -24,7 +24,7 @@ from albench.bundles.manifest import (
     LeftOut,
 )
 from albench.bundles.public import check_public, public_process, public_settings
-from albench.bundles.tables import Named, packed, query_rows, round_rows, score_rows
+from albench.bundles.tables import Named, packed, query_rows, round_rows, score_rows, unpacked_text
 from albench.errors import StoreError, counted
 from albench.files import atomic_write, translate_os_errors
 from albench.names import check_name
@@ -94,7 +94,9 @@ def write_bundle(folder: Path, runs: Sequence[Named], origin: Origin, publicatio
         QUERIES: packed(query_rows(runs)),
     }
     manifest = _manifest(name, runs, origin, publication, tables)
-    check_public(asdict(manifest))
+    for text in (asdict(manifest), *(unpacked_text(content) for content in tables.values())):
+        check_public(text)
+    (folder / BUNDLE).unlink(missing_ok=True)  # a folder that is half written is no bundle
     for table, content in tables.items():
         with atomic_write(folder / table) as file:
             file.write(content)

@@ -277,6 +277,12 @@ def test_a_name_that_tells_of_a_place_is_rejected(tmp_path):
     assert not (tmp_path / "bundle" / "bundle.json").exists()
 
 
+def test_a_note_of_a_strategy_that_tells_of_a_place_is_rejected(tmp_path):
+    write_run(tmp_path / "runs", "random", 0, [0.5, 0.6], predictions={f"from {PRIVATE}": PSEUDO})
+    with pytest.raises(StoreError, match=r"^a bundle must not tell where files lie, .* has '/home/alice/patients'"):
+        published(tmp_path / "runs", tmp_path / "bundle")
+
+
 def test_a_class_that_is_called_as_all_of_them_is_rejected(tmp_path):
     write_run(tmp_path / "runs", "random", 0, [0.5, 0.6], classes=("a", "all"))
     with pytest.raises(
