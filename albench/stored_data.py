@@ -8,7 +8,7 @@ from albench.config import RunConfig, build
 from albench.data import Dataset, FileGrid
 from albench.errors import DataError
 from albench.registry import DATASETS, find
-from albench.runs.reader import RunReader
+from albench.runs.stored_run import StoredRun
 
 
 def dataset_of(config: RunConfig, **moved: object) -> Dataset:
@@ -16,7 +16,7 @@ def dataset_of(config: RunConfig, **moved: object) -> Dataset:
     return build(find(DATASETS, config.dataset.spec), config.dataset.options | config.locations | moved, "data")
 
 
-def file_grids(run: RunReader, data_root: Path | str | None = None) -> dict[str, FileGrid]:
+def file_grids(run: StoredRun, data_root: Path | str | None = None) -> dict[str, FileGrid]:
     """The voxels of every training case as its file has them.
 
     Args:
@@ -45,7 +45,7 @@ def file_grids(run: RunReader, data_root: Path | str | None = None) -> dict[str,
     return grids
 
 
-def places(run: RunReader) -> dict[str, list[tuple[str, float]]]:
+def places(run: StoredRun) -> dict[str, list[tuple[str, float]]]:
     """{training case: (d,) the index of each slice as 3D Slicer counts it, `k = 17`, and its millimeters}.
 
     Both are those of `albench queries`. Raises errors as `file_grids`. Empty for a dataset that knows no files, because

@@ -17,6 +17,7 @@ from albench.data import cache_folder
 from albench.errors import ConfigError
 from albench.interruption import keeping_sigterm
 from albench.machine import WAITING, usable_cores
+from albench.runs.command_line import told_to_workers
 from albench.temporary import temporary_folder, temporary_place
 
 _SOCKET = "/albench-12345678/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -39,6 +40,7 @@ def ray_started(address: str | None) -> Iterator[str | None]:
         StoreError: there is no folder for temporary files.
     """
     os.environ["ALBENCH_CACHE"] = str(cache_folder().absolute())
+    os.environ.update(told_to_workers())
     address = address or os.environ.get("RAY_ADDRESS", "local")
     here = address == "local"
     with temporary_folder(_short_place() if here else None) as folder, _on_loopback() if here else nullcontext():
@@ -50,7 +52,7 @@ def ray_started(address: str | None) -> Iterator[str | None]:
                     address,
                     num_cpus=usable_cores() if here else None,
                     _temp_dir=str(folder) if here and "RAY_TMPDIR" not in os.environ else None,
-                    runtime_env=None if here else {"env_vars": _waiting()},
+                    runtime_env=None if here else {"env_vars": _waiting() | told_to_workers()},
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                 )

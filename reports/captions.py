@@ -179,10 +179,9 @@ def provenance(results: Results, group: Group) -> list[str]:
 
 
 def computed(collection: Collection, runs: Sequence[Run]) -> str:
-    """Suite or folder, versions and hardware of some runs."""
-    source = f"Suite {collection.name} ({collection.digest})" if collection.digest else f"Runs in {collection.name}"
-    source += f", only {', '.join(collection.only)}" if collection.only else ""
-    return f"{source}; {', '.join(versions_of(runs))}; computed on {', '.join(devices_of(runs))}."
+    """Suite, bundle or folder, versions and hardware of some runs."""
+    only = f", only {', '.join(collection.only)}" if collection.only else ""
+    return f"{collection.source}{only}; {', '.join(versions_of(runs))}; computed on {', '.join(devices_of(runs))}."
 
 
 def warnings(group: Group) -> list[str]:
@@ -301,7 +300,8 @@ def _reference(results: Results, group: Group) -> list[str]:
     if math.isnan(value):
         return ["The supervised reference has no value of this metric, so S% is unknown."]
     spread = f" ± {results.metric.text(sd)}" if len(group.reference) > 1 else ""
-    source = f", from {group.borrowed}" if group.borrowed else ""
+    other = group.borrowed or group.reference[0].source
+    source = f", from {other}" if other else ""
     replicates = in_words(run.replicate for run in group.reference)
     reference = f"Supervised reference: {results.metric.text(value)}{spread}, all slices labeled, {replicates}{source}."
     ratio = _steps(group.reference) / float(np.mean([_steps(runs) for runs in group.methods.values()]))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from albench.bundles import Bundle, is_bundle, read_bundle
+from albench.bundles.manifest import LeftOut
 from albench.errors import ConfigError, StoreError, counted, suggestion
 from albench.live_suite import Method, live_suite
 from albench.reports.runs import REFERENCE, Problem, Run, read_run
@@ -24,7 +26,7 @@ class Collection:
     """All runs of a folder.
 
     Attributes:
-        name: of the suite, or of the folder.
+        name: of the bundle, the suite or the folder.
         digest: of the suite; None without a suite.
         runs: finished and verified.
         problems: of all other runs.
@@ -32,6 +34,8 @@ class Collection:
         about: what the suite is for.
         notes: what the file of the suite changes, a sentence each.
         only: labels of the methods that were chosen; empty for all.
+        suite: name of the suite; empty without one.
+        bundled: whether the runs are those of a bundle.
     """
 
     name: str
@@ -42,6 +46,16 @@ class Collection:
     about: str = ""
     notes: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    suite: str = ""
+    bundled: bool = False
+
+    @property
+    def source(self) -> str:
+        """What the runs are of, as a caption names it."""
+        suite = f"{self.suite} ({self.digest})"
+        if self.bundled:
+            return f"Results {self.name} of suite {suite}" if self.suite else f"Results {self.name}"
+        return f"Suite {suite}" if self.suite else f"Runs in {self.name}"
 
     def without(self, rejected: Iterable[tuple[Run, Problem]]) -> Collection:
         """The collection with some runs replaced by their problems."""
@@ -68,14 +82,16 @@ class Collection:
 
 
 def collect(folder: Path) -> Collection:
-    """Read all runs that the manifest of a suite lists, or all at or below a folder without one that can be read.
+    """Read all runs of a bundle, all that the manifest of a suite lists, or all at or below a folder without either.
 
     Methods have the names that the file of the suite gives them now, if it is there. Those that it no longer has are
     left out, and those that have no run yet are problems.
 
     Raises:
-        StoreError: the folder is missing.
+        StoreError: the folder is missing, or a bundle is damaged.
     """
+    if is_bundle(folder):
+        return _of_bundle(read_bundle(folder))
     found, unreadable = find_runs(folder), []
     try:
         manifest = read_manifest(folder)
@@ -90,7 +106,30 @@ def collect(folder: Path) -> Collection:
     problems += (_not_run_yet(method, live.runs) for method in live.added)
     order = tuple(dict.fromkeys(run.label for run in live.runs))
     notes = (*filter(None, [live.problem]), *_removed(manifest, live.removed, folder))
-    return Collection(manifest.name, manifest.digest, runs, problems, order, live.about, notes)
+    return Collection(manifest.name, manifest.digest, runs, problems, order, live.about, notes, suite=manifest.name)
+
+
+def _of_bundle(bundle: Bundle) -> Collection:
+    """The runs of a bundle, which were verified before they were bundled."""
+    manifest = bundle.manifest
+    runs = [Run(one.label, one.group, one.run, one.dataset) for one in bundle.runs]
+    problems = [_not_bundled(one) for one in manifest.left_out]
+    return Collection(
+        manifest.name,
+        manifest.digest,
+        runs,
+        problems,
+        manifest.order,
+        manifest.about,
+        suite=manifest.suite,
+        bundled=True,
+    )
+
+
+def _not_bundled(one: LeftOut) -> Problem:
+    which = "" if one.seed is None else f"seed {one.seed}, "
+    sentence = f"{one.label} on {one.group}, {which}is not in the bundle: {one.state}"
+    return Problem(one.state, one.group, one.label, one.seed, sentence)
 
 
 def _not_run_yet(method: Method, runs: Sequence[ManifestRun]) -> Problem:

@@ -13,8 +13,8 @@ from albench.runs.comparability import differences
 def combine(ours: Collection, theirs: Collection, folder: Path) -> Collection:
     """Our collection, with their runs as further methods such as `star (OTHER)`.
 
-    A run whose protocol differs from those of all our groups becomes a problem. So does a supervised reference,
-    because each group has only one.
+    A run whose protocol differs from those of all our groups becomes a problem. So does a supervised reference of a
+    group that has one, because each group has only one.
 
     Args:
         ours: comparable runs.
@@ -23,14 +23,16 @@ def combine(ours: Collection, theirs: Collection, folder: Path) -> Collection:
     """
     name = theirs.name if theirs.name != ours.name else str(folder)
     groups = {run.protocol: run.group for run in reversed(ours.runs)}
+    with_reference = {run.group for run in ours.runs if run.strategy == REFERENCE}
     added: list[Run] = []
     problems: list[Problem] = []
     for run in theirs.runs:
         label, group = _label(run, name, ours), groups.get(run.protocol)
-        if group is not None and run.strategy != REFERENCE:
-            added.append(replace(run, label=label, group=group))
+        second = run.strategy == REFERENCE and group in with_reference
+        if group is not None and not second:
+            added.append(replace(run, label=label, group=group, source=name))
             continue
-        if run.strategy == REFERENCE:
+        if second:
             why = f"the supervised reference is that of {ours.name}"
         else:
             why = f"{_difference(run, ours)} in {ours.name}"

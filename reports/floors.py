@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from albench.masks import UNKNOWN
 from albench.reports.reported_metrics import Metric, find_metric
 from albench.reports.runs import Run
+from albench.runs.foreground import dice_of_everything
 from albench.runs.records import Metrics, RoundRecord
 
 TOLERANCE = 0.001
@@ -97,13 +97,7 @@ def _in_every_empty_slice(metrics: Metrics | None) -> bool:
 
 def _no_better(run: Run, index: int) -> bool:
     """Whether the mean Dice of the slices whose predictions are kept is that of predicting everything, or lower."""
-    kept, shown = run.reader.predictions(index), run.reader.snapshots()
-    gains = []
-    for row, mask, (height, width) in zip(shown["ids"].tolist(), shown["masks"], shown["valid"], strict=True):
-        truth, predicted = mask[:height, :width] != 0, kept[row][:height, :width] != 0
-        own = 2 * np.count_nonzero(truth & predicted) / (np.count_nonzero(truth) + np.count_nonzero(predicted))
-        gains.append(own - _dice_of_everything(float(truth.mean())))
-    return bool(gains) and float(np.mean(gains)) <= TOLERANCE
+    return run.reader.gain_over_everything(index) <= TOLERANCE
 
 
 def _nothing(run: Run, metric: Metric) -> float:
@@ -125,32 +119,15 @@ def _everything(run: Run, metric: Metric) -> float:
     """The highest score that predicting everything can have; NaN where the records do not bound it."""
     if metric.part != "test" or metric.name == "nsd" or not metric.higher or len(run.reader.config.classes) > 1:
         return math.nan
-    record, largest = run.reader.records[-1], _largest_shares(run)
+    record, largest = run.reader.records[-1], run.reader.largest_foreground()
     if not record.cases:  # of a project without volumes for tests
         return math.nan
     empty = {case: metrics.empty_slice_share for case, metrics in record.cases.items()}
     if any(share is None or (case not in largest and share < 1) for case, share in empty.items()):
         return math.nan
-    slices = {case: _dice_of_everything(largest.get(case, 0.0)) for case in empty}
+    slices = {case: dice_of_everything(largest.get(case, 0.0)) for case in empty}
     if metric.name == "dice_volume":
         shares = [(1 - (share or 0.0)) * largest.get(case, 0.0) for case, share in empty.items()]
-        return float(np.mean([_dice_of_everything(share) for share in shares]))
+        return float(np.mean([dice_of_everything(share) for share in shares]))
     nonempty = 1 - (record.test.empty_slice_share or 0.0) if metric.name == "dice_slice" else 1.0
     return nonempty * max(slices.values())
-
-
-def _dice_of_everything(share: float) -> float:
-    """Of a mask with a share of foreground."""
-    return 2 * share / (1 + share)
-
-
-def _largest_shares(run: Run) -> dict[str, float]:
-    """{test case: share of foreground in its largest slice}, of those with foreground; none if labels are unknown."""
-    shown = run.reader.snapshots()
-    if (shown["masks"] == UNKNOWN).any():
-        return {}
-    largest: dict[str, float] = {}
-    for case, mask, (height, width) in zip(shown["cases"].tolist(), shown["masks"], shown["valid"], strict=True):
-        share = float(np.count_nonzero(mask[:height, :width]) / (height * width))
-        largest[case] = max(share, largest.get(case, 0.0))
-    return largest

@@ -16,12 +16,12 @@ from albench.reports.group import Group
 from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.reports.thumbnails import thumbnail
-from albench.runs import RunReader
+from albench.runs import StoredRun
 
 MOST = 2000
 """Slices on a page, unless it has more rounds; with them it is a few megabytes."""
 
-Places = Callable[[RunReader], Mapping[str, Sequence[tuple[str, float]]]]
+Places = Callable[[StoredRun], Mapping[str, Sequence[tuple[str, float]]]]
 """From a run to {training case: (d,) index of each slice in its file, `k = 17`, and its millimeters}.
 
 Empty for data without files.

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from albench.bundles import with_published
 from albench.errors import ConfigError, StoreError
 from albench.reports.attribution import COLUMNS as ATTRIBUTION
 from albench.reports.attribution import attribution
@@ -311,7 +312,7 @@ def load(
     """Read the runs of a folder.
 
     Args:
-        folder: of a suite, or one that contains runs at any depth.
+        folder: of a suite, one that contains runs at any depth, or a bundle; or the name of published results.
         metric: see `albench.reports.reported_metrics`. The tables of the paper always have the paper's.
         class_name: whose metrics are compared; None takes all classes together.
         baseline: label of the method that the others are compared with; None takes `random`.
@@ -323,15 +324,16 @@ def load(
     Raises:
         ConfigError: the metric, the class, the baseline or a label is unknown, the margin is negative, or the
             difference is not above 0.
-        StoreError: no run is finished and undamaged.
+        StoreError: no run is finished and undamaged, or a bundle is damaged.
     """
-    chosen, folder = find_metric(metric, class_name), Path(folder)
+    chosen, folder = find_metric(metric, class_name), with_published(Path(folder))
     if margin is not None and not margin >= 0:
         raise ConfigError(f"--margin must be at least 0, got {margin}: it is a distance to the reference")
     planned = None if power is None else _checked_difference(power)
     collection = only_comparable(collect(folder))
     if compare is not None:
-        collection = combine(collection, only_comparable(collect(Path(compare))), Path(compare))
+        other = with_published(Path(compare))
+        collection = combine(collection, only_comparable(collect(other)), other)
     if only is not None:
         collection = collection.limited_to(only)
     groups = groups_of(collection, chosen)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from albench.errors import StoreError
 from albench.reports.replicates import Replicate, replicate_of
-from albench.runs import RunReader, verify
+from albench.runs import RunReader, StoredRun, verify
 from albench.runs.comparability import protocol_digest
 from albench.runs.records import Verdict
 from albench.runs.scores import restore_scores
@@ -26,12 +26,14 @@ class Run:
         group: in which it is compared.
         reader: of its files.
         dataset: name of its dataset in the suite; without a suite, its title.
+        source: the other folder or bundle that it is from; empty if it is one of the runs that a report is on.
     """
 
     label: str
     group: str
-    reader: RunReader
+    reader: StoredRun
     dataset: str
+    source: str = ""
 
     @property
     def seed(self) -> int:

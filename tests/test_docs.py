@@ -16,6 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 from support import made_runs
+from support.manual_tables import manual_tables
 from support.markdown import Document
 from support.samples import TINY, TINY_TRAINING
 from support.suites import write_suite
@@ -23,8 +24,12 @@ from support.suites import write_suite
 import albench
 from albench import benchmarks, config
 from albench.benchmarks.suite import load_suite, suite_names
+from albench.bundles import published_results, read_bundle
+from albench.bundles.manifest import NOT_STATED
 from albench.embeddings import read_embeddings
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, available, find
+from albench.reports import load
+from albench.reports.report import all_tables
 from albench.runs.layout import RunLayout
 from albench.runs.records import Metrics, RoundRecord
 from albench.testing import check_network, check_strategy
@@ -449,27 +454,37 @@ def test_the_fair_suite_gives_its_table_and_its_attribution():
     assert f"smallest p = {rivals.t_holm.min():.2f}" in words
 
 
-def test_the_menu_gives_its_table():
-    study, page = ROOT / "docs/studies", MANUAL["strategies"].text
-    methods = pd.read_csv(study / "menu-efficiency.csv").sort_values("aubc", ascending=False)
-    rivals = pd.read_csv(study / "menu-differences.csv").query("kind == 'baseline'").set_index("label")
+def test_the_menu_gives_its_sentences():
+    words, found = " ".join(MANUAL["strategies"].text.split()), load("menu-hippocampus")
+    methods, rivals = found.efficiency(), found.differences().query("kind == 'baseline'").set_index("label")
     assert set(methods.label) == own(STRATEGIES) - {"full"}
-    expected = []
-    for method in methods.itertuples():
-        predictions = f"{find(STRATEGIES, method.label)().predictions_per_slice():.3g}"
-        row = [method.label, f"{method.aubc:.3f} ± {method.aubc_sd:.3f}", "", "", predictions]
-        if method.label != "random":
-            found = rivals.loc[method.label]
-            row[2:4] = f"{found.gain:+.4f}", _range(found.low, found.high)
-        expected.append("| " + " | ".join(row) + " |")
-    rows = [line.replace("| | |", "|  |  |") for line in page.splitlines() if re.match(r"\| .* \| 0\.\d+ ±", line)]
-    assert rows == expected
-    words = " ".join(page.split())
-    assert f"smallest p = {rivals.t_holm.min():.2f}" in words
+    assert f"({len(rivals)} comparisons, smallest p = {rivals.t_holm.min():.2f})" in words
     assert f"range of all {len(methods)} methods is {methods.aubc.max() - methods.aubc.min():.3f}" in words
     assert f"{methods.reference.iloc[0]:.3f} ± {methods.reference_sd.iloc[0]:.3f}" in words
     excluding = rivals[(rivals.low > 0) | (rivals.high < 0)]
     assert (list(excluding.index), set(rivals.least)) == (["strided"], {0.25})
+    assert f"{len(found.collection.runs)} runs on two CPU cores (x86, torch 2.13.0+cpu)" in words
+
+
+@pytest.mark.parametrize("path", sorted(MANUAL), ids=str)
+def test_the_tables_of_the_manual_are_those_of_the_published_results(path):
+    for table in manual_tables(MANUAL[path].path):
+        assert table.text == table.computed(), f"PYTHONPATH=tests python -m support.manual_tables writes {path}.md anew"
+
+
+@pytest.mark.parametrize("name", published_results())
+def test_published_results_give_all_tables_and_are_in_the_manual(name):
+    results = load(name)
+    assert not results.collection.problems
+    tables = list(all_tables(results))
+    assert all(table.rows for table in tables)
+    assert name in {table.bundle for document in MANUAL.values() for table in manual_tables(document.path)}
+    manifest = read_bundle(published_results()[name]).manifest
+    assert NOT_STATED not in (manifest.license, manifest.data_license)
+    assert manifest.commits
+    assert manifest.commands
+    size = sum(path.stat().st_size for path in published_results()[name].iterdir())
+    assert size < 1.5e6, "the wheel would grow by it"
 
 
 def _range(low: float, high: float) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import time
@@ -31,14 +32,15 @@ from albench.data import Dataset, check_options, split_dataset
 from albench.errors import AlbenchError
 from albench.machine import peak_memory
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find, options_of
-from albench.reports import load
+from albench.reports import load, publish
 from albench.resolve import common_settings, make_dataset, make_network, make_strategy
 from albench.runs import find_runs, verify
+from albench.runs.documents import encode_content
 from albench.settings import parse_settings
 
 pytestmark = pytest.mark.slow
 
-_TESTS = 7
+_TESTS = 8
 fuzzed = settings(
     max_examples=int(os.environ.get("ALBENCH_FUZZ", "900")) // _TESTS,
     derandomize=True,
@@ -365,3 +367,42 @@ def test_a_run_folder(finished, which, kind, share, bytes_, changes):
         if path.is_dir():
             path.rmdir()
         path.write_bytes(whole)
+
+
+@pytest.fixture(scope="module")
+def bundle(finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of that run."""
+    folder = tmp_path_factory.mktemp("fuzzed") / "bundle"
+    publish(load(finished[0]), folder)
+    return folder
+
+
+@fuzzed
+@given(
+    name=st.sampled_from(("bundle.json", "scores.csv.gz", "rounds.csv.gz", "queries.csv.gz")),
+    sealed=st.booleans(),
+    changes=edits,
+    replaced=plain,
+    where=st.floats(0, 0.999),
+)
+def test_a_bundle(bundle, name, sealed, changes, replaced, where):
+    """Its text is edited; sealed, its hashes are those of the edit, so that everything in it is read."""
+    files = {path: path.read_bytes() for path in bundle.iterdir()}
+    path, manifest = bundle / name, json.loads(files[bundle / "bundle.json"])
+    if name != "bundle.json":
+        path.write_bytes(gzip.compress(edited(gzip.decompress(files[path]).decode(), changes)))
+        manifest["files"][name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    elif sealed:
+        keys = sorted(manifest)
+        manifest[keys[int(where * len(keys))]] = replaced
+    else:
+        path.write_bytes(edited(files[path].decode(), changes))
+    try:
+        if sealed:
+            del manifest["sha256"]
+            with suppress(ValueError):  # JSON has no NaN
+                (bundle / "bundle.json").write_text(encode_content(manifest))
+        survives(lambda: load(bundle).curves())
+    finally:
+        for file, whole in files.items():
+            file.write_bytes(whole)

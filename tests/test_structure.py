@@ -33,6 +33,7 @@ MAY_IMPORT = {
         *("changed_options", "config", "data", "errors", "files", "machine", "machine_errors", "masks"),
         *("plugin_source", "settings", "source", "spreadsheet"),
     },
+    "bundles": {"config", "errors", "files", "masks", "names", "runs", "spreadsheet"},
     "training": {
         *("acquisition", "config", "data", "encoder_decoder", "errors", "files", "machine", "machine_errors", "masks"),
         *("metrics", "probabilities", "runs", "source", "streams"),
@@ -78,7 +79,7 @@ MAY_IMPORT = {
         *("machine", "mutual_information", "network", "networks", "pool", "registry", "resolve", "run_session", "runs"),
         *("strategy", "streams", "temporary", "training", "wrapper"),
     },
-    "reports": {"config", "errors", "files", "live_suite", "masks", "runs", "spreadsheet"},
+    "reports": {"bundles", "config", "errors", "files", "live_suite", "masks", "runs", "spreadsheet"},
 }
 COMMANDS = {
     "albench": "benchmarks",  # its function `bench`
@@ -87,6 +88,7 @@ COMMANDS = {
     "cli.suites": "benchmarks",
     "cli.tune": "benchmarks",
     "cli.report": "reports",
+    "cli.results": "reports",
 }  # what each is named for
 
 

@@ -18,6 +18,7 @@ from albench.cli.data import data
 from albench.cli.options import DataRoot, Dataset, Device, Network, Seed, Settings, Strategy, Threads
 from albench.cli.queries import queries
 from albench.cli.report import report
+from albench.cli.results import results
 from albench.cli.tune import tune
 from albench.errors import AlbenchError
 from albench.exits import rejecting_exits
@@ -317,14 +318,20 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A run, a suite or a folder of runs.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="A run, a suite, a folder of runs or a bundle.")] = Path("runs"),
 ) -> None:
     """Check that runs are unchanged since they were written. Exit code 1 if one is changed or damaged."""
     from albench import runs
+    from albench.bundles import is_bundle
+    from albench.cli.results import verified_bundle
     from albench.cli.status import manifests_in
     from albench.console import waiting
     from albench.runs.discovery import discover
 
+    if is_bundle(folder):
+        said, sound = verified_bundle(folder)
+        print(said)
+        raise typer.Exit(0 if sound else 1)
     with waiting(_console(), f"reading every file of the runs in {folder}"):
         below = discover(folder)
         found = {run.folder: runs.verify(run) for run in below.runs}
@@ -342,6 +349,7 @@ app.command()(tune)
 app.command()(audit)
 app.command()(queries)
 app.command()(report)
+app.command()(results)
 app.add_typer(data)
 app.add_typer(annotate)
 

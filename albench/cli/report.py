@@ -12,8 +12,17 @@ if TYPE_CHECKING:
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a suite, or one with runs at any depth.")] = Path("runs"),
-    out: Annotated[Path | None, typer.Option(help="Where to write the report; FOLDER/report if not given.")] = None,
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a suite, one with runs at any depth, a bundle, or the name of published results: see "
+            "albench results."
+        ),
+    ] = Path("runs"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the report; FOLDER/report if not given, report-NAME of a bundle."),
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Report only this method, by its label, beside the reference. May be repeated."),
@@ -42,17 +51,44 @@ def report(
         typer.Option(help="Also print how many seeds this difference in AUBC needs, such as 0.01, and write it down."),
     ] = None,
     compare: Annotated[
-        Path | None, typer.Option(help="Another folder of runs, whose methods are compared with these.")
+        Path | None,
+        typer.Option(
+            help="Another folder of runs, a bundle or the name of published results, whose methods are compared with "
+            "these."
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write no report but a bundle into this folder: all numbers of the runs, to be published. It has no "
+            "images and no masks."
+        ),
+    ] = None,
+    numbers_license: Annotated[
+        str | None, typer.Option("--license", help="License of the numbers in the bundle, such as CC BY 4.0.")
+    ] = None,
+    data_license: Annotated[str | None, typer.Option(help="License of the data that they were measured on.")] = None,
+    commit: Annotated[
+        str | None, typer.Option(help="Commit of albench that computed the runs, if they do not record it.")
     ] = None,
 ) -> None:
     """Write tables, figures and a page from the records of runs.
 
-    Only finished and undamaged runs are reported; all others are named.
+    With --bundle it writes these records instead, to publish them. Only finished and undamaged runs are reported; all
+    others are named.
     """
     from albench.console import terminal, waiting
+    from albench.errors import ConfigError
 
+    stated = {"--license": numbers_license, "--data-license": data_license, "--commit": commit}
+    for option, value in stated.items():
+        if value is not None and bundle is None:
+            raise ConfigError(f"{option} must be of a bundle, got '{value}': name its folder with --bundle")
+    if bundle is not None and compare is not None:
+        raise ConfigError(f"a bundle must be of one folder, got --compare {compare}: leave it out")
     with waiting(terminal(), f"reading the runs in {folder}"):
-        from albench.reports import load
+        from albench.bundles import Publication
+        from albench.reports import load, publish
         from albench.reports.report import write
         from albench.stored_data import places
 
@@ -68,8 +104,13 @@ def report(
         )
     for sentence in (*results.collection.notes, *(problem.sentence for problem in results.collection.problems)):
         typer.echo(sentence, err=True)
-    with waiting(terminal(), "writing tables and figures"):
-        written = write(results, (out or folder / "report") / results.metric.folder, wanted, places=places)
+    with waiting(terminal(), "writing tables and figures" if bundle is None else "writing the bundle"):
+        if bundle is not None:
+            written = publish(results, bundle, Publication(numbers_license, data_license, commit))
+        else:
+            collection = results.collection
+            usual = Path(f"report-{collection.name}") if collection.bundled else folder / "report"
+            written = write(results, (out or usual) / results.metric.folder, wanted, places=places)
     if results.planned is not None:
         _print_power(results)
     for path in written:

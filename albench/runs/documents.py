@@ -104,9 +104,10 @@ def decode(cls: type[T], text: str, where: str, remedy: str) -> T:
     if not isinstance(content, dict):
         raise StoreError(f"{where} must hold a JSON object, it holds {_short(content)}: {remedy}")
     sealed_with = content.pop(SEAL, None)
-    if "format" in getattr(cls, "__dataclass_fields__", ()) and content.get("format") != FORMAT:
+    known = getattr(cls, "FORMAT", FORMAT)  # of documents that have a format of their own
+    if "format" in getattr(cls, "__dataclass_fields__", ()) and content.get("format") != known:
         raise StoreError(
-            f"{where} must be of format {FORMAT}, albench {_short(content.get('albench'))} wrote format "
+            f"{where} must be of format {known}, albench {_short(content.get('albench'))} wrote format "
             f"{_short(content.get('format'))}: read it with that version, or use another folder"
         )
     end = _SEALED.search(text)

@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from albench.config import RunConfig
 from albench.errors import MachineError, StoreError
 from albench.files import is_locked
 from albench.machine_errors import translate_machine_errors
 from albench.masks import PackedMasks
 from albench.runs.array_files import Arrays, read_arrays, read_masks
-from albench.runs.documents import decode, in_order, is_there, read_document, read_text
+from albench.runs.documents import decode, in_order, is_there, read_document, read_text, seal_of
+from albench.runs.foreground import gain_over_everything, largest_foreground
 from albench.runs.layout import RunLayout
 from albench.runs.records import (
     AuditRecord,
@@ -27,6 +27,7 @@ from albench.runs.records import (
     SplitRecord,
     StoredConfig,
 )
+from albench.runs.stored_run import StoredRun
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +57,7 @@ class RunProgress:
         return self.last is not None and (self.done > rounds or self.last.unlabeled == 0)
 
 
-class RunReader:
+class RunReader(StoredRun):
     """One run on disk. Every file is read once, on demand.
 
     Every property and method raises StoreError, in one sentence that names the file, the field and the remedy, for
@@ -81,11 +82,6 @@ class RunReader:
         """The settings, with the version that wrote them."""
         return read_document(StoredConfig, self.layout.config, REMEDY)
 
-    @property
-    def config(self) -> RunConfig:
-        """The settings."""
-        return self.stored_config.run
-
     @cached_property
     def processes(self) -> tuple[ProcessRecord, ...]:
         """The processes that wrote rounds, in order; the last one may have been stopped before it finished a round."""
@@ -95,11 +91,6 @@ class RunReader:
             return decode(ProcessesRecord, text, f"'{path}'", REMEDY).processes
         of_older_run = decode(EnvironmentRecord, text, f"'{path}'", REMEDY)
         return (ProcessRecord(0, None, of_older_run, {}),)
-
-    @property
-    def environment(self) -> EnvironmentRecord:
-        """On what the run was begun."""
-        return self.processes[0].environment
 
     @cached_property
     def split(self) -> SplitRecord:
@@ -118,6 +109,11 @@ class RunReader:
         if not lines or not in_order(lines):
             return RunProgress.of(self.records)  # which says what is damaged
         return RunProgress(len(lines), self._record(lines[-1], len(lines)))
+
+    @property
+    def ledger(self) -> str:
+        """The SHA-256 of the last record, which holds that of the record before it, and so on."""
+        return seal_of(self._lines()[-1])
 
     @property
     def failure(self) -> FailureRecord | None:
@@ -180,6 +176,14 @@ class RunReader:
     def snapshots(self) -> Arrays:
         """The test slices whose predictions are kept, see `albench.runs.snapshots`."""
         return read_arrays(self.layout.snapshots, REMEDY)
+
+    def largest_foreground(self) -> dict[str, float]:
+        """As `albench.runs.foreground.largest_foreground` of the snapshots."""
+        return largest_foreground(self.snapshots())
+
+    def gain_over_everything(self, index: int) -> float:
+        """As `albench.runs.foreground.gain_over_everything` of the predictions of a round."""
+        return gain_over_everything(self.snapshots(), self.predictions(index))
 
     def weights(self, index: int) -> Mapping[str, Tensor]:
         """What a round leaves for the next, on the CPU."""

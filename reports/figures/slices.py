@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,10 +42,10 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
     the largest slice of the test case in which it has the median size among all cases. Small is likewise the smallest
     slice with at least a tenth of the largest foreground of its case. In a report on one class, no other is shown.
     """
-    best = group.ranking[:_METHODS]
-    if not best:
+    runs = dict(islice(_with_images(group), _METHODS))
+    if not runs:
         return None
-    runs = {label: min(group.methods[label], key=lambda run: run.replicate) for label in best}
+    best = list(runs)
     rounds = {label: at_share(group.curves[label], _SHARE) for label in best}
     indices = {
         label: len(run.reader.records) - 1 if rounds[label] is None else rounds[label] for label, run in runs.items()
@@ -80,11 +81,27 @@ def segmentations(results: Results, group: Group) -> Drawing | None:
         "the largest slice of the test case in which it has the median size among all cases; small: likewise the "
         "smallest slice with at least a tenth of the largest foreground of its case. Pink: the part that is shown "
         f"beside. Dice is that of the slice{', the mean over the classes in its truth' if len(names) > 1 else ''}.",
+        *["Methods of a bundle have no images and are left out."]
+        * (not all(run.reader.has_images for run in group.runs)),
         *about_unknown([snapshots["masks"][row] for row in rows.values()]),
         *provenance(results, group),
     )
     title = f"Segmentations on {group.name}"
     return Drawing(f"segmentations-{slug(group.name)}", title, caption, figure)
+
+
+def _with_images(group: Group) -> Iterator[tuple[str, Run]]:
+    """The ranked methods, the best first, with their first run; without those of a bundle, which has no images."""
+    for label in group.ranking:
+        run = min(group.methods[label], key=lambda run: run.replicate)
+        if run.reader.has_images:
+            yield label, run
+
+
+def _without_images(group: Group) -> list[str]:
+    """That methods of a bundle are not shown, if there are any."""
+    shown = all(run.reader.has_images for run in group.runs)
+    return [] if shown else ["Methods of a bundle have no images and are left out."]
 
 
 def _best_in_words(count: int) -> str:

@@ -44,7 +44,7 @@ def printed_table2() -> Table:
 
 def paper_protocol(results: Results, group: Group) -> Protocol | None:
     """The protocol of the paper, if the suite repeats one of its experiments."""
-    if results.collection.digest is None or not results.collection.name.startswith(("paper-", "ablation-")):
+    if not results.collection.suite.startswith(("paper-", "ablation-")):
         return None
     return protocols().get(group.some_run.reader.config.dataset.name)
 

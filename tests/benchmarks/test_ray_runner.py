@@ -91,6 +91,8 @@ def test_a_suite_on_ray_gives_the_results_of_a_suite_in_one_process_and_reports_
     assert (failure.round, failure.attempts) == (1, 2)
     assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
     assert damages(tmp_path / "ray" / "tiny") == []
+    commands = {run.environment.command for run in find_runs(tmp_path / "ray" / "tiny")}
+    assert [command[1:3] for command in commands] == [("bench", str(suite))]
 
 
 def test_what_the_user_should_know_of_a_run_is_told_by_way_of_tune(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from albench.reports.report import all_tables
 from albench.reports.reported_metrics import find_metric
 from albench.reports.summary import summarize
 from albench.reports.tables.paper import main_table
+from albench.runs.foreground import largest_foreground
 from albench.runs.records import ClassMetrics
 
 EMPTY = {"empty_slice_share": 0.395}
@@ -229,7 +230,7 @@ def run_of(volumes, predictions, classes=1):
         records=[record],
         split=SimpleNamespace(test=tuple(scored)),
         config=SimpleNamespace(classes=tuple(names)),
-        snapshots=lambda: snapshots,
+        largest_foreground=lambda: largest_foreground(snapshots),
     )
     return SimpleNamespace(reader=reader, replicate=SimpleNamespace(split=0)), record
 

@@ -9,7 +9,7 @@ from support.samples import invoke
 
 from albench.errors import ConfigError
 from albench.reports import load
-from albench.reports.captions import left_out, warnings
+from albench.reports.captions import compared, left_out, warnings
 from albench.runs.documents import write_document
 from albench.runs.layout import RunLayout
 from albench.runs.records import FailureRecord
@@ -268,6 +268,19 @@ def test_methods_of_another_folder_have_labels_of_their_own(tmp_path):
     assert any("of theirs is not compared: training.epochs is 5 and not 100 in ours" in one for one in rejected)
     (group,) = load(tmp_path / "ours", **both).groups
     assert [run.seed for run in group.methods["random (theirs)"]] == [0]
+
+
+def test_a_group_without_a_reference_has_that_of_the_other_folder(tmp_path):
+    write_run(tmp_path / "ours", "random", 0, [0.5, 0.6])
+    write_run(tmp_path / "theirs", "entropy", 0, [0.5, 0.7])
+    for seed, dice in enumerate((0.9, 0.8)):
+        write_run(tmp_path / "theirs", "full", seed, [dice], rounds=1)
+    results = load(tmp_path / "ours", compare=tmp_path / "theirs")
+    assert results.collection.problems == []
+    (group,) = results.groups
+    assert (list(group.methods), group.supervised[0]) == (["random", "entropy (theirs)"], pytest.approx(0.85))
+    reference = "Supervised reference: 0.850 ± 0.071, all slices labeled, 2 seeds (0, 1), from theirs."
+    assert reference in compared(results, group)
 
 
 def test_a_readable_setting_is_named_rather_than_a_hash(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from albench.runs.command_line import command_line
+from albench.runs.command_line import command_line, told_to_workers
 
 SECRET = "hunter2"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -51,3 +51,14 @@ def test_credentials_are_left_out(given, stored):
 )
 def test_all_else_is_kept(argument):
     assert command_line([argument]) == (argument,)
+
+
+def test_a_worker_on_ray_has_the_command_line_of_its_suite(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["albench", "bench", "menu", "--token", SECRET])
+    for name, value in told_to_workers().items():
+        monkeypatch.setenv(name, value)
+        assert SECRET not in value
+    monkeypatch.setattr("sys.argv", ["albench", "run"])
+    assert command_line() == ("albench", "run")
+    monkeypatch.setattr("sys.argv", ["/opt/ray/_private/workers/default_worker.py", "--node-ip-address=10.0.0.7"])
+    assert command_line() == ("albench", "bench", "menu", "--token", "***")
