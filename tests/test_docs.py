@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import math
 import inspect
 import itertools
 import re
@@ -432,26 +433,26 @@ def test_the_study_of_when_training_ends_gives_its_table():
     assert [line.replace(" | | ", " |  | ") for line in found] == expected
 
 
-def test_the_fair_suite_gives_its_table_and_its_attribution():
-    study, page = ROOT / "docs/studies", (ROOT / "docs/fair-comparison.md").read_text()
-    methods = pd.read_csv(study / "fair-hippocampus-efficiency.csv").sort_values("aubc", ascending=False)
-    rivals = pd.read_csv(study / "fair-hippocampus-differences.csv").query("kind == 'baseline'").set_index("label")
-    expected = []
-    for method in methods.itertuples():
-        row = [method.label, f"{method.aubc:.3f} ± {method.aubc_sd:.3f}", "", "", ""]
-        if method.label != "random":
-            found = rivals.loc[method.label]
-            row[2:] = f"{found.gain:+.4f}", _range(found.low, found.high), _range(found.cases_low, found.cases_high)
-        expected.append("| " + " | ".join(row) + " |")
-    rows = [line.replace("| | | |", "|  |  |  |") for line in page.splitlines() if re.match(r"\| .* \| 0\.\d+ ±", line)]
-    assert rows == expected
-    words = " ".join(page.split())
-    parts = pd.read_csv(study / "fair-hippocampus-attribution.csv").query("label == 'star'").set_index("part")
+def test_the_fair_suite_gives_its_sentences():
+    words, found = " ".join(MANUAL["fair-comparison"].text.split()), load("fair-hippocampus")
+    methods, rivals = found.efficiency(), found.differences().query("kind == 'baseline'").set_index("label")
+    parts = found.attribution().query("label == 'star'").set_index("part")
     for part in ("query", "training", "both"):
-        found = parts.loc[part]
-        assert f"{found.gain:+.4f}" in words
-        assert _range(found.low, found.high) in words
-    assert f"smallest p = {rivals.t_holm.min():.2f}" in words
+        row = parts.loc[part]
+        assert f"{row.gain:+.4f} ({_range(row.low, row.high)})" in words
+    best = rivals.loc[rivals.gain.idxmax()]
+    assert f"({len(rivals)} comparisons, smallest p = {rivals.t_holm.min():.2f})" in words
+    assert f"The best, `{best.name}`, leads `random` by {best.gain:.4f} ({_range(best.low, best.high)})" in words
+    excluding = rivals[(rivals.low > 0) | (rivals.high < 0)]
+    assert (list(excluding.index), bool(excluding.gain.max() < 0)) == (["taal"], True)
+    assert f"{methods.reference.iloc[0]:.3f} ± {methods.reference_sd.iloc[0]:.3f}" in words
+    assert (methods.reach == math.inf).all()
+    labels = found.pseudo_labels().query("label == 'star'")
+    empty = (labels["count"] * labels.empty_share).sum()
+    assert f"{empty:,.0f} of its {labels['count'].sum():,} pseudo-labels are empty" in words
+    first = found.curves().query("round == 0").pivot_table("value", "seed", "label")
+    chance = (first["taal query, supervised"] - first["random"]).abs()
+    assert f"by {chance.min():.3f} to {chance.max():.3f} in volume Dice" in words
 
 
 def test_the_menu_gives_its_sentences():
@@ -524,21 +525,17 @@ def test_the_findings_have_no_number_beside_those():
 
 
 def test_the_findings_compute_the_numbers_of_the_report(findings):
-    """Those of the report are computed from unrounded records."""
-    study = ROOT / "docs/studies"
-    for row in pd.read_csv(study / "fair-hippocampus-differences.csv").query("kind == 'baseline'").itertuples():
+    report = findings.published("fair-hippocampus")
+    for row in report.differences().query("kind == 'baseline'").itertuples():
         found = findings.paired(findings.over(row.label, row.rival))
-        expected = (row.gain, row.low, row.high)
-        assert (found.difference, found.low, found.high) == pytest.approx(expected, abs=3e-5)
-        assert found.t == pytest.approx(row.t, abs=2e-3)
-    report = pd.read_csv(study / "fair-hippocampus-attribution.csv").set_index(["label", "part"])
+        assert (found.difference, found.low, found.high, found.t) == pytest.approx((row.gain, row.low, row.high, row.t))
+    rows = report.attribution().set_index(["label", "part"])
     attributed = findings.attributed()
     assert set(attributed) == {"ceal-entropy", "taal", "star"}
     for label, parts in attributed.items():
-        for part in ("query", "query, supervised", "training", "both"):
-            row, found = report.loc[(label, part)], findings.paired(findings.contrast(parts[part]))
-            assert list(parts[part]) == [row.method, row.rival]
-            assert (found.difference, found.low) == pytest.approx((row.gain, row.low), abs=3e-5)
+        for part in ("query", "query, supervised", "training", "both", "interaction"):
+            row, found = rows.loc[(label, part)], findings.paired(findings.contrast(parts[part]))
+            assert (found.difference, found.low) == pytest.approx((row.gain, row.low))
         seeds = {part: findings.contrast(weights) for part, weights in parts.items()}
         for seed, interaction in seeds["interaction"].items():
             assert interaction == pytest.approx(seeds["query"][seed] - seeds["query, supervised"][seed])

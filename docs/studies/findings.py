@@ -1,11 +1,10 @@
-"""The numbers of docs/findings.md, computed from the records beside this file.
+"""The numbers of docs/findings.md, computed from published results and from a record beside this file.
 
     python docs/studies/findings.py
 
 draws docs/findings.png and writes every part of the page between `<!-- NAME -->` and `<!-- end -->` anew: all its
-numbers, and the sentences that depend on them. The records are `numbers-curves.csv` and `numbers-pseudo-labels.csv` of
-reports on suites. After other ones are stored here, run it and read the page, whose other sentences have no numbers.
-All numbers of strategies follow from `areas`, which may as well be those of a group of `albench.reports.load`.
+numbers, and the sentences that depend on them. After other results are published, run it and read the page, whose other
+sentences have no numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
+from albench.reports import Results, load
 from albench.reports.arms import RULES
 from albench.reports.best_baseline import BLIND, OverBest, over_best
 from albench.reports.curve import Curve
@@ -33,11 +34,9 @@ from albench.reports.significance import LEVEL, Paired, holm, paired
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "findings.md"
-SUITE = ROOT / "benchmarks" / "suites" / "fair-hippocampus.yaml"
-CURVES, PSEUDO_LABELS, STOPPING = (
-    Path(__file__).with_name(f"{name}.csv")
-    for name in ("fair-hippocampus-curves", "menu-pseudo-labels", "when-training-ends")
-)
+FAIR, MENU = "fair-hippocampus", "menu-hippocampus"
+SUITE = ROOT / "benchmarks" / "suites" / f"{FAIR}.yaml"
+STOPPING, FIRST = (Path(__file__).with_name(f"{name}.csv") for name in ("when-training-ends", f"{FAIR}-2026-11-27"))
 DEFAULT_STOP = ("val_dice", "5 epochs and 100 steps", "300")  # rule, patience, floor
 DIFFERENCE = 0.01
 
@@ -62,20 +61,15 @@ def rendered(page: str) -> str:
 
 
 @cache
+def published(name: str) -> Results:
+    """The results of a bundle."""
+    return load(name)
+
+
 def areas() -> Areas:
-    """AUBC of every method and seed, as the report computes it."""
-    found = pd.read_csv(CURVES)
-    curves = {}
-    for label, runs in found.groupby("label", sort=False):
-        table = runs.pivot_table("value", ["seed", "split"], "round")
-        axis = runs.groupby("round")[["labeled", "share"]].mean()
-        replicates = tuple(Replicate(int(seed), int(split)) for seed, split in table.index)
-        curves[str(label)] = Curve(replicates, axis.labeled.to_numpy(), axis.share.to_numpy(), table.to_numpy())
-    low, high = common_range(list(curves.values()))
-    return {
-        label: dict(zip(curve.replicates, area(curve.share, curve.values, low, high).tolist(), strict=True))
-        for label, curve in curves.items()
-    }
+    """AUBC of every method and seed."""
+    (group,) = published(FAIR).groups
+    return {label: dict(own) for label, own in group.areas.items()}
 
 
 def contrast(weights: Mapping[str, int]) -> Gains:
@@ -141,14 +135,14 @@ def attributed() -> dict[str, dict[str, dict[str, int]]]:
 def setting() -> str:
     """What was run."""
     settings = yaml.safe_load(SUITE.read_text())["settings"]
-    protocol, curves = settings["protocol"], pd.read_csv(CURVES)
+    protocol, curves = settings["protocol"], published(FAIR).curves().query("label != 'full'")
     training, validation, test = protocol["split"]
     share = curves.groupby("round").share.mean()
     return paragraph(
         f"{len(areas())} methods, {len(areas()['random'])} seeds, one split: {training} training, {validation} "
         f"validation and {test} test cases. {curves.labeled.min():.0f} slices ({share.min():.1%}) are labeled before "
         f"round 0; {protocol['rounds']} queries of {protocol['budget']} slices end at {share.max():.1%}. Every method "
-        f"takes {protocol['steps']} optimizer steps per round. Record: {link(CURVES)}."
+        f"takes {protocol['steps']} optimizer steps per round. Record: {results(FAIR)}."
     )
 
 
@@ -167,7 +161,7 @@ def against_random() -> str:
         f"paired t tests; the smallest p is {least}. The highest mean is that of {best}, {said(tests[best])} against "
         f"`random` (p = {p} without the correction). Without it, {count(better)} of the 95 % intervals lie above 0 and "
         f"{count(worse)} below. With {tests[best].units} seeds the exact sign-flip test cannot be below "
-        f"{tests[best].least:.4g}. Record: {link(CURVES)}; the table is on "
+        f"{tests[best].least:.4g}. Record: {results(FAIR)}; the table is on "
         "[another page](fair-comparison.md#what-was-found-on-the-hippocampus)."
     )
 
@@ -202,7 +196,7 @@ def best_baseline() -> str:
     ]
     sentences += [_best_over(name) for name in ("foreground-random", "strided")]
     head = ("method", "closest", "gain in AUBC", "95 % over seeds", "p", "p, Holm")
-    return f"{paragraph(' '.join([*sentences, f'Record: {link(CURVES)}.']))}\n\n{table(head, rows)}"
+    return f"{paragraph(' '.join([*sentences, f'Record: {results(FAIR)}.']))}\n\n{table(head, rows)}"
 
 
 def _best_over(baseline: str) -> str:
@@ -246,47 +240,72 @@ def attribution() -> str:
     ahead = [label for label in attributed() if tests[label, "both"].low > 0]
     ends = ", ".join(f"{tests[label, 'both'].high:+.4f} ({label})" for label in attributed())
     text += f"{verdict(ahead, 'gains', 'over `random` by the interval of both')}, whose upper ends are {ends}. "
-    text += f"Record: {link(CURVES)}."
+    text += f"Record: {results(FAIR)}."
     head = ("method", "part", "difference in AUBC", "95 % over seeds", "p", "p, Holm")
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
 
 def pseudo_labels() -> str:
     """How many pseudo-labels are empty, and wrong."""
-    found = pd.read_csv(PSEUDO_LABELS)
-    total, empty = found["count"].sum(), (found["count"] * found.empty_share).sum()
+    found = pd.concat([published(name).pseudo_labels().assign(suite=name) for name in (FAIR, MENU)])
+    selects = {label for label in strategies() if strategies()[label][1].get("balanced")}
+    usual = found[~found.label.isin(selects)]
+    total, empty = usual["count"].sum(), (usual["count"] * usual.empty_share).sum()
     text = (
-        f"Of {total:,} pseudo-labels of the suite `menu` ({found.seed.nunique()} seeds, rounds {found['round'].min()} "
-        f"to {found['round'].max()}), {empty:,.0f} are empty. "
+        f"Of {total:,} pseudo-labels of methods that take the most certain slices, {empty:,.0f} are empty. An empty "
+        "mask has a slice Dice of 1 on an empty slice and of nearly 0 on any other: where all are empty, the slice "
+        "Dice is the share of right pseudo-labels, and the others teach that a slice with hippocampus has none. "
     )
-    if empty == total:
-        text += (
-            "An empty mask has a slice Dice of 1 on an empty slice and of nearly 0 on any other, so here the slice "
-            "Dice is the share of right pseudo-labels; the others teach that a slice with hippocampus has none. "
-        )
-    balanced = {f"{without}, balanced": without for without in ("star", "ceal-entropy")}
-    tests = {label: paired(over(label, without)) for label, without in balanced.items()}
-    changes = " and ".join(f"{said(tests[label])} against {without}" for label, without in balanced.items())
-    named = " and ".join(listed([label]) for label in balanced)
+    balanced = {label: label.partition(",")[0] for label in selects}
+    tests = {label: paired(over(label, without)) for label, without in sorted(balanced.items())}
+    named = " and ".join(listed([label]) for label in tests)
+    changes = " and ".join(f"{said(test)} against {balanced[label]}" for label, test in tests.items())
     significant = count([test for test in tests.values() if test.t < LEVEL])
     text += (
-        f"As many pseudo-labels with predicted foreground as without, in {named} of `fair-hippocampus`, change AUBC by "
-        f"{changes}; of the two, {significant} is significant even without a correction. Records: "
-        f"{link(PSEUDO_LABELS)}, {link(CURVES)}."
+        f"As many pseudo-labels with predicted foreground as without, in {named}, change AUBC by {changes}; of the "
+        f"two, {significant} is significant even without a correction. Records: {results(FAIR)}, {results(MENU)}."
     )
-    rows = [_quality(str(label), own) for label, own in found.groupby("label", sort=False)]
-    head = ("method", "pseudo-labels", "empty", "slice Dice", "95 % over seeds", "by round")
+    rows = [
+        _quality(str(suite), str(label), own) for (suite, label), own in found.groupby(["suite", "label"], sort=False)
+    ]
+    head = ("results", "method", "pseudo-labels", "empty", "slice Dice", "95 % over seeds", "by round")
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
 
-def _quality(label: str, own: pd.DataFrame) -> tuple[str, ...]:
+def _quality(suite: str, label: str, own: pd.DataFrame) -> tuple[str, ...]:
     """A row of the table of pseudo-labels, whose interval ends at 1."""
     mean = {key: float(np.average(runs.dice, weights=runs["count"])) for key, runs in own.groupby("seed")}
     test = paired({Replicate(int(seed), 0): value for seed, value in mean.items()})
     share = np.average(own.empty_share, weights=own["count"])
     rounds = ", ".join(f"{value:.3f}" for value in own.groupby("round").dice.mean())
     ends = f"{test.low:.3f} to {min(test.high, 1):.3f}"
-    return label, f"{own['count'].sum():,}", f"{share:.1%}", f"{test.difference:.3f}", ends, rounds
+    return suite, label, f"{own['count'].sum():,}", f"{share:.1%}", f"{test.difference:.3f}", ends, rounds
+
+
+def repetition() -> str:
+    """The same suite with the same seeds, run twice."""
+    found = pd.read_csv(FIRST)
+    curves = {}
+    for label, runs in found.groupby("label", sort=False):
+        values = runs.pivot_table("value", ["seed", "split"], "round")
+        axis = runs.groupby("round")[["labeled", "share"]].mean()
+        replicates = tuple(Replicate(int(seed), int(split)) for seed, split in values.index)
+        curves[str(label)] = Curve(replicates, axis.labeled.to_numpy(), axis.share.to_numpy(), values.to_numpy())
+    low, high = common_range(list(curves.values()))
+    first = {
+        label: dict(zip(curve.replicates, area(curve.share, curve.values, low, high).tolist(), strict=True))
+        for label, curve in curves.items()
+    }
+    labels = [label for label in areas() if label in first]
+    pairs = [(first[label][key], areas()[label][key]) for label in labels for key in areas()[label]]
+    order = spearmanr(*([float(np.mean(list(own[label].values()))) for label in labels] for own in (first, areas())))
+    chance = np.std(np.subtract(*zip(*pairs, strict=True)), ddof=1)
+    seeds = np.mean([np.std(list(areas()[label].values()), ddof=1) for label in labels])
+    return paragraph(
+        f"Spearman's correlation of the mean AUBC of {len(labels)} methods is {order.statistic:.2f}. The AUBC of a run "
+        f"differs from that of its repetition by a standard deviation of {chance:.4f}; that over seeds within a method "
+        f"is {seeds:.4f} on average. Records: {results(FAIR)}, {record(FIRST)}."
+    )
 
 
 def stopping() -> str:
@@ -319,7 +338,7 @@ def stopping() -> str:
     text = (
         f"Compared with the default (`{DEFAULT_STOP[0]}`, {DEFAULT_STOP[1]}, at least {DEFAULT_STOP[2]} steps) over "
         f"{found.seed.nunique()} seeds of round 0, {', and '.join(parts)} (paired t test, Holm's correction within a "
-        f"dataset). The default was chosen by the same numbers, which favors it. Record: {link(STOPPING)}."
+        f"dataset). The default was chosen by the same numbers, which favors it. Record: {record(STOPPING)}."
     )
     head = ("dataset", "rule", "difference in volume Dice", "95 % over seeds", "p, Holm", "worst seed", "steps")
     return f"{paragraph(text)}\n\n{table(head, rows)}"
@@ -339,7 +358,7 @@ def seeds_needed() -> str:
         f"{tests[labels[0]].units} seeds that were run find {plans[by_sd[len(by_sd) // 2]]['detected']:.4f} in the "
         "median comparison, and "
         f"{plans[by_sd[len(by_sd) // 2]]['detected_holm']:.4f} after the correction. In parentheses: at the ends of "
-        f"the 95 % interval of the deviation. Record: {link(CURVES)}."
+        f"the 95 % interval of the deviation. Record: {results(FAIR)}."
     )
     rows = []
     for which, label in (("least", by_sd[0]), ("median", by_sd[len(by_sd) // 2]), ("most", by_sd[-1])):
@@ -384,6 +403,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "best-baseline": best_baseline,
     "attribution": attribution,
     "pseudo-labels": pseudo_labels,
+    "repetition": repetition,
     "stopping": stopping,
     "seeds": seeds_needed,
 }
@@ -421,7 +441,12 @@ def listed(labels: Iterable[str]) -> str:
     return ", ".join(f'"{label}"' if "," in label else f"`{label}`" for label in labels)
 
 
-def link(path: Path) -> str:
+def results(name: str) -> str:
+    """The name of published results, with a link that says how to read them."""
+    return f"[{name}](reading-the-report.md#published-results)"
+
+
+def record(path: Path) -> str:
     """A link to a record."""
     return f"[{path.name}](studies/{path.name})"
 
