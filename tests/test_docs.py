@@ -2,9 +2,9 @@
 
 import importlib
 import importlib.util
-import math
 import inspect
 import itertools
+import math
 import re
 import shlex
 import shutil
