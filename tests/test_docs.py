@@ -26,7 +26,9 @@ import albench
 from albench import benchmarks, config
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.bundles import published_results, read_bundle
-from albench.bundles.manifest import NOT_STATED
+from albench.bundles.manifest import BUNDLE, NOT_STATED, TABLES
+from albench.bundles.public import check_public
+from albench.bundles.tables import unpacked_text
 from albench.embeddings import read_embeddings
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, available, find
 from albench.reports import load
@@ -484,8 +486,11 @@ def test_published_results_give_all_tables_and_are_in_the_manual(name):
     assert NOT_STATED not in (manifest.license, manifest.data_license)
     assert manifest.commits
     assert manifest.commands
-    size = sum(path.stat().st_size for path in published_results()[name].iterdir())
-    assert size < 1.5e6, "the wheel would grow by it"
+    files = {path.name: path.read_bytes() for path in published_results()[name].iterdir()}
+    assert files.keys() == {BUNDLE, *TABLES}, "no image, no mask, nothing else"
+    for file, content in files.items():
+        check_public(content.decode() if file == BUNDLE else unpacked_text(content))
+    assert sum(map(len, files.values())) < 1.5e6, "the wheel would grow by it"
 
 
 def _range(low: float, high: float) -> str:

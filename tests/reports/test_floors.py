@@ -230,6 +230,7 @@ def run_of(volumes, predictions, classes=1):
         records=[record],
         split=SimpleNamespace(test=tuple(scored)),
         config=SimpleNamespace(classes=tuple(names)),
+        snapshots=lambda: snapshots,
         largest_foreground=lambda: largest_foreground(snapshots),
     )
     return SimpleNamespace(reader=reader, replicate=SimpleNamespace(split=0)), record
