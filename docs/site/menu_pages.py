@@ -1,0 +1,106 @@
+"""One page for each strategy, network and dataset, and one for the settings: what `albench show` prints, and the code."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+
+from albench.cli.catalog import SETTINGS, Page, page_of
+from albench.registry import DATASETS, KINDS, NETWORKS, STRATEGIES, available, has_siblings, is_own
+
+FOLDERS = {STRATEGIES: "strategies", NETWORKS: "networks", DATASETS: "datasets"}
+_RUN = {
+    STRATEGIES: "albench run --strategy {name} --dataset phantom",
+    NETWORKS: "albench run --strategy entropy --dataset phantom --network {name}",
+    DATASETS: "albench run --strategy entropy --dataset {name}",
+}
+
+
+def menu_pages() -> dict[str, str]:
+    """{address of a page: its Markdown} of all strategies, networks and datasets of albench."""
+    return {
+        f"{FOLDERS[group]}/{entry.name}.md": plugin_page(group, entry.name)
+        for group in FOLDERS
+        for entry in available(group)
+        if entry.cls is not None and is_own(entry.cls)
+    }
+
+
+def code_pages() -> dict[str, str]:
+    """{path of a file in the repository: the page that has its code}; of a file with several plugins the first."""
+    found: dict[str, str] = {}
+    for group, folder in FOLDERS.items():
+        for entry in available(group):
+            if entry.cls is not None and is_own(entry.cls):
+                below = entry.cls.__module__.removeprefix("albench.").replace(".", "/")
+                place = f"albench/{below}" if group == NETWORKS else below
+                found.setdefault(f"{place}.py", f"{folder}/{entry.name}.md")
+    return found
+
+
+def plugin_page(group: str, name: str) -> str:
+    """The page of a strategy, a network or a dataset."""
+    page = page_of(name, KINDS[group])
+    command = _RUN[group].format(name=name)
+    if "root" in page.names and page.type_and_default("root")[1] == "required":
+        command += " --data-root FOLDER"
+    parts = [f"# {name}", prose(page.description)]
+    parts += [f"- **{title}**: {value}" for title, value in page.traits.items()]
+    parts += [f"\n    {command}\n", "## Options", options_table(page)]
+    if not has_siblings(page.cls):
+        parts += ["## Code", f"```python\n{code(page.cls)}\n```"]
+    return "\n".join(f"{part}\n" if not part.startswith("- ") else part for part in parts) + "\n"
+
+
+def settings_page() -> str:
+    """All settings of a run that are no options of a plugin, which `albench show` explains, too."""
+    about = (
+        "What `--set` changes, in suites `settings`. A dataset replaces some of these defaults by values that suit it: "
+        "`albench show protocol --dataset spleen` prints them, and so does every run. The options of strategies, "
+        "networks and datasets are on their pages in the menu."
+    )
+    parts = ["# Settings", about]
+    for name in SETTINGS:
+        page = page_of(name)
+        parts += [f"## {name}", prose(page.description), options_table(page)]
+    return "\n\n".join(parts) + "\n"
+
+
+def options_table(page: Page) -> str:
+    """A row for each option: its name, type and default, and what it means."""
+    if not page.names:
+        return "None."
+    meanings = page.meanings()
+    rows = ["| option | value | meaning |", "| --- | --- | --- |"]
+    for name in page.names:
+        kind, default = page.type_and_default(name)
+        cells = (f"`{page.prefix}.{name}`", f"{_plain(kind)}; {_plain(default)}", meanings.get(name, ""))
+        rows.append("| " + " | ".join(_in_cell(cell) for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def _plain(text: str) -> str:
+    """Text without marks of Markdown."""
+    return re.sub(r"([*_`\[\]])", r"\\\1", text)
+
+
+def _in_cell(text: str) -> str:
+    return text.replace("|", "&#124;")
+
+
+def prose(docstring: str) -> str:
+    """A docstring as Markdown: a blank line before a list, and sources on lines of their own."""
+    text = re.sub(r"(?m)^(?!- |\d+\. | )(.+)\n(?=- |\d+\. )", r"\1\n\n", docstring)
+    text = re.sub(r"(?m)\n(?=\[[2-9]\] )", "\n\n", text)
+    return re.sub(r"(?m)^(When it fails: )", r"**\1**", text)
+
+
+def code(cls: type) -> str:
+    """The code of the module of a class, without its docstring."""
+    text = inspect.getsource(sys.modules[cls.__module__])
+    first = ast.parse(text).body[0]
+    return "\n".join(text.splitlines()[first.end_lineno :]).strip("\n")
+
+
