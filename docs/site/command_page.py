@@ -9,11 +9,14 @@ from typer.main import get_command
 
 from albench.cli.main import app
 
+_ABOUT = """\
+What `albench COMMAND --help` prints. The exit code is 0 for success, 1 for a finding or a run that failed, and 2 for an
+error that a sentence explains."""
+
 
 def command_page() -> str:
     """The commands of albench with their arguments and options."""
-    parts = ["# Commands", "What `albench COMMAND --help` prints. Exit codes: 0 for success, 1 for a finding or for runs "
-             "that failed, 2 for an error that a sentence explains."]
+    parts = ["# Commands", _ABOUT]
     for name, command in _commands("albench", get_command(app)):
         parts += [f"## {name}", _help(command), f"    {name} {_usage(command)}", _options(command)]
     return "\n\n".join(part for part in parts if part) + "\n"

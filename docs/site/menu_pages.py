@@ -1,4 +1,4 @@
-"""One page for each strategy, network and dataset, and one for the settings: what `albench show` prints, and the code."""
+"""A page for each strategy, network and dataset, and one for the settings: what `albench show` prints, and the code."""
 
 from __future__ import annotations
 
@@ -102,5 +102,3 @@ def code(cls: type) -> str:
     text = inspect.getsource(sys.modules[cls.__module__])
     first = ast.parse(text).body[0]
     return "\n".join(text.splitlines()[first.end_lineno :]).strip("\n")
-
-

@@ -99,7 +99,6 @@ def addresses(module: griffe.Module) -> dict[str, str]:
     for package in packages:
         for name, member in package.members.items():
             if isinstance(member, griffe.Alias) and member.target_path in shown:
-                found[f"{package.path}.{name}"] = member.target_path
-                prefix = f"{member.target_path}."
-                found |= {f"{package.path}.{name}.{path[len(prefix) :]}": path for path in shown if path.startswith(prefix)}
+                below = [path for path in shown if f"{path}.".startswith(f"{member.target_path}.")]
+                found |= {f"{package.path}.{name}{path.removeprefix(member.target_path)}": path for path in below}
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 MANUAL = "docs/"  # the folder whose files are pages of the site under the same names
 _LINK = re.compile(r"(?<!!)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
@@ -19,7 +20,7 @@ def outside_of_code(markdown: str, change: Callable[[str], str]) -> str:
 
     def text(part: str) -> str:
         ends = [0, *(end for block in _INDENTED.finditer(part) for end in block.span()), len(part)]
-        pieces = [part[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+        pieces = [part[start:end] for start, end in pairwise(ends)]
         return "".join(change(piece) if number % 2 == 0 else piece for number, piece in enumerate(pieces))
 
     return "".join(part if part.startswith("```") else text(part) for part in _FENCE.split(markdown))
