@@ -28,7 +28,7 @@ types: install
 	$(BIN)/mypy
 
 docs: install  ## The site of the manual in site/, which opens from disk. A broken link or an undocumented public name fails.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 speed: install  ## How fast albench is, as ratios, first on a GPU if there is one; the record goes to benchmarks/speed/records.
 	$(BIN)/python -m albench.benchmarks.speed

@@ -58,6 +58,11 @@ def _pages() -> dict[str, str]:
     return DOCUMENTS | code_pages() | {path: f"{NOTEBOOKS}/{PurePosixPath(path).stem}.md" for path in notebooks}
 
 
+def on_startup(command: str, dirty: bool) -> None:
+    """Put the sources together before any plugin looks for them."""
+    _module()
+
+
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Name what is undocumented, and put pages that are made into the navigation."""
     for name in undocumented(_module()):

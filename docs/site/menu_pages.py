@@ -46,12 +46,12 @@ def plugin_page(group: str, name: str) -> str:
     command = _RUN[group].format(name=name)
     if "root" in page.names and page.type_and_default("root")[1] == "required":
         command += " --data-root FOLDER"
-    parts = [f"# {name}", prose(page.description)]
-    parts += [f"- **{title}**: {value}" for title, value in page.traits.items()]
-    parts += [f"\n    {command}\n", "## Options", options_table(page)]
+    about, _, more = prose(page.description).partition("\n\n")
+    traits = "\n".join(f"- **{title}**: {_plain(value)}" for title, value in page.traits.items())
+    parts = [f"# {name}", about, traits, f"```bash\n{command}\n```", more, "## Options", options_table(page)]
     if not has_siblings(page.cls):
         parts += ["## Code", f"```python\n{code(page.cls)}\n```"]
-    return "\n".join(f"{part}\n" if not part.startswith("- ") else part for part in parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def settings_page() -> str:
@@ -93,7 +93,7 @@ def _in_cell(text: str) -> str:
 def prose(docstring: str) -> str:
     """A docstring as Markdown: a blank line before a list, and sources on lines of their own."""
     text = re.sub(r"(?m)^(?!- |\d+\. | )(.+)\n(?=- |\d+\. )", r"\1\n\n", docstring)
-    text = re.sub(r"(?m)\n(?=\[[2-9]\] )", "\n\n", text)
+    text = re.sub(r"(?ms)^\[1\] .*?(?=\n\n|\Z)", lambda sources: re.sub(r"\n(?=\[\d\] )", "\n\n", sources[0]), text)
     return re.sub(r"(?m)^(When it fails: )", r"**\1**", text)
 
 

@@ -26,7 +26,7 @@ def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
         parts.append(f"```python\n{source}\n```")
         parts += [_output(output, path.stem, pictures) for output in cell["outputs"]]
     title, _, rest = "\n\n".join(parts).partition("\n")
-    return f"{title}\n\n*[The notebook]({path.name}) with its outputs.*\n{rest}\n", pictures
+    return f"{title}\n\n*[The notebook]({path.name}){{ download }} with its outputs.*\n{rest}\n", pictures
 
 
 def _output(output: Mapping[str, Any], stem: str, pictures: dict[str, bytes]) -> str:

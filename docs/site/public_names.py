@@ -62,12 +62,17 @@ def _is_public_part(part: griffe.Object | griffe.Alias) -> bool:
 
 
 def undocumented(module: griffe.Module) -> list[str]:
-    """Public modules, classes, functions and methods without a docstring, sorted.
+    """Public modules, classes, functions, methods and properties without a docstring, sorted.
 
     What overrides a documented method of a class of albench has its docstring.
     """
-    found = [item for item in public(module) if not item.is_attribute and not item.has_docstring]
+    found = [item for item in public(module) if not item.has_docstring and not _is_value(item)]
     return sorted(item.path for item in found if not _overrides_documented(item))
+
+
+def _is_value(item: griffe.Object) -> bool:
+    """Whether it is a field or a constant, which the docstring above it explains."""
+    return item.is_attribute and "property" not in item.labels
 
 
 def _overrides_documented(item: griffe.Object) -> bool:
