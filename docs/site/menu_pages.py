@@ -61,7 +61,7 @@ def settings_page() -> str:
         "`albench show protocol --dataset spleen` prints them, and so does every run. The options of strategies, "
         "networks and datasets are on their pages in the menu."
     )
-    parts = ["# Settings", about]
+    parts = ["---\nsearch:\n  boost: 2\n---", "# Settings", about]
     for name in SETTINGS:
         page = page_of(name)
         parts += [f"## {name}", prose(page.description), options_table(page)]
@@ -94,7 +94,7 @@ def prose(docstring: str) -> str:
     """A docstring as Markdown: a blank line before a list, and sources on lines of their own."""
     text = re.sub(r"(?m)^(?!- |\d+\. | )(.+)\n(?=- |\d+\. )", r"\1\n\n", docstring)
     text = re.sub(r"(?ms)^\[1\] .*?(?=\n\n|\Z)", lambda sources: re.sub(r"\n(?=\[\d\] )", "\n\n", sources[0]), text)
-    return re.sub(r"(?m)^(When it fails: )", r"**\1**", text)
+    return re.sub(r"(?m)^(When it fails:) ", r"**\1** ", text)
 
 
 def code(cls: type) -> str:

@@ -23,10 +23,15 @@ def notebook_page(path: Path) -> tuple[str, dict[str, bytes]]:
         if cell["cell_type"] == "markdown":
             parts.append(source)
             continue
-        parts.append(f"```python\n{source}\n```")
+        parts.append(f"```{_language(source)}\n{source}\n```")
         parts += [_output(output, path.stem, pictures) for output in cell["outputs"]]
     title, _, rest = "\n\n".join(parts).partition("\n")
     return f"{title}\n\n*[The notebook]({path.name}){{ download }} with its outputs.*\n{rest}\n", pictures
+
+
+def _language(source: str) -> str:
+    """The language of a cell, which is that of the file that it writes."""
+    return "yaml" if re.match(r"%%writefile \S+\.yaml\n", source) else "python"
 
 
 def _output(output: Mapping[str, Any], stem: str, pictures: dict[str, bytes]) -> str:

@@ -27,7 +27,7 @@ def test_a_page_says_first_what_a_strategy_is_and_then_all_that_show_prints():
         "```bash\nalbench run --strategy entropy --dataset phantom\n```\n\n"
         "The score of a slice is the mean over its pixels"
     )
-    assert "**When it fails: **the slices with the highest scores" in page
+    assert "**When it fails:** the slices with the highest scores" in page
     assert "\n\n[1] Settles and Craven. An Analysis" in page
     code = page.partition("## Code\n\n```python\n")[2]
     assert code.startswith("from ")
