@@ -69,14 +69,14 @@ def settings_page() -> str:
 
 
 def options_table(page: Page) -> str:
-    """A row for each option: its name, type and default, and what it means."""
+    """A row for each option: its name, its type and default, and what it means, in two columns that fit a phone."""
     if not page.names:
         return "None."
     meanings = page.meanings()
-    rows = ["| option | value | meaning |", "| --- | --- | --- |"]
+    rows = ["| option | meaning |", "| --- | --- |"]
     for name in page.names:
         kind, default = page.type_and_default(name)
-        cells = (f"`{page.prefix}.{name}`", f"{_plain(kind)}; {_plain(default)}", meanings.get(name, ""))
+        cells = (f"`{page.prefix}.{name}`", f"*{_plain(kind)}; {_plain(default)}*<br>{meanings.get(name, '')}")
         rows.append("| " + " | ".join(_in_cell(cell) for cell in cells) + " |")
     return "\n".join(rows)
 

@@ -35,16 +35,16 @@ def test_a_page_says_first_what_a_strategy_is_and_then_all_that_show_prints():
     assert code.endswith("\n```\n")
 
 
-def test_options_are_a_table_with_value_and_meaning():
+def test_options_are_a_table_with_type_default_and_meaning():
     table = options_table(page_of("foreground-random"))
     assert table == (
-        "| option | value | meaning |\n| --- | --- | --- |\n"
-        "| `strategy.share` | number, at least 0, at most 1; default 0.66 | of the budget that has foreground in the "
+        "| option | meaning |\n| --- | --- |\n"
+        "| `strategy.share` | *number, at least 0, at most 1; default 0.66*<br>of the budget that has foreground in the "
         "truth, rounded to a number of slices; 0.66 and 0.33 in [1]. |"
     )
     assert options_table(page_of("random")) == "None."
     (row,) = (line for line in options_table(page_of("entropy")).splitlines() if ".aggregation" in line)
-    assert "| mean &#124; sum &#124; top; default 'mean' |" in row  # a bar would begin another cell
+    assert "| *mean &#124; sum &#124; top; default 'mean'*<br>" in row  # a bar would begin another cell
 
 
 def test_a_dataset_that_needs_a_folder_is_run_with_one():
