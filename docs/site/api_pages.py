@@ -35,7 +35,7 @@ def _handed_on(package: str, addresses: Mapping[str, str]) -> list[str]:
 def _page(package: str, modules: list[str], handed_on: list[str]) -> str:
     members = "" if package == "albench" else "      members: false\n"
     parts = [
-        f"---\ntitle: {package}\nsearch:\n  boost: 0.02\n---\n",
+        f"---\ntitle: {package}\nsearch:\n  boost: 0.0005\n---\n",
         f"::: {package}\n    options:\n      heading_level: 1\n{members}",
     ]
     if handed_on:

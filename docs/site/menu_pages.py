@@ -76,9 +76,14 @@ def options_table(page: Page) -> str:
     rows = ["| option | meaning |", "| --- | --- |"]
     for name in page.names:
         kind, default = page.type_and_default(name)
-        cells = (f"`{page.prefix}.{name}`", f"*{_plain(kind)}; {_plain(default)}*<br>{meanings.get(name, '')}")
+        cells = (_breaking(f"{page.prefix}.{name}"), f"*{_plain(kind)}; {_plain(default)}*<br>{meanings.get(name, '')}")
         rows.append("| " + " | ".join(_in_cell(cell) for cell in cells) + " |")
     return "\n".join(rows)
+
+
+def _breaking(name: str) -> str:
+    """A name as code, which may break after a dot or an underscore, as it must on a phone."""
+    return "<code>" + re.sub(r"([._])", r"\1<wbr>", name) + "</code>"
 
 
 def _plain(text: str) -> str:
