@@ -96,9 +96,10 @@ def _in_cell(text: str) -> str:
 
 
 def prose(docstring: str) -> str:
-    """A docstring as Markdown: a blank line before a list, and sources on lines of their own."""
-    text = re.sub(r"(?m)^(?!- |\d+\. | )(.+)\n(?=- |\d+\. )", r"\1\n\n", docstring)
-    text = re.sub(r"(?ms)^\[1\] .*?(?=\n\n|\Z)", lambda sources: re.sub(r"\n(?=\[\d\] )", "\n\n", sources[0]), text)
+    """A docstring as Markdown: its sources are paragraphs, and `When it fails:` is bold."""
+    text = re.sub(
+        r"(?ms)^\[1\] .*?(?=\n\n|\Z)", lambda sources: re.sub(r"\n(?=\[\d\] )", "\n\n", sources[0]), docstring
+    )
     return re.sub(r"(?m)^(When it fails:) ", r"**\1** ", text)
 
 

@@ -39,8 +39,8 @@ def test_options_are_a_table_with_type_default_and_meaning():
     table = options_table(page_of("foreground-random"))
     assert table == (
         "| option | meaning |\n| --- | --- |\n"
-        "| <code>strategy.<wbr>share</code> | *number, at least 0, at most 1; default 0.66*<br>of the budget that has foreground in the "
-        "truth, rounded to a number of slices; 0.66 and 0.33 in [1]. |"
+        "| <code>strategy.<wbr>share</code> | *number, at least 0, at most 1; default 0.66*<br>"
+        "of the budget that has foreground in the truth, rounded to a number of slices; 0.66 and 0.33 in [1]. |"
     )
     assert options_table(page_of("random")) == "None."
     (row,) = (line for line in options_table(page_of("entropy")).splitlines() if ">aggregation" in line)
@@ -65,14 +65,11 @@ def test_the_page_of_settings_has_every_setting_of_a_run():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Differences:\n- one\n- two", "Differences:\n\n- one\n- two"),
-        ("- one\n  more\n- two", "- one\n  more\n- two"),
-        ("So:\n1. one\n2. two", "So:\n\n1. one\n2. two"),
         ("[1] A. 2020.\n[2] B. 2021.", "[1] A. 2020.\n\n[2] B. 2021."),
         ("as in [1] and\n[2] of it", "as in [1] and\n[2] of it"),
     ],
 )
-def test_lists_and_sources_of_a_docstring_are_those_of_markdown(text, expected):
+def test_sources_of_a_docstring_are_paragraphs(text, expected):
     assert prose(text) == expected
 
 

@@ -17,6 +17,7 @@ pytest.importorskip("material", reason="the site takes the extra `docs`")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+CODE = {"code", "pre", "script", "style"}
 LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src")}
 
 
@@ -26,9 +27,17 @@ class Page(HTMLParser):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path, self.loaded, self.links, self.names = path, [], [], set()
+        self.text, self._code = "", 0
         self.feed(path.read_text())
 
+    def handle_data(self, data):
+        self.text += "" if self._code else data
+
+    def handle_endtag(self, tag):
+        self._code -= tag in CODE
+
     def handle_starttag(self, tag, attrs):
+        self._code += tag in CODE
         for name, value in attrs:
             if name in ("id", "name"):
                 self.names.add(value)
@@ -92,6 +101,11 @@ def test_every_link_leads_to_a_file_and_a_part_that_are_there(site, folder):
                 page.path,
                 link,
             )
+
+
+def test_no_mark_of_markdown_is_left_in_the_text(site):
+    marks = re.compile(r"^.*(?:\*\*(?! )|\]\(|\]\[|\| ---|`|\[![A-Z]).*$|^- \S.*$", re.MULTILINE)
+    assert {name: found for name, page in site.items() for found in marks.findall(page.text)} == {}
 
 
 def test_the_search_from_disk_knows_every_page(site, folder):
