@@ -8,7 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 
@@ -17,6 +17,7 @@ pytest.importorskip("material", reason="the site takes the extra `docs`")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome") or ""
 CODE = {"code", "pre", "script", "style"}
 LOADED = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src")}
 
@@ -113,6 +114,35 @@ def test_the_search_from_disk_knows_every_page(site, folder):
     found = {entry["location"].partition("#")[0] for entry in json.loads(text.removeprefix("var __index = "))["docs"]}
     assert found == set(site) - {"404.html"}
     assert "iframe-worker.js" in site["index.html"].path.read_text()
+
+
+@pytest.mark.skipif(not BROWSER, reason="there is no Chromium")
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("how do I use my U-Net", "questions.html#how-do-i-use-my-u-net"),
+        ("S% dash", "questions.html#why-is-s-a-dash"),
+        ("matched", "questions.html#what-does-matched-mean"),
+        ("queried slices", "questions.html#where-are-the-queried-slices"),
+        ("start_embeddings", "settings.html#protocol"),
+    ],
+)
+def test_a_browser_finds_answers_from_disk(folder, tmp_path, question, answer):
+    address = f"{(folder / 'index.html').as_uri()}?q={quote(question)}"
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=20000",
+        f"--user-data-dir={tmp_path}",
+    ]
+    shown = subprocess.run(
+        [BROWSER, *options, "--dump-dom", address], capture_output=True, text=True, check=True, timeout=200
+    ).stdout
+    _, _, results = shown.partition('class="md-search-result__list"')
+    first, _, _ = results.partition("</li>")
+    found = [re.sub(r"\?[^#]*", "", link) for link in re.findall(r'href="([^"]*)"', first)]
+    assert found[1].endswith(f"/{answer}"), found  # after that of the page
 
 
 @pytest.fixture
