@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 COVERAGE :=  # percent of the code that `make test` must cover; measured only if given
 
-.PHONY: demo test test-slow test-gpu format lint types speed install
+.PHONY: demo test test-slow test-gpu format lint types docs speed install
 
 demo: install  ## Run the main job on generated data.
 	$(BIN)/albench run --strategy star --dataset phantom --set protocol.rounds=2
@@ -27,6 +27,9 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+docs: install  ## The site of the manual in site/, which opens from disk. A broken link or an undocumented public name fails.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 speed: install  ## How fast albench is, as ratios, first on a GPU if there is one; the record goes to benchmarks/speed/records.
 	$(BIN)/python -m albench.benchmarks.speed
 
@@ -35,5 +38,5 @@ install: .venv/installed
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@

@@ -19,6 +19,7 @@ normalization in the first stage, separate augmentation of the two slices of a p
 by the batch size.
 
 Differences from the paper:
+
 - Pairs are used in both directions. [1] does not specify this; in [2] the memory is always the lower slice, although
   groups have labels on both sides.
 - Validation pairs are j slices apart, the largest distance of propagation. [1] does not specify this; [2] uses adjacent

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from PIL import Image
 from support import made_runs
@@ -30,6 +31,7 @@ from albench.bundles.manifest import BUNDLE, NOT_STATED, TABLES
 from albench.bundles.public import check_public
 from albench.bundles.tables import unpacked_text
 from albench.embeddings import read_embeddings
+from albench.network import Task
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, available, find
 from albench.reports import load
 from albench.reports.report import all_tables
@@ -336,8 +338,8 @@ EXAMPLES = [
     pytest.param(code, id=f"{document.path.name}-{number}")
     for document in DOCUMENTS
     for number, code in enumerate(document.fenced("python"), 1)
-    if document not in (MANUAL["add-a-strategy"], MANUAL["add-a-network"])
-]
+    if document not in [MANUAL[name] for name in ("add-a-strategy", "add-a-network", "annotate", "questions")]
+]  # plugins have tests of their own, and tests/cli/test_annotate.py has a project
 
 
 @pytest.fixture
@@ -379,6 +381,43 @@ def workplace(tmp_path, monkeypatch, decathlon):
     monkeypatch.setattr(albench, "run", tiny_run)
     monkeypatch.setattr(benchmarks, "plan_suite", tiny_plan)
     monkeypatch.setattr(benchmarks, "run_suite", tiny_suite)
+
+
+@each_document
+def test_every_block_of_code_is_in_a_language_that_is_tested(document):
+    fences = re.findall(r"^ *```(.*)$", document.text, re.MULTILINE)
+    assert set(fences[::2]) <= {"python", "yaml", "bash"}
+    assert set(fences[1::2]) <= {""}
+    assert not [line for block in document.indented for line in block.splitlines() if line.startswith(">>>")]
+
+
+@each_document
+def test_the_scripts_of_a_document_can_be_read_by_the_shell(document):
+    for script in document.fenced("bash"):
+        read = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+        assert read.stderr == ""
+
+
+def test_the_wrappers_in_the_document_can_be_loaded(tmp_path):
+    path = tmp_path / "wrapped.yaml"
+    (strategies,) = MANUAL["add-a-strategy"].fenced("yaml")
+    path.write_text(f"dataset: phantom\nseeds: 1\n{strategies}")
+    suite = load_suite(str(path))
+    assert [run.label for run in suite.runs] == ["stochastic-batches", "BALD at a distance"]
+
+
+def test_the_u_net_in_the_document_follows_the_rules(tmp_path):
+    (code,) = MANUAL["questions"].fenced("python")
+    path = tmp_path / "my_unet.py"
+    path.write_text(code)
+    network = find(NETWORKS, f"{path}:MyUNet")
+    assert [check for check in check_network(network()) if not check.passed] == []
+    task = Task(1, (32, 32), network())
+    module = network().build(task)
+    weights = {name: torch.full_like(value, 2) for name, value in module.state_dict().items()}
+    torch.save(weights, tmp_path / "weights.pt")
+    loaded = network(weights=str(tmp_path / "weights.pt")).build(task).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in weights.items())
 
 
 def test_the_study_in_the_document_can_be_loaded(tmp_path):

@@ -148,7 +148,7 @@ def describe(name: str, dataset: Suited | None = None, kind: str | None = None) 
         ConfigError: the name is unknown, or a dataset has no defaults for it.
     """
     place, dot, option = ("", "", "") if ":" in name else name.rpartition(".")
-    page = _page(place if dot else name, kind)
+    page = page_of(place if dot else name, kind)
     if dataset is not None and not page.suits:
         raise ConfigError(
             f"a dataset has defaults for {', '.join(SETTINGS)} and {DEFAULT_NETWORK}, got '{name}': leave --dataset out"
@@ -165,7 +165,7 @@ def describe(name: str, dataset: Suited | None = None, kind: str | None = None) 
 
 
 @dataclass(frozen=True)
-class _Page:
+class Page:
     """What `albench show` prints about a class of settings.
 
     Attributes:
@@ -186,12 +186,22 @@ class _Page:
         return [field.name for field in dataclasses.fields(self.cls)]
 
     @property
+    def description(self) -> str:
+        """The docstring, without the options."""
+        text = "" if self.prefix in SETTINGS else _source_text(self.cls)
+        return text or inspect.cleandoc(self.cls.__doc__ or "").splitlines()[0]
+
+    @property
+    def traits(self) -> dict[str, str]:
+        """What a strategy is, needs and costs, by title; of other classes nothing."""
+        return _traits(self.cls, with_defaults(self.cls)) if self.prefix == _PREFIX[STRATEGIES] else {}
+
+    @property
     def head(self) -> list[str]:
         """Name, description and traits."""
-        text = "" if self.prefix in SETTINGS else _source_text(self.cls)
-        lines = [self.title, "", text or inspect.cleandoc(self.cls.__doc__ or "").splitlines()[0], ""]
+        lines = [self.title, "", self.description, ""]
         if self.prefix == _PREFIX[STRATEGIES]:
-            lines += [*_traits(self.cls, with_defaults(self.cls)), ""]
+            lines += [*(f"{title}: {value}" for title, value in self.traits.items()), ""]
         return lines
 
     def options(self, dataset: Suited | None) -> list[str]:
@@ -200,16 +210,25 @@ class _Page:
 
     def option(self, name: str, dataset: Suited | None) -> str:
         """One option with its type and its default, and what a dataset makes of that."""
-        (field,) = (field for field in dataclasses.fields(self.cls) if field.name == name)
-        made = with_defaults(self.cls)
-        default = "required"
-        if default_of(field) is not dataclasses.MISSING:
-            default = f"default {_default(field, {} if made is None else vars(made))}"
+        kind, default = self.type_and_default(name)
         dotted = f"{self.prefix}.{name}"
-        usual = getattr(made, name, default_of(field))
+        usual = getattr(with_defaults(self.cls), name, default_of(self._field(name)))
         if dataset is not None and as_setting(dataset.settings.get(dotted, usual)) != as_setting(usual):
             default += f", for {dataset.dataset} {dataset.settings[dotted]!r}"
-        return f"{dotted}  ({_in_words(get_type_hints(self.cls, include_extras=True)[name])}, {default})"
+        return f"{dotted}  ({kind}, {default})"
+
+    def type_and_default(self, name: str) -> tuple[str, str]:
+        """The type of an option and its default, in words."""
+        field = self._field(name)
+        kind = _in_words(get_type_hints(self.cls, include_extras=True)[name])
+        if default_of(field) is dataclasses.MISSING:
+            return kind, "required"
+        made = with_defaults(self.cls)
+        return kind, f"default {_default(field, {} if made is None else vars(made))}"
+
+    def _field(self, name: str) -> dataclasses.Field[Any]:
+        (field,) = (field for field in dataclasses.fields(self.cls) if field.name == name)
+        return field
 
     @property
     def meaning(self) -> list[str]:
@@ -238,17 +257,21 @@ class _Page:
         return [doc.partition("Attributes:\n")[2].rstrip() for doc in docs]
 
 
-def _page(name: str, kind: str | None) -> _Page:
-    """The page of a plugin, or of the options that a section has whatever the plugin. Raises ConfigError."""
+def page_of(name: str, kind: str | None = None) -> Page:
+    """The page of a plugin, or of the options that a section has whatever the plugin.
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
     default_network = find(NETWORKS, DEFAULT_NETWORK)
     if kind is None and name in SETTINGS:
-        return _Page(name, SETTINGS[name], name, suits=True)
+        return Page(name, SETTINGS[name], name, suits=True)
     if kind is None and name in (_PREFIX[DATASETS], _PREFIX[NETWORKS]):  # the sections of options of any
         cls = Dataset if name == _PREFIX[DATASETS] else default_network
     else:
         groups = [group for group, word in KINDS.items() if word == kind]
         cls = find(groups[0], name) if groups else _find(name)
-    return _Page(name, cls, _PREFIX[cls.group], suits=cls is default_network)
+    return Page(name, cls, _PREFIX[cls.group], suits=cls is default_network)
 
 
 def _default(field: dataclasses.Field[Any], defaults: Mapping[str, object]) -> str:
@@ -257,14 +280,14 @@ def _default(field: dataclasses.Field[Any], defaults: Mapping[str, object]) -> s
     return value.name if getattr(value, "group", None) in KINDS else repr(value)  # type: ignore[attr-defined]
 
 
-def _traits(cls: type[Any], strategy: Any | None) -> list[str]:
-    """What a strategy is, needs and costs, line by line."""
+def _traits(cls: type[Any], strategy: Any | None) -> dict[str, str]:
+    """What a strategy is, needs and costs, by title."""
     number, cost = _predictions(cls), ""
     if strategy is not None and number:
         cost = "no prediction" if number == "0" else f"every unlabeled slice is predicted {_times(number)}"
         cost += f", and {strategy.trainings()} trainings in a round" if strategy.trainings() > 1 else ""
     traits = {"Kind": cls.kind, "Needs": cls.needs, "Cost of a query": cost, "Source": cls.paper}
-    return [f"{title}: {value}" for title, value in traits.items() if value]
+    return {title: value for title, value in traits.items() if value}
 
 
 def _times(number: str) -> str:

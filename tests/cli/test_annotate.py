@@ -1,14 +1,19 @@
 """The commands of an annotation project, from a folder of volumes to their segmentations."""
 
+import re
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from support.annotator import draw_worklist
+from support.markdown import Document
 from support.people import SETTINGS
 from support.samples import invoke, write_pair
 
 NEW = ("annotate", "new")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def annotate(command: str, *arguments: object) -> tuple[int, str]:
     return invoke("annotate", command, *arguments, *(() if command == "status" else ("--device", "cpu")))
 
 
-def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path):
+def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path, capsys):
     code, output = annotate("next", project)
     assert (code, output.split(":")[0]) == (1, "to draw")
     assert (
@@ -91,6 +96,10 @@ def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path):
     )
     written = nib.load(out / "segmentations" / "case_0.nii.gz")
     np.testing.assert_array_equal(written.affine, nib.load(tmp_path / "data" / "imagesTr" / "case_0.nii.gz").affine)
+    (example,) = Document.read(ROOT / "docs" / "annotate.md").fenced("python")
+    capsys.readouterr()
+    exec(compile(example.replace('"liver"', repr(str(project))), "<example>", "exec"), {})
+    assert re.search(r"round +labeled .*\n0 +0 +10 ", capsys.readouterr().out)
 
 
 def test_volumes_without_any_mask_make_a_project_and_its_rounds_have_no_metrics(truth, tmp_path):
