@@ -19,29 +19,43 @@ from albench.reports.tables.table import Column, Row, Table
 _MINUTES = NumberFormat(1, thousands=True, divisor=60)  # of seconds
 _MILLISECONDS = NumberFormat(0, thousands=True, divisor=1e-3)  # of seconds
 
+_SLICES_READ = "Slices read: labeled, pseudo-labeled and unlabeled slices in these steps, each time counted."
+_WHOLE_RUN = (
+    "Time of a whole run; a shared training of round 0 is counted in the run that computed it. Other processes on the "
+    "machine prolong the phases."
+)
+_CPU = "CPU: time of all threads, which other processes hardly prolong."
+_STEP = (
+    "Step: median of an optimizer step of fit, with the validation after it, which other processes prolong only if "
+    "they run most of the time."
+)
+
 
 def cost_table(results: Results, group: Group) -> Table:
     """Annotation cost after the last query, training until the last evaluation, and time of a whole run."""
     methods = group.methods | ({REFERENCE: group.reference} if group.reference else {})
     rows = [_row(label, runs) for label, runs in methods.items()]
     annotation_titles = ("slices", "nonempty slices", "foreground pixels", "contour length [pixels]", "cases")
-    time_titles = (*(f"{phase} [min]" for phase in PHASES), "CPU [min]", "step [ms]")
-    titles = ("Method", *annotation_titles, "steps taken", "slices read", *time_titles)
-    caption = (
+    taken = (
+        "Steps taken: optimizer steps of all trainings of the last evaluated network, a shared training of round 0 "
+        f"included. {_without_better_weights(run for runs in methods.values() for run in runs)}"
+    )
+    columns = (
+        Column("Method"),
+        *map(Column, annotation_titles),
+        Column("steps taken", notes=(taken,)),
+        Column("slices read", notes=(_SLICES_READ,)),
+        *(Column(f"{phase} [min]", notes=(_WHOLE_RUN,)) for phase in PHASES),
+        Column("CPU [min]", notes=(_CPU,)),
+        Column("step [ms]", notes=(_STEP,)),
+    )
+    about = (
         "Annotation cost of the labels of the last round, initial labels included, mean over runs.",
         validation_labels(group),
         "Foreground pixels and contour length are measured on the working grid.",
-        "Steps taken: optimizer steps of all trainings of the last evaluated network, a shared training of round 0 "
-        f"included. {_without_better_weights(run for runs in methods.values() for run in runs)}",
-        "Slices read: labeled, pseudo-labeled and unlabeled slices in these steps, each time counted.",
-        "Time of a whole run; a shared training of round 0 is counted in the run that computed it. CPU: of all "
-        "threads; step: median of an optimizer step of fit, with the validation after it. Other processes on the "
-        "machine prolong the phases, but hardly the time of the CPU, and the median only if they run most of the time.",
-        *provenance(results, group),
-        *left_out(results.collection, group.name),
     )
-    columns = tuple(map(Column, titles))
-    return Table(f"costs-{slug(group.name)}", f"Costs on {group.name}", columns, tuple(rows), caption)
+    sources = (*provenance(results, group), *left_out(results.collection, group.name))
+    return Table(f"costs-{slug(group.name)}", f"Costs on {group.name}", columns, tuple(rows), about, sources)
 
 
 def _row(label: str, runs: Sequence[Run]) -> Row:
