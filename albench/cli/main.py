@@ -110,14 +110,15 @@ def run(
     ] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
-    console = _console()
     from rich.markup import escape
 
-    with console.status("starting"):
+    from albench.console import bar, say, waiting
+
+    console = _console()
+    with waiting(console, "starting: loading torch and MONAI"):
         from albench.cli.changed_settings import changed_settings
         from albench.cli.run_progress import LineProgress, LiveProgress, curve
         from albench.combinations import check_one_split
-        from albench.console import bar, say
         from albench.loop import Execution
         from albench.loop import run as run_loop
         from albench.resolve import Datasets, resolve
