@@ -10,9 +10,9 @@ from typing import Literal
 
 from albench.console import decimal
 from albench.errors import StoreError
-from albench.live_suite import LiveSuite, live_suite
 from albench.runs.discovery import discover
 from albench.runs.layout import names_of
+from albench.runs.live_suite import LiveSuite, live_suite
 from albench.runs.manifest import read_manifest
 from albench.runs.reader import RunReader
 from albench.runs.records import Manifest
