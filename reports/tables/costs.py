@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from albench.reports.captions import left_out, provenance, validation_labels
-from albench.reports.costs import AXES, PHASES, annotation_cost, cpu_seconds, seconds, slices_read, step_seconds, steps
+from albench.reports.costs import (
+    AXES,
+    PHASES,
+    annotation_cost,
+    cpu_seconds,
+    median_step_seconds,
+    seconds,
+    slices_read,
+    steps,
+)
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
@@ -26,8 +34,8 @@ _WHOLE_RUN = (
 )
 _CPU = "CPU: time of all threads, which other processes hardly prolong."
 _STEP = (
-    "Step: median of an optimizer step of fit, with the validation after it, which other processes prolong only if "
-    "they run most of the time."
+    "Step: median of an optimizer step of fit after round 0, or of round 0 where a run has no other, with the validation "
+    "after it, which other processes prolong only if they run most of the time."
 )
 
 
@@ -72,7 +80,7 @@ def _row(label: str, runs: Sequence[Run]) -> Row:
             cell((slices_read(run)[-1] for run in runs), COUNT),
             *(cell((seconds(run, phase).sum() for run in runs), _MINUTES) for phase in PHASES),
             cell((sum(cpu_seconds(run, phase).sum() for phase in PHASES) for run in runs), _MINUTES),
-            number_cell(_median([step_seconds(run) for run in runs]), _MILLISECONDS),
+            number_cell(median_step_seconds(runs), _MILLISECONDS),
         )
     )
 
@@ -81,10 +89,3 @@ def _without_better_weights(runs: Iterable[Run]) -> str:
     """In how many rounds the weights stayed those from which the training started."""
     kept = [all(one.best_step == 0 for one in record.fit_trainings) for run in runs for record in run.reader.records]
     return f"In {sum(kept):,} of {len(kept):,} rounds no better weights were found."
-
-
-def _median(values: Sequence[np.ndarray]) -> float:
-    """Of all rounds of some runs that have a value; NaN without any."""
-    known = np.concatenate(values)
-    known = known[~np.isnan(known)]
-    return float(np.median(known)) if len(known) else math.nan
