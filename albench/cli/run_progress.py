@@ -16,6 +16,7 @@ from albench.callback import NullCallback
 from albench.config import RunConfig
 from albench.console import decimal, describe, duration, new_table, say, waiting
 from albench.runs.records import RoundRecord
+from albench.runs.untrained import KEPT_INITIAL, untrained
 
 
 class LineProgress(NullCallback):
@@ -28,6 +29,7 @@ class LineProgress(NullCallback):
 
     def __init__(self, console: Console, heading: Sequence[str] = ()) -> None:
         self._console, self._heading = console, heading
+        self._config: RunConfig | None = None
         self._rounds = 0
         self._start = self._after_round_0 = time.monotonic()
         self._timed = 0
@@ -36,7 +38,7 @@ class LineProgress(NullCallback):
 
     def on_start(self, config: RunConfig, records: Sequence[RoundRecord]) -> None:
         """Print the heading, and the number of rounds that an earlier process has finished."""
-        self._rounds, self.before = config.protocol.rounds, len(records)
+        self._config, self._rounds, self.before = config, config.protocol.rounds, len(records)
         self._start = self._after_round_0 = time.monotonic()
         for line in self._heading:
             self.on_notice(line)
@@ -52,6 +54,8 @@ class LineProgress(NullCallback):
         else:
             self._after_round_0 = time.monotonic()
         self._console.print(f"{describe(record)}  {self.time_left(record)}".rstrip(), highlight=False)
+        if self._config and untrained(self._config, record):
+            self.on_notice(f"the network of round {record.round} is untrained: {KEPT_INITIAL}")
 
     def on_notice(self, text: str) -> None:
         """Print it."""

@@ -23,6 +23,7 @@ from albench.reports.results import Results
 from albench.reports.runs import REFERENCE, Run
 from albench.reports.tables.cells import COUNT, Cell, NumberFormat, number_cell
 from albench.reports.tables.table import Column, Row, Table
+from albench.runs.untrained import kept_weights
 
 _MINUTES = NumberFormat(1, thousands=True, divisor=60)  # of seconds
 _MILLISECONDS = NumberFormat(0, thousands=True, divisor=1e-3)  # of seconds
@@ -34,7 +35,7 @@ _WHOLE_RUN = (
 )
 _CPU = "CPU: time of all threads, which other processes hardly prolong."
 _STEP = (
-    "Step: median of an optimizer step of fit after round 0, or of round 0 where a run has no other, with the validation "
+    "Step: median of an optimizer step of fit after round 0, or of round 0 if a run has no other, with the validation "
     "after it, which other processes prolong only if they run most of the time."
 )
 
@@ -87,5 +88,5 @@ def _row(label: str, runs: Sequence[Run]) -> Row:
 
 def _without_better_weights(runs: Iterable[Run]) -> str:
     """In how many rounds the weights stayed those from which the training started."""
-    kept = [all(one.best_step == 0 for one in record.fit_trainings) for run in runs for record in run.reader.records]
+    kept = [kept_weights(record) for run in runs for record in run.reader.records]
     return f"In {sum(kept):,} of {len(kept):,} rounds no better weights were found."

@@ -3,6 +3,7 @@
 import io
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -15,7 +16,7 @@ from albench.cli.run_progress import LineProgress
 
 @pytest.fixture
 def progress():
-    return LineProgress(Console(file=io.StringIO(), width=100))
+    return LineProgress(Console(file=io.StringIO(), width=200))
 
 
 def lines(progress):
@@ -52,3 +53,20 @@ def test_a_run_in_a_pipe_says_which_round_it_computes_until_that_is_done(progres
         again.on_start(done.config, done.records[:1])
     time.sleep(0.1)
     assert lines(again) == ["finished rounds: 2", "finished rounds: 1"]
+
+
+@pytest.mark.parametrize(("warm_start", "told"), [(True, [0]), (False, [0, 1])])
+def test_a_network_that_kept_its_initial_weights_is_called_untrained(progress, tmp_path, warm_start, told):
+    settings = TINY | {"protocol.rounds": 2, "protocol.warm_start": warm_start}
+    done = run("random", "phantom", settings=settings, out=tmp_path, device="cpu")
+    progress.on_start(done.config, [])
+    for record, step in zip(done.records, (0, 0, 1), strict=True):
+        kept = tuple(replace(training, best_step=step) for training in record.fit_trainings)
+        progress.on_round(replace(record, fit_trainings=kept))
+    progress.on_round(replace(done.records[0], fit_trainings=()))
+    progress._awaited.close()
+    assert [line for line in lines(progress) if "untrained" in line] == [
+        f"the network of round {index} is untrained: no step of its training was better on the validation cases than "
+        "the initial weights, which are kept"
+        for index in told
+    ]
