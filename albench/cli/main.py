@@ -288,6 +288,7 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
 
     from albench.cli.status import UNFINISHED, run_states
     from albench.console import new_table, say, waiting
+    from albench.errors import counted
 
     console, tables = _console(), {}
     with waiting(console, f"reading the runs in {out}"):
@@ -306,7 +307,8 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
         )
     for state in states:
         if state.failure:
-            which = f"failed: {state.strategy}, {state.run}, after {state.done} of {state.rounds} rounds"
+            after = f"{state.done} of {state.rounds} rounds" if state.rounds else counted(state.done, "round")
+            which = f"failed: {state.strategy}, {state.run}, after {after}"
             say(console, f"{which}: {state.failure}")
     for problem in problems:
         say(console, f"damaged: {problem}")
