@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from albench.errors import counted
 from albench.reports.floors import TOLERANCE, floor_of
 from albench.reports.group import Group
 from albench.reports.reported_metrics import find_metric
@@ -36,9 +37,9 @@ def _warnings(group: Group, index: int, when: str) -> Iterator[str]:
     pairs = [pair for run, pair in found if _learned(run, pair[0])]
     if pairs:
         best, at_half = np.mean(pairs, axis=0)
-        verb, their = ("run is", "its") if len(pairs) == 1 else ("runs are", "their")
+        verb, their = ("is", "its") if len(pairs) == 1 else ("are", "their")
         yield (
-            f"{when}, {len(pairs)} of {len(runs)} {verb} underconfident: at the threshold chosen on the validation "
+            f"{when}, {len(pairs)} of {counted(len(runs), 'run')} {verb} underconfident: at the threshold chosen on the validation "
             f"cases {their} volume Dice is {best:.3f} instead of {at_half:.3f}."
         )
 
