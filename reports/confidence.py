@@ -38,9 +38,9 @@ def _warnings(group: Group, index: int, when: str) -> Iterator[str]:
     if pairs:
         best, at_half = np.mean(pairs, axis=0)
         verb, their = ("is", "its") if len(pairs) == 1 else ("are", "their")
+        those = f"{len(pairs)} of {counted(len(runs), 'run')} {verb}"
         yield (
-            f"{when}, {len(pairs)} of {counted(len(runs), 'run')} {verb} underconfident: at the threshold chosen on the "
-            f"validation cases {their} volume Dice is {best:.3f} instead of {at_half:.3f}."
+            f"{when}, {those} underconfident: at the threshold chosen on the validation cases {their} volume Dice is {best:.3f} instead of {at_half:.3f}."
         )
 
 
