@@ -40,7 +40,8 @@ def _warnings(group: Group, index: int, when: str) -> Iterator[str]:
         verb, their = ("is", "its") if len(pairs) == 1 else ("are", "their")
         those = f"{len(pairs)} of {counted(len(runs), 'run')} {verb}"
         yield (
-            f"{when}, {those} underconfident: at the threshold chosen on the validation cases {their} volume Dice is {best:.3f} instead of {at_half:.3f}."
+            f"{when}, {those} underconfident: at the threshold chosen on the validation cases {their} volume Dice is "
+            f"{best:.3f} instead of {at_half:.3f}."
         )
 
 
