@@ -10,14 +10,23 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from albench.runs.records import RoundRecord
+
+LONG_WAIT = 2.0
+"""Seconds after which a wait is told where output is not a terminal."""
 
 
 def terminal() -> Console:
     """Standard output, 120 columns wide if it is not a terminal."""
     console = _Output()
     return console if console.is_terminal else _Output(width=120)
+
+
+def messages(console: Console) -> Console:
+    """Where to say what is awaited: on a terminal, otherwise on standard error, so that output has results only."""
+    return console if console.is_terminal else _Output(stderr=True, force_terminal=False, width=120)
 
 
 class _Output(Console):
@@ -82,17 +91,28 @@ def bar(console: Console, words: str, *, in_bytes: bool = False, before: str = "
 
 
 @contextmanager
-def waiting(console: Console, words: str, after: float = 2.0) -> Iterator[None]:
-    """Say what takes long: at once on a terminal, until it is done; elsewhere in one line after some seconds."""
+def waiting(console: Console, words: str) -> Iterator[Callable[[str], None]]:
+    """Say what takes long: at once on a terminal, until it is done; elsewhere in one line after LONG_WAIT.
+
+    Yields:
+        A function that says what is done from now on, in the same way.
+    """
     if console.is_terminal:
-        with console.status(words):
-            yield
+        with console.status(Text(words)) as status:
+            yield lambda other: status.update(Text(other))
         return
-    told = Timer(after, say, (console, words))
-    told.daemon = True
-    told.start()
+    told = Timer(0, say)
+
+    def tell(other: str) -> None:
+        nonlocal told
+        told.cancel()
+        told = Timer(LONG_WAIT, say, (console, other))
+        told.daemon = True
+        told.start()
+
+    tell(words)
     try:
-        yield
+        yield tell
     finally:
         told.cancel()
 

@@ -2,7 +2,7 @@
 
 What it means is in `albench.benchmarks.suite`. Each combination of a dataset, a variant and a strategy has a digest
 that depends neither on its names nor on its place, so that runs are found again when the file is edited
-(`albench.live_suite`).
+(`albench.runs.live_suite`).
 """
 
 from __future__ import annotations

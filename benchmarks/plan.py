@@ -18,11 +18,11 @@ from albench.benchmarks.suite import RunSpec, Suite
 from albench.config import RunConfig
 from albench.data import Progress, PublishedSize
 from albench.errors import ConfigError, DataError, StoreError, suggestion
-from albench.live_suite import methods_of, renamed
 from albench.plugin_source import PluginFiles
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, find
 from albench.resolve import Datasets, ResolvedRun, files_of, make_strategy, resolve
 from albench.runs.layout import run_folder
+from albench.runs.live_suite import methods_of, renamed
 from albench.runs.manifest import MANIFEST, read_manifest, write_manifest
 from albench.runs.reader import RunProgress, RunReader
 from albench.runs.records import FORMAT, Manifest, ManifestRun, RoundRecord

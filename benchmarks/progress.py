@@ -15,7 +15,7 @@ from rich.table import Table
 from albench.benchmarks.plan import PlannedRun
 from albench.benchmarks.remaining_time import RemainingTime
 from albench.benchmarks.suite_callback import SuiteCallback
-from albench.console import bar, decimal, describe, duration, say
+from albench.console import bar, decimal, describe, duration, say, waiting
 from albench.errors import counted
 from albench.runs.records import RoundRecord
 
@@ -39,24 +39,32 @@ class ProgressTable(SuiteCallback):
         self._remaining = RemainingTime([], [], 1)
         self._preparing: Callable[..., None] | None = None
         self._shown = ExitStack()
+        self._awaited = ExitStack()
 
     def on_preparation(self, done: int, total: int | None, case: str) -> None:
         """Show a progress bar."""
+        self._awaited.close()
         if self._preparing is None:
             self._preparing = self._shown.enter_context(bar(self._console, "preparing the data, once"))
         self._preparing(done, total)
 
     def on_plan(self, name: str, chosen: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> None:
         """Print how many runs are finished."""
+        self._awaited.close()
         self._shown.close()
         finished = len(chosen) - len(left)
         self._console.print(f"{name}: {counted(len(chosen), 'run')}, {finished} already finished", highlight=False)
+
+    def on_wait(self, words: str) -> None:
+        """Say it, if it takes long."""
+        self._awaited.close()
+        self._awaited.enter_context(waiting(self._console, words))
 
     def on_probe(self, processes: int) -> None:
         """Show what is measured."""
         self._shown.close()
         words = "1 process trains" if processes == 1 else f"{processes} processes train"
-        self._shown.enter_context(self._console.status(f"measuring how fast {words} on the GPU"))
+        self.on_wait(f"measuring how fast {words} on the GPU")
 
     def on_notice(self, text: str) -> None:
         """Print the line."""
@@ -66,10 +74,13 @@ class ProgressTable(SuiteCallback):
     def on_start(self, runs: Sequence[PlannedRun], done: Sequence[int], parallel: int, where: str) -> None:
         """Start the live table."""
         self._total, self._remaining = len(runs), RemainingTime(runs, done, parallel)
+        self._awaited.close()
         self._console.print(f"{parallel} in parallel {where}", highlight=False)
         if self._console.is_terminal:
             live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._panel)
             self._shown.enter_context(live)
+        else:
+            self.on_wait(f"computing the first round of {counted(min(parallel, len(runs)), 'run')}")
 
     def on_earlier_rounds(self, run: PlannedRun, records: Sequence[RoundRecord]) -> None:
         """Take their time for that of the method until it is measured."""
@@ -85,7 +96,8 @@ class ProgressTable(SuiteCallback):
         self._remaining.add(run, record.round, now - row.since)
         row.since, row.last = now, record
         if not self._console.is_terminal:
-            self._print(run, f"{describe(record)}  {_in_words(self._remaining.total())} left")
+            left = self._remaining.total()
+            self._print(run, describe(record) + ("" if left is None else f"  {duration(left)} left"))
 
     def on_run_notice(self, run: PlannedRun, text: str) -> None:
         """Print it."""
@@ -109,6 +121,7 @@ class ProgressTable(SuiteCallback):
 
     def on_end(self) -> None:
         """Stop the live table."""
+        self._awaited.close()
         self._shown.close()
 
     def _remove(self, run: PlannedRun) -> None:
@@ -116,26 +129,24 @@ class ProgressTable(SuiteCallback):
         self._remaining.remove(run)
 
     def _print(self, run: PlannedRun, what: str) -> None:
+        self._awaited.close()
         count = f"[{self._finished + self._failed}/{self._total}]"
         say(self._console, f"{count} {run.name}: {what}")
 
     def _panel(self) -> Group:
         table = Table("run", "round", "slice Dice", "volume Dice", "left")
         for row in self._rows.values():
+            left = self._remaining.of(row.run)
             table.add_row(
                 escape(row.run.name),
                 f"{self._remaining.done(row.run)}/{row.run.rounds}",
                 decimal(row.last.test.dice_slice if row.last else None),
                 decimal(row.last.test.dice_volume if row.last else None),
-                _in_words(self._remaining.of(row.run)),
+                "" if left is None else duration(left),
             )
-        left = _in_words(self._remaining.total())
-        counts = f"{self._finished} of {self._total} runs finished, {self._failed} failed, {left} left"
-        return Group(table, counts)
-
-
-def _in_words(seconds: float | None) -> str:
-    return "?" if seconds is None else duration(seconds)
+        counts = f"{self._finished} of {self._total} runs finished, {self._failed} failed"
+        left = self._remaining.total()
+        return Group(table, counts if left is None else f"{counts}, {duration(left)} left")
 
 
 class SearchProgress(ProgressTable):

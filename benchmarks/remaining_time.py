@@ -2,13 +2,14 @@
 
 What a round needs is counted in slices of a training step, as for `albench bench --plan`
 (`albench.benchmarks.estimate`); how many seconds such a slice takes is measured for every method as soon as one of its
-rounds is finished. Until then the method is expected to be as fast as it was in an earlier call, and otherwise as all
-others together are now.
+rounds after round 0 is finished. The training of round 0 may be taken from another run, or waited for, so its time
+tells nothing, unless a run has no other round. Until then the method is expected to be as fast as it was in an earlier
+call, and otherwise as all others together are now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from albench.benchmarks.estimate import FORWARD, Probe, RunCost
@@ -20,27 +21,16 @@ _Method = tuple[str, str]  # group and label
 
 @dataclass
 class _Timed:
-    """The rounds of a method that were timed: (seconds, amount) of those of round 0, and of all others."""
+    """Seconds and amount of the rounds of a method that tell its speed."""
 
-    first: tuple[float, float] = (0.0, 0.0)
-    others: tuple[float, float] = (0.0, 0.0)
+    seconds: float = 0.0
+    amount: float = 0.0
 
     def add(self, index: int, seconds: float, amounts: Sequence[float]) -> None:
         """A round took so long; `amounts` are those of the run."""
-        before, amount = self.others if index else self.first
-        now = before + seconds, amount + amounts[index]
-        self.first, self.others = (self.first, now) if index else (now, self.others)
-
-    @property
-    def later(self) -> tuple[float, float]:
-        """Of the rounds after round 0, whose training may be shared; of round 0 if there are no others."""
-        return self.others if self.others[1] else self.first
-
-    @property
-    def speed(self) -> float:
-        """Seconds per amount."""
-        seconds, amount = self.later
-        return seconds / amount
+        if index or len(amounts) == 1:
+            self.seconds += seconds
+            self.amount += amounts[index]
 
 
 class RemainingTime:
@@ -80,9 +70,10 @@ class RemainingTime:
         return self._done[run.folder]
 
     def of(self, run: PlannedRun) -> float | None:
-        """Seconds that a run still needs; None before a round of any run was timed."""
-        known = self._timed.get(_method(run)) or self._earlier.get(_method(run))
-        speed = known.speed if known else self._speed_of_all()
+        """Seconds that a run still needs; None before a round after round 0 of any run was timed."""
+        own = [[timed[_method(run)]] for timed in (self._timed, self._earlier) if _method(run) in timed]
+        known = (*own, self._timed.values(), self._earlier.values())
+        speed = next((found for timed in known if (found := _speed(timed)) is not None), None)
         return None if speed is None else speed * sum(self._amounts[run.folder][self._done[run.folder] :])
 
     def total(self) -> float | None:
@@ -92,11 +83,6 @@ class RemainingTime:
         if not known and needed:
             return None
         return max(sum(known) / max(1, min(self._parallel, len(known))), max(known, default=0.0))
-
-    def _speed_of_all(self) -> float | None:
-        """Seconds per amount of all methods together; None before a round was timed."""
-        pairs = [timed.later for timed in (self._timed or self._earlier).values()]
-        return sum(seconds for seconds, _ in pairs) / sum(amount for _, amount in pairs) if pairs else None
 
 
 def amounts(run: PlannedRun) -> list[float]:
@@ -111,6 +97,12 @@ def amounts(run: PlannedRun) -> list[float]:
     )
     cost = RunCost(run, costs, 0)
     return [(cost.seconds_of(index, 0, None) + cost.seconds_of(index, 1, None)) / 2 for index in range(run.rounds)]
+
+
+def _speed(timed: Collection[_Timed]) -> float | None:
+    """Seconds per amount of some methods together; None if no round of them tells it."""
+    amount = sum(one.amount for one in timed)
+    return sum(one.seconds for one in timed) / amount if amount else None
 
 
 def _method(run: PlannedRun) -> _Method:

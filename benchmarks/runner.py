@@ -128,6 +128,7 @@ def plan_loaded(
     callback = callback or SuiteCallback()
     where = str(storage) if "://" in str(storage) else str(Path(storage).absolute())
     location = StorageLocation(where, listed.name)
+    callback.on_wait("looking at the files of the data")
     try:
         runs = plan_runs(
             listed, callback.on_preparation, workers=None, on_notice=callback.on_notice, published=published
@@ -209,6 +210,7 @@ def run_suite(
             if gpus_per_run is None and finds_sharing(address):
                 sharing = plan.on_gpus(cpus_per_run, max_parallel, graphs=graphs).choose(callback)
                 gpus_per_run = 1 / sharing if sharing > 1 else None
+            callback.on_wait("starting Ray" if address is None else f"connecting to Ray at {address}")
             with connected(address, cpus_per_run, gpus_per_run) as (cluster, resources):
                 parallel = min(max_parallel or cluster.slots, cluster.slots, len(left))
                 callback.on_start(left, done, parallel, f"on Ray{cluster.dashboard}")

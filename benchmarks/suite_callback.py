@@ -17,6 +17,9 @@ class SuiteCallback:
     def on_plan(self, name: str, chosen: Sequence[PlannedRun], left: Sequence[PlannedRun]) -> None:
         """The suite is planned: the chosen runs, and those that are left because they are not finished."""
 
+    def on_wait(self, words: str) -> None:
+        """What is done from now on, in a few words, until another method than `on_notice` is called."""
+
     def on_probe(self, processes: int) -> None:
         """Before the first run, some processes train together to see how many runs should share a GPU."""
 

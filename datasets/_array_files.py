@@ -20,7 +20,7 @@ def array_folder(root: Path) -> Layout | None:
         return None
     names = told_apart([stem(path) for path in files], [path.relative_to(root) for path in files])
     volumes = {name: Files((path,), (MaskFile(path),)) for name, path in zip(names, files, strict=True)}
-    return Layout(volumes=dict(sorted(volumes.items())))
+    return Layout(volumes=dict(sorted(volumes.items())), rule="by their file, which holds both")
 
 
 def with_arrays(layout: Layout, image: str, label: str) -> Layout:

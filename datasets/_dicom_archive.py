@@ -53,6 +53,7 @@ def dicom_archive(root: Path, chosen: str | None) -> Layout | None:
     volumes = by_case([named[of.header.series] for of in kept], listed, root, problems)
     return Layout(
         dict(sorted(volumes.items())),
+        rule="by what the header of the mask refers to",
         patients={case: _patient(of) for case, of in zip(volumes, kept, strict=False)},
         told=tuple(_told(archive, kept, masks)),
         problems=tuple(problems),

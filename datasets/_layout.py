@@ -46,6 +46,7 @@ class Layout:
         listings: the files, besides images and masks, that decide what is read.
         masks_folder: name of the folder where masks are looked for; empty if there is not one for all.
         organs: the classes, where each has masks of its own.
+        rule: by which masks belong to images, in words as `by equal names`.
         told: sentences about how the files were found.
         problems: of the folder or the listing.
         segments: values by name, as the masks themselves name them; empty without names.
@@ -63,6 +64,7 @@ class Layout:
     listings: tuple[Path, ...] = ()
     masks_folder: str = ""
     organs: tuple[str, ...] = ()
+    rule: str = ""
     told: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     segments: Mapping[str, Values] = field(default_factory=dict)
@@ -221,6 +223,7 @@ def _listed(listing: Path, content: object, problems: list[Problem]) -> Layout:
         patients={case: patient for case, patient in patients.items() if patient},
         test_images=found.test_images,
         masks_folder=_NNUNET[1] if (root / _NNUNET[1]).is_dir() else "",
+        rule=f"as {listing.name} lists them",
         told=tuple(
             f"{count} cases of section '{section}' of {listing.name} are left out: albench splits the others itself, "
             "add them to the section 'training' to use them"
@@ -242,7 +245,8 @@ def _by_folders(root: Path, problems: list[Problem]) -> Layout:
     if not images or not masks or any(files.masks for files in named.values()):
         problems += without_image
         cases = by_case([PurePosixPath(name).name for name in named], list(named.values()), chosen[0], problems)
-        return Layout(cases, masks_folder=of_masks, told=tuple(_left_out(root, chosen)))
+        rule = "by equal names" if named.keys() <= images.keys() else "by equal names but for the number of a channel"
+        return Layout(cases, masks_folder=of_masks, rule=rule, told=tuple(_left_out(root, chosen)))
     for numbered in (True, False) if all(name.endswith("_0000") for name in images) else (False, True):
         grouped = _grouped(images, numbered=numbered)
         found = paired(list(grouped), list(masks))
@@ -370,6 +374,7 @@ def _of_pairing(
     pair = f"'{_first(root, first.images)}' with '{_first(root, [first.masks[0].path])}'"
     return Layout(
         volumes,
+        rule=f"by {found.rule}",
         told=(
             f"images and masks are paired by {found.rule}, such as {pair}: check this pair, and all of them with "
             f"`albench data list-files {root}`",

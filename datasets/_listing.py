@@ -70,6 +70,7 @@ def read_listing(path: Path) -> Layout:
         patients={name: patient or name for name, patient in patients.items()} if any(patients.values()) else {},
         options=options,
         listings=(path,),
+        rule=f"as {path.name} lists them",
         problems=tuple(problems),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -29,7 +30,7 @@ from albench.datasets._modality import rule_of
 from albench.datasets._nifti import Reading, file_grid, grid_of, inspect, load, read_labels, values_of
 from albench.datasets._proposal import rows_of
 from albench.datasets._slice_axis import AxisChoice, Grid, axis_notes, axis_problems, decide
-from albench.errors import ConfigError, DataError
+from albench.errors import ConfigError, DataError, few
 
 FOR_SMALL_SLICES: dict[str, object] = {
     "network.backbone": "resnet18",
@@ -205,6 +206,16 @@ class NiftiVolumes(Dataset):
         """How many images and masks `problems` reads, and of how many cases."""
         volumes = self._layout.volumes.values()
         return len({path for files in volumes for path in files.paths}), len(volumes)
+
+    def pairing(self) -> str:
+        """The rule, and the first image with its masks, as seen from the folder of both."""
+        first = next((files for files in self._layout.volumes.values() if files.masks), None)
+        if first is None or not self._layout.rule:
+            return ""
+        image, *masks = (str(path) for path in (first.images[0], *(mask.path for mask in first.masks)))
+        above = os.path.commonpath([str(Path(path).parent) for path in (image, *masks)])
+        named = [f"'{os.path.relpath(path, above)}'" for path in (image, *masks)]
+        return f"images and masks are paired {self._layout.rule}, such as {named[0]} with {few(named[1:])}"
 
     def checked_values(self) -> Sequence[str]:
         """What the values of the masks mean that `problems` has read, and how far raters agree; none before."""

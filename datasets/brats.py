@@ -135,7 +135,7 @@ class Brats(NiftiVolumes):
             except DataError as error:
                 problems.append(Problem(str(folder), str(error)))
         patients = {name: _patient(name) for name in volumes}
-        return Layout(volumes=volumes, patients=patients, problems=tuple(problems))
+        return Layout(volumes=volumes, patients=patients, rule="by their folder", problems=tuple(problems))
 
     def _target(self) -> Labels:
         return Labels(_TARGETS[self.target])

@@ -17,6 +17,7 @@ from albench.reports.replicates import Replicate, in_words, splits_of
 from albench.reports.results import Results
 from albench.reports.runs import REFERENCE, Problem, Run
 from albench.reports.unfinished_trainings import unfinished_reference, unfinished_trainings
+from albench.reports.untrained_networks import untrained_networks
 
 _NAMED = 5  # more runs that are left out are counted in captions, and named in the summary
 
@@ -195,7 +196,7 @@ def warnings(group: Group) -> list[str]:
     begun = {(run.replicate, run.reader.split.initial) for runs in group.methods.values() for run in runs}
     if len(begun) > len({replicate for replicate, _ in begun}):
         found.append("Caution: not all methods began with the same labels.")
-    found += unfinished_trainings(group)
+    found += [*untrained_networks(group), *unfinished_trainings(group)]
     return [*found, *_failed(group), *_tuned(group), *uses_labels(group, group.ranked)]
 
 

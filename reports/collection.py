@@ -9,11 +9,11 @@ from pathlib import Path
 from albench.bundles import Bundle, is_bundle, read_bundle
 from albench.bundles.manifest import LeftOut
 from albench.errors import ConfigError, StoreError, counted, suggestion
-from albench.live_suite import Method, live_suite
 from albench.reports.runs import REFERENCE, Problem, Run, read_run
 from albench.runs import find_runs
 from albench.runs.comparability import labels_and_groups
 from albench.runs.layout import names_of
+from albench.runs.live_suite import Method, live_suite
 from albench.runs.manifest import MANIFEST, read_manifest
 from albench.runs.records import Manifest, ManifestRun
 

@@ -1,4 +1,8 @@
-"""Underconfident networks: nearly as good as others, at a threshold below 0.5."""
+"""Underconfident networks: nearly as good as others, at a threshold below 0.5.
+
+A network that has learned nothing may have such a threshold too, below which it predicts everything. It is no better
+than that there, and is not called underconfident.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from albench.errors import counted
+from albench.reports.floors import TOLERANCE, floor_of
 from albench.reports.group import Group
+from albench.reports.reported_metrics import find_metric
+from albench.reports.runs import Run
 from albench.runs.records import RoundRecord
 
 GAP = 0.05
@@ -25,14 +33,21 @@ def underconfident(group: Group) -> list[str]:
 
 def _warnings(group: Group, index: int, when: str) -> Iterator[str]:
     runs = [run for run in group.runs if len(run.reader.records) > (1 if index else 0)]
-    pairs = [pair for run in runs if (pair := _gap(run.reader.records[index])) is not None]
+    found = [(run, pair) for run in runs if (pair := _gap(run.reader.records[index])) is not None]
+    pairs = [pair for run, pair in found if _learned(run, pair[0])]
     if pairs:
         best, at_half = np.mean(pairs, axis=0)
-        verb, their = ("run is", "its") if len(pairs) == 1 else ("runs are", "their")
+        verb, their = ("is", "its") if len(pairs) == 1 else ("are", "their")
+        those = f"{len(pairs)} of {counted(len(runs), 'run')} {verb}"
         yield (
-            f"{when}, {len(pairs)} of {len(runs)} {verb} underconfident: at the threshold chosen on the validation "
-            f"cases {their} volume Dice is {best:.3f} instead of {at_half:.3f}."
+            f"{when}, {those} underconfident: at the threshold chosen on the validation cases {their} volume Dice is "
+            f"{best:.3f} instead of {at_half:.3f}."
         )
+
+
+def _learned(run: Run, dice: float) -> bool:
+    """Whether a volume Dice is higher than that of predicting everything can be, as far as that is known."""
+    return not dice <= floor_of([run], find_metric("dice_volume", None)).everything + TOLERANCE
 
 
 def _gap(record: RoundRecord) -> tuple[float, float] | None:

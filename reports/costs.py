@@ -78,6 +78,17 @@ def step_seconds(run: Run) -> Values:
     return np.array([_step_seconds(record) for record in run.reader.records])
 
 
+def median_step_seconds(runs: Sequence[Run]) -> float:
+    """Seconds of an optimizer step of a method: the median of `step_seconds` over its runs and rounds after round 0.
+
+    Strategies share the training of round 0, which few runs compute. It counts only for runs without another round,
+    such as those of the supervised reference. NaN if nothing is recorded.
+    """
+    of_rounds = [step_seconds(run) for run in runs]
+    known = np.concatenate([own[1:] if len(own) > 1 else own for own in of_rounds])
+    return math.nan if np.isnan(known).all() else float(np.nanmedian(known))
+
+
 def _step_seconds(record: RoundRecord) -> float:
     seconds, trainings = record.cost.fit_epoch_seconds, record.fit_trainings
     epochs = [training.epochs for training in trainings]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.samples import TINY, write_pair
 
-from albench import neighbors, registry, run
+from albench import console, neighbors, registry, run
 from albench.data import Prepared, prepare
 from albench.network import Task
 from albench.oracle import MaskOracle
@@ -41,6 +41,12 @@ def _own_neighbors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules beside the plugins of a test cannot be imported in the next one."""
     monkeypatch.setattr(neighbors, "_finder", neighbors._Finder())
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+
+
+@pytest.fixture(autouse=True)
+def _untold_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command prints does not depend on how busy the machine is."""
+    monkeypatch.setattr(console, "LONG_WAIT", 600.0)
 
 
 @pytest.fixture(autouse=True, scope="module")

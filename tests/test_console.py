@@ -1,20 +1,19 @@
 """Waiting on a terminal and in a pipe."""
 
 import io
-import threading
 import time
 
 import pytest
 from rich.console import Console
 
-from albench.console import bar, waiting
+from albench.console import bar, messages, say, waiting
 from albench.errors import counted
 
 
 @pytest.fixture
 def piped(monkeypatch):
     """A console that is no terminal, on which what takes 0.02 s is long."""
-    monkeypatch.setattr("albench.console.Timer", lambda after, *what: threading.Timer(after / 100, *what))
+    monkeypatch.setattr("albench.console.LONG_WAIT", 0.02)
     return Console(file=io.StringIO(), width=80)
 
 
@@ -26,6 +25,35 @@ def test_a_long_wait_is_told_once_and_a_short_one_never(piped):
     with waiting(piped, "reading [1]"):
         time.sleep(0.2)
     assert piped.file.getvalue() == "reading [1]\n"
+
+
+def test_a_wait_of_several_steps_tells_those_that_are_long(piped):
+    with waiting(piped, "reading") as tell:
+        tell("asking")
+        time.sleep(0.2)
+        tell("asking again")
+        tell("writing")
+        time.sleep(0.2)
+        tell("ending")
+    time.sleep(0.1)
+    assert piped.file.getvalue() == "asking\nwriting\n"
+
+
+def test_a_terminal_shows_the_step_that_is_awaited_as_it_is():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with waiting(console, "reading [1]") as tell:
+        time.sleep(0.3)
+        tell("asking [bold]2")
+        time.sleep(0.3)
+    assert "reading [1]" in console.file.getvalue()
+    assert "asking [bold]2" in console.file.getvalue()
+
+
+def test_messages_go_to_a_terminal_or_beside_the_output(capsys):
+    shown = Console(file=io.StringIO(), force_terminal=True)
+    assert messages(shown) is shown
+    say(messages(Console(file=io.StringIO())), "waiting")
+    assert capsys.readouterr() == ("", "waiting\n")
 
 
 def test_what_comes_before_the_first_step_is_told_before_it(piped):

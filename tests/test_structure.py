@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "data": {"config", "errors", "files", "machine", "masks", "names", "registry"},
     "runs": {
         *("changed_options", "config", "data", "errors", "files", "machine", "machine_errors", "masks"),
-        *("plugin_source", "settings", "source", "spreadsheet"),
+        *("plugin_source", "settings", "source", "spreadsheet", "suite_file"),
     },
     "bundles": {"config", "errors", "files", "masks", "names", "runs", "spreadsheet"},
     "training": {
@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "datasets": {"config", "data", "errors", "files", "masks", "registry", "spreadsheet", "temporary", "yaml_loader"},
     "benchmarks": {  # runs and where they are kept; of methods only their contract, to know what they cost
         *("callback", "combinations", "config", "console", "data", "errors", "files", "interruption", "loop"),
-        *("live_suite", "machine", "names", "network", "plugin_source", "registry", "resolve", "run_session", "runs"),
+        *("machine", "names", "network", "plugin_source", "registry", "resolve", "run_session", "runs"),
         *("settings", "strategy", "suite_file", "temporary", "training.device"),
         *("training.stopping", "tuned_options", "yaml_loader"),
     },
@@ -79,7 +79,7 @@ MAY_IMPORT = {
         *("machine", "mutual_information", "network", "networks", "pool", "registry", "resolve", "run_session", "runs"),
         *("strategy", "streams", "temporary", "training", "wrapper"),
     },
-    "reports": {"bundles", "config", "errors", "files", "live_suite", "masks", "runs", "spreadsheet"},
+    "reports": {"bundles", "config", "errors", "files", "masks", "runs", "spreadsheet"},
 }
 COMMANDS = {
     "albench": "benchmarks",  # its function `bench`

@@ -33,7 +33,7 @@ from albench.runs.array_files import read_arrays, write_arrays
 from albench.runs.documents import read_document, write_document
 from albench.runs.records import FORMAT, SliceName
 
-_RECORD, _TIMES = "project.json", "times.json"
+_RECORD, _TIMES, _STAGES = "project.json", "times.json", "stages"
 _REMEDY = "restore it from a copy, or make another project"
 
 
@@ -121,6 +121,12 @@ class Project:
                 "new"
             )
         return cls(folder, read_document(ProjectRecord, path, _REMEDY))
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Project | None:
+        """The project whose stages hold the run in a folder; None if there is none."""
+        stages = next((above for above in folder.absolute().parents if above.name == _STAGES), None)
+        return cls.open(stages.parent) if stages and is_file(stages.parent / _RECORD) else None
 
     @classmethod
     def make(cls, folder: Path, record: ProjectRecord) -> Project:
@@ -218,6 +224,11 @@ class Project:
         return sum(len(run.records) for run in self.runs if run)
 
     @property
+    def waiting(self) -> RunReader | None:
+        """The run that has asked for the worklist to draw now: that of the last stage with a run; None without any."""
+        return next((run for run in reversed(self.runs) if run), None)
+
+    @property
     def asked(self) -> tuple[AskedSlice, ...]:
         """The slices of that worklist, most wanted first; initial slices in their order in the volumes."""
         if trained := self.trained:
@@ -253,7 +264,7 @@ class Project:
         return masks
 
     def _out(self, index: int) -> Path:
-        return self.folder / "stages" / str(index)
+        return self.folder / _STAGES / str(index)
 
     def _run(self, index: int) -> RunReader | None:
         found = list(find_runs(self._out(index))) if self._out(index).is_dir() else []

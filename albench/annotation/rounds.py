@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from albench.annotation.drawings import AskedSlice, Drawings, by_volume
+from albench.annotation.drawings import AskedSlice, Drawings, Suggestions, by_volume
 from albench.annotation.people import Answer, PeopleRun
 from albench.annotation.predictions import TrainedNetwork
 from albench.annotation.project import Project, Stage, new_record
 from albench.annotation.segmentations import CaseCertainty, write_least_certain, write_segmentation
+from albench.annotation.useless import why_useless
 from albench.annotation.volumes import find_volumes
 from albench.callback import NullCallback, RunCallback
 from albench.data import Dataset, Prepared, Problem, SliceStack, Split
@@ -352,10 +353,22 @@ class _Round:
             partial.mkdir(parents=True)
             to_draw = self._to_draw()
             if self.prefill and self.project.trained:
-                self.project.keep_suggestions(self._predicted(to_draw))
+                predicted = self._predicted(to_draw)
+                self._warn(predicted)
+                self.project.keep_suggestions(predicted)
             title = f"{self.project.record.name}, round {self.project.rounds}"
             self.drawings.write(partial, to_draw, self.project.suggestions, title)
             partial.rename(self.folder)
+
+    def _warn(self, predicted: Suggestions) -> None:
+        """Tell if the predictions of the last finished round are not worth correcting."""
+        if self.project.trained is None:
+            return
+        _, trained = self.project.trained
+        val = self.resolved.prepared.labeled_stack(self.resolved.split.val) if self.resolved.split.val else None
+        caution = why_useless(trained.records[-1], val, predicted, self.project.rounds - 1)
+        if caution:
+            (self.computing.callback or NullCallback()).on_notice(caution)
 
     def _predicted(self, asked: Sequence[AskedSlice]) -> dict[SliceName, Mask]:
         """The slices of a worklist as the network of the last finished round segments them."""

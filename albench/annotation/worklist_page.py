@@ -87,11 +87,25 @@ def write_worklist_page(
         version=albench.__version__,
         cards=cards,
         slices=sum(len(card.figures) for card in cards),
+        asked_first=_asked_first(tasks),
         suggested=any(figure.place.suggestion for card in cards for figure in card.figures),
         labels=[label for label in label_colors(classes) if label.opacity == 1],
         unknown=UNKNOWN,
     )
     write_once(path, text.encode())
+
+
+def _asked_first(tasks: Sequence[Task]) -> str:
+    """Which end of the score is asked for first, in a sentence; empty without different scores."""
+    reasons = sorted((reason for task in tasks for reason in task.reasons.values()), key=lambda reason: reason.rank)
+    scores = [reason.score for reason in reasons if reason.score is not None]
+    if len(scores) < len(reasons) or len(set(scores)) < 2:
+        return ""
+    if scores == sorted(scores):
+        return "The slice with the lowest score is asked for first."
+    if scores == sorted(scores, reverse=True):
+        return "The slice with the highest score is asked for first."
+    return "The strategy does not ask by the score alone."
 
 
 def thumbnail(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -125,6 +125,7 @@ def audit_rounds(
     *,
     fit: bool = False,
     graphs: bool = True,
+    on_step: Callable[[str], None] = lambda _: None,
 ) -> Iterator[AuditRecord]:
     """The verdicts on the queries of a stored run, one after the other. The strategy is not loaded in this process.
 
@@ -135,6 +136,7 @@ def audit_rounds(
         fit: train each round again first, without masks that were not bought either. That is done anyway where the
             query itself has trained.
         graphs: as in `Execution`, best as it was in the run.
+        on_step: called with words for what is done next.
 
     Raises:
         ConfigError: a round does not exist, or has no query; or people drew the masks.
@@ -155,11 +157,14 @@ def audit_rounds(
                 f"{', '.join(map(str, queried)) or 'of no number'}, got {index}: choose one of them"
             )
         _check_weights(run, index, fit=fit)
+    on_step("opening the data of the run")
     stored = _StoredRun.open(run, Execution(device, graphs=graphs))
     with open_world(stored.prepared) as world:
         for index in indices:
+            on_step(f"asking for the query of round {index} again" + ", after its training" * fit)
             verdict = stored.judge(world, index, fit=fit)
             if verdict.verdict == "looked" and not fit:  # the training may have left more than weights
+                on_step(f"asking for the query of round {index} again, after its training")
                 verdict = stored.judge(world, index, fit=True)
             yield verdict
 

@@ -25,17 +25,23 @@ def audit(
 
     The exit code is 1 if one depends on them.
     """
-    from albench.audit.auditor import audit_rounds
-    from albench.errors import ConfigError
-    from albench.runs import RunReader
-    from albench.training.device import choose_device
+    from albench.console import messages, say, terminal, waiting
+
+    console = terminal()
+    with waiting(messages(console), "starting: loading torch and MONAI"):
+        from albench.audit.auditor import audit_rounds
+        from albench.errors import ConfigError
+        from albench.runs import RunReader
+        from albench.training.device import choose_device
 
     run = RunReader(folder)
     if not run.started:
         raise ConfigError(f"RUN must be the folder of a run, '{folder}' has no config.json: see albench status")
     looked = 0
-    for verdict in audit_rounds(run, choose_device(device, None), rounds, fit=fit, graphs=graphs):
-        print(f"{verdict.verdict:12} {verdict.sentence}", flush=True)
-        looked += verdict.verdict == "looked"
+    with waiting(messages(console), "reading the run") as tell:
+        verdicts = audit_rounds(run, choose_device(device, None), rounds, fit=fit, graphs=graphs, on_step=tell)
+        for verdict in verdicts:
+            say(console, f"{verdict.verdict:12} {verdict.sentence}")
+            looked += verdict.verdict == "looked"
     if looked:
         raise typer.Exit(1)

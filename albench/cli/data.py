@@ -237,7 +237,8 @@ def _problems(path: str, name: str, assignments: list[str] | None) -> tuple[list
         problems += _split_problems(checked, settings)
     files, cases = checked.files_read()
     read = f"read {counted(files, 'file')} of {counted(cases, 'case')}"
-    return problems, (*checked.checked_values(), *([read] if files else []))
+    pairing = [f"{told}; albench data list-files prints all pairs"] if (told := checked.pairing()) else []
+    return problems, (*pairing, *checked.checked_values(), *([read] if files else []))
 
 
 def _split_problems(dataset: Dataset, settings: Mapping[str, object]) -> Iterator[Problem]:

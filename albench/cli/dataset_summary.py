@@ -62,7 +62,7 @@ LABEL_COLUMNS = ("label", "values in the files", "voxels", "prepared", "share", 
 def numbers(dataset: Dataset, prepared: Prepared) -> Mapping[str, Mapping[str, str]]:
     """Values in words by their names, in groups: volumes, labels and preparation."""
     return {
-        "volumes": dict(_volumes(prepared)),
+        "volumes": dict(_volumes(dataset, prepared)),
         "labels": dict(_labels(prepared)),
         "preparation": dict(_preparation(dataset, prepared)),
     }
@@ -112,8 +112,10 @@ def _row(
     )
 
 
-def _volumes(prepared: Prepared) -> Iterator[tuple[str, str]]:
+def _volumes(dataset: Dataset, prepared: Prepared) -> Iterator[tuple[str, str]]:
     """What was read."""
+    if pairing := dataset.pairing():
+        yield "images and masks", pairing.removeprefix("images and masks are ")
     visits = Counter(prepared.patients)
     cases = len(prepared.cases)
     per_patient = np.array(list(visits.values()))

@@ -111,14 +111,15 @@ def run(
     ] = False,
 ) -> None:
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
-    console = _console()
     from rich.markup import escape
 
-    with console.status("starting"):
+    from albench.console import bar, say, waiting
+
+    console = _console()
+    with waiting(console, "starting: loading torch and MONAI"):
         from albench.cli.changed_settings import changed_settings
         from albench.cli.run_progress import LineProgress, LiveProgress, curve
         from albench.combinations import check_one_split
-        from albench.console import bar, say
         from albench.loop import Execution
         from albench.loop import run as run_loop
         from albench.resolve import Datasets, resolve
@@ -288,6 +289,7 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
 
     from albench.cli.status import UNFINISHED, run_states
     from albench.console import new_table, say, waiting
+    from albench.errors import counted
 
     console, tables = _console(), {}
     with waiting(console, f"reading the runs in {out}"):
@@ -306,7 +308,8 @@ def status(out: Annotated[Path, typer.Argument(help="Folder of the runs.")] = Pa
         )
     for state in states:
         if state.failure:
-            which = f"failed: {state.strategy}, {state.run}, after {state.done} of {state.rounds} rounds"
+            after = f"{state.done} of {state.rounds} rounds" if state.rounds else counted(state.done, "round")
+            which = f"failed: {state.strategy}, {state.run}, after {after}"
             say(console, f"{which}: {state.failure}")
     for problem in problems:
         say(console, f"damaged: {problem}")

@@ -64,11 +64,12 @@ def _timed(console: Console, plan: SuitePlan, execution: Execution, records: Rec
     """From a probe on this machine: of strategies on their data, or with `records` of networks on made-up slices."""
     from albench.benchmarks.cost_sources import MadeUpProbe
     from albench.benchmarks.estimate import estimate, probe
+    from albench.console import waiting
 
-    with console.status("probing") as status:
+    with waiting(console, "probing") as tell:
 
         def on_probe(name: str) -> None:
-            status.update(f"probing {name}")
+            tell(f"probing {name}")
 
         def of_its_data(run: PlannedRun) -> Probe:
             on_probe(run.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from types import TracebackType
 
 from rich.console import Console
@@ -13,8 +14,9 @@ from rich.text import Text
 
 from albench.callback import NullCallback
 from albench.config import RunConfig
-from albench.console import decimal, describe, duration, new_table, say
+from albench.console import decimal, describe, duration, new_table, say, waiting
 from albench.runs.records import RoundRecord
+from albench.runs.untrained import KEPT_INITIAL, untrained
 
 
 class LineProgress(NullCallback):
@@ -27,33 +29,54 @@ class LineProgress(NullCallback):
 
     def __init__(self, console: Console, heading: Sequence[str] = ()) -> None:
         self._console, self._heading = console, heading
+        self._config: RunConfig | None = None
         self._rounds = 0
-        self._start = time.monotonic()
-        self._done = 0
+        self._start = self._after_round_0 = time.monotonic()
+        self._timed = 0
+        self._awaited = ExitStack()
         self.before = 0
 
     def on_start(self, config: RunConfig, records: Sequence[RoundRecord]) -> None:
         """Print the heading, and the number of rounds that an earlier process has finished."""
-        self._rounds, self._start, self.before = config.protocol.rounds, time.monotonic(), len(records)
+        self._config, self._rounds, self.before = config, config.protocol.rounds, len(records)
+        self._start = self._after_round_0 = time.monotonic()
         for line in self._heading:
             self.on_notice(line)
         if records:
             self._console.print(f"finished rounds: {len(records)}", highlight=False)
+        self._wait_for_the_first_round(len(records))
 
     def on_round(self, record: RoundRecord) -> None:
         """Print the round."""
-        self._done += 1
-        self._console.print(f"{describe(record)}  {self.time_left(record)}", highlight=False)
+        self._awaited.close()
+        if record.round:
+            self._timed += 1
+        else:
+            self._after_round_0 = time.monotonic()
+        self._console.print(f"{describe(record)}  {self.time_left(record)}".rstrip(), highlight=False)
+        if self._config and untrained(self._config, record):
+            self.on_notice(f"the network of round {record.round} is untrained: {KEPT_INITIAL}")
 
     def on_notice(self, text: str) -> None:
         """Print it."""
         say(self._console, text)
 
     def time_left(self, record: RoundRecord) -> str:
-        """The estimated time left, from the mean time of the rounds so far."""
-        last = record.round == self._rounds or record.unlabeled == 0
-        left = 0 if last else (self._rounds - record.round) * (time.monotonic() - self._start) / self._done
-        return "done" if left == 0 else f"{duration(left)} left"
+        """The estimated time left, from the mean time of the rounds of this process after round 0; empty without any.
+
+        Round 0 trains longer than the others, or takes its training from another run.
+        """
+        if record.round == self._rounds or record.unlabeled == 0:
+            return "done"
+        if not self._timed:
+            return ""
+        per_round = (time.monotonic() - self._after_round_0) / self._timed
+        return f"{duration((self._rounds - record.round) * per_round)} left"
+
+    def _wait_for_the_first_round(self, index: int) -> None:
+        """Say which round is computed, if it takes long."""
+        if index <= self._rounds:
+            self._awaited.enter_context(waiting(self._console, f"computing round {index} of {self._rounds}"))
 
     def __enter__(self) -> LineProgress:
         return self
@@ -61,7 +84,7 @@ class LineProgress(NullCallback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self._awaited.close()
 
 
 class LiveProgress(LineProgress):
@@ -87,6 +110,9 @@ class LiveProgress(LineProgress):
         """Print the round and update the time left."""
         super().on_round(record)
         self._left = self.time_left(record)
+
+    def _wait_for_the_first_round(self, index: int) -> None:
+        """The panel says it."""
 
     def _panel(self) -> Text:
         return Text(f"{self._now}  {duration(time.monotonic() - self._start)} so far  {self._left}", style="cyan")

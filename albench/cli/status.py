@@ -8,11 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+from albench.annotation.project import Project
 from albench.console import decimal
 from albench.errors import StoreError
-from albench.live_suite import LiveSuite, live_suite
 from albench.runs.discovery import discover
 from albench.runs.layout import names_of
+from albench.runs.live_suite import LiveSuite, live_suite
 from albench.runs.manifest import read_manifest
 from albench.runs.reader import RunReader
 from albench.runs.records import Manifest
@@ -21,7 +22,7 @@ from albench.runs.unfinished import unfinished
 UNFINISHED = "*"
 """The mark of a run whose last training ended at its best epoch, because it was allowed no more."""
 
-State = Literal["finished", "running", "failed", "interrupted", "damaged"]
+State = Literal["finished", "running", "failed", "interrupted", "waiting", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class RunState:
         title: of the table in which it stands: suite and group, or the dataset under which the run is filed.
         strategy: its name, or its label in a suite.
         run: name of its folder.
-        state: of a damaged run, only the attributes above and `problem` are known.
+        state: of a damaged run, only the attributes above and `problem` are known. A run whose masks people draw is
+            waiting for them, or finished if other settings have replaced its own.
         problem: what is damaged; empty otherwise.
         done: finished rounds.
-        rounds: rounds in total.
+        rounds: rounds in total; None if people end them when they like.
+        awaited: the round of a project whose drawings a waiting run needs; None of another run.
         failure: the error that ended it, in one sentence; empty without one.
         labeled: labeled share of the pool in the last finished round.
         dice_slice: slice Dice in the last finished round.
@@ -49,7 +52,8 @@ class RunState:
     state: State
     problem: str = ""
     done: int = 0
-    rounds: int = 0
+    rounds: int | None = 0
+    awaited: int | None = None
     failure: str = ""
     labeled: float | None = None
     dice_slice: float | None = None
@@ -59,12 +63,13 @@ class RunState:
     def cells(self) -> list[str]:
         """The values after the title as text, for a table."""
         labeled = "-" if self.labeled is None else f"{self.labeled:.1%}"
-        rounds = "-" if self.state == "damaged" else f"{self.done}/{self.rounds}"
+        rounds = f"{self.done}" if self.rounds is None else f"{self.done}/{self.rounds}"
+        state = self.state if self.awaited is None else f"waiting for drawings of round {self.awaited}"
         return [
             self.strategy,
             self.run,
-            rounds,
-            f"{self.state}{UNFINISHED}" if self.unfinished else self.state,
+            "-" if self.state == "damaged" else rounds,
+            f"{state}{UNFINISHED}" if self.unfinished else state,
             labeled,
             decimal(self.dice_slice),
             decimal(self.dice_volume),
@@ -133,13 +138,19 @@ def _state(run: RunReader, listed: Listed | None) -> RunState:
     dataset, strategy = names_of(run.folder)
     try:
         config, progress, failure = run.config, run.progress, run.failure
-        rounds = progress.done if run.finished else run.rounds
+        project = Project.of_run(run.folder)
+        asking = project is not None and project.waiting is not None and project.waiting.folder == run.folder
+        awaited = project.rounds if project and asking else None
+        rounds = None if project else progress.done if run.finished else run.rounds
     except StoreError as error:
         named = listed or Listed(f"runs on {dataset}", strategy)
         return RunState(named.title, named.label, run.folder.name, "damaged", str(error))
     last = progress.last
     named = listed or Listed(f"runs on {config.title}", config.strategy.name)
-    state = _name(finished=run.finished, running=run.running, failed=failure is not None)
+    replaced = project is not None and not asking
+    state = _name(
+        finished=run.finished or replaced, running=run.running, failed=failure is not None, waiting=awaited is not None
+    )
     return RunState(
         title=named.title,
         strategy=named.label,
@@ -147,6 +158,7 @@ def _state(run: RunReader, listed: Listed | None) -> RunState:
         state=state,
         done=progress.done,
         rounds=rounds,
+        awaited=awaited if state == "waiting" else None,
         failure=failure.error if failure is not None and state == "failed" else "",
         labeled=last.share if last else None,
         dice_slice=last.test.dice_slice if last else None,
@@ -155,9 +167,11 @@ def _state(run: RunReader, listed: Listed | None) -> RunState:
     )
 
 
-def _name(*, finished: bool, running: bool, failed: bool) -> State:
+def _name(*, finished: bool, running: bool, failed: bool, waiting: bool) -> State:
     if finished:
         return "finished"
     if running:
         return "running"
-    return "failed" if failed else "interrupted"
+    if failed:
+        return "failed"
+    return "waiting" if waiting else "interrupted"

@@ -201,6 +201,10 @@ class Dataset(ABC):
         """How many files `problems` reads, and of how many cases."""
         return len(self.inputs()), len(self.cases())
 
+    def pairing(self) -> str:
+        """By which rule masks belong to images, in one sentence with the first pair; empty if that is not told."""
+        return ""
+
     def checked_values(self) -> Sequence[str]:
         """What the values mean in the masks that `problems` has read, and how far raters agree; nothing by default."""
         return ()

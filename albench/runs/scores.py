@@ -14,6 +14,7 @@ from albench.errors import StoreError
 from albench.files import atomic_write
 from albench.runs.comparability import labels_and_groups
 from albench.runs.discovery import Discovery, discover
+from albench.runs.live_suite import live_suite
 from albench.runs.manifest import read_manifest
 from albench.runs.reader import RunReader
 from albench.runs.records import Metrics, RoundRecord
@@ -91,8 +92,9 @@ def load_runs(out: Path | str) -> pd.DataFrame:
 
     Returns:
         Columns suite, group, label, dataset, strategy, options, seed, run, round, labeled, share, case, class, metric,
-        value. Suite, group and label are those of the suite that lists the run; of another run the suite is empty, and
-        group and label are those of `albench report`. Options are those that are not the defaults of albench, as text.
+        value. Suite, group and label are those of the suite that lists the run, as its file names them now, if it is
+        there (`albench.runs.live_suite`); of another run the suite is empty, and group and label are those of
+        `albench report`. Options are those that are not the defaults of albench, as text.
         The case of a metric of the whole test set is "all", as is the class of one of all classes; a value that does
         not exist is NaN.
 
@@ -127,7 +129,8 @@ def _places(found: Discovery) -> list[tuple[str, str, str]]:
     listed: dict[Path, tuple[str, str, str]] = {}
     for folder in found.suites:
         if (manifest := read_manifest(folder)) is not None:
-            for run in manifest.runs:
+            live = live_suite(manifest)
+            for run in (*live.removed, *live.runs):
                 listed[(folder / run.folder).resolve()] = (manifest.name, run.group, run.label)
     others = [run for run in found.runs if run.folder.resolve() not in listed]
     for other, (label, group) in zip(others, labels_and_groups([run.config for run in others]), strict=True):

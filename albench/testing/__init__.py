@@ -1,7 +1,7 @@
 """The contract kit: check a strategy, a dataset or a network of your own against the rules of the benchmark.
 
-    failed = [check for check in check_strategy(MyStrategy()) if not check.passed]
-    assert not failed
+failed = [check for check in check_strategy(MyStrategy()) if not check.passed]
+assert not failed
 """
 
 from albench.testing.contract import Check, check_dataset, check_strategy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from albench.reports.captions import devices_of, provenance
-from albench.reports.costs import PHASES
+from albench.reports.costs import PHASES, median_step_seconds
 from albench.reports.figures.style import HIGHLIGHT, Drawing, new_figure, subplots
 from albench.reports.file_names import slug
 from albench.reports.group import Group
@@ -26,10 +26,11 @@ def time_per_round(results: Results, group: Group) -> Drawing | None:
         return None
     rounds = costs.groupby("label", sort=False)
     cpu = not _on_gpu(group) and not costs[[f"{phase}_cpu_seconds" for phase in PHASES]].isna().any(axis=None)
-    steps = 1000 * rounds["step_seconds"].median()
-    figure = new_figure(1.1 + 0.24 * len(steps))
-    panels = subplots(figure, 1, 1 if steps.isna().all() else 2, sharey=True)[0]
-    labels, start = list(steps.index), np.zeros(len(steps))
+    labels = list(costs["label"].unique())
+    steps = np.array([1000 * median_step_seconds(group.methods[label]) for label in labels])
+    figure = new_figure(1.1 + 0.24 * len(labels))
+    panels = subplots(figure, 1, 1 if np.isnan(steps).all() else 2, sharey=True)[0]
+    start = np.zeros(len(labels))
     for phase in PHASES:
         lengths = rounds[f"{phase}_cpu_seconds" if cpu else f"{phase}_seconds"].mean().to_numpy()
         panels[0].barh(labels, lengths, left=start, color=_COLORS[phase], label=phase, height=0.65)
@@ -42,7 +43,7 @@ def time_per_round(results: Results, group: Group) -> Drawing | None:
     for ax in panels:
         ax.grid(axis="y", visible=False)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    step = "By step: median over the epochs of fit, each with the validation after it."
+    step = "By step: median over the epochs of fit after round 0, each with the validation after it."
     caption = (
         f"By round: mean over runs and rounds after round 0, whose training strategies share, on "
         f"{', '.join(devices_of(group.runs))}. The time of a query includes the second training of methods that have "

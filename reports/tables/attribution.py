@@ -17,7 +17,12 @@ from albench.reports.tables.table import Column, Row, Table
 
 _DIFFERENCE = NumberFormat(4, sign=True)
 _RATIO = NumberFormat(2)
-_TITLES = ("Method", "part", "arm", "against", "difference in AUBC", "95 % over cases", "ratio of steps")
+_PART = (
+    "Query: a query minus a random one, both with the training of the method, or both with supervised training; "
+    "training: that of the method minus supervised training, both with a random query; both: the method minus a random "
+    "query with supervised training; pseudo-labels: the method minus the same without them; interaction: query minus "
+    "query, supervised, which the two gain only together. Parts whose arms are not in the group are left out."
+)
 
 
 def attribution_table(results: Results, group: Group) -> Table | None:
@@ -28,24 +33,28 @@ def attribution_table(results: Results, group: Group) -> Table | None:
         return None
     rows = [Row((Cell(row["label"]), Cell(row["part"]), *_cells(row))) for _, row in found.iterrows()]
     unit = found["unit"].iloc[0]
-    over_cases = f"95 % over cases: interval of it when {unit}s and test cases are drawn anew, both in pairs."
-    caption = (
-        *measured(results, group),
+    difference = (
         f"Difference: mean {unit} by {unit}, positive where the arm is better"
-        f"{'' if found['low'].isna().all() else ', with a 95 % t interval'}.",
-        *([] if found["cases_low"].isna().all() else [over_cases]),
-        "Query: a query minus a random one, both with the training of the method, or both with supervised training; "
-        "training: that of the method minus supervised training, both with a random query; both: the method minus a "
-        "random query with supervised training; pseudo-labels: the method minus the same without them; "
-        "interaction: query minus query, supervised, which the two gain only together. Parts whose arms are not in the "
-        "group are left out.",
-        *_steps(found),
+        f"{'' if found['low'].isna().all() else ', with a 95 % t interval'}."
+    )
+    over_cases = (
+        f"95 % over cases: interval of the difference when {unit}s and test cases are drawn anew, both in pairs."
+    )
+    columns = (
+        Column("Method"),
+        Column("part", notes=(_PART,)),
+        *map(Column, ("arm", "against")),
+        Column("difference in AUBC", notes=(difference,)),
+        Column("95 % over cases", notes=(over_cases,)),
+        Column("ratio of steps", notes=_steps(found)),
+    )
+    sources = (
         *dict.fromkeys(note for label in found["method"] if (note := query_note(group.methods[label]))),
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
-    columns = tuple(map(Column, _TITLES))
-    return Table(f"attribution-{slug(group.name)}", f"Attribution on {group.name}", columns, tuple(rows), caption)
+    title, name = f"Attribution on {group.name}", f"attribution-{slug(group.name)}"
+    return Table(name, title, columns, tuple(rows), tuple(measured(results, group)), sources)
 
 
 def _cells(row: pd.Series) -> list[Cell]:
@@ -67,8 +76,10 @@ def _interval_cell(low: float, high: float) -> Cell:
     return Cell(MISSING) if interval is None else Cell(interval.text)
 
 
-def _steps(found: pd.DataFrame) -> list[str]:
+def _steps(found: pd.DataFrame) -> tuple[str, ...]:
     """Whether all parts are between methods that took equally many optimizer steps."""
     if not found["steps_ratio"].map(is_unequal).any():
-        return []
-    return ["Caution: where the ratio of optimizer steps is not 1, the difference is also that of more or fewer steps."]
+        return ()
+    return (
+        "Caution: where the ratio of optimizer steps is not 1, the difference is also that of more or fewer steps.",
+    )

@@ -13,6 +13,10 @@ from albench.reports.tables.table import Column, Row, Table, marked
 from albench.runs.scores import ALL
 
 _TITLES = {"aubc": "AUBC", "final": "final"}
+_NOTES = {
+    "aubc": "AUBC: area under the curve, as in the table of efficiency.",
+    "final": "Final: the last round.",
+}
 
 
 def class_table(results: Results, group: Group) -> Table | None:
@@ -26,7 +30,9 @@ def class_table(results: Results, group: Group) -> Table | None:
     together = "mean" if metric.over_classes else "all"
     better = "higher" if metric.higher else "lower"
     columns = [
-        Column(f"{title} {together if name == ALL else name}", better) for title in _TITLES.values() for name in names
+        Column(f"{_TITLES[number]} {together if name == ALL else name}", better, (_NOTES[number],))
+        for number in _TITLES
+        for name in names
     ]
     rows = []
     for label in dict.fromkeys(found["label"]):
@@ -36,16 +42,14 @@ def class_table(results: Results, group: Group) -> Table | None:
             for name in names
         ]
         rows.append(Row((Cell(label), *cells), ranked=label in group.ranked))
-    caption = (
+    about = (
         *measured(results, group),
-        "Every class is measured as if it were the only one, also in cases without it. AUBC: area under the curve, as "
-        "in the table of efficiency; final: the last round.",
+        "Every class is measured as if it were the only one, also in cases without it.",
         *_reference(results, group),
-        *provenance(results, group),
-        *left_out(results.collection, group.name),
     )
-    title = f"Classes on {group.name}"
-    return marked(Table(f"classes-{slug(group.name)}", title, (Column("Method"), *columns), tuple(rows), caption))
+    sources = (*provenance(results, group), *left_out(results.collection, group.name))
+    title, name = f"Classes on {group.name}", f"classes-{slug(group.name)}"
+    return marked(Table(name, title, (Column("Method"), *columns), tuple(rows), about, sources))
 
 
 def _reference(results: Results, group: Group) -> list[str]:

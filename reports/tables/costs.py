@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from albench.reports.captions import left_out, provenance, validation_labels
-from albench.reports.costs import AXES, PHASES, annotation_cost, cpu_seconds, seconds, slices_read, step_seconds, steps
+from albench.reports.costs import (
+    AXES,
+    PHASES,
+    annotation_cost,
+    cpu_seconds,
+    median_step_seconds,
+    seconds,
+    slices_read,
+    steps,
+)
 from albench.reports.file_names import slug
 from albench.reports.group import Group
 from albench.reports.results import Results
 from albench.reports.runs import REFERENCE, Run
 from albench.reports.tables.cells import COUNT, Cell, NumberFormat, number_cell
 from albench.reports.tables.table import Column, Row, Table
+from albench.runs.untrained import kept_weights
 
 _MINUTES = NumberFormat(1, thousands=True, divisor=60)  # of seconds
 _MILLISECONDS = NumberFormat(0, thousands=True, divisor=1e-3)  # of seconds
+
+_SLICES_READ = "Slices read: labeled, pseudo-labeled and unlabeled slices in these steps, each time counted."
+_WHOLE_RUN = (
+    "Time of a whole run; a shared training of round 0 is counted in the run that computed it. Other processes on the "
+    "machine prolong the phases."
+)
+_CPU = "CPU: time of all threads, which other processes hardly prolong."
+_STEP = (
+    "Step: median of an optimizer step of fit after round 0, or of round 0 if a run has no other, with the validation "
+    "after it, which other processes prolong only if they run most of the time."
+)
 
 
 def cost_table(results: Results, group: Group) -> Table:
@@ -25,23 +45,26 @@ def cost_table(results: Results, group: Group) -> Table:
     methods = group.methods | ({REFERENCE: group.reference} if group.reference else {})
     rows = [_row(label, runs) for label, runs in methods.items()]
     annotation_titles = ("slices", "nonempty slices", "foreground pixels", "contour length [pixels]", "cases")
-    time_titles = (*(f"{phase} [min]" for phase in PHASES), "CPU [min]", "step [ms]")
-    titles = ("Method", *annotation_titles, "steps taken", "slices read", *time_titles)
-    caption = (
+    taken = (
+        "Steps taken: optimizer steps of all trainings of the last evaluated network, a shared training of round 0 "
+        f"included. {_without_better_weights(run for runs in methods.values() for run in runs)}"
+    )
+    columns = (
+        Column("Method"),
+        *map(Column, annotation_titles),
+        Column("steps taken", notes=(taken,)),
+        Column("slices read", notes=(_SLICES_READ,)),
+        *(Column(f"{phase} [min]", notes=(_WHOLE_RUN,)) for phase in PHASES),
+        Column("CPU [min]", notes=(_CPU,)),
+        Column("step [ms]", notes=(_STEP,)),
+    )
+    about = (
         "Annotation cost of the labels of the last round, initial labels included, mean over runs.",
         validation_labels(group),
         "Foreground pixels and contour length are measured on the working grid.",
-        "Steps taken: optimizer steps of all trainings of the last evaluated network, a shared training of round 0 "
-        f"included. {_without_better_weights(run for runs in methods.values() for run in runs)}",
-        "Slices read: labeled, pseudo-labeled and unlabeled slices in these steps, each time counted.",
-        "Time of a whole run; a shared training of round 0 is counted in the run that computed it. CPU: of all "
-        "threads; step: median of an optimizer step of fit, with the validation after it. Other processes on the "
-        "machine prolong the phases, but hardly the time of the CPU, and the median only if they run most of the time.",
-        *provenance(results, group),
-        *left_out(results.collection, group.name),
     )
-    columns = tuple(map(Column, titles))
-    return Table(f"costs-{slug(group.name)}", f"Costs on {group.name}", columns, tuple(rows), caption)
+    sources = (*provenance(results, group), *left_out(results.collection, group.name))
+    return Table(f"costs-{slug(group.name)}", f"Costs on {group.name}", columns, tuple(rows), about, sources)
 
 
 def _row(label: str, runs: Sequence[Run]) -> Row:
@@ -58,19 +81,12 @@ def _row(label: str, runs: Sequence[Run]) -> Row:
             cell((slices_read(run)[-1] for run in runs), COUNT),
             *(cell((seconds(run, phase).sum() for run in runs), _MINUTES) for phase in PHASES),
             cell((sum(cpu_seconds(run, phase).sum() for phase in PHASES) for run in runs), _MINUTES),
-            number_cell(_median([step_seconds(run) for run in runs]), _MILLISECONDS),
+            number_cell(median_step_seconds(runs), _MILLISECONDS),
         )
     )
 
 
 def _without_better_weights(runs: Iterable[Run]) -> str:
     """In how many rounds the weights stayed those from which the training started."""
-    kept = [all(one.best_step == 0 for one in record.fit_trainings) for run in runs for record in run.reader.records]
+    kept = [kept_weights(record) for run in runs for record in run.reader.records]
     return f"In {sum(kept):,} of {len(kept):,} rounds no better weights were found."
-
-
-def _median(values: Sequence[np.ndarray]) -> float:
-    """Of all rounds of some runs that have a value; NaN without any."""
-    known = np.concatenate(values)
-    known = known[~np.isnan(known)]
-    return float(np.median(known)) if len(known) else math.nan

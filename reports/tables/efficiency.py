@@ -14,28 +14,27 @@ from albench.reports.group import Group
 from albench.reports.replicates import splits_of, units
 from albench.reports.results import Results
 from albench.reports.tables.cells import SHARE, Cell, Interval, NumberFormat, metric_cell, number_cell, reach_cell
-from albench.reports.tables.table import Column, Row, Table, marked
+from albench.reports.tables.table import Better, Column, Row, Table, marked
 
 _RATE, _FACTOR = NumberFormat(1), NumberFormat(2)
-_AREAS = {f"aubc_{regime}": f"AUBC {regime}" for regime in REGIMES}
+_FOREGROUND_EFFICIENCY = (
+    "Foreground efficiency: rate at which the gap to the reference closes with the share of the foreground that is "
+    "annotated."
+)
+_AREAS = [f"aubc_{regime}" for regime in REGIMES]
 
 
 def efficiency_table(results: Results, group: Group) -> Table:
     """Forms of S%, what labels are worth, and areas under the learning curves."""
     metric, numbers = results.metric, _of(results.efficiency(), group)
-    better = "higher" if metric.higher else "lower"
+    better: Better = "higher" if metric.higher else "lower"
     extreme = "max" if metric.higher else "min"
     runs = "runs" if _several_splits(group) else "seeds"
     columns = (
         Column("Method"),
-        *(Column(title, "lower") for title in ("S%", "monotone", "sustained", f"within {results.margin:g}")),
-        Column(f"median of {runs}", "lower"),
-        Column(runs),
-        Column("speed-up"),
-        Column("foreground efficiency", "higher"),
-        Column(f"{extreme}(p) of {metric.title}", better),
-        Column(f"bias of {extreme}(p) of {metric.title}"),
-        *(Column(title, better) for title in (f"mean of {extreme}", "AUBC", *_AREAS.values(), "final")),
+        *_reach_columns(results, numbers, group, runs),
+        *_extreme_columns(results, extreme, better),
+        *_area_columns(group, better),
     )
     rows = []
     for label, row in numbers.iterrows():
@@ -56,34 +55,42 @@ def efficiency_table(results: Results, group: Group) -> Table:
             ),
         )
         rows.append(Row(cells, ranked=label in group.ranked))
-    caption = (
-        *measured(results, group),
-        *_about_reference(results, numbers, group, runs),
-        *_about_baseline(results, group),
-        f"{extreme}(p): of the {metric.title} of all columns here{_unlike_table_1(results)}; its bias: by how much the "
-        f"best round is better than the true curve ever is, because it is selected; mean of {extreme}: best round of "
-        "each run, which is biased more.",
-        *_about_areas(group),
-        *provenance(results, group),
-        *left_out(results.collection, group.name),
-    )
-    title = f"Efficiency on {group.name}"
-    return marked(Table(f"efficiency-{slug(group.name)}", title, columns, tuple(rows), caption))
+    title, name = f"Efficiency on {group.name}", f"efficiency-{slug(group.name)}"
+    sources = (*provenance(results, group), *left_out(results.collection, group.name))
+    return marked(Table(name, title, columns, tuple(rows), tuple(measured(results, group)), sources))
 
 
-def _about_reference(results: Results, numbers: pd.DataFrame, group: Group, runs: str) -> list[str]:
-    if not group.reference:
-        return []
+def _reach_columns(results: Results, numbers: pd.DataFrame, group: Group, runs: str) -> list[Column]:
+    """Where the reference is reached, in several forms, and what labels are worth."""
+    near, median = f"within {results.margin:g}", f"median of {runs}"
+    notes = {
+        "S%": f"S% of {results.metric.title}{_unlike_table_1(results)}: where the mean over {runs} first reaches the "
+        "reference.",
+        "monotone": "Monotone: where the monotone regression of the mean reaches it, with its 95 % bootstrap interval.",
+        "sustained": "Sustained: where the mean reaches it for all later rounds.",
+        near: f"{near.capitalize()}: where the mean first comes that close to it.",
+        median: f"{median.capitalize()}: where the curve of each of the {runs} first reaches it, with the 95 % "
+        "bootstrap interval of the median.",
+    }
+    missing = _about_missing_intervals(numbers, group)
     return [
-        f"S% of {results.metric.title}{_unlike_table_1(results)}: where the mean over {runs} first reaches the "
-        "reference; monotone: where the monotone regression of the mean does, with its 95 % bootstrap interval; "
-        "sustained: where the mean reaches it for all later rounds; "
-        f"within {results.margin:g}: where it first comes that close; median of {runs}: where the curve of each of the "
-        f"{runs} first reaches it, with the 95 % bootstrap interval of the median; {runs}: how many reach it.",
-        *_about_missing_intervals(numbers, group),
-        "Foreground efficiency: rate at which the gap to the reference closes with the share of the foreground that "
-        "is annotated.",
+        *(Column(title, "lower", (note, *missing * (title == "monotone"))) for title, note in notes.items()),
+        Column(runs, notes=(f"{runs.capitalize()}: how many of them reach it.",)),
+        Column("speed-up", notes=(_about_baseline(results),)),
+        Column("foreground efficiency", "higher", (_FOREGROUND_EFFICIENCY,)),
     ]
+
+
+def _extreme_columns(results: Results, extreme: str, better: Better) -> list[Column]:
+    """The best round, how much better than the true curve it is expected to be, and the best rounds of each run."""
+    title = results.metric.title
+    notes = {
+        f"{extreme}(p) of {title}": f"{extreme}(p): of the {title} of all columns here{_unlike_table_1(results)}.",
+        f"bias of {extreme}(p) of {title}": f"Bias of {extreme}(p): by how much the best round is better than the true "
+        "curve ever is, because it is selected.",
+        f"mean of {extreme}": f"Mean of {extreme}: best round of each run, which is biased more than {extreme}(p).",
+    }
+    return [Column(head, None if head.startswith("bias") else better, (note,)) for head, note in notes.items()]
 
 
 def _about_missing_intervals(numbers: pd.DataFrame, group: Group) -> list[str]:
@@ -103,24 +110,24 @@ def _unlike_table_1(results: Results) -> str:
     return "" if results.metric == theirs else f", not of {theirs.title} as in Table 1"
 
 
-def _about_baseline(results: Results, group: Group) -> list[str]:
-    if results.baseline not in group.methods:
-        return []
-    return [
+def _about_baseline(results: Results) -> str:
+    return (
         f"Speed-up: labels with which {results.baseline} reaches a value, divided by those with which the method does, "
         "with its 95 % bootstrap interval; the value is the last one of the worse of the two, and both curves are "
         "monotone."
-    ]
+    )
 
 
-def _about_areas(group: Group) -> list[str]:
-    if group.range is None:
-        return []
-    low, high = group.range
+def _area_columns(group: Group, better: Better) -> list[Column]:
+    """The areas under the curve, and its end."""
+    low, high = group.range or (math.nan, math.nan)
     start = "from round 1" if any(len(curve.share) > 1 for curve in group.curves.values()) else "of the only round"
+    area = f"AUBC: area under the curve {start}, {low:.1%} to {high:.1%} labeled, divided by that range."
+    thirds = "AUBC early, middle, late: the same over its thirds."
     return [
-        f"AUBC: area under the curve {start}, {low:.1%} to {high:.1%} labeled, divided by that range; early, middle, "
-        "late: the same over its thirds."
+        Column("AUBC", better, (area,)),
+        *(Column(f"AUBC {regime}", better, (thirds,)) for regime in REGIMES),
+        Column("final", better, ("Final: the last round.",)),
     ]
 
 

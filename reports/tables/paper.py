@@ -20,9 +20,11 @@ from albench.reports.results import Results
 from albench.reports.runs import Run
 from albench.reports.tables.cells import Cell, metric_cell, reach_cell
 from albench.reports.tables.printed import AGGREGATIONS, NO, YES, paper_columns, printed_beside, printed_row
-from albench.reports.tables.table import Row, Table, marked
+from albench.reports.tables.table import Column, Row, Table, marked
 
 _SEEDS_OF_TABLE_1, _SEEDS_OF_TABLE_2 = 5, 3
+_MAXIMUM = "max(p): the highest mean over runs of any round, with the deviation of that round."
+_REACH = "S%: the lowest labeled share at which the mean over runs reaches the reference; -: never."
 
 
 def main_table(results: Results, group: Group) -> Table:
@@ -41,9 +43,10 @@ def main_table(results: Results, group: Group) -> Table:
         printed = theirs.get(names.get(strategy, ""))
         if printed is not None and variants[strategy] == 1:  # the paper does not say which of two variants is its own
             rows.append(printed_row(printed))
-    columns = paper_columns(("Method", "AL", "SSL"))
-    caption = (*_about(results, group, numbers), *why)
-    return marked(Table(f"table1-{slug(group.name)}", f"Methods on {group.name}", columns, tuple(rows), caption))
+    columns = paper_columns((Column("Method"), Column("AL"), Column("SSL")), _MAXIMUM, _REACH)
+    about, sources = _about(results, group, numbers), (*_sources(results, group), *why)
+    title = f"Methods on {group.name}"
+    return marked(Table(f"table1-{slug(group.name)}", title, columns, tuple(rows), about, sources))
 
 
 def ablation_table(results: Results, group: Group) -> Table | None:
@@ -67,13 +70,13 @@ def ablation_table(results: Results, group: Group) -> Table | None:
         rows.append(Row((*head, *cells), ranked=label in group.ranked))
         if (aggregation, query) in theirs:
             rows.append(printed_row(theirs[aggregation, query]))
-    columns = paper_columns(("Row", "Agg", "Sim"))
-    caption = (
+    columns = paper_columns((Column("Row"), Column("Agg"), Column("Sim")), _MAXIMUM, _REACH)
+    about = (
         "Agg: pseudo-labels by spatial aggregation, CEAL: by the network alone; Sim: query by similarity.",
         *_about(results, group, numbers),
-        *why,
     )
-    return marked(Table(f"table2-{slug(group.name)}", f"Ablation on {group.name}", columns, tuple(rows), caption))
+    title, sources = f"Ablation on {group.name}", (*_sources(results, group), *why)
+    return marked(Table(f"table2-{slug(group.name)}", title, columns, tuple(rows), about, sources))
 
 
 def _in_metric_of_paper(results: Results, group: Group) -> tuple[Results, Group]:
@@ -119,18 +122,18 @@ def _other_options(run: Run) -> dict[str, object]:
     return {name: value for name, value in options.items() if name not in ("aggregation", "query_rule")}
 
 
-def _about(results: Results, group: Group, numbers: pd.DataFrame) -> list[str]:
-    sentences = [
+def _about(results: Results, group: Group, numbers: pd.DataFrame) -> tuple[str, ...]:
+    marks = "Best in bold, second underlined; values that are printed alike are equal."
+    return (
         *measured(results, group),
         "The metric is as in the paper's code: slice Dice, two empty masks score 1.",
-        "max(p): the highest mean over runs of any round, with the deviation of that round.",
+        *[marks] * (len(group.methods) > 1),
         *_true_shares(numbers),
-    ]
-    if group.reference:
-        sentences.append("S%: the lowest labeled share at which the mean over runs reaches the reference; -: never.")
-    if len(group.methods) > 1:
-        sentences.append("Best in bold, second underlined; values that are printed alike are equal.")
-    return [*sentences, *provenance(results, group), *left_out(results.collection, group.name)]
+    )
+
+
+def _sources(results: Results, group: Group) -> list[str]:
+    return [*provenance(results, group), *left_out(results.collection, group.name)]
 
 
 def _true_shares(numbers: pd.DataFrame) -> list[str]:

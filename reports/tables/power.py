@@ -32,14 +32,10 @@ def power_table(results: Results, group: Group) -> Table | None:
         *("detected", "detected, Holm"),
     )
     rows = [Row((Cell(row["label"]), Cell(row["rival"]), *_cells(row))) for _, row in found.iterrows()]
-    caption = (
-        *measured(results, group),
-        *about_power(results, group),
-        *provenance(results, group),
-        *left_out(results.collection, group.name),
-    )
+    about = (*measured(results, group), *about_power(results, group))
+    sources = (*provenance(results, group), *left_out(results.collection, group.name))
     title = f"What a difference of {difference} needs on {group.name}"
-    return Table(f"power-{slug(group.name)}", title, tuple(map(Column, titles)), tuple(rows), caption)
+    return Table(f"power-{slug(group.name)}", title, tuple(map(Column, titles)), tuple(rows), about, sources)
 
 
 def about_power(results: Results, group: Group) -> list[str]:

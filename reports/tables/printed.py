@@ -27,7 +27,7 @@ def printed_table1(title: str) -> Table:
         rows.append(Row((*head, *_printed_cells(printed))))
     reference = next(protocol.supervised for protocol in protocols().values() if protocol.title == title)
     caption = (f"As printed in Table 1 of Ma et al., MICCAI 2025, for {title}: supervised performance {reference}.",)
-    columns = paper_columns((title, "AL", "SSL"))
+    columns = paper_columns((Column(title), Column("AL"), Column("SSL")))
     return marked(Table(f"printed-table1-{slug(title)}", f"{title} in the STAR paper", columns, tuple(rows), caption))
 
 
@@ -38,7 +38,7 @@ def printed_table2() -> Table:
         head = (Cell(AGGREGATIONS[aggregation]), Cell(YES if query == "similarity" else NO))
         rows.append(Row((*head, *_printed_cells(printed))))
     caption = ("As printed in Table 2 of Ma et al., MICCAI 2025: ablation on BraTS.",)
-    columns = paper_columns(("Agg", "Sim"))
+    columns = paper_columns((Column("Agg"), Column("Sim")))
     return marked(Table("printed-table2", "Ablation in the STAR paper", columns, tuple(rows), caption))
 
 
@@ -77,10 +77,10 @@ def printed_row(printed: Printed) -> Row:
     return Row((Cell("as printed in the paper"), Cell(), Cell(), *_printed_cells(printed)), muted=True)
 
 
-def paper_columns(head: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of Tables 1 and 2, beginning with those of `head`."""
+def paper_columns(head: Sequence[Column], *notes: str) -> tuple[Column, ...]:
+    """The columns of Tables 1 and 2: `head`, the shares, max(p) and S%; `notes` are those of the last two, if given."""
     shares = [Column(f"{share:.0%}", "higher") for share in SHARES]
-    return (*map(Column, head), *shares, Column("max(p)", "higher"), Column("S%", "lower"))
+    return (*head, *shares, Column("max(p)", "higher", notes[:1]), Column("S%", "lower", notes[1:]))
 
 
 def _printed_cells(printed: Printed) -> list[Cell]:

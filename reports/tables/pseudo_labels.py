@@ -16,6 +16,7 @@ from albench.reports.tables.cells import COUNT, SHARE, Cell, NumberFormat, numbe
 from albench.reports.tables.table import Column, Row, Table
 
 _DICE = NumberFormat(3)
+_WITH_FOREGROUND = "With foreground: slices with foreground in the truth, of the rounds that have any."
 
 
 def pseudo_label_table(results: Results, group: Group) -> Table | None:
@@ -23,28 +24,30 @@ def pseudo_label_table(results: Results, group: Group) -> Table | None:
     rows = [row for label, runs in group.methods.items() if (row := _row(label, runs)) is not None]
     if not rows:
         return None
-    titles = ("Method", "pseudo-labels", "empty", "slice Dice", "slice Dice with foreground")
-    caption = (
-        "Pseudo-labels that the network is trained on, mean over runs and rounds after round 0, by the hidden truth.",
-        "Empty: the share without any foreground. Two empty masks have a slice Dice of 1; with foreground: slices with "
-        "foreground in the truth, of the rounds that have any.",
-        *about_classes(group),
-        *provenance(results, group),
-        *left_out(results.collection, group.name),
+    classes = about_classes(group)
+    columns = (
+        Column("Method"),
+        Column("pseudo-labels"),
+        Column("empty", notes=("Empty: the share without any foreground.",)),
+        Column("slice Dice", notes=("Two empty masks have a slice Dice of 1.", *classes)),
+        Column("slice Dice with foreground", notes=(_WITH_FOREGROUND, *classes)),
     )
-    columns = tuple(map(Column, titles))
+    about = (
+        "Pseudo-labels that the network is trained on, mean over runs and rounds after round 0, by the hidden truth.",
+    )
+    sources = (*provenance(results, group), *left_out(results.collection, group.name))
     name = f"pseudo-labels-{slug(group.name)}"
-    return Table(name, f"Pseudo-labels on {group.name}", columns, tuple(rows), caption)
+    return Table(name, f"Pseudo-labels on {group.name}", columns, tuple(rows), about, sources)
 
 
-def about_classes(group: Group) -> list[str]:
+def about_classes(group: Group) -> tuple[str, ...]:
     """How pseudo-labels of several classes are compared with the truth."""
     if len(group.classes) == 1:
-        return []
-    return [
+        return ()
+    return (
         f"The slice Dice of the classes {', '.join(group.classes)} is the mean over those that occur in the truth of a "
-        "slice; records hold it for all of them together."
-    ]
+        "slice; records hold it for all of them together.",
+    )
 
 
 def _row(label: str, runs: Sequence[Run]) -> Row | None:

@@ -35,39 +35,39 @@ def difference_table(results: Results, group: Group, kind: str) -> Table | None:
     if found.empty or found["units"].max() < 2:
         return None
     unit = found["unit"].iloc[0]
-    titles = (
-        "Method",
-        "against",
-        f"{unit}s",
-        "gain in AUBC",
-        f"95 % over {unit}s and cases",
-        "t test p",
-        "t, Holm",
-        "sign-flip p",
-        "sign-flip, Holm",
-        "least p",
+    gain_note = (
+        f"Gain: mean of the differences {unit} by {unit}, positive where the method is better, with a 95 % t interval."
+    )
+    cases_note = (
+        f"95 % over {unit}s and cases: interval of the gain when {unit}s and test cases are drawn anew, both in pairs."
+    )
+    columns = (
+        Column("Method"),
+        Column("against"),
+        Column(f"{unit}s"),
+        Column("gain in AUBC", notes=(gain_note,)),
+        Column(f"95 % over {unit}s and cases", notes=(cases_note,)),
+        *map(Column, ("t test p", "t, Holm", "sign-flip p", "sign-flip, Holm")),
+        Column("least p", notes=_power(found, unit)),
     )
     rows = []
     for _, row in found.iterrows():
         interval = None if math.isnan(row["low"]) else Interval(row["low"], row["high"], _GAIN)
         number, gain = number_cell(row["units"], _UNITS), number_cell(row["gain"], _GAIN, interval)
-        over_cases = _interval_cell(row["cases_low"], row["cases_high"])
+        cases = _interval_cell(row["cases_low"], row["cases_high"])
         p_values = [number_cell(row[name], _P_VALUE) for name in ("t", "t_holm", "flip", "flip_holm", "least")]
-        rows.append(Row((Cell(row["label"]), Cell(row["rival"]), number, gain, over_cases, *p_values)))
+        rows.append(Row((Cell(row["label"]), Cell(row["rival"]), number, gain, cases, *p_values)))
     selected = "The best rival is selected by the numbers that are tested; the tests do not account for this selection."
-    caption = (
-        *measured(results, group),
-        f"Gain: mean of the differences {unit} by {unit}, positive where the method is better, with a 95 % t interval.",
-        _about_cases(group, unit),
+    about = (*measured(results, group), *_without_cases(group))
+    sources = (
         *not_attributable(group, zip(found["label"], found["rival"], strict=True)),
-        *_power(found, unit),
         *([selected] if kind == "best rival" else []),
         *provenance(results, group),
         *left_out(results.collection, group.name),
     )
     against = results.baseline if kind == "baseline" else "the best of the others"
     name = f"differences-{slug(kind)}-{slug(group.name)}"
-    return Table(name, f"Differences to {against} on {group.name}", tuple(map(Column, titles)), tuple(rows), caption)
+    return Table(name, f"Differences to {against} on {group.name}", columns, tuple(rows), about, sources)
 
 
 def rank_table(results: Results) -> Table | None:
@@ -90,14 +90,16 @@ def rank_table(results: Results) -> Table | None:
         rows.append(Row(cells))
     unit = " or ".join(sorted(set(found["unit"])))
     units = " or ".join(f"{one}s" for one in sorted(set(found["unit"])))
-    titles = ("Method", "Group", units, "mean rank", f"without any one {unit}", "ever first")
-    caption = (
-        f"Mean rank in AUBC over the {units} that all ranked methods of the group share, 1 for the best; its range "
-        f"when any one {unit} is left out; and whether the method ever has the best mean rank, over all {units} or "
-        "without one.",
-        *left_out(results.collection),
+    notes = {
+        "mean rank": f"Mean rank: in AUBC over the {units} that all ranked methods of the group share, 1 for the best.",
+        f"without any one {unit}": f"Without any one {unit}: its range when any one {unit} is left out.",
+        "ever first": f"Ever first: whether the method has the best mean rank over all {units} or without one.",
+    }
+    columns = (
+        *map(Column, ("Method", "Group", units)),
+        *(Column(title, notes=(note,)) for title, note in notes.items()),
     )
-    return Table("ranks", "Mean ranks", tuple(map(Column, titles)), tuple(rows), caption)
+    return Table("ranks", "Mean ranks", columns, tuple(rows), sources=tuple(left_out(results.collection)))
 
 
 def _range_cell(low: float, high: float) -> Cell:
@@ -108,23 +110,21 @@ def _interval_cell(low: float, high: float) -> Cell:
     return Cell(MISSING) if math.isnan(low) else Cell(f"[{_GAIN.text(low)}, {_GAIN.text(high)}]", value=low)
 
 
-def _about_cases(group: Group, unit: str) -> str:
-    """What the interval over cases is, or why there is none."""
-    if not group.metric.over_cases or group.metric.part != "test":
-        return f"The {group.metric.axis} is not a mean over test cases, so it has no interval over them."
-    return (
-        f"95 % over {unit}s and cases: interval of the gain when {unit}s and test cases are drawn anew, both in pairs."
-    )
+def _without_cases(group: Group) -> list[str]:
+    """Why there is no interval over cases, if the metric has none."""
+    if group.metric.over_cases and group.metric.part == "test":
+        return []
+    return [f"The {group.metric.axis} is not a mean over test cases, so it has no interval over them."]
 
 
-def _power(found: pd.DataFrame, unit: str) -> list[str]:
+def _power(found: pd.DataFrame, unit: str) -> tuple[str, ...]:
     """What the tests can show with the number of seeds or splits."""
     if found["least"].isna().all():
-        return []
+        return ()
     tests = len({frozenset(pair) for pair in zip(found["label"], found["rival"], strict=True)})
     corrected = min(1.0, found["least"].min() * tests)
     sentence = (
         f"Least p: the lowest p that the sign-flip test can give with this number of {unit}s; after Holm's correction "
         f"over {tests} {'test' if tests == 1 else 'tests'} it is {corrected:.3g}"
     )
-    return [f"{sentence}, so no difference can be significant at 0.05 by it." if corrected > 0.05 else f"{sentence}."]
+    return (f"{sentence}, so no difference can be significant at 0.05 by it." if corrected > 0.05 else f"{sentence}.",)

@@ -26,23 +26,16 @@ def study_rank_table(results: Results, study: Study) -> Table:
         tests = [(pair.gain, _GAIN), (pair.p, _P_VALUE), (pair.holm, _P_VALUE)] if pair else []
         cells += [number_cell(value, form) for value, form in tests] or [Cell(MISSING)] * 3
         rows.append(Row(tuple(cells)))
+    compared = _about_baseline(results, study, len(against))
     columns = (
         Column("Method"),
         Column("mean rank", "lower"),
         *(Column(name, "lower") for name in study.datasets),
-        Column(f"gain over {results.baseline}"),
-        Column("signed-rank p"),
-        Column("Holm"),
+        *(Column(title, notes=compared) for title in (f"gain over {results.baseline}", "signed-rank p", "Holm")),
     )
-    caption = (
-        *about_ranks(results, study),
-        *evidence(study),
-        *_about_baseline(results, study, len(against)),
-        *not_compared(study),
-        computed(results.collection, study.runs),
-        *left_out(results.collection),
-    )
-    return marked(Table("study-ranks", "Mean ranks over datasets", columns, tuple(rows), caption))
+    about = (*about_ranks(results, study), *evidence(study))
+    sources = (*not_compared(study), computed(results.collection, study.runs), *left_out(results.collection))
+    return marked(Table("study-ranks", "Mean ranks over datasets", columns, tuple(rows), about, sources))
 
 
 def study_area_table(results: Results, study: Study) -> Table:
@@ -59,25 +52,23 @@ def study_area_table(results: Results, study: Study) -> Table:
         ]
         rows.append(Row((Cell(label), *cells), ranked=label in study.methods))
     unit = f" [{results.metric.unit}]" if results.metric.unit else ""
-    caption = (
+    about = (
         f"AUBC in {results.metric.title}{unit}, mean ± sample standard deviation over the runs of each group, in the "
         "order of mean ranks. Groups have ranges of labels of their own, so their numbers are not compared with each "
         "other.",
         *floors_of(study.groups),
-        *not_compared(study),
-        computed(results.collection, study.runs),
-        *left_out(results.collection),
     )
-    return marked(Table("study-aubc", "AUBC in every group", columns, tuple(rows), caption))
+    sources = (*not_compared(study), computed(results.collection, study.runs), *left_out(results.collection))
+    return marked(Table("study-aubc", "AUBC in every group", columns, tuple(rows), about, sources))
 
 
-def _about_baseline(results: Results, study: Study, tests: int) -> list[str]:
+def _about_baseline(results: Results, study: Study, tests: int) -> tuple[str, ...]:
     if not tests:
-        return []
+        return ()
     datasets = len(study.datasets)
-    return [
+    return (
         f"Gain: mean over datasets of the difference in mean AUBC to {results.baseline}, positive where the method is "
         "better, with Wilcoxon's signed-rank test, which is exact for up to 16 datasets. With "
         f"{datasets} datasets its p cannot be below {least_signed_rank(datasets):.3g}, and after Holm's correction for "
-        f"{counted(tests, 'test')} not below {min(1.0, tests * least_signed_rank(datasets)):.3g}."
-    ]
+        f"{counted(tests, 'test')} not below {min(1.0, tests * least_signed_rank(datasets)):.3g}.",
+    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from albench.reports.tables.cells import MISSING, Cell, Mark
+
+Better = Literal["higher", "lower"]
+"""Which values of a column are marked."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,13 @@ class Column:
     Attributes:
         title: at its head.
         better: whether higher or lower values are marked; None marks nothing.
+        notes: sentences that explain it, which the caption has as long as the table has the column. Columns that are
+            explained together have the same sentence.
     """
 
     title: str
-    better: Literal["higher", "lower"] | None = None
+    better: Better | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,22 @@ class Table:
         title: what it shows, in a few words.
         columns: from left to right.
         rows: from top to bottom.
-        caption: sentences that must accompany the table.
+        about: sentences on all of it, at the beginning of the caption.
+        sources: sentences on where its values come from, at the end of the caption.
     """
 
     name: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    caption: tuple[str, ...] = field(default=())
+    about: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def caption(self) -> tuple[str, ...]:
+        """Sentences that must accompany the table; those on its columns are between the others, each of them once."""
+        notes = dict.fromkeys(note for column in self.columns for note in column.notes)
+        return (*self.about, *notes, *self.sources)
 
 
 def marked(table: Table) -> Table:
@@ -74,13 +88,13 @@ def marked(table: Table) -> Table:
 
 
 def without_empty_columns(table: Table) -> Table:
-    """The table without the columns in which no cell has a value."""
+    """The table without the columns in which no cell has a value, and without their notes."""
     shown = [i for i, _ in enumerate(table.columns) if any(row.cells[i].text != MISSING for row in table.rows)]
     rows = tuple(replace(row, cells=tuple(row.cells[i] for i in shown)) for row in table.rows)
     return replace(table, columns=tuple(table.columns[i] for i in shown), rows=rows)
 
 
-def _marks(cells: Sequence[Cell | None], better: Literal["higher", "lower"]) -> list[Mark]:
+def _marks(cells: Sequence[Cell | None], better: Better) -> list[Mark]:
     """A mark per cell; none in a column whose cells are all printed alike, such as a single one.
 
     A share that is never reached is worse than all others, and gets no mark.

@@ -12,6 +12,9 @@ from albench.reports.results import Results
 from albench.reports.tables.cells import Cell, NumberFormat, number_cell
 from albench.reports.tables.table import Column, Row, Table
 
+_PARTS = "Splits, seeds: between them, by the method of moments, where a negative variance counts as 0."
+_TOGETHER = "Split and seed: what both have only together."
+
 
 def variance_table(results: Results, group: Group) -> Table | None:
     """Standard deviations of AUBC by part; None with one split."""
@@ -24,16 +27,20 @@ def variance_table(results: Results, group: Group) -> Table | None:
         Row((Cell(row["label"]), *(number_cell(row[name], form) for name in ("total", "split", "seed", "run"))))
         for _, row in found.iterrows()
     ]
-    caption = (
-        *measured(results, group),
-        "Standard deviations of AUBC: of all runs; between splits and between seeds, and what a split and a seed have "
-        "only together, by the method of moments, where a negative variance counts as 0.",
-        *_inseparable(group, [row["label"] for _, row in found.iterrows() if math.isnan(row["seed"])]),
-        *provenance(results, group),
-        *left_out(results.collection, group.name),
+    columns = (
+        Column("Method"),
+        Column("all runs"),
+        *(Column(title, notes=(_PARTS,)) for title in ("splits", "seeds")),
+        Column("split and seed", notes=(_PARTS, _TOGETHER)),
     )
-    columns = tuple(map(Column, ("Method", "all runs", "splits", "seeds", "split and seed")))
-    return Table(f"variance-{slug(group.name)}", f"Variance of AUBC on {group.name}", columns, tuple(rows), caption)
+    about = (
+        *measured(results, group),
+        "Standard deviations of AUBC.",
+        *_inseparable(group, [row["label"] for _, row in found.iterrows() if math.isnan(row["seed"])]),
+    )
+    title, name = f"Variance of AUBC on {group.name}", f"variance-{slug(group.name)}"
+    sources = (*provenance(results, group), *left_out(results.collection, group.name))
+    return Table(name, title, columns, tuple(rows), about, sources)
 
 
 def _inseparable(group: Group, labels: list[str]) -> list[str]:

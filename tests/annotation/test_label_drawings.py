@@ -18,6 +18,7 @@ from albench.annotation.label_drawings import LabelDrawings
 from albench.annotation.project import Project
 from albench.annotation.returned import Rules
 from albench.annotation.rounds import Worklist
+from albench.callback import NullCallback
 from albench.errors import AlbenchError
 from albench.masks import UNKNOWN
 from albench.runs import verify
@@ -48,6 +49,16 @@ def make(files, labels, tmp_path):
         )
 
     return start
+
+
+class Notices(NullCallback):
+    """Keeps what a user is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def on_notice(self, text):
+        self.said.append(text)
 
 
 def go_on(tmp_path, computing=DONE, **options: object) -> Worklist:
@@ -114,7 +125,9 @@ def test_five_rounds_on_the_hippocampus_give_the_records_of_a_run(tmp_path):
 def test_slices_are_handed_out_with_predictions_that_count_once_somebody_has_saved_them(make, truth, tmp_path):
     worklist = make("random")
     draw_worklist(worklist.folder, truth)
-    worklist = go_on(tmp_path, prefill=True)
+    notices = Notices()
+    worklist = go_on(tmp_path, replace(DONE, callback=notices), prefill=True)
+    assert [text for text in notices.said if text.startswith("caution: the network of round 0 ")]
     network, _ = rounds._trained_network(Project.open(tmp_path / "project"), DONE)
     for case in {name.case for name in worklist.asked}:
         wanted = [name.position for name in worklist.asked if name.case == case]

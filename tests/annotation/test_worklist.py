@@ -198,6 +198,26 @@ def test_the_page_shows_every_slice_in_the_proportions_of_the_body_and_needs_no_
     ]
 
 
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ((0.7, 0.2), "The slice with the highest score is asked for first."),
+        ((0.2, 0.7), "The slice with the lowest score is asked for first."),
+        ((0.2, 0.7, 0.5), "The strategy does not ask by the score alone."),
+        ((0.5, 0.5), ""),
+        ((0.5, None), ""),
+    ],
+)
+def test_the_page_says_which_end_of_the_score_is_asked_first(tmp_path, scores, said):
+    positions = tuple(reversed(range(len(scores))))
+    reasons = {i: Reason(rank, score) for rank, (i, score) in enumerate(zip(positions, scores, strict=True), 1)}
+    images = {"a": {i: np.ones((7, 6)) for i in positions}}
+    tasks = [task(positions=positions, reasons=reasons)]
+    write_worklist_page(tmp_path / "w.html", tasks, images, ["liver"], title="x")
+    page = " ".join((tmp_path / "w.html").read_text().split())
+    assert f"rank 1 is the slice that is wanted most.{' ' * bool(said)}{said}</p>" in page
+
+
 def test_every_slice_on_the_page_needs_an_image(tmp_path):
     with pytest.raises(DataError) as error:
         write_worklist_page(tmp_path / "w.html", [task()], {"a": {1: np.ones((7, 6))}}, ["liver"], title="x")

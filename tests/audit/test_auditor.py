@@ -156,6 +156,9 @@ def test_an_honest_strategy_passes_in_the_run_and_afterwards_and_its_records_are
     assert "audit.json" not in plain.records[0].files
     code, output = invoke("audit", audited.folder, "--device", "cpu")
     assert (code, output) == (0, "passed the query of round 0 is the same without the masks that were not bought")
+    steps = []
+    list(audit_rounds(audited, CPU, fit=True, on_step=steps.append))
+    assert steps == ["opening the data of the run", "asking for the query of round 0 again, after its training"]
     assert not list(cache_folder().glob("*audit-*"))
 
 

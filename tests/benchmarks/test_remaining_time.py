@@ -1,17 +1,21 @@
 """The time that a suite still needs, against hand calculations."""
 
 import io
+import time
 
 import pytest
 from rich.console import Console
 from support.samples import TINY
 from support.suites import write_suite
 
+from albench.benchmarks import plan_suite, ray_runner, run_suite
 from albench.benchmarks import progress as progress_module
 from albench.benchmarks.plan import plan_runs
 from albench.benchmarks.progress import ProgressTable
 from albench.benchmarks.remaining_time import RemainingTime, amounts
 from albench.benchmarks.suite import load_suite
+from albench.benchmarks.suite_callback import SuiteCallback
+from albench.errors import ConfigError
 
 SETTINGS = TINY | {"training.stop": "steps", "training.steps": 12, "protocol.rounds": 3, "protocol.budget": 4}
 
@@ -58,13 +62,22 @@ def test_every_method_has_its_own_speed_and_others_that_of_all(planned):
     assert remaining.total() == pytest.approx(sum(map(remaining.of, runs.values())))
 
 
-def test_a_method_of_which_only_round_0_is_known_is_estimated_from_it(planned):
-    runs = planned("random", "full")
-    random, full = runs.values()
-    remaining = RemainingTime([random, full], [1, 0], parallel=1)
+def test_round_0_tells_no_speed_unless_a_run_has_no_other_round(planned):
+    """Its training is shared: one run computes it, and the others wait for it or take it at once."""
+    runs = planned("random", "entropy", "full")
+    random, entropy, full = runs.values()
+    remaining = RemainingTime([random, entropy, full], [0, 0, 0], parallel=1)
+    remaining.add(random, 0, 100.0)
+    remaining.add(entropy, 0, 0.1)
+    assert [remaining.of(run) for run in runs.values()] == [None] * 3
+    assert remaining.total() is None
     remaining.add(full, 0, 50.0)
     remaining.remove(full)
-    assert remaining.total() == pytest.approx(50 / amounts(full)[0] * sum(amounts(random)[1:]))
+    assert remaining.of(random) == pytest.approx(50 / amounts(full)[0] * sum(amounts(random)[1:]))
+    remaining.add(random, 1, 3.0)
+    assert remaining.of(random) == pytest.approx(3 / amounts(random)[1] * sum(amounts(random)[2:]))
+    of_all = 53 / (amounts(full)[0] + amounts(random)[1])
+    assert remaining.of(entropy) == pytest.approx(of_all * sum(amounts(entropy)[1:]))
 
 
 def test_parallel_runs_share_the_time_but_none_ends_before_its_own_rounds(planned):
@@ -114,9 +127,52 @@ def test_the_progress_counts_the_cost_of_each_method(planned, monkeypatch):
     table.on_run_start(entropy)
     table.on_round(entropy, Record(0))
     table.on_round(entropy, Record(1))
+    assert console.file.getvalue().splitlines()[1] == "[0/2] random, seed 0: round 0"
     last = console.file.getvalue().splitlines()[-1]
     of_random, of_entropy = amounts(random), amounts(entropy)
     seconds = 10 * sum(of_random[2:]) / of_random[1] + 60 * sum(of_entropy[2:]) / of_entropy[1]
     minutes, rest = divmod(round(seconds), 60)
     assert last == f"[0/2] entropy, seed 0: round 1  {minutes}m{rest:02d}s left"
     assert seconds == pytest.approx(20 + 120, rel=0.1)  # two more rounds of 10 s, and two of about 60 s
+
+
+def test_a_suite_says_what_is_awaited_until_something_else_is_printed(planned, monkeypatch):
+    monkeypatch.setattr("albench.console.LONG_WAIT", 0.02)
+    console, (random,) = Console(file=io.StringIO(), width=200), planned("random").values()
+    table = ProgressTable(console)
+
+    def printed_after(call, *arguments):
+        before = len(console.file.getvalue())
+        call(*arguments)
+        time.sleep(0.1)
+        return console.file.getvalue()[before:].splitlines()
+
+    assert printed_after(table.on_wait, "looking at the files of the data") == ["looking at the files of the data"]
+    assert printed_after(table.on_plan, "tiny", [random], [random]) == ["tiny: 1 run, 0 already finished"]
+    assert printed_after(table.on_wait, "starting Ray") == ["starting Ray"]
+    started = printed_after(table.on_start, [random], [0], 1, "on Ray")
+    assert started == ["1 in parallel on Ray", "computing the first round of 1 run"]
+    assert printed_after(table.on_wait, "starting Ray") == ["starting Ray"]
+    table.on_wait("nothing")
+    assert printed_after(table.on_run_notice, random, "no graphs") == ["[0/1] random, seed 0: no graphs"]
+    table.on_wait("nothing")
+    assert printed_after(table.on_end) == []
+
+
+def test_a_suite_awaits_its_data_ray_and_the_first_rounds(tmp_path, monkeypatch):
+    class Waits(SuiteCallback):
+        said = ()
+
+        def on_wait(self, words):
+            self.said += (words,)
+
+    def no_ray(*_):
+        raise ConfigError("no Ray")
+
+    monkeypatch.setattr(ray_runner, "connected", no_ray)
+    waits, path = Waits(), write_suite(tmp_path, ["random"], seeds=1)
+    for address, expected in ((None, "starting Ray"), ("127.0.0.1:1", "connecting to Ray at 127.0.0.1:1")):
+        plan = plan_suite(str(path), settings=SETTINGS, storage=tmp_path / "runs", callback=waits)
+        with pytest.raises(ConfigError, match="no Ray"):
+            run_suite(plan, address=address, callback=waits)
+        assert waits.said[-2:] == ("looking at the files of the data", expected)

@@ -12,6 +12,9 @@ from support.markdown import Document
 from support.people import SETTINGS
 from support.samples import invoke, write_pair
 
+from albench.cli.status import UNFINISHED, run_states
+from albench.runs.store import write_failure
+
 NEW = ("annotate", "new")
 ROOT = Path(__file__).parents[2]
 
@@ -56,12 +59,20 @@ def annotate(command: str, *arguments: object) -> tuple[int, str]:
     return invoke("annotate", command, *arguments, *(() if command == "status" else ("--device", "cpu")))
 
 
+def state_of_runs(project):
+    """(rounds, state) of every run, as `albench status` lists them."""
+    states, problems, _ = run_states(project)
+    assert problems == []
+    return [tuple(cell.removesuffix(UNFINISHED) for cell in state.cells()[2:4]) for state in states]
+
+
 def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path, capsys):
     code, output = annotate("next", project)
     assert (code, output.split(":")[0]) == (1, "to draw")
     assert (
         "say --empty-is-done if slices as they were handed out are done, --leave-open to go on without them" in output
     )
+    assert state_of_runs(project) == [("0", "waiting for drawings of round 0")]
     draw_worklist(project / "worklists" / "00", truth)
     code, output = annotate("status", project)
     assert code == 0
@@ -74,6 +85,7 @@ def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path, caps
     code, output = annotate("status", project)
     assert "0 entropy 8 " in output
     assert "drawn in 0.5 hours" in output
+    assert state_of_runs(project) == [("1", "waiting for drawings of round 1")]
     draw_worklist(project / "worklists" / "01", truth)
     code, output = annotate("next", project, "--empty-is-done", "--strategy", "random", "--budget", 3)
     assert code == 0, output
@@ -82,6 +94,12 @@ def test_from_the_first_worklist_to_segmentations(project, truth, tmp_path, caps
     code, output = annotate("status", project)
     assert "from round 1 on: strategy: entropy -> random; protocol.budget: 2 -> 3" in output
     assert "to draw: 3 slices, in " in output
+    assert sorted(state_of_runs(project)) == [("1", "finished"), ("1", "waiting for drawings of round 2")]
+    ends = next(path for path in (project / "stages" / "1").rglob("config.json")).parent
+    write_failure(ends, "the disk is full", "")
+    assert ("1", "failed") in state_of_runs(project)
+    assert "after 1 round: the disk is full" in invoke("status", project)[1]
+    (ends / "failure.json").unlink()
     code, output = invoke("report", project, "--metric", "val_dice_volume", "--format", "csv")
     assert (code, "is not finished" in output) == (0, False), output
     curves = pd.read_csv(project / "report" / "val_dice_volume" / "csv" / "numbers-curves.csv")

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import tarfile
-import threading
 import time
 from dataclasses import dataclass
 
@@ -154,6 +153,8 @@ def test_a_good_folder_passes(decathlon):
     valid, drawn = sum((20 + i) * 24 * 8 for i in range(6)), 6 * 7 * 9 * 4
     assert code == 0
     assert output == (
+        "images and masks are paired by equal names, such as 'imagesTr/blob_0.nii.gz' with 'labelsTr/blob_0.nii.gz'; "
+        "albench data list-files prints all pairs "
         f"values of the masks: 0 (background, {valid - drawn:,} voxels in 6 masks) and 1 (foreground, {drawn:,} voxels "
         "in 6 masks) read 12 files of 6 cases 0 problems, 0 warnings"
     )
@@ -181,7 +182,11 @@ def test_a_missing_folder_is_one_sentence(tmp_path):
 def test_info_prints_a_summary_and_draws_slices(decathlon, tmp_path):
     code, output = invoke("data", "info", "folder", "--data-root", decathlon, "--workers", 1)
     assert code == 0, output
-    assert "volumes cases 6 voxels 8 x 24 x 20 to 25 (median 22.5) (slices, rows, columns)" in output
+    assert (
+        "volumes images and masks paired by equal names, such as 'imagesTr/blob_0.nii.gz' with "
+        "'labelsTr/blob_0.nii.gz' cases 6 voxels" in output
+    )
+    assert "cases 6 voxels 8 x 24 x 20 to 25 (median 22.5) (slices, rows, columns)" in output
     assert "spacing 3 x 1 x 1 mm (slices, rows, columns)" in output
     assert "orientation of the files RAS intensities as read" in output
     valid, drawn = sum((20 + i) * 24 * 8 for i in range(6)), 6 * 7 * 9 * 4
@@ -271,7 +276,7 @@ def test_check_says_what_it_does_when_it_takes_long(decathlon, monkeypatch):
     monkeypatch.setattr("albench.cli.data._problems", slow)
     words = f"reading all files of {decathlon} "
     assert words not in invoke("data", "check", decathlon)[1]
-    monkeypatch.setattr("albench.console.Timer", lambda after, *what: threading.Timer(after / 100, *what))
+    monkeypatch.setattr("albench.console.LONG_WAIT", 0.02)
     assert invoke("data", "check", decathlon)[1].startswith(words)
 
 

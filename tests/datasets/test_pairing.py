@@ -12,6 +12,7 @@ from albench.data import prepare
 from albench.datasets._pairing import is_image_folder, is_mask_folder, paired, together
 from albench.errors import DataError
 from albench.registry import DATASETS, find
+from albench.resolve import make_dataset
 
 COUNT = 3
 
@@ -325,3 +326,29 @@ def test_patterns_are_told_also_if_some_images_have_no_mask(tmp_path):
         folder(root).cases()
     rows = folder(root).file_rows(images=["t2.nii.gz", "t1.nii.gz"])
     assert [row["image"].count("t2.nii.gz;") for row in rows] == [1] * 3
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "said"),
+    [
+        ("imagesTr/c{}.nii.gz", "labelsTr/c{}.nii.gz", "by equal names, such as 'imagesTr/c0.nii.gz' with"),
+        (
+            *("imagesTr/c{}_0000.nii.gz", "labelsTr/c{}.nii.gz"),
+            "by equal names but for the number of a channel, such as 'imagesTr/c0_0000.nii.gz' with",
+        ),
+        (
+            *("imagesTr/volume-{}.nii", "labelsTr/segmentation-{}.nii"),
+            "by their names without words such as image and mask, such as 'imagesTr/volume-0.nii' with",
+        ),
+    ],
+)
+def test_the_rule_is_told_with_the_first_pair(tmp_path, image, mask, said):
+    root = written(tmp_path / "set", image, mask)
+    folder = make_dataset("folder", {"data.root": str(root)})
+    assert folder.pairing() == f"images and masks are paired {said} '{mask.format(0)}'"
+    rows = "".join(f"{root / image.format(i)},{root / mask.format(i)}\n" for i in range(3))
+    (tmp_path / "mine.csv").write_text(f"image,mask\n{rows}")
+    listed = make_dataset("folder", {"data.root": str(tmp_path / "mine.csv")})
+    assert listed.pairing() == (
+        f"images and masks are paired as mine.csv lists them, such as '{image.format(0)}' with '{mask.format(0)}'"
+    )

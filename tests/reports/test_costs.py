@@ -10,7 +10,9 @@ from albench.reports.captions import measured, validation_labels, warnings
 from albench.reports.confidence import underconfident
 from albench.reports.figures.curves import learning_curves
 from albench.reports.figures.style import line_styles
+from albench.reports.floors import floor_of
 from albench.reports.report import all_tables
+from albench.reports.reported_metrics import find_metric
 from albench.reports.run_details import ROUND_TITLES, details_of_runs
 from albench.reports.summary import summarize
 from albench.reports.tables.costs import cost_table
@@ -244,6 +246,37 @@ def test_underconfident_runs_are_named_with_what_they_could_have_had(tmp_path):
         "In round 0, 2 of 4 runs are underconfident: at the threshold chosen on the validation cases their volume Dice "
         "is 0.720 instead of 0.500."
     ]
+
+
+def test_a_network_that_predicts_everything_at_its_best_threshold_has_learned_nothing(tmp_path):
+    """The largest slice of a made case is known to bound the Dice of predicting everything."""
+    made = {"measured": {"empty_slice_share": 0.5}, "side": 16}
+    write_run(tmp_path, "random", 0, [0.01, 0.01], **made)
+    bound = floor_of(load(tmp_path).groups[0].runs, find_metric("dice_volume", None)).everything
+    assert 0.06 < bound < 0.9
+    for best, named in ((bound, False), (bound + 0.002, True)):
+        folder = tmp_path / f"{named}"
+        write_run(folder, "random", 0, [0.01, 0.01], confidence=Confidence(0.4, 0.3, 0.8, best), **made)
+        said = (
+            "In round 0, 1 of 1 run is underconfident: at the threshold chosen on the validation cases its volume Dice "
+            f"is {best:.3f} instead of 0.010."
+        )
+        assert underconfident(group_of(folder))[:1] == [said] * named
+
+
+def test_captions_count_the_rounds_of_untrained_networks(tmp_path):
+    """A training of one step, whose best one is half of it: none."""
+    write_run(tmp_path / "runs", "random", 0, [0.5, 0.6, 0.7], steps=[1, 1, 10])
+    write_run(tmp_path / "runs", "star", 0, [0.5, 0.6, 0.7], steps=[10, 1, 10])
+    said = (
+        "Caution: the network is untrained in 1 of 6 rounds, because no step of the training was better on the "
+        "validation cases than the initial weights: train longer, or with another training.lr."
+    )
+    results = load(tmp_path / "runs")
+    assert said in warnings(results.groups[0])
+    assert "In 3 of 6 rounds no better weights were found." in " ".join(cost_table(results, results.groups[0]).caption)
+    write_run(tmp_path / "trained", "random", 0, [0.5, 0.6], steps=[10, 1])
+    assert not any("untrained" in text for text in warnings(group_of(tmp_path / "trained")))
 
 
 def test_the_details_of_a_run_name_its_split(tmp_path):

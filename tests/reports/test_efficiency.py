@@ -201,7 +201,9 @@ def test_the_table_shows_the_monotone_crossing_with_its_interval(tmp_path):
     low, high = row["reach_monotone_low"], row["reach_monotone_high"]
     assert 0.2 < low < 0.225 < high < 0.25
     assert found == {"random": f"22.5% [{low:.1%}, {high:.1%}]", "star": "> 25.0%"}
-    assert "monotone: where the monotone regression of the mean does" in " ".join(table.caption)
+    assert "Monotone: where the monotone regression of the mean reaches it, with its 95 % bootstrap interval." in (
+        table.caption
+    )
     assert "too few" not in " ".join(table.caption)
 
 

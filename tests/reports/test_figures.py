@@ -276,7 +276,7 @@ def test_a_busy_machine_makes_no_method_look_slow(tmp_path):
     assert right.get_xlabel() == "time per optimizer step [ms]"
     assert [bar.get_width() for bar in right.patches] == [100, 100]  # two epochs of 5 steps, each in 0.5 s
     assert not any("on the clock" in said for said in drawing.caption)
-    assert "By step: median over the epochs of fit, each with the validation after it." in drawing.caption
+    assert "By step: median over the epochs of fit after round 0, each with the validation after it." in drawing.caption
     table = cost_table(results, results.groups[0])
     titles = [column.title for column in table.columns]
     assert titles[-2:] == ["CPU [min]", "step [ms]"]
@@ -292,6 +292,21 @@ def test_without_seconds_of_the_cpu_or_on_a_gpu_time_is_that_of_the_clock(tmp_pa
     assert ax.get_xlabel() == "time per round [s]"
     assert [bar.get_width() for bar in ax.patches] == [2, 1, 0.5]
     assert "It is time on the clock, which other processes on the machine prolong." in drawing.caption
+
+
+def test_table_and_figure_have_the_same_time_of_a_step_which_leaves_out_round_0(tmp_path):
+    """Round 0 took two steps an epoch, and later rounds ten: 0.5, and 0.1 s each."""
+    computing = {"fit_epoch_seconds": (1.0, 1.0)}
+    for seed in range(2):
+        write_run(tmp_path, "random", seed, [0.5, 0.6, 0.7], steps=[4, 20, 20], computing=computing)
+    write_run(tmp_path, "entropy", 0, [0.5, 0.6, 0.7], steps=[4, 10, 40], computing=computing)
+    write_run(tmp_path, "full", 0, [0.8], steps=[4], computing=computing)
+    results = load(tmp_path)
+    bars = time_per_round(results, results.groups[0]).figure.axes[1].patches
+    assert [bar.get_width() for bar in bars] == pytest.approx([100, (200 + 50) / 2])
+    table = cost_table(results, results.groups[0])
+    assert [row.cells[-1].text for row in table.rows] == ["100", "125", "500"]  # the reference has no other round
+    assert any(said.startswith("Step: median of an optimizer step of fit after round 0") for said in table.caption)
 
 
 def test_the_time_of_a_step_is_a_median_over_epochs_and_unknown_without_them(tmp_path):

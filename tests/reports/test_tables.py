@@ -317,6 +317,39 @@ def test_columns_without_any_value_are_dropped():
     assert [[cell.text for cell in row.cells] for row in table.rows] == [["a", "10.0%", "n/a"], ["b", "n/a", "20.0%"]]
 
 
+def test_a_column_goes_with_its_notes_and_a_note_of_several_stands_once():
+    both, own = "X and Y: explained together.", "Z: explained alone."
+    columns = (Column("w"), Column("x", notes=(both,)), Column("y", notes=(both,)), Column("z", notes=(own,)))
+    some, none = number_cell(0.1, SHARE), number_cell(math.nan, SHARE)
+    rows = [Row((Cell("a"), *cells)) for cells in ((some, some, some), (none, some, none), (none, none, none))]
+    captions = [
+        without_empty_columns(Table("t", "t", columns, (row,), ("First.",), ("Last.",))).caption for row in rows
+    ]
+    assert captions == [("First.", both, own, "Last."), ("First.", both, "Last."), ("First.", "Last.")]
+
+
+def test_a_caption_does_not_explain_columns_that_the_table_leaves_out(tmp_path):
+    write_run(tmp_path, "entropy", 0, [0.5, 0.6])
+    write_run(tmp_path, "star", 0, [0.5, 0.7])
+    explained = ("S%", "Monotone:", "Sustained:", "Within", "Median of", "Speed-up:", "Foreground efficiency:")
+
+    def said(name):
+        table = next(table for table in all_tables(load(tmp_path)) if table.name == name)
+        shown = {column.title for column in table.columns}
+        return {start for start in explained if any(text.startswith(start) for text in table.caption)}, shown
+
+    for name in ("table1-made", "efficiency-made"):
+        notes, columns = said(name)
+        assert not notes
+        assert not {"S%", "monotone", "speed-up", "foreground efficiency"} & columns
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    write_run(tmp_path, "full", 0, [0.65], rounds=1)
+    assert said("table1-made")[0] == {"S%"}
+    notes, columns = said("efficiency-made")
+    assert notes == set(explained)
+    assert {"S%", "monotone", "speed-up", "foreground efficiency"} <= columns
+
+
 def test_a_lower_distance_is_better(runs):
     results = load(runs, metric="hd95")
     table = efficiency_table(results, results.groups[0])

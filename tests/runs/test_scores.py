@@ -6,6 +6,11 @@ from support.made_runs import write_run, write_suite
 from albench.errors import StoreError
 from albench.reports import load
 from albench.runs import load_runs
+from albench.runs.manifest import write_manifest
+from albench.runs.records import FORMAT, Manifest, ManifestRun
+from albench.suite_file import DatasetEntry, StrategyEntry, VariantEntry, entry_digest
+
+_NAMED = ("suite", "label", "strategy")
 
 
 def names(table, *columns):
@@ -61,3 +66,29 @@ def test_a_damaged_list_of_a_suite_is_one_sentence(tmp_path):
     (tmp_path / "suite.json").write_text("{")
     with pytest.raises(StoreError, match="start the suite again, or remove the file to report on all runs below it"):
         load_runs(tmp_path)
+
+
+def test_a_renamed_method_has_its_new_name_and_a_removed_one_its_old_one(tmp_path):
+    file, suite = tmp_path / "mine.yaml", tmp_path / "runs"
+    methods = [StrategyEntry("random"), StrategyEntry("entropy")]
+    digests = [entry_digest(DatasetEntry("phantom"), VariantEntry("phantom"), method) for method in methods]
+    runs = [
+        ManifestRun(own.strategy, "phantom", own.strategy, "phantom", 0, str(folder.relative_to(suite)), digest)
+        for own, digest in zip(methods, digests, strict=True)
+        for folder in [write_run(suite, own.strategy, 0, [0.5, 0.6])]
+    ]
+    write_manifest(suite, Manifest(FORMAT, "mine", "1a2b3c4d", "1", "", tuple(runs), str(file)))
+
+    def labels(text):
+        file.write_text(text)
+        return set(names(load_runs(suite), *_NAMED))
+
+    as_listed = {("mine", "random", "random"), ("mine", "entropy", "entropy")}
+    assert labels("dataset: phantom\nstrategies: [random, entropy]\n") == as_listed
+    renamed = "dataset: phantom\nstrategies: [{strategy: random, label: by chance}]\n"
+    assert labels(renamed) == {("mine", "by chance", "random"), ("mine", "entropy", "entropy")}
+    reported = {label for group in load(suite).groups for label in group.methods}
+    assert reported == {"by chance"}
+    assert labels("strategies: 3\n") == as_listed
+    file.unlink()
+    assert set(names(load_runs(suite), *_NAMED)) == as_listed

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from albench.live_suite import LiveSuite, Method, live_suite
+from albench.runs.live_suite import LiveSuite, Method, live_suite
 from albench.runs.records import FORMAT, Manifest, ManifestRun
 from albench.suite_file import DatasetEntry, StrategyEntry, VariantEntry, entry_digest
 
