@@ -28,8 +28,8 @@ def best_baseline_table(results: Results, group: Group) -> Table | None:
         "it, but of the best one, whichever that is: a method beats it if it beats every one."
     )
     largest = (
-        "p: the largest of the paired t tests against each baseline that the method is better (intersection-union test), "
-        "made two-sided; Holm: corrected over the methods."
+        "p: the largest of the paired t tests against each baseline that the method is better (intersection-union "
+        "test), made two-sided; Holm: corrected over the methods."
     )
     columns = (
         Column("Method"),

@@ -61,7 +61,7 @@ def test_a_report_on_a_bundle_has_the_numbers_and_tables_of_one_on_its_runs(stud
         pd.testing.assert_frame_equal(getattr(bundle, name)(), getattr(runs, name)(), check_exact=True)
     tables = list(all_tables(runs))
     assert len(tables) > 5
-    named = [replace(t, caption=tuple(_of_runs(line) for line in t.caption)) for t in all_tables(bundle)]
+    named = [replace(t, sources=tuple(_of_runs(line) for line in t.sources)) for t in all_tables(bundle)]
     assert named == tables
 
 
