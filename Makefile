@@ -16,16 +16,17 @@ test-slow: install  ## Tests that take minutes or make fresh environments.
 test-gpu: install  ## Tests on a GPU. Without one it is simulated, which needs a C++ compiler.
 	PYTHONPATH=tests $(BIN)/pytest -n auto -p support.simulated_gpu -m gpu
 
-test-lowest:  ## The default tests on the wheel, with the lowest dependencies; PYTHON=python3.10 chooses the interpreter.
-	$(call test_wheel,.venv-lowest,--constraint constraints-lowest.txt)
+test-lowest:  ## The default tests and those of the wheel with the lowest dependencies, on PYTHON=python3.10 for example.
+	$(call test_with,.venv-lowest,--constraint constraints-lowest.txt)
 
 test-newest:  ## The same with the newest dependencies.
-	$(call test_wheel,.venv-newest,)
+	$(call test_with,.venv-newest,)
 
-define test_wheel
+define test_with
 $(PYTHON) -m venv --clear $(1)
-$(1)/bin/pip install --quiet --disable-pip-version-check --prefer-binary $(2) '.[dev]'
+$(1)/bin/pip install --quiet --disable-pip-version-check --prefer-binary $(2) --editable '.[dev]'
 $(1)/bin/pytest -n auto
+$(1)/bin/pytest -n auto -m slow tests/test_packaging.py
 endef
 
 format: install  ## Sort imports, fix what can be fixed, and format.
