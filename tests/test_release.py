@@ -18,10 +18,15 @@ SETUP.read(ROOT / "setup.cfg")
 PYTHONS = re.findall(r":: (3\.\d+)$", SETUP["metadata"]["classifiers"], re.MULTILINE)
 
 
-def declared(*extras: str) -> list[Requirement]:
-    """What setup.cfg requires, and what some of its extras do."""
+def applies(one: Requirement, python: str) -> bool:
+    return one.marker is None or one.marker.evaluate({"python_version": python})
+
+
+def declared(python: str, *extras: str) -> list[Requirement]:
+    """What setup.cfg and some of its extras require on a version of Python."""
     groups = [SETUP["options"]["install_requires"], *(SETUP["options.extras_require"][extra] for extra in extras)]
-    return [Requirement(line) for group in groups for line in group.splitlines() if line]
+    requirements = [Requirement(line) for group in groups for line in group.splitlines() if line]
+    return [one for one in requirements if applies(one, python)]
 
 
 def pins(file: str, python: str) -> dict[str, Version]:
@@ -30,7 +35,7 @@ def pins(file: str, python: str) -> dict[str, Version]:
     for line in (ROOT / file).read_text().splitlines():
         if not line.startswith("#"):
             one = Requirement(line)
-            if one.marker is None or one.marker.evaluate({"python_version": python}):
+            if applies(one, python):
                 (exact,) = one.specifier
                 assert exact.operator == "=="
                 assert one.name not in found, f"{file} pins {one.name} twice for Python {python}"
@@ -38,10 +43,10 @@ def pins(file: str, python: str) -> dict[str, Version]:
     return found
 
 
-def lower_bounds() -> dict[str, Version]:
-    """The least version of what the tests use, by name."""
+def lower_bounds(python: str) -> dict[str, Version]:
+    """The least version of what the tests use on a version of Python, by name."""
     bounds: dict[str, set[Version]] = {}
-    for one in declared("formats", "tensorboard", "dev"):
+    for one in declared(python, "formats", "tensorboard", "dev"):
         for part in one.specifier:
             assert part.operator == ">=", f"{one} has another bound than the lower one"
             bounds.setdefault(canonicalize_name(one.name), set()).add(Version(part.version))
@@ -51,7 +56,7 @@ def lower_bounds() -> dict[str, Version]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_lowest_versions_are_the_lower_bounds_or_the_first_with_a_wheel_for_this_python(python):
-    lowest, bounds = pins("constraints-lowest.txt", python), lower_bounds()
+    lowest, bounds = pins("constraints-lowest.txt", python), lower_bounds(python)
     assert lowest.keys() == bounds.keys()
     raised = {name for name in bounds if lowest[name] != bounds[name]}
     assert all(lowest[name] > bounds[name] for name in raised)
@@ -61,7 +66,7 @@ def test_the_lowest_versions_are_the_lower_bounds_or_the_first_with_a_wheel_for_
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_exact_versions_satisfy_the_ranges_on_every_python(python):
     exact = pins("constraints.txt", python)
-    for one in declared("formats", "dev"):
+    for one in declared(python, "formats", "dev"):
         assert one.specifier.contains(exact[canonicalize_name(one.name)]), one
 
 
