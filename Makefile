@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 COVERAGE :=  # percent of the code that `make test` must cover; measured only if given
 
-.PHONY: demo test test-slow test-gpu format lint types docs speed install
+.PHONY: demo test test-slow test-gpu test-lowest test-newest format lint types docs speed install
 
 demo: install  ## Run the main job on generated data.
 	$(BIN)/albench run --strategy star --dataset phantom --set protocol.rounds=2
@@ -15,6 +15,19 @@ test-slow: install  ## Tests that take minutes or make fresh environments.
 
 test-gpu: install  ## Tests on a GPU. Without one it is simulated, which needs a C++ compiler.
 	PYTHONPATH=tests $(BIN)/pytest -n auto -p support.simulated_gpu -m gpu
+
+test-lowest:  ## The default tests and those of the wheel with the lowest dependencies, on PYTHON=python3.10 for example.
+	$(call test_with,.venv-lowest,--constraint constraints-lowest.txt)
+
+test-newest:  ## The same with the newest dependencies.
+	$(call test_with,.venv-newest,)
+
+define test_with
+$(PYTHON) -m venv --clear $(1)
+$(1)/bin/pip install --quiet --disable-pip-version-check --prefer-binary $(2) --editable '.[dev]'
+$(1)/bin/pytest -n auto
+$(1)/bin/pytest -n auto -m slow tests/test_packaging.py
+endef
 
 format: install  ## Sort imports, fix what can be fixed, and format.
 	$(BIN)/ruff check --fix .

@@ -32,7 +32,7 @@ class Streams:
 
     def integer(self, purpose: str, round_index: int = 0) -> int:
         """A seed for torch, derived from a stream."""
-        return int(self._sequence(purpose, round_index).generate_state(1, np.uint64)[0] >> 1)
+        return int(self._sequence(purpose, round_index).generate_state(1, np.uint64)[0]) >> 1
 
     @contextmanager
     def torch(self, purpose: str, round_index: int = 0) -> Iterator[None]:

@@ -80,7 +80,7 @@ from albench.strategies._star.network import StarNetwork
 from albench.strategies._star.propagation import Aggregation, Propagation, Rules, propagate
 from albench.strategies._star.similarity import SIMILARITIES, Similarity
 from albench.strategies._star.training import PairLoss, Pairs, train_propagation
-from albench.strategy import Query, Round, Strategy, Task, check_neighbors, register
+from albench.strategy import Kind, Query, Round, Strategy, Task, check_neighbors, register
 from albench.training.examples import Examples
 from albench.training.learner import Learner
 from albench.training.packing import pack_predictions
@@ -162,7 +162,7 @@ class Star(Strategy):
         propagation_patience: patience of the second stage in epochs; None takes twice that of the first stage.
     """
 
-    kind: ClassVar = "semi-supervised"
+    kind: ClassVar[Kind] = "semi-supervised"
     needs: ClassVar[str] = "a second encoder with attention, and a second training stage"
     paper: ClassVar[str] = "Ma et al., MICCAI 2025"
     shares_round_zero: ClassVar[bool] = True  # the other parts come after the plain network and train in `query`

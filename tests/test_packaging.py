@@ -70,6 +70,12 @@ def test_the_source_distribution_holds_every_file_that_is_needed_to_build_the_wh
     assert {*package_files(source), "setup.cfg", "pyproject.toml", "README.md", "LICENSE"} <= packed
 
 
+def test_twine_finds_nothing_in_what_is_to_be_published(built):
+    _, wheel, sdist = built
+    out = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", wheel, sdist)
+    assert re.findall(r"[A-Z]{4,}", re.sub(r"\S*/", "", out)) == ["PASSED", "PASSED"]
+
+
 def test_the_metadata_tell_version_requirements_license_and_command(built):
     source, wheel, _ = built
     with zipfile.ZipFile(wheel) as archive:

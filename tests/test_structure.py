@@ -255,7 +255,8 @@ def test_git_ignores_no_source_file():
 def test_the_top_level_is_the_menu_of_the_project():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {line.partition("/")[0] for line in tracked.splitlines()} == {
-        *("setup.cfg", "pyproject.toml", "Makefile", "constraints.txt", "mkdocs.yml"),
+        *("setup.cfg", "pyproject.toml", "Makefile", "constraints.txt", "constraints-lowest.txt", "mkdocs.yml"),
+        *("Dockerfile", ".dockerignore"),
         *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"),
         *(".ci", ".github", ".gitignore", ".pre-commit-config.yaml"),
         *("albench", "strategies", "datasets", "benchmarks", "reports", "examples", "tests", "docs"),

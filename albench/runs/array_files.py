@@ -38,9 +38,12 @@ def read_masks(path: Path, remedy: str = "restore it from a copy") -> PackedMask
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write arrays by name."""
+    """Write arrays by name. Raises StoreError if one holds Python objects, which only pickle could read back."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise StoreError(f"an array must hold numbers or text, '{name}' holds Python objects: convert it")
     with atomic_write(path) as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy < 2.1 stores allow_pickle as an array
 
 
 def read_arrays(path: Path, remedy: str = "restore it from a copy") -> Arrays:

@@ -81,7 +81,7 @@ class PassGraphs:
         key = (
             method,
             differentiable,
-            structure,
+            repr(structure),  # which torch 2.4 cannot hash
             tuple((value.shape, value.dtype) for value in tensors),
             modes,
         )

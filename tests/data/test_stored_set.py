@@ -201,7 +201,7 @@ def test_check_finds_every_changed_byte_also_where_no_sample_is(stored, name, wh
     values = np.load(stored / name, mmap_mode="r+")
     assert values.shape[-2:] == (48, 48)
     other = (place[1] + 1) % 40
-    values[row, ..., other, 3 if where == "valid" else 45] += 1
+    values[row, ..., other, 3 if where == "valid" else 45] += values.dtype.type(1)
     values.flush()
     prepare(phantom(), lambda *call: pytest.fail("made anew"))
     code, output = invoke("data", "check", "--cache")

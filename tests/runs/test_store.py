@@ -16,6 +16,7 @@ import albench.runs.reader
 from albench.errors import StoreError
 from albench.masks import PackedMasks
 from albench.resolve import resolve
+from albench.runs.array_files import read_arrays, write_arrays
 from albench.runs.cost import environment
 from albench.runs.discovery import find_runs
 from albench.runs.documents import encode, write_document
@@ -586,3 +587,19 @@ def test_the_progress_of_a_run_reads_one_record_unless_the_lines_are_not_in_orde
         with suppress(StoreError):
             assert RunReader(folder).progress.done == 2
         assert read[0].endswith("line 1,")
+
+
+def test_a_file_of_arrays_holds_those_that_it_was_given_and_no_other(tmp_path):
+    arrays = {"masks": np.arange(6).reshape(2, 3), "case": np.array(["a", "b"])}
+    write_arrays(tmp_path / "arrays.npz", arrays)
+    stored = read_arrays(tmp_path / "arrays.npz")
+    assert stored.keys() == arrays.keys()
+    assert all(np.array_equal(stored[name], arrays[name]) for name in arrays)
+
+
+def test_an_array_of_python_objects_is_not_written(tmp_path):
+    arrays = {"masks": np.zeros(3), "case": np.array(["a", None])}
+    with pytest.raises(StoreError) as error:
+        write_arrays(tmp_path / "arrays.npz", arrays)
+    assert str(error.value) == "an array must hold numbers or text, 'case' holds Python objects: convert it"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,72 @@
+"""What docs/paper.md says was measured is what the records hold, and what it cites is in its bibliography."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from albench.registry import STRATEGIES, available
+
+ROOT = Path(__file__).parents[1]
+PAPER = (ROOT / "docs/paper.md").read_text()
+WORDS = " ".join(PAPER.split())
+STUDIES = ROOT / "docs/studies"
+SPEED = ROOT / "benchmarks/speed/records/2026-11-27-093655-nvidia-h100-80gb-hbm3-16-cores.json"
+
+
+def range_of(found) -> str:
+    return f"{found.low:.3f} to {found.high:.3f}"
+
+
+def test_every_work_that_the_paper_cites_is_in_its_bibliography_and_no_other():
+    entries = re.findall(r"^@\w+\{(\w+),$", (ROOT / "docs/paper.bib").read_text(), re.MULTILINE)
+    assert len(entries) == len(set(entries))
+    assert set(re.findall(r"\[@(\w+)\]", PAPER)) == set(entries)
+
+
+def test_the_paper_has_the_sections_and_the_length_of_a_software_paper():
+    sections = re.findall(r"^# (.*)$", PAPER, re.MULTILINE)
+    assert {"Summary", "Statement of need", "Related software", "Quality control", "Acknowledgements"} <= set(sections)
+    assert 750 <= len(PAPER.split()) <= 1250
+
+
+def test_the_differences_of_the_fair_suite_are_those_of_its_record():
+    table = pd.read_csv(STUDIES / "fair-hippocampus-differences.csv").query("kind == 'baseline'")
+    methods = pd.read_csv(STUDIES / "fair-hippocampus-efficiency.csv")
+    assert f"{len(methods)} methods were compared" in WORDS
+    assert f"({len(table)} comparisons, smallest p = {table.t_holm.min():.2f})" in WORDS
+    best = table.loc[table.gain.idxmax()]
+    assert f"`{best.label}`, leads by {best.gain:.3f} (95 % interval {range_of(best)})" in WORDS
+    assert set(table.units) == {5}
+
+
+def test_the_parts_of_star_are_those_of_its_record():
+    star = pd.read_csv(STUDIES / "fair-hippocampus-attribution.csv").query("label == 'star'").set_index("part")
+    query, training = star.loc["query"], star.loc["training"]
+    assert f"The query of STAR contributes {query.gain:.3f} ({range_of(query)})" in WORDS
+    assert f"its training contributes {training.gain:.3f} ({range_of(training)}, not corrected)" in WORDS
+
+
+def test_the_menu_is_that_of_its_record():
+    methods = pd.read_csv(STUDIES / "menu-efficiency.csv")
+    rivals = pd.read_csv(STUDIES / "menu-differences.csv").query("kind == 'baseline'")
+    assert f"the whole menu of {len(methods)} strategies spans {methods.aubc.max() - methods.aubc.min():.3f}" in WORDS
+    assert f"no difference is significant (smallest p = {rivals.t_holm.min():.2f})" in WORDS
+    own = [entry for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith(STRATEGIES)]
+    assert f"There are {len(own)}:" in WORDS
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "sentence"),
+    [
+        ("does a query cost", "entropy", "a query by entropy takes {} times as long as the forward passes"),
+        ("does the query of STAR cost", "whole query", "and one of STAR without its training {} times"),
+    ],
+)
+def test_the_cost_of_a_query_is_that_of_its_record(question, name, sentence):
+    record = json.loads(SPEED.read_text())
+    rows = [row for finding in record["findings"] if question in finding["question"] for row in finding["rows"]]
+    (row,) = (row for row in rows if row["name"] == name)
+    assert sentence.format(f"{row['value']['median']:.2f}") in WORDS
