@@ -4,20 +4,23 @@ import json
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from albench.registry import STRATEGIES, available
+from albench.reports import load
 
 ROOT = Path(__file__).parents[1]
 PAPER = (ROOT / "docs/paper.md").read_text()
 WORDS = " ".join(PAPER.split())
-STUDIES = ROOT / "docs/studies"
-SPEED = ROOT / "benchmarks/speed/records/2026-11-27-093655-nvidia-h100-80gb-hbm3-16-cores.json"
+SPEED = ROOT / "benchmarks/speed/records/2026-11-28-005102-nvidia-h100-80gb-hbm3-16-cores.json"
 
 
 def range_of(found) -> str:
     return f"{found.low:.3f} to {found.high:.3f}"
+
+
+def against_random(results):
+    return results.differences().query("kind == 'baseline'")
 
 
 def test_every_work_that_the_paper_cites_is_in_its_bibliography_and_no_other():
@@ -32,9 +35,9 @@ def test_the_paper_has_the_sections_and_the_length_of_a_software_paper():
     assert 750 <= len(PAPER.split()) <= 1250
 
 
-def test_the_differences_of_the_fair_suite_are_those_of_its_record():
-    table = pd.read_csv(STUDIES / "fair-hippocampus-differences.csv").query("kind == 'baseline'")
-    methods = pd.read_csv(STUDIES / "fair-hippocampus-efficiency.csv")
+def test_the_differences_of_the_fair_suite_are_those_that_are_published():
+    results = load("fair-hippocampus")
+    table, methods = against_random(results), results.efficiency()
     assert f"{len(methods)} methods were compared" in WORDS
     assert f"({len(table)} comparisons, smallest p = {table.t_holm.min():.2f})" in WORDS
     best = table.loc[table.gain.idxmax()]
@@ -42,16 +45,16 @@ def test_the_differences_of_the_fair_suite_are_those_of_its_record():
     assert set(table.units) == {5}
 
 
-def test_the_parts_of_star_are_those_of_its_record():
-    star = pd.read_csv(STUDIES / "fair-hippocampus-attribution.csv").query("label == 'star'").set_index("part")
+def test_the_parts_of_star_are_those_that_are_published():
+    star = load("fair-hippocampus").attribution().query("label == 'star'").set_index("part")
     query, training = star.loc["query"], star.loc["training"]
     assert f"The query of STAR contributes {query.gain:.3f} ({range_of(query)})" in WORDS
-    assert f"its training contributes {training.gain:.3f} ({range_of(training)}, not corrected)" in WORDS
+    assert f"its training contributes {training.gain:.4f} ({range_of(training)})" in WORDS
 
 
-def test_the_menu_is_that_of_its_record():
-    methods = pd.read_csv(STUDIES / "menu-efficiency.csv")
-    rivals = pd.read_csv(STUDIES / "menu-differences.csv").query("kind == 'baseline'")
+def test_the_menu_is_that_which_is_published():
+    results = load("menu-hippocampus")
+    methods, rivals = results.efficiency(), against_random(results)
     assert f"the whole menu of {len(methods)} strategies spans {methods.aubc.max() - methods.aubc.min():.3f}" in WORDS
     assert f"no difference is significant (smallest p = {rivals.t_holm.min():.2f})" in WORDS
     own = [entry for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith(STRATEGIES)]
