@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass
 
 import pandas as pd
 
+from albench.errors import counted
 from albench.reports.attribution import is_unequal, not_attributable
 from albench.reports.captions import floors, not_ranked, reference_at_floor, uses_labels
 from albench.reports.group import Group
@@ -16,6 +17,7 @@ from albench.reports.unfinished_trainings import unfinished_reference
 
 _LEVEL = 0.05
 _MOST = 3  # methods that reach the reference, by name
+_DIVIDED = 2  # methods whose parts are all said
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,22 @@ def _attribution(results: Results, group: Group) -> str:
     if len(group.ranking) > 1:
         leaders = group.ranking[0], group.ranking[1]
         pairs += [leaders] * (not {leaders, leaders[::-1]} & {*pairs, *arms})
-    sentences = [*not_attributable(group, pairs), *(_divided(label, rows) for label, rows in divided.items())]
-    return " ".join(sentences)
+    sentences = not_attributable(group, pairs)
+    if len(divided) > _DIVIDED:
+        return " ".join([*sentences, _divided_together(found)])
+    return " ".join([*sentences, *(_divided(label, rows) for label, rows in divided.items())])
+
+
+def _divided_together(rows: pd.DataFrame) -> str:
+    """Of the parts of many methods those that are not compatible with 0; the table has all of them."""
+    where = "the table of attribution has all parts"
+    known = rows[rows["low"].notna()]
+    if known.empty:
+        return f"Attribution divides the differences of {rows['label'].nunique()} methods: {where}."
+    found = known[[_excludes_0(row["low"], row["high"]) for _, row in known.iterrows()]]
+    named = "; ".join(f"{row['part']} of {row['label']} {_part(row)}" for _, row in found.iterrows())
+    which = f"{len(found) or 'none'} of {counted(len(known), 'part')}{': ' * bool(named)}{named}"
+    return f"Attribution: 95 % intervals, not corrected for their number, exclude 0 in {which}; {where}."
 
 
 def _divided(label: str, rows: pd.DataFrame) -> str:

@@ -252,6 +252,18 @@ def test_the_summary_attributes_a_gain_to_query_and_training(tmp_path):
     assert summary_of(write_arms(tmp_path / "t", "random", "training")) == ""  # both query at random
 
 
+def test_of_many_methods_the_summary_says_only_the_parts_that_are_not_compatible_with_0():
+    results = load("fair-hippocampus")
+    said, found = summarize(results, results.groups[0]).attribution, results.attribution()
+    excluding = found[(found["low"] > 0) | (found["high"] < 0)]
+    assert [*excluding["part"]] == ["query", "both"]
+    assert set(excluding["label"]) == {"taal"}
+    assert said.endswith(
+        f"Attribution: 95 % intervals, not corrected for their number, exclude 0 in 2 of {len(found)} parts: query of taal "
+        "-0.0240 [-0.0393, -0.0087]; both of taal -0.0274 [-0.0513, -0.0034]; the table of attribution has all parts."
+    )
+
+
 def test_without_arms_the_summary_refuses_to_call_a_difference_that_of_the_query(tmp_path):
     said = summary_of(write_arms(tmp_path, "random", "star", query_steps=30))
     # 3 trainings of 10 steps, and 2 of 30 in queries
