@@ -259,8 +259,9 @@ def test_of_many_methods_the_summary_says_only_the_parts_that_are_not_compatible
     assert [*excluding["part"]] == ["query", "both"]
     assert set(excluding["label"]) == {"taal"}
     assert said.endswith(
-        f"Attribution: 95 % intervals, not corrected for their number, exclude 0 in 2 of {len(found)} parts: query of taal "
-        "-0.0240 [-0.0393, -0.0087]; both of taal -0.0274 [-0.0513, -0.0034]; the table of attribution has all parts."
+        f"Attribution: 95 % intervals, not corrected for their number, exclude 0 in 2 of {len(found)} parts: query of "
+        "taal -0.0240 [-0.0393, -0.0087]; both of taal -0.0274 [-0.0513, -0.0034]; the table of attribution has all "
+        "parts."
     )
 
 
