@@ -159,8 +159,8 @@ def against_random() -> str:
     return paragraph(
         f"{verdict(significant, 'differs', 'significantly from `random`')} after Holm's correction over {len(labels)} "
         f"paired t tests; the smallest p is {least}. The highest mean is that of {best}, {said(tests[best])} against "
-        f"`random` (p = {p} without the correction). Without it, {count(better)} of the 95 % intervals lie above 0 and "
-        f"{count(worse)} below. With {tests[best].units} seeds the exact sign-flip test cannot be below "
+        f"`random` (p = {p} without the correction). Without it, the 95 % intervals of {count(better)} are above 0 and "
+        f"those of {count(worse)} below. With {tests[best].units} seeds the exact sign-flip test cannot be below "
         f"{tests[best].least:.4g}. Record: {results(FAIR)}; the table is on "
         "[another page](fair-comparison.md#what-was-found-on-the-hippocampus)."
     )
@@ -191,7 +191,7 @@ def best_baseline() -> str:
         f"for the {len(found)} methods: the smallest p is {min(own.p for own in found.values()):.2f}."
         if not significant and min(own.p for own in found.values()) >= LEVEL
         else f"{verdict(significant, 'beats', 'the best of ' + listed(baselines))} after Holm's correction.",
-        f"Of the {len(found)} intervals, {count(behind)} lie below 0"
+        f"Of the {len(found)} intervals, {count(behind)} {'lies' if len(behind) == 1 else 'lie'} below 0"
         + (f": {listed(behind)}." if behind else ", so no method is shown to be worse than the best, either."),
     ]
     sentences += [_best_over(name) for name in ("foreground-random", "strided")]
