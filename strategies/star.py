@@ -277,7 +277,7 @@ class Star(Strategy):
             train_propagation(
                 network,
                 learner,
-                Pairs.of(Examples(slices, memory, learner.device), pairs),
+                Pairs.of(Examples.of_masks(slices, memory, learner.device), pairs),
                 self._validation_pairs(learner, ctx.interval),
                 lr=self.propagation_lr or learner.lr,
                 patience=self.propagation_patience or 2 * learner.training.patience,
@@ -296,9 +296,7 @@ class Star(Strategy):
         ids = ids[np.isin(ids, drawn).all(1)]
         if not len(ids):
             ids = np.concatenate([neighbors(drawn, case, self.pairs), np.stack([drawn, drawn], 1)])
-        used = np.unique(ids)
-        truth = dict(zip(used.tolist(), val.masks(used), strict=True))
-        return Pairs.of(Examples(val.slices, truth, learner.device), ids)
+        return Pairs.of(Examples.of_labeled(val, np.unique(ids), learner.device), ids)
 
     def _least_similar(self, found: Propagation, candidates: Ids, groups: Sequence[Sequence[Ids]], budget: int) -> Ids:
         """Those of the candidates that are least similar to the labeled slices of their groups (Sec. 2.2)."""

@@ -9,9 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from albench.data import SliceStack
+from albench.data import LabeledStack, SliceStack
 from albench.masks import Ids, Mask
+from albench.training.batches import batched
 from albench.training.device import to_device
+from albench.training.packing import unpacked
+
+_BLOCK = 1024  # slices whose masks are unpacked at once
 
 
 class Examples:
@@ -19,20 +23,32 @@ class Examples:
 
     Args:
         slices: the stack.
-        masks: {slice id: (h, w) label map}.
-        device: where the masks are kept.
+        ids: (n,) of the slices, ascending.
+        masks: (n, h, w) uint8 label maps on the device where they are kept.
 
     Attributes:
         slices: the stack.
-        ids: (n,) of the slices, ascending; examples are known by their rows in it.
-        masks: (n, h, w) uint8 on the device.
+        ids: (n,) of the slices; examples are known by their rows in it.
+        masks: (n, h, w) on the device.
     """
 
-    def __init__(self, slices: SliceStack, masks: Mapping[int, Mask], device: torch.device) -> None:
-        self.slices = slices
-        self.ids: Ids = np.array(sorted(masks), dtype=np.int64)
-        stacked = np.stack([masks[int(i)] for i in self.ids]) if masks else np.empty((0, *slices.shape[1:]), np.uint8)
-        self.masks: Tensor = to_device(stacked, device)
+    def __init__(self, slices: SliceStack, ids: Ids, masks: Tensor) -> None:
+        self.slices, self.ids, self.masks = slices, ids, masks
+
+    @classmethod
+    def of_masks(cls, slices: SliceStack, masks: Mapping[int, Mask], device: torch.device) -> Examples:
+        """Those of {slice id: (h, w) label map}, which are sent to the device."""
+        ids: Ids = np.array(sorted(masks), dtype=np.int64)
+        stacked = np.stack([masks[int(i)] for i in ids]) if masks else np.empty((0, *slices.shape[1:]), np.uint8)
+        return cls(slices, ids, to_device(stacked, device))
+
+    @classmethod
+    def of_labeled(cls, labeled: LabeledStack, ids: Ids, device: torch.device) -> Examples:
+        """Those of (n,) slices of a labeled set, whose masks are sent packed."""
+        masks = torch.empty((len(ids), *labeled.slices.shape[1:]), dtype=torch.uint8, device=device)
+        for part, some in zip(masks.split(_BLOCK), batched(ids, _BLOCK), strict=False):
+            part.copy_(unpacked(labeled.truth, some, device))
+        return cls(labeled.slices, ids, masks)
 
     def __len__(self) -> int:
         return len(self.ids)

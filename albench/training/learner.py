@@ -178,7 +178,7 @@ class Learner(Predictor):
         Raises:
             StrategyError: there are no examples, or the loss is not finite.
         """
-        labeled, unlabeled = Examples(self.slices, examples, self.device), self._unlabeled_batches()
+        labeled, unlabeled = Examples.of_masks(self.slices, examples, self.device), self._unlabeled_batches()
 
         def losses(parts: Sequence[Ids], epoch: int) -> Iterator[Tensor]:
             for (batch,) in self.batches(labeled, [rows[:, None] for rows in parts], augmented=self.training.augment):

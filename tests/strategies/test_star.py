@@ -482,7 +482,7 @@ def pair_step(star_round, monkeypatch):
                 given.append((image, memory))
                 return torch.where((memory.masks if mask is None else mask) > 0, 100.0, -100.0)
 
-        pairs = Pairs.of(Examples(learner.slices, masks, learner.device), np.array([ids]))
+        pairs = Pairs.of(Examples.of_masks(learner.slices, masks, learner.device), np.array([ids]))
         options = {"lr": 1, "patience": 1, "loss": "bce", "freeze_norm": True}
         training.train_propagation(Network(), learner, pairs, None, **options)
         return float(next(asked[-1]([np.array([0])], 1))), *given[-1], whole
