@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import Field
 
 from albench.config import Seed, build
 from albench.errors import ConfigError
 from albench.registry import DEFAULT_NETWORK
-from albench.yaml_loader import load_yaml
 
 REMEDY = "correct '{option}' in the file"
 
@@ -173,6 +171,10 @@ def _with_text_keys(value: object) -> object:
 
 
 def _read(path: Path) -> Mapping[str, object]:
+    import yaml  # late, because strategies import this module with the records of runs
+
+    from albench.yaml_loader import load_yaml
+
     try:
         content = load_yaml(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
