@@ -34,7 +34,7 @@ from albench.registry import DEFAULT_NETWORK
 from albench.resolve import Datasets, resolve
 from albench.runs import RunReader
 from albench.runs.layout import folder_name
-from albench.runs.records import SliceName
+from albench.runs.records import RoundRecord, SliceName
 
 MakeDrawings = Callable[[Dataset, Prepared], Drawings]
 """The files in which people draw the volumes of a dataset."""
@@ -352,21 +352,18 @@ class _Round:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             to_draw = self._to_draw()
-            if self.prefill and self.project.trained:
+            if self.prefill and (trained := self.project.trained):
                 predicted = self._predicted(to_draw)
-                self._warn(predicted)
+                self._warn(trained[1].records[-1], predicted)
                 self.project.keep_suggestions(predicted)
             title = f"{self.project.record.name}, round {self.project.rounds}"
             self.drawings.write(partial, to_draw, self.project.suggestions, title)
             partial.rename(self.folder)
 
-    def _warn(self, predicted: Suggestions) -> None:
+    def _warn(self, record: RoundRecord, predicted: Suggestions) -> None:
         """Tell if the predictions of the last finished round are not worth correcting."""
-        if self.project.trained is None:
-            return
-        _, trained = self.project.trained
         val = self.resolved.prepared.labeled_stack(self.resolved.split.val) if self.resolved.split.val else None
-        caution = why_useless(trained.records[-1], val, predicted, self.project.rounds - 1)
+        caution = why_useless(record, val, predicted, self.project.rounds - 1)
         if caution:
             (self.computing.callback or NullCallback()).on_notice(caution)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from albench.data import LabeledStack
-from albench.masks import UNKNOWN, Mask
+from albench.masks import UNKNOWN, Mask, foreground
 from albench.runs.records import RoundRecord, SliceName
 
 _MARGIN = 0.05  # of volume Dice, by which a network must be better than one that has learned nothing
@@ -25,7 +25,7 @@ def why_useless(
         index: number of the round in the project.
     """
     advice = "leave --prefill out until the network is better, and draw over what it suggests"
-    if not any(((mask > 0) & (mask != UNKNOWN)).any() for mask in predicted.values()):
+    if not any(foreground(mask).any() for mask in predicted.values()):
         return f"caution: the network of round {index} predicts no foreground in these slices: {advice}"
     dice = None if val is None or record.val is None else record.val.dice_volume
     if val is None or dice is None or dice > (floor := learned_nothing(val)) + _MARGIN:

@@ -41,10 +41,10 @@ def results(
         hint = suggestion(name, published_results())
         raise ConfigError(f"results must be published ones or the folder of a bundle, got '{name}': {hint}")
     with waiting(console, f"reading {folder}"):
-        from albench.bundles import read_bundle
+        from albench.bundles.reader import read_manifest_of
         from albench.reports import load
 
-        manifest, found = read_bundle(folder).manifest, load(folder)
+        manifest, found = read_manifest_of(folder), load(folder)
     for line in _described(manifest):
         say(console, line)
     for group in found.groups:

@@ -10,9 +10,10 @@ import torch
 from albench.benchmarks.estimate import SMALL
 from albench.benchmarks.speed import synthetic
 from albench.benchmarks.speed.inference import bare_passes
-from albench.benchmarks.speed.interleave import Spread, interleaved, ratio
+from albench.benchmarks.speed.interleave import Spread, interleaved
 from albench.benchmarks.speed.paper_round import Size, TimedRound, resolved, warm_up
 from albench.benchmarks.speed.record import Row, main
+from albench.benchmarks.speed.star_query import in_passes
 from albench.benchmarks.suite import load_suite
 
 _STRATEGIES = ("entropy", "star")
@@ -44,18 +45,8 @@ def measure() -> Iterator[Row]:
         evaluation = Spread.of([cost.seconds.evaluate / seconds for seconds in passes])
         yield Row(f"{name}, evaluation, in forward passes over its slices", evaluation, "<= 1.3")
         if trained:
-            yield Row(f"{name}, query without its training, in forward passes", _query_in_passes(timed), "<= 1.6")
-
-
-def _query_in_passes(timed: TimedRound) -> Spread:
-    """Repeated queries that do not train, in bare forward passes over the unlabeled slices."""
-    ctx, strategy = timed.turn.given, timed.session.strategy
-    ctx.learner.optimize = lambda *arguments, **options: None
-    slices, ids = ctx.pool.slices, ctx.pool.unlabeled
-    images = torch.cat(list(ctx.learner.stream(slices, ids, lambda _, batch: batch.images)))
-    variants = {"bare": bare_passes(ctx.learner, images)[0], "query": lambda: strategy.query(ctx)}
-    seconds = interleaved(variants, _TURNS, synthetic.DEVICE)
-    return ratio(seconds["query"], seconds["bare"])
+            passed = in_passes(timed.session.strategy, ctx, _TURNS)
+            yield Row(f"{name}, query without its training, in forward passes", passed, "<= 1.6")
 
 
 def _seconds(name: str, seconds: float, note: str) -> Row:

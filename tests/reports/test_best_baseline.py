@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from support.made_runs import write_run
+from support.made_runs import write_level_runs, write_run
 
 from albench.registry import STRATEGIES, available, find, source_digest
 from albench.reports import load
@@ -75,9 +75,7 @@ def test_intervals_hold_the_gain_over_the_best_and_equal_methods_rarely_win(behi
 
 @pytest.fixture
 def suite(tmp_path):
-    for label, values in VALUES.items():
-        for seed, value in enumerate(values):
-            write_run(tmp_path, label, seed, [0.5, value, value])
+    write_level_runs(tmp_path, VALUES)
     return tmp_path
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import integrate, stats
-from support.made_runs import write_run
+from support.made_runs import write_level_runs, write_run
 from support.samples import invoke
 
 from albench.errors import ConfigError
@@ -92,9 +92,7 @@ LAST = {"random": [0.60, 0.62, 0.66], "entropy": [0.61, 0.65, 0.66], "star": [0.
 @pytest.fixture
 def suite(tmp_path):
     """Three methods with equal Dice from round 1 on, over three seeds."""
-    for label, values in LAST.items():
-        for seed, value in enumerate(values):
-            write_run(tmp_path, label, seed, [0.5, value, value])
+    write_level_runs(tmp_path, LAST)
     return tmp_path
 
 
@@ -154,9 +152,7 @@ def test_splits_are_counted_where_they_are_what_is_compared(tmp_path):
 
 
 def test_without_random_the_best_rival_is_compared(tmp_path):
-    for label in ("entropy", "star"):
-        for seed, value in enumerate(LAST[label]):
-            write_run(tmp_path, label, seed, [0.5, value, value])
+    write_level_runs(tmp_path, {label: LAST[label] for label in ("entropy", "star")})
     results = load(tmp_path, power=0.01)
     rivals = {row.cells[0].text: row.cells[1].text for row in power_table_of(results).rows}
     assert rivals == {"entropy": "star", "star": "entropy"}

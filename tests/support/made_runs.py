@@ -164,6 +164,13 @@ def write_run(
     return store.folder
 
 
+def write_level_runs(out: Path, values: Mapping[str, Sequence[float]]) -> None:
+    """Runs of three rounds for {label: Dice from round 1 on, of seeds 0, 1, ...}."""
+    for label, own in values.items():
+        for seed, value in enumerate(own):
+            write_run(out, label, seed, [0.5, value, value])
+
+
 def write_suite(out: Path, runs: Sequence[tuple[str, str, Path]], name: str = "made-suite") -> None:
     """Write the manifest of a suite with (label, group, folder) of its runs."""
     listed = [
