@@ -50,6 +50,7 @@ def test_every_suite_of_albench_can_be_loaded():
         "fair-hippocampus",
         "hippocampus",
         "menu",
+        "own-compute",
         "paper-brats",
         "paper-spleen",
         "regimes",
