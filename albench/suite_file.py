@@ -40,10 +40,11 @@ class StrategyEntry:
 
 @dataclass(frozen=True)
 class VariantEntry:
-    """Settings with which all strategies are repeated; without a group, the only ones."""
+    """Settings, and perhaps another network, with which all strategies are repeated; without a group, the only ones."""
 
     group: str
     settings: dict[str, object] | None = None
+    network: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class SuiteFile:
         strategies: {dotted path in the file: method}.
         datasets: likewise.
         several: whether the file lists datasets, so that groups are named after them.
-        network: of all strategies.
+        network: of all strategies, unless a variant has its own.
         seeds: of all methods.
         settings: of all runs, by section.
         variants: of all datasets without their own.
@@ -153,6 +154,7 @@ def entry_digest(dataset: DatasetEntry, variant: VariantEntry, method: StrategyE
     """Eight hexadecimal digits of what the runs of a method are in a file, apart from how it names them."""
     content: list[object] = [dataset.dataset, dataset.settings or {}, variant.settings or {}]
     content += [method.strategy, method.settings or {}, method.tuned]
+    content += [variant.network] if variant.network else []  # last, so that others have the digests they always had
     return hashlib.sha256(json.dumps(_with_text_keys(content), sort_keys=True).encode()).hexdigest()[:8]
 
 

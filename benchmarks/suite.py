@@ -11,6 +11,7 @@
       - {strategy: taal, tuned: tuned.json}         # by albench tune; its path is relative to that of this file
     variants:                                       # optional: repeat all strategies with other settings
       - {group: half budget, settings: {protocol: {budget: 8}}}
+      - {group: residual, network: residual}        # with its default options, unless they are given here
 
 Instead of `dataset`, a suite may list several, each of which is run with all variants and strategies:
 
@@ -64,7 +65,7 @@ class RunSpec:
         seed: of the run.
         settings: values by dotted name, as `albench.resolve.resolve` takes them.
         tuned: where options of the strategy among them come from.
-        network: of all runs of a suite; likewise a name or an import path.
+        network: likewise.
         dataset_name: of the dataset in reports; empty where a suite has a single one, which then has its own title.
         entry: digest of what it is in the file (`albench.suite_file`); empty if its dataset is not from there.
     """
@@ -106,14 +107,16 @@ class _Cell:
         group: of its runs.
         dataset: name or import path.
         name: of the dataset in reports; empty for its title.
+        network: name or import path.
         settings: of the file, by dotted name.
         digests: {dotted path of a method in the file: its digest there}; none of a dataset that is not in the file.
-        foreign: sections of the file that are not meant for it, because dataset or network are other ones.
+        foreign: sections of methods that are not meant for it, because dataset or network are other ones.
     """
 
     group: str
     dataset: str
     name: str
+    network: str
     settings: dict[str, object]
     digests: Mapping[str, str]
     foreign: tuple[str, ...]
@@ -135,26 +138,25 @@ def load_suite(
         seeds: replace those of the file.
         dataset: one or several that replace those of the file. The name of one of the file chooses that one, with its
             options; data options of the file do not apply to another one.
-        network: replaces that of the file; likewise for options of the network.
+        network: replaces that of the file and of its variants; likewise for options of the network.
 
     Raises:
         ConfigError: the suite is unknown, or an entry is wrong; the message gives its dotted path.
     """
     file = read_suite_file(_find(spec))
     name = file.name
-    _known(NETWORKS, network or file.network, "--network" if network else f"{name}.network")
+    if network is not None:
+        _known(NETWORKS, network, "--network")
     known: dict[str, type] = {"data": object, "network": _known(NETWORKS, file.network, f"{name}.network"), **_SECTIONS}
-    wanted = [dataset] if isinstance(dataset, str) else dataset
-    cells = _cells(file, wanted, known, other_network=network not in (None, file.network))
+    cells = _cells(file, [dataset] if isinstance(dataset, str) else dataset, known, network)
     _check_places(cells, settings or {}, name)
     chosen = seeds or file.seeds
     runs: list[RunSpec] = []
     for cell, (place, entry) in itertools.product(cells, file.strategies.items()):
         cls = _known(STRATEGIES, entry.strategy, f"{place}.strategy")
         own = _sections(entry.settings, f"{place}.settings", known | {"strategy": cls})
-        listed = {name: value for name, value in (cell.settings | own).items() if not name.startswith(cell.foreign)}
         check_name("a label", entry.title)
-        merged, tuned = listed | dict(settings or {}), None
+        merged, tuned = cell.settings | _without(cell.foreign, own) | dict(settings or {}), None
         if entry.tuned is not None:
             tuned, merged = _tuned(file.path.parent / entry.tuned, f"{place}.tuned", cls, merged)
         splits = _splits(merged)
@@ -168,7 +170,7 @@ def load_suite(
                 seed,
                 merged if len(splits) == 1 else merged | {"protocol.split_seed": split_seed},
                 tuned,
-                network or file.network,
+                cell.network,
                 cell.name,
                 cell.digests.get(place, ""),
             )
@@ -195,7 +197,7 @@ def _find(spec: str) -> Path:
 
 
 def _cells(
-    file: SuiteFile, wanted: Sequence[str] | None, known: Mapping[str, type], *, other_network: bool
+    file: SuiteFile, wanted: Sequence[str] | None, known: Mapping[str, type], network: str | None
 ) -> list[_Cell]:
     """Every dataset with every variant.
 
@@ -203,7 +205,7 @@ def _cells(
         file: of the suite.
         wanted: datasets in place of those of the file, or some of these.
         known: what takes the options of each section.
-        other_network: whether the network is not that of the file.
+        network: in place of those of the file and its variants.
 
     Raises:
         ConfigError: an entry is wrong.
@@ -216,9 +218,15 @@ def _cells(
     for place, dataset in chosen:
         cls = _known(DATASETS, dataset.dataset, place if place in listed else "--dataset")
         own = _sections(dataset.settings, f"{place}.settings", known)
-        foreign = ("data.",) * (place not in listed) + ("network.",) * other_network
+        other_data = ("data.",) * (place not in listed)
         for where, variant in file.variants_of(place, dataset).items():
-            settings = common | own | _sections(variant.settings, f"{where}.settings", known)
+            written = variant.network or file.network
+            used = network or written
+            takes = {**known, "network": _known(NETWORKS, written, f"{where}.network")}
+            its_own = _sections(variant.settings, f"{where}.settings", takes)
+            foreign = other_data + ("network.",) * (used != file.network)
+            settings = _without(foreign, common | own)
+            settings |= _without(other_data + ("network.",) * (used != written), its_own)
             if file.several:
                 places = {f"data.{name}" for name in cls.locations}
                 settings |= {
@@ -230,7 +238,8 @@ def _cells(
             check_name("a group", group)
             methods = file.strategies.items() if place in listed else ()
             digests = {at: entry_digest(dataset, variant, method) for at, method in methods}
-            cells.append(_Cell(group, dataset.dataset, dataset.title if named else "", settings, digests, foreign))
+            title = dataset.title if named else ""
+            cells.append(_Cell(group, dataset.dataset, title, used, settings, digests, foreign))
     return cells
 
 
@@ -290,6 +299,11 @@ def _sections(settings: Mapping[str, object] | None, path: str, classes: Mapping
             build(classes[section], options, f"{path}.{section}", REMEDY)
         flat |= {f"{section}.{name}": value for name, value in options.items()}
     return flat
+
+
+def _without(sections: tuple[str, ...], settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings of other sections."""
+    return {name: value for name, value in settings.items() if not name.startswith(sections)}
 
 
 def _splits(settings: Mapping[str, object]) -> range:

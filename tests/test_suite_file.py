@@ -50,11 +50,12 @@ def test_an_entry_has_its_digest_under_any_name():
     others = [
         entry_digest(DatasetEntry("phantom"), variant, method),
         entry_digest(dataset, VariantEntry("few", {"protocol": {"budget": 3}}), method),
+        entry_digest(dataset, VariantEntry("few", network="unet"), method),
         entry_digest(dataset, variant, StrategyEntry("star")),
         entry_digest(dataset, variant, StrategyEntry("taal", settings=method.settings)),
         entry_digest(dataset, variant, StrategyEntry("star", settings=method.settings, tuned="tuned.json")),
     ]
-    assert len({digest, *others}) == 6
+    assert len({digest, *others}) == 7
 
 
 def test_a_digest_does_not_depend_on_the_order_of_options_and_takes_any_key():

@@ -45,6 +45,7 @@ def error_of(tmp_path):
 def test_every_suite_of_albench_can_be_loaded():
     assert suite_names() == [
         "ablation-brats",
+        "ablations",
         "budgets",
         "factorial",
         "fair-hippocampus",
@@ -100,7 +101,7 @@ def test_the_smoke_suite_has_every_strategy():
     entries = [
         entry for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith("albench.strategies.")
     ]
-    for name in ("smoke", "menu"):
+    for name in ("smoke", "menu", "own-compute"):
         assert {run.strategy for run in load_suite(name).runs} == {entry.name for entry in entries}
 
 
@@ -108,7 +109,8 @@ BASELINES = {"random", "foreground-random", "random-foreground", "stratified", "
 
 
 @pytest.mark.parametrize(
-    "name", ["budgets", "fair-hippocampus", "hippocampus", "menu", "regimes", "smoke", "starts", "warm-start"]
+    "name",
+    ["budgets", "fair-hippocampus", "hippocampus", "menu", "own-compute", "regimes", "smoke", "starts", "warm-start"],
 )
 def test_every_suite_that_compares_methods_has_all_baselines(name):
     suite = load_suite(name)
@@ -116,7 +118,9 @@ def test_every_suite_that_compares_methods_has_all_baselines(name):
         assert {run.label for run in suite.runs if run.group == group} >= BASELINES
 
 
-@pytest.mark.parametrize("name", ["fair-hippocampus", "factorial", "menu", "warm-start", "starts"])
+@pytest.mark.parametrize(
+    "name", ["fair-hippocampus", "factorial", "menu", "own-compute", "ablations", "warm-start", "starts"]
+)
 def test_a_suite_on_a_question_says_it_and_what_it_costs(name):
     suite = load_suite(name)
     assert "?" in suite.about
@@ -174,6 +178,25 @@ def test_the_factorial_suite_pairs_every_training_with_its_query_and_with_a_rand
         assert f"{method} query + {method} training" in labels
 
 
+def test_the_suite_of_own_compute_has_all_of_the_menu_with_its_settings_but_for_steps_and_rounds():
+    menu, own = ({run.label: run for run in load_suite(name).runs if run.seed == 0} for name in ("menu", "own-compute"))
+    assert menu.keys() < own.keys()
+    differing = {"protocol.compute", "protocol.steps", "protocol.rounds"}
+    for label, run in menu.items():
+        assert {name for name, _ in run.settings.items() ^ own[label].settings.items()} <= differing
+
+
+def test_a_group_of_the_ablations_differs_from_the_reference_in_one_thing():
+    groups = {run.group: run for run in load_suite("ablations").runs if (run.label, run.seed) == ("random", 0)}
+    reference = groups.pop("reference")
+    for name, run in groups.items():
+        changed = {key for key, value in run.settings.items() if reference.settings.get(key) != value}
+        rooms = {key.partition(".")[0] for key in changed} | (
+            {"network"} if run.network != reference.network else set()
+        )
+        assert len(rooms) == 1, (name, changed)
+
+
 def test_the_budgets_suite_halves_and_doubles_the_query_and_the_interval():
     runs = load_suite("budgets").runs
     groups = {run.group: (run.settings["protocol.budget"], run.settings["protocol.interval"]) for run in runs}
@@ -190,6 +213,48 @@ def test_later_settings_win_in_the_order_of_file_variant_strategy_and_user(tmp_p
     assert run.settings["training.epochs"] == 7
     assert run.settings["training.lr"] == 0.2
     assert run.group == "a"
+
+
+NETWORKS_OF_VARIANTS = {
+    "settings": {"network": {"width": 0.25}, "training": {"lr": 0.1}},
+    "variants": [
+        {"group": "same"},
+        {"group": "named", "network": "residual"},
+        {"group": "other", "network": "unet", "settings": {"network": {"dropout": 0.5}}},
+    ],
+}
+ENTRIES = ["random", {"strategy": "entropy", "settings": {"network": {"dropout": 0.25}}}]
+
+
+def networks(path, **more):
+    """{group: network and its options of every method}."""
+    found = {}
+    for run in load_suite(str(path), **more).runs:
+        assert run.settings["training.lr"] == 0.1
+        options = {name: value for name, value in run.settings.items() if name.startswith("network.")}
+        found.setdefault(run.group, []).append((run.network, options))
+    return found
+
+
+def test_a_variant_may_have_another_network_for_which_only_its_own_options_are_meant(tmp_path):
+    path = write_suite(tmp_path, ENTRIES, seeds=1, **NETWORKS_OF_VARIANTS)
+    usual = [("residual", {"network.width": 0.25}), ("residual", {"network.width": 0.25, "network.dropout": 0.25})]
+    other = [("unet", {"network.dropout": 0.5})] * 2
+    assert networks(path) == {"same": usual, "named": usual, "other": other}
+
+
+def test_the_network_that_the_user_gives_is_that_of_every_variant(tmp_path):
+    path = write_suite(tmp_path, ENTRIES, seeds=1, **NETWORKS_OF_VARIANTS)
+    assert networks(path, network="dynunet") == dict.fromkeys(["same", "named", "other"], [("dynunet", {})] * 2)
+    bare, own = [("unet", {})] * 2, [("unet", {"network.dropout": 0.5})] * 2
+    assert networks(path, network="unet") == {"same": bare, "named": bare, "other": own}
+
+
+def test_runs_of_another_network_are_told_from_the_others_in_the_file(tmp_path):
+    path = write_suite(tmp_path, ["random"], seeds=1, variants=[{"group": "one"}, {"group": "two", "network": "unet"}])
+    suite = load_suite(str(path))
+    assert len({run.entry for run in suite.runs}) == 2
+    assert [run.config.network.name for run in plan_runs(suite)] == ["residual", "unet"]
 
 
 def test_seeds_are_a_number_or_a_list_and_the_user_can_replace_them(tmp_path):
@@ -280,6 +345,16 @@ def test_the_digest_of_a_suite_depends_on_its_runs_and_not_on_its_description(tm
         ([3], {}, "tiny.strategies[0] must be a mapping from names to values, got 3"),
         ([], {}, "tiny.strategies must list at least one strategy, it is empty: add a name"),
         (["random"], {"variants": [{"settings": {}}]}, "tiny.variants[0].group must be given"),
+        (
+            ["random"],
+            {"variants": [{"group": "one", "network": "unett"}]},
+            "tiny.variants[0].network: network must be a known name or FILE.py:Class, got 'unett': did you mean 'unet'",
+        ),
+        (
+            ["random"],
+            {"variants": [{"group": "one", "network": "unet", "settings": {"network": {"width": 0.5}}}]},
+            "tiny.variants[0].settings.network.width",
+        ),
         (
             ["random"],
             {"variants": [{"group": "a", "settings": {"protocol": {"budgte": 1}}}]},
