@@ -138,7 +138,12 @@ def plan_runs(
     datasets = PlannedDatasets(on_notice) if published else Datasets(on_notice)
     _check_datasets(suite, datasets)
     for spec in matched([with_absolute_paths(spec) for spec in suite.runs], datasets):
-        resolved = resolve_run(spec, progress, workers, datasets)
+        try:
+            resolved = resolve_run(spec, progress, workers, datasets)
+        except ConfigError as error:
+            if not spec.group:
+                raise
+            raise ConfigError(f"{suite.name}, group '{spec.group}': {error}") from error
         data = datasets.make(spec.dataset, spec.settings)
         run = PlannedRun.of(spec, resolved, data.published if isinstance(data, StandIn) else None)
         folder = run.folder

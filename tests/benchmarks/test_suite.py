@@ -257,6 +257,16 @@ def test_runs_of_another_network_are_told_from_the_others_in_the_file(tmp_path):
     assert [run.config.network.name for run in plan_runs(suite)] == ["residual", "unet"]
 
 
+def test_an_option_that_the_network_of_a_variant_does_not_have_names_its_group(tmp_path):
+    path = write_suite(tmp_path, ["random"], seeds=1, variants=[{"group": "one"}, {"group": "two", "network": "unet"}])
+    with pytest.raises(ConfigError) as caught:
+        plan_runs(load_suite(str(path), settings={"network.width": 0.5}))
+    assert str(caught.value) == (
+        "tiny, group 'two': an option must be known, got 'network.width': choose one of network.channels, "
+        "network.dropout"
+    )
+
+
 def test_seeds_are_a_number_or_a_list_and_the_user_can_replace_them(tmp_path):
     assert [run.seed for run in load_suite(str(write_suite(tmp_path, ["random"], seeds=3))).runs] == [0, 1, 2]
     path = str(write_suite(tmp_path, ["random"], seeds=[4, 2]))
