@@ -259,6 +259,13 @@ def test_the_phantom_is_generated_from_its_seed_and_varies_as_documented():
     assert max(sizes) > 2 * min(sizes)
 
 
+def test_a_phantom_of_depth_one_has_one_slice_with_foreground_in_every_case():
+    phantom = find(DATASETS, "phantom")(depth=1)
+    masks = [phantom.load(name).mask for name in phantom.cases()]
+    assert {mask.shape for mask in masks} == {(1, 64, 64)}
+    assert all(0.01 < mask.mean() < 0.25 for mask in masks)
+
+
 def test_the_meta_file_contains_the_options(tmp_path):
     prepare(Boxes(size=(32, 32)))
     (meta,) = cache_folder().glob("boxes-*/meta.json")
