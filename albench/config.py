@@ -61,8 +61,8 @@ class Protocol:
         grid: where scaled slices are scored: `native` brings predictions back to the grid of the file and compares them
             with its own mask, `working` compares with the scaled mask, which is faster. Slices that are not scaled have
             one grid.
-        annotation_errors: kinds of errors in the labels of the pool, see `albench.annotator`; by default there are
-            none. Validation and test cases have none.
+        annotation_errors: kinds of errors in the labels of the pool, in any order, see `albench.annotator`; by default
+            there are none. Validation and test cases have none.
         error_rate: share of the labeled slices in which each of these kinds occurs.
         error_distance: millimeters by which `contours` are displaced.
         missed_diameter: diameter in millimeters below which objects are `missed`.

@@ -167,7 +167,8 @@ def resolve(
         check_combinations(protocol, training)
         check_start(protocol)
         files = {} if protocol.start_embeddings is None else {_START_EMBEDDINGS: protocol.start_embeddings}
-        protocol = replace(protocol, start_embeddings=_files_key(files))
+        kinds = tuple(sorted(protocol.annotation_errors))  # whose order has no effect
+        protocol = replace(protocol, start_embeddings=_files_key(files), annotation_errors=kinds)
         # before the preparation, so that an error need not wait for it
         split = split or split_dataset(data, protocol, protocol.split_of(seed))
         if tuned is not None:

@@ -77,10 +77,17 @@ class Labels:
         """The labels themselves.
 
         Raises:
-            ConfigError: a class has no value or one that is not above 0, or a value has two meanings.
+            ConfigError: a class has no value or one that is not above 0, a value has two meanings, or a class the name
+                that nnU-Net gives to what nobody has labeled.
         """
         owner: dict[int, str] = {}
         for name, values in self.classes:
+            if values and name.lower() == _IGNORE:
+                unknown = values[0] if len(values) == 1 else list(values)
+                raise ConfigError(
+                    f"a class must not have the name of nnU-Net for voxels that nobody has labeled, got '{name}': "
+                    f"leave it out and set data.unknown={unknown}, or give it another name"
+                )
             if values == ():
                 raise ConfigError(f"a class must have at least one value in the masks, '{name}' has none: give it one")
             for value in values or ():

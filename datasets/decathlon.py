@@ -2,7 +2,8 @@
 
 `albench data prepare NAME --download` fetches MONAI's copy. The official test images have no labels and are left out;
 the labeled ones are split into training, validation and test set. If a task has several labels, they are one class
-or, with `data.target=classes`, one class each; `data.labels` selects some of them.
+or, with `data.target=classes`, one class each; `data.labels` selects some of them. The page of the challenge,
+medicaldecathlon.com, gives the license of all tasks: CC BY-SA 4.0.
 
 Spleen follows the STAR paper [2]: every 10th slice labeled initially, then 50 per round, batches of 16, ResNet-50,
 512 x 512 pixels, 28, 6 and 7 volumes. The protocols of the other tasks are chosen by albench: about 2 % of the training

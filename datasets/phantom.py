@@ -33,7 +33,8 @@ class Phantom(Dataset):
 
     Attributes:
         count: number of cases.
-        depth: mean number of slices of a case, which varies by up to a quarter.
+        depth: mean number of slices of a case, which varies by up to a quarter; 1 gives every case one slice, through
+            the middle of the organ. Cases of two slices, which 2 and 3 give, have no foreground.
         side: height and width in pixels.
         seed: of the volumes, independent of the seed of a run.
         noise: standard deviation of the noise, in units of the organ's mean contrast.
@@ -43,7 +44,7 @@ class Phantom(Dataset):
 
     count: PositiveInt = 24
     depth: PositiveInt = 32
-    side: PositiveInt = 64
+    side: Annotated[int, Field(ge=2)] = 64
     seed: NonNegativeInt = 0
     noise: NonNegativeFloat = 0.3
     lookalikes: Annotated[int, Field(ge=0, le=1000)] = 8
@@ -70,9 +71,9 @@ class Phantom(Dataset):
     def load(self, case: str) -> Volume:
         """Generate one case."""
         rng = np.random.default_rng([self.seed, int(case.removeprefix("phantom-"))])
-        depth = int(rng.integers(3 * self.depth // 4, 5 * self.depth // 4 + 1))
+        depth = max(1, int(rng.integers(3 * self.depth // 4, 5 * self.depth // 4 + 1)))
         shape = (depth, self.side, self.side)
-        z, y, x = np.meshgrid(*[np.linspace(-1, 1, side) for side in shape], indexing="ij")
+        z, y, x = np.meshgrid(*[_positions(side) for side in shape], indexing="ij")
         body = _smooth_step(1 - np.hypot(x / rng.uniform(0.8, 0.95), y / rng.uniform(0.7, 0.9)), 0.03)
         inside, core = _organ(x, y, z, rng)
         contrast = rng.uniform(0.6, 1.4)
@@ -101,6 +102,11 @@ class Phantom(Dataset):
             "training.lr_incremental": 1e-3,
             "training.epochs": 20,
         }
+
+
+def _positions(count: int) -> Values:
+    """(count,) coordinates from -1 to 1, 0 of a single one."""
+    return np.linspace(-1, 1, count) if count > 1 else np.zeros(1)
 
 
 def _organ(x: Values, y: Values, z: Values, rng: np.random.Generator) -> tuple[Values, Values]:

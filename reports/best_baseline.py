@@ -10,8 +10,8 @@ one-sided t test does, and needs no correction for k. The interval of g ends at 
 t intervals of g_b: it lies above g only if that of the best baseline lies above its own. Its upper end is the lowest of
 the upper ends with a tail of 2.5 % / k each, because it lies below g if any of them lies below its own.
 
-[1] Berger. Likelihood ratio tests and intersection-union tests. Institute of Statistics Mimeo Series 2288, North
-Carolina State University, 1996.
+[1] Berger and Hsu. Bioequivalence trials, intersection-union tests and equivalence confidence sets. Statistical Science
+11, 1996.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def increasing(values: Values) -> Values:
     By the max-min formula [1], which is computed for thousands of curves at once:
     the value in round i is the maximum over j <= i of the minimum over k >= i of the mean of rounds j to k.
 
-    [1] Robertson, Wright, Dykstra. Order restricted statistical inference. Wiley, 1988, Sec. 1.4.
+    [1] Robertson, Wright, Dykstra. Order restricted statistical inference. Wiley, 1988.
     """
     b, r = values.shape
     sums = np.zeros((r + 1, b))

@@ -4,7 +4,7 @@ The bootstrap of n values is too narrow by two factors [1]: the variance of its 
 the denominator, and its quantiles are normal ones where those of Student's t are due. `enlargement` corrects both. With
 5 seeds it is 1.58.
 
-[1] Hesterberg. What teachers should know about the bootstrap. The American Statistician 69, 2015, Sec. 4.3.
+[1] Hesterberg. What teachers should know about the bootstrap. The American Statistician 69, 2015.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ Nested (every split has seeds of its own), from those of a one-way analysis:
 
 A negative estimate counts as 0. Other designs, such as a crossed one with a missing run, are not separated.
 
-[1] Searle, Casella, McCulloch. Variance components. Wiley, 1992, Sec. 3.6 and 4.5.
+[1] Searle, Casella, McCulloch. Variance components. Wiley, 1992.
 """
 
 from __future__ import annotations

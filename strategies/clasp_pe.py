@@ -10,10 +10,16 @@ round t as `first_exponent (last_exponent / first_exponent)^(t / rounds)`, from 
 the first rounds and the most uncertain ones in the last. A class whose probability is 0 everywhere takes slices at
 random.
 
-Differences from the paper: [1] queries patches of volumes, which must not overlap, and takes the mean prediction of the
-five networks of a cross-validation; here slices are queried, and one prediction without dropout is the default
-(`passes` takes the mean over dropout samples). The text of [1] was available only in part (abstract and overview of the
-method); the formulas, 0.66, 1, 100 and the schedule are those of the authors' code [2].
+Sources: the abstract of [1] and the caption of its overview, which [2] repeats, name the parts: 66 % of the budget
+stratified by predicted class probabilities, and noise on the logarithm of the scores that decreases. The rest of the
+text was not available. From the authors' code [2] are the weight `H(p) p_c`, the mean over a patch, equal numbers for
+all classes with the remainder drawn at random, Gumbel noise of the scale 1 / exponent, and the geometric schedule from
+1 in the first training to 100 in the last one, after which there is no query.
+
+Differences from the paper: [1] queries patches of volumes, which must not overlap, and [2] takes the mean prediction of
+the networks of a cross-validation; here slices are queried, and one prediction without dropout is the default
+(`passes` takes the mean over dropout samples). In [2] classes choose in random order within each volume, here in the
+whole pool.
 
 When it fails: a class that the network does not predict yet takes slices at random. Small classes take as many slices
 as large ones, so with many classes and a small budget little is left for each. The entropy of a class is highest at its

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.samples import invoke, tiny_arguments
+from support.samples import TINY, invoke, tiny_arguments
 
 from albench.annotator import Annotator, grown, shrunk, without_small_objects
 from albench.config import Protocol
 from albench.errors import ConfigError
 from albench.masks import UNKNOWN
 from albench.oracle import MaskOracle
+from albench.resolve import resolve
+from albench.runs.comparability import differences, protocol_digest
 from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.streams import Streams
 
@@ -207,6 +209,19 @@ def test_volumes_of_one_slice_have_no_neighbors_to_be_taken_for(truth):
     sentence = "needs volumes of several slices, every volume of the pool has one: leave neighbor out"
     with pytest.raises(ConfigError, match=sentence):
         annotator("neighbor").check(alone)
+
+
+def test_the_order_in_which_kinds_of_errors_are_given_has_no_effect():
+    def config(*kinds):
+        return resolve("random", "phantom", settings=TINY | {"protocol.annotation_errors": list(kinds)}).config
+
+    orders = [config(*kinds) for kinds in itertools.permutations(("neighbor", "missed", "contours"))]
+    assert len(orders) == 6
+    assert {protocol_digest(one) for one in orders} == {protocol_digest(orders[0])}
+    assert {one.digest() for one in orders} == {orders[0].digest()}
+    assert differences(orders[0], orders[-1]) == []
+    assert orders[0].protocol.annotation_errors == ("contours", "missed", "neighbor")  # as in the manual's example
+    assert len({config("contours").digest(), config("missed").digest(), config("missed", "contours").digest()}) == 3
 
 
 def test_the_digest_of_a_run_without_errors_does_not_depend_on_their_sizes(tiny_run):

@@ -230,7 +230,7 @@ def test_the_content_of_the_vectors_is_part_of_the_digest_and_their_place_is_not
 
 def test_a_protocol_without_vectors_is_the_one_that_it_was_before_there_were_any():
     config = resolve("random", "phantom", settings=TINY).config
-    assert not any("start_embeddings" in key for key, _ in _flat(_protocol(config)))
+    assert not any("start_embeddings" in key for key in _flat(_protocol(config)))
 
 
 def test_the_start_of_a_protocol_is_no_plugin_whose_code_may_change(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -164,17 +165,19 @@ def list_available(
 
     Strategies are grouped by kind; predictions are those of every unlabeled slice in a query, see albench show.
     """
-    from albench.cli.catalog import COLUMNS, PREDICTIONS, rows
-    from albench.cli.suites import suite_table
     from albench.console import new_table
 
-    if what is Listing.suites:
-        table = suite_table()
-    else:
-        group = f"albench.{what.value}"
-        table = new_table(*COLUMNS[group], numbers=(PREDICTIONS,))
-        for cells in rows(group):
-            table.add_row(*cells)
+    with _starting():
+        from albench.cli.catalog import COLUMNS, PREDICTIONS, rows
+        from albench.cli.suites import suite_table
+
+        if what is Listing.suites:
+            table = suite_table()
+        else:
+            group = f"albench.{what.value}"
+            table = new_table(*COLUMNS[group], numbers=(PREDICTIONS,))
+            for cells in rows(group):
+                table.add_row(*cells)
     _console().print(table)
 
 
@@ -184,11 +187,13 @@ def check_strategy(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: strategy.passes=5.")] = None,
 ) -> None:
     """Check a strategy against the rules of the benchmark. Exit code 1 if it breaks one."""
-    from albench.resolve import make_strategy
-    from albench.settings import parse_settings
-    from albench.testing import check_strategy
+    with _starting():
+        from albench.resolve import make_strategy
+        from albench.settings import parse_settings
+        from albench.testing import check_strategy
 
-    _report_checks(check_strategy(make_strategy(strategy, parse_settings(assignments)), _say))
+        made = make_strategy(strategy, parse_settings(assignments))
+    _report_checks(check_strategy(made, _say))
 
 
 @app.command("check-dataset")
@@ -197,11 +202,13 @@ def check_dataset(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: data.root=FOLDER.")] = None,
 ) -> None:
     """Check a dataset against the rules of the benchmark. Exit code 1 if it breaks one."""
-    from albench.resolve import make_dataset
-    from albench.settings import parse_settings
-    from albench.testing import check_dataset
+    with _starting():
+        from albench.resolve import make_dataset
+        from albench.settings import parse_settings
+        from albench.testing import check_dataset
 
-    _report_checks(check_dataset(make_dataset(dataset, parse_settings(assignments)), _say))
+        made = make_dataset(dataset, parse_settings(assignments))
+    _report_checks(check_dataset(made, _say))
 
 
 @app.command("check-network")
@@ -210,12 +217,13 @@ def check_network(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option: network.dropout=0.2.")] = None,
 ) -> None:
     """Check a network against the rules of the benchmark. Exit code 1 if it breaks one; notes say what it lacks."""
-    from albench.config import build
-    from albench.registry import NETWORKS, find
-    from albench.settings import by_section, parse_settings
-    from albench.testing import check_network, missing_parts
+    with _starting():
+        from albench.config import build
+        from albench.registry import NETWORKS, find
+        from albench.settings import by_section, parse_settings
+        from albench.testing import check_network, missing_parts
 
-    made = build(find(NETWORKS, network), by_section(parse_settings(assignments))["network"], "network")
+        made = build(find(NETWORKS, network), by_section(parse_settings(assignments))["network"], "network")
     checks = check_network(made, _say)
     for sentence in missing_parts(made) if checks[0].passed else ():
         print(f"note    {sentence}")
@@ -232,8 +240,10 @@ def new(
     from albench.cli.scaffold import new_package
     from albench.console import say
 
+    with _starting():
+        written = new_package(kind.value, name, folder)
     console = _console()
-    for path in new_package(kind.value, name, folder):
+    for path in written:
         say(console, f"wrote {path}")
     say(console, f"next: pip install --editable {folder / name}")
 
@@ -255,8 +265,6 @@ def show(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="An option of it: 'data.labels=[1]'.")] = None,
 ) -> None:
     """Describe a plugin, a suite or settings. Source, options and defaults are included."""
-    from albench.cli.catalog import describe, is_described, suited
-    from albench.cli.suites import describe_suite, is_suite
     from albench.errors import ConfigError
     from albench.settings import parse_settings
 
@@ -267,15 +275,25 @@ def show(
     settings = parse_settings(assignments, data_root)
     if dataset is None and settings:
         raise ConfigError("--set and --data-root must be of a dataset, none is named: name it with --dataset")
+    with _starting():
+        text = _described(kinds, name, dataset, settings)
+    _console().print(text, markup=False, highlight=False)
+
+
+def _described(kinds: list[str], name: str, dataset: str | None, settings: dict[str, object]) -> str:
+    """The description of a plugin, a suite or settings. Raises ConfigError."""
+    from albench.cli.catalog import describe, is_described, suited
+    from albench.cli.suites import describe_suite, is_suite
+    from albench.errors import ConfigError
+
     if kinds == ["suite"] or (not kinds and is_suite(name) and not is_described(name)):
         if dataset is not None:
             raise ConfigError(f"a suite has its own datasets, got --dataset {dataset} for '{name}': leave it out")
-        text = describe_suite(name)
-    else:
-        text = describe(name, None if dataset is None else suited(dataset, settings), *kinds)
-        if not kinds and is_suite(name):
-            text += f"\n\nA suite has this name, too: albench show suite {name}"
-    _console().print(text, markup=False, highlight=False)
+        return describe_suite(name)
+    text = describe(name, None if dataset is None else suited(dataset, settings), *kinds)
+    if not kinds and is_suite(name):
+        text += f"\n\nA suite has this name, too: albench show suite {name}"
+    return text
 
 
 @app.command()
@@ -379,3 +397,10 @@ def _console() -> Console:
     from albench.console import terminal
 
     return terminal()
+
+
+def _starting() -> AbstractContextManager[object]:
+    """Say that plugins are imported, and with them torch and MONAI, if that takes long."""
+    from albench.console import messages, waiting
+
+    return waiting(messages(_console()), "starting: loading torch and MONAI")

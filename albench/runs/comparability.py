@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from albench.config import Choice, RunConfig
@@ -30,7 +30,7 @@ def protocol_digest(config: RunConfig, *, queries: bool = True) -> str:
 
 def differences(one: RunConfig, other: RunConfig) -> list[str]:
     """Settings that prevent a comparison of two runs, as `training.epochs is 5 and not 100`."""
-    first, second = dict(_flat(_protocol(one))), dict(_flat(_protocol(other)))
+    first, second = _flat(_protocol(one)), _flat(_protocol(other))
     keys = sorted(first.keys() | second.keys(), key=lambda key: (key.endswith("_key"), key))  # a hash explains least
     return [f"{key} is {first.get(key)} and not {second.get(key)}" for key in keys if first.get(key) != second.get(key)]
 
@@ -66,17 +66,21 @@ def labels_and_groups(configs: Sequence[RunConfig]) -> list[tuple[str, str]]:
 
 
 def _options(choice: Choice) -> dict[str, object]:
-    """The options of a strategy, those of a strategy among them too, and the hash of its code if it is a plugin."""
-    return flat(choice.options) | ({"code": choice.code} if choice.code else {})
+    """The options of a strategy, those of a strategy among them too, and the hash of its code if it is a plugin.
+
+    A strategy among them is its name, as `inner`, and its options are `inner.passes` and so on.
+    """
+    options = _flat(choice.options, plugins_only=True)
+    named = {key.removesuffix(".name"): value for key, value in options.items()}
+    return named | ({"code": choice.code} if choice.code else {})
 
 
-def flat(options: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Options by dotted name: a strategy among them is its name, and its options are `inner.passes` and so on."""
+def _flat(settings: Mapping[str, object], prefix: str = "", *, plugins_only: bool = False) -> dict[str, object]:
+    """Settings by dotted name: those in mappings, or only those in a mapping that is a plugin and so has a name."""
     found: dict[str, object] = {}
-    for key, value in options.items():
-        if isinstance(value, Mapping) and "name" in value:
-            found[f"{prefix}{key}"] = value["name"]
-            found |= flat({name: option for name, option in value.items() if name != "name"}, f"{prefix}{key}.")
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and ("name" in value or not plugins_only):
+            found |= _flat(value, f"{prefix}{key}.", plugins_only=plugins_only)
         else:
             found[f"{prefix}{key}"] = value
     return found
@@ -99,11 +103,3 @@ def _protocol(config: RunConfig, *, queries: bool = True) -> dict[str, object]:
         "training": asdict(config.training),
         "network": network,
     }
-
-
-def _flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

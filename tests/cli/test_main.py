@@ -1,9 +1,12 @@
+import importlib
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +198,34 @@ def test_show_prints_what_a_strategy_is_needs_and_costs(call):
     assert "Cost of a query: no prediction\n" in call("show", "random")[1]
     star = call("show", "star")[1]
     assert "Cost of a query: every unlabeled slice is predicted 1.12 times, and 2 trainings in a round\n" in star
+
+
+@pytest.mark.parametrize(
+    ("slow", "arguments"),
+    [
+        ("albench.cli.scaffold.new_package", ("new", "strategy", "my-idea")),
+        ("albench.cli.catalog.rows", ("list", "strategies")),
+        ("albench.cli.catalog.describe", ("show", "random")),
+        ("albench.resolve.make_strategy", ("check-strategy", "no-such")),
+        ("albench.resolve.make_dataset", ("check-dataset", "no-such")),
+        ("albench.registry.find", ("check-network", "no-such")),
+    ],
+)
+def test_a_command_that_imports_plugins_says_so_when_it_takes_long(call, monkeypatch, slow, arguments):
+    module, _, name = slow.rpartition(".")
+    quick = getattr(importlib.import_module(module), name)
+
+    def slowed(*given):
+        time.sleep(0.2)
+        return quick(*given)
+
+    monkeypatch.setattr(slow, slowed)
+    words = "starting: loading torch and MONAI\n"
+    code, out, err = call(*arguments)
+    assert words not in out + err
+    shutil.rmtree("my-idea", ignore_errors=True)
+    monkeypatch.setattr("albench.console.LONG_WAIT", 0.02)
+    assert call(*arguments) == (code, out, words + err)
 
 
 def test_show_prints_how_an_inner_strategy_is_given(call):

@@ -14,6 +14,7 @@ from albench.data.preprocessing import fit_to
 from albench.data.split import split_patients
 from albench.errors import ConfigError, DataError, StoreError
 from albench.registry import DATASETS, find
+from albench.resolve import make_dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +154,7 @@ def test_a_prepared_set_is_not_prepared_again():
 _PREPARE = """
 from albench.data import prepare
 from albench.registry import DATASETS, find
+from albench.resolve import make_dataset
 print(prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=5)).masks.sum())
 """
 
@@ -170,6 +172,7 @@ import resource, sys
 from albench.data import prepare
 from albench.errors import StoreError
 from albench.registry import DATASETS, find
+from albench.resolve import make_dataset
 resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 try:
     prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=6))
@@ -257,6 +260,15 @@ def test_the_phantom_is_generated_from_its_seed_and_varies_as_documented():
     sizes = [volume.mask.sum(dtype=int) for volume in volumes]
     assert len(depths) > 5
     assert max(sizes) > 2 * min(sizes)
+
+
+def test_a_phantom_of_depth_one_has_one_slice_with_foreground_in_every_case():
+    phantom = find(DATASETS, "phantom")(depth=1)
+    masks = [phantom.load(name).mask for name in phantom.cases()]
+    assert {mask.shape for mask in masks} == {(1, 64, 64)}
+    assert all(0.01 < mask.mean() < 0.25 for mask in masks)
+    with pytest.raises(ConfigError, match=r"^data.side must be greater than or equal to 2, got 1: set it with "):
+        make_dataset("phantom", {"data.side": 1})
 
 
 def test_the_meta_file_contains_the_options(tmp_path):

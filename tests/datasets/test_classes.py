@@ -164,6 +164,16 @@ def test_the_ignore_label_of_nnunet_is_unknown_for_one_class_and_for_several(roo
     assert folder(root, target="classes").class_names == ("liver", "vein", "tumor")
 
 
+@pytest.mark.parametrize(("name", "values", "unknown"), [("ignore", 3, "3"), ("Ignore", [3, 4], "[3, 4]")])
+def test_no_class_has_the_name_of_what_nobody_has_labeled(root, name, values, unknown):
+    with pytest.raises(ConfigError) as rejected:
+        prepare(folder(root, classes={"liver": 1, name: values}))
+    assert str(rejected.value) == (
+        f"a class must not have the name of nnU-Net for voxels that nobody has labeled, got '{name}': leave it out and "
+        f"set data.unknown={unknown}, or give it another name"
+    )
+
+
 def test_regions_of_nnunet_are_one_class_together_and_refused_as_classes(root):
     describe(root, {"background": 0, "whole": [1, 2, 3, 4, 5], "core": [2, 3], "enhancing": 3})
     assert voxels(folder(root))[:, 1].tolist() == [(raw(root, name) > 0).sum() for name in NAMES]

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.integrate import quad
 
 from albench.reports.rank_tests import (
     alike,
@@ -113,11 +114,23 @@ def test_methods_that_are_ranked_alike_everywhere_have_no_statistic():
 
 
 @pytest.mark.parametrize(
-    ("methods", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (7, 2.949), (8, 3.031), (10, 3.164)]
+    ("methods", "q"),
+    [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (7, 2.949), (8, 3.031), (9, 3.102), (10, 3.164)],
 )
 def test_the_critical_difference_has_the_values_of_demsars_table_5(methods, q):
     expected = q * math.sqrt(methods * (methods + 1) / (6 * 14))
     assert critical_difference(methods, 14) == pytest.approx(expected, rel=4e-4)
+
+
+@pytest.mark.parametrize("methods", [2, 3, 5, 10, 27])
+def test_the_critical_difference_is_exceeded_by_the_range_of_equal_methods_in_one_of_twenty_cases(methods):
+    spread = critical_difference(methods, 9) / math.sqrt(methods * (methods + 1) / (12 * 9))  # of standard normals
+
+    def with_lowest(value):
+        above = stats.norm.cdf(value + spread) - stats.norm.cdf(value)
+        return methods * stats.norm.pdf(value) * above ** (methods - 1)
+
+    assert quad(with_lowest, -12, 12)[0] == pytest.approx(0.95, abs=1e-6)
 
 
 def test_the_critical_difference_of_his_example_tells_two_pairs_apart_only_at_a_higher_level():
