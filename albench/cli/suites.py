@@ -31,7 +31,7 @@ def describe_suite(name: str) -> str:
     """Purpose, data, methods and settings of a suite, by its name or the path of its file. Raises ConfigError."""
     suite = load_suite(name)
     runs = suite.runs
-    shared = _shared([run.settings for run in runs])
+    shared = _shared([_all_settings(run) for run in runs])
     groups = list(dict.fromkeys(run.group for run in runs if run.group))
     facts = {
         "Datasets": ", ".join(_datasets(runs)),
@@ -39,7 +39,7 @@ def describe_suite(name: str) -> str:
         "Seeds": ", ".join(map(str, dict.fromkeys(run.seed for run in runs))),
         "Groups": "; ".join(groups),
         "Runs": str(len(runs)),
-        "Settings of all": _listed(shared),
+        "Settings of all": _listed({name: value for name, value in shared.items() if name != "network"}),
         "File": str(SUITES / f"{name}.yaml" if name in suite_names() else name),
     }
     lines = [suite.name, "", *([suite.about, ""] if suite.about else [])]
@@ -51,7 +51,7 @@ def describe_suite(name: str) -> str:
         strategy = "" if own[0].strategy == label else f"{own[0].strategy}, "
         lines.append(f"  {label}  {strategy}{_listed(more)}".rstrip(" ,"))
     for group in groups:
-        of_group = _shared([run.settings for run in runs if run.group == group])
+        of_group = _shared([_all_settings(run) for run in runs if run.group == group])
         lines.append(
             f"  in group {group}:  {_listed({k: v for k, v in of_group.items() if k not in shared})}".rstrip(" :")
         )
@@ -64,6 +64,11 @@ def _labels(runs: Sequence[RunSpec]) -> list[str]:
 
 def _datasets(runs: Sequence[RunSpec]) -> list[str]:
     return list(dict.fromkeys(run.dataset_name or run.dataset for run in runs))
+
+
+def _all_settings(run: RunSpec) -> dict[str, object]:
+    """The network of a run, and its settings."""
+    return {"network": run.network, **run.settings}
 
 
 def _shared(settings: Sequence[Mapping[str, object]]) -> dict[str, object]:

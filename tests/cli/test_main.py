@@ -296,6 +296,10 @@ def test_show_and_list_describe_suites(call):
         methods = [line.strip() for line in lines[lines.index("Methods:") + 1 :] if line.startswith("  ")]
         assert methods == list(dict.fromkeys(run.label for run in suite.runs))
     assert "  in group retrain:  protocol.warm_start=false\n" in call("show", "warm-start")[1]
+    shown = call("show", "ablations")[1]
+    assert "\nNetwork: residual, unet\n" in shown
+    assert "  in group U-Net:  network=unet, protocol.budget=50, " in shown
+    assert "  in group reference:  network=residual, protocol.budget=50, " in shown
     assert "  taal  strategy.unit=none\n" in call("show", "paper-brats")[1]
     assert call("show", "hippocampus")[1].endswith("A suite has this name, too: albench show suite hippocampus\n")
     assert "\nRuns: 80\n" in call("show", "suite", "hippocampus")[1]
