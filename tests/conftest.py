@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -26,6 +27,13 @@ from albench.streams import Streams
 from albench.training.learner import Learner
 
 torch.set_num_threads(1)
+gc.disable()  # until all tests are collected
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported and collected from the garbage collection: 700,000 objects that live to the end."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

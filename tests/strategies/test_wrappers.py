@@ -80,9 +80,11 @@ def hand_worked(make_round):
         spacing=np.array([[1.0, 1, 1], [2.5, 1, 1]]),
     )
 
+    first = make_round()
+
     def make(budget, labeled=(), permutation=None):
         pool = Pool(slices).with_masks({i: np.zeros((32, 32), np.uint8) for i in labeled})
-        ctx = replace(make_round(), pool=pool, budget=budget, rng=np.random.default_rng(0))
+        ctx = replace(first, pool=pool, budget=budget, rng=np.random.default_rng(0))
         if permutation is not None:
             ctx = replace(ctx, rng=SimpleNamespace(permutation=lambda given: np.array(permutation)))
         return ctx
