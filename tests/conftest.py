@@ -109,6 +109,15 @@ def make_round(tiny: Prepared) -> Callable[..., Round]:
 
 
 @pytest.fixture
+def sketched() -> Iterator[None]:
+    """The figures of reports are built, but not rendered."""
+    from support.sketches import sketched_figures
+
+    with sketched_figures():
+        yield
+
+
+@pytest.fixture
 def albench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Call the command line in a fresh process, in a folder of its own."""
 
