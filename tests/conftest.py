@@ -118,6 +118,26 @@ def sketched() -> Iterator[None]:
 
 
 @pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Call the command line in this process, in a folder of its own; returns exit code, output and errors."""
+    from albench.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["albench", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0), *capfd.readouterr()
+        return 0, *capfd.readouterr()
+
+    return invoke
+
+
+@pytest.fixture
 def albench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Call the command line in a fresh process, in a folder of its own."""
 

@@ -1,5 +1,6 @@
 """The page is complete, needs no other file and works in a browser; the summary; the time of a large report."""
 
+import gc
 import html
 import json
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from importlib.resources import files
+from unittest.mock import patch
 from urllib.parse import unquote
 
 import numpy as np
@@ -220,6 +222,27 @@ def test_runs_with_different_errors_are_not_compared(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write_run(tmp_path, "entropy", 0, [0.5, 0.6], settings={"protocol.annotation_errors": ["contours"]})
     assert len(load(tmp_path).groups) == 2
+
+
+@pytest.mark.usefixtures("sketched")
+def test_a_collection_of_garbage_skips_the_records_while_a_page_is_written_and_is_left_as_it_was(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    counts = []
+
+    def report():
+        with patch("albench.reports.page.as_svg", lambda drawing: counts.append(gc.get_freeze_count()) or "<svg></svg>"):
+            assert invoke("report", tmp_path, "--format", "html")[0] == 0
+
+    gc.unfreeze()
+    try:
+        report()
+        assert gc.get_freeze_count() == 0
+        assert min(counts) > 100_000
+    finally:
+        gc.freeze()
+    before = gc.get_freeze_count()
+    report()
+    assert 0.9 * before < gc.get_freeze_count() <= before  # some of it may be gone
 
 
 def test_the_page_needs_no_other_file(page):
