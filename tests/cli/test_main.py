@@ -18,7 +18,6 @@ from albench import __version__
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.cli import catalog
 from albench.cli.catalog import _KINDS
-from albench.cli.main import main
 from albench.data import cache_folder, prepare
 from albench.registry import DATASETS, STRATEGIES, Entry, available, find
 from albench.runs import RunReader, find_runs

@@ -230,7 +230,9 @@ def test_a_collection_of_garbage_skips_the_records_while_a_page_is_written_and_i
     counts = []
 
     def report():
-        with patch("albench.reports.page.as_svg", lambda drawing: counts.append(gc.get_freeze_count()) or "<svg></svg>"):
+        with patch(
+            "albench.reports.page.as_svg", lambda drawing: counts.append(gc.get_freeze_count()) or "<svg></svg>"
+        ):
             assert invoke("report", tmp_path, "--format", "html")[0] == 0
 
     gc.unfreeze()

@@ -22,7 +22,10 @@ from albench.testing import check_dataset, check_strategy, harness
 def test_every_strategy_passes_the_contract_kit(name):
     (entry,) = (entry for entry in available(STRATEGIES) if entry.name == name)
     assert entry.cls is not None, entry.problem
-    checks = check_strategy(entry.cls(), audit=False)
+    strategy = entry.cls()
+    if hasattr(strategy, "passes"):
+        strategy = replace(strategy, passes=4)  # as random as more, in less time
+    checks = check_strategy(strategy, audit=False)
     assert [check for check in checks if not check.passed] == []
     assert len(checks) == 12
 
