@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -26,6 +27,13 @@ from albench.streams import Streams
 from albench.training.learner import Learner
 
 torch.set_num_threads(1)
+gc.disable()  # until all tests are collected
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported and collected from the garbage collection: 700,000 objects that live to the end."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -98,6 +106,35 @@ def make_round(tiny: Prepared) -> Callable[..., Round]:
         return Round(0, budget, pool, learner, {}, None, streams.numpy("query"), interval, 4)
 
     return make
+
+
+@pytest.fixture
+def sketched() -> Iterator[None]:
+    """The figures of reports are built, but not rendered."""
+    from support.sketches import sketched_figures
+
+    with sketched_figures():
+        yield
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Call the command line in this process, in a folder of its own; returns exit code, output and errors."""
+    from albench.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["albench", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0), *capfd.readouterr()
+        return 0, *capfd.readouterr()
+
+    return invoke
 
 
 @pytest.fixture

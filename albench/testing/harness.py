@@ -5,6 +5,7 @@ The cases differ in size and are padded, the slices are not square, some are emp
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from albench.config import Protocol, Training
-from albench.data import LabeledStack, Prepared
+from albench.data import LabeledStack, Prepared, SliceStack
 from albench.masks import UNKNOWN, Ids, Mask
 from albench.network import Network, Task
 from albench.oracle import MaskOracle
@@ -49,6 +51,7 @@ class StrategyHarness:
         self.prepared = prepared or toy_dataset()
         self.labeled = self.prepared.labeled_stack(TRAIN)
         self.pseudo: dict[tuple[str, int], Mask] = {}
+        self._built: nn.Module | None = None
         self.weights = self._fitted()
         first = self.query()
         self.pseudo = dict(zip(self.named(list(first.pseudo)), first.pseudo.values(), strict=True))
@@ -61,6 +64,7 @@ class StrategyHarness:
         truth: LabeledStack | None = None,
         annotated: Ids | None = None,
         budget: int = BUDGET,
+        rebuild: bool = True,
         watch: Callable[[Round, Query | OracleDraw], None] = lambda ctx, query: None,
     ) -> Query:
         """A valid query.
@@ -71,13 +75,14 @@ class StrategyHarness:
             truth: of the pool; None takes the true masks of `cases`.
             annotated: ids of the labeled slices; None takes the initial slices.
             budget: slices to query.
+            rebuild: ask the strategy for its network again, as each run does; a copy of one is made in less time.
             watch: called with the context and what the strategy returned, while the random streams are still seeded.
 
         Raises:
             StrategyError: the query breaks a rule.
         """
         labeled = truth or self.prepared.labeled_stack(cases)
-        ctx = self._round(labeled, seed, annotated, budget, index=1)
+        ctx = self._round(labeled, seed, annotated, budget, index=1, rebuild=rebuild)
         ctx.learner.network.load_state_dict(self.weights)
         with _streams(seed, "query"):
             asked = self.strategy.query(ctx)
@@ -97,15 +102,22 @@ class StrategyHarness:
             self.strategy.fit(ctx)
         return ctx.learner.weights()
 
-    def _round(self, labeled: LabeledStack, seed: int, annotated: Ids | None, budget: int, *, index: int) -> Round:
+    def _round(
+        self,
+        labeled: LabeledStack,
+        seed: int,
+        annotated: Ids | None,
+        budget: int,
+        *,
+        index: int,
+        rebuild: bool = True,
+    ) -> Round:
         slices = labeled.slices
         if annotated is None:
             annotated = start_slices(slices, "interval", PROTOCOL.interval, Streams(seed, "contract"))
         pool = Pool(slices).with_masks(MaskOracle(labeled).annotate(annotated, len(annotated)))
-        channels, height, width = slices.shape
         streams = Streams(seed, "contract")
-        with streams.torch("weights"):
-            network = self.strategy.network(Task(channels, (height, width), small_network(), len(slices.classes)))
+        network = self._network(slices, streams, rebuild=rebuild)
         validation = self.prepared.labeled_stack(["f"])
         learner = Learner(
             network, slices, validation, TRAINING, streams, round_index=index, lr=1e-3, device=torch.device("cpu")
@@ -115,6 +127,15 @@ class StrategyHarness:
         pseudo = {int(i): self.pseudo[n] for i, n in zip(pool.unlabeled, names, strict=True) if n in self.pseudo}
         previous = self.weights if index else None
         return Round(index, budget, pool, learner, pseudo, previous, rng, PROTOCOL.interval, PROTOCOL.rounds)
+
+    def _network(self, slices: SliceStack, streams: Streams, *, rebuild: bool) -> nn.Module:
+        if rebuild or self._built is None:
+            channels, height, width = slices.shape
+            with streams.torch("weights"):
+                built = self.strategy.network(Task(channels, (height, width), small_network(), len(slices.classes)))
+            self._built = copy.deepcopy(built)
+            return built
+        return copy.deepcopy(self._built)
 
 
 @contextmanager

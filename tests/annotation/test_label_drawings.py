@@ -67,10 +67,10 @@ def go_on(tmp_path, computing=DONE, **options: object) -> Worklist:
 
 @pytest.mark.parametrize("strategy", ["entropy", "star"])
 def test_label_files_that_tools_have_saved_give_the_records_of_a_run(make, files, truth, tmp_path, strategy):
-    settings = SETTINGS | {"protocol.rounds": 5, "data.root": str(files), "protocol.split": [4, 1, 1]}
+    settings = SETTINGS | {"protocol.rounds": 3, "data.root": str(files), "protocol.split": [4, 1, 1]}
     settings["protocol.split_seed"] = split_seed()
     expected = run(strategy, "folder", settings=settings, out=tmp_path / "runs", device="cpu", share=False)
-    worklist = make(strategy, **{"protocol.rounds": 5})
+    worklist = make(strategy, **{"protocol.rounds": 3})
     for index, record in enumerate(expected.records):
         assert (worklist.round, worklist.missing) == (index, worklist.asked)
         draw_worklist(worklist.folder, truth)

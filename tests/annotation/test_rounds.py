@@ -42,11 +42,11 @@ def make(files, labels, tmp_path):
 
 @pytest.mark.parametrize("strategy", ["entropy", "star", "ceal-entropy", "random"])
 def test_people_who_draw_the_truth_get_the_records_of_a_run(make, files, drawn, tmp_path, strategy):
-    five = {"protocol.rounds": 5}
-    settings = SETTINGS | five | {"data.root": str(files), "protocol.split": [4, 1, 1]}
+    three = {"protocol.rounds": 3}
+    settings = SETTINGS | three | {"data.root": str(files), "protocol.split": [4, 1, 1]}
     settings["protocol.split_seed"] = split_seed()
     expected = run(strategy, "folder", settings=settings, out=tmp_path / "runs", device="cpu", share=False)
-    worklist = make(strategy, five)
+    worklist = make(strategy, three)
     assert worklist.asked == expected.split.initial
     for index, record in enumerate(expected.records):
         assert (worklist.round, worklist.missing, worklist.finished) == (index, worklist.asked, False)

@@ -154,12 +154,20 @@ def test_an_honest_strategy_passes_in_the_run_and_afterwards_and_its_records_are
     assert audited.audit(1) is None, "the last round has no query"
     assert plain.audit(0) is None
     assert "audit.json" not in plain.records[0].files
-    code, output = invoke("audit", audited.folder, "--device", "cpu")
+    code, output = invoke("audit", audited.folder, "--device", "cpu", "--fit")
     assert (code, output) == (0, "passed the query of round 0 is the same without the masks that were not bought")
-    steps = []
-    list(audit_rounds(audited, CPU, fit=True, on_step=steps.append))
-    assert steps == ["opening the data of the run", "asking for the query of round 0 again, after its training"]
     assert not list(cache_folder().glob("*audit-*"))
+
+
+@pytest.mark.slow
+def test_an_audit_says_what_it_does_next(tmp_path):
+    settings = TINY | {"protocol.rounds": 1}
+    stored = run("entropy", "phantom", settings=settings, keep_weights=True, out=tmp_path, device="cpu")
+    for fit in (False, True):
+        steps = []
+        assert [audit.verdict for audit in audit_rounds(stored, CPU, fit=fit, on_step=steps.append)] == ["passed"]
+        question = "asking for the query of round 0 again" + ", after its training" * fit
+        assert steps == ["opening the data of the run", question]
 
 
 def test_what_an_audit_needs_is_said_in_one_sentence(tiny_run, tmp_path):

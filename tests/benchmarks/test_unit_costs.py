@@ -114,12 +114,11 @@ def test_the_costs_of_an_h100_lead_to_the_hours_that_were_measured_on_it(suite):
 def test_every_strategy_but_wrappers_was_measured_on_a_cpu_up_to_the_size_of_the_paper(tmp_path):
     (device,) = (costs for costs in recorded_costs() if "thread" in costs.device)
     runs = {run.spec.label: run for run in plan_runs(load_suite("smoke", seeds=[0], settings={"data.count": 12}))}
-    for label, run in runs.items():
-        probe = device.probe(run, NetworkSize.of(run))
+    probes = {label: device.probe(run, NetworkSize.of(run)) for label, run in runs.items()}
+    for label, probe in probes.items():
         assert 0.001 < probe.fit < 0.1, label
         assert 0 <= probe.query < 0.1, label
-    ratios = {label: device.probe(run, NetworkSize.of(run)).query for label, run in runs.items()}
-    assert ratios["random"] < 0.01 * ratios["entropy"] < 0.01 * ratios["mc-dropout"]
+    assert probes["random"].query < 0.01 * probes["entropy"].query < 0.01 * probes["mc-dropout"].query
     smallest, *_, largest = sorted(device.measured)
     assert smallest < 0.05
     assert largest == pytest.approx(166.4, abs=0.1)

@@ -178,7 +178,7 @@ def test_a_project_that_is_refused_leaves_everything_as_it_was(project, truth, t
     assert not (tmp_path / "other").exists()
 
 
-def test_what_is_wrong_is_one_sentence_and_exit_code_2(albench, tmp_path, project):
+def test_what_is_wrong_is_one_sentence_and_exit_code_2(call, tmp_path, project):
     missing = tmp_path / "missing"
     for arguments, sentence in (
         (("status", missing), f"PROJECT must be the folder of a project, '{missing}' has no project.json: make one"),
@@ -186,6 +186,6 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_2(albench, tmp_path, projec
         (("next", project, "--set", "training.epoch=3"), "an option must be known, got 'training.epoch': did you mean"),
         (("segment", project, "--out", missing), f"a project must have a trained network to predict with, '{project}'"),
     ):
-        done = albench("annotate", *map(str, arguments))
-        assert done.returncode == 2, done.stdout
-        assert done.stderr.startswith(f"albench: {sentence}")
+        code, out, err = call("annotate", *arguments)
+        assert code == 2, out
+        assert err.startswith(f"albench: {sentence}")

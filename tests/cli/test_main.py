@@ -13,14 +13,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from support.samples import tiny_arguments, write_pair
+from support.samples import invoke, tiny_arguments, write_pair
 from support.suites import FAILS, write_suite
 
 from albench import __version__
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.cli import catalog
 from albench.cli.catalog import _KINDS
-from albench.cli.main import main
 from albench.data import cache_folder, prepare
 from albench.registry import DATASETS, STRATEGIES, Entry, available, find
 from albench.runs import RunReader, find_runs
@@ -33,29 +32,9 @@ SHAPE = (20, 24, 8)
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capfd):
-    """Call the command line in this process, in an empty folder; returns exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments):
-        monkeypatch.setattr(sys, "argv", ["albench", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            return end.code or 0, *capfd.readouterr()
-        return 0, *capfd.readouterr()
-
-    return invoke
-
-
-@pytest.fixture
 def error_of(call):
     """Call the command line with an error; returns the sentence, after checking that nothing else is printed."""
-
-    def invoke(*arguments):
-        return the_sentence(*call(*arguments))
-
-    return invoke
+    return lambda *arguments: the_sentence(*call(*arguments))
 
 
 def the_sentence(code, out, err):
@@ -77,7 +56,7 @@ def contents(folder):
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_prints_one_line_per_round_a_table_and_the_folder_of_its_records(albench, tmp_path):
+def test_a_run_prints_one_line_per_round_a_table_and_the_folder_of_its_records(albench, call, tmp_path):
     first = albench(*ENTROPY, *tiny_arguments())
     assert (first.returncode, first.stderr) == (0, "")
     lines = first.stdout.splitlines()
@@ -91,10 +70,10 @@ def test_a_run_prints_one_line_per_round_a_table_and_the_folder_of_its_records(a
     assert [record.labeled for record in RunReader(folder).records] == [10, 13, 16]
     before = contents(folder)
 
-    again = albench(*ENTROPY, *tiny_arguments())
-    assert (again.returncode, again.stderr) == (0, "")
-    assert "this run is already finished" in again.stdout
-    assert not [line for line in again.stdout.splitlines() if re.match(r"round +\d", line)]
+    code, out, err = call(*ENTROPY, *tiny_arguments())
+    assert (code, err) == (0, "")
+    assert "this run is already finished" in out
+    assert not [line for line in out.splitlines() if re.match(r"round +\d", line)]
     assert contents(folder) == before
 
 
@@ -592,12 +571,19 @@ def test_a_run_of_another_version_is_one_sentence_and_stays_unchanged(call, tmp_
 SHORT = tiny_arguments("--set", "protocol.rounds=1", "--set", "training.epochs=1", "--keep-weights")
 
 
-@pytest.fixture
-def two_runs(call, tmp_path):
-    """Two finished runs, seeds 0 and 1."""
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of two finished runs, seeds 0 and 1."""
+    folder = tmp_path_factory.mktemp("trained")
     for seed in (0, 1):
-        assert call(*ENTROPY, *SHORT, "--seed", seed)[0] == 0
-    return find_runs(Path("runs"))
+        assert invoke(*ENTROPY, *SHORT, "--seed", seed, "--out", folder)[0] == 0
+    return folder
+
+
+@pytest.fixture
+def two_runs(call, trained):
+    """A copy of them in the folder of the command line."""
+    return find_runs(Path(shutil.copytree(trained, "runs")))
 
 
 def interrupt(run):
@@ -755,8 +741,9 @@ STOPPED = "albench: stopped; the same command continues after the last finished 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_a_run_in_one_sentence_after_its_finished_rounds(tmp_path, number, code):
+    more = ("--set", "protocol.budget=2", "--set", "protocol.rounds=9")  # seconds after the first
     process = start(
-        tmp_path, *ENTROPY, *tiny_arguments("--set", "training.epochs=100", "--set", "training.patience=100")
+        tmp_path, *ENTROPY, *tiny_arguments("--set", "training.epochs=20", "--set", "training.patience=20", *more)
     )
     assert process.stdout is not None
     while not process.stdout.readline().startswith("round  0"):

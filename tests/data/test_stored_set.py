@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
-from support.samples import invoke
+from support.samples import TINY, invoke, tiny_arguments
 from support.suites import write_suite
 
 import albench
@@ -21,6 +21,7 @@ from albench.errors import StoreError
 from albench.registry import DATASETS, find
 
 PHANTOM = ("phantom", "--set", "data.count=4", "--set", "data.depth=8", "--set", "data.side=40")
+SPLIT = ("--set", "protocol.split=[2,1,1]")
 
 
 @pytest.fixture(autouse=True)
@@ -110,11 +111,11 @@ def test_a_set_that_was_cut_purged_or_edited_is_made_anew(stored, name, damage):
 def test_a_line_says_what_was_wrong_with_a_set_that_is_made_anew(stored, tmp_path):
     sentence = f"'{stored}' must be a whole prepared set, it is not (meta.json is cut, edited or of an earlier version)"
     path = write_suite(tmp_path, ["full"], seeds=1)
-    run = ("run", "--strategy", "full", "--dataset", *PHANTOM, "--set", "protocol.split=[2,1,1]", "--threads", "1")
+    run = ("run", "--strategy", "full", "--dataset", "phantom", *tiny_arguments(*PHANTOM[1:], *SPLIT))
     commands = {
         "data prepare": ("data", "prepare", *PHANTOM),
-        "run": (*run, "--set", "training.epochs=1", "--set", "network.width=0.125", "--out", tmp_path / "runs"),
-        "bench": ("bench", path, "--plan", *PHANTOM[1:], "--set", "protocol.split=[2,1,1]", "--storage", tmp_path),
+        "run": (*run, "--out", tmp_path / "runs"),
+        "bench": ("bench", path, "--plan", *PHANTOM[1:], *SPLIT, "--storage", tmp_path),
     }
     for name, command in commands.items():
         _edited(stored / "meta.json")
@@ -145,7 +146,7 @@ def test_a_callback_of_a_run_from_python_is_told(stored, tmp_path):
             self.said.append(text)
 
     (stored / "images.npy").unlink()
-    settings = {"data.count": 4, "data.depth": 8, "data.side": 40, "protocol.split": [2, 1, 1], "training.epochs": 1}
+    settings = TINY | {"data.count": 4, "data.side": 40, "protocol.split": [2, 1, 1]}
     albench.run("full", "phantom", settings=settings, out=tmp_path, device="cpu", callback=Notices())
     (said,) = Notices.said
     assert said.startswith(f"'{stored}' must be a whole prepared set, it is not ([Errno 2] No such file or directory: ")

@@ -54,6 +54,7 @@ def test_audits_of_a_run_without_a_query(tmp_path):
     assert str(audits_of(*group.runs)) == "0 of 1 queries"
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_page_and_tables_tell_what_was_audited(tmp_path):
     write(tmp_path / "runs", "entropy", ("passed", "passed"))
     write(tmp_path / "runs", "margin", (), ())

@@ -261,6 +261,7 @@ def test_pseudo_labels_of_several_classes_are_said_to_be_of_all_of_them(tmp_path
             assert any("the classes liver, tumor is the mean" in said for said in caption) == (len(classes) > 1)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_command_reports_a_class(two, tmp_path):
     code, _ = invoke("report", two, "--class", "tumor", "--format", "all", "--out", tmp_path)
     assert code == 0
@@ -272,6 +273,7 @@ def test_the_command_reports_a_class(two, tmp_path):
     assert "--class must be one of liver, tumor, got 'spleen'" in said
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_table_of_classes_is_in_every_format(two, tmp_path):
     assert invoke("report", two, "--out", tmp_path)[0] == 0
     page = (tmp_path / "index.html").read_text()

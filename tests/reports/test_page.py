@@ -1,5 +1,6 @@
 """The page is complete, needs no other file and works in a browser; the summary; the time of a large report."""
 
+import gc
 import html
 import json
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from importlib.resources import files
+from unittest.mock import patch
 from urllib.parse import unquote
 
 import numpy as np
@@ -91,6 +93,7 @@ def test_the_page_says_once_what_is_true_of_all_tables_and_figures(page):
         assert said.count(sentence) == 1, sentence
 
 
+@pytest.mark.usefixtures("sketched")
 def test_what_is_the_same_in_all_groups_stands_once_and_a_caption_refers_to_the_first_of_its_kind(tmp_path):
     for seed in range(2):
         for title, classes in (("one", ("foreground",)), ("two", ("liver", "tumor"))):
@@ -121,6 +124,7 @@ def test_a_caption_leaves_out_what_stands_above_and_refers_to_where_it_stood_fir
     assert other == ShortCaption("A.")
 
 
+@pytest.mark.usefixtures("sketched")
 def test_paths_are_links_to_files_that_exist(made, page, tmp_path):
     links = [link for link in Structure(page.read_text()).links if not link.startswith(("#", "data:"))]
     assert len(links) > 20
@@ -167,12 +171,14 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_page_names_the_tolerance_of_surface_dice(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6], settings={"protocol.nsd_tolerance": 2.5})
     assert invoke("report", tmp_path, "--format", "html", "--metric", "nsd")[0] == 0
     assert '<p class="muted">surface Dice (NSD) at 2.5 mm' in (tmp_path / "report" / "nsd" / "index.html").read_text()
 
 
+@pytest.mark.usefixtures("sketched")
 @pytest.mark.parametrize(
     ("scaled", "grid", "marked"), [(True, "working", 1), (True, "native", 0), (False, "working", 0)]
 )
@@ -186,6 +192,7 @@ def test_the_page_says_once_where_scaled_slices_were_compared_if_not_on_the_grid
     assert ((tmp_path / "report" / "tables.md").read_text().count(sentence) > 0) == bool(marked)
 
 
+@pytest.mark.usefixtures("sketched")
 @pytest.mark.parametrize(
     ("kinds", "sentence"),
     [
@@ -215,6 +222,29 @@ def test_runs_with_different_errors_are_not_compared(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write_run(tmp_path, "entropy", 0, [0.5, 0.6], settings={"protocol.annotation_errors": ["contours"]})
     assert len(load(tmp_path).groups) == 2
+
+
+@pytest.mark.usefixtures("sketched")
+def test_a_collection_of_garbage_skips_the_records_while_a_page_is_written_and_is_left_as_it_was(tmp_path):
+    write_run(tmp_path, "random", 0, [0.5, 0.6])
+    counts = []
+
+    def report():
+        with patch(
+            "albench.reports.page.as_svg", lambda drawing: counts.append(gc.get_freeze_count()) or "<svg></svg>"
+        ):
+            assert invoke("report", tmp_path, "--format", "html")[0] == 0
+
+    gc.unfreeze()
+    try:
+        report()
+        assert gc.get_freeze_count() == 0
+        assert min(counts) > 100_000
+    finally:
+        gc.freeze()
+    before = gc.get_freeze_count()
+    report()
+    assert 0.9 * before < gc.get_freeze_count() <= before  # some of it may be gone
 
 
 def test_the_page_needs_no_other_file(page):

@@ -161,6 +161,7 @@ def test_methods_of_a_bundle_stand_beside_ones_own(study, tmp_path):
     assert not [sentence for sentence in warnings(group) if "hardware" in sentence]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_report_on_a_bundle_has_all_figures_but_those_of_slices(study, tmp_path, monkeypatch):
     bundle = published(study, tmp_path / "bundle")
     monkeypatch.chdir(tmp_path)

@@ -48,6 +48,7 @@ def test_every_round_of_the_lowest_seed_shows_its_first_slices(made):
     assert group.classes == {}
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_page_names_case_and_slice_and_the_command_for_a_viewer(made, tmp_path):
     write(load(made), tmp_path, "html")
     said = section(tmp_path / "index.html")
@@ -61,6 +62,7 @@ def test_the_page_names_case_and_slice_and_the_command_for_a_viewer(made, tmp_pa
     assert '<a href="#queries">Queried slices</a>' in (tmp_path / "index.html").read_text()
 
 
+@pytest.mark.usefixtures("sketched")
 def test_a_report_of_runs_without_images_has_no_section(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6])
     write(load(tmp_path), tmp_path / "report", "html")
@@ -85,6 +87,7 @@ def test_a_page_with_as_many_images_as_can_be_has_less_than_8_megabytes_of_them(
     assert sum(len(shown.address) for shown in one.slices) / 6 * queried_slices.MOST < 8e6
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_classes_are_named_in_their_colors(tmp_path):
     write_run(tmp_path, "random", 0, [0.5, 0.6], side=32, classes=("liver", "tumor"), unknown=True)
     assert invoke("report", tmp_path, "--format", "html")[0] == 0
@@ -94,6 +97,7 @@ def test_the_classes_are_named_in_their_colors(tmp_path):
     assert "liver tumor random , seed 0 1 query" in said
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_place_of_a_slice_is_that_of_the_queries_and_without_the_data_it_is_left_out(decathlon, tmp_path):
     settings = TINY_TRAINING | {"data.root": str(decathlon), "data.axis": "coronal", "protocol.budget": 4}
     run = albench.run("random", "folder", settings=settings, out=tmp_path / "runs", device="cpu")
@@ -116,6 +120,7 @@ def test_the_place_of_a_slice_is_that_of_the_queries_and_without_the_data_it_is_
     ) in said
 
 
+@pytest.mark.usefixtures("sketched")
 def test_slices_without_files_count_from_the_bottom_and_no_volume_is_generated_for_it(tiny_run, monkeypatch):
     run = tiny_run("entropy")
     monkeypatch.setattr(Phantom, "load", None)

@@ -314,6 +314,7 @@ def test_the_matrix_of_penalties_has_the_mean_of_every_column(nine):
     assert [tick.get_text() for tick in drawing.figure.axes[0].get_yticklabels()] == [*order, "mean"]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_report_of_a_study_has_its_numbers_tables_and_summary(three):
     code, said = invoke("report", three)
     assert code == 0, said

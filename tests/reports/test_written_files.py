@@ -6,6 +6,7 @@ import shutil
 import pytest
 from support.made_runs import write_run
 from support.samples import invoke
+from support.sketches import sketched_figures
 
 from albench.reports.written_files import LISTING, replace_part
 
@@ -27,7 +28,8 @@ def out(reported, tmp_path):
 
 
 def report(folder, *more):
-    code, said = invoke("report", folder, *more)
+    with sketched_figures():
+        code, said = invoke("report", folder, *more)
     assert code == 0, said
     return said
 

@@ -71,15 +71,21 @@ from albench.errors import StoreError
 from albench.loop import Execution, run
 from albench.resolve import resolve
 
+def limit_files(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
 class FillsTheDisk(NullCallback):
     def on_round(self, record):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+        limit_files(limit)
 
 torch.set_num_threads(1)
-try:
-    run(resolve("entropy", "phantom", settings=TINY), Path(sys.argv[1]), Execution(torch.device("cpu")), FillsTheDisk())
-except StoreError as error:
-    print(error)
+for limit in map(int, sys.argv[2].split()):
+    limit_files(resource.RLIM_INFINITY)
+    resolved, out = resolve("entropy", "phantom", settings=TINY), Path(sys.argv[1], str(limit))
+    try:
+        run(resolved, out, Execution(torch.device("cpu")), FillsTheDisk())
+    except StoreError as error:
+        print(error)
 """
 
 SPLIT = SplitRecord(("a",), ("b",), ("x", "y"), {"a": 20}, 7, 0, tuple(SliceName("a", i) for i in range(10)))
@@ -518,18 +524,22 @@ def test_a_run_is_finished_when_all_rounds_are_done_or_no_slice_is_unlabeled(rec
     assert RunProgress.of(records).finished(rounds) is finished
 
 
-@pytest.mark.parametrize("limit", [10, 1_000, 20_000])
-def test_a_full_disk_while_writing_a_round_keeps_the_earlier_ones_and_the_run_continues(tmp_path, tiny_run, limit):
-    command = [sys.executable, "-c", _FULL_DISK, str(tmp_path / "runs"), str(limit), str(Path(__file__).parents[1])]
+def test_a_full_disk_while_writing_a_round_keeps_the_earlier_ones_and_the_run_continues(tmp_path, tiny_run):
+    limits = ["10", "1000", "20000"]
+    command = [sys.executable, "-c", _FULL_DISK, str(tmp_path), " ".join(limits), str(Path(__file__).parents[1])]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    assert "the disk must have room for" in result.stdout, result.stderr
-    assert "free some space and run the same command again; finished rounds are kept" in result.stdout
-    (run,) = find_runs(tmp_path / "runs")
-    assert len(run.records) == 1
-    assert not list(run.folder.rglob("*.tmp"))
-    resumed, whole = tiny_run("entropy"), tiny_run("entropy", out="whole")
-    assert results(resumed.records) == results(whole.records)
-    assert len(resumed.records) == 3
+    errors = result.stdout.splitlines()
+    assert len(errors) == len(limits), result.stderr
+    whole = tiny_run("entropy", out="whole")
+    for limit, error in zip(limits, errors, strict=True):
+        assert error.startswith(f"the disk must have room for '{tmp_path / limit}/")
+        assert error.endswith("free some space and run the same command again; finished rounds are kept")
+        (run,) = find_runs(tmp_path / limit)
+        assert len(run.records) == 1
+        assert not list(run.folder.rglob("*.tmp"))
+        resumed = tiny_run("entropy", out=limit)
+        assert results(resumed.records) == results(whole.records)
+        assert len(resumed.records) == 3
 
 
 def test_an_output_folder_that_is_a_file_is_one_sentence(tmp_path, config):

@@ -19,6 +19,7 @@ from albench.runs.layout import SHARED_ROUND_ZERO
 from albench.strategy import Query, Round, Strategy, Task
 from albench.training import shared_round_zero
 
+SETTINGS = TINY | {"protocol.rounds": 1}
 SHARING = Execution(torch.device("cpu"))
 ALONE = Execution(torch.device("cpu"), share=False)
 
@@ -169,7 +170,7 @@ def play(tmp_path):
     def start(strategy, execution=SHARING, *, out="runs", seed=0, callback=None, **settings) -> RunReader:
         chosen = {name.replace("__", "."): value for name, value in settings.items()}
         named = strategy if isinstance(strategy, str) else "random"
-        resolved = resolve(named, "phantom", seed=seed, settings=TINY | chosen)
+        resolved = resolve(named, "phantom", seed=seed, settings=SETTINGS | chosen)
         played = resolved.strategy if isinstance(strategy, str) else strategy
         return loop.run(replace(resolved, strategy=played), tmp_path / out, execution, callback)
 
@@ -310,7 +311,7 @@ def test_what_changes_round_0_is_never_shared(play, other):
     assert steps(store)[0][1] > 0
 
 
-@pytest.mark.parametrize("other", [{"protocol__budget": 2}, {"protocol__rounds": 1}], ids=json.dumps)
+@pytest.mark.parametrize("other", [{"protocol__budget": 2}, {"protocol__rounds": 2}], ids=json.dumps)
 def test_what_does_not_change_round_0_is_shared(play, other):
     play("random")
     store = play("random", **other)
@@ -363,7 +364,7 @@ def test_what_weights_do_not_show_is_not_shared(tmp_path, change):
     (tmp_path / "network.py").write_text(MEAN_OF_VIEWS)
     for name, factor in (("one.txt", "1"), ("two.txt", "3")):
         (tmp_path / name).write_text(factor)
-    network, settings = f"{tmp_path / 'network.py'}:MeanOfViews", without_network(TINY)
+    network, settings = f"{tmp_path / 'network.py'}:MeanOfViews", without_network(SETTINGS)
     places = {"network.scale": str(tmp_path / "one.txt")}
     for own in (places, places | {name: tmp_path / v if name in places else v for name, v in change.items()}):
         own = {name: str(value) if name in places else value for name, value in own.items()}
