@@ -557,7 +557,7 @@ def test_the_figure_of_the_findings_shows_their_tables(findings):
     shown = [text.get_text() for text in gains.get_yticklabels()]
     assert shown == sorted(shown, key=lambda label: -findings.gains_over_best()[label].gain)
     points = [line.get_xdata()[0] for line in parts.lines if line.get_marker() == "o"]
-    assert points == [test.difference for test in findings.tests_of_parts().values()]
+    assert points == [test.difference for test in findings.parts_tested().values()]
 
 
 def test_the_findings_have_no_number_beside_those():
@@ -568,21 +568,27 @@ def test_the_findings_have_no_number_beside_those():
     assert re.findall(r"\d+", re.sub(r"\([^)]*\)|`[^`]*`", "", written)) == ["0"]  # of round 0
 
 
-def test_the_findings_compute_the_numbers_of_the_report(findings):
-    report = findings.published("fair-hippocampus")
+@pytest.mark.parametrize("name", ["fair-hippocampus", "own-compute-hippocampus"])
+def test_the_findings_compute_the_numbers_of_the_report(findings, name):
+    report, areas = findings.published(name), findings.areas(name)
     for row in report.differences().query("kind == 'baseline'").itertuples():
-        found = findings.paired(findings.over(row.label, row.rival))
+        found = findings.paired(findings.over(row.label, row.rival, areas))
         assert (found.difference, found.low, found.high, found.t) == pytest.approx((row.gain, row.low, row.high, row.t))
     rows = report.attribution().set_index(["label", "part"])
-    attributed = findings.attributed()
+    attributed = findings.attributed(name)
     assert set(attributed) == {"ceal-entropy", "taal", "star"}
     for label, parts in attributed.items():
         for part in ("query", "query, supervised", "training", "both", "interaction"):
-            row, found = rows.loc[(label, part)], findings.paired(findings.contrast(parts[part]))
+            row, found = rows.loc[(label, part)], findings.paired(findings.contrast(parts[part], areas))
             assert (found.difference, found.low) == pytest.approx((row.gain, row.low))
-        seeds = {part: findings.contrast(weights) for part, weights in parts.items()}
+        seeds = {part: findings.contrast(weights, areas) for part, weights in parts.items()}
         for seed, interaction in seeds["interaction"].items():
             assert interaction == pytest.approx(seeds["query"][seed] - seeds["query, supervised"][seed])
+
+
+def test_the_steps_of_the_findings_are_those_of_the_suite(findings):
+    assert set(findings.steps_per_round("menu-hippocampus").values()) == {200}
+    assert findings.steps_per_round("own-compute-hippocampus")["random"] >= config.Training().min_steps
 
 
 def test_the_findings_know_arms_and_baselines_from_methods(findings):

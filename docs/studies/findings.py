@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median_high
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,8 +35,8 @@ from albench.reports.significance import LEVEL, Paired, holm, paired
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "findings.md"
-FAIR, MENU = "fair-hippocampus", "menu-hippocampus"
-SUITE = ROOT / "benchmarks" / "suites" / f"{FAIR}.yaml"
+FAIR, MENU, OWN, ABLATIONS = (f"{name}-hippocampus" for name in ("fair", "menu", "own-compute", "ablations"))
+SUITES = {FAIR: "fair-hippocampus", OWN: "own-compute", ABLATIONS: "ablations"}
 STOPPING, FIRST = (Path(__file__).with_name(f"{name}.csv") for name in ("when-training-ends", f"{FAIR}-2026-11-27"))
 DEFAULT_STOP = ("val_dice", "5 epochs and 100 steps", "300")  # rule, patience, floor
 DIFFERENCE = 0.01
@@ -66,60 +67,68 @@ def published(name: str) -> Results:
     return load(name)
 
 
-def areas() -> Areas:
+def areas(name: str = FAIR) -> Areas:
     """AUBC of every method and seed."""
-    (group,) = published(FAIR).groups
+    (group,) = published(name).groups
     return {label: dict(own) for label, own in group.areas.items()}
 
 
-def contrast(weights: Mapping[str, int]) -> Gains:
+def contrast(weights: Mapping[str, int], found: Areas | None = None) -> Gains:
     """The weighted sum of methods, seed by seed."""
-    common = sorted(set.intersection(*(set(areas()[name]) for name in weights)))
-    return {key: sum(weight * areas()[name][key] for name, weight in weights.items()) for key in common}
+    found = areas() if found is None else found
+    common = sorted(set.intersection(*(set(found[name]) for name in weights)))
+    return {key: sum(weight * found[name][key] for name, weight in weights.items()) for key in common}
 
 
-def over(label: str, rival: str) -> Gains:
+def over(label: str, rival: str, found: Areas | None = None) -> Gains:
     """The gain of a method over another one, seed by seed."""
-    return contrast({label: 1, rival: -1})
+    return contrast({label: 1, rival: -1}, found)
 
 
 @cache
-def strategies() -> dict[str, tuple[str, dict[str, object]]]:
-    """{label: (strategy, its options)} of the suite."""
+def suite(name: str) -> dict[str, Any]:
+    """The file of a suite."""
+    return dict(yaml.safe_load((ROOT / "benchmarks" / "suites" / f"{SUITES[name]}.yaml").read_text()))
+
+
+@cache
+def strategies(name: str = FAIR) -> dict[str, tuple[str, dict[str, object]]]:
+    """{label: (strategy, its options)} of a suite."""
     found = {}
-    for entry in yaml.safe_load(SUITE.read_text())["strategies"]:
+    for entry in suite(name)["strategies"]:
         entry = {"strategy": entry} if isinstance(entry, str) else entry
         found[entry.get("label", entry["strategy"])] = entry["strategy"], entry.get("settings", {}).get("strategy", {})
     return found
 
 
-def arm(strategy: str, options: Mapping[str, object]) -> str | None:
+def arm(strategy: str, options: Mapping[str, object], name: str = FAIR) -> str | None:
     """The label of a strategy with some options; None if the suite does not have it."""
-    return next((label for label, found in strategies().items() if found == (strategy, dict(options))), None)
+    return next((label for label, found in strategies(name).items() if found == (strategy, dict(options))), None)
 
 
-def methods() -> list[str]:
-    """The methods of the suite that are neither arms nor baselines without images."""
-    return [label for label in areas() if not is_arm(label) and strategies()[label][0] not in BLIND]
+def methods(name: str = FAIR) -> list[str]:
+    """The methods of a suite that are neither arms nor baselines without images."""
+    return [label for label in areas(name) if not is_arm(label, name) and strategies(name)[label][0] not in BLIND]
 
 
-def is_arm(label: str) -> bool:
+def is_arm(label: str, name: str = FAIR) -> bool:
     """Whether a method only tells the query of another one from its training."""
-    strategy, options = strategies()[label]
+    strategy, options = strategies(name)[label]
     rules = RULES.get(strategy)
     return rules is not None and (options in (dict(rules.random_query), dict(rules.supervised)))
 
 
-def attributed() -> dict[str, dict[str, dict[str, int]]]:
-    """{method: {part: weights of its contrast}} of all methods whose arms are all in the suite."""
+def attributed(name: str = FAIR) -> dict[str, dict[str, dict[str, int]]]:
+    """{method: {part: weights of its contrast}} of all methods whose arms are all in a suite."""
     found = {}
-    for label in methods():
-        strategy, options = strategies()[label]
+    for label in methods(name):
+        strategy, options = strategies(name)[label]
         rules = RULES.get(strategy)
         if rules is None:
             continue
-        trained = arm(strategy, {**options, **rules.random_query})
-        asked = arm(rules.same_query, {}) if rules.same_query else arm(strategy, {**options, **rules.supervised})
+        trained = arm(strategy, {**options, **rules.random_query}, name)
+        supervised = {**options, **rules.supervised}
+        asked = arm(rules.same_query, {}, name) if rules.same_query else arm(strategy, supervised, name)
         if trained is None or asked is None or (rules.same_query and options):
             continue
         found[label] = {
@@ -134,8 +143,7 @@ def attributed() -> dict[str, dict[str, dict[str, int]]]:
 
 def setting() -> str:
     """What was run."""
-    settings = yaml.safe_load(SUITE.read_text())["settings"]
-    protocol, curves = settings["protocol"], published(FAIR).curves().query("label != 'full'")
+    protocol, curves = suite(FAIR)["settings"]["protocol"], published(FAIR).curves().query("label != 'full'")
     training, validation, test = protocol["split"]
     share = curves.groupby("round").share.mean()
     return paragraph(
@@ -211,18 +219,18 @@ def _best_over(baseline: str) -> str:
     )
 
 
-def tests_of_parts() -> dict[tuple[str, str], Paired]:
+def parts_tested(name: str = FAIR) -> dict[tuple[str, str], Paired]:
     """{(method, part): its contrast, tested}."""
     return {
-        (label, part): paired(contrast(weights))
-        for label, parts in attributed().items()
+        (label, part): paired(contrast(weights, areas(name)))
+        for label, parts in attributed(name).items()
         for part, weights in parts.items()
     }
 
 
-def attribution() -> str:
+def attribution(name: str = FAIR) -> str:
     """What query and training contribute, with their interaction."""
-    tests = tests_of_parts()
+    tests = parts_tested(name)
     corrected = dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
     rows = []
     for (label, part), test in tests.items():
@@ -237,10 +245,10 @@ def attribution() -> str:
     text += "".join(f"; {part} of {label}" for label, part in significant)
     named = "; ".join(f"{part} of {label}, {said(tests[label, part])}" for label, part in excluding)
     text += f". Without it, {count(excluding)} of the 95 % intervals exclude 0{': ' * bool(named)}{named}. "
-    ahead = [label for label in attributed() if tests[label, "both"].low > 0]
-    ends = ", ".join(f"{tests[label, 'both'].high:+.4f} ({label})" for label in attributed())
+    ahead = [label for label in attributed(name) if tests[label, "both"].low > 0]
+    ends = ", ".join(f"{tests[label, 'both'].high:+.4f} ({label})" for label in attributed(name))
     text += f"{verdict(ahead, 'gains', 'over `random` by the interval of both')}, whose upper ends are {ends}. "
-    text += f"Record: {results(FAIR)}."
+    text += f"Record: {results(name)}."
     head = ("method", "part", "difference in AUBC", "95 % over seeds", "p", "p, Holm")
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
@@ -291,21 +299,134 @@ def repetition() -> str:
         axis = runs.groupby("round")[["labeled", "share"]].mean()
         replicates = tuple(Replicate(int(seed), int(split)) for seed, split in values.index)
         curves[str(label)] = Curve(replicates, axis.labeled.to_numpy(), axis.share.to_numpy(), values.to_numpy())
-    low, high = common_range(list(curves.values()))
-    first = {
-        label: dict(zip(curve.replicates, area(curve.share, curve.values, low, high).tolist(), strict=True))
-        for label, curve in curves.items()
-    }
-    labels = [label for label in areas() if label in first]
-    pairs = [(first[label][key], areas()[label][key]) for label in labels for key in areas()[label]]
-    order = spearmanr(*([float(np.mean(list(own[label].values()))) for label in labels] for own in (first, areas())))
+    first, again = areas_in_common(curves, curves_of(FAIR))
+    labels = [label for label in again if label in first]
+    pairs = [(first[label][key], again[label][key]) for label in labels for key in again[label]]
     chance = np.std(np.subtract(*zip(*pairs, strict=True)), ddof=1)
-    seeds = np.mean([np.std(list(areas()[label].values()), ddof=1) for label in labels])
+    seeds = np.mean([np.std(list(again[label].values()), ddof=1) for label in labels])
     return paragraph(
-        f"Spearman's correlation of the mean AUBC of {len(labels)} methods is {order.statistic:.2f}. The AUBC of a run "
-        f"differs from that of its repetition by a standard deviation of {chance:.4f}; that over seeds within a method "
-        f"is {seeds:.4f} on average. Records: {results(FAIR)}, {record(FIRST)}."
+        f"Spearman's correlation of the mean AUBC of {len(labels)} methods is {order(labels, first, again):.2f}. The "
+        f"AUBC of a run differs from that of its repetition by a standard deviation of {chance:.4f}; that over seeds "
+        f"within a method is {seeds:.4f} on average. Records: {results(FAIR)}, {record(FIRST)}."
     )
+
+
+def curves_of(name: str) -> dict[str, Curve]:
+    """The curves of all methods but the reference."""
+    (group,) = published(name).groups
+    return {label: group.curves[label] for label in group.areas}
+
+
+def areas_in_common(*found: Mapping[str, Curve]) -> list[Areas]:
+    """AUBC of every method and seed of several suites, between the labels that all of their curves have."""
+    low, high = common_range([curve for curves in found for curve in curves.values()])
+    return [
+        {
+            label: dict(zip(own.replicates, area(own.share, own.values, low, high).tolist(), strict=True))
+            for label, own in curves.items()
+        }
+        for curves in found
+    ]
+
+
+def order(labels: Sequence[str], *found: Areas) -> float:
+    """Spearman's correlation of the mean AUBC of methods in two suites."""
+    means = ([float(np.mean(list(own[label].values()))) for label in labels] for own in found)
+    return float(spearmanr(*means).statistic)
+
+
+def longer_training() -> str:
+    """The methods that train in their own way, with own compute and with equally many steps."""
+    own, matched = areas_in_common(curves_of(OWN), curves_of(MENU))
+    labels = [label for label in matched if label in own]
+    steps = steps_per_round(OWN)
+    taken = [steps[label] for label in labels]
+    gain = {
+        label: float(np.mean(list(own[label].values())) - np.mean(list(matched[label].values()))) for label in labels
+    }
+    least, most = min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__)
+    training = [label for label in labels if strategies(OWN)[label][0] in RULES]
+    pairs = {label: (over(label, "random", own), over(label, "random", matched)) for label in training}
+    changes = {
+        label: paired({seed: alone[seed] - same[seed] for seed in alone.keys() & same.keys()})
+        for label, (alone, same) in pairs.items()
+    }
+    corrected = dict(zip(changes, holm([test.t for test in changes.values()]), strict=True))
+    significant = [label for label in training if corrected[label] < LEVEL]
+    text = (
+        f"A training of {len(labels)} methods takes {min(taken):.0f} to {max(taken):.0f} optimizer steps in the mean "
+        f"of its rounds instead of {suite(FAIR)['settings']['protocol']['steps']}. Over the labels that both suites "
+        f"have, the mean AUBC changes by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), that of `random` "
+        f"by {gain['random']:+.4f}. Spearman's correlation of both orders is {order(labels, own, matched):.2f}. Of the "
+        f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
+        f"significantly with the length of training (smallest p after Holm's correction: "
+        f"{p_value(min(corrected.values()))}). Records: {results(OWN)}, {results(MENU)}."
+    )
+    rows = [
+        (
+            label,
+            f"{steps[label]:.0f}",
+            *(said(paired(gains)) for gains in pairs[label]),
+            said(changes[label]),
+            p_value(corrected[label]),
+        )
+        for label in training
+    ]
+    head = (
+        "method",
+        f"steps (`random`: {steps['random']:.0f})",
+        "gain over `random`, own steps",
+        "gain over `random`, equal steps",
+        "difference",
+        "p, Holm",
+    )
+    return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def steps_per_round(name: str) -> dict[str, float]:
+    """The optimizer steps of every method, in the mean of rounds and seeds."""
+    taken = published(name).costs().groupby(["label", "seed", "split"])
+    return (taken.steps.max() / taken.size()).groupby("label").mean().to_dict()
+
+
+def one_change() -> str:
+    """Gains over `random` where one thing is changed, and how much they change."""
+    groups = {
+        group.name: {label: dict(own) for label, own in group.areas.items()} for group in published(ABLATIONS).groups
+    }
+    reference = groups["reference"]
+    labels = [label for label in reference if label != "random"]
+    gains = {(name, label): over(label, "random", found) for name, found in groups.items() for label in labels}
+    tests = {key: paired(gain) for key, gain in gains.items()}
+    against = holm([test.t for test in tests.values()])
+    changes = {
+        (name, label): paired({seed: gain[seed] - gains["reference", label][seed] for seed in gain})
+        for (name, label), gain in gains.items()
+        if name != "reference"
+    }
+    changed = dict(zip(changes, holm([test.t for test in changes.values()]), strict=True))
+    significant = [key for key in changes if changed[key] < LEVEL]
+    largest = max(changes, key=lambda key: abs(changes[key].difference))
+    found_out = [test for p, test in zip(against, tests.values(), strict=True) if p < LEVEL]
+    better, worse = ([test for test in found_out if test.difference * sign > 0] for sign in (1, -1))
+    text = (
+        f"Of {len(tests)} gains over `random` in {len(groups)} settings, {count(better)} is significantly positive and "
+        f"{count(worse)} negative after Holm's correction (smallest p = {p_value(min(against))}). Of {len(changes)} "
+        f"changes of a gain against the reference, {count(significant)} is significant (smallest p = "
+        f"{p_value(min(changed.values()))})"
+    )
+    text += "".join(f"; {label} with {name}" for name, label in significant)
+    text += (
+        f". The largest is that of {largest[1]} with {largest[0]}, {said(changes[largest])}. With "
+        f"{tests['reference', labels[0]].units} seeds these tests find large changes only. Record: "
+        f"{results(ABLATIONS)}."
+    )
+    rows = [
+        (name, f"{np.mean(list(found['random'].values())):.4f}", *(said(tests[name, label]) for label in labels))
+        for name, found in groups.items()
+    ]
+    head = ("setting", "AUBC of `random`", *(f"`{label}`" for label in labels))
+    return f"{paragraph(text)}\n\n{table(head, rows)}"
 
 
 def stopping() -> str:
@@ -377,7 +498,7 @@ def draw() -> Figure:
     """Gains over the best baseline, and the parts of differences to `random`, with their intervals."""
     best = {label: (own.gain, own.low, own.high) for label, own in gains_over_best().items()}
     best = dict(sorted(best.items(), key=lambda pair: -pair[1][0]))
-    parts = {f"{label}: {part}": (own.difference, own.low, own.high) for (label, part), own in tests_of_parts().items()}
+    parts = {f"{label}: {part}": (own.difference, own.low, own.high) for (label, part), own in parts_tested().items()}
     figure = new_figure(3.6)
     titles = "gain in AUBC over the best\nbaseline that looks at no image", "difference in AUBC"
     for ax, rows, title in zip(subplots(figure, 1, 2)[0], (best, parts), titles, strict=True):
@@ -402,6 +523,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "against-random": against_random,
     "best-baseline": best_baseline,
     "attribution": attribution,
+    "longer-training": longer_training,
+    "attribution-own": lambda: attribution(OWN),
+    "one-change": one_change,
     "pseudo-labels": pseudo_labels,
     "repetition": repetition,
     "stopping": stopping,

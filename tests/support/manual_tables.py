@@ -138,6 +138,13 @@ def _predictions(results: Results, row: Row) -> str:
     return f"{strategy.predictions_per_slice():.3g}"
 
 
+def _steps(results: Results, row: Row) -> str:
+    """Optimizer steps in the mean of rounds, seeds and splits."""
+    costs = results.costs()
+    taken = costs[(costs.group == row["group"]) & (costs.label == row["label"])].groupby(["seed", "split"]).steps
+    return f"{(taken.max() / taken.size()).mean():.0f}"
+
+
 _GAINS: dict[str, Column] = {
     "difference": _gain,
     "difference to `random`": _gain,
@@ -153,6 +160,7 @@ KINDS: dict[str, tuple[Callable[[Results], Iterator[Row]], Mapping[str, Column]]
             **_GAINS,
             "95 % over seeds and cases": _interval("cases_low", "cases_high"),
             "predictions": _predictions,
+            "steps per round": _steps,
         },
     ),
     "attribution": (
