@@ -109,9 +109,9 @@ def test_a_query_that_reads_the_volumes_is_caught(albench, tmp_path):
 
 
 @pytest.mark.slow
-def test_more_budget_is_refused_before_any_audit(albench):
-    done = albench(*arguments(named(cheats.Budget), "--audit"))
-    assert "strategy 'budget': a query must have exactly 3 slices, got 6: return `budget` ids" in done.stderr
+def test_more_budget_is_refused_before_any_audit(call):
+    _, _, err = call(*arguments(named(cheats.Budget), "--audit"))
+    assert "strategy 'budget': a query must have exactly 3 slices, got 6: return `budget` ids" in err
 
 
 @pytest.mark.slow
@@ -126,9 +126,9 @@ def test_a_query_that_does_not_repeat_itself_is_unrepeatable_and_the_run_goes_on
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*(entry.name for entry in available(STRATEGIES)), named(cheats.Draws)])
-def test_the_strategies_of_albench_pass_and_one_that_draws_from_every_generator(albench, tmp_path, name):
-    done = albench(*arguments(name, "--audit", "--keep-weights"), timeout=500)
-    assert done.returncode == 0, done.stderr
+def test_the_strategies_of_albench_pass_and_one_that_draws_from_every_generator(call, tmp_path, name):
+    code, _, err = call(*arguments(name, "--audit", "--keep-weights"))
+    assert code == 0, err
     stored = only_run(tmp_path / "runs")
     assert stored.finished
     audit = stored.audit(0)
@@ -136,11 +136,11 @@ def test_the_strategies_of_albench_pass_and_one_that_draws_from_every_generator(
 
 
 @pytest.mark.slow
-def test_an_audited_query_may_read_the_vectors_of_a_cold_start(albench, tiny, tmp_path):
+def test_an_audited_query_may_read_the_vectors_of_a_cold_start(call, tiny, tmp_path):
     np.savez(tmp_path / "vectors.npz", **vectors_of(tiny))
     start = ["protocol.start=own", f"protocol.start_embeddings={tmp_path / 'vectors.npz'}"]
-    done = albench(*arguments("typiclust", *(word for setting in start for word in ("--set", setting)), "--audit"))
-    assert done.returncode == 0, done.stderr
+    code, _, err = call(*arguments("typiclust", *(word for setting in start for word in ("--set", setting)), "--audit"))
+    assert code == 0, err
     assert only_run(tmp_path / "runs").audit(0).verdict == "passed"
 
 
@@ -182,13 +182,12 @@ def test_what_an_audit_needs_is_said_in_one_sentence(tiny_run, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stored_run_that_trains_in_its_query_is_audited_with_its_training(tiny_run, albench, tmp_path):
+def test_a_stored_run_that_trains_in_its_query_is_audited_with_its_training(call, tmp_path):
     """Validation masks are canaries too; the ends of trainings are those that are recorded."""
     settings = tiny_arguments("--set", "protocol.rounds=2", "--device", "cpu", "--keep-weights")
-    done = albench("run", "--strategy", "star", "--dataset", "phantom", *settings, timeout=500)
-    assert done.returncode == 0, done.stderr
-    told = albench("audit", str(only_run(tmp_path / "runs").folder), "--device", "cpu", timeout=500)
-    assert [line.split()[0] for line in told.stdout.splitlines()] == ["passed", "passed"], told.stdout + told.stderr
+    assert call("run", "--strategy", "star", "--dataset", "phantom", *settings)[0] == 0
+    code, out, err = call("audit", only_run(tmp_path / "runs").folder, "--device", "cpu")
+    assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["passed", "passed"]), out + err
 
 
 @pytest.mark.slow
