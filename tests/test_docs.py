@@ -586,6 +586,15 @@ def test_the_findings_compute_the_numbers_of_the_report(findings, name):
             assert interaction == pytest.approx(seeds["query"][seed] - seeds["query, supervised"][seed])
 
 
+def test_areas_of_two_suites_are_between_the_labels_that_both_have(findings):
+    menu, own = (findings.curves_of(f"{name}-hippocampus") for name in ("menu", "own-compute"))
+    assert findings.areas_in_common(menu) == [findings.areas("menu-hippocampus")]
+    for curves, areas in zip((menu, own), findings.areas_in_common(menu, own), strict=True):
+        curve = curves["star"]
+        assert curve.labeled[1:3].tolist() == [168, 218]
+        assert list(areas["star"].values()) == pytest.approx(curve.values[:, 1:3].mean(1))  # two rounds, one trapezoid
+
+
 def test_the_steps_of_the_findings_are_those_of_the_suite(findings):
     assert set(findings.steps_per_round("menu-hippocampus").values()) == {200}
     assert findings.steps_per_round("own-compute-hippocampus")["random"] >= config.Training().min_steps
