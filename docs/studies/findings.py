@@ -356,8 +356,8 @@ def longer_training() -> str:
     significant = [label for label in training if corrected[label] < LEVEL]
     text = (
         f"{len(labels)} methods take {min(taken):.0f} to {max(taken):.0f} optimizer steps per round on average, "
-        f"instead of {steps_per_round(MENU)['random']:.0f}. Over the labels and seeds that both suites have, the mean AUBC "
-        f"changes by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), that of `random` "
+        f"instead of {steps_per_round(MENU)['random']:.0f}. Over the labels and seeds that both suites have, the mean "
+        f"AUBC changes by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), that of `random` "
         f"by {gain['random']:+.4f}. Spearman's correlation of both orders is {order(labels, own, matched):.2f}. Of the "
         f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
         f"significantly with the length of training (smallest p after Holm's correction: "
