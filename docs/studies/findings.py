@@ -361,7 +361,8 @@ def longer_training() -> str:
         f"by {gain['random']:+.4f}. Spearman's correlation of both orders is {order(labels, own, matched):.2f}. Of the "
         f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
         f"significantly with the length of training (smallest p after Holm's correction: "
-        f"{p_value(min(corrected.values()))}). Records: {results(OWN)}, {results(MENU)}."
+        f"{p_value(min(corrected.values()))}). With {changes[training[0]].units} seeds, intervals are wide and tests "
+        f"find large changes only. Records: {results(OWN)}, {results(MENU)}."
     )
     rows = [
         (
