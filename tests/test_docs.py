@@ -595,6 +595,14 @@ def test_areas_of_two_suites_are_between_the_labels_that_both_have(findings):
         assert list(areas["star"].values()) == pytest.approx(curve.values[:, 1:3].mean(1))  # two rounds, one trapezoid
 
 
+def test_the_gains_of_every_setting_are_those_of_the_report(findings):
+    rows = {row.split("|")[1].strip(): row for row in findings.one_change().splitlines() if row.startswith("| ")}
+    found = findings.published("ablations-hippocampus").differences().query("kind == 'baseline'")
+    assert found.groupby("group").size().to_dict() == dict.fromkeys(list(rows)[2:], 3)
+    for row in found.itertuples():
+        assert f"{row.gain:+.4f} ({row.low:+.4f} to {row.high:+.4f})" in rows[row.group]
+
+
 def test_the_steps_of_the_findings_are_those_of_the_suite(findings):
     assert set(findings.steps_per_round("menu-hippocampus").values()) == {200}
     assert findings.steps_per_round("own-compute-hippocampus")["random"] >= config.Training().min_steps

@@ -35,7 +35,7 @@ from albench.reports.significance import LEVEL, Paired, holm, paired
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "findings.md"
-FAIR, MENU, OWN = (f"{name}-hippocampus" for name in ("fair", "menu", "own-compute"))
+FAIR, MENU, OWN, ABLATIONS = (f"{name}-hippocampus" for name in ("fair", "menu", "own-compute", "ablations"))
 SUITES = {FAIR: "fair-hippocampus", OWN: "own-compute"}
 STOPPING, FIRST = (Path(__file__).with_name(f"{name}.csv") for name in ("when-training-ends", f"{FAIR}-2026-11-27"))
 DEFAULT_STOP = ("val_dice", "5 epochs and 100 steps", "300")  # rule, patience, floor
@@ -391,6 +391,49 @@ def steps_per_round(name: str) -> dict[str, float]:
     return (taken.steps.max() / taken.size()).groupby("label").mean().to_dict()
 
 
+def one_change() -> str:
+    """Gains over `random` where one thing is changed, and how much they change."""
+    groups = {
+        group.name: {label: dict(own) for label, own in group.areas.items()} for group in published(ABLATIONS).groups
+    }
+    reference = groups["reference"]
+    labels = [label for label in reference if label != "random"]
+    gains = {(name, label): over(label, "random", found) for name, found in groups.items() for label in labels}
+    tests = {key: paired(gain) for key, gain in gains.items()}
+    against = holm([test.t for test in tests.values()])
+    changes = {
+        (name, label): paired({seed: gain[seed] - gains["reference", label][seed] for seed in gain})
+        for (name, label), gain in gains.items()
+        if name != "reference"
+    }
+    changed = dict(zip(changes, holm([test.t for test in changes.values()]), strict=True))
+    significant = [key for key in changes if changed[key] < LEVEL]
+    largest = max(changes, key=lambda key: abs(changes[key].difference))
+    beyond = [key for p, key in zip(against, tests, strict=True) if p < LEVEL]
+    text = (
+        f"Of {len(tests)} gains over `random` in {len(groups)} settings, {count(beyond)} is significant after Holm's "
+        f"correction (smallest p = {p_value(min(against))})"
+    )
+    text += "".join(f"; {label} in {name}, {said(tests[name, label])}" for name, label in beyond)
+    text += (
+        f". Of {len(changes)} changes of a gain against the reference, {count(significant)} is significant (smallest p "
+        f"= {p_value(min(changed.values()))})"
+    )
+    text += "".join(f"; {label} in {name}" for name, label in significant)
+    some = tests["reference", labels[0]]
+    text += (
+        f". The largest is that of {largest[1]} in {largest[0]}, {said(changes[largest])}. With {some.units} seeds "
+        f"these tests find large changes only, and rest on normal differences alone: the sign-flip test, which does not, "
+        f"cannot be below {some.least:.2g}. Record: {results(ABLATIONS)}."
+    )
+    rows = [
+        (name, f"{np.mean(list(found['random'].values())):.4f}", *(said(tests[name, label]) for label in labels))
+        for name, found in groups.items()
+    ]
+    head = ("setting", "AUBC of `random`", *(f"`{label}`" for label in labels))
+    return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
 def stopping() -> str:
     """Every rule against the default, seed by seed."""
     found = pd.read_csv(STOPPING, keep_default_na=False)
@@ -487,6 +530,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "attribution": attribution,
     "longer-training": longer_training,
     "attribution-own": lambda: attribution(OWN),
+    "one-change": one_change,
     "pseudo-labels": pseudo_labels,
     "repetition": repetition,
     "stopping": stopping,

@@ -155,6 +155,7 @@ KINDS: dict[str, tuple[Callable[[Results], Iterator[Row]], Mapping[str, Column]]
         _methods,
         {
             "method": lambda _, row: row["label"],
+            "setting": lambda _, row: row["group"],
             "AUBC": _spread("aubc"),
             "last round": _spread("final"),
             **_GAINS,
