@@ -423,8 +423,8 @@ def one_change() -> str:
     some = tests["reference", labels[0]]
     text += (
         f". The largest is that of {largest[1]} in {largest[0]}, {said(changes[largest])}. With {some.units} seeds "
-        f"these tests find large changes only, and rest on normal differences alone: the sign-flip test, which does not, "
-        f"cannot be below {some.least:.2g}. Record: {results(ABLATIONS)}."
+        f"these tests find large changes only, and rest on normal differences alone: the sign-flip test, which does "
+        f"not, cannot be below {some.least:.2g}. Record: {results(ABLATIONS)}."
     )
     rows = [
         (name, f"{np.mean(list(found['random'].values())):.4f}", *(said(tests[name, label]) for label in labels))
