@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Timer
 
 from rich.box import SIMPLE_HEAD
@@ -88,6 +88,11 @@ def bar(console: Console, words: str, *, in_bytes: bool = False, before: str = "
             shown.update(task, completed=done, total=total)
 
         yield show
+
+
+def starting(console: Console) -> AbstractContextManager[object]:
+    """Say that torch, MONAI and what needs them are imported, as `waiting` does."""
+    return waiting(console, "starting: loading torch and MONAI")
 
 
 @contextmanager

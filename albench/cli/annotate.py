@@ -231,10 +231,10 @@ def _computing(
     accept_code_change: bool = False,
 ) -> Iterator[tuple[Computing, Console]]:
     """How a project with so many finished rounds is computed, and where its progress is told."""
-    from albench.console import terminal, waiting
+    from albench.console import starting, terminal
 
     console = terminal()
-    with waiting(console, "starting: loading torch and MONAI"):
+    with starting(console):
         from albench.annotation.label_drawings import LabelDrawings
         from albench.annotation.rounds import Computing
         from albench.cli.project_progress import ProjectProgress

@@ -25,10 +25,10 @@ def audit(
 
     The exit code is 1 if one depends on them.
     """
-    from albench.console import messages, say, terminal, waiting
+    from albench.console import messages, say, starting, terminal, waiting
 
     console = terminal()
-    with waiting(messages(console), "starting: loading torch and MONAI"):
+    with starting(messages(console)):
         from albench.audit.auditor import audit_rounds
         from albench.errors import ConfigError
         from albench.runs import RunReader

@@ -130,10 +130,10 @@ def bench(
     ] = None,
 ) -> None:
     """Run a suite: strategies x seeds. The same command continues an interrupted suite."""
-    from albench.console import terminal, waiting
+    from albench.console import starting, terminal
 
     console = terminal()
-    with waiting(console, "starting: loading torch and MONAI"):
+    with starting(console):
         from albench.benchmarks.progress import ProgressTable
         from albench.benchmarks.runner import finds_sharing, plan_suite, run_suite
         from albench.run_session import Execution

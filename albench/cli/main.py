@@ -114,10 +114,10 @@ def run(
     """Run one strategy on one dataset with one seed. The same command continues an interrupted run."""
     from rich.markup import escape
 
-    from albench.console import bar, say, waiting
+    from albench.console import bar, say, starting
 
     console = _console()
-    with waiting(console, "starting: loading torch and MONAI"):
+    with starting(console):
         from albench.cli.changed_settings import changed_settings
         from albench.cli.run_progress import LineProgress, LiveProgress, curve
         from albench.combinations import check_one_split
@@ -401,6 +401,6 @@ def _console() -> Console:
 
 def _starting() -> AbstractContextManager[object]:
     """Say that plugins are imported, and with them torch and MONAI, if that takes long."""
-    from albench.console import messages, waiting
+    from albench.console import messages, starting
 
-    return waiting(messages(_console()), "starting: loading torch and MONAI")
+    return starting(messages(_console()))

@@ -57,11 +57,11 @@ def tune(
     ] = False,
 ) -> None:
     """Search the options of a strategy on validation cases. The test cases are not used."""
-    from albench.console import say, terminal, waiting
+    from albench.console import say, starting, terminal
     from albench.settings import parse_settings
 
     console = terminal()
-    with waiting(console, "starting: loading torch and MONAI"):
+    with starting(console):
         from albench.benchmarks.progress import SearchProgress
         from albench.benchmarks.runner import run_suite
         from albench.benchmarks.search import Search, parse_space, plan_search, ranked, tuned_options

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median_high
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,7 @@ STOPPING, FIRST = (Path(__file__).with_name(f"{name}.csv") for name in ("when-tr
 DEFAULT_STOP = ("val_dice", "5 epochs and 100 steps", "300")  # rule, patience, floor
 DIFFERENCE = 0.01
 
+Key = TypeVar("Key")
 Areas = dict[str, dict[Replicate, float]]
 Gains = dict[Replicate, float]
 
@@ -158,7 +159,7 @@ def against_random() -> str:
     """All differences to `random`."""
     labels = [label for label in areas() if label != "random"]
     tests = {label: paired(over(label, "random")) for label in labels}
-    corrected = dict(zip(labels, holm([test.t for test in tests.values()]), strict=True))
+    corrected = after_holm(tests)
     best = max(labels, key=lambda label: tests[label].difference)
     better = [label for label, test in tests.items() if test.low > 0]
     worse = [label for label, test in tests.items() if test.high < 0]
@@ -209,7 +210,7 @@ def best_baseline() -> str:
 
 def _best_over(baseline: str) -> str:
     tests = {label: paired(over(label, baseline)) for label in methods()}
-    corrected = dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
+    corrected = after_holm(tests)
     best = max(tests, key=lambda label: tests[label].difference)
     better = [label for label, test in tests.items() if corrected[label] < LEVEL and test.difference > 0]
     return (
@@ -231,7 +232,7 @@ def parts_tested(name: str = FAIR) -> dict[tuple[str, str], Paired]:
 def attribution(name: str = FAIR) -> str:
     """What query and training contribute, with their interaction."""
     tests = parts_tested(name)
-    corrected = dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
+    corrected = after_holm(tests)
     rows = []
     for (label, part), test in tests.items():
         p_values = p_value(test.t), p_value(corrected[label, part])
@@ -331,7 +332,7 @@ def areas_in_common(*found: Mapping[str, Curve]) -> list[Areas]:
 
 def order(labels: Sequence[str], *found: Areas) -> float:
     """Spearman's correlation of the mean AUBC of methods in two suites."""
-    means = ([float(np.mean(list(own[label].values()))) for label in labels] for own in found)
+    means = ([mean(own[label]) for label in labels] for own in found)
     return float(spearmanr(*means).statistic)
 
 
@@ -342,17 +343,14 @@ def longer_training() -> str:
     matched = {label: {seed: matched[label][seed] for seed in own[label].keys() & matched[label]} for label in labels}
     steps = steps_per_round(OWN)
     taken = [steps[label] for label in labels]
-    gain = {
-        label: float(np.mean(list(own[label].values())) - np.mean(list(matched[label].values()))) for label in labels
-    }
+    gain = {label: mean(own[label]) - mean(matched[label]) for label in labels}
     least, most = min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__)
     training = [label for label in labels if strategies(OWN)[label][0] in RULES]
     pairs = {label: (over(label, "random", own), over(label, "random", matched)) for label in training}
     changes = {
-        label: paired({seed: alone[seed] - same[seed] for seed in alone.keys() & same.keys()})
-        for label, (alone, same) in pairs.items()
+        label: paired({seed: alone[seed] - same[seed] for seed in same}) for label, (alone, same) in pairs.items()
     }
-    corrected = dict(zip(changes, holm([test.t for test in changes.values()]), strict=True))
+    corrected = after_holm(changes)
     significant = [label for label in training if corrected[label] < LEVEL]
     text = (
         f"{len(labels)} methods take {min(taken):.0f} to {max(taken):.0f} optimizer steps per round on average, "
@@ -400,19 +398,19 @@ def one_change() -> str:
     labels = [label for label in reference if label != "random"]
     gains = {(name, label): over(label, "random", found) for name, found in groups.items() for label in labels}
     tests = {key: paired(gain) for key, gain in gains.items()}
-    against = holm([test.t for test in tests.values()])
+    against = after_holm(tests)
     changes = {
         (name, label): paired({seed: gain[seed] - gains["reference", label][seed] for seed in gain})
         for (name, label), gain in gains.items()
         if name != "reference"
     }
-    changed = dict(zip(changes, holm([test.t for test in changes.values()]), strict=True))
+    changed = after_holm(changes)
     significant = [key for key in changes if changed[key] < LEVEL]
     largest = max(changes, key=lambda key: abs(changes[key].difference))
-    beyond = [key for p, key in zip(against, tests, strict=True) if p < LEVEL]
+    beyond = [key for key, p in against.items() if p < LEVEL]
     text = (
         f"Of {len(tests)} gains over `random` in {len(groups)} settings, {count(beyond)} is significant after Holm's "
-        f"correction (smallest p = {p_value(min(against))})"
+        f"correction (smallest p = {p_value(min(against.values()))})"
     )
     text += "".join(f"; {label} in {name}, {said(tests[name, label])}" for name, label in beyond)
     text += (
@@ -427,7 +425,7 @@ def one_change() -> str:
         f"not, cannot be below {some.least:.2g}. Record: {results(ABLATIONS)}."
     )
     rows = [
-        (name, f"{np.mean(list(found['random'].values())):.4f}", *(said(tests[name, label]) for label in labels))
+        (name, f"{mean(found['random']):.4f}", *(said(tests[name, label]) for label in labels))
         for name, found in groups.items()
     ]
     head = ("setting", "AUBC of `random`", *(f"`{label}`" for label in labels))
@@ -449,7 +447,7 @@ def stopping() -> str:
         steps = runs.groupby(["stop", "patience", "min_steps"]).steps.mean()
         default = dice.pop(DEFAULT_STOP)
         tests = {rule: paired({seed: own[seed] - default[seed] for seed in default}) for rule, own in dice.items()}
-        corrected = dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
+        corrected = after_holm(tests)
         worse = [rule for rule, test in tests.items() if corrected[rule] < LEVEL and test.difference < 0]
         better = [rule for rule, test in tests.items() if corrected[rule] < LEVEL and test.difference > 0]
         significant[dataset] = (len(tests), len(worse), len(better))
@@ -536,6 +534,16 @@ PARTS: dict[str, Callable[[], str]] = {
     "stopping": stopping,
     "seeds": seeds_needed,
 }
+
+
+def after_holm(tests: Mapping[Key, Paired]) -> dict[Key, float]:
+    """The p-values of t tests after Holm's correction for their number."""
+    return dict(zip(tests, holm([test.t for test in tests.values()]), strict=True))
+
+
+def mean(values: Gains) -> float:
+    """Over seeds."""
+    return float(np.mean(list(values.values())))
 
 
 def said(test: Paired) -> str:
