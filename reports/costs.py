@@ -106,6 +106,19 @@ def steps(run: Run) -> Values:
     return _behind(run, "steps")
 
 
+def steps_per_round(runs: Sequence[Run]) -> float:
+    """Optimizer steps that a method takes per round: the mean over the rounds of a run, and over the runs.
+
+    With warm start those of the last network, whose training goes on through all rounds, are divided by their number.
+    """
+    return float(np.mean([_per_round(run) for run in runs]))
+
+
+def _per_round(run: Run) -> float:
+    taken = steps(run)
+    return float(taken[-1] / len(taken) if run.reader.config.protocol.warm_start else taken.mean())
+
+
 def slices_read(run: Run) -> Values:
     """(r,) slices that were read for these steps, each time counted."""
     return _behind(run, "slices")

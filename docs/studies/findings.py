@@ -26,6 +26,7 @@ from scipy.stats import spearmanr
 from albench.reports import Results, load
 from albench.reports.arms import RULES
 from albench.reports.best_baseline import BLIND, OverBest, over_best
+from albench.reports.costs import steps_per_round
 from albench.reports.curve import Curve
 from albench.reports.efficiency import area, common_range
 from albench.reports.figures.style import BASELINE, HIGHLIGHT, new_figure, styled, subplots
@@ -341,7 +342,8 @@ def longer_training() -> str:
     own, matched = areas_in_common(curves_of(OWN), curves_of(MENU))
     labels = [label for label in matched if label in own]
     matched = {label: {seed: matched[label][seed] for seed in own[label].keys() & matched[label]} for label in labels}
-    steps = steps_per_round(OWN)
+    (group,), (equal,) = published(OWN).groups, published(MENU).groups
+    steps = {label: steps_per_round(runs) for label, runs in group.methods.items()}
     taken = [steps[label] for label in labels]
     gain = {label: mean(own[label]) - mean(matched[label]) for label in labels}
     least, most = min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__)
@@ -354,8 +356,8 @@ def longer_training() -> str:
     significant = [label for label in training if corrected[label] < LEVEL]
     text = (
         f"{len(labels)} methods take {min(taken):.0f} to {max(taken):.0f} optimizer steps per round on average, "
-        f"instead of {steps_per_round(MENU)['random']:.0f}. Over the labels and seeds that both suites have, the mean "
-        f"AUBC changes by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), that of `random` "
+        f"instead of {steps_per_round(equal.methods['random']):.0f}. Over the labels and seeds that both suites have, "
+        f"the mean AUBC changes by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), that of `random` "
         f"by {gain['random']:+.4f}. Spearman's correlation of both orders is {order(labels, own, matched):.2f}. Of the "
         f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
         f"significantly with the length of training (smallest p after Holm's correction: "
@@ -381,12 +383,6 @@ def longer_training() -> str:
         "p, Holm",
     )
     return f"{paragraph(text)}\n\n{table(head, rows)}"
-
-
-def steps_per_round(name: str) -> dict[str, float]:
-    """The optimizer steps of every method, in the mean of rounds and seeds."""
-    taken = published(name).costs().groupby(["label", "seed", "split"])
-    return (taken.steps.max() / taken.size()).groupby("label").mean().to_dict()
 
 
 def one_change() -> str:

@@ -8,6 +8,7 @@ from albench.config import Tuning
 from albench.reports import load
 from albench.reports.captions import measured, validation_labels, warnings
 from albench.reports.confidence import underconfident
+from albench.reports.costs import steps_per_round
 from albench.reports.figures.curves import learning_curves
 from albench.reports.figures.style import line_styles
 from albench.reports.floors import floor_of
@@ -32,6 +33,16 @@ def test_the_training_of_a_query_is_behind_the_next_evaluation(tmp_path):
     costs = load(tmp_path).costs()
     assert costs["steps"].tolist() == [10, 10 + 7 + 20, 10 + 7 + 20 + 7 + 30]
     assert costs["slices_read"].tolist() == [16 * steps for steps in costs["steps"]]
+
+
+def test_steps_per_round_are_those_of_the_last_network_only_with_warm_start(tmp_path):
+    for warm in (True, False):
+        folder, setting = tmp_path / str(warm), {"protocol.warm_start": warm}
+        write_run(folder, "random", 0, [0.5, 0.6, 0.7], steps=[10, 20, 30], settings=setting)
+        write_run(folder, "random", 1, [0.5, 0.6, 0.7], steps=[10, 40, 100], settings=setting)
+        assert steps_per_round(group_of(folder).methods["random"]) == (20 + 50) / 2
+    write_run(tmp_path / "query", "star", 0, [0.5, 0.6], steps=[10, 20], query_steps=40)
+    assert steps_per_round(group_of(tmp_path / "query").methods["star"]) == (10 + 40 + 20) / 2
 
 
 def test_the_table_of_costs_has_the_steps_behind_the_last_network(tmp_path):

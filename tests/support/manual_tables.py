@@ -26,6 +26,7 @@ import pandas as pd
 from albench.config import build
 from albench.registry import STRATEGIES, find
 from albench.reports import Results, load
+from albench.reports.costs import steps_per_round
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -139,10 +140,7 @@ def _predictions(results: Results, row: Row) -> str:
 
 
 def _steps(results: Results, row: Row) -> str:
-    """Optimizer steps in the mean of rounds, seeds and splits."""
-    costs = results.costs()
-    taken = costs[(costs.group == row["group"]) & (costs.label == row["label"])].groupby(["seed", "split"]).steps
-    return f"{(taken.max() / taken.size()).mean():.0f}"
+    return f"{steps_per_round(results.group(row['group']).methods[row['label']]):.0f}"
 
 
 _GAINS: dict[str, Column] = {
