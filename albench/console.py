@@ -57,35 +57,52 @@ def new_table(*columns: str, title: str | None = None, numbers: Collection[str] 
     return table
 
 
-@contextmanager
-def bar(console: Console, words: str, *, in_bytes: bool = False, before: str = "") -> Iterator[Callable[..., None]]:
+def bar(
+    console: Console, words: str, *, in_bytes: bool = False, before: str = ""
+) -> AbstractContextManager[Callable[..., None]]:
     """A progress bar that appears with the first step; one line if output is not a terminal.
 
     Args:
         words: what the steps do.
         before: what is done before the first one, said as `waiting` does if that takes long; nothing if empty.
 
-    Yields:
-        A function of the steps done and their total (None if unknown); further arguments are ignored.
+    Returns:
+        A context that gives a function of the steps done and their total (None if unknown); further arguments are
+        ignored.
     """
+    return _moving_bar(console, words, in_bytes, before) if console.is_terminal else _line(console, words, before)
+
+
+@contextmanager
+def _moving_bar(console: Console, words: str, in_bytes: bool, before: str) -> Iterator[Callable[..., None]]:
     amount = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
-    with (
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown,
-        ExitStack() as until_the_first_step,
-    ):
-        task = None
-        if before:
-            until_the_first_step.enter_context(_told(shown, console, before))
+    with Progress(*columns, console=console, transient=True) as shown:
+        wait, task = shown.add_task(before, total=None, visible=bool(before)), None
 
         def show(done: int, total: int | None, *_: object) -> None:
             nonlocal task
             if task is None:
-                until_the_first_step.close()
+                shown.remove_task(wait)
                 task = shown.add_task(words, total=total)
-                if not console.is_terminal:
-                    say(console, words)
             shown.update(task, completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def _line(console: Console, words: str, before: str) -> Iterator[Callable[..., None]]:
+    with ExitStack() as until_the_first_step:
+        if before:
+            until_the_first_step.enter_context(waiting(console, before))
+        told = False
+
+        def show(*_: object) -> None:
+            nonlocal told
+            if not told:
+                told = True
+                until_the_first_step.close()
+                say(console, words)
 
         yield show
 
@@ -120,20 +137,6 @@ def waiting(console: Console, words: str) -> Iterator[Callable[[str], None]]:
         yield tell
     finally:
         told.cancel()
-
-
-@contextmanager
-def _told(shown: Progress, console: Console, words: str) -> Iterator[None]:
-    """What is done before the first step, in a bar without an end or as `waiting` says it."""
-    if not console.is_terminal:
-        with waiting(console, words):
-            yield
-        return
-    task = shown.add_task(words, total=None)
-    try:
-        yield
-    finally:
-        shown.remove_task(task)
 
 
 def describe(record: RoundRecord) -> str:
