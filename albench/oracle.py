@@ -147,10 +147,10 @@ class Oracle(ABC):
         return total_cost([cost for _, cost in labels], [place for place, _ in labels])
 
     def evaluate_masks(self, masks: Mapping[int, Mask]) -> MaskQuality:
-        """How good masks of unlabeled slices are: a diagnostic that no strategy sees."""
+        """How good masks of unlabeled slices are, whatever their order: a diagnostic that no strategy sees."""
         scores, filled, shares, empty = [], [], [], []
-        for slice_id, mask in masks.items():
-            truth = self._truth_of(slice_id)
+        for slice_id in sorted(masks):  # a continued run has stored ones, and a sum depends on the order
+            mask, truth = masks[slice_id], self._truth_of(slice_id)
             height, width = self.slices.valid[slice_id]
             if truth is not None:
                 scores.append(slice_dice(mask, truth, len(self.slices.classes)))

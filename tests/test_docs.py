@@ -27,7 +27,7 @@ import albench
 from albench import benchmarks, config
 from albench.benchmarks.suite import load_suite, suite_names
 from albench.bundles import published_results, read_bundle
-from albench.bundles.manifest import BUNDLE, NOT_STATED, TABLES
+from albench.bundles.manifest import BUNDLE, TABLES
 from albench.bundles.public import check_public
 from albench.bundles.tables import unpacked_text
 from albench.embeddings import read_embeddings
@@ -290,7 +290,7 @@ def test_the_changelog_and_the_citation_are_of_this_version():
 @pytest.fixture(scope="module")
 def example(tmp_path_factory):
     """The file of the strategy in 15 lines, and the outcome of the contract kit."""
-    (code,) = MANUAL["add-a-strategy"].fenced("python")
+    code, _ = MANUAL["add-a-strategy"].fenced("python")
     path = tmp_path_factory.mktemp("example") / "least_confidence.py"
     path.write_text(code)
     return code, check_strategy(find(STRATEGIES, f"{path}:LeastConfidence")())
@@ -306,6 +306,19 @@ def test_the_rules_in_the_document_are_those_of_the_kit(example):
     _, checks = example
     listed = re.findall(r"^- (.*?)[,.]$", MANUAL["add-a-strategy"].section("The rules"), re.MULTILINE)
     assert listed == [check.rule for check in checks]
+
+
+@pytest.mark.slow
+def test_the_strategy_with_a_training_of_its_own_passes_the_contract_kit_and_takes_equal_steps(tmp_path):
+    _, code = MANUAL["add-a-strategy"].fenced("python")
+    path = tmp_path / "half_pseudo.py"
+    path.write_text(code)
+    plugin = f"{path}:HalfPseudo"
+    assert [check for check in check_strategy(find(STRATEGIES, plugin)()) if not check.passed] == []
+    matched = {"protocol.compute": "matched", "protocol.steps": 6, "protocol.rounds": 2}
+    records = albench.run(plugin, "phantom", settings=TINY | matched, out=tmp_path / "run", device="cpu").records
+    assert [[training.steps for training in record.fit_trainings] for record in records] == [[3, 3]] * 3
+    assert [record.pseudo.count for record in records] == [0, 10, 10]
 
 
 @pytest.fixture(scope="module")
@@ -349,7 +362,7 @@ def workplace(tmp_path, monkeypatch, decathlon):
     decathlon.rename("Task04_Hippocampus")
     write_suite(tmp_path, ["random", "full"], name="smoke", seeds=1)
     Path("mine.yaml").write_text(MANUAL["cluster"].fenced("yaml")[0])
-    (idea,) = MANUAL["add-a-strategy"].fenced("python")
+    idea, _ = MANUAL["add-a-strategy"].fenced("python")
     Path("my_idea.py").write_text(idea.replace("LeastConfidence", "MyIdea").replace("least-confidence", "my-idea"))
     spleen = Path("runs/paper-spleen").absolute()
     runs = itertools.product(("random", "star"), (0, 1))
@@ -508,6 +521,21 @@ def test_the_menu_gives_its_sentences():
     assert f"{len(found.collection.runs)} runs on two CPU cores (x86, torch 2.13.0+cpu)" in words
 
 
+def test_own_compute_gives_its_sentences():
+    words, found = " ".join(MANUAL["strategies"].text.split()), load("own-compute-hippocampus")
+    methods, rivals = found.efficiency(), found.differences().query("kind == 'baseline'").set_index("label")
+    assert f"All {len(found.collection.runs)} runs are of two CPU cores" in words
+    assert f"({len(rivals)} comparisons, smallest p = {rivals.t_holm.min():.2f})" in words
+    assert f"reference, {methods.reference.iloc[0]:.3f} ± {methods.reference_sd.iloc[0]:.3f}." in words
+    assert methods.final.max() < methods.reference.iloc[0]
+    assert (list(rivals[rivals.low > 0].index), list(rivals[rivals.high < 0].index)) == (["star"], ["ceal-mc-dropout"])
+
+
+def test_the_lead_of_strided_in_the_text_is_that_of_five_seeds():
+    gain = load("fair-hippocampus").differences().query("label == 'strided' and kind == 'baseline'").gain.item()
+    assert f"it leads `random` by {gain:.4f} only" in " ".join(MANUAL["strategies"].text.split())
+
+
 @pytest.mark.parametrize("path", sorted(MANUAL), ids=str)
 def test_the_tables_of_the_manual_are_those_of_the_published_results(path):
     for table in manual_tables(MANUAL[path].path):
@@ -522,7 +550,7 @@ def test_published_results_give_all_tables_and_are_in_the_manual(name):
     assert all(table.rows for table in tables)
     assert name in {table.bundle for document in MANUAL.values() for table in manual_tables(document.path)}
     manifest = read_bundle(published_results()[name]).manifest
-    assert NOT_STATED not in (manifest.license, manifest.data_license)
+    assert (manifest.license, manifest.data_license) == ("CC BY 4.0", "CC BY-SA 4.0"), "as docs/questions.md says"
     assert manifest.commits
     assert manifest.commands
     files = {path.name: path.read_bytes() for path in published_results()[name].iterdir()}
@@ -564,7 +592,7 @@ def test_the_findings_have_no_number_beside_those():
     """In the other sentences, which nothing recomputes; what others found is cited in a section of its own."""
     own = MANUAL["findings"].text.partition("\n## What is known of other data\n")[0]
     written = re.sub(r"<!-- [a-z-]+ -->.*?<!-- end -->", "", own, flags=re.DOTALL)
-    written = re.sub(r"95 % (t )?intervals", "", written)
+    written = re.sub(r"95 % (t\s)?intervals", "", written)
     assert re.findall(r"\d+", re.sub(r"\([^)]*\)|`[^`]*`", "", written)) == ["0"]  # of round 0
 
 

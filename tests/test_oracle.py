@@ -41,3 +41,10 @@ def test_masks_are_evaluated_against_the_hidden_truth(oracle, tiny):
     assert empty.dice == pytest.approx(blank, abs=1e-6)
     assert empty.dice_foreground == pytest.approx(0, abs=1e-5)
     assert oracle.evaluate_masks({}) == MaskQuality(0, None, None, None, None)
+
+
+def test_the_order_of_masks_does_not_change_their_evaluation(oracle, tiny):
+    rng = np.random.default_rng(0)
+    masks = {i: rng.integers(0, 2, mask.shape, dtype=np.uint8) for i, mask in enumerate(tiny.masks[:24])}
+    found = [oracle.evaluate_masks({i: masks[i] for i in rng.permutation(list(masks)).tolist()}) for _ in range(20)]
+    assert found == [oracle.evaluate_masks(masks)] * 20

@@ -106,6 +106,7 @@ def _described(manifest: BundleManifest) -> list[str]:
     }
     facts = {
         "Suite": f"{manifest.suite} ({manifest.digest})" if manifest.suite else "",
+        "The suite says of itself": manifest.about,  # its runs may be fewer
         "Date": manifest.made,
         "Command": few(manifest.commands),
         "Commit": ", ".join(manifest.commits) or "unknown",
@@ -115,7 +116,7 @@ def _described(manifest: BundleManifest) -> list[str]:
         "Runs": f"{counted(len(runs), 'run')}, {len(manifest.left_out)} left out",
         "License": f"numbers: {manifest.license}; data: {manifest.data_license}",
     }
-    lines = [manifest.name, "", *([manifest.about, ""] if manifest.about else [])]
+    lines = [manifest.name, ""]
     lines += [f"{title}: {value}" for title, value in facts.items() if value]
     for number, settings in enumerate(manifest.settings, 1):
         which = f" {number}" if len(manifest.settings) > 1 else ""

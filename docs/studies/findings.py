@@ -21,12 +21,14 @@ import numpy as np
 import pandas as pd
 import yaml
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from albench.reports import Results, load
 from albench.reports.arms import RULES
+from albench.reports.attribution import step_ratio
 from albench.reports.best_baseline import BLIND, OverBest, over_best
-from albench.reports.costs import steps_per_round
+from albench.reports.costs import steps, steps_per_round
 from albench.reports.curve import Curve
 from albench.reports.efficiency import area, common_range
 from albench.reports.figures.style import BASELINE, HIGHLIGHT, new_figure, styled, subplots
@@ -148,11 +150,17 @@ def setting() -> str:
     protocol, curves = suite(FAIR)["settings"]["protocol"], published(FAIR).curves().query("label != 'full'")
     training, validation, test = protocol["split"]
     share = curves.groupby("round").share.mean()
+    (group,) = published(FAIR).groups
+    split = group.methods["random"][0].reader.split
+    chosen_by = split.val_slices
+    counted = (curves.labeled.max() + chosen_by) / (sum(split.slices.values()) + chosen_by)
     return paragraph(
         f"{len(areas())} methods, {len(areas()['random'])} seeds, one split: {training} training, {validation} "
         f"validation and {test} test cases. {curves.labeled.min():.0f} slices ({share.min():.1%}) are labeled before "
-        f"round 0; {protocol['rounds']} queries of {protocol['budget']} slices end at {share.max():.1%}. Every method "
-        f"takes {protocol['steps']} optimizer steps per round. Record: {results(FAIR)}."
+        f"round 0; {protocol['rounds']} queries of {protocol['budget']} slices end at {share.max():.1%}. The "
+        f"{chosen_by} labeled slices of the validation cases choose the weights and are not counted; with them the end "
+        f"would be {counted:.1%}. Every method takes {protocol['steps']} optimizer steps per round. Record: "
+        f"{results(FAIR)}."
     )
 
 
@@ -204,6 +212,9 @@ def best_baseline() -> str:
         f"Of the {len(found)} intervals, {count(behind)} {'lies' if len(behind) == 1 else 'lie'} below 0"
         + (f": {listed(behind)}." if behind else ", so no method is shown to be worse than the best, either."),
     ]
+    sentences.append(
+        "The p-values test superiority only, and the intervals are not corrected for the number of methods."
+    )
     sentences += [_best_over(name) for name in ("foreground-random", "strided")]
     head = ("method", "closest", "gain in AUBC", "95 % over seeds", "p", "p, Holm")
     return f"{paragraph(' '.join([*sentences, f'Record: {results(FAIR)}.']))}\n\n{table(head, rows)}"
@@ -232,12 +243,24 @@ def parts_tested(name: str = FAIR) -> dict[tuple[str, str], Paired]:
 
 def attribution(name: str = FAIR) -> str:
     """What query and training contribute, with their interaction."""
-    tests = parts_tested(name)
+    tests, (group,) = parts_tested(name), published(name).groups
     corrected = after_holm(tests)
-    rows = []
-    for (label, part), test in tests.items():
-        p_values = p_value(test.t), p_value(corrected[label, part])
-        rows.append((label, part, f"{test.difference:+.4f}", interval(test.low, test.high), *p_values))
+    ratio = {
+        (label, part): step_ratio(group, weights)
+        for label, parts in attributed(name).items()
+        for part, weights in parts.items()
+    }
+    rows = [
+        (
+            *key,
+            f"{ratio[key]:.2f}",
+            f"{test.difference:+.4f}",
+            interval(test.low, test.high),
+            p_value(test.t),
+            p_value(corrected[key]),
+        )
+        for key, test in tests.items()
+    ]
     excluding = [key for key, test in tests.items() if test.low > 0 or test.high < 0]
     significant = [key for key in tests if corrected[key] < LEVEL]
     text = (
@@ -246,12 +269,11 @@ def attribution(name: str = FAIR) -> str:
     )
     text += "".join(f"; {part} of {label}" for label, part in significant)
     named = "; ".join(f"{part} of {label}, {said(tests[label, part])}" for label, part in excluding)
-    text += f". Without it, {count(excluding)} of the 95 % intervals exclude 0{': ' * bool(named)}{named}. "
+    text += f". Without it, {count(excluding)} of the 95 % intervals exclude{'s' * (len(excluding) == 1)} 0"
+    text += f"{': ' * bool(named)}{named}. "
     ahead = [label for label in attributed(name) if tests[label, "both"].low > 0]
-    ends = ", ".join(f"{tests[label, 'both'].high:+.4f} ({label})" for label in attributed(name))
-    text += f"{verdict(ahead, 'gains', 'over `random` by the interval of both')}, whose upper ends are {ends}. "
-    text += f"Record: {results(name)}."
-    head = ("method", "part", "difference in AUBC", "95 % over seeds", "p", "p, Holm")
+    text += f"For {listed(ahead) or 'no method'}, the interval of both is above 0. Record: {results(name)}."
+    head = ("method", "part", "times the steps", "difference in AUBC", "95 % over seeds", "p", "p, Holm")
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
 
@@ -273,7 +295,14 @@ def pseudo_labels() -> str:
     significant = count([test for test in tests.values() if test.t < LEVEL])
     text += (
         f"As many pseudo-labels with predicted foreground as without, in {named}, change AUBC by {changes}; of the "
-        f"two, {significant} is significant even without a correction. Records: {results(FAIR)}, {results(MENU)}."
+        f"two, {significant} is significant even without a correction. "
+    )
+    without = arm("star", {"pseudo_count": 0}, OWN)
+    assert without is not None
+    gain = paired(over("star", without, areas(OWN)))
+    text += (
+        f"With own compute, star leads the same method without pseudo-labels by {said(gain)} over {gain.units} seeds. "
+        f"Records: {results(FAIR)}, {results(MENU)}, {results(OWN)}."
     )
     rows = [
         _quality(str(suite), str(label), own) for (suite, label), own in found.groupby(["suite", "label"], sort=False)
@@ -302,14 +331,35 @@ def repetition() -> str:
         replicates = tuple(Replicate(int(seed), int(split)) for seed, split in values.index)
         curves[str(label)] = Curve(replicates, axis.labeled.to_numpy(), axis.share.to_numpy(), values.to_numpy())
     first, again = areas_in_common(curves, curves_of(FAIR))
-    labels = [label for label in again if label in first]
-    pairs = [(first[label][key], again[label][key]) for label in labels for key in again[label]]
-    chance = np.std(np.subtract(*zip(*pairs, strict=True)), ddof=1)
-    seeds = np.mean([np.std(list(again[label].values()), ddof=1) for label in labels])
-    return paragraph(
-        f"Spearman's correlation of the mean AUBC of {len(labels)} methods is {order(labels, first, again):.2f}. The "
-        f"AUBC of a run differs from that of its repetition by a standard deviation of {chance:.4f}; that over seeds "
-        f"within a method is {seeds:.4f} on average. Records: {results(FAIR)}, {record(FIRST)}."
+    first = {label: {key: first[label][key] for key in again[label]} for label in again}
+    best = sorted(again, key=lambda label: -mean(again[label]))[: len(again) // 2]
+    rivals = [label for label in again if label != "random"]
+    areas_of = [np.array([list(found[label].values()) for label in again]) for found in (first, again)]
+    gains_of = [np.array([list(over(label, "random", found).values()) for label in rivals]) for found in (first, again)]
+    text = (
+        f"Spearman's correlation of the mean AUBC of {len(again)} methods is {order(list(again), first, again):.2f}, "
+        f"of the {len(best)} that were best the second time {order(best, first, again):.2f}. AUBC {_chance(*areas_of)}."
+        f" The gain over `random` {_chance(*gains_of)}. Records: {results(FAIR)}, {record(FIRST)}."
+    )
+    rows = []
+    for label, parts in attributed().items():
+        for part in ("query", "training", "both"):
+            old, new = (contrast(parts[part], found) for found in (first, again))
+            both = paired({key: (old[key] + new[key]) / 2 for key in new})
+            rows.append((label, part, *(f"{mean(one):+.4f}" for one in (old, new)), said(both), p_value(both.t)))
+    head = ("method", "part", "first time", "second time", "mean of both, 95 % over seeds", "p, not corrected")
+    return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def _chance(first: NDArray[np.float64], again: NDArray[np.float64]) -> str:
+    """How values (m, s) of m methods deviate over s seeds, and how between two executions, both of a single value."""
+    centered = [found - found.mean(1, keepdims=True) for found in (first, again)]
+    over_seeds = np.sqrt(np.mean([found.var(1, ddof=1) for found in (first, again)]))
+    repeated = np.sqrt(np.mean((first - again) ** 2) / 2)
+    correlation = np.corrcoef(*(found.ravel() for found in centered))[0, 1]
+    return (
+        f"has a standard deviation of {over_seeds:.4f} over the seeds of a method, and of {repeated:.4f} between a run "
+        f"and its repetition; over seeds, both correlate by {correlation:.2f}"
     )
 
 
@@ -343,8 +393,8 @@ def longer_training() -> str:
     labels = [label for label in matched if label in own]
     matched = {label: {seed: matched[label][seed] for seed in own[label].keys() & matched[label]} for label in labels}
     (group,), (equal,) = published(OWN).groups, published(MENU).groups
-    steps = {label: steps_per_round(runs) for label, runs in group.methods.items()}
-    taken = [steps[label] for label in labels]
+    per_round = {label: steps_per_round(runs) for label, runs in group.methods.items()}
+    taken = [per_round[label] for label in labels]
     gain = {label: mean(own[label]) - mean(matched[label]) for label in labels}
     least, most = min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__)
     training = [label for label in labels if strategies(OWN)[label][0] in RULES]
@@ -354,20 +404,31 @@ def longer_training() -> str:
     }
     corrected = after_holm(changes)
     significant = [label for label in training if corrected[label] < LEVEL]
+    raised = paired({seed: own["random"][seed] - matched["random"][seed] for seed in matched["random"]})
+    spread = max(map(mean, matched.values())) - min(map(mean, matched.values()))
+    longer = [label for label in labels if per_round[label] > per_round["random"]]
+    alone = {label: own[label] for label in labels}
+    against = after_holm({label: paired(over(label, "random", own)) for label in own if label != "random"})
+    beyond = [label for label in against if against[label] < LEVEL]
     text = (
         f"{len(labels)} methods take {min(taken):.0f} to {max(taken):.0f} optimizer steps per round on average, "
         f"instead of {steps_per_round(equal.methods['random']):.0f}. Over the labels and seeds that both suites have, "
-        f"the mean AUBC changes by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), that of `random` "
-        f"by {gain['random']:+.4f}. Spearman's correlation of both orders is {order(labels, own, matched):.2f}. Of the "
+        f"that raises the mean AUBC of every method, by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), "
+        f"and that of `random` by {said(raised)}; with equally many steps, all methods are within {spread:.4f}. "
+        f"`random` itself takes {per_round['random']:.0f} steps, more than {len(labels) - 1 - len(longer)} of the "
+        f"others. Spearman's correlation of both orders is {order(labels, own, matched):.2f}; that of two seeds of one "
+        f"suite is {_between_seeds(alone):.2f} with own and {_between_seeds(matched):.2f} with equal steps. Of the "
         f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
-        f"significantly with the length of training (smallest p after Holm's correction: "
-        f"{p_value(min(corrected.values()))}). With {changes[training[0]].units} seeds, intervals are wide and tests "
-        f"find large changes only. Records: {results(OWN)}, {results(MENU)}."
+        f"significantly (smallest p after Holm's correction: {p_value(min(corrected.values()))}). Of "
+        f"all {len(against)} gains over `random` with own steps, {count(beyond)} is significant (smallest p: "
+        f"{p_value(min(against.values()))}). With {changes[training[0]].units} seeds, intervals are wide. Records: "
+        f"{results(OWN)}, {results(MENU)}."
     )
+    assert gain[least] > 0, "the text says that longer training raises the mean of every method"
     rows = [
         (
             label,
-            f"{steps[label]:.0f}",
+            f"{per_round[label]:.0f}",
             *(said(paired(gains)) for gains in pairs[label]),
             said(changes[label]),
             p_value(corrected[label]),
@@ -376,13 +437,20 @@ def longer_training() -> str:
     ]
     head = (
         "method",
-        f"steps (`random`: {steps['random']:.0f})",
+        f"steps (`random`: {per_round['random']:.0f})",
         "gain over `random`, own steps",
         "gain over `random`, equal steps",
         "difference",
         "p, Holm",
     )
     return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def _between_seeds(found: Areas) -> float:
+    """Spearman's correlation of the AUBC of all methods between two seeds, the mean over all pairs of seeds."""
+    by_seed = pd.DataFrame({label: {key.seed: value for key, value in own.items()} for label, own in found.items()})
+    each = by_seed.T.corr("spearman").to_numpy()
+    return float(each[np.triu_indices(len(each), 1)].mean())
 
 
 def one_change() -> str:
@@ -395,11 +463,7 @@ def one_change() -> str:
     gains = {(name, label): over(label, "random", found) for name, found in groups.items() for label in labels}
     tests = {key: paired(gain) for key, gain in gains.items()}
     against = after_holm(tests)
-    changes = {
-        (name, label): paired({seed: gain[seed] - gains["reference", label][seed] for seed in gain})
-        for (name, label), gain in gains.items()
-        if name != "reference"
-    }
+    changes = {key: paired(_change(gains, key)) for key in gains if key[0] != "reference"}
     changed = after_holm(changes)
     significant = [key for key in changes if changed[key] < LEVEL]
     largest = max(changes, key=lambda key: abs(changes[key].difference))
@@ -414,18 +478,31 @@ def one_change() -> str:
         f"= {p_value(min(changed.values()))})"
     )
     text += "".join(f"; {label} in {name}" for name, label in significant)
+    apart = _change(gains, largest)
+    widest = max(apart, key=lambda seed: abs(apart[seed]))
+    others = mean({seed: value for seed, value in apart.items() if seed != widest})
     some = tests["reference", labels[0]]
     text += (
-        f". The largest is that of {largest[1]} in {largest[0]}, {said(changes[largest])}. With {some.units} seeds "
-        f"these tests find large changes only, and rest on normal differences alone: the sign-flip test, which does "
-        f"not, cannot be below {some.least:.2g}. Record: {results(ABLATIONS)}."
+        f". The largest is that of {largest[1]} in {largest[0]}, {said(changes[largest])}; without seed {widest.seed} "
+        f"it is {others:+.4f}. With {some.units} seeds the power is low, what is significant depends on whether a few "
+        f"numbers happen to agree, and the sign-flip test, which does not need normal differences, cannot be below "
+        f"{some.least:.2g}. Record: {results(ABLATIONS)}."
     )
-    rows = [
-        (name, f"{mean(found['random']):.4f}", *(said(tests[name, label]) for label in labels))
-        for name, found in groups.items()
-    ]
-    head = ("setting", "AUBC of `random`", *(f"`{label}`" for label in labels))
+    rows = []
+    for group in published(ABLATIONS).groups:
+        curve, (taken,) = group.curves["random"], {steps(run)[-1] for run in group.methods["random"]}
+        labeled = dict.fromkeys(f"{curve.labeled[place]:.0f}" for place in (1, -1))
+        gained = (said(tests[group.name, label]) for label in labels)
+        rows.append(
+            (group.name, f"{taken:,.0f}", " to ".join(labeled), f"{mean(groups[group.name]['random']):.4f}", *gained)
+        )
+    head = ("setting", "steps", "labels", "AUBC of `random`", *(f"`{label}`" for label in labels))
     return f"{paragraph(text)}\n\n{table(head, rows)}"
+
+
+def _change(gains: Mapping[tuple[str, str], Gains], key: tuple[str, str]) -> Gains:
+    """How much more a method gains in a setting than in the reference, seed by seed."""
+    return {seed: gain - gains["reference", key[1]][seed] for seed, gain in gains[key].items()}
 
 
 def stopping() -> str:
@@ -440,26 +517,32 @@ def stopping() -> str:
             }
             for rule, own in runs.groupby(["stop", "patience", "min_steps"], sort=False)
         }
-        steps = runs.groupby(["stop", "patience", "min_steps"]).steps.mean()
+        length = runs.groupby(["stop", "patience", "min_steps"]).steps.mean()
         default = dice.pop(DEFAULT_STOP)
         tests = {rule: paired({seed: own[seed] - default[seed] for seed in default}) for rule, own in dice.items()}
         corrected = after_holm(tests)
         worse = [rule for rule, test in tests.items() if corrected[rule] < LEVEL and test.difference < 0]
         better = [rule for rule, test in tests.items() if corrected[rule] < LEVEL and test.difference > 0]
-        significant[dataset] = (len(tests), len(worse), len(better))
+        same = len(dice) - len({tuple(own.items()) for own in dice.values()})
+        significant[dataset] = (len(tests), len(worse), len(better), same)
         for rule, test in tests.items():
             name = f"`{rule[0]}`, {rule[1]}" + (f", at least {rule[2]} steps" if rule[2] not in ("", "0") else "")
             difference = f"{test.difference:+.3f}", f"{test.low:+.3f} to {test.high:+.3f}", p_value(corrected[rule])
-            rows.append((dataset, name, *difference, f"{min(dice[rule].values()):.3f}", f"{steps[rule]:.0f}"))
+            rows.append((dataset, name, *difference, f"{min(dice[rule].values()):.3f}", f"{length[rule]:.0f}"))
     parts = [
         f"on {dataset}, {worse} of {rules} other rules are significantly worse and {better} better"
-        for dataset, (rules, worse, better) in significant.items()
+        for dataset, (rules, worse, better, _) in significant.items()
     ]
     text = (
         f"Compared with the default (`{DEFAULT_STOP[0]}`, {DEFAULT_STOP[1]}, at least {DEFAULT_STOP[2]} steps) over "
         f"{found.seed.nunique()} seeds of round 0, {', and '.join(parts)} (paired t test, Holm's correction within a "
-        f"dataset). The default was chosen by the same numbers, which favors it. Record: {record(STOPPING)}."
+        f"dataset). The default was chosen by the same numbers, which favors it."
     )
+    for dataset, (_, _, _, same) in significant.items():
+        text += f" On {dataset}, {same} of them keep the weights of another rule, and count in the correction." * bool(
+            same
+        )
+    text += f" Record: {record(STOPPING)}."
     head = ("dataset", "rule", "difference in volume Dice", "95 % over seeds", "p, Holm", "worst seed", "steps")
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
@@ -470,14 +553,18 @@ def seeds_needed() -> str:
     tests = {label: paired(over(label, "random")) for label in labels}
     plans = {label: planned(test.sd, test.units, DIFFERENCE, len(labels)) for label, test in tests.items()}
     by_sd = sorted(labels, key=lambda label: tests[label].sd)
+    best = max(labels, key=lambda label: tests[label].difference)
+    lead = planned(tests[best].sd, tests[best].units, tests[best].difference, len(labels))
     needed, after = ([plans[label][name] for label in labels] for name in ("needed", "needed_holm"))
     text = (
         f"For a true difference of {DIFFERENCE} to `random`, half of the {len(labels)} comparisons need at most "
         f"{median_high(needed)} seeds to find it with a probability of 0.8 at the level {LEVEL}, and all at most "
-        f"{max(needed):,}; after Holm's correction {median_high(after)} and {max(after):,}. The "
+        f"{max(needed):,}; at {LEVEL} / {len(labels)}, which the smallest p-value has to pass after Holm's correction, "
+        f"{median_high(after)} and {max(after):,}. The lead of {best}, {tests[best].difference:+.4f}, would take "
+        f"{lead['needed']:,} and {lead['needed_holm']:,}. The "
         f"{tests[labels[0]].units} seeds that were run find {plans[by_sd[len(by_sd) // 2]]['detected']:.4f} in the "
         "median comparison, and "
-        f"{plans[by_sd[len(by_sd) // 2]]['detected_holm']:.4f} after the correction. In parentheses: at the ends of "
+        f"{plans[by_sd[len(by_sd) // 2]]['detected_holm']:.4f} at the stricter level. In parentheses: at the ends of "
         f"the 95 % interval of the deviation. Record: {results(FAIR)}."
     )
     rows = []
