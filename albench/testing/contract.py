@@ -18,7 +18,7 @@ from scipy.stats import chi2
 from albench.callback import NullCallback
 from albench.config import Choice, Protocol, RunConfig, Training, build
 from albench.data import Dataset, Prepared, check_volume, split_volumes
-from albench.errors import AlbenchError
+from albench.errors import AlbenchError, few
 from albench.exits import rejecting_exits
 from albench.loop import Execution, run
 from albench.registry import DEFAULT_NETWORK, NETWORKS, find, import_path, options_of
@@ -278,9 +278,15 @@ def _resumes(harness: StrategyHarness) -> str | None:
                 parts = run(resolved, folder / "parts", execution, _Interrupting()).records
             except _StoppedError:
                 continue
-    if [record.results() for record in whole] == [record.results() for record in parts]:
-        return None
-    return "a run that was stopped and continued gave other records: keep nothing outside of Query and weights"
+    for one, other in zip(whole, parts, strict=True):
+        found, again = one.results(), other.results()
+        changed = [name for name, value in found.items() if again[name] != value]
+        if changed:
+            return (
+                f"a run that was stopped and continued gave another record of round {one.round}, in {few(changed)}: "
+                "keep nothing outside of Query and weights"
+            )
+    return None
 
 
 _STRATEGY_RULES: dict[str, Callable[[StrategyHarness], str | None]] = {

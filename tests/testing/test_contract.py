@@ -3,6 +3,7 @@
 import pickle
 import random
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -184,6 +185,16 @@ class PaintsByCall(Strategy):
 
 
 @dataclass(frozen=True)
+class NotesByCall(Strategy):
+    name: ClassVar[str] = "notes-by-call"
+    calls: list[int] = field(default_factory=list)
+
+    def query(self, ctx: Round) -> Query:
+        self.calls.append(1)
+        return replace(Random().query(ctx), notes={"calls": len(self.calls)})
+
+
+@dataclass(frozen=True)
 class Unpicklable(Strategy):
     rule: object = field(default_factory=lambda: lambda ctx: Random().query(ctx))
 
@@ -228,6 +239,11 @@ LEAK: list = []
         ),
         (ScoresByCall, "gives the same query in the same context", ", with other scores: use ctx.rng, and keep"),
         (PaintsByCall, "gives the same query in the same context", ", with other pseudo-labels: use ctx.rng, and keep"),
+        (
+            NotesByCall,
+            "gives the same records when a run is interrupted",
+            "stopped and continued gave another record of round 0, in notes: keep nothing outside of Query",
+        ),
         (SeedsItself, "does not depend on the order", BY_ID),
         (BreaksTies, "does not depend on the order", BY_ID),
         (EditsImages, "queries exactly the budget", "read-only"),
