@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median_high
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -145,6 +145,50 @@ def attributed(name: str = FAIR) -> dict[str, dict[str, dict[str, int]]]:
     return found
 
 
+def over_random(name: str = FAIR) -> dict[str, Paired]:
+    """The difference of every method to `random`, tested."""
+    found = areas(name)
+    return {label: paired(over(label, "random", found)) for label in found if label != "random"}
+
+
+def summary() -> str:
+    """What the sections say, with their main numbers; sentences that would be wrong for other numbers are asserted."""
+    tests, own = over_random(), over_random(OWN)
+    corrected, alone = after_holm(tests), after_holm(own)
+    best = min(found.p for found in gains_over_best().values())
+    parts = [min(after_holm(parts_tested(name)).values()) for name in (FAIR, OWN)]
+    assert min(best, *corrected.values(), *alone.values(), *parts) >= LEVEL, (
+        "the summary says that nothing is significant"
+    )
+    equal, longer = (steps_per_round(published(name).groups[0].methods["random"]) for name in (MENU, OWN))
+    ratio = steps_per_round(published(OWN).groups[0].methods["star"]) / longer
+    assert max(own, key=lambda label: own[label].difference) == "star", "the summary says that its mean is the highest"
+    found = training_lengths()
+    usual, empty = empty_pseudo_labels()
+    first, again = executions()
+    _, _, correlation = chance(*(gains_of(areas_of) for areas_of in (first, again)))
+    needed = sorted(plan["needed"] for plan in plans().values())
+    points = (
+        f"**No strategy is shown to beat a random query.** None of {len(tests)} methods with {tests['star'].units} "
+        f"seeds and equally many steps differs significantly from `random` after Holm's correction (smallest p "
+        f"{p_value(min(corrected.values()))}), and none beats the best baseline that looks at no image (smallest p "
+        f"{p_value(best)}, not corrected).",
+        f"**STAR is not shown to save labels.** Its difference to `random` is {said(tests['star'])} with equally many "
+        f"steps. With its own, {ratio:.1f} times those of `random`, it is {said(own['star'])} over "
+        f"{own['star'].units} seeds, the highest of all, and not significant among {len(own)} comparisons (p {p_value(alone['star'])} after "
+        "Holm's correction).",
+        f"**Longer training changes as much as the choice of a method.** With {longer:.0f} instead of {equal:.0f} steps "
+        f"per round, `random` gains {said(found.raised)}; with equally many steps, all methods are within "
+        f"{found.spread:.4f}.",
+        f"**Pseudo-labels are nearly all empty:** {empty:,.0f} of {usual:,}.",
+        f"**A gain is hardly repeated.** The same seeds, run again, give gains over `random` that correlate by "
+        f"{correlation:.2f} with the first ones.",
+        f"**Few seeds do not suffice.** Half of the comparisons need {needed[len(needed) // 2]} seeds or more to find a "
+        f"difference of {DIFFERENCE}, without any correction.",
+    )
+    return "\n".join(item(point) for point in points)
+
+
 def setting() -> str:
     """What was run."""
     protocol, curves = suite(FAIR)["settings"]["protocol"], published(FAIR).curves().query("label != 'full'")
@@ -166,9 +210,8 @@ def setting() -> str:
 
 def against_random() -> str:
     """All differences to `random`."""
-    labels = [label for label in areas() if label != "random"]
-    tests = {label: paired(over(label, "random")) for label in labels}
-    corrected = after_holm(tests)
+    tests = over_random()
+    labels, corrected = list(tests), after_holm(tests)
     best = max(labels, key=lambda label: tests[label].difference)
     better = [label for label, test in tests.items() if test.low > 0]
     worse = [label for label, test in tests.items() if test.high < 0]
@@ -277,12 +320,26 @@ def attribution(name: str = FAIR) -> str:
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
 
+def all_pseudo_labels() -> pd.DataFrame:
+    """The pseudo-labels of every run and round with equally many steps."""
+    return pd.concat([published(name).pseudo_labels().assign(suite=name) for name in (FAIR, MENU)])
+
+
+def balanced_methods() -> set[str]:
+    """The methods that pseudo-label as many slices with predicted foreground as without."""
+    return {label for label in strategies() if strategies()[label][1].get("balanced")}
+
+
+def empty_pseudo_labels() -> tuple[int, float]:
+    """How many pseudo-labels the other methods have, and how many of them are empty."""
+    found = all_pseudo_labels()
+    usual = found[~found.label.isin(balanced_methods())]
+    return int(usual["count"].sum()), float((usual["count"] * usual.empty_share).sum())
+
+
 def pseudo_labels() -> str:
     """How many pseudo-labels are empty, and wrong."""
-    found = pd.concat([published(name).pseudo_labels().assign(suite=name) for name in (FAIR, MENU)])
-    selects = {label for label in strategies() if strategies()[label][1].get("balanced")}
-    usual = found[~found.label.isin(selects)]
-    total, empty = usual["count"].sum(), (usual["count"] * usual.empty_share).sum()
+    found, selects, (total, empty) = all_pseudo_labels(), balanced_methods(), empty_pseudo_labels()
     text = (
         f"Of {total:,} pseudo-labels of methods that take the most certain slices, {empty:,.0f} are empty. An empty "
         "mask has a slice Dice of 1 on an empty slice and of nearly 0 on any other: where all are empty, the slice "
@@ -321,8 +378,8 @@ def _quality(suite: str, label: str, own: pd.DataFrame) -> tuple[str, ...]:
     return suite, label, f"{own['count'].sum():,}", f"{share:.1%}", f"{test.difference:.3f}", ends, rounds
 
 
-def repetition() -> str:
-    """The same suite with the same seeds, run twice."""
+def executions() -> tuple[Areas, Areas]:
+    """AUBC of the same suite with the same seeds, run twice."""
     found = pd.read_csv(FIRST)
     curves = {}
     for label, runs in found.groupby("label", sort=False):
@@ -331,15 +388,18 @@ def repetition() -> str:
         replicates = tuple(Replicate(int(seed), int(split)) for seed, split in values.index)
         curves[str(label)] = Curve(replicates, axis.labeled.to_numpy(), axis.share.to_numpy(), values.to_numpy())
     first, again = areas_in_common(curves, curves_of(FAIR))
-    first = {label: {key: first[label][key] for key in again[label]} for label in again}
+    return {label: {key: first[label][key] for key in again[label]} for label in again}, again
+
+
+def repetition() -> str:
+    """How much of the one execution the other repeats."""
+    first, again = executions()
     best = sorted(again, key=lambda label: -mean(again[label]))[: len(again) // 2]
-    rivals = [label for label in again if label != "random"]
-    areas_of = [np.array([list(found[label].values()) for label in again]) for found in (first, again)]
-    gains_of = [np.array([list(over(label, "random", found).values()) for label in rivals]) for found in (first, again)]
     text = (
         f"Spearman's correlation of the mean AUBC of {len(again)} methods is {order(list(again), first, again):.2f}, "
-        f"of the {len(best)} that were best the second time {order(best, first, again):.2f}. AUBC {_chance(*areas_of)}."
-        f" The gain over `random` {_chance(*gains_of)}. Records: {results(FAIR)}, {record(FIRST)}."
+        f"of the {len(best)} that were best the second time {order(best, first, again):.2f}. AUBC "
+        f"{_deviations(*map(values_of, (first, again)))}. The gain over `random` "
+        f"{_deviations(*map(gains_of, (first, again)))}. Records: {results(FAIR)}, {record(FIRST)}."
     )
     rows = []
     for label, parts in attributed().items():
@@ -351,12 +411,31 @@ def repetition() -> str:
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
 
-def _chance(first: NDArray[np.float64], again: NDArray[np.float64]) -> str:
-    """How values (m, s) of m methods deviate over s seeds, and how between two executions, both of a single value."""
+def values_of(found: Areas) -> NDArray[np.float64]:
+    """(m, s) AUBC of m methods and s seeds."""
+    return np.array([list(own.values()) for own in found.values()])
+
+
+def gains_of(found: Areas) -> NDArray[np.float64]:
+    """(m, s) gains over `random`."""
+    return np.array([list(over(label, "random", found).values()) for label in found if label != "random"])
+
+
+def chance(first: NDArray[np.float64], again: NDArray[np.float64]) -> tuple[float, float, float]:
+    """How values (m, s) of m methods and s seeds deviate over seeds and between two executions.
+
+    Returns:
+        The standard deviation of a value over the seeds of a method; that between two executions, of a single value
+        too, so their difference has the root of 2 times as much; and the correlation of both over seeds.
+    """
     centered = [found - found.mean(1, keepdims=True) for found in (first, again)]
     over_seeds = np.sqrt(np.mean([found.var(1, ddof=1) for found in (first, again)]))
     repeated = np.sqrt(np.mean((first - again) ** 2) / 2)
-    correlation = np.corrcoef(*(found.ravel() for found in centered))[0, 1]
+    return float(over_seeds), float(repeated), float(np.corrcoef(*(found.ravel() for found in centered))[0, 1])
+
+
+def _deviations(first: NDArray[np.float64], again: NDArray[np.float64]) -> str:
+    over_seeds, repeated, correlation = chance(first, again)
     return (
         f"has a standard deviation of {over_seeds:.4f} over the seeds of a method, and of {repeated:.4f} between a run "
         f"and its repetition; over seeds, both correlate by {correlation:.2f}"
@@ -387,11 +466,37 @@ def order(labels: Sequence[str], *found: Areas) -> float:
     return float(spearmanr(*means).statistic)
 
 
+class Lengths(NamedTuple):
+    """AUBC with own compute and with equally many steps, over the labels and seeds that both suites have.
+
+    Attributes:
+        labels: of the methods that both have.
+        own: AUBC with own compute, of the arms too.
+        equal: with equally many steps.
+        raised: how much longer training raises that of `random`.
+        spread: how far the means of all methods are from each other, with equally many steps.
+    """
+
+    labels: list[str]
+    own: Areas
+    equal: Areas
+    raised: Paired
+    spread: float
+
+
+def training_lengths() -> Lengths:
+    """What both suites have in common."""
+    own, equal = areas_in_common(curves_of(OWN), curves_of(MENU))
+    labels = [label for label in equal if label in own]
+    equal = {label: {seed: equal[label][seed] for seed in own[label].keys() & equal[label]} for label in labels}
+    own = {label: {seed: found[seed] for seed in found if seed in equal["random"]} for label, found in own.items()}
+    raised = paired({seed: own["random"][seed] - equal["random"][seed] for seed in equal["random"]})
+    return Lengths(labels, own, equal, raised, max(map(mean, equal.values())) - min(map(mean, equal.values())))
+
+
 def longer_training() -> str:
     """The methods that train in their own way, with own compute and with equally many steps."""
-    own, matched = areas_in_common(curves_of(OWN), curves_of(MENU))
-    labels = [label for label in matched if label in own]
-    matched = {label: {seed: matched[label][seed] for seed in own[label].keys() & matched[label]} for label in labels}
+    labels, own, matched, raised, spread = training_lengths()
     (group,), (equal,) = published(OWN).groups, published(MENU).groups
     per_round = {label: steps_per_round(runs) for label, runs in group.methods.items()}
     taken = [per_round[label] for label in labels]
@@ -404,11 +509,9 @@ def longer_training() -> str:
     }
     corrected = after_holm(changes)
     significant = [label for label in training if corrected[label] < LEVEL]
-    raised = paired({seed: own["random"][seed] - matched["random"][seed] for seed in matched["random"]})
-    spread = max(map(mean, matched.values())) - min(map(mean, matched.values()))
     longer = [label for label in labels if per_round[label] > per_round["random"]]
     alone = {label: own[label] for label in labels}
-    against = after_holm({label: paired(over(label, "random", own)) for label in own if label != "random"})
+    against = after_holm(over_random(OWN))
     beyond = [label for label in against if against[label] < LEVEL]
     text = (
         f"{len(labels)} methods take {min(taken):.0f} to {max(taken):.0f} optimizer steps per round on average, "
@@ -420,7 +523,8 @@ def longer_training() -> str:
         f"suite is {_between_seeds(alone):.2f} with own and {_between_seeds(matched):.2f} with equal steps. Of the "
         f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
         f"significantly (smallest p after Holm's correction: {p_value(min(corrected.values()))}). Of "
-        f"all {len(against)} gains over `random` with own steps, {count(beyond)} is significant (smallest p: "
+        f"all {len(against)} gains over `random` with own steps and all their seeds, {count(beyond)} is significant "
+        f"(smallest p: "
         f"{p_value(min(against.values()))}). With {changes[training[0]].units} seeds, intervals are wide. Records: "
         f"{results(OWN)}, {results(MENU)}."
     )
@@ -547,29 +651,34 @@ def stopping() -> str:
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
 
+def plans() -> dict[str, dict[str, float]]:
+    """How many seeds a difference of every method to `random` needs."""
+    tests = over_random()
+    return {label: planned(test.sd, test.units, DIFFERENCE, len(tests)) for label, test in tests.items()}
+
+
 def seeds_needed() -> str:
     """How many seeds a difference needs, of the least, the median and the most variable comparison."""
-    labels = [label for label in areas() if label != "random"]
-    tests = {label: paired(over(label, "random")) for label in labels}
-    plans = {label: planned(test.sd, test.units, DIFFERENCE, len(labels)) for label, test in tests.items()}
+    tests, plan_of = over_random(), plans()
+    labels = list(tests)
     by_sd = sorted(labels, key=lambda label: tests[label].sd)
     best = max(labels, key=lambda label: tests[label].difference)
     lead = planned(tests[best].sd, tests[best].units, tests[best].difference, len(labels))
-    needed, after = ([plans[label][name] for label in labels] for name in ("needed", "needed_holm"))
+    needed, after = ([plan_of[label][name] for label in labels] for name in ("needed", "needed_holm"))
     text = (
         f"For a true difference of {DIFFERENCE} to `random`, half of the {len(labels)} comparisons need at most "
         f"{median_high(needed)} seeds to find it with a probability of 0.8 at the level {LEVEL}, and all at most "
         f"{max(needed):,}; at {LEVEL} / {len(labels)}, which the smallest p-value has to pass after Holm's correction, "
         f"{median_high(after)} and {max(after):,}. The lead of {best}, {tests[best].difference:+.4f}, would take "
         f"{lead['needed']:,} and {lead['needed_holm']:,}. The "
-        f"{tests[labels[0]].units} seeds that were run find {plans[by_sd[len(by_sd) // 2]]['detected']:.4f} in the "
+        f"{tests[labels[0]].units} seeds that were run find {plan_of[by_sd[len(by_sd) // 2]]['detected']:.4f} in the "
         "median comparison, and "
-        f"{plans[by_sd[len(by_sd) // 2]]['detected_holm']:.4f} at the stricter level. In parentheses: at the ends of "
+        f"{plan_of[by_sd[len(by_sd) // 2]]['detected_holm']:.4f} at the stricter level. In parentheses: at the ends of "
         f"the 95 % interval of the deviation. Record: {results(FAIR)}."
     )
     rows = []
     for which, label in (("least", by_sd[0]), ("median", by_sd[len(by_sd) // 2]), ("most", by_sd[-1])):
-        plan = plans[label]
+        plan = plan_of[label]
         sd = f"{tests[label].sd:.4f} ({plan['sd_low']:.4f} to {plan['sd_high']:.4f})"
         counts = (
             f"{plan[name]:,} ({plan[f'{name}_low']:,} to {plan[f'{name}_high']:,})"
@@ -605,6 +714,7 @@ def drawn_from() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "summary": summary,
     "setting": setting,
     "against-random": against_random,
     "best-baseline": best_baseline,
@@ -681,6 +791,11 @@ def paragraph(text: str, width: int = 120) -> str:
         else:
             line = f"{line} {word}".strip()
     return "\n".join([*lines, line])
+
+
+def item(text: str) -> str:
+    """A point of a list."""
+    return "- " + paragraph(text, 118).replace("\n", "\n  ")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
