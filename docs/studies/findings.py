@@ -175,16 +175,16 @@ def summary() -> str:
         f"{p_value(best)}, not corrected).",
         f"**STAR is not shown to save labels.** Its difference to `random` is {said(tests['star'])} with equally many "
         f"steps. With its own, {ratio:.1f} times those of `random`, it is {said(own['star'])} over "
-        f"{own['star'].units} seeds, the highest of all, and not significant among {len(own)} comparisons (p {p_value(alone['star'])} after "
-        "Holm's correction).",
-        f"**Longer training changes as much as the choice of a method.** With {longer:.0f} instead of {equal:.0f} steps "
-        f"per round, `random` gains {said(found.raised)}; with equally many steps, all methods are within "
+        f"{own['star'].units} seeds, the highest of all, and not significant among {len(own)} comparisons "
+        f"(p {p_value(alone['star'])} after Holm's correction).",
+        f"**Longer training changes as much as the choice of a method.** With {longer:.0f} instead of {equal:.0f} "
+        f"steps per round, `random` gains {said(found.raised)}; with equally many steps, all methods are within "
         f"{found.spread:.4f}.",
         f"**Pseudo-labels are nearly all empty:** {empty:,.0f} of {usual:,}.",
         f"**A gain is hardly repeated.** The same seeds, run again, give gains over `random` that correlate by "
         f"{correlation:.2f} with the first ones.",
-        f"**Few seeds do not suffice.** Half of the comparisons need {needed[len(needed) // 2]} seeds or more to find a "
-        f"difference of {DIFFERENCE}, without any correction.",
+        f"**Few seeds do not suffice.** Half of the comparisons need {needed[len(needed) // 2]} seeds or more to find "
+        f"a difference of {DIFFERENCE}, without any correction.",
     )
     return "\n".join(item(point) for point in points)
 
@@ -522,10 +522,9 @@ def longer_training() -> str:
         f"others. Spearman's correlation of both orders is {order(labels, own, matched):.2f}; that of two seeds of one "
         f"suite is {_between_seeds(alone):.2f} with own and {_between_seeds(matched):.2f} with equal steps. Of the "
         f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
-        f"significantly (smallest p after Holm's correction: {p_value(min(corrected.values()))}). Of "
-        f"all {len(against)} gains over `random` with own steps and all their seeds, {count(beyond)} is significant "
-        f"(smallest p: "
-        f"{p_value(min(against.values()))}). With {changes[training[0]].units} seeds, intervals are wide. Records: "
+        f"significantly (smallest p after Holm's correction: {p_value(min(corrected.values()))}). Of all "
+        f"{len(against)} gains over `random` with own steps and all their seeds, {count(beyond)} is significant (smallest "
+        f"p: {p_value(min(against.values()))}). With {changes[training[0]].units} seeds, intervals are wide. Records: "
         f"{results(OWN)}, {results(MENU)}."
     )
     assert gain[least] > 0, "the text says that longer training raises the mean of every method"
