@@ -524,8 +524,8 @@ def longer_training() -> str:
         f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
         f"significantly (smallest p after Holm's correction: {p_value(min(corrected.values()))}). Of all "
         f"{len(against)} gains over `random` with own steps and all their seeds, {count(beyond)} is significant "
-        f"(smallest p: {p_value(min(against.values()))}). With {changes[training[0]].units} seeds, intervals are wide. Records: "
-        f"{results(OWN)}, {results(MENU)}."
+        f"(smallest p: {p_value(min(against.values()))}). With {changes[training[0]].units} seeds, intervals are wide. "
+        f"Records: {results(OWN)}, {results(MENU)}."
     )
     assert gain[least] > 0, "the text says that longer training raises the mean of every method"
     rows = [
