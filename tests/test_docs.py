@@ -631,6 +631,14 @@ def test_the_gains_of_every_setting_are_those_of_the_report(findings):
         assert f"{row.gain:+.4f} ({row.low:+.4f} to {row.high:+.4f})" in rows[row.group]
 
 
+def test_the_reference_of_the_ablations_repeats_the_menu(findings):
+    menu, reference = (findings.published(f"{name}-hippocampus").curves() for name in ("menu", "ablations"))
+    reference, columns = reference[reference.group == "reference"], ["label", "seed", "round", "labeled", "value"]
+    assert len(reference) == 4 * 3 * 3  # methods, seeds, rounds
+    merged = reference[columns].merge(menu[columns], on=columns)
+    assert len(merged) == len(reference), "docs/findings.md says that the numbers are the same"
+
+
 def test_the_steps_of_the_findings_are_those_of_the_suites(findings):
     text = findings.longer_training()
     taken = {

@@ -599,7 +599,7 @@ def one_change() -> str:
         rows.append(
             (group.name, f"{taken:,.0f}", " to ".join(labeled), f"{mean(groups[group.name]['random']):.4f}", *gained)
         )
-    head = ("setting", "steps", "labels", "AUBC of `random`", *(f"`{label}`" for label in labels))
+    head = ("setting", "steps", "labels, mean", "AUBC of `random`", *(f"`{label}`" for label in labels))
     return f"{paragraph(text)}\n\n{table(head, rows)}"
 
 
