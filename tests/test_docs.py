@@ -20,6 +20,7 @@ from PIL import Image
 from support import made_runs
 from support.manual_tables import manual_tables
 from support.markdown import Document
+from support.published import published
 from support.samples import TINY, TINY_TRAINING
 from support.suites import write_suite
 
@@ -33,7 +34,6 @@ from albench.bundles.tables import unpacked_text
 from albench.embeddings import read_embeddings
 from albench.network import Task
 from albench.registry import DATASETS, NETWORKS, STRATEGIES, available, find
-from albench.reports import load
 from albench.reports.report import all_tables
 from albench.runs.layout import RunLayout
 from albench.runs.records import Metrics, RoundRecord
@@ -488,7 +488,7 @@ def test_the_study_of_when_training_ends_gives_its_table():
 
 
 def test_the_fair_suite_gives_its_sentences():
-    words, found = " ".join(MANUAL["fair-comparison"].text.split()), load("fair-hippocampus")
+    words, found = " ".join(MANUAL["fair-comparison"].text.split()), published("fair-hippocampus")
     methods, rivals = found.efficiency(), found.differences().query("kind == 'baseline'").set_index("label")
     parts = found.attribution().query("label == 'star'").set_index("part")
     for part in ("query", "training", "both"):
@@ -510,7 +510,7 @@ def test_the_fair_suite_gives_its_sentences():
 
 
 def test_the_menu_gives_its_sentences():
-    words, found = " ".join(MANUAL["strategies"].text.split()), load("menu-hippocampus")
+    words, found = " ".join(MANUAL["strategies"].text.split()), published("menu-hippocampus")
     methods, rivals = found.efficiency(), found.differences().query("kind == 'baseline'").set_index("label")
     assert set(methods.label) == own(STRATEGIES) - {"full"}
     assert f"({len(rivals)} comparisons, smallest p = {rivals.t_holm.min():.2f})" in words
@@ -522,7 +522,7 @@ def test_the_menu_gives_its_sentences():
 
 
 def test_own_compute_gives_its_sentences():
-    words, found = " ".join(MANUAL["strategies"].text.split()), load("own-compute-hippocampus")
+    words, found = " ".join(MANUAL["strategies"].text.split()), published("own-compute-hippocampus")
     methods, rivals = found.efficiency(), found.differences().query("kind == 'baseline'").set_index("label")
     assert f"All {len(found.collection.runs)} runs are of two CPU cores" in words
     assert f"({len(rivals)} comparisons, smallest p = {rivals.t_holm.min():.2f})" in words
@@ -532,7 +532,7 @@ def test_own_compute_gives_its_sentences():
 
 
 def test_the_lead_of_strided_in_the_text_is_that_of_five_seeds():
-    gain = load("fair-hippocampus").differences().query("label == 'strided' and kind == 'baseline'").gain.item()
+    gain = published("fair-hippocampus").differences().query("label == 'strided' and kind == 'baseline'").gain.item()
     assert f"it leads `random` by {gain:.4f} only" in " ".join(MANUAL["strategies"].text.split())
 
 
@@ -544,7 +544,7 @@ def test_the_tables_of_the_manual_are_those_of_the_published_results(path):
 
 @pytest.mark.parametrize("name", published_results())
 def test_published_results_give_all_tables_and_are_in_the_manual(name):
-    results = load(name)
+    results = published(name)
     assert not results.collection.problems
     tables = list(all_tables(results))
     assert all(table.rows for table in tables)

@@ -68,7 +68,9 @@ print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
 """
 
 
-@pytest.mark.parametrize("call", ["albench.run('random', 'missing')", "albench.bench('missing')"])
+@pytest.mark.parametrize(
+    "call", ["albench.run('random', 'missing')", pytest.param("albench.bench('missing')", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(("before", "found"), [("", "PASSIVE 10000"), ("import torch", "None None")])
 def test_waiting_threads_of_a_notebook_sleep_soon_unless_torch_has_read_how_they_wait(call, before, found):
     clean = {name: value for name, value in os.environ.items() if name not in _POLICIES}
@@ -153,7 +155,8 @@ def test_a_run_of_the_command_line_takes_at_most_the_usable_cores(default, threa
 
 
 def test_a_run_in_a_slurm_job_takes_the_cores_of_the_job(tmp_path):
-    arguments = tiny_arguments("--strategy", "random", "--dataset", "phantom", "--out", str(tmp_path))
+    words = ("--strategy", "random", "--dataset", "phantom", "--out", str(tmp_path), "--set", "protocol.rounds=0")
+    arguments = tiny_arguments(*words)
     at = arguments.index("--threads")
     command = [sys.executable, "-m", "albench", "run", *arguments[:at], *arguments[at + 2 :]]
     subprocess.run(command, env=os.environ | {"SLURM_CPUS_PER_TASK": "1"}, capture_output=True, check=True)

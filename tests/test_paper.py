@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.published import published
 
 from albench.registry import STRATEGIES, available
-from albench.reports import load
 
 ROOT = Path(__file__).parents[1]
 PAPER = (ROOT / "docs/paper.md").read_text()
@@ -37,7 +37,7 @@ def test_the_paper_has_the_sections_and_the_length_of_a_software_paper():
 
 
 def test_the_differences_of_the_fair_suite_are_those_that_are_published():
-    results = load("fair-hippocampus")
+    results = published("fair-hippocampus")
     table, methods = against_random(results), results.efficiency()
     assert f"{len(methods)} methods were compared" in WORDS
     assert f"({len(table)} comparisons, smallest p = {table.t_holm.min():.2f})" in WORDS
@@ -47,7 +47,7 @@ def test_the_differences_of_the_fair_suite_are_those_that_are_published():
 
 
 def test_the_parts_of_star_are_those_that_are_published():
-    star = load("fair-hippocampus").attribution().query("label == 'star'").set_index("part")
+    star = published("fair-hippocampus").attribution().query("label == 'star'").set_index("part")
     query, training = star.loc["query"], star.loc["training"]
     assert f"The query of STAR is estimated at {query.gain:.3f} ({range_of(query)})" in WORDS
     assert f"and its training at {training.gain:.4f} ({range_of(training)})" in WORDS
@@ -68,7 +68,7 @@ def test_the_later_cost_of_star_is_that_of_its_record():
 
 
 def test_the_menu_is_that_which_is_published():
-    results = load("menu-hippocampus")
+    results = published("menu-hippocampus")
     methods, rivals = results.efficiency(), against_random(results)
     assert f"the whole menu of {len(methods)} strategies spans {methods.aubc.max() - methods.aubc.min():.3f}" in WORDS
     assert f"no difference is significant (smallest p = {rivals.t_holm.min():.2f})" in WORDS

@@ -206,6 +206,7 @@ def test_a_question_that_fails_does_not_stop_those_after_it(monkeypatch, capfd, 
     assert "AssertionError: broken" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_questions_answered_together_are_in_the_record(tmp_path):
     path = record_of(["floor"], tmp_path)
     assert program.answer([(("floor",), HIDDEN)], path, gpu_seconds=0)  # the time of those of the CPU is not limited

@@ -382,6 +382,7 @@ print(peak_memory() - before)
 """
 
 
+@pytest.mark.slow
 def test_a_worker_needs_less_than_three_volumes_of_memory(tmp_path):
     from support.samples import write_pair
 

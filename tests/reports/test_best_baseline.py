@@ -58,7 +58,14 @@ def test_without_a_deviation_there_is_no_interval():
         assert [math.isnan(value) for value in (found.low, found.high, found.p)] == [True] * 3
 
 
-@pytest.mark.parametrize("behind", [0.0, 0.01, 0.05], ids=["equal", "close", "far"])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        pytest.param(0.0, id="equal"),
+        pytest.param(0.01, id="close", marks=pytest.mark.slow),
+        pytest.param(0.05, id="far", marks=pytest.mark.slow),
+    ],
+)
 def test_intervals_hold_the_gain_over_the_best_and_equal_methods_rarely_win(behind):
     """Four baselines, one of them the best and the others behind it; a method as good as the best; five seeds."""
     rng, runs, n = np.random.default_rng(3), 1500, 5

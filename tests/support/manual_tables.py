@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,9 @@ import pandas as pd
 
 from albench.config import build
 from albench.registry import STRATEGIES, find
-from albench.reports import Results, load
+from albench.reports import Results
 from albench.reports.costs import steps_per_round
+from support.published import published
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -62,7 +62,8 @@ class ManualTable:
         """The text of the table from the bundle. Raises KeyError if kind or column is unknown."""
         header, rule = self.text.splitlines()[:2]
         titles = [cell.strip() for cell in header.strip().strip("|").split("|")]
-        results = _results(self.bundle, tuple(sorted(self.options.items())))
+        chosen = {name: value for name, value in self.options.items() if name not in ("group", "label")}
+        results = published(self.bundle, **chosen)
         rows_of, columns = KINDS[self.kind]
         rows = [
             "| " + " | ".join(columns[title](results, row) for title in titles) + " |"
@@ -95,12 +96,6 @@ def write_tables(document: Path) -> None:
     for table in reversed(manual_tables(document)):
         text = text[: table.start] + table.computed() + text[table.end :]
     document.write_text(text)
-
-
-@cache
-def _results(bundle: str, options: tuple[tuple[str, str], ...]) -> Results:
-    chosen: dict[str, Any] = {name: value for name, value in options if name not in ("group", "label")}
-    return load(bundle, **chosen)
 
 
 def _methods(results: Results) -> Iterator[Row]:

@@ -18,8 +18,8 @@ from albench.strategies.random_choice import Random
 from albench.strategy import Query, Round, Strategy
 from albench.testing import check_dataset, check_strategy, harness
 
-# Of every kind one: queries that are drawn, or scored, or need embeddings, pseudo-labels, dropout or a training.
-QUICK = ("random", "foreground-random", "full", "entropy", "k-center", "by-volume", "ceal-margin", "bald", "star")
+# Queries that are drawn, or scored, or need embeddings, pseudo-labels and a training
+QUICK = ("random", "entropy", "k-center", "star")
 
 
 @pytest.mark.parametrize(
