@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from albench.config import Choice, RunConfig
+from albench.settings import as_setting
 
+_LONGEST = 60  # characters of the settings that tell groups apart
+_HASHES = ("_key", "code")
 _QUERIES = ("interval", "start", "start_embeddings", "budget", "rounds")
 
 
@@ -47,22 +50,48 @@ def differing_options(choice: Choice, rivals: Iterable[Choice]) -> list[str]:
 def labels_and_groups(configs: Sequence[RunConfig]) -> list[tuple[str, str]]:
     """The label and the group of each run: different labels where options differ, and groups where protocols differ.
 
-    A label is the name of the strategy, with the options in which runs of that strategy in the group differ; a group
-    is the title of the dataset, with the digest of the protocol if the title has several.
+    A label is the name of the strategy, with the options in which runs of that strategy in the group differ. A group is
+    the title of the dataset; if the title has several protocols, with the settings in which they differ, or with the
+    digest of the protocol where these are too many, or a hash alone tells them apart.
     """
     protocols = [protocol_digest(config) for config in configs]
-    of_title: dict[str, set[str]] = {}
-    rivals: dict[tuple[str, str, str], list[Choice]] = {}
-    keys = [(run.title, digest, run.strategy.name) for run, digest in zip(configs, protocols, strict=True)]
-    for config, (title, digest, strategy) in zip(configs, keys, strict=True):
-        of_title.setdefault(title, set()).add(digest)
-        rivals.setdefault((title, digest, strategy), []).append(config.strategy)
+    groups = _group_names({digest: _protocol(config) for digest, config in zip(protocols, configs, strict=True)})
+    rivals: dict[tuple[str, str], list[Choice]] = {}
+    for config, digest in zip(configs, protocols, strict=True):
+        rivals.setdefault((digest, config.strategy.name), []).append(config.strategy)
     found = []
-    for config, (title, digest, strategy) in zip(configs, keys, strict=True):
-        options = differing_options(config.strategy, rivals[title, digest, strategy])
-        label = f"{strategy} ({', '.join(options)})" if options else strategy
-        found.append((label, title if len(of_title[title]) == 1 else f"{title} ({digest})"))
+    for config, digest in zip(configs, protocols, strict=True):
+        options = differing_options(config.strategy, rivals[digest, config.strategy.name])
+        label = f"{config.strategy.name} ({', '.join(options)})" if options else config.strategy.name
+        found.append((label, groups[digest]))
     return found
+
+
+def _group_names(protocols: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """{digest: name} of protocols {digest: settings}."""
+    of_title: dict[str, dict[str, dict[str, object]]] = {}
+    for digest, settings in protocols.items():
+        of_title.setdefault(str(settings["title"]), {})[digest] = _flat(settings)
+    names: dict[str, str] = {}
+    for title, several in of_title.items():
+        told = {digest: _told(own, several.values()) for digest, own in several.items()}
+        files = {"".join(filter(str.isalnum, text)) for text in told.values()}  # what names of files keep
+        clear = len(files) == len(several) and max(map(len, told.values())) <= _LONGEST
+        for digest in several:
+            more = told[digest] if clear else digest
+            names[digest] = title if len(several) == 1 else f"{title} ({more})"
+    return names
+
+
+def _told(own: Mapping[str, object], several: Collection[Mapping[str, object]]) -> str:
+    """The settings that all protocols have and that differ, with the names that `--set` takes; no hashes."""
+    keys = [key for key in own if not key.endswith(_HASHES) and all(key in other for other in several)]
+    differing = [key for key in keys if any(other[key] != own[key] for other in several)]
+    return ", ".join(f"{_set_name(key)}={as_setting(own[key])}" for key in differing)
+
+
+def _set_name(key: str) -> str:
+    return key.replace("dataset.options.", "data.").replace("network.options.", "network.").removesuffix(".name")
 
 
 def _options(choice: Choice) -> dict[str, object]:

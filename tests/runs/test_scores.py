@@ -1,5 +1,7 @@
 """One table of many runs: suite, group, label and options, by which pandas groups them."""
 
+import re
+
 import pytest
 from support.made_runs import write_run, write_suite
 
@@ -34,7 +36,23 @@ def test_runs_without_a_suite_have_the_labels_and_groups_of_their_report(tmp_pat
     reported = {(group.name, label) for group in load(tmp_path).groups for label in group.methods}
     assert {(group, label) for _, group, label in expected} == reported
     write_run(tmp_path, "random", 1, [0.5, 0.6], settings={"training.epochs": 7})
-    assert {name[:6] for name, _ in names(load_runs(tmp_path), "group", "label")} == {"made (", "other"}
+    groups = {name for name, _ in names(load_runs(tmp_path), "group", "label")}
+    assert groups == {"made (training.epochs=100)", "made (training.epochs=7)", "other"}
+
+
+def test_groups_are_named_by_few_settings_and_otherwise_by_a_hash(tmp_path):
+    def groups(folder, *changes):
+        for change in changes:
+            write_run(tmp_path / folder, "random", 0, [0.5, 0.6], settings=change)
+        return sorted(name.removeprefix("made ") for (name,) in names(load_runs(tmp_path / folder), "group"))
+
+    usual = {"protocol.budget": 5}
+    found = groups("few", usual, {"protocol.budget": 10, "training.lr": 0.01})
+    assert found == ["(protocol.budget=10, training.lr=0.01)", "(protocol.budget=5, training.lr=0.0001)"]
+    many = {"training.lr": 0.01, "training.lr_incremental": 0.001, "training.batch_size": 4, "training.epochs": 7}
+    for folder, change in (("many", many), ("data", {"data_key": "another"})):
+        first, second = groups(folder, {}, change)
+        assert all(re.fullmatch(r"\([0-9a-f]{8}\)", name) for name in (first, second)), (first, second)
 
 
 def test_runs_of_a_suite_have_its_labels_and_groups_and_others_beside_them_their_own(tmp_path):
