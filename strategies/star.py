@@ -75,7 +75,15 @@ from albench.masks import Ids, Mask, PackedMasks
 from albench.pool import Pool
 from albench.probabilities import by_class, predicted_masks
 from albench.strategies._star.figures import attention_arrays, histogram
-from albench.strategies._star.groups import Direction, fixed_groups, neighbors, pairs_at_stride, rank_in_group, windows
+from albench.strategies._star.groups import (
+    Direction,
+    fixed_groups,
+    neighbors,
+    pairs_at_stride,
+    rank_in_group,
+    rows_of,
+    windows,
+)
 from albench.strategies._star.network import StarNetwork
 from albench.strategies._star.propagation import Aggregation, Propagation, Rules, propagate
 from albench.strategies._star.similarity import SIMILARITIES, Similarity
@@ -302,7 +310,7 @@ class Star(Strategy):
         """Those of the candidates that are least similar to the labeled slices of their groups (Sec. 2.2)."""
         similarity, first = found.similarity[np.isin(found.ids, candidates)], np.zeros(len(candidates))
         if self.selection == "group-first":
-            rows = [np.flatnonzero(np.isin(candidates, group)) for own in groups for group in own]
+            rows = [rows_of(group, candidates) for own in groups for group in own]
             first = rank_in_group(rows, similarity)
         return candidates[np.lexsort((candidates, similarity, first))][:budget]
 

@@ -29,6 +29,11 @@ def fixed_groups(depth: int, interval: int) -> list[range]:
     return windows(depth, interval, range(0, depth, interval))
 
 
+def rows_of(group: Ids, ids: Ids) -> Ids:
+    """(m,) rows of the ascending `ids` (n,) that belong to a group of consecutive ids."""
+    return np.arange(*np.searchsorted(ids, (group[0], group[-1] + 1)))
+
+
 def neighbors(ids: Ids, case: NDArray[np.int64], directions: Direction) -> Ids:
     """Pairs of labeled slices of the same case with no other labeled slice between them (Sec. 2.2).
 

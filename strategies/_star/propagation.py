@@ -22,6 +22,7 @@ from albench.encoder_decoder import Features
 from albench.masks import Ids, Mask, PackedMasks
 from albench.probabilities import activated, predicted_masks
 from albench.strategies._star.attention_examples import Attention, attention_examples, largest_of_cases
+from albench.strategies._star.groups import rows_of
 from albench.strategies._star.memory import Describe, Memory, batch_memory, encode_memory
 from albench.strategies._star.network import KeyValues, StarNetwork, aggregate
 from albench.training.batches import Gathered, Images
@@ -83,7 +84,7 @@ def propagate(
         learner: reads slices and runs the network.
         ids: (n,) slices to segment in ascending order, at least one.
         memory: {id: (h, w) mask} of the labeled slices.
-        groups: for each case the ids in each of its groups.
+        groups: for each case the ids in each of its groups, which are consecutive.
         rules: options.
         shown: number of cases with an example of attention.
     """
@@ -106,8 +107,8 @@ def propagate(
             yield scores.ids, labels
 
     def attended(i: int) -> Ids:
-        own = next(group for group in groups[case[i]] if i in group and np.isin(labeled, group).any())
-        return labeled[np.isin(labeled, own)]
+        found = (rows_of(group, labeled) for group in groups[case[i]] if i in group)
+        return labeled[next(rows for rows in found if len(rows))]
 
     counts = np.bincount(case[labeled], minlength=len(groups))
     predicted = pack_predictions(learner.slices, ids, masks())
@@ -198,10 +199,10 @@ def _members(groups: Sequence[Ids], labeled: Ids) -> dict[int, list[Ids]]:
     """{id: rows of `labeled` in each of its groups}, without the groups that contain no labeled slice."""
     members: dict[int, list[Ids]] = {}
     for group in groups:
-        rows = np.flatnonzero(np.isin(labeled, group))
+        rows = rows_of(group, labeled)
         if len(rows):
-            for i in group:
-                members.setdefault(int(i), []).append(rows)
+            for i in group.tolist():
+                members.setdefault(i, []).append(rows)
     return members
 
 

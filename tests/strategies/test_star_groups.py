@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from albench.strategies._star.groups import fixed_groups, neighbors, pairs_at_stride, rank_in_group, windows
+from albench.strategies._star.groups import (
+    fixed_groups,
+    neighbors,
+    pairs_at_stride,
+    rank_in_group,
+    rows_of,
+    windows,
+)
 
 
 def ends(groups):
@@ -67,3 +74,12 @@ def test_slices_are_ranked_by_similarity_within_their_groups():
 
 def test_ranks_break_ties_by_the_lower_id():
     assert rank_in_group([np.arange(3)], np.ones(3)).tolist() == [0, 1, 2]
+
+
+def test_the_rows_of_a_group_are_those_of_a_membership_test():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        ids = np.flatnonzero(rng.random(40) < rng.random())
+        first, end = np.sort(rng.choice(41, 2, replace=False))
+        group = np.arange(first, end)
+        np.testing.assert_array_equal(rows_of(group, ids), np.flatnonzero(np.isin(ids, group)))
