@@ -182,6 +182,7 @@ def test_a_batch_is_released_before_the_next_is_computed(star_round, monkeypatch
 def test_a_slice_in_two_groups_has_the_mean_of_both(star_round, monkeypatch):
     ctx = star_round(interval=4)
     case = next(s for s in range(4) if len(ctx.pool.slices.of(s)) % 4 in (2, 3))
+    own = ctx.pool.slices.of(case)
     *_, first, second = groups_of(Star(), ctx)[case]
     shared = sorted(set(first) & set(second) & set(ctx.pool.unlabeled.tolist()))
     assert shared
