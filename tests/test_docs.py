@@ -528,7 +528,9 @@ def test_own_compute_gives_its_sentences():
     assert f"({len(rivals)} comparisons, smallest p = {rivals.t_holm.min():.2f})" in words
     assert f"reference, {methods.reference.iloc[0]:.3f} ± {methods.reference_sd.iloc[0]:.3f}." in words
     assert methods.final.max() < methods.reference.iloc[0]
-    assert (list(rivals[rivals.low > 0].index), list(rivals[rivals.high < 0].index)) == (["star"], ["ceal-mc-dropout"])
+    above, below = ([*rivals[found].index] for found in (rivals.low > 0, rivals.high < 0))
+    assert (above, below) == (["star", "star, random query", "star, no pseudo-labels"], [])
+    assert rivals.gain["star query, supervised"] < 0
 
 
 def test_the_lead_of_strided_in_the_text_is_that_of_five_seeds():

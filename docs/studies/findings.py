@@ -176,7 +176,9 @@ def summary() -> str:
         f"**STAR is not shown to save labels.** Its difference to `random` is {said(tests['star'])} with equally many "
         f"steps. With its own, {ratio:.1f} times those of `random`, it is {said(own['star'])} over "
         f"{own['star'].units} seeds, the highest of all, and not significant among {len(own)} comparisons "
-        f"(p {p_value(alone['star'])} after Holm's correction).",
+        f"(p {p_value(alone['star'])} after Holm's correction); a random query with the same training has "
+        f"{said(own['star, random query'])}, and its query with supervised training "
+        f"{said(own['star query, supervised'])}.",
         f"**Longer training changes as much as the choice of a method.** With {longer:.0f} instead of {equal:.0f} "
         f"steps per round, `random` gains {said(found.raised)}; with equally many steps, all methods are within "
         f"{found.spread:.4f}.",
