@@ -160,8 +160,9 @@ def summary() -> str:
     assert min(best, *corrected.values(), *alone.values(), *parts) >= LEVEL, (
         "the summary says that nothing is significant"
     )
-    equal, longer = (steps_per_round(published(name).groups[0].methods["random"]) for name in (MENU, OWN))
-    ratio = steps_per_round(published(OWN).groups[0].methods["star"]) / longer
+    (alike,), (by_itself,) = (published(name).groups for name in (MENU, OWN))
+    equal = steps_per_round(alike.methods["random"])
+    ratio = step_ratio(by_itself, {"star": 1, "random": -1})
     assert max(own, key=lambda label: own[label].difference) == "star", "the summary says that its mean is the highest"
     found = training_lengths()
     usual, empty = empty_pseudo_labels()
@@ -179,8 +180,8 @@ def summary() -> str:
         f"(p {p_value(alone['star'])} after Holm's correction); a random query with the same training has "
         f"{said(own['star, random query'])}, and its query with supervised training "
         f"{said(own['star query, supervised'])}.",
-        f"**Longer training changes as much as the choice of a method.** With {longer:.0f} instead of {equal:.0f} "
-        f"steps per round, `random` gains {said(found.raised)}; with equally many steps, all methods are within "
+        f"**Longer training changes as much as the choice of a method.** With {found.steps['random']:.0f} instead of "
+        f"{equal:.0f} steps per round, `random` gains {said(found.raised)}; with equally many steps, all methods are within "
         f"{found.spread:.4f}.",
         f"**Pseudo-labels are nearly all empty:** {empty:,.0f} of {usual:,}.",
         f"**A gain is hardly repeated.** The same seeds, run again, give gains over `random` that correlate by "
@@ -380,6 +381,7 @@ def _quality(suite: str, label: str, own: pd.DataFrame) -> tuple[str, ...]:
     return suite, label, f"{own['count'].sum():,}", f"{share:.1%}", f"{test.difference:.3f}", ends, rounds
 
 
+@cache
 def executions() -> tuple[Areas, Areas]:
     """AUBC of the same suite with the same seeds, run twice."""
     found = pd.read_csv(FIRST)
@@ -473,8 +475,9 @@ class Lengths(NamedTuple):
 
     Attributes:
         labels: of the methods that both have.
-        own: AUBC with own compute, of the arms too.
+        own: AUBC with own compute.
         equal: with equally many steps.
+        steps: per round with own compute.
         raised: how much longer training raises that of `random`.
         spread: how far the means of all methods are from each other, with equally many steps.
     """
@@ -482,25 +485,30 @@ class Lengths(NamedTuple):
     labels: list[str]
     own: Areas
     equal: Areas
+    steps: dict[str, float]
     raised: Paired
     spread: float
 
 
+@cache
 def training_lengths() -> Lengths:
     """What both suites have in common."""
     own, equal = areas_in_common(curves_of(OWN), curves_of(MENU))
     labels = [label for label in equal if label in own]
     equal = {label: {seed: equal[label][seed] for seed in own[label].keys() & equal[label]} for label in labels}
-    own = {label: {seed: found[seed] for seed in found if seed in equal["random"]} for label, found in own.items()}
+    own = {label: {seed: own[label][seed] for seed in equal[label]} for label in labels}
+    methods = published(OWN).groups[0].methods
+    taken = {
+        label: steps_per_round([run for run in methods[label] if run.replicate in equal[label]]) for label in labels
+    }
     raised = paired({seed: own["random"][seed] - equal["random"][seed] for seed in equal["random"]})
-    return Lengths(labels, own, equal, raised, max(map(mean, equal.values())) - min(map(mean, equal.values())))
+    return Lengths(labels, own, equal, taken, raised, max(map(mean, equal.values())) - min(map(mean, equal.values())))
 
 
 def longer_training() -> str:
     """The methods that train in their own way, with own compute and with equally many steps."""
-    labels, own, matched, raised, spread = training_lengths()
-    (group,), (equal,) = published(OWN).groups, published(MENU).groups
-    per_round = {label: steps_per_round(runs) for label, runs in group.methods.items()}
+    labels, own, matched, per_round, raised, spread = training_lengths()
+    (equal,) = published(MENU).groups
     taken = [per_round[label] for label in labels]
     gain = {label: mean(own[label]) - mean(matched[label]) for label in labels}
     least, most = min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__)
@@ -512,17 +520,16 @@ def longer_training() -> str:
     corrected = after_holm(changes)
     significant = [label for label in training if corrected[label] < LEVEL]
     longer = [label for label in labels if per_round[label] > per_round["random"]]
-    alone = {label: own[label] for label in labels}
     against = after_holm(over_random(OWN))
     beyond = [label for label in against if against[label] < LEVEL]
     text = (
-        f"{len(labels)} methods take {min(taken):.0f} to {max(taken):.0f} optimizer steps per round on average, "
-        f"instead of {steps_per_round(equal.methods['random']):.0f}. Over the labels and seeds that both suites have, "
-        f"that raises the mean AUBC of every method, by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), "
+        f"Over the labels and seeds that both suites have, {len(labels)} methods take {min(taken):.0f} to "
+        f"{max(taken):.0f} optimizer steps per round on average, instead of "
+        f"{steps_per_round(equal.methods['random']):.0f}. That raises the mean AUBC of every method, by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), "
         f"and that of `random` by {said(raised)}; with equally many steps, all methods are within {spread:.4f}. "
         f"`random` itself takes {per_round['random']:.0f} steps, more than {len(labels) - 1 - len(longer)} of the "
         f"others. Spearman's correlation of both orders is {order(labels, own, matched):.2f}; that of two seeds of one "
-        f"suite is {_between_seeds(alone):.2f} with own and {_between_seeds(matched):.2f} with equal steps. Of the "
+        f"suite is {_between_seeds(own):.2f} with own and {_between_seeds(matched):.2f} with equal steps. Of the "
         f"gains over `random` of the {len(training)} methods that train in their own way, {count(significant)} changes "
         f"significantly (smallest p after Holm's correction: {p_value(min(corrected.values()))}). Of all "
         f"{len(against)} gains over `random` with own steps and all their seeds, {count(beyond)} is significant "
