@@ -181,8 +181,8 @@ def summary() -> str:
         f"{said(own['star, random query'])}, and its query with supervised training "
         f"{said(own['star query, supervised'])}.",
         f"**Longer training changes as much as the choice of a method.** With {found.steps['random']:.0f} instead of "
-        f"{equal:.0f} steps per round, `random` gains {said(found.raised)}; with equally many steps, all methods are within "
-        f"{found.spread:.4f}.",
+        f"{equal:.0f} steps per round, `random` gains {said(found.raised)}; with equally many steps, all methods are "
+        f"within {found.spread:.4f}.",
         f"**Pseudo-labels are nearly all empty:** {empty:,.0f} of {usual:,}.",
         f"**A gain is hardly repeated.** The same seeds, run again, give gains over `random` that correlate by "
         f"{correlation:.2f} with the first ones.",
@@ -525,7 +525,8 @@ def longer_training() -> str:
     text = (
         f"Over the labels and seeds that both suites have, {len(labels)} methods take {min(taken):.0f} to "
         f"{max(taken):.0f} optimizer steps per round on average, instead of "
-        f"{steps_per_round(equal.methods['random']):.0f}. That raises the mean AUBC of every method, by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), "
+        f"{steps_per_round(equal.methods['random']):.0f}. That raises "
+        f"the mean AUBC of every method, by {gain[least]:+.4f} ({least}) to {gain[most]:+.4f} ({most}), "
         f"and that of `random` by {said(raised)}; with equally many steps, all methods are within {spread:.4f}. "
         f"`random` itself takes {per_round['random']:.0f} steps, more than {len(labels) - 1 - len(longer)} of the "
         f"others. Spearman's correlation of both orders is {order(labels, own, matched):.2f}; that of two seeds of one "
