@@ -16,7 +16,7 @@ from albench.encoder_decoder import encoder_of, in_words
 from albench.errors import AlbenchError, NetworkError
 from albench.machine_errors import translate_machine_errors
 from albench.probabilities import outputs_for
-from albench.registry import NETWORKS, register
+from albench.registry import NETWORKS, Plugin, register
 
 __all__ = ["Network", "Task", "register"]
 
@@ -57,11 +57,10 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Network(ABC):
+class Network(Plugin, ABC):
     """A network: options and how to build it. `albench list networks` shows `paper`, its source."""
 
     group: ClassVar[str] = NETWORKS
-    name: ClassVar[str]
     paper: ClassVar[str] = ""
     files: ClassVar[tuple[str, ...]] = ()
     """Options that name a file, whose content and not its path is part of the identity of a run."""

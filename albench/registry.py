@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from albench.errors import AlbenchError, ConfigError, suggestion
 from albench.exits import rejecting_exits
@@ -35,11 +35,16 @@ _BASES = {
 }
 
 
-class Plugin(Protocol):
-    """A subclass of `Strategy`, `Dataset` or `Network`."""
+class Plugin:
+    """The base of `Strategy`, `Dataset` and `Network`. Without a name, a class has its own in lowercase."""
 
     group: ClassVar[str]
     name: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in vars(cls):
+            cls.name = cls.__name__.lower()
 
 
 T = TypeVar("T", bound=type[Plugin])
@@ -175,7 +180,7 @@ def plugins_in(plugin: object, name: str = "") -> dict[str, object]:
     if not isinstance(plugin, type):
         for field in dataclasses.fields(plugin):  # type: ignore[arg-type]
             value = getattr(plugin, field.name)
-            if _is_plugin(value):
+            if isinstance(value, Plugin):
                 found |= plugins_in(value, f"{name}.{field.name}".removeprefix("."))
     return found
 
@@ -187,11 +192,7 @@ def options_of(plugin: object) -> dict[str, object]:
 
 
 def _as_option(value: object) -> object:
-    return {"name": value.name, **options_of(value)} if _is_plugin(value) else value  # type: ignore[attr-defined]
-
-
-def _is_plugin(value: object) -> bool:
-    return dataclasses.is_dataclass(value) and getattr(value, "group", None) in KINDS
+    return {"name": value.name, **options_of(value)} if isinstance(value, Plugin) else value
 
 
 def _class_of(plugin: object) -> type:
@@ -228,8 +229,6 @@ def _from_path(group: str, spec: str) -> type[Plugin]:
             f"'{where}' must define the class named after the colon, it has no '{class_name}': check the name"
         )
     _check_class(group, cls, spec)
-    if "name" not in vars(cls):
-        cls.name = class_name.lower()
     return cls
 
 

@@ -25,7 +25,7 @@ from albench.masks import Ids, Mask
 from albench.network import Task
 from albench.pool import Pool
 from albench.query import OracleDraw, Query
-from albench.registry import STRATEGIES, register
+from albench.registry import STRATEGIES, Plugin, register
 from albench.training.batches import Batch, Gathered, Images
 from albench.training.learner import Learner, Weights
 from albench.training.predictor import Prediction
@@ -125,7 +125,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Strategy(ABC):
+class Strategy(Plugin, ABC):
     """A query strategy: it selects the slices to label next, and may change how the network is trained.
 
     `albench list strategies` shows `kind` (what the selection is based on), `needs` (what the strategy requires of
@@ -135,7 +135,6 @@ class Strategy(ABC):
     """
 
     group: ClassVar[str] = STRATEGIES
-    name: ClassVar[str]
     kind: ClassVar[Kind] = "other"
     needs: ClassVar[str] = ""
     paper: ClassVar[str] = ""

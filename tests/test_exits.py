@@ -18,8 +18,6 @@ from albench.strategy import Query, Strategy
 
 @dataclass(frozen=True)
 class Leaves(Strategy):
-    name = "leaves"
-
     def __post_init__(self):
         {init}
 

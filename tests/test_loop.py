@@ -33,8 +33,6 @@ def first(ctx: Round) -> Query:
 class Scripted(Strategy):
     """Queries as it is told, and keeps what every round started and ended with."""
 
-    name = "scripted"
-
     answer: Callable[[Round], Query] = first
     rounds: list[Round] = field(default_factory=list)
     before: list[Weights] = field(default_factory=list)
@@ -243,7 +241,7 @@ def test_a_bad_query_is_one_sentence_and_nothing_of_the_round_is_stored(play, tm
 
 
 def test_the_mask_of_an_unlabeled_slice_cannot_be_read_in_fit(play, tmp_path):
-    with pytest.raises(StrategyError, match=r"^strategy 'scripted': only masks of labeled slices can be read, slice "):
+    with pytest.raises(StrategyError, match=r"^strategy 'peeks': only masks of labeled slices can be read, slice "):
         play(Peeks())
     assert not list(tmp_path.rglob("rounds*"))
 

@@ -111,6 +111,16 @@ def test_a_class_in_a_file_is_a_plugin_without_registration(tmp_path):
     assert "first" not in entries()
 
 
+def test_a_class_that_nobody_registers_has_a_name_of_its_own():
+    class LowestIds(find(STRATEGIES, "random")):
+        pass
+
+    class Named(LowestIds):
+        name = "lowest"
+
+    assert (LowestIds.name, Named.name, find(STRATEGIES, "random").name) == ("lowestids", "lowest", "random")
+
+
 def test_a_plugin_in_a_file_may_choose_its_name(tmp_path):
     path = write_plugin(tmp_path / "mine.py", '@register("lowest-ids")')
     assert find(STRATEGIES, f"{path}:First").name == "lowest-ids"

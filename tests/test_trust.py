@@ -26,8 +26,6 @@ def nothing(ctx: Round) -> None:
 class Tampers(Strategy):
     """Queries the first slices, and changes what it was given after training, or before its query."""
 
-    name = "tampers"
-
     after_fit: Callable[[Round], None] = nothing
     before_query: Callable[[Round], None] = nothing
 

@@ -21,7 +21,7 @@ from albench.data.volume import Volume
 from albench.errors import ConfigError, DataError
 from albench.masks import MOST_CLASSES
 from albench.names import check_name
-from albench.registry import DATASETS, options_of
+from albench.registry import DATASETS, Plugin, options_of
 
 _PIXEL = 8  # bytes: one channel and the mask, both in float32 while they are scaled
 
@@ -42,7 +42,7 @@ class Archive:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset(ABC):
+class Dataset(Plugin, ABC):
     """A source of volumes. A subclass is a frozen dataclass: its fields are the options of `--set data.*`.
 
     Attributes:
@@ -59,7 +59,6 @@ class Dataset(ABC):
     """
 
     group: ClassVar[str] = DATASETS
-    name: ClassVar[str]
     locations: ClassVar[tuple[str, ...]] = ()  # options that say where the data are, not what they are
     views: ClassVar[tuple[str, ...]] = ("context",)  # options that say what is seen of the prepared data
     added: ClassVar[tuple[str, ...]] = ("clip", "intensity")  # options of later versions, see `hashed_options`

@@ -243,10 +243,9 @@ def _pickles(harness: StrategyHarness) -> str | None:
 
 def _resolved(strategy: Strategy, prepared: Prepared, protocol: Protocol) -> ResolvedRun:
     """A run on the toy dataset."""
-    name = getattr(strategy, "name", "plugin")
     network = small_network()
     config = RunConfig(
-        strategy=Choice(name, import_path(type(strategy)), None, options_of(strategy)),
+        strategy=Choice(strategy.name, import_path(type(strategy)), None, options_of(strategy)),
         dataset=Choice("contract", "contract", None, {}),
         title="contract",
         locations={},

@@ -21,7 +21,6 @@ from albench.resolve import make_dataset
 class Boxes(Dataset):
     """Volumes of different sizes, for tests of the cache; `broken` names a fault of one of them."""
 
-    name = "boxes"
     broken: str = ""
 
     def cases(self):

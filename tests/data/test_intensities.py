@@ -227,8 +227,6 @@ def test_info_and_check_tell_how_much_of_the_target_is_clipped(tmp_path, monkeyp
 class Bright(Dataset):
     """Two channels, of which one clips the target."""
 
-    name = "bright"
-
     def cases(self):
         return ["a", "b", "c"]
 

@@ -30,8 +30,6 @@ def _own_cache(tmp_path, monkeypatch):
 class Partial(Dataset):
     """Three classes; in `b` some labels are unknown, `c` has no mask."""
 
-    name = "partial"
-
     @property
     def class_names(self):
         return ("liver", "vein", "tumor")

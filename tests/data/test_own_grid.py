@@ -29,8 +29,6 @@ def _own_cache(tmp_path, monkeypatch):
 class Uneven(Dataset):
     """Cases `a` and `c` are scaled by data.size=[32,32], `b` is not; there are two classes and unknown labels."""
 
-    name = "uneven"
-
     @property
     def class_names(self):
         return ("liver", "tumor")

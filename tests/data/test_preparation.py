@@ -314,8 +314,6 @@ def test_a_worker_does_not_import_torch():
 class Uneven(Dataset):
     """Two volumes with one and two channels."""
 
-    name = "uneven"
-
     def cases(self):
         return ["a", "b"]
 
@@ -341,8 +339,6 @@ def test_an_error_of_a_worker_reaches_the_user(tmp_path, decathlon):
 @dataclass(frozen=True, kw_only=True)
 class Pairs(Dataset):
     """Eight volumes of four patients."""
-
-    name = "pairs"
 
     def cases(self):
         return [f"{patient}{visit}" for patient in "abcd" for visit in (1, 2)]

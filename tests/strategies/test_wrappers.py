@@ -42,8 +42,6 @@ WRAPPERS = ("by-volume", "mixture", "spread", "stochastic-batches")
 class Scored(Strategy):
     """Queries by given scores, and pseudo-labels the slices with these ids."""
 
-    name = "scored"
-
     values: tuple[float, ...] = ()
     lowest: bool = False
     pseudo: tuple[int, ...] = ()
@@ -58,8 +56,6 @@ class Scored(Strategy):
 @dataclass(frozen=True)
 class Ranked(Strategy):
     """Queries the first of given ids that can be queried, without scores."""
-
-    name = "ranked"
 
     order: tuple[int, ...] = field(default=())
 
@@ -366,8 +362,6 @@ def test_a_wrapper_rejects_strategies_for_which_the_oracle_draws(name):
 
 @dataclass(frozen=True)
 class Drawing(Strategy):
-    name = "drawing"
-
     def query(self, ctx):
         return OracleDraw(0, ctx.pool.unlabeled, ctx.pool.unlabeled)
 

@@ -3,7 +3,6 @@
 import pickle
 import random
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -186,7 +185,6 @@ class PaintsByCall(Strategy):
 
 @dataclass(frozen=True)
 class NotesByCall(Strategy):
-    name: ClassVar[str] = "notes-by-call"
     calls: list[int] = field(default_factory=list)
 
     def query(self, ctx: Round) -> Query:
@@ -274,8 +272,6 @@ GIVEN: list[Round] = []
 
 @dataclass(frozen=True)
 class Keeps(Strategy):
-    name = "keeps"
-
     def query(self, ctx: Round) -> Query:
         GIVEN.append(ctx)
         return first(ctx)

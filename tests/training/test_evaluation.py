@@ -138,7 +138,6 @@ def test_nothing_is_shown_of_a_case_without_foreground(tiny, make_round):
 class Odd(Dataset):
     """Odd sizes and anisotropic voxels: `a` shrinks in one direction, `b` grows, `c` is as large as data.size."""
 
-    name = "odd"
     size: tuple[int, int] | None = (32, 48)
     parts: int = 1
 

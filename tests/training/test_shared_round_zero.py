@@ -28,8 +28,6 @@ ALONE = Execution(torch.device("cpu"), share=False)
 class Plain(Strategy):
     """Queries the first slices."""
 
-    name = "plain"
-
     def query(self, ctx: Round) -> Query:
         return Query(ctx.pool.unlabeled[: ctx.budget])
 
