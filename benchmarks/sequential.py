@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 from albench.benchmarks.plan import PlannedRun
@@ -69,4 +70,5 @@ def run_sequentially(
             else:
                 callback.on_run_finish(run)
                 break
+            gc.collect()  # of the error's frames, which hold a network and may refer to themselves
     return failures

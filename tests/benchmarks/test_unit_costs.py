@@ -99,13 +99,13 @@ def test_the_costs_of_an_h100_lead_to_the_hours_that_were_measured_on_it(suite):
     record = json.loads((RECORDS / device.source).read_text())
     (finding,) = (finding for finding in record["findings"] if finding["name"] == "paper_hours")
     hours = {row["name"]: row["value"] for row in finding["rows"]}
-    specs = load_suite(suite, seeds=[0]).runs
+    specs, records = load_suite(suite, seeds=[0]).runs, Records()
     size = Size.of(specs[0])
     whole = synthetic.outline(sum(size.cases), size.depth, size.side)
     assert len(specs) == 12
     for spec in specs:
         run = PlannedRun.of(spec, resolved(spec, whole, size.cases))
-        cost = RunCost(run, device.probe(run, NetworkSize.of(run)), 0)
+        cost = RunCost(run, device.probe(run, records.size(run)), 0)
         found = [5 * cost.seconds(bound, None) / 3600 for bound in (0, 1)]
         measured = hours[f"{suite}, 5 runs of {spec.label}"]
         assert found == pytest.approx([measured["low"], measured["high"]], rel=0.01), spec.label
@@ -114,7 +114,8 @@ def test_the_costs_of_an_h100_lead_to_the_hours_that_were_measured_on_it(suite):
 def test_every_strategy_but_wrappers_was_measured_on_a_cpu_up_to_the_size_of_the_paper(tmp_path):
     (device,) = (costs for costs in recorded_costs() if "thread" in costs.device)
     runs = {run.spec.label: run for run in plan_runs(load_suite("smoke", seeds=[0], settings={"data.count": 12}))}
-    probes = {label: device.probe(run, NetworkSize.of(run)) for label, run in runs.items()}
+    records = Records()
+    probes = {label: device.probe(run, records.size(run)) for label, run in runs.items()}
     for label, probe in probes.items():
         assert 0.001 < probe.fit < 0.1, label
         assert 0 <= probe.query < 0.1, label

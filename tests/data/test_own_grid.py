@@ -74,11 +74,11 @@ def test_a_set_that_is_not_scaled_has_no_other_files_and_its_key_is_that_of_its_
 
     data = Alike(size=size)
     prepared = prepare(data)
-    (folder,) = cache_folder().glob("uneven-*/")
+    (folder,) = cache_folder().glob("alike-*/")
     assert {path.name for path in folder.iterdir()} >= {"images.npy", "masks.npy", "meta.json"}
     assert not (folder / "own_masks.npy").exists()
     assert prepared.own_grids is None
-    assert prepared.key == content_key(data) == folder.name.removeprefix("uneven-")
+    assert prepared.key == content_key(data) == folder.name.removeprefix("alike-")
     assert ("own_grids" in json.loads((folder / "meta.json").read_text())) == (size is not None)
 
 

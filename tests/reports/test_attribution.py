@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from support.made_runs import write_run, write_suite
+from support.published import published
 
 from albench.config import build
 from albench.registry import STRATEGIES, available, find, source_digest
@@ -253,7 +254,7 @@ def test_the_summary_attributes_a_gain_to_query_and_training(tmp_path):
 
 
 def test_of_many_methods_the_summary_says_only_the_parts_that_are_not_compatible_with_0():
-    results = load("fair-hippocampus")
+    results = published("fair-hippocampus")
     said, found = summarize(results, results.groups[0]).attribution, results.attribution()
     excluding = found[(found["low"] > 0) | (found["high"] < 0)]
     assert [*excluding["part"]] == ["query", "both"]

@@ -75,9 +75,9 @@ def test_a_report_on_a_class_has_the_numbers_of_runs_of_that_class_alone(two, si
 
 @pytest.mark.parametrize("name", [*CLASSES, None])
 def test_the_tables_of_a_report_on_a_class_are_those_of_runs_of_that_class_alone(two, single, name):
-    own = {table.name: table.rows for table in all_tables(load(two, class_name=name))}
+    own = {table.name: repr(table.rows) for table in all_tables(load(two, class_name=name))}  # equal NaN differ
     assert (own.pop("classes-made", None) is None) == (name is not None)
-    assert own == {table.name: table.rows for table in all_tables(load(single[name]))}
+    assert own == {table.name: repr(table.rows) for table in all_tables(load(single[name]))}
 
 
 @pytest.mark.parametrize("name", CLASSES)

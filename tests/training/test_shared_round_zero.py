@@ -235,7 +235,7 @@ def test_a_strategy_that_declares_to_share_round_0_and_does_not_trains_alone_and
     told = Notices()
     other = play(strategy(), protocol__budget=2, callback=told)
     assert told.texts == [
-        "round 0 is trained for this run alone: strategy 'plain' declares that it shares it, but "
+        f"round 0 is trained for this run alone: strategy '{strategy.name}' declares that it shares it, but "
         + ALONE_BECAUSE[strategy]
     ]
     assert trainings(other) == 0
