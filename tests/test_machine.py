@@ -71,7 +71,9 @@ print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
 @pytest.mark.parametrize(
     "call", ["albench.run('random', 'missing')", pytest.param("albench.bench('missing')", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize(("before", "found"), [("", "PASSIVE 10000"), ("import torch", "None None")])
+@pytest.mark.parametrize(
+    ("before", "found"), [("", "PASSIVE 10000"), pytest.param("import torch", "None None", marks=pytest.mark.slow)]
+)
 def test_waiting_threads_of_a_notebook_sleep_soon_unless_torch_has_read_how_they_wait(call, before, found):
     clean = {name: value for name, value in os.environ.items() if name not in _POLICIES}
     command = [sys.executable, "-c", _FROM_PYTHON.format(call=call, before=before)]

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -175,7 +176,7 @@ def _plain(value: object) -> object:
 def _nested(cls: Any, row: Mapping[str, str], prefix: str) -> dict[str, object]:
     """The content of a record from the cells that `_cells` gave; of a field without a column its default, or None."""
     found: dict[str, object] = {}
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     for field in fields(cls):
         name, kinds = f"{prefix}{field.name}", get_args(hints[field.name])
         if name in _ELSEWHERE:
@@ -191,6 +192,12 @@ def _nested(cls: Any, row: Mapping[str, str], prefix: str) -> dict[str, object]:
         else:
             found[field.name] = row.get(name) or None
     return found
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    """The types of the fields of a class, found once for all rows."""
+    return get_type_hints(cls)
 
 
 def _is_several(hint: object) -> bool:

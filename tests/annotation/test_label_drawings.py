@@ -65,7 +65,7 @@ def go_on(tmp_path, computing=DONE, **options: object) -> Worklist:
     return rounds.next_round(tmp_path / "project", computing, **options)
 
 
-@pytest.mark.parametrize("strategy", ["entropy", "star"])
+@pytest.mark.parametrize("strategy", ["entropy", pytest.param("star", marks=pytest.mark.slow)])
 def test_label_files_that_tools_have_saved_give_the_records_of_a_run(make, files, truth, tmp_path, strategy):
     settings = SETTINGS | {"protocol.rounds": 3, "data.root": str(files), "protocol.split": [4, 1, 1]}
     settings["protocol.split_seed"] = split_seed()

@@ -144,17 +144,24 @@ def test_an_audited_query_may_read_the_vectors_of_a_cold_start(call, tiny, tmp_p
     assert only_run(tmp_path / "runs").audit(0).verdict == "passed"
 
 
-def test_an_honest_strategy_passes_in_the_run_and_afterwards_and_its_records_are_the_same(tiny_run, tmp_path):
+def test_an_honest_strategy_passes_in_the_run_and_its_records_are_the_same(tiny_run, tmp_path):
     settings = TINY | {"protocol.rounds": 1}
     plain = tiny_run("entropy", settings, out="plain")
     where = {"out": tmp_path / "audited", "device": "cpu"}
-    audited = run("entropy", "phantom", settings=settings, audit=True, keep_weights=True, **where)
+    audited = run("entropy", "phantom", settings=settings, audit=True, **where)
     assert [record.results() for record in audited.records] == [record.results() for record in plain.records]
     assert audited.audit(0).sentence == "the query of round 0 is the same without the masks that were not bought"
     assert audited.audit(1) is None, "the last round has no query"
     assert plain.audit(0) is None
     assert "audit.json" not in plain.records[0].files
-    code, output = invoke("audit", audited.folder, "--device", "cpu", "--fit")
+    assert not list(cache_folder().glob("*audit-*"))
+
+
+@pytest.mark.slow
+def test_the_command_audits_a_stored_run_with_its_training(tmp_path):
+    settings = TINY | {"protocol.rounds": 1}
+    stored = run("entropy", "phantom", settings=settings, keep_weights=True, out=tmp_path, device="cpu")
+    code, output = invoke("audit", stored.folder, "--device", "cpu", "--fit")
     assert (code, output) == (0, "passed the query of round 0 is the same without the masks that were not bought")
     assert not list(cache_folder().glob("*audit-*"))
 

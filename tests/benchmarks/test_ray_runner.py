@@ -119,6 +119,7 @@ def test_an_unknown_cluster_is_one_sentence(tmp_path, start):
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_more_gpus_than_there_are_is_one_sentence(tmp_path, start):
     code, output = finish(start(write_suite(tmp_path, ["random"]), tmp_path, "--gpus-per-run", "64"))
     assert code == 2

@@ -84,6 +84,7 @@ def short(monkeypatch):
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads the sockets of Linux")
 def test_without_a_cluster_ray_listens_to_this_machine_only_and_leaves_no_files(probe, short):
     found, process = probe(TMPDIR=str(short))

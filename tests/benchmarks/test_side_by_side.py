@@ -14,6 +14,8 @@ from albench.benchmarks.plan import plan_runs
 from albench.benchmarks.side_by_side import ProbeError, train_side_by_side
 from albench.benchmarks.suite import load_suite
 
+pytestmark = pytest.mark.slow
+
 WATCHED = '''
 """Trains as all others, and writes the time of every step to a file of its process. It fails if told so."""
 
@@ -58,7 +60,7 @@ def watched(tmp_path):
     return spec
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("processes", [1, 2])
 def test_processes_measure_at_the_same_time(tmp_path, watched, processes):
     found = train_side_by_side(watched(), processes, "cpu", 1, False, seconds=0.3)
     assert len(found) == processes
@@ -73,7 +75,6 @@ def test_processes_measure_at_the_same_time(tmp_path, watched, processes):
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [("raises", "RuntimeError: the idea did not work"), ("dies", "a process died")],
@@ -84,7 +85,6 @@ def test_a_process_that_fails_or_dies_is_one_sentence_and_leaves_no_process(watc
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_all_processes(tmp_path, watched):
     spec = watched()
 

@@ -739,7 +739,9 @@ def test_a_full_disk_is_one_sentence_and_the_run_continues_later(tmp_path, monke
 STOPPED = "albench: stopped; the same command continues after the last finished round\n"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_stops_a_run_in_one_sentence_after_its_finished_rounds(tmp_path, number, code):
     more = ("--set", "protocol.budget=2", "--set", "protocol.rounds=9")  # seconds after the first
     process = start(

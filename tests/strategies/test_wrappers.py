@@ -534,6 +534,7 @@ def test_paths_of_an_inner_plugin_and_its_files_are_no_part_of_the_name_of_a_run
         resolve("spread", "phantom", settings=TINY | mine | {"strategy.inner.table": "no.txt"})
 
 
+@pytest.mark.slow
 def test_an_inner_plugin_of_a_stored_run_is_audited(mine):
     resolved = resolve("mixture", "phantom", settings=TINY | mine | {"protocol.rounds": 1})
     done = loop.run(resolved, Path("runs"), Execution(torch.device("cpu"), keep_weights=True))

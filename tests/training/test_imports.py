@@ -23,6 +23,7 @@ def test_a_strategy_is_imported_without_packages_that_only_a_run_needs(module):
     assert not loaded & LATE
 
 
+@pytest.mark.slow
 def test_building_a_network_imports_monai():
     code = "from albench.network import Task; from albench.networks.residual import Residual"
     assert "monai" in imported(f"{code}; Task(1, (16, 16), Residual()).build()")
