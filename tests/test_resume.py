@@ -32,13 +32,7 @@ def begin(folder, moment="never", *options):
     """Start the run in a process of its own."""
     command = [str(Path(sys.executable).parent / "albench"), "run", "--strategy", f"{FRAGILE}:Fragile"]
     return subprocess.Popen(
-        [
-            *command,
-            "--dataset",
-            "phantom",
-            *tiny_arguments("--set", "protocol.rounds=3", "--set", "training.epochs=2"),
-            *options,
-        ],
+        [*command, "--dataset", "phantom", *tiny_arguments("--set", "protocol.rounds=3"), *options],
         cwd=folder,
         env=os.environ | {"FRAGILE": moment, "ALBENCH_CACHE": str(folder / "cache")},
         stdout=subprocess.PIPE,

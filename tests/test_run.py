@@ -64,8 +64,8 @@ def test_a_callback_is_called_in_the_order_of_the_run_and_a_finished_run_is_not_
         for index in range(3)
         for event in [*(("phase", index, name) for name in ("fit", "evaluate", "query")), ("round", index)]
     ]
-    assert ("epoch", 1, 1) in first.events
-    assert first.events.index(("phase", 0, "fit")) < first.events.index(("epoch", 1, 1))
+    assert ("epoch", 1, 2) in first.events
+    assert first.events.index(("phase", 0, "fit")) < first.events.index(("epoch", 1, 2))
     before = done.layout.records.stat().st_mtime_ns
     same = start(tmp_path, callback=again)
     assert again.events == [("start", "entropy", 3)]
@@ -276,4 +276,4 @@ def test_the_settings_of_a_run_are_json(tmp_path):
     done = start(tmp_path)
     stored = json.loads(done.layout.config.read_text())
     assert stored["albench"] == albench.__version__
-    assert stored["run"]["training"]["epochs"] == 1
+    assert stored["run"]["training"]["epochs"] == 2

@@ -263,13 +263,13 @@ def test_the_document_of_a_search_says_what_its_runs_on_disk_say(ceal):
 
 
 def test_steps_of_a_search_include_a_shared_round_0_for_every_run(ceal):
-    """10, 13 and 16 labeled slices in batches of 8 are 2 steps."""
+    """10, 13 and 16 labeled slices in batches of 8 are 2 steps per pass; there are 2 passes."""
     out, _ = ceal
     made = sum(record.cost.steps for run in find_runs(out) for record in run.records)
     plain = [run for run in find_runs(out) if run.config.strategy.options["pseudo"] == 2]
-    assert {run.records[0].fit_trainings[0].steps for run in find_runs(out)} == {2}
+    assert {run.records[0].fit_trainings[0].steps for run in find_runs(out)} == {4}
     assert plain
-    assert made == read_tuned(out / "tuned.json").tuning.steps - 4 * 2
+    assert made == read_tuned(out / "tuned.json").tuning.steps - 4 * 4
 
 
 def test_a_finished_search_is_not_repeated_and_its_runs_are_a_suite(ceal):

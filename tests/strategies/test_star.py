@@ -585,8 +585,7 @@ class StopError(Exception):
 @pytest.mark.parametrize("moment", ["second stage", "propagation"])
 def test_a_run_stopped_in_a_query_has_the_same_results_when_continued(tiny_run, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(propagation, "_BATCHES", 0)  # every case is a block
-    settings = TINY | {"training.epochs": 2}
-    expected = results(tiny_run("star", settings))
+    expected = results(tiny_run("star"))
     calls = []
 
     class Stopping(NullCallback):
@@ -608,7 +607,7 @@ def test_a_run_stopped_in_a_query_has_the_same_results_when_continued(tiny_run, 
         return original(*args)
 
     monkeypatch.setattr(propagation, "_propagate_block", stopping)
-    resolved = resolve("star", "phantom", settings=settings)
+    resolved = resolve("star", "phantom", settings=TINY)
     arguments = resolved, tmp_path / "stopped", Execution(torch.device("cpu"))
     with pytest.raises(StopError):
         run(*arguments, Stopping())

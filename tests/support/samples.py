@@ -22,7 +22,7 @@ TINY: dict[str, object] = {
     "protocol.split": [4, 1, 1],
     "network.width": 0.125,
     "network.decoder_width": 4,
-    "training.epochs": 1,
+    "training.epochs": 2,
     "training.stop": "val_loss",
     "training.patience_steps": 0,
     "training.min_steps": 0,
