@@ -31,14 +31,12 @@ gc.disable()  # until all tests are collected
 
 
 def pytest_collection_finish() -> None:
-    """Exempt what was imported and collected from the garbage collection: 700,000 objects that live to the end."""
-    gc.freeze()
     gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _frozen() -> None:
-    """The same for what the tests of earlier modules have imported."""
+    """Exempt what is there from the garbage collection: 700,000 objects that live to the end, imported or collected."""
     gc.collect()
     gc.freeze()
 

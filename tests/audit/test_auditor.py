@@ -158,10 +158,11 @@ def test_an_honest_strategy_passes_in_the_run_and_its_records_are_the_same(tiny_
 
 
 @pytest.mark.slow
-def test_the_command_audits_a_stored_run_with_its_training(tmp_path):
+def test_a_run_that_was_audited_is_audited_again_with_its_training(tmp_path):
     settings = TINY | {"protocol.rounds": 1}
-    stored = run("entropy", "phantom", settings=settings, keep_weights=True, out=tmp_path, device="cpu")
-    code, output = invoke("audit", stored.folder, "--device", "cpu", "--fit")
+    where = {"out": tmp_path, "device": "cpu"}
+    audited = run("entropy", "phantom", settings=settings, audit=True, keep_weights=True, **where)
+    code, output = invoke("audit", audited.folder, "--device", "cpu", "--fit")
     assert (code, output) == (0, "passed the query of round 0 is the same without the masks that were not bought")
     assert not list(cache_folder().glob("*audit-*"))
 
