@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.forks import audits_by_forks, run_fork
 from support.samples import TINY, write_pair
 
 from albench import console, neighbors, registry, run
@@ -144,13 +145,19 @@ def call(
 
 @pytest.fixture
 def albench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Call the command line in a fresh process, in a folder of its own."""
+    """Call the command line in a process of its own, a fork, in a folder of its own."""
 
     def call(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "albench"), *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout, check=False)
+        return run_fork(str(Path(sys.executable).parent / "albench"), *arguments, cwd=tmp_path, timeout=timeout)
 
     return call
+
+
+@pytest.fixture
+def forks() -> Iterator[None]:
+    """Audits of this process ask forks and not fresh processes."""
+    with audits_by_forks():
+        yield
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import torch
 import yaml
 from PIL import Image
 from support import made_runs
+from support.forks import audits_by_forks
 from support.manual_tables import manual_tables
 from support.markdown import Document
 from support.published import published
@@ -293,15 +294,18 @@ def example(tmp_path_factory):
     code, _ = MANUAL["add-a-strategy"].fenced("python")
     path = tmp_path_factory.mktemp("example") / "least_confidence.py"
     path.write_text(code)
-    return code, check_strategy(find(STRATEGIES, f"{path}:LeastConfidence")())
+    with audits_by_forks():
+        return code, check_strategy(find(STRATEGIES, f"{path}:LeastConfidence")())
 
 
+@pytest.mark.slow
 def test_the_strategy_in_15_lines_is_that_short_and_passes_the_contract_kit(example):
     code, checks = example
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
     assert [check for check in checks if not check.passed] == []
 
 
+@pytest.mark.slow
 def test_the_rules_in_the_document_are_those_of_the_kit(example):
     _, checks = example
     listed = re.findall(r"^- (.*?)[,.]$", MANUAL["add-a-strategy"].section("The rules"), re.MULTILINE)
@@ -309,6 +313,7 @@ def test_the_rules_in_the_document_are_those_of_the_kit(example):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_the_strategy_with_a_training_of_its_own_passes_the_contract_kit_and_takes_equal_steps(tmp_path):
     _, code = MANUAL["add-a-strategy"].fenced("python")
     path = tmp_path / "half_pseudo.py"

@@ -22,6 +22,7 @@ print(peak_memory())
 """
 
 
+@pytest.mark.slow
 def test_the_peak_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():
     ballast = np.ones(125_000_000)  # more than a process with torch for a GPU, whose libraries take 650 MB
     assert peak_memory() > ballast.nbytes
@@ -68,12 +69,9 @@ print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
 """
 
 
-@pytest.mark.parametrize(
-    "call", ["albench.run('random', 'missing')", pytest.param("albench.bench('missing')", marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize(
-    ("before", "found"), [("", "PASSIVE 10000"), pytest.param("import torch", "None None", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["albench.run('random', 'missing')", "albench.bench('missing')"])
+@pytest.mark.parametrize(("before", "found"), [("", "PASSIVE 10000"), ("import torch", "None None")])
 def test_waiting_threads_of_a_notebook_sleep_soon_unless_torch_has_read_how_they_wait(call, before, found):
     clean = {name: value for name, value in os.environ.items() if name not in _POLICIES}
     command = [sys.executable, "-c", _FROM_PYTHON.format(call=call, before=before)]
@@ -156,6 +154,7 @@ def test_a_run_of_the_command_line_takes_at_most_the_usable_cores(default, threa
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_a_run_in_a_slurm_job_takes_the_cores_of_the_job(tmp_path):
     words = ("--strategy", "random", "--dataset", "phantom", "--out", str(tmp_path), "--set", "protocol.rounds=0")
     arguments = tiny_arguments(*words)

@@ -66,6 +66,7 @@ def test_what_lies_beside_is_part_of_the_source_of_a_plugin(tmp_path):
     assert source_digest(cls) != before
 
 
+@pytest.mark.slow
 def test_what_is_installed_comes_first_and_a_folder_that_is_no_package_is_not_found(tmp_path):
     path = write(tmp_path)
     for name in ("albench", "not_a_package_beside"):

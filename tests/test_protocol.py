@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.samples import TINY, invoke, tiny_arguments
+from support.slow import slow_but
 
 from albench.errors import ConfigError, StrategyError
 from albench.loop import Execution, run
@@ -17,7 +18,6 @@ from albench.runs import RunReader
 from albench.strategies.foreground_random import ForegroundRandom
 from albench.strategies.random_choice import Random
 
-SLOW = pytest.mark.slow
 MATCHED = {"protocol.compute": "matched", "protocol.steps": 7, "training.stop": "val_dice"}
 
 
@@ -31,7 +31,7 @@ def steps_behind_each_evaluation(reader: RunReader) -> list[int]:
     return behind
 
 
-@pytest.mark.parametrize("stop", ["val_dice", pytest.param("val_loss", marks=SLOW), pytest.param("steps", marks=SLOW)])
+@pytest.mark.parametrize("stop", slow_but(["steps"], ["val_dice", "val_loss", "steps"]))
 def test_matched_methods_have_taken_equally_many_steps_whenever_they_are_evaluated(tiny_run, stop):
     for name in ("random", "star", "taal", "ceal-entropy"):
         reader = tiny_run(name, MATCHED | {"training.stop": stop})
@@ -42,6 +42,7 @@ def test_matched_methods_have_taken_equally_many_steps_whenever_they_are_evaluat
     assert [training.steps for training in (*first.fit_trainings, *first.query_trainings)] == [7, 3]
 
 
+@pytest.mark.slow
 def test_without_warm_start_every_round_takes_all_matched_steps(tiny_run):
     for name in ("random", "star"):
         records = tiny_run(name, MATCHED | {"protocol.warm_start": False}).records
@@ -123,6 +124,7 @@ def test_every_strategy_of_a_seed_begins_with_the_slices_of_the_start(tiny_run, 
     assert len(reader.records) == 2
 
 
+@pytest.mark.slow
 def test_nested_splits_differ_between_seeds_and_a_shared_split_does_not(tiny_run):
     for splits, same in ((1, True), ("nested", False)):
         first, second = (tiny_run("random", {"protocol.splits": splits}, seed=seed).split for seed in (0, 1))

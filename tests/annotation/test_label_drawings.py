@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.annotator import draw_worklist
 from support.people import COMPUTING, SETTINGS, TEST, VALIDATION, split_seed, visible
+from support.slow import slow_but
 
 from albench import run
 from albench.annotation import rounds
@@ -65,7 +66,7 @@ def go_on(tmp_path, computing=DONE, **options: object) -> Worklist:
     return rounds.next_round(tmp_path / "project", computing, **options)
 
 
-@pytest.mark.parametrize("strategy", ["entropy", pytest.param("star", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("strategy", slow_but(["entropy"], ["entropy", "star"]))
 def test_label_files_that_tools_have_saved_give_the_records_of_a_run(make, files, truth, tmp_path, strategy):
     settings = SETTINGS | {"protocol.rounds": 3, "data.root": str(files), "protocol.split": [4, 1, 1]}
     settings["protocol.split_seed"] = split_seed()

@@ -13,6 +13,7 @@ import pytest
 import torch
 from support.breaking import left_by
 from support.people import COMPUTING, SETTINGS, TEST, VALIDATION, draw, split_seed, visible
+from support.slow import slow_but
 
 from albench import run
 from albench.annotation import rounds
@@ -40,10 +41,7 @@ def make(files, labels, tmp_path):
     return start
 
 
-@pytest.mark.parametrize(
-    "strategy",
-    ["entropy", "star", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ceal-entropy", "random"))],
-)
+@pytest.mark.parametrize("strategy", slow_but(["entropy"], ["entropy", "star", "ceal-entropy", "random"]))
 def test_people_who_draw_the_truth_get_the_records_of_a_run(make, files, drawn, tmp_path, strategy):
     three = {"protocol.rounds": 3}
     settings = SETTINGS | three | {"data.root": str(files), "protocol.split": [4, 1, 1]}

@@ -125,6 +125,7 @@ def test_a_query_that_does_not_repeat_itself_is_unrepeatable_and_the_run_goes_on
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 @pytest.mark.parametrize("name", [*(entry.name for entry in available(STRATEGIES)), named(cheats.Draws)])
 def test_the_strategies_of_albench_pass_and_one_that_draws_from_every_generator(call, tmp_path, name):
     code, _, err = call(*arguments(name, "--audit", "--keep-weights"))
@@ -136,6 +137,7 @@ def test_the_strategies_of_albench_pass_and_one_that_draws_from_every_generator(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_an_audited_query_may_read_the_vectors_of_a_cold_start(call, tiny, tmp_path):
     np.savez(tmp_path / "vectors.npz", **vectors_of(tiny))
     start = ["protocol.start=own", f"protocol.start_embeddings={tmp_path / 'vectors.npz'}"]
@@ -158,6 +160,7 @@ def test_an_honest_strategy_passes_in_the_run_and_its_records_are_the_same(tiny_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_a_run_that_was_audited_is_audited_again_with_its_training(tmp_path):
     settings = TINY | {"protocol.rounds": 1}
     where = {"out": tmp_path, "device": "cpu"}
@@ -168,6 +171,7 @@ def test_a_run_that_was_audited_is_audited_again_with_its_training(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_an_audit_says_what_it_does_next(tmp_path):
     settings = TINY | {"protocol.rounds": 1}
     stored = run("entropy", "phantom", settings=settings, keep_weights=True, out=tmp_path, device="cpu")
@@ -190,6 +194,7 @@ def test_what_an_audit_needs_is_said_in_one_sentence(tiny_run, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_a_stored_run_that_trains_in_its_query_is_audited_with_its_training(call, tmp_path):
     """Validation masks are canaries too; the ends of trainings are those that are recorded."""
     settings = tiny_arguments("--set", "protocol.rounds=2", "--device", "cpu", "--keep-weights")

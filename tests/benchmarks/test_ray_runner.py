@@ -109,6 +109,7 @@ def test_what_the_user_should_know_of_a_run_is_told_by_way_of_tune(tmp_path, mon
     assert told == [("full, seed 0", "it is slow")]
 
 
+@pytest.mark.slow
 def test_an_unknown_cluster_is_one_sentence(tmp_path, start):
     code, output = finish(start(write_suite(tmp_path, ["random"]), tmp_path, "--address", "127.0.0.1:1"))
     assert code == 2

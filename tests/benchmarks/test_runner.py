@@ -72,6 +72,7 @@ def start(tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_a_suite_from_python_equals_that_of_the_command_line(tmp_path, start):
     suite = write_suite(tmp_path, ["random", "star", "full"], seeds=1)
     outcome, _ = start(suite)
@@ -261,7 +262,8 @@ def test_the_memory_of_a_run_that_failed_is_free_for_the_next_one(tmp_path, star
     assert alive == [[]] * 4
 
 
-@pytest.mark.parametrize("retries", [pytest.param(0, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("retries", [0, 2])
 def test_without_ray_a_suite_ends_where_its_gpu_stops_and_the_same_command_continues_it(tmp_path, monkeypatch, retries):
     suite = write_suite(tmp_path, ["random", "entropy", "margin"], seeds=1)
     command = ("bench", suite, "--storage", tmp_path, "--no-ray", "--device", "cpu", "--retries", retries)

@@ -158,6 +158,7 @@ def test_options_of_every_type_of_a_plugin_keep_their_type(plugin, text, values)
     assert sorted(map(type, found), key=str) == sorted(map(type, values), key=str)
 
 
+@pytest.mark.slow
 def test_combinations_that_the_strategy_rejects_are_not_tried(plugin):
     what = searching("flag", "mode", strategy=plugin, required="x")
     pairs = {(options["flag"], options["mode"]) for options in what.draw()}
@@ -239,6 +240,7 @@ def test_a_search_ranks_its_trials_by_the_mean_of_the_validation_curves(ceal):
     assert list(printed.values()) == sorted(printed.values(), reverse=True)
 
 
+@pytest.mark.slow
 def test_the_document_of_a_search_says_what_its_runs_on_disk_say(ceal):
     out, _ = ceal
     tuned, runs = read_tuned(out / "tuned.json"), find_runs(out)
@@ -309,6 +311,7 @@ def test_the_command_that_a_search_prints_runs_the_tuned_options(ceal, tmp_path)
     assert [record.results() for record in run.records] == [record.results() for record in same.records]
 
 
+@pytest.mark.slow
 def test_a_search_takes_trials_of_other_code_only_with_the_option(tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN)
     command = ("--strategy", f"{tmp_path / 'mine.py'}:Mine", "--over", "stride=[2,3]", "--out", tmp_path / "here")
@@ -373,6 +376,7 @@ def test_a_search_on_ray_finds_what_a_search_in_one_process_finds(ceal, tmp_path
     assert replace(found, tuning=replace(found.tuning, seconds=expected.tuning.seconds)) == expected
 
 
+@pytest.mark.slow
 def test_a_search_for_which_the_gpu_has_no_memory_says_so_and_the_same_command_continues(tmp_path, monkeypatch):
     command = ("--strategy", "taal", "--over", "views=[1,3]", "--samples", "2", "--out")
     with monkeypatch.context() as breaking:

@@ -101,6 +101,7 @@ def test_packages_that_only_developers_have_may_be_missing(monkeypatch):
     assert found["torch"] == version("torch")
 
 
+@pytest.mark.slow
 def test_a_question_of_a_gpu_imports_nothing_that_only_developers_have():
     modules = ", ".join(f"albench.benchmarks.speed.{name}" for name in program._GPU)
     code = f"import sys, {modules}; print({{'skactiveml', 'sklearn', 'pytest'}} & {{*sys.modules}})"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.samples import TINY
+from support.slow import slow_but
 from support.suites import write_suite
 
 from albench.benchmarks import speed
@@ -93,7 +94,7 @@ def test_a_strategy_without_its_second_training_does_not_pay_for_it(tmp_path):
     assert found == pytest.approx({"star": 5, "without": 0})
 
 
-@pytest.mark.parametrize("suite", ["paper-brats", pytest.param("paper-spleen", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("suite", slow_but(["paper-brats"], ["paper-brats", "paper-spleen"]))
 def test_the_costs_of_an_h100_lead_to_the_hours_that_were_measured_on_it(suite):
     (device,) = (costs for costs in recorded_costs() if costs.device == "NVIDIA H100 80GB HBM3")
     record = json.loads((RECORDS / device.source).read_text())

@@ -76,6 +76,7 @@ def test_a_second_call_does_nothing(finished, capfd):
     assert {path: path.stat().st_mtime_ns for path in root.rglob("rounds.jsonl")} == before
 
 
+@pytest.mark.slow
 def test_round_0_is_trained_once_for_all_that_share_it(finished, tmp_path):
     suite, root, _ = finished
     code, _ = bench(suite, tmp_path, "--no-ray", "--no-share")
@@ -91,6 +92,7 @@ def test_round_0_is_trained_once_for_all_that_share_it(finished, tmp_path):
     assert steps(alone) - steps(root) == saved > 0
 
 
+@pytest.mark.slow
 def test_a_new_strategy_and_a_new_seed_add_only_their_runs(tmp_path):
     suite = write_suite(tmp_path, ["random"], seeds=1)
     assert bench(suite, tmp_path, "--no-ray")[0] == 0
@@ -166,6 +168,7 @@ def test_a_renamed_removed_or_added_method_reaches_the_report_at_once(edited, tm
     assert "left out" not in output
 
 
+@pytest.mark.slow
 def test_runs_of_other_seeds_are_renamed_with_their_method(edited, tmp_path):
     suite = tmp_path / "tiny.yaml"
     assert bench(suite, tmp_path, "--no-ray", "--seeds", "5", "--only", "random", "--set", "protocol.rounds=1")[0] == 0
@@ -244,6 +247,7 @@ def test_a_failed_run_is_retried_then_reported_and_the_others_continue(tmp_path)
     assert damages(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_suite_continues_runs_of_other_code_only_with_the_option(tmp_path, monkeypatch):
     entry = failing(tmp_path)
     suite, plugin = write_suite(tmp_path, [entry, "random"]), (tmp_path / "fails.py").resolve()
@@ -344,6 +348,7 @@ def test_a_plan_from_records_says_what_nobody_has_measured(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_probe_times_this_machine_without_the_data(tmp_path):
     small = [f"network.{name}" for name in ("width=0.125", "decoder_width=4")]
     options = [argument for setting in small for argument in ("--set", setting)]

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from support.damages import remove, rewrite, set_value
 from support.samples import TINY, invoke, tiny_arguments
+from support.slow import slow_but
 from support.suites import write_suite
 
 import albench
@@ -114,13 +115,7 @@ def test_a_damaged_run_is_one_sentence_wherever_it_is_read(two_runs, tmp_path, n
     assert "finished rounds: 2" in said
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in ("weights_of_another_shape", "cut_records") else pytest.param(name, marks=pytest.mark.slow)
-        for name in DAMAGES
-    ],
-)
+@pytest.mark.parametrize("name", slow_but(["weights_of_another_shape", "cut_records"], DAMAGES))
 def test_a_damaged_run_of_a_suite_fails_with_its_sentence_and_the_others_go_on(tmp_path, planned, name):
     suite, storage = tmp_path / "tiny.yaml", tmp_path / "runs"
     shutil.copytree(planned, tmp_path, dirs_exist_ok=True)

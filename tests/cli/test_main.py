@@ -56,8 +56,9 @@ def contents(folder):
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_prints_one_line_per_round_a_table_and_the_folder_of_its_records(albench, call, tmp_path):
-    first = albench(*ENTROPY, *tiny_arguments())
+def test_a_run_prints_one_line_per_round_a_table_and_the_folder_of_its_records(call, tmp_path):
+    command = [Path(sys.executable).parent / "albench", *ENTROPY, *tiny_arguments()]
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (first.returncode, first.stderr) == (0, "")
     lines = first.stdout.splitlines()
     assert [line.split()[1] for line in lines if re.match(r"round +\d", line)] == ["0", "1", "2"]
@@ -739,9 +740,8 @@ def test_a_full_disk_is_one_sentence_and_the_run_continues_later(tmp_path, monke
 STOPPED = "albench: stopped; the same command continues after the last finished round\n"
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_a_run_in_one_sentence_after_its_finished_rounds(tmp_path, number, code):
     more = ("--set", "protocol.budget=2", "--set", "protocol.rounds=9")  # seconds after the first
     process = start(
@@ -825,6 +825,7 @@ def test_the_module_is_the_command():
     assert done.stdout == f"albench {__version__}\n"
 
 
+@pytest.mark.slow
 def test_a_run_whose_output_nobody_reads_on_ends_without_blaming_a_plugin(tmp_path):
     command = [Path(sys.executable).parent / "albench", "run", "--strategy", "random", "--dataset", "phantom"]
     command = [*map(str, command), "--out", str(tmp_path), *tiny_arguments()]

@@ -158,6 +158,7 @@ print(prepare(find(DATASETS, "phantom")(count=4, depth=8, side=32, seed=5)).mask
 """
 
 
+@pytest.mark.slow
 def test_two_processes_may_prepare_the_same_set_at_once():
     both = [subprocess.Popen([sys.executable, "-c", _PREPARE], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     first, second = (process.communicate(timeout=60)[0] for process in both)
@@ -180,6 +181,7 @@ except StoreError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_during_preparation_is_one_sentence_and_preparation_works_after_space_is_freed():
     result = subprocess.run([sys.executable, "-c", _FULL_DISK], capture_output=True, text=True, check=True)
     assert "the disk must have room for" in result.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.slow import slow_but
 
 from albench.data import Dataset, Volume, cache_folder, prepare, split_volumes
 from albench.data.workers import WorkerPool, default_workers
@@ -107,7 +108,7 @@ def test_workers_give_the_same_files_as_one_process(tmp_path, start, monkeypatch
     assert str(process.pid) not in {pid for pid, _ in notes}
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("workers", slow_but([2], [1, 2]))
 def test_a_killed_preparation_continues_and_leaves_no_worker_running(tmp_path, start, workers):
     process = start(seconds=0.4, workers=workers)
     deadline = time.monotonic() + 60
@@ -286,6 +287,7 @@ def test_the_number_of_workers_follows_cores_and_memory_unless_the_files_are_sma
     assert default_workers(small) == 1
 
 
+@pytest.mark.slow
 def test_a_run_reads_volumes_with_several_workers_too(decathlon, monkeypatch):
     workers_used = []
 

@@ -244,6 +244,7 @@ def without_rights():
     return ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
 
 
+@pytest.mark.slow
 def test_a_read_only_cache_is_enough_for_what_is_prepared(decathlon, without_rights):
     cache = cache_folder()
     data = ("folder", "--data-root", str(decathlon))

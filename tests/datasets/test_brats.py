@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support.layouts import brats
 from support.samples import invoke, tiny_training_arguments
+from support.slow import slow_but
 
 from albench.benchmarks.suite import load_suite
 from albench.data import prepare, split_volumes
@@ -129,7 +130,7 @@ def test_suites_of_the_paper_use_low_grade_gliomas_and_drop_that_option_for_othe
         assert not any("data.grade" in run.settings for run in load_suite(name, dataset="phantom").runs)
 
 
-@pytest.mark.parametrize("year", YEARS)
+@pytest.mark.parametrize("year", slow_but([2023], YEARS))
 def test_every_year_runs_end_to_end(tmp_path, year):
     root = brats(tmp_path, year)
     split = [2, 1, 1] if year == 2023 else [4, 1, 1]
@@ -141,7 +142,7 @@ def test_every_year_runs_end_to_end(tmp_path, year):
     assert len(next((tmp_path / "runs").rglob("rounds.jsonl")).read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize("strategy", ["star", "k-center", "taal", "ceal-margin", "bal"])
+@pytest.mark.parametrize("strategy", slow_but(["star"], ["star", "k-center", "taal", "ceal-margin", "bal"]))
 def test_strategies_work_on_several_channels(tmp_path, strategy):
     root = brats(tmp_path, 2021)
     more = tiny_training_arguments(data__size=[32, 32], data__sequences="[flair,t1ce]")

@@ -135,6 +135,7 @@ _archive.unpacked(Path(sys.argv[1]), "Task09_Spleen")
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_has_unpacked_is_removed_by_the_next_one(tmp_path):
     archive = packed(spleen(tmp_path / "a"))
     place = archive.rename(tmp_path / archive.name)

@@ -406,6 +406,7 @@ def test_the_start_of_shallow_volumes_follows_the_axis_and_is_that_of_the_user_i
         assert resolve("random", "folder", settings=settings | more).config.protocol.start == start
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason="the real data are not available")
 def test_real_hippocampi_have_the_voxel_counts_of_nibabel():
     data = folder(HIPPOCAMPUS)

@@ -32,6 +32,7 @@ SENTENCE = (
 )
 
 
+@pytest.mark.slow
 def test_names_that_look_like_visits_are_told_by_check_info_and_run(visits, tmp_path):
     data = folder(visits)
     assert [data.patient(case) for case in data.cases()] == VISITS

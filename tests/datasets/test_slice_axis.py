@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from support.samples import invoke, tiny_training_arguments, write_pair
+from support.slow import slow_but
 
 from albench.data import prepare
 from albench.data.prepared import content_key
@@ -239,7 +240,9 @@ def test_a_flat_mask_fits_a_flat_image_with_or_without_depth(tmp_path):
     np.testing.assert_array_equal(folder(tmp_path / "set").load("a").mask, expected)
 
 
-@pytest.mark.parametrize("strategy", ["random", "entropy", "margin", "k-center", "stratified", "bald", "bal"])
+@pytest.mark.parametrize(
+    "strategy", slow_but(["k-center"], ["random", "entropy", "margin", "k-center", "stratified", "bald", "bal"])
+)
 def test_strategies_without_neighbors_run_on_single_slices(tmp_path, strategy):
     write(tmp_path / "set", (32, 32), np.eye(4), *"abcdefghijklmnop")
     code, told = invoke(*run_of(strategy, tmp_path))

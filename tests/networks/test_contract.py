@@ -181,6 +181,7 @@ def test_options_that_suit_a_dataset_are_those_of_the_default_network_only():
         resolve("random", "phantom", network="unet", settings=PHANTOM | {"network.width": 0.5})
 
 
+@pytest.mark.slow
 def test_runs_share_round_0_with_any_network_and_never_with_another(tmp_path):
     def steps(strategy: str, network: str, **options) -> int:
         settings = PHANTOM | SMALL[network] | {f"network.{name}": value for name, value in options.items()}

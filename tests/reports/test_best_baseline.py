@@ -58,12 +58,13 @@ def test_without_a_deviation_there_is_no_interval():
         assert [math.isnan(value) for value in (found.low, found.high, found.p)] == [True] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "behind",
     [
         pytest.param(0.0, id="equal"),
-        pytest.param(0.01, id="close", marks=pytest.mark.slow),
-        pytest.param(0.05, id="far", marks=pytest.mark.slow),
+        pytest.param(0.01, id="close"),
+        pytest.param(0.05, id="far"),
     ],
 )
 def test_intervals_hold_the_gain_over_the_best_and_equal_methods_rarely_win(behind):

@@ -215,6 +215,7 @@ def test_few_methods_need_no_panels(results):
     assert method_panels(results, results.groups[0]) is None
 
 
+@pytest.mark.slow
 def test_no_color_is_used_for_two_methods(sixteen, tmp_path):
     """Nor in a group of few methods, if the methods of all groups together are more than there are colors."""
     for number in range(2):

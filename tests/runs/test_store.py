@@ -432,6 +432,7 @@ def test_a_run_of_another_version_or_format_is_one_sentence(open_store, folder, 
             load_runs(folder)
 
 
+@pytest.mark.slow
 def test_a_run_has_one_writer(open_store, tmp_path, folder):
     command = [sys.executable, "-c", _OPEN, str(tmp_path / "runs"), str(Path(__file__).parents[1])]
     with open_store():
@@ -524,6 +525,7 @@ def test_a_run_is_finished_when_all_rounds_are_done_or_no_slice_is_unlabeled(rec
     assert RunProgress.of(records).finished(rounds) is finished
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_writing_a_round_keeps_the_earlier_ones_and_the_run_continues(tmp_path, tiny_run):
     limits = ["10", "1000", "20000"]
     command = [sys.executable, "-c", _FULL_DISK, str(tmp_path), " ".join(limits), str(Path(__file__).parents[1])]

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import TINY, tiny_arguments
+from support.slow import slow_but
 from torch.nn.functional import cosine_similarity
 
 import albench.strategies.star as star_module
@@ -582,7 +583,7 @@ class StopError(Exception):
     pass
 
 
-@pytest.mark.parametrize("moment", ["second stage", "propagation"])
+@pytest.mark.parametrize("moment", slow_but(["propagation"], ["second stage", "propagation"]))
 def test_a_run_stopped_in_a_query_has_the_same_results_when_continued(tiny_run, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(propagation, "_BATCHES", 0)  # every case is a block
     expected = results(tiny_run("star"))

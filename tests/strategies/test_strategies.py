@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.losses import DiceLoss
 from scipy.stats import chisquare
+from support.slow import slow_but
 from torch import nn
 
 from albench.errors import StrategyError
@@ -676,7 +677,9 @@ def test_full_labels_everything_before_round_0(make_round):
     assert make("full").initial(np.array([0, 4]), pool).tolist() == list(range(len(pool.slices)))
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in available(STRATEGIES)])
+@pytest.mark.parametrize(
+    "name", slow_but(("badge", "bal", "k-center", "star", "taal"), [entry.name for entry in available(STRATEGIES)])
+)
 def test_a_run_in_bfloat16_ends(tiny_run, monkeypatch, name):
     monkeypatch.setattr(Learner, "autocast", lambda learner: torch.autocast("cpu", torch.bfloat16))
     assert len(tiny_run(name, {"protocol.rounds": 1, "training.epochs": 1}).records) == (1 if name == "full" else 2)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.samples import TINY
+from support.slow import slow_but
 
 from albench import loop
 from albench.audit.auditor import audit_rounds
@@ -390,7 +391,7 @@ def test_a_wrapper_trains_as_its_inner_strategy(make_round, name, inner, monkeyp
         assert calls == [(inner, *range(given))]
 
 
-@pytest.mark.parametrize("name", WRAPPERS)
+@pytest.mark.parametrize("name", slow_but(["mixture"], WRAPPERS))
 def test_a_run_of_a_wrapper_takes_the_training_of_round_0_from_another_run(tiny_run, name):
     first = tiny_run("entropy").records[0]
     own = tiny_run(name).records[0]
@@ -535,6 +536,7 @@ def test_paths_of_an_inner_plugin_and_its_files_are_no_part_of_the_name_of_a_run
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_an_inner_plugin_of_a_stored_run_is_audited(mine):
     resolved = resolve("mixture", "phantom", settings=TINY | mine | {"protocol.rounds": 1})
     done = loop.run(resolved, Path("runs"), Execution(torch.device("cpu"), keep_weights=True))
@@ -542,6 +544,7 @@ def test_an_inner_plugin_of_a_stored_run_is_audited(mine):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_an_inner_plugin_is_audited_in_a_run(mine):
     resolved = resolve("mixture", "phantom", settings=TINY | mine | {"protocol.rounds": 1})
     done = loop.run(resolved, Path("runs"), Execution(torch.device("cpu"), audit=True))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.samples import TINY
+from support.slow import slow_but
 
 from albench.loop import Execution, run
 from albench.registry import STRATEGIES, available
@@ -18,17 +19,8 @@ from albench.strategies.random_choice import Random
 from albench.strategy import Query, Round, Strategy
 from albench.testing import Check, check_dataset, check_strategy, harness
 
-# Queries that are drawn, or scored, or need embeddings
-QUICK = ("random", "entropy", "k-center")
 
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        entry.name if entry.name in QUICK else pytest.param(entry.name, marks=pytest.mark.slow)
-        for entry in available(STRATEGIES)
-    ],
-)
+@pytest.mark.parametrize("name", slow_but(["entropy", "k-center"], [entry.name for entry in available(STRATEGIES)]))
 def test_every_strategy_passes_the_contract_kit(name):
     (entry,) = (entry for entry in available(STRATEGIES) if entry.name == name)
     assert entry.cls is not None, entry.problem
@@ -320,6 +312,8 @@ def test_no_object_that_a_strategy_can_reach_holds_a_mask_of_an_unlabeled_slice(
     assert len(hidden) > 5
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_every_check_is_reported_when_it_is_done():
     reported = []
     checks = check_strategy(Random(), reported.append)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.learners import CPU, read
 from support.samples import TINY
+from support.slow import slow_but
 
 from albench import run
 from albench.callback import NullCallback
@@ -67,7 +68,7 @@ def test_pool_validation_and_test_slices_have_neighbors():
         assert np.array_equal(images[0, :, :, :].numpy(), neighbors(slices, 1, 1))
 
 
-@pytest.mark.parametrize("strategy", ["entropy", "bal", "k-center", "star", "taal"])
+@pytest.mark.parametrize("strategy", slow_but(["star"], ["entropy", "bal", "k-center", "star", "taal"]))
 def test_strategies_run_with_neighbors_and_show_the_slice_itself(strategy, tmp_path):
     settings = TINY | {"data.context": 1, "protocol.rounds": 1, "training.epochs": 1}
     with_context = run(strategy, "phantom", settings=settings, out=tmp_path / "one", device="cpu")
