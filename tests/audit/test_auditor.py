@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support import cheats
 from support.samples import TINY, invoke, tiny_arguments, tiny_training_arguments, vectors_of, write_pair
+from support.suites import write_suite
 
 from albench import run
 from albench.audit.auditor import audit_rounds
@@ -227,8 +228,8 @@ def test_a_stored_run_whose_query_looked_gives_exit_code_1(albench, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("ray", [("--no-ray",), ("--jobs", "1")], ids=["without Ray", "on Ray"])
 def test_a_suite_is_audited_too(albench, tmp_path, ray):
-    done = albench("bench", "smoke", *ray, "--audit", "--only", "random", timeout=500)
+    suite = write_suite(tmp_path, ["random"], seeds=1)
+    done = albench("bench", str(suite), *ray, "--audit", timeout=500)
     assert done.returncode == 0, done.stderr
-    runs = list(find_runs(tmp_path / "runs"))
-    assert runs
-    assert all(one.audit(0).verdict == "passed" for one in runs)
+    stored = only_run(tmp_path / "runs")
+    assert [stored.audit(index).verdict for index in (0, 1)] == ["passed", "passed"]

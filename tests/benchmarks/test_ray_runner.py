@@ -346,7 +346,7 @@ def kill_node(folder):
 
 @pytest.mark.slow
 def test_results_do_not_change_when_a_node_dies(tmp_path, start, cluster):
-    longer = {"protocol": {"rounds": 8}, "training": {"epochs": 20, "patience": 20}}
+    longer = {"protocol": {"rounds": 8}, "training": {"epochs": 10, "patience": 10}}
     suite = write_suite(tmp_path, [{"strategy": name, "settings": longer} for name in ("random", "star")])
     storage = tmp_path / "shared"
     process = start(suite, storage, "--address", cluster, **AUTHENTICATED)

@@ -1,8 +1,6 @@
 """STAR as a strategy: propagation, queries, pseudo-labels and ablations."""
 
-import os
 import signal
-import subprocess
 import sys
 import weakref
 from dataclasses import replace
@@ -13,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.forks import run_fork
 from support.samples import TINY, tiny_arguments
 from support.slow import slow_but
 from torch.nn.functional import cosine_similarity
@@ -639,7 +638,7 @@ def test_a_run_killed_in_the_second_stage_and_in_propagation_has_the_same_result
 
     def start(folder, moment):
         call = [sys.executable, "-c", KILLED, *moment, *command, "--out", str(tmp_path / folder)]
-        return subprocess.run(call, env=dict(os.environ), capture_output=True, timeout=120, check=False).returncode
+        return run_fork(*call, cwd=tmp_path, timeout=120).returncode
 
     def stored(folder):
         (found,) = find_runs(tmp_path / folder)

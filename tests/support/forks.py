@@ -19,7 +19,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from types import CodeType, SimpleNamespace
@@ -92,7 +92,7 @@ class Fork:
 
     def kill(self) -> None:
         """Kill it, unless it has ended."""
-        if self.returncode is None:
+        with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
 
