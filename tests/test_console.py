@@ -70,14 +70,18 @@ def test_what_comes_before_the_first_step_is_told_before_it(piped):
 
 def test_a_terminal_shows_a_wait_until_the_first_step():
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
+
+    def shown(words):
+        end = time.monotonic() + 60
+        while words not in console.file.getvalue() and time.monotonic() < end:
+            time.sleep(0.01)
+        return words in console.file.getvalue()
+
     with bar(console, "preparing", before="looking") as show:
-        time.sleep(0.2)
-        assert "looking" in console.file.getvalue()
-        console.file.truncate(0)
+        assert shown("looking")
         show(1, 2)
-        time.sleep(0.3)
-    assert "preparing" in console.file.getvalue()
-    assert "looking" not in console.file.getvalue()
+        assert shown("preparing")
+    assert "looking" not in console.file.getvalue().partition("preparing")[2]
 
 
 def test_words_of_numbers():
