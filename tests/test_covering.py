@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare
 from sklearn.cluster import kmeans_plusplus
+from support.slow import slow_but
 
 from albench.covering import _dense, _lazy, _upper_bounds, k_means_plus_plus
 
@@ -121,7 +122,7 @@ def test_k_means_plus_plus_selects_the_row_where_a_draw_falls_in_the_sums_of_squ
         assert k_means_plus_plus(SIX, torch.tensor([first, second], dtype=torch.float64)).tolist() == expected
 
 
-@pytest.mark.parametrize("block", [2, 1024])
+@pytest.mark.parametrize("block", slow_but([2], [2, 1024]))
 def test_k_means_plus_plus_draws_in_proportion_to_squared_distances(monkeypatch, block):
     monkeypatch.setattr("albench.covering._BLOCK", block)
     rng, squares = np.random.default_rng(0), torch.cdist(SIX.double(), SIX.double()).square().numpy()

@@ -62,6 +62,7 @@ def test_matched_methods_share_round_0(tiny_run):
     assert random.cost.steps == 0
 
 
+@pytest.mark.slow
 def test_a_matched_run_continues_with_the_steps_that_the_last_query_left(tmp_path):
     class StoppedError(Exception):
         pass
@@ -287,6 +288,7 @@ def test_scaled_slices_are_scored_on_the_grid_of_the_file_unless_the_working_gri
         ]
 
 
+@pytest.mark.slow
 def test_the_grid_changes_nothing_where_slices_are_not_scaled(tiny_run):
     usual = tiny_run("random")
     for more in ({"protocol.grid": "working"}, {"data.size": [32, 32]}):

@@ -288,6 +288,7 @@ def test_without_ray_a_suite_ends_where_its_gpu_stops_and_the_same_command_conti
     assert damages(tmp_path / "tiny") == []
 
 
+@pytest.mark.slow
 def test_a_study_continues_with_the_datasets_that_were_left_out_and_is_reported_as_one(tmp_path, start):
     path = write_study(tmp_path, ["random", "strided"], [small_phantom("phantom"), small_phantom("noisy", noise=0.6)])
     outcome, _ = start(path, dataset=["noisy"])

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.slow import slow_but
 from torch import nn
 
 from albench.benchmarks.speed import synthetic
@@ -18,6 +19,7 @@ from albench.resolve import make_strategy
 from albench.training.learner import Learner
 
 NAMES = [entry.name for entry in available(STRATEGIES) if entry.cls and entry.cls.__module__.startswith(STRATEGIES)]
+QUICK = ["badge", "ceal-entropy", "entropy", "k-center", "mc-dropout", "mixture", "random", "star", "taal"]
 
 
 def measured(ctx, strategy) -> Counter[str]:
@@ -39,7 +41,7 @@ def predictions(ctx, strategy) -> float:
     return max(measured(ctx, strategy).values(), default=0) / len(ctx.pool.unlabeled)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(QUICK, NAMES))
 def test_a_query_predicts_every_slice_as_often_as_the_strategy_says(make_round_of, monkeypatch, name):
     monkeypatch.setattr(Learner, "optimize", lambda *arguments, **options: None)  # a training is no part of it
     strategy = find(STRATEGIES, name)()
@@ -71,7 +73,7 @@ def test_options_count_in_what_a_query_costs(make_round_of, name, settings):
     assert share == pytest.approx(said, abs=0.4 if name == "mixture" else 1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(QUICK, NAMES))
 def test_scores_order_slices_by_how_much_they_are_wanted_if_the_strategy_says_so(make_round_of, monkeypatch, name):
     monkeypatch.setattr(Learner, "optimize", lambda *arguments, **options: None)
     strategy = find(STRATEGIES, name)()

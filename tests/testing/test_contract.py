@@ -20,7 +20,7 @@ from albench.strategy import Query, Round, Strategy
 from albench.testing import Check, check_dataset, check_strategy, harness
 
 
-@pytest.mark.parametrize("name", slow_but(["entropy", "k-center"], [entry.name for entry in available(STRATEGIES)]))
+@pytest.mark.parametrize("name", slow_but(["entropy"], [entry.name for entry in available(STRATEGIES)]))
 def test_every_strategy_passes_the_contract_kit(name):
     (entry,) = (entry for entry in available(STRATEGIES) if entry.name == name)
     assert entry.cls is not None, entry.problem

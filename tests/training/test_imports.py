@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from support.slow import slow_but
 
 LATE = {"monai", "pandas", "scipy", "sklearn", "matplotlib", "nibabel", "rich", "typer", "ray", "yaml"}
 MODULES = ["albench.strategy", "albench.training.learner", "albench.training.evaluation", "albench.strategies.star"]
@@ -16,7 +17,7 @@ def imported(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", slow_but(["albench.training.evaluation"], MODULES))
 def test_a_strategy_is_imported_without_packages_that_only_a_run_needs(module):
     loaded = imported(f"import {module}")
     assert "torch" in loaded
