@@ -237,7 +237,9 @@ def test_ctrl_c_stops_a_suite_and_the_same_command_continues_it(tmp_path, start)
     assert code == 130, output
     assert output.endswith("albench: stopped; the same command continues after the last finished round")
     assert "Traceback" not in output
-    assert in_process(suite, tmp_path / "ray") == in_process(suite, tmp_path / "here")  # continued without Ray
+    code, output = finish(start(suite, tmp_path / "ray", "--jobs", "2"))
+    assert code == 0, output
+    assert results(tmp_path / "ray" / "tiny") == in_process(suite, tmp_path / "here")
     assert damages(tmp_path / "ray" / "tiny") == []
 
 
@@ -345,7 +347,7 @@ def kill_node(folder):
 @pytest.mark.slow
 def test_results_do_not_change_when_a_node_dies(tmp_path, start, cluster):
     longer = {"protocol": {"rounds": 8}, "training": {"epochs": 10, "patience": 10}}
-    suite = write_suite(tmp_path, [{"strategy": "random", "settings": longer}])
+    suite = write_suite(tmp_path, [{"strategy": name, "settings": longer} for name in ("random", "star")])
     storage = tmp_path / "shared"
     process = start(suite, storage, "--address", cluster, **AUTHENTICATED)
     wait_for(lambda: {("random, seed 0", "1"), ("random, seed 1", "1")} <= set(printed_rounds(process)))

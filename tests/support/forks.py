@@ -27,6 +27,9 @@ from types import CodeType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+import torch
+
 _IMPORTED = (
     *("albench.audit.fresh_process", "albench.cli.main", "albench.loop", "albench.testing"),
     *("monai.networks.nets", "torch._dynamo", "scipy.ndimage", "sklearn.cluster"),
@@ -80,7 +83,7 @@ class Fork:
     def communicate(self, text: str = "", timeout: float | None = None) -> tuple[str, str]:
         """Let it read a text, wait until it ends, and return what it wrote to its output and to its errors."""
         if self.returncode is None:
-            with os.fdopen(self._given, "w") as given:
+            with suppress(BrokenPipeError), os.fdopen(self._given, "w") as given:
                 given.write(text)
             if not select.select([self._connection], [], [], timeout)[0]:
                 self.kill()
@@ -178,20 +181,12 @@ def _job(connection: socket.socket) -> Job:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
-    _seed_anew()
+    np.random.seed()  # as in a fresh process; Python seeds its own generator in a fork
+    torch.seed()
     given = command[1:2] == ["-c"]
     sys.argv[:] = ["-c", *command[3:]] if given else command
     code = compile(command[2] if given else _COMMAND, "<string>", "exec")
     return code, audits_by_forks() if audits else nullcontext()
-
-
-def _seed_anew() -> None:
-    """Seed the generators as a fresh process would, where Python does not do so."""
-    import numpy as np
-    import torch
-
-    np.random.seed()
-    torch.seed()
 
 
 def _start_server() -> str:
