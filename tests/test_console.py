@@ -81,6 +81,7 @@ def test_a_terminal_shows_a_wait_until_the_first_step():
         assert shown("looking")
         show(1, 2)
         assert shown("preparing")
+        time.sleep(0.3)
     assert "looking" not in console.file.getvalue().partition("preparing")[2]
 
 
